@@ -1,0 +1,59 @@
+# Everything here is a plain go command; make only gives them names.
+# `go test ./...` and `go run ./cmd/serve development.ini` need nothing but Go.
+
+GOLANGCI := go tool -modfile=.ci/tools.mod golangci-lint
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## serve the tutorial's site on port 6543
+	go run ./cmd/serve development.ini
+
+.PHONY: test
+test: ## all tests
+	go test ./...
+
+.PHONY: race
+race: ## all tests with the race detector, as CI runs them
+	go test -race -shuffle=on ./...
+
+.PHONY: lint
+lint: ## vet, golangci-lint and the formatters' opinion
+	go vet ./...
+	$(GOLANGCI) run ./...
+
+.PHONY: fmt
+fmt: ## format every file
+	$(GOLANGCI) fmt ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 30s)
+	@go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
+		for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$$dir"/*_test.go 2>/dev/null | sed 's/^func //'); do \
+			echo "== $$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## every benchmark once, with allocations
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: cover
+cover: ## coverage by package, and coverage.html
+	go test -coverpkg=./... -coverprofile=cover.out ./...
+	go tool cover -html=cover.out -o coverage.html
+
+.PHONY: update
+update: ## rewrite the expectations that tests compare with
+	go test ./pipeline -update
+	UPDATE_SCRIPTS=1 go test ./cmd/serve -run Script
+
+.PHONY: ci
+ci: ## what must pass before a change lands
+	bash .ci/run
