@@ -1,0 +1,303 @@
+package transaction
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Commit makes the work of the transaction durable, in all its data managers or in none; the package comment tells in
+// which steps.
+//
+// If ctx is done already, the transaction is not committed and stays active. Later it is too late: from there on
+// everything runs to its end under [context.WithoutCancel], with the values of ctx and this transaction.
+//
+// Errors: [ErrDoomed]; [ErrEnded]; [ErrCommitFailed] if an operation failed before; what a hook or synchronizer returned,
+// with the transaction still active; or, with the status now CommitFailed, the data managers' errors, joined with
+// [errors.Join]. Call Abort after any of them. Nil means committed; a data manager that couldn't finish is logged.
+func (t *Txn) Commit(ctx context.Context) error {
+	if err := t.startCommit(ctx); err != nil {
+		return err
+	}
+	ctx = t.detach(ctx)
+	managers, err := t.beforeCommitting(ctx)
+	if err != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.ending = false
+		return err
+	}
+
+	err = t.commitManagers(ctx, managers)
+
+	t.mu.Lock()
+	t.status, t.prepared, t.settled = Committed, false, true
+	if err != nil {
+		t.status, t.cause = CommitFailed, err
+	}
+	t.mu.Unlock()
+
+	t.afterCompletion(ctx)
+	each(ctx, t, &t.afterCommit, "hook after commit panicked", func(f func(context.Context, bool)) { f(ctx, err == nil) })
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ending = false
+	if err == nil {
+		t.forget()
+	}
+	return err
+}
+
+func (t *Txn) startCommit(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.ending:
+		return fmt.Errorf("%w: cannot commit, its end has begun", ErrEnded)
+	case t.status == Doomed:
+		return ErrDoomed
+	}
+	if err := t.usable("commit"); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("transaction: not committed: %w", context.Cause(ctx))
+	}
+	t.ending = true
+	t.savepoints = nil
+	return nil
+}
+
+// detach returns the context for everything that is called from here on: it carries t, and can't be cancelled.
+func (t *Txn) detach(ctx context.Context) context.Context {
+	t.mu.Lock()
+	alone := len(t.managers)+len(t.synchronizers)+
+		len(t.beforeCommit)+len(t.afterCommit)+len(t.beforeAbort)+len(t.afterAbort) == 0
+	t.mu.Unlock()
+	if alone {
+		return ctx // nobody to call: spare the allocation
+	}
+	if other, _ := FromContext(ctx); other != t {
+		ctx = &carrier{Context: ctx, txn: t}
+	}
+	return context.WithoutCancel(ctx)
+}
+
+// beforeCommitting calls whom the commit may still depend on, and returns the data managers that joined until then.
+func (t *Txn) beforeCommitting(ctx context.Context) ([]DataManager, error) {
+	for {
+		f, ok := first(t, &t.beforeCommit)
+		if !ok {
+			break
+		}
+		if err := contain(func() error { return f(ctx) }); err != nil {
+			return nil, err
+		}
+		dropFirst(t, &t.beforeCommit)
+	}
+	for _, s := range t.synchronizers {
+		if err := contain(func() error { return s.BeforeCompletion(t) }); err != nil {
+			return nil, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.status == Doomed { // by a hook
+		return nil, ErrDoomed
+	}
+	if err := t.usable("commit"); err != nil { // a hook's savepoint failed
+		return nil, err
+	}
+	t.status = Committing
+	return t.managers, nil
+}
+
+func (t *Txn) afterCompletion(ctx context.Context) {
+	for _, s := range t.synchronizers {
+		t.report(ctx, "synchronizer panicked after completion", nil, contain(func() error { s.AfterCompletion(t); return nil }))
+	}
+}
+
+// commitManagers is the two-phase protocol. When it returns, every manager knows how it ended.
+func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) error {
+	if len(managers) == 0 {
+		return nil
+	}
+	o, err := arrange(managers)
+	if err != nil {
+		return t.undo(ctx, o.all, err)
+	}
+	for i, dm := range o.readers {
+		if err := contain(func() error { return dm.Commit(ctx, t) }); err != nil {
+			return t.undo(ctx, o.all[i:], err)
+		}
+	}
+	if o.last == nil {
+		return nil // nobody writes
+	}
+	writers := o.all[len(o.readers):]
+	for _, dm := range o.preparers {
+		if err := contain(func() error { return dm.Prepare(ctx, t) }); err != nil {
+			return t.undo(ctx, writers, err)
+		}
+	}
+	if len(o.preparers) > 0 {
+		t.mu.Lock()
+		t.prepared = true
+		t.mu.Unlock()
+	}
+	if err := contain(func() error { return o.last.Commit(ctx, t) }); err != nil {
+		if len(o.preparers) > 0 && inDoubt(err) {
+			t.report(ctx, "transaction in doubt: its decision is not known, others stay prepared", o.last, err)
+			return t.undo(ctx, writers[len(o.preparers):], fmt.Errorf("%w: %w", ErrInDoubt, err))
+		}
+		return t.undo(ctx, writers, err)
+	}
+	for _, dm := range o.preparers {
+		t.report(ctx, "data manager in doubt: it did not finish a committed transaction", dm,
+			contain(func() error { return dm.Finish(ctx, t) }))
+	}
+	return nil
+}
+
+// order is who does what in a commit.
+type order struct {
+	all       []DataManager // readers, preparers, last
+	readers   []DataManager
+	preparers []Preparer
+	last      DataManager // nil if all only read
+}
+
+// arrange puts managers, of which there are some, in the order in which they commit: by sort key, but those that only
+// read first, and the one that can't prepare, if there is one, last. With an error, order has all only.
+func arrange(managers []DataManager) (order, error) {
+	if len(managers) == 1 {
+		return order{all: managers, last: managers[0]}, nil // if it only reads, that is the same
+	}
+	type ranked struct {
+		DataManager
+		rank int
+		key  string
+	}
+	const reads, prepares, onePhase = 0, 1, 2
+	list := make([]ranked, len(managers))
+	err := contain(func() error {
+		for i, dm := range managers {
+			r := ranked{DataManager: dm, rank: onePhase, key: dm.SortKey()}
+			if _, ok := dm.(Preparer); ok {
+				r.rank = prepares
+			}
+			if ro, ok := dm.(ReadOnlyReporter); ok && ro.ReadOnly() {
+				r.rank = reads
+			}
+			list[i] = r
+		}
+		return nil
+	})
+	if err != nil {
+		return order{all: managers}, err
+	}
+	slices.SortStableFunc(list, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), strings.Compare(a.key, b.key))
+	})
+	o := order{all: make([]DataManager, len(list))}
+	for i, r := range list {
+		o.all[i] = r.DataManager
+		switch p, ok := r.DataManager.(Preparer); {
+		case r.rank == reads:
+			o.readers = o.all[:i+1]
+		case i == len(list)-1:
+			o.last = r.DataManager
+		case ok:
+			o.preparers = append(o.preparers, p)
+		default: // there is another such one behind it
+			other := list[i+1]
+			return order{all: managers}, fmt.Errorf("%w: %q (%T) and %q (%T); leave one of them out, or use one that can prepare",
+				ErrOnePhase, r.key, r.DataManager, other.key, other.DataManager)
+		}
+	}
+	return o, nil
+}
+
+// inDoubt reports whether the decision may have been made though its Commit failed with err.
+func inDoubt(err error) bool {
+	_, panicked := errors.AsType[*PanicError](err)
+	return panicked || errors.Is(err, ErrInDoubt)
+}
+
+// undo aborts the managers because of err, and returns err joined with what else went wrong.
+func (t *Txn) undo(ctx context.Context, managers []DataManager, err error) error {
+	if errs := t.abortManagers(ctx, managers); errs != nil {
+		return errors.Join(append([]error{err}, errs...)...)
+	}
+	return err
+}
+
+// abortManagers aborts every one of the managers, and returns the errors of those that failed to.
+func (t *Txn) abortManagers(ctx context.Context, managers []DataManager) (errs []error) {
+	for _, dm := range managers {
+		if err := contain(func() error { return dm.Abort(ctx, t) }); err != nil {
+			t.report(ctx, "data manager did not abort", dm, err)
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// Abort drops the work of the transaction in all its data managers. It is also due after a failed Commit: the data
+// managers have been aborted then and aren't told again, but hooks are called, and what t refers to is let go.
+//
+// Everything runs to its end under [context.WithoutCancel], with the values of ctx and this transaction, whatever fails
+// in between. Errors: [ErrEnded] if the transaction is over already, so that Abort can be deferred like the Rollback of
+// database/sql; or those of synchronizers and data managers, joined with [errors.Join], with the transaction aborted
+// nonetheless.
+func (t *Txn) Abort(ctx context.Context) error {
+	if err := t.startAbort(); err != nil {
+		return err
+	}
+	ctx = t.detach(ctx)
+	each(ctx, t, &t.beforeAbort, "hook before abort panicked", func(f func(context.Context)) { f(ctx) })
+	var errs []error
+	for _, s := range t.synchronizers {
+		if err := contain(func() error { return s.BeforeCompletion(t) }); err != nil {
+			t.report(ctx, "synchronizer failed before an abort", nil, err)
+			errs = append(errs, err)
+		}
+	}
+
+	t.mu.Lock()
+	var managers []DataManager
+	if !t.settled {
+		managers = t.managers
+	}
+	t.status = Aborted
+	t.mu.Unlock()
+
+	errs = append(errs, t.abortManagers(ctx, managers)...)
+	each(ctx, t, &t.afterAbort, "hook after abort panicked", func(f func(context.Context)) { f(ctx) })
+	t.afterCompletion(ctx)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ending = false
+	t.forget()
+	return errors.Join(errs...)
+}
+
+func (t *Txn) startAbort() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.ending:
+		return fmt.Errorf("%w: cannot abort, its end has begun", ErrEnded)
+	case t.status == Committed || t.status == Aborted:
+		return fmt.Errorf("%w: cannot abort, it is %s", ErrEnded, t.status)
+	}
+	t.ending = true
+	t.savepoints = nil
+	return nil
+}

@@ -1,0 +1,126 @@
+package transaction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A Savepoint is a moment in a transaction, to which its data managers can be rolled back. It is valid until the
+// transaction is rolled back to an earlier one, or its end begins.
+type Savepoint struct {
+	t     *Txn
+	saves []DataSavepoint // of the managers that had joined, in that order
+}
+
+// Savepoint marks the present moment. If a data manager has no savepoints or fails to make one, the transaction has
+// failed and can only be aborted. Errors: [ErrNoSavepoint], what a data manager returned, [ErrEnded], [ErrCommitFailed].
+func (t *Txn) Savepoint() (*Savepoint, error) { return t.savepoint(false) }
+
+// OptimisticSavepoint is Savepoint for code that hopes not to roll back: data managers without savepoints are accepted,
+// and the rollback fails instead, with [ErrNoSavepoint], if one of those had joined before.
+func (t *Txn) OptimisticSavepoint() (*Savepoint, error) { return t.savepoint(true) }
+
+func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
+	t.mu.Lock()
+	if err := t.usable("make a savepoint"); err != nil {
+		t.mu.Unlock()
+		return nil, err
+	}
+	managers := slices.Clone(t.managers)
+	t.mu.Unlock()
+
+	s := &Savepoint{t: t, saves: make([]DataSavepoint, len(managers))}
+	for i, dm := range managers {
+		err := contain(func() (err error) {
+			s.saves[i], err = save(dm, optimistic)
+			return err
+		})
+		if err != nil {
+			err = t.undo(t.background(), managers, err)
+			t.fail(err)
+			t.mu.Lock()
+			t.settled = true
+			t.mu.Unlock()
+			return nil, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.savepoints = append(t.savepoints, s)
+	return s, nil
+}
+
+func save(dm DataManager, optimistic bool) (DataSavepoint, error) {
+	switch sp, ok := dm.(Savepointer); {
+	case ok:
+		return sp.Savepoint()
+	case optimistic:
+		return noRollback{dm}, nil
+	default:
+		return nil, noRollback{dm}.Rollback()
+	}
+}
+
+// noRollback is the savepoint of a manager that has none.
+type noRollback struct{ dm DataManager }
+
+func (n noRollback) Rollback() error {
+	return fmt.Errorf("%w: %q (%T)", ErrNoSavepoint, n.dm.SortKey(), n.dm)
+}
+
+// Rollback brings the data managers back to where they were, and aborts those that joined later: they are no longer part
+// of the transaction. Savepoints made later become invalid; this one can be used again.
+// Hooks, notes and data are not rolled back. If a data manager fails, the transaction has failed and can only be aborted.
+// Errors: [ErrInvalidSavepoint], [ErrNoSavepoint], [ErrCommitFailed], what data managers returned.
+func (s *Savepoint) Rollback() error {
+	t := s.t
+	t.mu.Lock()
+	i := slices.Index(t.savepoints, s)
+	if i < 0 {
+		t.mu.Unlock()
+		return ErrInvalidSavepoint
+	}
+	if err := t.usable("roll back"); err != nil {
+		t.mu.Unlock()
+		return err
+	}
+	t.savepoints = slices.Delete(t.savepoints, i+1, len(t.savepoints))
+	t.mu.Unlock()
+
+	for _, save := range s.saves {
+		if err := contain(save.Rollback); err != nil {
+			t.fail(err)
+			return err
+		}
+	}
+
+	t.mu.Lock()
+	n := min(len(s.saves), len(t.managers))
+	late := slices.Clone(t.managers[n:])
+	t.managers = slices.Delete(t.managers, n, len(t.managers))
+	t.mu.Unlock()
+	if err := errors.Join(t.abortManagers(t.background(), late)...); err != nil {
+		t.fail(err)
+		return err
+	}
+	return nil
+}
+
+// Valid reports whether Rollback is possible.
+func (s *Savepoint) Valid() bool {
+	s.t.mu.Lock()
+	defer s.t.mu.Unlock()
+	return (s.t.status == Active || s.t.status == Doomed) && slices.Contains(s.t.savepoints, s)
+}
+
+// fail leaves nothing but Abort.
+func (t *Txn) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status, t.cause = CommitFailed, err
+}
+
+// background is the context for data managers that are called without one.
+func (t *Txn) background() context.Context { return context.WithoutCancel(&t.carrier) }

@@ -1,0 +1,246 @@
+package transaction
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A Txn is one transaction. Make one with [Begin], [Manager.Begin] or [Run].
+//
+// Its methods are safe for concurrent use by the goroutines of one request or job, with one rule: those that work for the
+// transaction have to be done when Commit or Abort is called, and a savepoint is taken or rolled back when none of them
+// is working. Only one Commit or Abort takes effect, however many are called.
+type Txn struct {
+	carrier       carrier
+	logger        *slog.Logger
+	synchronizers []Synchronizer
+
+	mu       sync.Mutex // guards the rest; never held while calling managers, hooks, synchronizers
+	status   Status
+	ending   bool  // a Commit or Abort is running
+	settled  bool  // the managers have been told of the end
+	prepared bool  // managers other than the last hold prepared work
+	cause    error // why the status is CommitFailed
+
+	id          string
+	user        string
+	description string
+	extension   map[string]any
+	data        []datum
+
+	managers   []DataManager // in the order in which they joined
+	savepoints []*Savepoint  // valid ones, oldest first
+
+	beforeCommit []func(context.Context) error
+	afterCommit  []func(context.Context, bool)
+	beforeAbort  []func(context.Context)
+	afterAbort   []func(context.Context)
+}
+
+// A transaction has two or three data at most, so a list is smaller and faster than a map.
+type datum struct{ key, value any }
+
+// ID returns a name for the transaction that no other has: at least 128 random bits, as letters and digits.
+func (t *Txn) ID() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.id == "" { // most transactions are never asked
+		t.id = rand.Text()
+	}
+	return t.id
+}
+
+// Status returns the state that t is in.
+func (t *Txn) Status() Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.status
+}
+
+// Prepared reports, during the [DataManager.Commit] that decides, whether other data managers hold prepared work: then
+// what that Commit makes durable has to include t.ID().
+func (t *Txn) Prepared() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.prepared
+}
+
+// Join lets dm take part in the transaction. To join again has no effect. It is possible until the data managers begin to
+// commit, so in hooks before the commit too, and in a doomed transaction.
+// Otherwise the error is [ErrEnded] or [ErrCommitFailed]; dm has not joined then, and will be told nothing.
+func (t *Txn) Join(dm DataManager) error {
+	if dm == nil {
+		return errors.New("transaction: cannot join a nil data manager")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.usable("join"); err != nil {
+		return err
+	}
+	if !slices.Contains(t.managers, dm) {
+		t.managers = append(t.managers, dm)
+	}
+	return nil
+}
+
+// usable returns nil if t is active or doomed. The caller holds t.mu.
+func (t *Txn) usable(operation string) error {
+	switch t.status {
+	case Active, Doomed:
+		return nil
+	case CommitFailed:
+		return t.failed()
+	default:
+		return fmt.Errorf("%w: cannot %s, it is %s", ErrEnded, operation, t.status)
+	}
+}
+
+// failed returns the error of a transaction that has failed before. The caller holds t.mu.
+func (t *Txn) failed() error { return fmt.Errorf("%w: %w", ErrCommitFailed, t.cause) }
+
+// Doom makes sure that t can't be committed: a Commit will return [ErrDoomed]. It may be used as before, so that code that
+// doesn't know runs to its end. The error is [ErrEnded] or [ErrCommitFailed].
+func (t *Txn) Doom() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.usable("doom"); err != nil {
+		return err
+	}
+	t.status = Doomed
+	return nil
+}
+
+// IsDoomed reports whether the status is [Doomed].
+func (t *Txn) IsDoomed() bool { return t.Status() == Doomed }
+
+// IsTransient reports whether err is worth another attempt in a new transaction: [IsTransient] says so, or a data manager
+// that is a [TransientJudge]. Ask before Abort, when t forgets its managers.
+func (t *Txn) IsTransient(err error) bool {
+	if err == nil || errors.Is(err, ErrInDoubt) {
+		return false
+	}
+	if IsTransient(err) {
+		return true
+	}
+	t.mu.Lock()
+	managers := slices.Clone(t.managers)
+	t.mu.Unlock()
+	return slices.ContainsFunc(managers, func(dm DataManager) bool {
+		judge, ok := dm.(TransientJudge)
+		if !ok {
+			return false
+		}
+		yes := false
+		t.report(t.background(), "data manager cannot judge an error", dm, contain(func() error {
+			yes = judge.IsTransient(err)
+			return nil
+		}))
+		return yes
+	})
+}
+
+// Data returns what SetData stored under key, or nil.
+func (t *Txn) Data(key any) any {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.data {
+		if d.key == key {
+			return d.value
+		}
+	}
+	return nil
+}
+
+// SetData stores value with the transaction, for code that has to remember something about it. As for contexts, key
+// should be of an unexported type of that code's package. It is forgotten with the end of the transaction, after the hooks.
+func (t *Txn) SetData(key, value any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.data {
+		if t.data[i].key == key {
+			t.data[i].value = value
+			return
+		}
+	}
+	t.data = append(t.data, datum{key, value})
+}
+
+// Note adds a line to the description, without white space around it.
+func (t *Txn) Note(text string) {
+	text = strings.TrimSpace(text)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.description != "" {
+		text = t.description + "\n" + text
+	}
+	t.description = text
+}
+
+// Description returns the notes, one a line.
+func (t *Txn) Description() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.description
+}
+
+// SetUser says for whom the transaction is.
+func (t *Txn) SetUser(user string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.user = user
+}
+
+// User returns what SetUser set, or "".
+func (t *Txn) User() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.user
+}
+
+// SetExtension stores a value for data managers that record metadata of transactions. It is forgotten with the end of the
+// transaction.
+func (t *Txn) SetExtension(key string, value any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.extension == nil {
+		t.extension = map[string]any{}
+	}
+	t.extension[key] = value
+}
+
+// Extension returns a copy of what SetExtension stored.
+func (t *Txn) Extension() map[string]any {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.extension)
+}
+
+// forget drops what the transaction refers to, as contexts may be kept for longer. The caller holds t.mu.
+func (t *Txn) forget() {
+	t.managers, t.savepoints, t.data, t.extension = nil, nil, nil, nil
+	t.beforeCommit, t.afterCommit, t.beforeAbort, t.afterAbort = nil, nil, nil, nil
+}
+
+// report logs an error that can't be returned to anybody, or not alone. It does nothing if err is nil.
+func (t *Txn) report(ctx context.Context, what string, dm DataManager, err error) {
+	if err == nil || t.logger == nil {
+		return
+	}
+	attrs := []slog.Attr{slog.String("transaction", t.ID()), slog.Any("error", err)}
+	if dm != nil {
+		key := ""
+		_ = contain(func() error { key = dm.SortKey(); return nil }) // without a name, then
+		attrs = append(attrs, slog.String("manager", key))
+	}
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	t.logger.LogAttrs(ctx, slog.LevelError, what, attrs...) //nolint:sloglint // what is a constant of the caller
+}
