@@ -1,0 +1,109 @@
+package bolt
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/internal/occ"
+)
+
+// Register makes URIs such as bolt:///var/lib/site/data.db known to o.
+func Register(o *storage.Opener) { o.RegisterCanonical("bolt", openURI, canonical) }
+
+// Open opens the database in the file at path, which is made if it does not exist; the directory must be there. Nil options
+// are the defaults. Errors wrap [storage.ErrInUse] or [storage.ErrDamaged] where that is the reason.
+//
+// Who opens a database by URI, with a [storage.Opener], shares it with others in the process; who uses Open does not.
+func Open(path string, options *Options) (*storage.DB, error) {
+	if options == nil {
+		options = &Options{}
+	}
+	e, err := openEngine(path, *options)
+	if err != nil {
+		return nil, fmt.Errorf("storage/bolt: %s: %w", path, err)
+	}
+	return storage.New((&url.URL{Scheme: "bolt", Path: path}).String(), e), nil
+}
+
+// An engine is one open file.
+type engine struct {
+	db       *bbolt.DB
+	history  *occ.History // its commits are numbered by bbolt's transaction ids
+	queue    queue
+	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit, but in tests
+	broken   atomic.Pointer[error] // why nothing can be done any more; nil: all is well
+
+	mu     sync.Mutex // guards the next two
+	closed bool
+	views  sync.WaitGroup // the open ones
+}
+
+// Begin takes a snapshot.
+func (e *engine) Begin(context.Context) (storage.View, error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	snapshot := e.history.Open()
+	tx, err := e.begin(false)
+	if err != nil {
+		e.history.Close(snapshot)
+		e.views.Done()
+		return nil, err
+	}
+	return &view{engine: e, snapshot: snapshot, tx: tx, seq: uint64(tx.ID())}, nil //nolint:gosec // ids are not negative
+}
+
+// enter counts a view, unless there can't be one.
+func (e *engine) enter() error {
+	if broken := e.broken.Load(); broken != nil {
+		return *broken
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return storage.ErrClosed
+	}
+	e.views.Add(1)
+	return nil
+}
+
+func (e *engine) begin(writable bool) (tx *bbolt.Tx, err error) {
+	defer guard(protect(), &err)
+	return e.db.Begin(writable)
+}
+
+// Close waits for the open views and their commits.
+func (e *engine) Close() (err error) {
+	e.mu.Lock()
+	again := e.closed
+	e.closed = true
+	e.mu.Unlock()
+	e.views.Wait()
+	if again {
+		return nil
+	}
+	defer guard(protect(), &err)
+	return e.db.Close()
+}
+
+// Decided reports whether a transaction that had others prepared was committed here.
+func (e *engine) Decided(_ context.Context, id string) (decided bool, err error) {
+	if err := e.enter(); err != nil {
+		return false, err
+	}
+	defer e.views.Done()
+	tx, err := e.begin(false)
+	if err != nil {
+		return false, err
+	}
+	defer guard(protect(), &err)
+	defer func() { _ = tx.Rollback() }() // only fails if done already
+	b := tx.Bucket(decidedBucket)
+	return b != nil && b.Get([]byte(id)) != nil, nil
+}

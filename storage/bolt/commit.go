@@ -1,0 +1,292 @@
+package bolt
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/internal/occ"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A request is a transaction that wants to commit.
+type request struct {
+	changes *storage.Changes
+	view    *view // its own goroutine does nothing but wait
+	err     error
+	wake    chan bool // for one who waits: true, lead the next group; false, it is decided
+}
+
+// queue forms the groups.
+type queue struct {
+	mu      sync.Mutex // guards all below but synced
+	leading bool       // somebody runs a group
+	pending []*request // the next group
+	done    chan struct{}
+	synced  atomic.Uint64 // the last commit that is known to be on the disk
+}
+
+// commit decides over r, in a group with all others that want to commit at that time. Who finds nobody at work leads a group at
+// once, on its own goroutine. Who comes meanwhile waits; the first of them leads the next group.
+func (e *engine) commit(r *request) error {
+	q := &e.queue
+	q.mu.Lock()
+	q.pending = append(q.pending, r)
+	if q.leading {
+		r.wake = make(chan bool, 1)
+		q.mu.Unlock()
+		if lead := <-r.wake; !lead {
+			return r.err
+		}
+		// The members of the last group run on before this one starts, so that their next commits are in it: without this,
+		// groups of one and of all the others alternate, with half the throughput.
+		runtime.Gosched()
+		q.mu.Lock()
+	}
+	q.leading = true
+	group := q.pending
+	q.pending = nil
+	q.mu.Unlock()
+
+	defer q.pass(group)
+	e.run(group)
+	return r.err
+}
+
+// pass tells the members of group that they are decided, and leads on to the next.
+func (q *queue) pass(group []*request) {
+	q.mu.Lock()
+	var next *request
+	if len(q.pending) > 0 {
+		next = q.pending[0]
+	} else {
+		q.leading = false
+	}
+	if q.done != nil {
+		close(q.done)
+		q.done = nil
+	}
+	q.mu.Unlock()
+	for _, r := range group {
+		if r.wake != nil { // the leader does not listen any more, but there is room in the channel
+			r.wake <- false
+		}
+	}
+	if next != nil {
+		next.wake <- true
+	}
+}
+
+// run decides over every member of group. A panic decides, too: who listens to a leader that is gone must not take silence for
+// success.
+func (e *engine) run(group []*request) {
+	committing := false
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		var err error = &transaction.PanicError{Value: p, Stack: debug.Stack()}
+		if committing {
+			err = e.fail(err)
+		} else {
+			err = fmt.Errorf("nothing was committed: %w", err)
+		}
+		for _, r := range group {
+			if r.err == nil {
+				r.err = err
+			}
+		}
+	}()
+	accepted := e.validate(group)
+	for _, r := range group {
+		r.view.release()
+	}
+	if len(accepted) == 0 {
+		return
+	}
+	writes := merge(accepted)
+	committing = true
+	seq, err := e.update(writes, accepted)
+	if err != nil {
+		for _, r := range accepted {
+			r.err = err
+		}
+		return
+	}
+	e.queue.synced.Store(seq)
+	e.history.Commit(seq, writes)
+}
+
+// validate returns those who may commit, in the order in which they came, and gives the others their error.
+func (e *engine) validate(group []*request) []*request {
+	broken := e.broken.Load()
+	accepted := group[:0:0]
+	var earlier occ.Writes // of the members before
+	for i, r := range group {
+		var conflict *storage.ConflictError
+		if broken == nil {
+			conflict = e.history.Validate(r.changes, r.view.seq)
+		}
+		if conflict == nil && len(accepted) > 0 {
+			conflict = earlier.Validate(r.changes)
+		}
+		switch {
+		case broken != nil:
+			r.err = *broken
+		case conflict != nil:
+			r.err = conflict
+		default:
+			accepted = append(accepted, r)
+			if i < len(group)-1 {
+				earlier.Add(r.changes.Writes)
+			}
+		}
+	}
+	return accepted
+}
+
+// merge returns what the members write, as bbolt likes it: in order, so that each page is visited once. Of several writes of one
+// key the last one counts.
+func merge(accepted []*request) []storage.Write {
+	if len(accepted) == 1 {
+		return accepted[0].changes.Writes
+	}
+	var all []storage.Write
+	for _, r := range accepted {
+		all = append(all, r.changes.Writes...)
+	}
+	slices.SortStableFunc(all, func(a, b storage.Write) int {
+		return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key))
+	})
+	n := 0
+	for i, w := range all {
+		if i+1 == len(all) || w.Bucket != all[i+1].Bucket || w.Key != all[i+1].Key {
+			all[n] = w
+			n++
+		}
+	}
+	return all[:n]
+}
+
+// update makes writes durable, in one bbolt transaction, whose id it returns. After an error it finds out whether they may
+// have been applied nonetheless.
+func (e *engine) update(writes []storage.Write, accepted []*request) (seq uint64, err error) {
+	tx, err := e.begin(true)
+	if err != nil {
+		return 0, err
+	}
+	id := tx.ID()
+	err = apply(tx, writes, accepted)
+	if err == nil {
+		if err = e.commitGuarded(tx); err == nil {
+			return uint64(id), nil //nolint:gosec // ids are not negative
+		}
+	}
+	if rollbackErr := rollback(tx); rollbackErr != nil {
+		return 0, e.fail(fmt.Errorf("%w; %w", err, rollbackErr)) // bbolt's writer stays locked
+	}
+	now, nowErr := e.newest()
+	if nowErr != nil {
+		return 0, e.fail(fmt.Errorf("%w; %w", err, nowErr))
+	}
+	if now >= id {
+		return 0, e.fail(err)
+	}
+	return 0, fmt.Errorf("nothing was committed: %w", err)
+}
+
+// fail ends the life of the engine after a commit that may or may not be on the disk. The memory map shows it, but after a
+// failed fsync the system may have forgotten to write it, and a second fsync would not say so.
+func (e *engine) fail(err error) error {
+	broken := fmt.Errorf("the database must be opened anew, because an earlier commit may not be on the disk: %w", err)
+	e.broken.Store(&broken)
+	return fmt.Errorf("%w: %w", transaction.ErrInDoubt, err)
+}
+
+func (e *engine) newest() (id int, err error) {
+	tx, err := e.begin(false)
+	if err != nil {
+		return 0, err
+	}
+	id = tx.ID()
+	return id, rollback(tx)
+}
+
+func apply(tx *bbolt.Tx, writes []storage.Write, accepted []*request) (err error) {
+	defer guard(protect(), &err)
+	var b *bbolt.Bucket
+	for i, w := range writes {
+		if i == 0 || w.Bucket != writes[i-1].Bucket {
+			if b, err = tx.CreateBucketIfNotExists([]byte(w.Bucket)); err != nil {
+				return err
+			}
+		}
+		if w.Value == nil {
+			err = b.Delete([]byte(w.Key))
+		} else {
+			err = b.Put([]byte(w.Key), w.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range accepted {
+		if id := r.changes.Decision; id != "" {
+			b, err := tx.CreateBucketIfNotExists(decidedBucket)
+			if err != nil {
+				return err
+			}
+			if err := b.Put([]byte(id), decision(time.Now())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *engine) commitGuarded(tx *bbolt.Tx) (err error) {
+	defer guard(protect(), &err)
+	return e.commitTx(tx)
+}
+
+// rollback also ends a transaction whose commit panicked.
+func rollback(tx *bbolt.Tx) (err error) {
+	defer guard(protect(), &err)
+	_ = tx.Rollback() // only fails if bbolt has rolled back by itself
+	return nil
+}
+
+// awaitSync returns when the commit that a snapshot showed is on the disk: bbolt shows it a moment earlier, and what a client is
+// told must not be lost by a power cut.
+func (e *engine) awaitSync(seq uint64) error {
+	q := &e.queue
+	for q.synced.Load() < seq {
+		q.mu.Lock()
+		if !q.leading { // the group that wrote it has ended
+			q.mu.Unlock()
+			break
+		}
+		if q.done == nil {
+			q.done = make(chan struct{})
+		}
+		done := q.done
+		q.mu.Unlock()
+		<-done
+	}
+	if q.synced.Load() >= seq {
+		return nil
+	}
+	if broken := e.broken.Load(); broken != nil {
+		return *broken
+	}
+	return nil
+}

@@ -1,0 +1,7 @@
+//go:build !windows
+
+package bolt
+
+import "syscall"
+
+var errReadOnlyFS error = syscall.EROFS

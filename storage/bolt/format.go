@@ -1,0 +1,75 @@
+package bolt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// Buckets of users can't begin with a zero byte; these do.
+var (
+	metaBucket    = []byte("\x00meta")    // the format
+	decidedBucket = []byte("\x00decided") // transactions that were decided here, by id, with the time
+	formatKey     = []byte("format")
+)
+
+// formatVersion is the version of what this package keeps in a bbolt file. A newer one is not touched.
+const formatVersion = 1
+
+const formatPrefix = "pasteline/"
+
+func encodeFormat(version int) []byte {
+	return strconv.AppendInt([]byte(formatPrefix), int64(version), 10)
+}
+
+// decodeFormat accepts what encodeFormat returns for versions from 1, and nothing else.
+func decodeFormat(record []byte) (version int, err error) {
+	text, ok := bytes.CutPrefix(record, []byte(formatPrefix))
+	if ok {
+		version, err = strconv.Atoi(string(text))
+	}
+	if !ok || err != nil || version < 1 || !bytes.Equal(record, encodeFormat(version)) {
+		return 0, fmt.Errorf("%w: its format is recorded as %.40q", storage.ErrDamaged, record)
+	}
+	return version, nil
+}
+
+// decision is the record of a transaction that was decided at a time.
+func decision(at time.Time) []byte { return at.UTC().AppendFormat(nil, time.RFC3339) }
+
+// checkFormat returns an error if the file is not ours, or newer than we are. An empty one is ours to be.
+func checkFormat(tx *bbolt.Tx) error {
+	if meta := tx.Bucket(metaBucket); meta != nil {
+		version, err := decodeFormat(meta.Get(formatKey))
+		if err != nil {
+			return err
+		}
+		if version > formatVersion {
+			return fmt.Errorf("the database has format %d, and this program knows formats up to %d: use a newer version of it",
+				version, formatVersion)
+		}
+		return nil
+	}
+	if name, _ := tx.Cursor().First(); name != nil {
+		return errors.New("a bbolt file of another program: name a file that does not exist yet, to have one made")
+	}
+	return nil
+}
+
+// writeFormat makes an empty file ours.
+func writeFormat(tx *bbolt.Tx) error {
+	if tx.Bucket(metaBucket) != nil {
+		return nil
+	}
+	meta, err := tx.CreateBucket(metaBucket)
+	if err != nil {
+		return err
+	}
+	return meta.Put(formatKey, encodeFormat(formatVersion))
+}

@@ -1,0 +1,179 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/internal/occ"
+)
+
+// The defaults of [Options].
+const (
+	DefaultMmapSize    = 16 << 30
+	DefaultLockTimeout = time.Second
+)
+
+// Options say how a file is opened. The zero Options are the defaults.
+type Options struct {
+	// MmapSize is how much of the address space to reserve for the file, in bytes; zero means DefaultMmapSize (on 32-bit
+	// systems and on Windows, where it would be the size of the file, only as much as is needed). It is no memory and no limit. But
+	// when the file outgrows it, bbolt has to map it anew, and can't do so before all open snapshots are closed; meanwhile
+	// no commit goes on and no snapshot can be opened. In the URI: mmap_size, in bytes, or such as 512MiB or 64GiB.
+	MmapSize int64
+
+	// LockTimeout is how long to wait for another process that has the file open; zero means DefaultLockTimeout.
+	// In the URI: lock_timeout, such as 5s.
+	LockTimeout time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.MmapSize == 0 && ^uint(0)>>63 == 1 && runtime.GOOS != "windows" {
+		o.MmapSize = DefaultMmapSize
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = DefaultLockTimeout
+	}
+	return o
+}
+
+func (o Options) bbolt() *bbolt.Options {
+	return &bbolt.Options{
+		Timeout:         o.LockTimeout,
+		InitialMmapSize: int(min(o.MmapSize, math.MaxInt)),
+		NoStatistics:    true,
+
+		// The list of free pages is kept in memory only, and found again at opening, as what no page of the committed tree
+		// refers to: so a crash can't leave a wrong one, and after a large deletion commits don't write a long list each time.
+		// The price is that opening reads the tree.
+		NoFreelistSync: true,
+		FreelistType:   bbolt.FreelistMapType,
+	}
+}
+
+// openEngine opens the file at path. Its errors don't name path.
+func openEngine(path string, o Options) (*engine, error) {
+	o = o.withDefaults()
+	isNew, err := checkFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openFile(path, o.bbolt())
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{db: db, commitTx: (*bbolt.Tx).Commit}
+	if err := e.start(isNew); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+func (e *engine) start(isNew bool) (err error) {
+	defer guard(protect(), &err)
+	if isNew {
+		if err := e.db.Update(writeFormat); err != nil {
+			return err
+		}
+		syncDir(filepath.Dir(e.db.Path()))
+	}
+	current, err := e.newest()
+	e.history = occ.New(uint64(current))  //nolint:gosec // ids are not negative
+	e.queue.synced.Store(uint64(current)) //nolint:gosec // as above
+	return err
+}
+
+// checkFile looks at the file before anything can be changed in it.
+func checkFile(path string, o Options) (isNew bool, err error) {
+	dir := filepath.Dir(path)
+	//nolint:gosec // the path is the administrator's
+	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("the directory %q does not exist: make it, or correct the path", dir)
+	} else if err == nil && !info.IsDir() {
+		return false, fmt.Errorf("%q is not a directory: correct the path", dir)
+	}
+	info, err := os.Stat(path) //nolint:gosec // as above
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, explain(err)
+	case !info.Mode().IsRegular():
+		return false, errors.New("not a regular file: name a file, such as data.db in that directory")
+	case info.Size() == 0: // made by somebody who did not come to write to it
+		return true, nil
+	}
+	options := o.bbolt()
+	options.ReadOnly, options.InitialMmapSize = true, 0
+	db, err := openFile(path, options)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, closeFile(db)) }()
+	return checkTree(db, info.Size())
+}
+
+// checkTree goes through all of the tree. bbolt does so at opening, too, but on a goroutine of its own, where a damaged page
+// would be the end of the process.
+func checkTree(db *bbolt.DB, size int64) (isNew bool, err error) {
+	defer guard(protect(), &err)
+	err = db.View(func(tx *bbolt.Tx) error {
+		if tx.Size() > size {
+			return fmt.Errorf("%w: it has %d bytes of %d", storage.ErrDamaged, size, tx.Size())
+		}
+		if err := checkFormat(tx); err != nil {
+			return err
+		}
+		isNew = tx.Bucket(metaBucket) == nil
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(_, _ []byte) error { return nil })
+		})
+	})
+	return isNew, err
+}
+
+func openFile(path string, options *bbolt.Options) (db *bbolt.DB, err error) {
+	defer guard(protect(), &err)
+	db, err = bbolt.Open(path, 0o600, options)
+	return db, explain(err)
+}
+
+func closeFile(db *bbolt.DB) (err error) {
+	defer guard(protect(), &err)
+	return db.Close()
+}
+
+// explain says what an error of opening means and what can be done about it.
+func explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return fmt.Errorf("%w, or a second time by this one: stop that one, or name another file", storage.ErrInUse)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReadOnlyFS):
+		return fmt.Errorf("%w: the file, and the directory of a new one, must be writable for the user that runs this", err)
+	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch),
+		strings.Contains(err.Error(), "file size too small"): // bbolt has no name for that one
+		return fmt.Errorf("%w, or not a database: %w: restore it from a backup, or name another file", storage.ErrDamaged, err)
+	default:
+		return err
+	}
+}
+
+// syncDir makes a new file's name durable. It is not possible everywhere.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}

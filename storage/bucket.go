@@ -1,0 +1,137 @@
+package storage
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/tidwall/btree"
+)
+
+// The limits of what can be stored, in bytes. They are the same for all engines, and are checked when something is put, so that a
+// commit can't fail by them.
+const (
+	MaxBucketName = 255
+	MaxKey        = 32 << 10
+	MaxValue      = 16 << 20
+)
+
+// A Bucket is a named set of ordered keys, as one transaction sees it. It is used as its [Tx] is.
+//
+// All methods return [transaction.ErrEnded] after the end of the transaction, and an error for a bucket name that is empty, longer than
+// [MaxBucketName] or begins with a zero byte (those are the engines' own).
+type Bucket struct {
+	tx       *Tx
+	data     *bucketData
+	snapshot bool
+}
+
+// Get returns the value of key; nil, nil if there is none (an empty value is not nil). The value is the caller's.
+func (b Bucket) Get(key []byte) ([]byte, error) {
+	if err := b.check(key); err != nil {
+		return nil, err
+	}
+	if w := b.data.writes; w != nil {
+		if value, ok := w.Get(string(key)); ok {
+			return bytes.Clone(value), nil
+		}
+	}
+	view, err := b.tx.open()
+	if err != nil {
+		return nil, err
+	}
+	if !b.snapshot {
+		b.data.read(string(key))
+	}
+	value, err := view.Get(b.data.name, key)
+	return bytes.Clone(value), b.tx.named(err)
+}
+
+// Put sets the value of key. Both slices may be reused afterwards. It returns an error, and writes nothing, if key is empty or
+// longer than [MaxKey], or value is longer than [MaxValue].
+func (b Bucket) Put(key, value []byte) error {
+	if err := b.check(key); err != nil {
+		return err
+	}
+	if len(value) > MaxValue {
+		return b.errorf("a value of %d bytes for key %.32q: want at most %d bytes", len(value), key, MaxValue)
+	}
+	own := make([]byte, len(value)) // not nil, which would mean deleted
+	copy(own, value)
+	b.data.write(string(key), own)
+	return nil
+}
+
+// Delete removes key; a key that is not there is removed already.
+func (b Bucket) Delete(key []byte) error {
+	if err := b.check(key); err != nil {
+		return err
+	}
+	b.data.write(string(key), nil)
+	return nil
+}
+
+// Snapshot returns the same bucket for reads that are not validated at commit, as FoundationDB's snapshot reads: what they show
+// is still the transaction's one snapshot and its own writes, but another transaction may have changed it by the time of the
+// commit. Use it where the answer does not depend on every key that was looked at, and [Bucket.AddReadConflict] for those on
+// which it does.
+func (b Bucket) Snapshot() Bucket {
+	b.snapshot = true
+	return b
+}
+
+// AddReadConflict makes the commit fail if key was changed by another since the snapshot, as if it had been read. Unlike Get it
+// counts keys, too, that the transaction has written itself.
+func (b Bucket) AddReadConflict(key []byte) error {
+	if err := b.check(key); err != nil {
+		return err
+	}
+	if _, err := b.tx.open(); err != nil { // changed since when? since now, at the latest
+		return err
+	}
+	b.data.read(string(key))
+	return nil
+}
+
+func (b *bucketData) read(key string) {
+	if !b.ranges.contain(key) {
+		b.reads.Insert(key)
+	}
+}
+
+func (b *bucketData) write(key string, value []byte) {
+	if b.writes == nil {
+		b.writes = &btree.Map[string, []byte]{}
+	}
+	b.writes.Set(key, value)
+}
+
+func (b Bucket) check(key []byte) error {
+	if err := b.usable(); err != nil {
+		return err
+	}
+	if len(key) == 0 {
+		return b.errorf("an empty key: want 1 to %d bytes", MaxKey)
+	}
+	if len(key) > MaxKey {
+		return b.errorf("a key of %d bytes that starts with %.32q: want 1 to %d bytes", len(key), key, MaxKey)
+	}
+	return nil
+}
+
+func (b Bucket) usable() error {
+	switch name := b.data.name; {
+	case b.tx.ended:
+		return b.tx.errEnded()
+	case name == "":
+		return b.errorf("want a name of 1 to %d bytes", MaxBucketName)
+	case len(name) > MaxBucketName:
+		return b.errorf("a name of %d bytes: want 1 to %d bytes", len(name), MaxBucketName)
+	case name[0] == 0:
+		return b.errorf("a name that begins with a zero byte is reserved")
+	}
+	return nil
+}
+
+func (b Bucket) errorf(format string, args ...any) error {
+	return fmt.Errorf("storage: %s: bucket %.64q: %s", b.tx.core.name, b.data.name, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,77 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A DB is a transactional, ordered key-value database. It is safe for concurrent use by multiple goroutines.
+type DB struct {
+	core   *core
+	closed atomic.Bool
+	close  func() error
+}
+
+// core is what all DBs of one engine share: a transaction that meets the same database through two of them joins it once.
+type core struct {
+	name    string
+	sortKey string
+	engine  Engine
+	turns   turns
+}
+
+func newCore(name string, engine Engine) *core {
+	return &core{name: name, sortKey: "storage:" + name, engine: engine}
+}
+
+// New makes a DB of an engine, which it owns from now on. Errors, and the sort key of the data manager, call it name, so there
+// must be no secret in it.
+func New(name string, engine Engine) *DB {
+	return newDB(newCore(name, engine), engine.Close)
+}
+
+func newDB(c *core, closeEngine func() error) *DB {
+	return &DB{core: c, close: sync.OnceValue(closeEngine)}
+}
+
+// Name returns what errors call the database.
+func (db *DB) Name() string { return db.core.name }
+
+// Engine returns the engine, for what only some engines can do (see [Decider]).
+func (db *DB) Engine() Engine { return db.core.engine }
+
+// Tx returns the view that the transaction of ctx has of db. The first call in a transaction joins it; later ones return the same
+// view. It returns [ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
+func (db *DB) Tx(ctx context.Context) (*Tx, error) {
+	t, ok := transaction.FromContext(ctx)
+	if !ok {
+		return nil, fmt.Errorf("storage: %s: %w: put the filter \"egg:repoze.tm2#tm\" before the app, or use transaction.Run",
+			db.Name(), ErrNoTransaction)
+	}
+	if tx, ok := t.Data(db.core).(*Tx); ok {
+		if tx.ended {
+			return nil, tx.errEnded()
+		}
+		return tx, nil
+	}
+	if db.closed.Load() {
+		return nil, fmt.Errorf("storage: %s: %w", db.Name(), ErrClosed)
+	}
+	tx := &Tx{core: db.core, ctx: ctx, turn: db.core.turns.held(ctx)}
+	if err := t.Join(newDataManager(tx)); err != nil {
+		return nil, fmt.Errorf("storage: %s: %w", db.Name(), err)
+	}
+	t.SetData(db.core, tx)
+	return tx, nil
+}
+
+// Close gives the database back; the engine is closed with the last DB that shares it, once its open transactions have ended.
+// A second call does nothing.
+func (db *DB) Close() error {
+	db.closed.Store(true)
+	return db.close()
+}

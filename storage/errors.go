@@ -1,0 +1,65 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrNoTransaction is returned by DB.Tx when the context carries no transaction.
+	ErrNoTransaction = errors.New("no transaction in this context")
+
+	// ErrClosed is returned for every use of a database after it was closed.
+	ErrClosed = errors.New("the database is closed")
+
+	// ErrInUse is returned by opening a database that another process has open, when the engine allows only one.
+	ErrInUse = errors.New("the database is in use by another process")
+
+	// ErrDamaged is returned when a database's file does not make sense.
+	ErrDamaged = errors.New("the database file is damaged")
+)
+
+// A ConflictError says that another transaction changed what this one had read. It is transient: the work can be run again,
+// and [ConflictError.Wait] lets those who conflicted over one key go one after the other.
+type ConflictError struct {
+	// DB is the database's name.
+	DB string
+	// Bucket and Key say what had changed. They are empty when the snapshot was so old that the engine had forgotten which
+	// keys were written since.
+	Bucket string
+	Key    []byte
+
+	turns *turns  // nil: nothing to wait for
+	held  *turn   // what the losing attempt had the turn on, if anything
+	lost  turnKey // what it lost over
+}
+
+// Error names the database, the bucket and the beginning of the key. The rest of the key is left out: it may name a visitor.
+func (e *ConflictError) Error() string {
+	if e.Bucket == "" {
+		return fmt.Sprintf("storage: %s: conflict: the transaction is too old to be validated", e.DB)
+	}
+	key, more := e.Key, ""
+	if len(key) > 8 {
+		key, more = key[:8], "…"
+	}
+	return fmt.Sprintf("storage: %s: conflict: bucket %q, key %q%s was changed by another transaction", e.DB, e.Bucket, key, more)
+}
+
+// Transient reports true: another attempt may succeed.
+func (e *ConflictError) Transient() bool { return true }
+
+// Wait queues, first come first served, for the turn on the key that was conflicted over, and on those that the losing attempt
+// had already had the turn on. The next attempt runs with the context that Wait returns, which carries the turn; release, to
+// be called when that attempt has ended, passes the turn on.
+//
+// While somebody has the turn on a key, nobody else in this process can commit a write to it, so the one who has it can't lose
+// over it again. A wait that lasts too long ends without a turn and without an error; a turn that is held too long lapses.
+// The error is the context's.
+func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release func(), err error) {
+	if e.turns == nil {
+		return ctx, func() {}, nil
+	}
+	return e.turns.wait(ctx, e.held, e.lost)
+}

@@ -1,0 +1,123 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tidwall/btree"
+
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// dataManager is a Tx as its transaction sees it.
+type dataManager Tx
+
+func newDataManager(tx *Tx) transaction.DataManager {
+	m := (*dataManager)(tx)
+	if p, ok := tx.core.engine.(Preparer); ok && p.CanPrepare() {
+		return preparer{m}
+	}
+	return m
+}
+
+func (m *dataManager) SortKey() string { return m.core.sortKey }
+
+func (m *dataManager) ReadOnly() bool { return (*Tx)(m).readOnly() }
+
+// Commit validates and applies in one step.
+func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
+	tx := (*Tx)(m)
+	view, c, err := tx.handOver()
+	if view != nil && err == nil {
+		if t.Prepared() {
+			c.Decision = t.ID()
+		}
+		err = tx.explain(view.Commit(context.WithoutCancel(ctx), c))
+	}
+	tx.end()
+	return err
+}
+
+// Abort drops everything. It comes also after a Commit or Prepare that failed, and after a Prepare that was given up.
+func (m *dataManager) Abort(context.Context, *transaction.Txn) error {
+	(*Tx)(m).end()
+	return nil
+}
+
+// handOver closes the transaction to its user and returns what the engine needs; the view is nil if nothing was read or written.
+func (tx *Tx) handOver() (View, *Changes, error) {
+	c := tx.changes()
+	tx.ended = true
+	if tx.view == nil && len(c.Writes) == 0 {
+		return nil, c, nil
+	}
+	if len(c.Writes) == 0 {
+		return tx.view, c, nil
+	}
+	if e := tx.core.turns.admit(&tx.commit, c.Writes, tx.turn); e != nil {
+		return nil, c, tx.explain(e)
+	}
+	view, err := tx.open()
+	return view, c, err
+}
+
+// preparer is the data manager of an engine that can prepare.
+type preparer struct{ *dataManager }
+
+func (p preparer) Prepare(ctx context.Context, _ *transaction.Txn) error {
+	tx := (*Tx)(p.dataManager)
+	view, c, err := tx.handOver()
+	if view == nil || err != nil {
+		return err
+	}
+	pv, ok := view.(PreparingView)
+	if !ok {
+		return fmt.Errorf("storage: %s: the engine said that it can prepare, but its view can't", tx.core.name)
+	}
+	return tx.explain(pv.Prepare(ctx, c))
+}
+
+func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
+	tx := (*Tx)(p.dataManager)
+	var err error
+	if pv, ok := tx.view.(PreparingView); ok {
+		err = tx.named(pv.Finish(context.WithoutCancel(ctx)))
+	}
+	tx.end()
+	return err
+}
+
+// Savepoint remembers what has been written. What has been read stays read: it may be why the transaction was rolled back.
+func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
+	tx := (*Tx)(m)
+	if tx.ended {
+		return nil, tx.errEnded()
+	}
+	s := &savepoint{tx: tx, writes: make(map[*bucketData]*btree.Map[string, []byte], len(tx.buckets))}
+	for _, b := range tx.buckets {
+		if b.writes != nil {
+			s.writes[b] = b.writes.Copy() // costs nothing until one of the two is written to
+		}
+	}
+	return s, nil
+}
+
+type savepoint struct {
+	tx     *Tx
+	writes map[*bucketData]*btree.Map[string, []byte]
+}
+
+// Rollback may be called more than once, so it gives away copies.
+func (s *savepoint) Rollback() error {
+	if s.tx.ended {
+		return s.tx.errEnded()
+	}
+	for _, b := range s.tx.buckets {
+		if writes := s.writes[b]; writes != nil {
+			b.writes = writes.Copy()
+		} else {
+			b.writes = nil
+		}
+	}
+	return nil
+}

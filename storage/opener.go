@@ -1,0 +1,217 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// An OpenFunc opens an engine by URI. Errors name what is wrong and what to write instead; the opener adds the URI.
+type OpenFunc func(ctx context.Context, uri *url.URL) (Engine, error)
+
+// A CanonicalFunc checks a URI and returns it in the one form that all URIs of the same database have, apart from the query:
+// with symbolic links followed, say, even if the file does not exist yet. In the query, too, equal options become equal text.
+// It opens nothing, and must not change its argument.
+type CanonicalFunc func(uri *url.URL) (*url.URL, error)
+
+// An Opener opens databases by URI, each one once, however many ask for it. It is safe for concurrent use by multiple goroutines.
+type Opener struct {
+	mu      sync.Mutex // guards the maps and shared.users; taken after a shared.mu
+	schemes map[string]scheme
+	between func(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error)
+	open    map[string]*shared // by canonical URI without query
+}
+
+type scheme struct {
+	open      OpenFunc
+	canonical CanonicalFunc
+}
+
+// shared is a database that some have open, or are just opening or closing.
+type shared struct {
+	mu    sync.Mutex // held while the engine is opened and closed
+	users int
+	core  *core // nil: not open
+	query string
+}
+
+// NewOpener returns an Opener that knows no scheme yet: bolt.Register and memory.Register add theirs.
+func NewOpener() *Opener {
+	return &Opener{schemes: map[string]scheme{}, open: map[string]*shared{}}
+}
+
+// Register makes URIs that start with scheme:// known. Those that differ in nothing but the query name the same database.
+// It panics if the scheme is registered already.
+func (o *Opener) Register(scheme string, open OpenFunc) {
+	o.RegisterCanonical(scheme, open, func(uri *url.URL) (*url.URL, error) { return uri, nil })
+}
+
+// RegisterCanonical is Register for a kind of database that one can name in several ways.
+func (o *Opener) RegisterCanonical(name string, open OpenFunc, canonical CanonicalFunc) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, dup := o.schemes[name]; dup {
+		panic(fmt.Sprintf("storage: scheme %q is registered twice", name))
+	}
+	o.schemes[name] = scheme{open, canonical}
+}
+
+// Intercept has f open every engine from now on. It gets the function that was registered for the scheme, with the canonical
+// URI, and may return another engine instead: a program that only checks a configuration wants nothing changed in a database.
+// It is to be called before the first Open.
+func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error)) {
+	o.between = f
+}
+
+// Schemes returns what is registered, sorted.
+func (o *Opener) Schemes() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Sorted(maps.Keys(o.schemes))
+}
+
+// Open returns the database that uri names. Everyone who opens the same database shares one engine, which is closed when the last
+// of them has closed their DB. To ask for one database with different options is an error. No error shows a password.
+func (o *Opener) Open(ctx context.Context, uri string) (*DB, error) {
+	db, err := o.openDB(ctx, uri)
+	if err != nil {
+		return nil, fmt.Errorf("storage: %s: %w", Redact(uri), err)
+	}
+	return db, nil
+}
+
+func (o *Opener) openDB(ctx context.Context, text string) (*DB, error) {
+	scheme, uri, err := o.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	uri, err = scheme.canonical(uri)
+	if err != nil {
+		return nil, err
+	}
+	query := uri.RawQuery
+	bare := *uri
+	bare.RawQuery, bare.ForceQuery = "", false
+	id := bare.String()
+
+	s := o.claim(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.core == nil:
+		engine, err := o.engine(ctx, uri, scheme.open)
+		if err != nil {
+			o.unclaim(id, s)
+			return nil, err
+		}
+		s.core, s.query = newCore(Redact(bare.String()), engine), query
+	case s.query != query:
+		o.unclaim(id, s)
+		return nil, fmt.Errorf("already open with other options (%s): write the same options wherever it is named", orNone(s.query))
+	}
+	return newDB(s.core, func() error { return o.close(id, s) }), nil
+}
+
+func (o *Opener) engine(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error) {
+	if o.between != nil {
+		return o.between(ctx, uri, open)
+	}
+	return open(ctx, uri)
+}
+
+// claim keeps s in the map until it is unclaimed.
+func (o *Opener) claim(id string) *shared {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.open[id]
+	if s == nil {
+		s = &shared{}
+		o.open[id] = s
+	}
+	s.users++
+	return s
+}
+
+// unclaim reports whether nobody has claimed s any more.
+func (o *Opener) unclaim(id string, s *shared) (last bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s.users--
+	if s.users == 0 && s.core == nil {
+		delete(o.open, id)
+	}
+	return s.users == 0
+}
+
+// close gives back one use. Whoever opens the database while it is being closed waits for it, and opens it anew.
+func (o *Opener) close(id string, s *shared) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !o.unclaim(id, s) {
+		return nil
+	}
+	engine := s.core.engine
+	s.core = nil
+	err := engine.Close()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.users == 0 {
+		delete(o.open, id)
+	}
+	return err
+}
+
+func (o *Opener) parse(text string) (scheme, *url.URL, error) {
+	name, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return scheme{}, nil, errors.New("not a URI of a database: want one such as bolt:///path/to/data.db")
+	}
+	o.mu.Lock()
+	s, known := o.schemes[name]
+	o.mu.Unlock()
+	switch {
+	case !known && name == "zeo":
+		path, _, _ := strings.Cut(rest, "?")
+		path = path[:strings.LastIndex(path, "/")+1]
+		if !strings.HasPrefix(path, "/") {
+			path = "/path/"
+		}
+		return s, nil, fmt.Errorf("ZODB's network protocol is not spoken here: write bolt://%sdata.db instead", path)
+	case !known:
+		return s, nil, o.unknown(name)
+	}
+	uri, err := url.Parse(text)
+	if err != nil {
+		// The error of url.Parse is not for anybody's eyes: it holds what may be part of a password.
+		return s, nil, errors.New("not a well-formed URI: in a path or password write %25 for %, %23 for #, %3F for ?, %40 for @, and / for \\")
+	}
+	if uri.Fragment != "" || strings.Contains(text, "#") {
+		return s, nil, errors.New("a URI of a database has no #fragment: in a path write %23 for #")
+	}
+	return s, uri, nil
+}
+
+func (o *Opener) unknown(name string) error {
+	known := o.Schemes()
+	if len(known) == 0 {
+		return fmt.Errorf("no kind of database is registered, so %q is not known", name)
+	}
+	return fmt.Errorf("no kind of database %q: have %s", name, strings.Join(known, ", "))
+}
+
+func orNone(query string) string {
+	if query == "" {
+		return "none"
+	}
+	return query
+}
+
+// UnknownOption is the error of an engine for a URI's query parameter that it does not know.
+func UnknownOption(name string, known ...string) error {
+	return fmt.Errorf("no option %q: have %s", name, strings.Join(known, ", "))
+}

@@ -1,0 +1,293 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/storage/memory"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+func newOpener() *storage.Opener {
+	o := storage.NewOpener()
+	bolt.Register(o)
+	memory.Register(o)
+	return o
+}
+
+func mustOpen(tb testing.TB, o *storage.Opener, uri string) *storage.DB {
+	tb.Helper()
+	db, err := o.Open(tb.Context(), uri)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func put(tb testing.TB, db *storage.DB, key, value string) {
+	tb.Helper()
+	err := transaction.Run(tb.Context(), func(ctx context.Context) error {
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		return tx.Bucket("b").Put([]byte(key), []byte(value))
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func get(tb testing.TB, db *storage.DB, key string) (value string) {
+	tb.Helper()
+	err := transaction.Run(tb.Context(), func(ctx context.Context) error {
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		got, err := tx.Bucket("b").Get([]byte(key))
+		value = string(got)
+		return err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return value
+}
+
+// However it is named, a database is opened once, and closed with its last user.
+func TestOpenerShares(t *testing.T) {
+	t.Parallel()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{"dirlink": ".", "link.db": "data.db", "chain.db": "dirlink/link.db"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Skip(err)
+		}
+	}
+	o := newOpener()
+	var dbs []*storage.DB
+	for _, name := range []string{"chain.db", "data.db", "./x/../data.db", "/data.db", "link.db", "dirlink/data.db", "dirlink/link.db", "%64ata.db"} {
+		dbs = append(dbs, mustOpen(t, o, "bolt://"+filepath.ToSlash(dir)+"/"+name))
+		if got, want := dbs[len(dbs)-1].Name(), "bolt://"+filepath.ToSlash(dir)+"/data.db"; got != want {
+			t.Errorf("%s: got name %q, want %q", name, got, want)
+		}
+	}
+	put(t, dbs[0], "k", "v")
+	for _, db := range dbs {
+		if got := get(t, db, "k"); got != "v" {
+			t.Errorf("got %q, want v", got)
+		}
+	}
+
+	// In one transaction it takes part once, whoever's DB is used; two bolt databases could not commit together.
+	err = transaction.Run(t.Context(), func(ctx context.Context) error {
+		for _, db := range dbs {
+			tx, err := db.Tx(ctx)
+			if err != nil {
+				return err
+			}
+			got, err := tx.Bucket("b").Get([]byte("k"))
+			if err := errors.Join(err, tx.Bucket("b").Put([]byte("k"), append(got, '+'))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if got, want := get(t, dbs[0], "k"), "v"+strings.Repeat("+", len(dbs)); err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+
+	path := filepath.Join(dir, "data.db")
+	inUse := func() bool {
+		db, err := bolt.Open(path, &bolt.Options{LockTimeout: 1})
+		if err == nil {
+			_ = db.Close()
+		}
+		return errors.Is(err, storage.ErrInUse)
+	}
+	for i, db := range dbs {
+		if !inUse() {
+			t.Fatalf("closed while %d still use it", len(dbs)-i)
+		}
+		if err := errors.Join(db.Close(), db.Close()); err != nil { // the second does not count
+			t.Error(err)
+		}
+		ctx, txn := transaction.Begin(t.Context())
+		if _, err := db.Tx(ctx); !errors.Is(err, storage.ErrClosed) {
+			t.Errorf("got %v, want ErrClosed", err)
+		}
+		_ = txn.Abort(ctx)
+	}
+	if inUse() {
+		t.Error("still open when all have closed it")
+	}
+	if got := get(t, mustOpen(t, o, "bolt://"+filepath.ToSlash(path)), "k"); !strings.HasPrefix(got, "v+") {
+		t.Errorf("opened again: got %q", got)
+	}
+}
+
+// Opening and closing at once, by many, never meets a database that is half closed.
+func TestOpenerConcurrently(t *testing.T) {
+	t.Parallel()
+	o := newOpener()
+	uri := "bolt://" + filepath.ToSlash(filepath.Join(t.TempDir(), "data.db"))
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 20 {
+				db, err := o.Open(context.Background(), uri)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				err = transaction.Run(context.Background(), func(ctx context.Context) error {
+					_, err := db.Tx(ctx)
+					return err
+				})
+				if err := errors.Join(err, db.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestMemoryIsSharedByName(t *testing.T) {
+	t.Parallel()
+	o := newOpener()
+	one, two, other := mustOpen(t, o, "memory://x"), mustOpen(t, o, "memory://x/"), mustOpen(t, o, "memory://y")
+	put(t, one, "k", "v")
+	if get(t, two, "k") != "v" || get(t, other, "k") != "" {
+		t.Error("want x shared, and y not")
+	}
+	_ = one.Close()
+	_ = two.Close()
+	if got := get(t, mustOpen(t, o, "memory://x"), "k"); got != "" {
+		t.Errorf("all had closed it: got %q", got)
+	}
+}
+
+func TestOpenerErrors(t *testing.T) {
+	t.Parallel()
+	dir := filepath.ToSlash(t.TempDir())
+	o := newOpener()
+	o.Register("pg", func(context.Context, *url.URL) (storage.Engine, error) { return nil, errors.New("connection refused") })
+	mustOpen(t, o, "bolt://"+dir+"/data.db")
+	for _, tt := range []struct{ uri, want string }{
+		{"", "not a URI of a database: want one such as bolt:///path/to/data.db"},
+		{"data.db", "not a URI of a database"},
+		{"/path/data.db", "not a URI of a database"},
+		{"bolt:/path/data.db", "not a URI of a database"},
+		{"bolt://data.db", "want three slashes and the file's absolute path, such as bolt:///path/to/data.db (in an .ini file: bolt://%(here)s/data.db)"},
+		{"bolt://var/lib/data.db", "want three slashes"},
+		{"bolt://", "want the path of a file"},
+		{"bolt:///", "want the path of a file"},
+		{"bolt:///.", "want the path of a file"},
+		{"bolt:///a/..", "want the path of a file"},
+		{"bolt:///" + strings.Repeat("a/", 3000) + "x", "a path of 6002 bytes: want at most 4096"},
+		{"bolt:///dir/", "want the path of a file"},
+		{`bolt://C:\site\data.db`, "not a well-formed URI"},
+		{"bolt://C:/site/data.db", "want three slashes"},
+		{"bolt:///100%/data.db", "write %25 for %"},
+		{"bolt:///a#b/data.db", "write %23 for #"},
+		{"bolt:///no/such/directory/data.db", `the directory "/no/such/directory" does not exist`},
+		{"bolt://" + dir + "/data.db?mmap_size=1GiB", "already open with other options (none)"},
+		{"bolt://" + dir + "/other.db?mmapsize=1GiB", `no option "mmapsize": have lock_timeout, mmap_size`},
+		{"bolt://" + dir + "/other.db?mmap_size=1GiB&mmap_size=2GiB", "given 2 times"},
+		{"bolt://" + dir + "/other.db?mmap_size=lots", "option mmap_size=lots: want a size"},
+		{"bolt://" + dir + "/other.db?mmap_size=12", "want a size from 1MiB"},
+		{"bolt://" + dir + "/other.db?mmap_size=9999999TiB", "want a size from 1MiB"},
+		{"bolt://" + dir + "/other.db?lock_timeout=-1s", "want a time above 0"},
+		{"bolt://" + dir + "/other.db?lock_timeout=5", "want a time above 0, such as 5s"},
+		{"memory://", "want memory://name"},
+		{"memory://x/y", "want memory://name"},
+		{"memory://x?size=1", "no options"},
+		{"mysql://host/db", `no kind of database "mysql": have bolt, memory, pg`},
+		{"zeo:///srv/site/zeo.sock", "ZODB's network protocol is not spoken here: write bolt:///srv/site/data.db instead"},
+		{"zeo://localhost:8100?wait=1", "ZODB's network protocol is not spoken here: write bolt:///path/data.db instead"},
+		{"pg://user:hunter2@host/db", "connection refused"},
+		{"pg://user:hunter2/@host:port/db", "not a well-formed URI"},
+		{"pg://user:hunter2%zz@host/db", "not a well-formed URI"},
+		{"pg://host/db?password=hunter2", "connection refused"},
+		{"other://user:hunter2@host/db", "no kind of database"},
+	} {
+		db, err := o.Open(t.Context(), tt.uri)
+		if err == nil {
+			_ = db.Close()
+			t.Errorf("%s: no error", tt.uri)
+			continue
+		}
+		if got := err.Error(); !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {
+			t.Errorf("%s: got %q, want one line with %q", tt.uri, got, tt.want)
+		} else if strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %q shows the password", tt.uri, got)
+		}
+	}
+	if got := storage.NewOpener().Schemes(); len(got) != 0 {
+		t.Errorf("a new opener knows %q", got)
+	}
+	if _, err := storage.NewOpener().Open(t.Context(), "bolt:///x"); err == nil || !strings.Contains(err.Error(), "no kind of database is registered") {
+		t.Errorf("an opener without schemes: got %v", err)
+	}
+}
+
+// The same options in other words are the same.
+func TestOpenerOptions(t *testing.T) {
+	t.Parallel()
+	o := newOpener()
+	uri := "bolt://" + filepath.ToSlash(filepath.Join(t.TempDir(), "data.db"))
+	mustOpen(t, o, uri+"?mmap_size=1GiB&lock_timeout=2s")
+	mustOpen(t, o, uri+"?lock_timeout=2000ms&mmap_size=1073741824")
+	if _, err := o.Open(t.Context(), uri); err == nil || !strings.Contains(err.Error(), "lock_timeout=2s&mmap_size=1073741824") {
+		t.Errorf("got %v, want an error with the options that it is open with", err)
+	}
+
+	uri += "2"
+	mustOpen(t, o, uri)
+	mustOpen(t, o, uri+"?mmap_size=16GiB&lock_timeout=1s") // the defaults
+}
+
+func TestRegisterTwice(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	bolt.Register(newOpener())
+}
+
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"bolt:///a/b.db":                       "bolt:///a/b.db",
+		"bolt:///home/a@b/data.db":             "bolt:///home/a@b/data.db",
+		"pg://host/db":                         "pg://host/db",
+		"pg://u@host/db":                       "pg://***@host/db",
+		"pg://u:p@host/db":                     "pg://***@host/db",
+		"pg://u:p@ss@host/db":                  "pg://***@host/db",
+		"pg://u:p/w@host/db":                   "pg://***@host/db",
+		"pg://u:p%zz@host/db":                  "pg://***@host/db",
+		"pg://host/db?x=1&sslpassword=p&y=a@b": "pg://host/db?x=1&sslpassword=***&y=a@b",
+		"pg://host/db?Secret_Key=p":            "pg://host/db?Secret_Key=***",
+		"":                                     "",
+		"u:p@host":                             "u:p@host", // no URI: nobody knows what it is
+	} {
+		if got := storage.Redact(uri); got != want {
+			t.Errorf("%q: got %q, want %q", uri, got, want)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package storage
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/tidwall/btree"
+)
+
+// Range goes through the keys of r in order, or from the last to the first if r says so. What it gives belongs to the caller.
+//
+// The loop sees the bucket as it was when the loop began: what is put or deleted meanwhile, also by the loop itself, shows only
+// in reads that begin later. The keys that the loop went through count as read, and those between them that are not there; where
+// it is left early, what lies beyond the last key does not. (Keys in between that the transaction has written itself count
+// too, other than with Get.)
+//
+// After an error, which comes with a zero Item, the iteration is over.
+func (b Bucket) Range(r Range) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		if err := b.usable(); err != nil {
+			yield(Item{}, err)
+			return
+		}
+		if r.empty() {
+			return
+		}
+		view, err := b.tx.open()
+		if err != nil {
+			yield(Item{}, err)
+			return
+		}
+		s := &scan{bucket: b, r: r, yield: yield}
+		own := newOwnWrites(b.data.writes, r)
+		b.tx.scans = append(b.tx.scans, s)
+		defer s.end()
+		for item, err := range view.Range(b.data.name, r) {
+			if err != nil {
+				yield(Item{}, b.tx.named(err))
+				return
+			}
+			replaced := false
+			for own.ok && !replaced && own.notAfter(item.Key) {
+				replaced = own.key() == string(item.Key)
+				if !s.giveOwn(own) {
+					return
+				}
+				own.next()
+			}
+			if !replaced && !s.give(item) {
+				return
+			}
+		}
+		for ; own.ok; own.next() {
+			if !s.giveOwn(own) {
+				return
+			}
+		}
+		s.exhausted = true
+	}
+}
+
+// A scan is one iteration, which knows how far it has come.
+type scan struct {
+	bucket    Bucket
+	r         Range
+	yield     func(Item, error) bool
+	last      []byte // the last key given: a slice of the view, which the user can't change
+	lastOwn   string // the same, of an own write
+	exhausted bool
+}
+
+func (s *scan) give(item Item) bool {
+	s.last, s.lastOwn = item.Key, ""
+	return s.emit(len(item.Key), append(append(make([]byte, 0, len(item.Key)+len(item.Value)), item.Key...), item.Value...))
+}
+
+func (s *scan) giveOwn(own *ownWrites) bool {
+	key, value := own.key(), own.value()
+	if value == nil {
+		return true // deleted
+	}
+	s.last, s.lastOwn = nil, key
+	return s.emit(len(key), append(append(make([]byte, 0, len(key)+len(value)), key...), value...))
+}
+
+// emit gives the user a key and value of their own, in one allocation.
+func (s *scan) emit(keyLen int, both []byte) bool {
+	if !s.yield(Item{both[:keyLen:keyLen], both[keyLen:]}, nil) {
+		return false
+	}
+	if s.bucket.tx.ended { // in the loop's body
+		s.yield(Item{}, s.bucket.tx.errEnded())
+		return false
+	}
+	return true
+}
+
+// record adds what has been gone through to what the transaction has read.
+func (s *scan) record() {
+	if s.bucket.snapshot {
+		return
+	}
+	consumed := interval{string(s.r.From), string(s.r.To)}
+	last := s.lastOwn
+	if s.last != nil {
+		last = string(s.last)
+	}
+	switch {
+	case s.exhausted:
+	case last == "":
+		return // nothing yet
+	case s.r.Reverse:
+		consumed.from = last
+	default:
+		consumed.to = last + "\x00" // the next possible key
+	}
+	s.bucket.data.ranges.add(consumed)
+}
+
+// end is also reached by a panic in the loop's body.
+func (s *scan) end() {
+	tx := s.bucket.tx
+	if tx.ended {
+		return // and recorded by the commit, if there was one
+	}
+	s.record()
+	if i := slices.Index(tx.scans, s); i >= 0 {
+		tx.scans = slices.Delete(tx.scans, i, i+1)
+	}
+}
+
+// ownWrites goes through a transaction's own writes in a range.
+type ownWrites struct {
+	r    Range
+	iter btree.MapIter[string, []byte]
+	ok   bool // there is a current one
+}
+
+func newOwnWrites(writes *btree.Map[string, []byte], r Range) *ownWrites {
+	o := &ownWrites{r: r}
+	if writes == nil || writes.Len() == 0 {
+		return o
+	}
+	o.iter = writes.Copy().Iter() // the loop's body may write
+	switch {
+	case !r.Reverse:
+		o.ok = o.iter.Seek(string(r.From))
+	case r.To == nil:
+		o.ok = o.iter.Last()
+	case o.iter.Seek(string(r.To)):
+		o.ok = o.iter.Prev()
+	default: // all are before To
+		o.ok = o.iter.Last()
+	}
+	o.ok = o.ok && r.contains(o.key())
+	return o
+}
+
+func (o *ownWrites) key() string { return o.iter.Key() }
+
+func (o *ownWrites) value() []byte { return o.iter.Value() }
+
+func (o *ownWrites) next() {
+	if o.r.Reverse {
+		o.ok = o.iter.Prev()
+	} else {
+		o.ok = o.iter.Next()
+	}
+	o.ok = o.ok && o.r.contains(o.key())
+}
+
+// notAfter reports whether the current write comes before key in the range's direction, or is key.
+func (o *ownWrites) notAfter(key []byte) bool {
+	if o.r.Reverse {
+		return o.key() >= string(key)
+	}
+	return o.key() <= string(key)
+}

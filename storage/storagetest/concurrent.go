@@ -1,0 +1,161 @@
+package storagetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+const (
+	crowd = 64 // clients at once
+	each  = 50 // transactions of each
+)
+
+func add(b storage.Bucket, key string, n int) error {
+	value, err := b.Get([]byte(key))
+	if err != nil {
+		return err
+	}
+	now := 0
+	if value != nil {
+		if now, err = strconv.Atoi(string(value)); err != nil {
+			return err
+		}
+	}
+	return b.Put([]byte(key), strconv.AppendInt(nil, int64(now+n), 10))
+}
+
+// run is transaction.Run with the bucket.
+func run(db *storage.DB, f func(b storage.Bucket) error) error {
+	return transaction.Run(context.Background(), func(ctx context.Context) error {
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		return f(tx.Bucket("b"))
+	})
+}
+
+// every runs f for all clients at once, each several times, and returns how often it was committed. A conflict that persisted
+// through all tries is allowed for one in a hundred; another error is not.
+func every(t *suite, db *storage.DB, f func(client, n int, b storage.Bucket) error) (committed int) {
+	t.Helper()
+	var done, failed atomic.Int64
+	var group sync.WaitGroup
+	for client := range crowd {
+		group.Go(func() {
+			for n := range each {
+				err := run(db, func(b storage.Bucket) error { return f(client, n, b) })
+				switch {
+				case err == nil:
+					done.Add(1)
+				case transaction.IsTransient(err):
+					failed.Add(1)
+				default:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if failed.Load() > crowd*each/100 {
+		t.Errorf("%d of %d transactions conflicted in all their tries, want at most 1 %%", failed.Load(), crowd*each)
+	}
+	return int(done.Load())
+}
+
+// No increment is lost, and with turns nearly everybody gets through.
+func testIncrements(t *suite) {
+	db := t.open()
+	committed := every(t, db, func(_, _ int, b storage.Bucket) error {
+		return add(b, "n", 1)
+	})
+	if got, want := all(t, db), fmt.Sprintf("n=%d", committed); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Two keys that some want in one order and some in the other.
+func testIncrementsOppositeOrder(t *suite) {
+	db := t.open()
+	committed := every(t, db, func(client, _ int, b storage.Bucket) error {
+		keys := []string{"m", "n"}
+		if client%2 == 0 {
+			slices.Reverse(keys)
+		}
+		for _, key := range keys {
+			if err := add(b, key, 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if got, want := all(t, db), fmt.Sprintf("m=%[1]d n=%[1]d", committed); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Money moves between accounts while others count it.
+func testTransfers(t *suite) {
+	db := t.open()
+	const accounts, total = 40, 40 * 100
+	c := begin(t, db)
+	for i := range accounts {
+		c.put(fmt.Sprintf("%02d", i), "100")
+	}
+	c.commit()
+	every(t, db, func(client, n int, b storage.Bucket) error {
+		if client%8 == 0 {
+			sum := 0
+			for item, err := range b.Range(storage.Range{Reverse: n%2 == 0}) {
+				if err != nil {
+					return err
+				}
+				m, err := strconv.Atoi(string(item.Value))
+				if err != nil {
+					return err
+				}
+				sum += m
+			}
+			if sum != total {
+				t.Errorf("counted %d, want %d", sum, total)
+			}
+			return nil
+		}
+		// The same in each attempt, as work is.
+		random := rand.New(rand.NewPCG(uint64(client), uint64(n))) //nolint:gosec // small, and no secret
+		from, to := random.IntN(accounts), random.IntN(accounts-1)
+		if to >= from {
+			to++
+		}
+		if err := add(b, fmt.Sprintf("%02d", from), -1); err != nil {
+			return err
+		}
+		return add(b, fmt.Sprintf("%02d", to), 1)
+	})
+	err := run(db, func(b storage.Bucket) error {
+		sum := 0
+		for item, err := range b.Range(storage.Range{}) {
+			if err != nil {
+				return err
+			}
+			m, _ := strconv.Atoi(string(item.Value))
+			sum += m
+		}
+		if sum != total {
+			return errors.New("money was made or lost: " + strconv.Itoa(sum))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,10 @@
+package storagetest
+
+// Serializable reports whether some order explains what transactions read and wrote.
+func Serializable(transactions ...[2]map[string]string) bool {
+	var done []record
+	for _, t := range transactions {
+		done = append(done, record{t[0], t[1]})
+	}
+	return findCycle(done) == nil
+}

@@ -1,0 +1,420 @@
+package storagetest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// seed is new each time, unless STORAGETEST_SEED says which.
+func seed(tb testing.TB) *rand.Rand {
+	tb.Helper()
+	n := rand.Uint64() //nolint:gosec // no secret
+	if text := os.Getenv("STORAGETEST_SEED"); text != "" {
+		var err error
+		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	tb.Logf("STORAGETEST_SEED=%d", n)
+	return rand.New(rand.NewPCG(n, 0)) //nolint:gosec // repeatable on purpose
+}
+
+// testRandomAgainstModel runs several transactions, interleaved step by step, and compares each answer with the model's.
+func testRandomAgainstModel(t *suite) {
+	random := seed(t)
+	for range 20 {
+		Ops(t, t.open(), func() byte { return byte(random.UintN(256)) }, 400) //nolint:gosec // fits
+	}
+}
+
+// Ops does n random steps on an empty database, chosen by the bytes that next returns, and compares all that it answers with a
+// model. Fuzz tests of an engine call it with the fuzzer's bytes.
+func Ops(tb testing.TB, db *storage.DB, next func() byte, n int) {
+	tb.Helper()
+	m := &model{versions: map[string]version{}}
+	var clients []*modelClient
+	for step := range n {
+		if len(clients) == 0 || len(clients) < 4 && next()%8 == 0 {
+			clients = append(clients, &modelClient{client: begin(tb, db), model: m, id: step, own: map[string]*string{}, reads: map[string]bool{}})
+		}
+		i := int(next()) % len(clients)
+		if over := clients[i].step(next); over {
+			clients = slices.Delete(clients, i, i+1)
+		}
+		if tb.Failed() {
+			tb.Fatalf("in step %d", step)
+		}
+	}
+	for _, c := range clients {
+		c.abort()
+	}
+	if got, want := all(tb, db), show(m.at(m.now), storage.Range{}, 0); got != want {
+		tb.Errorf("at the end: got %q, want %q", got, want)
+	}
+}
+
+// A model is all versions of a bucket: by number of the commit, its state.
+type model struct {
+	now      int
+	history  []map[string]string
+	versions map[string]version
+}
+
+type version struct{ written int }
+
+func (m *model) at(seq int) map[string]string {
+	if seq == 0 {
+		return nil
+	}
+	return m.history[seq-1]
+}
+
+// A modelClient is a transaction on a database and on the model.
+type modelClient struct {
+	*client
+	model      *model
+	id         int
+	snapshot   int // of the model, plus one; 0: not taken
+	own        map[string]*string
+	reads      map[string]bool // of keys in the model's small world
+	savepoints []modelSavepoint
+}
+
+type modelSavepoint struct {
+	own map[string]*string
+	sp  *transaction.Savepoint
+}
+
+// The world of keys, small so that they meet.
+var world = []string{"a", "aa", "ab", "b", "ba", "c", "d", "da", "daa", "e"}
+
+// state is what the transaction should see.
+func (c *modelClient) state() map[string]string {
+	if c.snapshot == 0 {
+		c.snapshot = c.model.now + 1
+	}
+	state := maps.Clone(c.model.at(c.snapshot - 1))
+	if state == nil {
+		state = map[string]string{}
+	}
+	for key, value := range c.own {
+		if value == nil {
+			delete(state, key)
+		} else {
+			state[key] = *value
+		}
+	}
+	return state
+}
+
+func (c *modelClient) step(next func() byte) (over bool) {
+	c.t.Helper()
+	key := world[int(next())%len(world)]
+	switch op := next() % 16; op {
+	case 0, 1, 2:
+		if own, wrote := c.own[key]; wrote { // is answered without a snapshot
+			c.want(key, orDash(own))
+		} else {
+			c.reads[key] = true
+			c.want(key, orAbsent(c.state(), key))
+		}
+	case 3, 4, 5:
+		value := fmt.Sprintf("%d.%d", c.id, next())
+		c.put(key, value)
+		c.own[key] = &value
+	case 6:
+		c.delete(key)
+		c.own[key] = nil
+	case 7, 8, 9:
+		c.scan(next)
+	case 10:
+		validated := c.bucket
+		c.bucket = c.bucket.Snapshot()
+		if _, wrote := c.own[key]; wrote {
+			c.want(key, orDash(c.own[key]))
+		} else {
+			c.want(key, orAbsent(c.state(), key))
+		}
+		c.bucket = validated
+	case 11:
+		c.state()
+		c.reads[key] = true
+		if err := c.bucket.AddReadConflict([]byte(key)); err != nil {
+			c.t.Error(err)
+		}
+	case 12:
+		sp, err := c.txn.Savepoint()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.savepoints = append(c.savepoints, modelSavepoint{maps.Clone(c.own), sp})
+	case 13:
+		if n := len(c.savepoints); n > 0 {
+			i := int(next()) % n
+			if err := c.savepoints[i].sp.Rollback(); err != nil {
+				c.t.Fatal(err)
+			}
+			c.own = maps.Clone(c.savepoints[i].own)
+			c.savepoints = c.savepoints[:i+1]
+		}
+	case 14:
+		c.abort()
+		return true
+	case 15:
+		c.finish()
+		return true
+	}
+	return false
+}
+
+func orDash(value *string) string {
+	if value == nil {
+		return "-"
+	}
+	return *value
+}
+
+func orAbsent(state map[string]string, key string) string {
+	if value, ok := state[key]; ok {
+		return value
+	}
+	return "-"
+}
+
+func (c *modelClient) scan(next func() byte) {
+	c.t.Helper()
+	bound := func() []byte {
+		if i := int(next()) % (len(world) + 1); i < len(world) {
+			return []byte(world[i])
+		}
+		return nil
+	}
+	r := storage.Range{From: bound(), To: bound(), Reverse: next()%2 == 0}
+	limit := int(next() % 4)
+	if r.To != nil && string(r.From) >= string(r.To) {
+		limit = 0
+		if got := c.list(r, limit); got != "" {
+			c.t.Errorf("an empty range: got %q", got)
+		}
+		return
+	}
+	state := c.state()
+	want := show(state, r, limit)
+	if got := c.list(r, limit); got != want {
+		c.t.Errorf("range %q to %q, reverse %t, limit %d: got %q, want %q", r.From, r.To, r.Reverse, limit, got, want)
+	}
+	items := strings.Fields(want)
+	if limit > 0 && len(items) == limit { // left early
+		last, _, _ := strings.Cut(items[limit-1], "=")
+		if r.Reverse {
+			r.From = []byte(last)
+		} else {
+			r.To = []byte(last + "\x00")
+		}
+	}
+	for _, key := range world {
+		if inside(r, key) {
+			c.reads[key] = true
+		}
+	}
+}
+
+func inside(r storage.Range, key string) bool {
+	return key >= string(r.From) && (r.To == nil || key < string(r.To))
+}
+
+// show is what client.list answers.
+func show(state map[string]string, r storage.Range, limit int) string {
+	keys := slices.Sorted(maps.Keys(state))
+	if r.Reverse {
+		slices.Reverse(keys)
+	}
+	var items []string
+	for _, key := range keys {
+		if inside(r, key) && (limit == 0 || len(items) < limit) {
+			items = append(items, key+"="+state[key])
+		}
+	}
+	return strings.Join(items, " ")
+}
+
+// finish commits in both.
+func (c *modelClient) finish() {
+	c.t.Helper()
+	conflict := false
+	for key := range c.reads {
+		conflict = conflict || len(c.own) > 0 && c.model.versions[key].written > c.snapshot-1
+	}
+	next := maps.Clone(c.model.at(c.model.now))
+	if next == nil {
+		next = map[string]string{}
+	}
+	err := c.txn.Commit(c.ctx)
+	switch {
+	case conflict:
+		if _, ok := errors.AsType[*storage.ConflictError](err); !ok {
+			c.t.Errorf("commit: got %v, want a conflict", err)
+		}
+		return
+	case err != nil:
+		c.t.Errorf("commit: got %v, want none", err)
+		return
+	case len(c.own) == 0:
+		return
+	}
+	c.model.now++
+	for key, value := range c.own {
+		c.model.versions[key] = version{c.model.now}
+		if value == nil {
+			delete(next, key)
+		} else {
+			next[key] = *value
+		}
+	}
+	c.model.history = append(c.model.history, next)
+}
+
+// testRandomConcurrent runs random transactions at once, and then looks for an order in which they could have run one by one.
+func testRandomConcurrent(t *suite) {
+	random := seed(t)
+	db := t.open()
+	const clients, transactions, keys = 8, 60, 12
+	var mu sync.Mutex
+	var done []record
+	var group sync.WaitGroup
+	for client := range clients {
+		random := rand.New(rand.NewPCG(random.Uint64(), 0)) //nolint:gosec // repeatable on purpose
+		group.Go(func() {
+			for n := range transactions {
+				var r record
+				err := run(db, func(b storage.Bucket) error {
+					r = record{reads: map[string]string{}, writes: map[string]string{}}
+					return r.fill(b, random, keys, fmt.Sprintf("%d.%d", client, n))
+				})
+				switch {
+				case err == nil:
+					mu.Lock()
+					done = append(done, r)
+					mu.Unlock()
+				case !transaction.IsTransient(err):
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if len(done) < clients*transactions/2 {
+		t.Errorf("only %d of %d transactions were committed", len(done), clients*transactions)
+	}
+	if cycle := findCycle(done); cycle != nil {
+		t.Errorf("no order explains these transactions: %v", cycle)
+	}
+}
+
+// A record is what a committed transaction read and wrote. Each value is written once, and each key is read before it is written,
+// so that the versions of a key are known; the first one, absent, is "".
+type record struct{ reads, writes map[string]string }
+
+func (r *record) fill(b storage.Bucket, random *rand.Rand, keys int, name string) error {
+	if random.IntN(4) == 0 { // the presence and absence of all keys is read
+		for i := range keys {
+			r.reads[fmt.Sprintf("%02d", i)] = ""
+		}
+		for item, err := range b.Range(storage.Range{Reverse: random.IntN(2) == 0}) {
+			if err != nil {
+				return err
+			}
+			r.reads[string(item.Key)] = string(item.Value)
+		}
+	}
+	for range random.IntN(4) {
+		key := fmt.Sprintf("%02d", random.IntN(keys))
+		if _, written := r.writes[key]; written {
+			continue
+		}
+		value, err := b.Get([]byte(key))
+		if err != nil {
+			return err
+		}
+		r.reads[key] = string(value)
+		if random.IntN(2) == 0 {
+			r.writes[key] = name + "." + key
+			if err := b.Put([]byte(key), []byte(r.writes[key])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// findCycle returns transactions each of which must come before the next, and the last before the first; nil if there are none,
+// which means that they are serializable.
+func findCycle(done []record) []record {
+	type at struct{ key, value string }
+	writer := map[at]int{}     // who wrote a version
+	overwriter := map[at]int{} // who replaced it
+	for i, r := range done {
+		for key, value := range r.writes {
+			writer[at{key, value}] = i
+			if other, twice := overwriter[at{key, r.reads[key]}]; twice {
+				return []record{done[other], r} // a lost update
+			}
+			overwriter[at{key, r.reads[key]}] = i
+		}
+	}
+	after := make([][]int, len(done))
+	for i, r := range done {
+		for key, value := range r.reads {
+			if w, ok := writer[at{key, value}]; ok && w != i {
+				after[w] = append(after[w], i)
+			}
+			if o, ok := overwriter[at{key, value}]; ok && o != i {
+				after[i] = append(after[i], o)
+			}
+		}
+	}
+	const unseen, open, closed = 0, 1, 2
+	state := make([]int, len(done))
+	var path []int
+	var visit func(i int) []record
+	visit = func(i int) []record {
+		state[i] = open
+		path = append(path, i)
+		for _, j := range after[i] {
+			if state[j] == open {
+				var cycle []record
+				for _, k := range path[slices.Index(path, j):] {
+					cycle = append(cycle, done[k])
+				}
+				return cycle
+			}
+			if state[j] == unseen {
+				if cycle := visit(j); cycle != nil {
+					return cycle
+				}
+			}
+		}
+		state[i] = closed
+		path = path[:len(path)-1]
+		return nil
+	}
+	for i := range done {
+		if state[i] == unseen {
+			if cycle := visit(i); cycle != nil {
+				return cycle
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package storagetest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/memory"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// both begins a transaction on two databases.
+func both(tb testing.TB, one, two *storage.DB) (a, b *client) {
+	tb.Helper()
+	a = begin(tb, one)
+	tx, err := two.Tx(a.ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return a, &client{tb, a.ctx, a.txn, tx.Bucket("b")}
+}
+
+func canPrepare(db *storage.DB) bool {
+	p, ok := db.Engine().(storage.Preparer)
+	return ok && p.CanPrepare()
+}
+
+func testTwoDatabases(t *suite) {
+	one, two := t.open(), memory.New("two")
+	defer func() { _ = two.Close() }() // holds nothing
+	a, b := both(t, one, two)
+	a.put("k", "1")
+	b.put("k", "2")
+	b.want("k", "2")
+	a.commit()
+	if got := all(t, one) + ", " + all(t, two); got != "k=1, k=2" {
+		t.Errorf("committed: got %q", got)
+	}
+
+	a, b = both(t, one, two)
+	a.put("k", "x")
+	b.put("k", "x")
+	a.abort()
+	if got := all(t, one) + ", " + all(t, two); got != "k=1, k=2" {
+		t.Errorf("aborted: got %q", got)
+	}
+
+	a, b = both(t, one, two)
+	a.want("k", "1") // only read here
+	b.put("k", "3")
+	a.commit()
+	if got := all(t, one) + ", " + all(t, two); got != "k=1, k=3" {
+		t.Errorf("one only read: got %q", got)
+	}
+
+	// Two of the same kind: both commit, or they can't and say so, having changed nothing.
+	third := t.open()
+	a, b = both(t, one, third)
+	a.put("k", "4")
+	b.put("k", "4")
+	err := a.txn.Commit(a.ctx)
+	if canPrepare(one) {
+		if got := all(t, one) + ", " + all(t, third); err != nil || got != "k=4, k=4" {
+			t.Errorf("two that can prepare: %v, got %q", err, got)
+		}
+		return
+	}
+	if !errors.Is(err, transaction.ErrOnePhase) || !strings.Contains(err.Error(), one.Name()) || !strings.Contains(err.Error(), third.Name()) {
+		t.Errorf("two that can't prepare: got %v, want an error that names both", err)
+	}
+	if got := all(t, one) + ", " + all(t, third); got != "k=1, " {
+		t.Errorf("two that can't prepare: got %q", got)
+	}
+}
+
+// A conflict in either leaves both as they were, and lets go of what was prepared.
+func testTwoDatabasesConflict(t *suite) {
+	one, two := t.open(), memory.New("two")
+	defer func() { _ = two.Close() }() // holds nothing
+	set(t, one, "k", "1")
+	set(t, two, "k", "1")
+	for _, changed := range []*storage.DB{one, two} {
+		a, b := both(t, one, two)
+		a.get("k")
+		b.get("k")
+		set(t, changed, "k", "2")
+		a.put("k", "x")
+		b.put("k", "x")
+		wantConflict(t, changed, a.txn.Commit(a.ctx), "k")
+		for _, db := range []*storage.DB{one, two} {
+			if got := all(t, db); strings.Contains(got, "x") {
+				t.Errorf("the conflict left traces: %q", got)
+			}
+			set(t, db, "k", "1")
+		}
+	}
+}
+
+// Whoever decides over others records the decision, and only then.
+func testDecision(t *suite) {
+	db := t.open()
+	decider, ok := db.Engine().(storage.Decider)
+	if !ok {
+		t.Skip("the engine does not record decisions")
+	}
+	decided := func(id string) bool {
+		t.Helper()
+		yes, err := decider.Decided(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return yes
+	}
+	commit := func(prepared ...*fakePreparer) (id string, err error) {
+		c := begin(t, db)
+		c.put("k", "1")
+		for _, p := range prepared {
+			if err := c.txn.Join(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err = c.txn.Commit(c.ctx)
+		return c.txn.ID(), err
+	}
+	if id, err := commit(); err != nil || decided(id) {
+		t.Errorf("alone: %v, decided %t, want no record", err, decided(id))
+	}
+	// The sort key of the fake is before all others, so the database is last, and decides.
+	if id, err := commit(&fakePreparer{}); err != nil || !decided(id) {
+		t.Errorf("with another: %v, decided %t, want a record", err, decided(id))
+	}
+	if id, err := commit(&fakePreparer{err: errors.New("boom")}); err == nil || decided(id) {
+		t.Errorf("with one that can't: %v, decided %t, want no record", err, decided(id))
+	}
+	if decided("somebody else's") {
+		t.Error("a transaction that never was is decided")
+	}
+}
+
+// fakePreparer takes part in two-phase commits, with an error in Prepare if it has one.
+type fakePreparer struct{ err error }
+
+func (p *fakePreparer) SortKey() string                                 { return "" }
+func (p *fakePreparer) Prepare(context.Context, *transaction.Txn) error { return p.err }
+func (p *fakePreparer) Finish(context.Context, *transaction.Txn) error  { return nil }
+func (p *fakePreparer) Commit(context.Context, *transaction.Txn) error  { return p.err }
+func (p *fakePreparer) Abort(context.Context, *transaction.Txn) error   { return nil }

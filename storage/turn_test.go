@@ -1,0 +1,246 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/memory"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// attempt reads and writes keys in a transaction of ctx, with something to do before the commit.
+func attempt(ctx context.Context, db *storage.DB, before func(), keys ...string) error {
+	ctx, txn := transaction.Begin(ctx)
+	defer func() { _ = txn.Abort(ctx) }()
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		value, err := tx.Bucket("b").Get([]byte(key))
+		if err != nil {
+			return err
+		}
+		if err := tx.Bucket("b").Put([]byte(key), append(value, '+')); err != nil {
+			return err
+		}
+	}
+	if before != nil {
+		before()
+	}
+	return txn.Commit(ctx)
+}
+
+// lose returns the conflict of an attempt that lost over key.
+func lose(ctx context.Context, tb testing.TB, db *storage.DB, keys ...string) *storage.ConflictError {
+	tb.Helper()
+	last := keys[len(keys)-1]
+	err := attempt(ctx, db, func() {
+		if err := attempt(ctx, db, nil, last); err != nil {
+			tb.Errorf("the winner: %v", err)
+		}
+	}, keys...)
+	conflict, ok := errors.AsType[*storage.ConflictError](err)
+	if !ok {
+		tb.Fatalf("got %v, want a conflict", err)
+	}
+	return conflict
+}
+
+func noneLeft(tb testing.TB, db *storage.DB) {
+	tb.Helper()
+	if held, admitted := storage.Turns(db); held != 0 || admitted != 0 {
+		tb.Errorf("%d turns and %d admissions are left", held, admitted)
+	}
+}
+
+// Whoever has the turn can't lose over that key, and the others lose at once.
+func TestTurnKeepsOthersAway(t *testing.T) {
+	t.Parallel()
+	db := memory.New("turns")
+	defer db.Close()
+	ctx, release, err := lose(t.Context(), t, db, "k").Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = attempt(ctx, db, func() {
+		if err := attempt(t.Context(), db, nil, "k"); !transaction.IsTransient(err) {
+			t.Errorf("another one: got %v, want a conflict", err)
+		}
+		if err := attempt(t.Context(), db, nil, "other"); err != nil {
+			t.Errorf("another key: %v", err)
+		}
+	}, "k")
+	if err != nil {
+		t.Errorf("the one whose turn it is: %v", err)
+	}
+	release()
+	release() // again, without harm
+	if err := attempt(t.Context(), db, nil, "k"); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	noneLeft(t, db)
+}
+
+// Turns are passed on in the order in which they were waited for.
+func TestTurnsAreFirstComeFirstServed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memory.New("turns")
+		defer db.Close()
+		conflict := lose(t.Context(), t, db, "k")
+		_, release, err := conflict.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []int
+		var group sync.WaitGroup
+		for i := range 5 {
+			group.Go(func() {
+				_, release, err := conflict.Wait(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				order = append(order, i) // by one at a time
+				release()
+			})
+			synctest.Wait()
+		}
+		release()
+		group.Wait()
+		if got := fmt.Sprint(order); got != "[0 1 2 3 4]" {
+			t.Errorf("got %s", got)
+		}
+		noneLeft(t, db)
+	})
+}
+
+// One who loses over a second key waits for the turn on both.
+func TestTurnOnSeveralKeys(t *testing.T) {
+	t.Parallel()
+	db := memory.New("turns")
+	defer db.Close()
+	ctx, release, err := lose(t.Context(), t, db, "z").Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	second := lose(ctx, t, db, "z", "a")
+	ctx, release, err = second.Wait(t.Context()) // gives back the first
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"z", "a"} {
+		if err := attempt(t.Context(), db, nil, key); !transaction.IsTransient(err) {
+			t.Errorf("another one, key %s: got %v, want a conflict", key, err)
+		}
+	}
+	if err := attempt(ctx, db, nil, "z", "a"); err != nil {
+		t.Error(err)
+	}
+	release()
+	noneLeft(t, db)
+}
+
+// Neither waiting nor holding lasts for ever.
+func TestTurnsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memory.New("turns")
+		defer db.Close()
+		conflict := lose(t.Context(), t, db, "k")
+		held, release, err := conflict.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(storage.MaxTurnHold / 2) // so that no two things happen at one time
+		start := time.Now()
+
+		// One who is not served in time goes on without a turn: there are 6 before, who hold it for as long as is allowed.
+		var group sync.WaitGroup
+		for range 6 {
+			group.Go(func() {
+				_, release, err := conflict.Wait(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * storage.MaxTurnHold)
+				release()
+			})
+			synctest.Wait()
+		}
+		next, releaseNext, err := conflict.Wait(t.Context())
+		if err != nil || time.Since(start) != storage.MaxTurnWait {
+			t.Errorf("got %v after %s, want no error after %s", err, time.Since(start), storage.MaxTurnWait)
+		}
+		if next != t.Context() {
+			t.Error("one who was not served carries a turn")
+		}
+		releaseNext()
+
+		// The first one's turn has lapsed, so he is kept away as everybody else is.
+		if err := attempt(held, db, nil, "k"); !transaction.IsTransient(err) {
+			t.Errorf("the turn has lapsed: got %v, want a conflict", err)
+		}
+		release()
+		group.Wait()
+		noneLeft(t, db)
+	})
+}
+
+// A context that is done ends the wait.
+func TestTurnWaitIsCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memory.New("turns")
+		defer db.Close()
+		conflict := lose(t.Context(), t, db, "k")
+		_, release, err := conflict.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := conflict.Wait(ctx)
+			done <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		release()
+		noneLeft(t, db)
+	})
+}
+
+func TestConflictError(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  storage.ConflictError
+		want string
+	}{
+		{storage.ConflictError{DB: "memory://x", Bucket: "b", Key: []byte("short")}, `storage: memory://x: conflict: bucket "b", key "short" was changed by another transaction`},
+		{storage.ConflictError{DB: "memory://x", Bucket: "b", Key: []byte("a long one")}, `storage: memory://x: conflict: bucket "b", key "a long o"… was changed by another transaction`},
+		{storage.ConflictError{DB: "memory://x"}, `storage: memory://x: conflict: the transaction is too old to be validated`},
+	} {
+		if got := tt.err.Error(); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+		if !transaction.IsTransient(fmt.Errorf("wrapped: %w", &tt.err)) {
+			t.Error("not transient")
+		}
+		if _, release, err := tt.err.Wait(t.Context()); err != nil { // nothing to wait for
+			t.Error(err)
+		} else {
+			release()
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/btree"
+
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A Tx is one transaction's view of a [DB]: a snapshot, and what the transaction has written on top of it.
+// It is for one goroutine at a time. To use it after the end of the transaction is an error, [transaction.ErrEnded].
+type Tx struct {
+	core    *core
+	ctx     context.Context // the transaction's, for the snapshot, as sql.DB.BeginTx keeps its own
+	turn    *turn           // nil: none
+	view    View            // nil until something is read
+	buckets []*bucketData   // sorted by name
+	scans   []*scan         // the iterations that are under way
+	ended   bool
+	commit  admission
+}
+
+// bucketData is what a transaction has done to one bucket.
+type bucketData struct {
+	name   string
+	writes *btree.Map[string, []byte] // nil value: deleted
+	reads  btree.Set[string]
+	ranges intervals
+}
+
+// Bucket returns the bucket of that name. There is nothing to create: a bucket is there as long as it has keys.
+func (tx *Tx) Bucket(name string) Bucket {
+	i, found := slices.BinarySearchFunc(tx.buckets, name, func(b *bucketData, name string) int {
+		return strings.Compare(b.name, name)
+	})
+	if !found {
+		tx.buckets = slices.Insert(tx.buckets, i, &bucketData{name: name})
+	}
+	return Bucket{tx: tx, data: tx.buckets[i]}
+}
+
+func (tx *Tx) errEnded() error { return tx.named(transaction.ErrEnded) }
+
+// named adds the database's name.
+func (tx *Tx) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("storage: %s: %w", tx.core.name, err)
+}
+
+// open returns the snapshot, taken by the first read.
+func (tx *Tx) open() (View, error) {
+	if tx.view == nil {
+		view, err := tx.core.engine.Begin(tx.ctx)
+		if err != nil {
+			return nil, tx.named(err)
+		}
+		tx.view = view
+	}
+	return tx.view, nil
+}
+
+func (tx *Tx) readOnly() bool {
+	for _, b := range tx.buckets {
+		if b.writes != nil && b.writes.Len() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// changes returns what the transaction did, for the engine.
+func (tx *Tx) changes() *Changes {
+	for _, s := range tx.scans { // a commit from inside a loop
+		s.record()
+	}
+	c := &Changes{}
+	reads, ranges, writes := 0, 0, 0
+	for _, b := range tx.buckets {
+		reads += b.reads.Len()
+		ranges += len(b.ranges)
+		if b.writes != nil {
+			writes += b.writes.Len()
+		}
+	}
+	if writes == 0 {
+		return c // nothing to validate either
+	}
+	c.Reads = make([]ReadKey, 0, reads)
+	c.Ranges = make([]ReadRange, 0, ranges)
+	c.Writes = make([]Write, 0, writes)
+	for _, b := range tx.buckets {
+		b.reads.Scan(func(key string) bool {
+			c.Reads = append(c.Reads, ReadKey{b.name, key})
+			return true
+		})
+		for _, r := range b.ranges {
+			c.Ranges = append(c.Ranges, ReadRange{b.name, r.from, r.to})
+		}
+		if b.writes != nil {
+			b.writes.Scan(func(key string, value []byte) bool {
+				c.Writes = append(c.Writes, Write{b.name, key, value})
+				return true
+			})
+		}
+	}
+	return c
+}
+
+// end closes the snapshot and drops the buffers.
+func (tx *Tx) end() {
+	tx.ended = true
+	if tx.view != nil {
+		tx.view.Close()
+	}
+	tx.core.turns.discharge(&tx.commit)
+	tx.view, tx.buckets, tx.scans = nil, nil, nil
+}
+
+// explain completes an engine's error of a commit with what it can't know.
+func (tx *Tx) explain(err error) error {
+	e, ok := errors.AsType[*ConflictError](err)
+	if !ok {
+		return tx.named(err)
+	}
+	e.DB = tx.core.name
+	if e.Bucket != "" {
+		e.turns = &tx.core.turns
+		e.held = tx.turn
+		e.lost = turnKey{e.Bucket, string(e.Key)}
+	}
+	return err
+}
