@@ -1,0 +1,450 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"maps"
+	"sort"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// An attempt is what one transaction has done with one manager's sessions. All that is written goes to storage at
+// once, whose data manager commits it; what is kept here is a copy for reading. The attempt joins the transaction all
+// the same, as a data manager with nothing to commit, so that the copy follows when savepoints are rolled back.
+type attempt struct {
+	m           *Manager
+	txn         *transaction.Txn
+	data, index storage.Bucket
+
+	room     [2]*Session // for sessions, as there are seldom more
+	sessions []*Session  // in the order in which they were got, those that are gone too
+	joined   bool
+	clean    int  // how many sessions there were when it joined: nothing had been written to them
+	hooked   bool // tell runs after the commit
+	swept    []Info
+}
+
+// A state is the part of a session that changes within a transaction.
+type state struct {
+	id  string
+	ref ref
+
+	gone    error // why the Session can't be used any more: ErrEnded, ErrRolledBack
+	exists  bool  // there is a meta record
+	begun   bool  // this transaction has put it there
+	ended   Reason
+	created int64
+	used    int64   // the latest slice in which it was used
+	marks   []int64 // the used records that there are
+
+	void     bool              // the items that the database held are no more
+	over     map[string][]byte // the items that were set; nil: deleted
+	size     int               // of all items, keys included
+	changed  bool
+	modified int64 // when, if changed
+}
+
+func (a *attempt) usable() error {
+	switch a.txn.Status() {
+	case transaction.Active, transaction.Doomed, transaction.Committing:
+		return nil
+	}
+	return ErrFinished
+}
+
+// find returns the session called id if it was got before.
+func (a *attempt) find(id string) *Session {
+	for _, s := range a.sessions {
+		if s.now.gone == nil && s.now.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// load reads the session called id, all of it in one go and without watching it; what is used of it will be watched
+// then. Only that there is (or is not) a session is watched from the start.
+func (a *attempt) load(id string) (*Session, error) {
+	s := &Session{a: a}
+	r := refOf(id)
+	for it, err := range a.data.Snapshot().Range(storage.Prefix(r[:])) {
+		if err == nil {
+			err = s.had.add(r, it)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("session: %w", err)
+		}
+	}
+	if err := a.data.AddReadConflict(r.key(kindMeta)); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	now, judged := a.m.clock.read()
+	s.expired = s.had.exists && a.m.expired(s.had.lastUsed(), judged)
+	s.got = state{id: id, ref: r, created: now, void: true}
+	if s.had.exists && !s.expired {
+		s.got = s.had.state(id, r)
+	}
+	s.now = s.got
+	if err := s.touch(now); err != nil {
+		return nil, err
+	}
+	a.sessions = append(a.sessions, s)
+	return s, nil
+}
+
+// state returns what a session that is in the database starts from.
+func (l *loaded) state(id string, r ref) state {
+	s := state{id: id, ref: r, exists: true, created: l.created, used: l.lastUsed(), marks: l.marks}
+	for _, it := range l.items {
+		s.size += len(itemName(it)) + len(it.Value)
+	}
+	return s
+}
+
+// itemName returns the part of an item record's key that the app knows.
+func itemName(it storage.Item) []byte { return it.Key[len(ref{})+1:] }
+
+// touch marks s as used in the present time slice, unless it is already. It only puts and deletes, and of what two
+// who touch at the same time put, the later slice counts: so readers of one session never conflict with each other.
+func (s *Session) touch(now int64) error {
+	slice := s.a.m.slice(now)
+	if !s.now.exists || slice <= s.now.used && !s.a.m.astray(s.now.used, now) {
+		return nil
+	}
+	if err := s.a.join(); err != nil {
+		return err
+	}
+	for _, mark := range s.now.marks {
+		if err := s.a.data.Delete(s.now.ref.usedKey(mark)); err != nil {
+			return err
+		}
+	}
+	if err := s.a.data.Put(s.now.ref.usedKey(slice), []byte{}); err != nil {
+		return err
+	}
+	if err := s.a.index.Delete(s.now.ref.indexKey(s.now.used)); err != nil {
+		return err
+	}
+	s.now.used, s.now.marks = slice, []int64{slice}
+	return s.a.index.Put(s.now.ref.indexKey(slice), []byte{})
+}
+
+// usable returns why s can't be used, if it can't.
+func (s *Session) usable() error {
+	if s.now.gone != nil {
+		return s.now.gone
+	}
+	return s.a.usable()
+}
+
+// lookup returns the record of an item, and from then on watches it.
+func (s *Session) lookup(key string) ([]byte, bool, error) {
+	if err := s.usable(); err != nil {
+		return nil, false, err
+	}
+	if err := s.watch(key); err != nil {
+		return nil, false, err
+	}
+	record, ok := s.peek(key)
+	return record, ok, nil
+}
+
+// watch makes the commit a conflict if another transaction writes the item. Nothing needs to be done for a session
+// that has none in the database: who would add some would begin it, and that is watched.
+func (s *Session) watch(key string) error {
+	if s.enumerated || s.now.void {
+		return nil
+	}
+	return s.a.data.AddReadConflict(s.now.ref.itemKey(key))
+}
+
+// enumerate watches all items, those too that there are not.
+func (s *Session) enumerate() error {
+	if err := s.usable(); err != nil || s.enumerated || s.now.void {
+		return err
+	}
+	for _, err := range s.a.data.Range(storage.Prefix(s.now.ref.key(kindItem))) {
+		if err != nil {
+			return fmt.Errorf("session: %w", err)
+		}
+	}
+	s.enumerated = true
+	return nil
+}
+
+// peek returns the record of an item without watching it.
+func (s *Session) peek(key string) ([]byte, bool) {
+	if record, ok := s.now.over[key]; ok {
+		return record, record != nil
+	}
+	if s.now.void {
+		return nil, false
+	}
+	items := s.had.items
+	i := sort.Search(len(items), func(i int) bool { return string(itemName(items[i])) >= key })
+	if i < len(items) && string(itemName(items[i])) == key {
+		return items[i].Value, true
+	}
+	return nil, false
+}
+
+// records yields the records of all items, in no particular order.
+func (s *Session) records() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		if !s.now.void {
+			for _, it := range s.had.items {
+				key := string(itemName(it))
+				if _, ok := s.now.over[key]; !ok && !yield(key, it.Value) {
+					return
+				}
+			}
+		}
+		for key, record := range s.now.over {
+			if record != nil && !yield(key, record) {
+				return
+			}
+		}
+	}
+}
+
+// put stores the record of an item.
+func (s *Session) put(key string, record []byte, now int64) error {
+	size := s.now.size + len(key) + len(record)
+	if old, ok := s.peek(key); ok {
+		size -= len(key) + len(old)
+	}
+	if limit := s.a.m.config.MaxSize; size > limit && size > s.now.size {
+		return &SizeError{Session: s.Ref(), Key: key, Size: size, Limit: limit}
+	}
+	if err := s.begin(now); err != nil {
+		return err
+	}
+	if err := s.watch(key); err != nil {
+		return err
+	}
+	if err := s.a.data.Put(s.now.ref.itemKey(key), record); err != nil {
+		return err
+	}
+	s.note(key, record, size, now)
+	return nil
+}
+
+// remove deletes an item that is there and watched.
+func (s *Session) remove(key string) error {
+	now, _ := s.a.m.clock.read()
+	if err := s.a.join(); err != nil {
+		return err
+	}
+	if err := s.a.data.Delete(s.now.ref.itemKey(key)); err != nil {
+		return err
+	}
+	// There may be no item left whose record tells the time.
+	if err := s.a.data.Put(s.now.ref.key(kindDeleted), binary.AppendVarint(nil, now)); err != nil {
+		return err
+	}
+	old, _ := s.peek(key)
+	s.note(key, nil, s.now.size-len(key)-len(old), now)
+	return nil
+}
+
+// note makes the copy what storage has become.
+func (s *Session) note(key string, record []byte, size int, now int64) {
+	if s.now.over == nil {
+		s.now.over = make(map[string][]byte)
+	}
+	s.now.over[key] = record
+	s.now.size = size
+	s.now.changed, s.now.modified = true, now
+}
+
+// begin makes sure that the session exists, now that something will be put into it.
+func (s *Session) begin(now int64) error {
+	if err := s.a.join(); err != nil || s.now.exists {
+		return err
+	}
+	if err := s.discard(Expired); err != nil {
+		return err
+	}
+	s.now.exists, s.now.begun = true, true
+	s.now.used, s.now.marks = s.a.m.slice(now), nil
+	s.a.notify()
+	return s.a.enter(s.now.ref, meta{created: s.now.created, used: s.now.used})
+}
+
+// enter puts down that there is a session.
+func (a *attempt) enter(r ref, m meta) error {
+	if err := a.data.Put(r.key(kindMeta), m.append(nil)); err != nil {
+		return err
+	}
+	return a.index.Put(r.indexKey(m.used), []byte{})
+}
+
+// discard deletes what the database holds of the session, and notes why it ended if there was one.
+func (s *Session) discard(why Reason) error {
+	if s.had.records || s.now.exists {
+		if _, err := s.a.purge(s.now.ref); err != nil {
+			return err
+		}
+	}
+	if s.had.exists && s.now.ended == 0 {
+		if s.expired {
+			why = Expired
+		}
+		s.now.ended = why
+		s.a.notify()
+	}
+	return nil
+}
+
+// purge deletes all records of the session r, and returns them. It watches all of them, and that none is added:
+// whoever wrote to the session meanwhile must not leave a remainder.
+func (a *attempt) purge(r ref) ([]storage.Item, error) {
+	var all []storage.Item
+	var l loaded
+	for it, err := range a.data.Range(storage.Prefix(r[:])) {
+		if err == nil {
+			err = l.add(r, it)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("session: %w", err)
+		}
+		all = append(all, it)
+	}
+	for _, it := range all {
+		if err := a.data.Delete(it.Key); err != nil {
+			return nil, err
+		}
+	}
+	if !l.exists {
+		return all, nil
+	}
+	for _, slice := range append(l.marks, l.used) {
+		if err := a.index.Delete(r.indexKey(slice)); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// carry moves s to the id of target, which does not exist.
+func (s *Session) carry(target *Session) error {
+	a := s.a
+	if err := a.join(); err != nil {
+		return err
+	}
+	if err := target.discard(Expired); err != nil {
+		return err
+	}
+	var all []storage.Item
+	if s.now.exists {
+		var err error
+		if all, err = a.purge(s.now.ref); err != nil {
+			return err
+		}
+	} else if err := s.discard(Expired); err != nil {
+		return err
+	}
+	to := target.now.ref
+	s.now.id, s.now.ref = target.now.id, to
+	target.now.gone = ErrEnded
+	s.enumerated = true // purge has seen to it
+	if !s.now.exists {
+		return nil
+	}
+	for _, it := range all {
+		key := append(bytes.Clone(to[:]), it.Key[len(to):]...)
+		if err := a.data.Put(key, it.Value); err != nil {
+			return err
+		}
+	}
+	return a.index.Put(to.indexKey(s.now.used), []byte{})
+}
+
+// join makes the attempt follow savepoints, before the first change.
+func (a *attempt) join() error {
+	if a.joined {
+		return nil
+	}
+	if err := a.txn.Join(a); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	a.joined, a.clean = true, len(a.sessions)
+	return nil
+}
+
+// notify makes sure that the handlers are called after the commit.
+func (a *attempt) notify() {
+	if a.hooked || a.m.config.OnBegin == nil && a.m.config.OnEnd == nil {
+		return
+	}
+	a.hooked = true
+	a.txn.AfterCommit(a.tell)
+}
+
+// SortKey implements [transaction.DataManager].
+func (a *attempt) SortKey() string { return "session:" + a.m.config.Name }
+
+// Commit implements [transaction.DataManager]. Storage commits what was written.
+func (a *attempt) Commit(context.Context, *transaction.Txn) error { return nil }
+
+// Abort implements [transaction.DataManager]. It matters when a savepoint is rolled back from before the attempt joined:
+// then the transaction goes on.
+func (a *attempt) Abort(context.Context, *transaction.Txn) error {
+	for _, s := range a.sessions[:a.clean] {
+		s.now = s.got
+	}
+	a.drop(a.clean)
+	a.joined = false
+	return nil
+}
+
+// ReadOnly implements [transaction.ReadOnlyReporter].
+func (a *attempt) ReadOnly() bool { return true }
+
+// Savepoint implements [transaction.Savepointer].
+func (a *attempt) Savepoint() (transaction.DataSavepoint, error) {
+	states := make([]state, len(a.sessions))
+	for i, s := range a.sessions {
+		states[i] = s.now
+		states[i].over = maps.Clone(s.now.over)
+	}
+	return &savepoint{a: a, states: states}, nil
+}
+
+type savepoint struct {
+	a      *attempt
+	states []state
+}
+
+// Rollback implements [transaction.DataSavepoint]; it can be called again.
+func (p *savepoint) Rollback() error {
+	for i := range p.states {
+		over := maps.Clone(p.states[i].over)
+		p.a.sessions[i].now = p.states[i]
+		p.a.sessions[i].now.over = over
+	}
+	p.a.drop(len(p.states))
+	return nil
+}
+
+// drop forgets the sessions from the nth on: they were read when storage held what it holds no more.
+func (a *attempt) drop(n int) {
+	for _, s := range a.sessions[n:] {
+		s.now.gone = ErrRolledBack
+	}
+	clear(a.sessions[n:])
+	a.sessions = a.sessions[:n]
+}
+
+// Guards.
+var (
+	_ transaction.DataManager      = (*attempt)(nil)
+	_ transaction.ReadOnlyReporter = (*attempt)(nil)
+	_ transaction.Savepointer      = (*attempt)(nil)
+	_ transaction.DataSavepoint    = (*savepoint)(nil)
+)

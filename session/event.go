@@ -1,0 +1,143 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// A Reason says why a session ended.
+type Reason int
+
+// The reasons; that of a begin event is the zero Reason.
+const (
+	Invalidated Reason = iota + 1 // Session.Invalidate was called
+	Expired                       // it was not used for the timeout
+)
+
+// String returns "invalidated", "expired" or "begun".
+func (r Reason) String() string {
+	switch r {
+	case 0:
+		return "begun"
+	case Invalidated:
+		return "invalidated"
+	case Expired:
+		return "expired"
+	}
+	return fmt.Sprintf("Reason(%d)", int(r))
+}
+
+// An Info tells of a session that has begun or ended. Its values, read with [Value], are those at the commit for a
+// session that has begun or was invalidated, and the last ones of a session that expired. It can be kept and is safe
+// for concurrent use.
+type Info struct {
+	Ref      string    // as [Session.Ref]; the browser id is not stored
+	Created  time.Time // when the session was created
+	LastUsed time.Time // the start of the time slice of its last use
+	Reason   Reason    // why it ended; zero if it has begun
+
+	items map[string][]byte
+}
+
+// Keys returns the keys that have a value, sorted.
+func (i Info) Keys() []string { return slices.Sorted(maps.Keys(i.items)) }
+
+// All returns all values, each as Value[any] does.
+func (i Info) All() (map[string]any, error) { return allValues(i, maps.All(i.items)) }
+
+func (i Info) lookup(key string) ([]byte, bool, error) {
+	record, ok := i.items[key]
+	return record, ok, nil
+}
+
+func (i Info) damaged(key string, err error) error { return damagedItem(i.Ref, key, err) }
+
+func (s *Session) damaged(key string, err error) error { return damagedItem(s.Ref(), key, err) }
+
+func damagedItem(ref, key string, err error) error {
+	return &RecordError{Session: ref, Record: fmt.Sprintf("the value of %q", key), Problem: err.Error()}
+}
+
+// allValues decodes records as Value[any] does.
+func allValues(of Source, records iter.Seq2[string, []byte]) (map[string]any, error) {
+	values := make(map[string]any)
+	for key, record := range records {
+		var value any
+		_, e, err := splitItem(record)
+		if err == nil {
+			err = e.decode(&value)
+		}
+		if err != nil {
+			return nil, of.damaged(key, err)
+		}
+		values[key] = value
+	}
+	return values, nil
+}
+
+// info tells of a session that the database held.
+func (l *loaded) info(r ref, why Reason) Info {
+	i := Info{
+		Ref:      r.String(),
+		Created:  time.UnixMilli(l.created),
+		LastUsed: time.UnixMilli(l.lastUsed()),
+		Reason:   why,
+		items:    make(map[string][]byte, len(l.items)),
+	}
+	for _, it := range l.items {
+		i.items[string(itemName(it))] = it.Value
+	}
+	return i
+}
+
+// info tells of s as it is now.
+func (s *Session) info(why Reason) Info {
+	return Info{
+		Ref:      s.Ref(),
+		Created:  s.Created(),
+		LastUsed: time.UnixMilli(s.now.used),
+		Reason:   why,
+		items:    maps.Collect(s.records()),
+	}
+}
+
+// tell calls the handlers after the commit.
+func (a *attempt) tell(ctx context.Context, committed bool) {
+	if !committed {
+		return
+	}
+	for _, info := range a.swept {
+		a.m.call(ctx, a.m.config.OnEnd, info)
+	}
+	for _, s := range a.sessions {
+		switch s.now.ended {
+		case Invalidated:
+			a.m.call(ctx, a.m.config.OnEnd, s.info(Invalidated))
+		case Expired:
+			a.m.call(ctx, a.m.config.OnEnd, s.had.info(s.got.ref, Expired))
+		}
+		if s.now.begun && s.now.gone == nil {
+			a.m.call(ctx, a.m.config.OnBegin, s.info(0))
+		}
+	}
+}
+
+// call calls a handler, if there is one. A handler that panics must not keep the others from being called, nor
+// turn what is committed into a failure.
+func (m *Manager) call(ctx context.Context, handler func(context.Context, Info), info Info) {
+	if handler == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			m.config.Logger.ErrorContext(ctx, "a session event handler panicked",
+				slog.String("session", info.Ref), slog.String("event", info.Reason.String()), slog.Any("panic", p))
+		}
+	}()
+	handler(ctx, info)
+}

@@ -1,0 +1,88 @@
+package session
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// SetClock lets source stand for the wall clock and the monotonic clock.
+func (m *Manager) SetClock(source func() (wall time.Time, monotonic time.Duration)) {
+	m.clock.source = source
+	m.clock.anchor.Store(nil)
+}
+
+// Used returns the slices at which the index has the session called id, for the transaction of ctx.
+func (m *Manager) Used(ctx context.Context, id string) (slices []time.Time, err error) {
+	a, err := m.attempt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for it, err := range a.index.Snapshot().Range(storage.Range{}) {
+		if err != nil {
+			return nil, err
+		}
+		if slice, r, ok := readIndexKey(it.Key); ok && r == refOf(id) {
+			slices = append(slices, time.UnixMilli(slice))
+		}
+	}
+	return slices, nil
+}
+
+// RefOf returns what Session.Ref is for a browser id.
+func RefOf(id string) string { return refOf(id).String() }
+
+// Records returns everything that is stored for all sessions: the keys in hex, of both buckets.
+func (m *Manager) Records(ctx context.Context) (keys []string, err error) {
+	a, err := m.attempt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range []storage.Bucket{a.data, a.index} {
+		for it, err := range b.Snapshot().Range(storage.Range{}) {
+			if err != nil {
+				return nil, err
+			}
+			keys = append(keys, hex.EncodeToString(it.Key))
+		}
+	}
+	return keys, nil
+}
+
+// PutItem stores the record of one item as it is, damaged or not.
+func (s *Session) PutItem(key string, record []byte) error { return s.put(key, record, s.now.created) }
+
+// PutRecord stores a record of another kind as it is.
+func (m *Manager) PutRecord(ctx context.Context, id, rest string, value []byte) error {
+	a, err := m.attempt(ctx)
+	if err != nil {
+		return err
+	}
+	r := refOf(id)
+	return a.data.Put(append(r[:], rest...), value)
+}
+
+// What the fuzz tests look at.
+var (
+	AppendValue = func(value any) ([]byte, error) { return appendValue(nil, value) }
+	DecodeValue = func(b []byte, to any) error { return encoded(b).decode(to) }
+	ReadMeta    = func(b []byte) (created, used int64, problem string) {
+		m, problem := readMeta(b)
+		return m.created, m.used, problem
+	}
+	AppendMeta = func(created, used int64) []byte { return meta{created: created, used: used}.append(nil) }
+
+	ItemKey      = func(id, key string) []byte { return refOf(id).itemKey(key) }
+	UsedKey      = func(id string, slice int64) []byte { return refOf(id).usedKey(slice) }
+	IndexKey     = func(id string, slice int64) []byte { return refOf(id).indexKey(slice) }
+	ReadIndexKey = func(key []byte) (slice int64, ref string, ok bool) {
+		slice, r, ok := readIndexKey(key)
+		return slice, r.String(), ok
+	}
+	AddRecord = func(id string, key, value []byte) error {
+		var l loaded
+		return l.add(refOf(id), storage.Item{Key: key, Value: value})
+	}
+)

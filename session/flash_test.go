@@ -1,0 +1,77 @@
+package session_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/session"
+)
+
+func TestFlash(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	do(t, func(ctx context.Context) {
+		s := f.get(ctx, t, "id")
+		must(t, s.Flash("saved", "", true))
+		must(t, s.Flash("saved", "", true))
+		must(t, s.Flash("saved", "", false))
+		must(t, s.Flash("careful", "warn", false))
+	})
+	do(t, func(ctx context.Context) {
+		s := f.get(ctx, t, "id")
+		if keys, err := s.Keys(); err != nil || !cmp.Equal(keys, []string{"_f_", "_f_warn"}) {
+			t.Errorf("keys: got %q, %v, want Pyramid's", keys, err)
+		}
+		for range 2 {
+			if got, err := s.PeekFlash(""); err != nil || !cmp.Equal(got, []string{"saved", "saved"}) {
+				t.Errorf("PeekFlash: got %q, %v", got, err)
+			}
+		}
+		if got, err := s.PopFlash(""); err != nil || !cmp.Equal(got, []string{"saved", "saved"}) {
+			t.Errorf("PopFlash: got %q, %v", got, err)
+		}
+		if got, err := s.PopFlash(""); err != nil || len(got) != 0 {
+			t.Errorf("PopFlash again: got %q, %v", got, err)
+		}
+		if got, err := s.PopFlash("warn"); err != nil || !cmp.Equal(got, []string{"careful"}) {
+			t.Errorf("PopFlash of another queue: got %q, %v", got, err)
+		}
+	})
+}
+
+func TestCSRFToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	var token string
+	do(t, func(ctx context.Context) {
+		s := f.get(ctx, t, "id")
+		if ok, err := s.CheckCSRFToken(""); ok || err != nil {
+			t.Errorf("a session without a token accepts none: got %t, %v", ok, err)
+		}
+		var err error
+		token, err = s.CSRFToken()
+		must(t, err)
+		if again, err := s.CSRFToken(); again != token || err != nil || len(token) < 20 {
+			t.Errorf("CSRFToken: got %q, %v, then %q", token, err, again)
+		}
+	})
+	do(t, func(ctx context.Context) {
+		s := f.get(ctx, t, "id")
+		for candidate, want := range map[string]bool{token: true, token + "x": false, "": false} {
+			if ok, err := s.CheckCSRFToken(candidate); ok != want || err != nil {
+				t.Errorf("CheckCSRFToken(%q): got %t, %v, want %t", candidate, ok, err, want)
+			}
+		}
+		if next, err := s.NewCSRFToken(); next == token || err != nil {
+			t.Errorf("NewCSRFToken: got %q, %v", next, err)
+		}
+		if ok, _ := s.CheckCSRFToken(token); ok {
+			t.Error("the old token is still good")
+		}
+		if ok, _ := s.Has("_csrft_"); !ok {
+			t.Error("the token is not kept where Pyramid keeps it")
+		}
+	})
+}

@@ -1,0 +1,217 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// The defaults of a [Config]; timeout and period are those of repoze.session's FileStorageSessionManagerFactory.
+const (
+	DefaultName    = "session"
+	DefaultTimeout = 1200 * time.Second
+	DefaultPeriod  = 20 * time.Second
+	DefaultMaxSize = 64 << 10
+)
+
+// A Config says how a [Manager] works. The zero Config is the default.
+type Config struct {
+	// Name tells the managers of one database apart: it begins the names of the buckets used. Default "session".
+	Name string
+
+	// Timeout is how long a session may be unused before it ends, give or take one Period.
+	// At least a millisecond; default 1200 seconds.
+	Timeout time.Duration
+
+	// Period is the width of a time slice: a session is marked as used at most once in each, so that reading
+	// costs no write. At least a millisecond; default 20 seconds.
+	Period time.Duration
+
+	// MaxSize is the largest size of one session in bytes: its keys and encoded values. Default 65536.
+	MaxSize int
+
+	// OnBegin is called for every session that begins: once, after the commit of the transaction that first
+	// stored it. A session that was never stored never began. The transaction that ctx carries has ended: a handler that
+	// stores something uses transaction.Run. It should be quick, as the response waits; a panic is logged.
+	OnBegin func(ctx context.Context, info Info)
+
+	// OnEnd is called for every session that ends: once, after the commit of the transaction that removed it,
+	// be it by [Session.Invalidate], by a request that found it expired and replaced it, or by [Manager.Sweep].
+	// As for OnBegin, the transaction of ctx has ended.
+	OnEnd func(ctx context.Context, info Info)
+
+	// SweepInterval is the time between two sweeps of a [Sweeper]; it is varied by a tenth, so that several
+	// processes drift apart. Default a twentieth of Timeout, and not less than Period.
+	SweepInterval time.Duration
+
+	// Logger is told of sweeps, of jumps of the clock and of handlers that panic. Default: nobody.
+	Logger *slog.Logger
+}
+
+// Validate reports everything that is wrong with c.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Timeout != 0 && c.Timeout < time.Millisecond {
+		errs = append(errs, fmt.Errorf("session: timeout %v: want at least 1ms, such as %v", c.Timeout, DefaultTimeout))
+	}
+	if c.Period != 0 && c.Period < time.Millisecond {
+		errs = append(errs, fmt.Errorf("session: period %v: want at least 1ms, such as %v", c.Period, DefaultPeriod))
+	}
+	if c.MaxSize < 0 {
+		errs = append(errs, fmt.Errorf("session: maximum size %d: want a number of bytes, such as %d", c.MaxSize, DefaultMaxSize))
+	}
+	if c.SweepInterval < 0 {
+		errs = append(errs, fmt.Errorf("session: sweep interval %v: want a positive duration, such as 1m", c.SweepInterval))
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults returns c with its zero fields filled in.
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = DefaultName
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Period == 0 {
+		c.Period = DefaultPeriod
+	}
+	if c.MaxSize == 0 {
+		c.MaxSize = DefaultMaxSize
+	}
+	if c.SweepInterval == 0 {
+		c.SweepInterval = max(c.Period, c.Timeout/20)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// A Manager finds, makes and ends the sessions in one database. It is safe for concurrent use.
+type Manager struct {
+	db      *storage.DB
+	config  Config
+	timeout int64 // milliseconds, as everything below the API
+	period  int64
+	clock   *clock
+}
+
+// NewManager returns a manager of the sessions that db keeps under config's name. It starts nothing: expired
+// sessions are swept by whoever calls [Manager.StartSweeper] or [Manager.Sweep].
+// The error joins everything that is wrong with config.
+func NewManager(db *storage.DB, config Config) (*Manager, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if db == nil {
+		return nil, errors.New("session: no database; open one with storage's Opener first")
+	}
+	config = config.withDefaults()
+	return &Manager{
+		db:      db,
+		config:  config,
+		timeout: config.Timeout.Milliseconds(),
+		period:  config.Period.Milliseconds(),
+		clock:   newClock(config.Timeout, config.Logger),
+	}, nil
+}
+
+// Get returns the session of the browser called id, in the transaction of ctx: the one that is stored, or a new
+// one, which is stored as soon as something is written to it and never if nothing is.
+// Within one transaction the same id gives the same Session.
+//
+// Errors: [ErrNoTransaction], [ErrNoID], a [RecordError], and those of the database.
+func (m *Manager) Get(ctx context.Context, id string) (*Session, error) {
+	return m.session(ctx, id)
+}
+
+// Query returns the session of the browser called id, or nil if there is none: none was ever stored, or it has
+// ended. Like [Manager.Get], and as in repoze.session, asking counts as using the session. Errors are those of Get.
+func (m *Manager) Query(ctx context.Context, id string) (*Session, error) {
+	s, err := m.session(ctx, id)
+	if err != nil || !s.now.exists {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Has reports whether the browser called id has a session. Like [Manager.Get], and as in repoze.session, asking
+// counts as using the session. Errors are those of Get.
+func (m *Manager) Has(ctx context.Context, id string) (bool, error) {
+	s, err := m.session(ctx, id)
+	return err == nil && s.now.exists, err
+}
+
+// Carry moves the session of the browser from over to the id to, with all that is in it: at log-in, when the browser
+// gets a new id, so that whoever knew (or planted) the old one has no part in what follows. A [Session] that
+// was got by the old id goes on under the new one; the old id has no session any more. No session begins or
+// ends by that, so there are no events. All of it is part of the transaction of ctx.
+//
+// Errors: [ErrExists] if there is a session under the id to, and those of [Manager.Get].
+func (m *Manager) Carry(ctx context.Context, from, to string) error {
+	old, err := m.session(ctx, from)
+	if err != nil || from == to {
+		return err
+	}
+	target, err := m.session(ctx, to)
+	if err != nil {
+		return err
+	}
+	if target.now.exists {
+		return fmt.Errorf("%w: carrying %v to %v", ErrExists, old.now.ref, target.now.ref)
+	}
+	return old.carry(target)
+}
+
+// session returns the session called id as the transaction of ctx sees it. Looking it up marks it as used.
+func (m *Manager) session(ctx context.Context, id string) (*Session, error) {
+	a, err := m.attempt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if id == "" {
+		return nil, ErrNoID
+	}
+	if s := a.find(id); s != nil {
+		return s, nil
+	}
+	return a.load(id)
+}
+
+// attempt returns what the transaction of ctx has done with m's sessions so far.
+func (m *Manager) attempt(ctx context.Context) (*attempt, error) {
+	t, ok := transaction.FromContext(ctx)
+	if !ok {
+		return nil, ErrNoTransaction
+	}
+	if a, ok := t.Data(m).(*attempt); ok {
+		return a, a.usable()
+	}
+	tx, err := m.db.Tx(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	a := &attempt{m: m, txn: t, data: tx.Bucket(m.config.Name), index: tx.Bucket(m.config.Name + ".used")}
+	a.sessions = a.room[:0]
+	t.SetData(m, a)
+	return a, nil
+}
+
+// slice returns the start of the time slice that now lies in.
+func (m *Manager) slice(now int64) int64 { return now - now%m.period }
+
+// expired reports whether a session that was last used in the slice used has ended by the moment judged.
+func (m *Manager) expired(used, judged int64) bool { return m.slice(judged)-used > m.timeout }
+
+// astray reports whether the slice used lies so far in the future of now that only a clock that was wrong can have
+// written it.
+func (m *Manager) astray(used, now int64) bool {
+	return used-m.slice(now) > m.timeout+m.period
+}

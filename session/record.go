@@ -1,0 +1,170 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// What is stored, with all times in milliseconds since 1970. In the data bucket, every key begins with the ref of its
+// session and goes on with the kind of record:
+//
+//	ref 'i' key    one item: when it was written, and its encoded value (value.go)
+//	ref 'l'        when an item was last deleted, if one was
+//	ref 'm'        that there is a session: format, creation, and the slice of its first use
+//	ref 'u' slice  that it was used in this slice; of several the latest counts
+//
+// In the index bucket there is one empty record for every session:
+//
+//	slice ref      that a session may have been used last in this slice
+//
+// The ref of a session is a hash of its id. So the keys are short, no id can be mistaken for the beginning of another,
+// and who reads the database (or a log line with a ref) has no id to present.
+const (
+	kindItem    = 'i'
+	kindDeleted = 'l'
+	kindMeta    = 'm'
+	kindUsed    = 'u'
+
+	format    = 1 // first byte of a meta record
+	sliceSize = 8
+)
+
+// A ref names a session without telling its id.
+type ref [16]byte
+
+func refOf(id string) ref {
+	sum := sha256.Sum256([]byte(id))
+	return ref(sum[:len(ref{})])
+}
+
+func (r ref) String() string { return hex.EncodeToString(r[:]) }
+
+// key returns the key of r's record of a kind.
+func (r ref) key(kind byte) []byte {
+	return append(append(make([]byte, 0, len(r)+1), r[:]...), kind)
+}
+
+func (r ref) itemKey(key string) []byte {
+	k := append(make([]byte, 0, len(r)+1+len(key)), r[:]...)
+	return append(append(k, kindItem), key...)
+}
+
+func (r ref) usedKey(slice int64) []byte {
+	k := append(make([]byte, 0, len(r)+1+sliceSize), r[:]...)
+	return appendSlice(append(k, kindUsed), slice)
+}
+
+func (r ref) indexKey(slice int64) []byte {
+	return append(appendSlice(make([]byte, 0, sliceSize+len(r)), slice), r[:]...)
+}
+
+// appendSlice appends a slice so that the order of the bytes is the order of time. No slice is negative.
+func appendSlice(b []byte, slice int64) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(slice)) //nolint:gosec // not negative: see clock.read
+}
+
+func readSlice(b []byte) (int64, bool) {
+	if len(b) != sliceSize {
+		return 0, false
+	}
+	slice := binary.BigEndian.Uint64(b)
+	return int64(slice), slice <= math.MaxInt64 //nolint:gosec // checked
+}
+
+// readIndexKey takes an index key apart.
+func readIndexKey(key []byte) (slice int64, r ref, ok bool) {
+	if len(key) != sliceSize+len(r) {
+		return 0, r, false
+	}
+	slice, ok = readSlice(key[:sliceSize])
+	return slice, ref(key[sliceSize:]), ok
+}
+
+// A meta record says that there is a session.
+type meta struct {
+	created int64 // when
+	used    int64 // the slice of its first use
+}
+
+func (m meta) append(b []byte) []byte {
+	b = append(b, format)
+	b = binary.AppendVarint(b, m.created)
+	return binary.AppendVarint(b, m.created-m.used)
+}
+
+func readMeta(b []byte) (m meta, problem string) {
+	if len(b) == 0 {
+		return m, "it is empty"
+	}
+	if b[0] != format {
+		return m, fmt.Sprintf("its format is %d, and this release knows only %d", b[0], format)
+	}
+	created, n := binary.Varint(b[1:])
+	if n <= 0 || created < 0 {
+		return m, "its time of creation is damaged"
+	}
+	age, k := binary.Varint(b[1+n:])
+	if k <= 0 || 1+n+k != len(b) || age > created || age < created-math.MaxInt64 {
+		return m, "its time of use is damaged"
+	}
+	return meta{created: created, used: created - age}, ""
+}
+
+// A loaded is what the database held of a session when it was looked up.
+type loaded struct {
+	meta
+	exists  bool           // there was a meta record
+	records bool           // there were records of any kind
+	deleted int64          // when an item was last deleted, 0 if never
+	marks   []int64        // the used records, in ascending order
+	items   []storage.Item // the item records, whole and in ascending order of their keys
+}
+
+// lastUsed returns the slice in which the session was last used.
+func (l *loaded) lastUsed() int64 {
+	if len(l.marks) > 0 {
+		return l.marks[len(l.marks)-1]
+	}
+	return l.used
+}
+
+// add takes in one record of the session r; they come in ascending order.
+func (l *loaded) add(r ref, it storage.Item) error {
+	l.records = true
+	if len(it.Key) <= len(r) {
+		return &RecordError{Session: r.String(), Record: "a record", Problem: "its key is too short"}
+	}
+	switch rest := it.Key[len(r)+1:]; it.Key[len(r)] {
+	case kindItem:
+		l.items = append(l.items, it)
+	case kindDeleted:
+		var n int
+		if l.deleted, n = binary.Varint(it.Value); n <= 0 || n != len(it.Value) || l.deleted < 0 || len(rest) != 0 {
+			return &RecordError{Session: r.String(), Record: "the time of the last deletion", Problem: "it is damaged"}
+		}
+	case kindMeta:
+		if len(rest) != 0 {
+			return &RecordError{Session: r.String(), Record: "the meta record", Problem: "its key is too long"}
+		}
+		m, problem := readMeta(it.Value)
+		if problem != "" {
+			return &RecordError{Session: r.String(), Record: "the meta record", Problem: problem}
+		}
+		l.meta, l.exists = m, true
+	case kindUsed:
+		slice, ok := readSlice(rest)
+		if !ok {
+			return &RecordError{Session: r.String(), Record: "a time of use", Problem: "it is damaged"}
+		}
+		l.marks = append(l.marks, slice)
+	default:
+		return &RecordError{Session: r.String(), Record: "a record", Problem: "its kind is " + strconv.QuoteRune(rune(it.Key[len(r)]))}
+	}
+	return nil
+}

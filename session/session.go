@@ -1,0 +1,230 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// A Session is what is kept for one browser, as one transaction sees it: values under string keys, which live until
+// the browser has not come for the manager's timeout. It is got from a [Manager] and belongs to the transaction it was
+// got in: it must not be used by several goroutines at once, nor after that transaction has ended ([ErrFinished]).
+//
+// Values are copies in both directions. What was read can be changed without effect on the session, and has to be
+// Set to be kept; so there is nothing like Pyramid's changed().
+//
+// Every key that is read or written, there or not, is part of what must not be changed by another transaction until
+// this one commits; otherwise the commit is a conflict. Keys that were not asked for don't matter.
+type Session struct {
+	a   *attempt
+	had loaded // what the database held when it was got
+	got state  // what it was then
+	now state  // what this transaction has made of it
+
+	expired    bool // the database held a session that had ended by disuse
+	enumerated bool // every item is watched, and that none is added
+}
+
+// ID returns the browser id that the session was got by, or was carried to. It is a credential: see [Session.Ref].
+func (s *Session) ID() string { return s.now.id }
+
+// Ref returns a name for the session that can be logged and stored: it is made of the id, and the id can't be
+// made of it, unless it can be guessed.
+func (s *Session) Ref() string { return s.now.ref.String() }
+
+// IsNew reports whether the session was not stored before this transaction.
+func (s *Session) IsNew() bool { return !s.now.exists || s.now.begun }
+
+// Created returns when the session was created; for a new one, when it was got first.
+func (s *Session) Created() time.Time { return time.UnixMilli(s.now.created) }
+
+// LastUsed returns the start of the time slice in which the session was last used, this transaction included.
+func (s *Session) LastUsed() time.Time {
+	if !s.now.exists {
+		return s.Created()
+	}
+	return time.UnixMilli(s.now.used)
+}
+
+// LastModified returns when something was last set in the session or deleted from it; the zero time says never.
+func (s *Session) LastModified() (time.Time, error) {
+	if err := s.enumerate(); err != nil {
+		return time.Time{}, err
+	}
+	if s.now.changed {
+		return time.UnixMilli(s.now.modified), nil
+	}
+	if !s.now.exists {
+		return time.Time{}, nil
+	}
+	if err := s.a.data.AddReadConflict(s.now.ref.key(kindDeleted)); err != nil {
+		return time.Time{}, err
+	}
+	last := s.had.deleted
+	for key, record := range s.records() {
+		since, _, err := splitItem(record)
+		if err != nil {
+			return time.Time{}, s.damaged(key, err)
+		}
+		last = max(last, s.now.created+since)
+	}
+	return time.UnixMilli(last), nil
+}
+
+// Valid reports whether the session can be used: it was not invalidated, and its transaction has not ended.
+func (s *Session) Valid() bool { return s.usable() == nil }
+
+// Has reports whether there is a value under key.
+func (s *Session) Has(key string) (bool, error) {
+	_, ok, err := s.lookup(key)
+	return ok, err
+}
+
+// A Source is where [Value] reads from: a [Session], or the [Info] of an event.
+type Source interface {
+	lookup(key string) (record []byte, ok bool, err error)
+	damaged(key string, err error) error
+}
+
+// Value returns the value under key; ok is false if there is none.
+//
+// What was set as a string, []byte, bool, float or integer is read as one of the same kind, integers of any size that
+// holds them. Everything else was encoded as JSON and is read as whatever encoding/json can make of it. A T of any
+// gives what is there by itself: string, []byte, bool, float64, int64 (uint64 if it must) or what JSON makes of it.
+// The error is a [TypeError] if the value does not fit T, and a [RecordError] if it is damaged.
+func Value[T any](s Source, key string) (value T, ok bool, err error) {
+	record, ok, err := s.lookup(key)
+	if err != nil || !ok {
+		return value, false, err
+	}
+	_, e, err := splitItem(record)
+	if err == nil {
+		err = e.decode(&value)
+	}
+	if err == nil {
+		return value, true, nil
+	}
+	var zero T
+	if errors.Is(err, errDamaged) {
+		return zero, false, s.damaged(key, err)
+	}
+	return zero, false, &TypeError{Key: key, Stored: e.kind(), Want: reflect.TypeFor[T]().String()}
+}
+
+// SetDefault returns the value under key; if there is none, it sets fallback and returns that.
+// Errors are those of [Value] and [Session.Set].
+func SetDefault[T any](s *Session, key string, fallback T) (T, error) {
+	value, ok, err := Value[T](s, key)
+	if err != nil || ok {
+		return value, err
+	}
+	return fallback, s.Set(key, fallback)
+}
+
+// Pop deletes the value under key and returns it; ok is false if there was none.
+// Errors are those of [Value]; a value that can't be read is not deleted.
+func Pop[T any](s *Session, key string) (value T, ok bool, err error) {
+	value, ok, err = Value[T](s, key)
+	if err != nil || !ok {
+		return value, false, err
+	}
+	return value, true, s.Delete(key)
+}
+
+// Set stores value under key. A session that is new is stored from now on.
+// How values are encoded: see [Value]. The error is a [SizeError] if the session would become too large.
+func (s *Session) Set(key string, value any) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	// No more than a few bytes are needed for most values: time, tag, a short string or a number.
+	now, _ := s.a.m.clock.read()
+	record, err := appendValue(binary.AppendVarint(make([]byte, 0, 32), now-s.now.created), value)
+	if err != nil {
+		return fmt.Errorf("session: can't encode the value for %q: %w", key, err)
+	}
+	return s.put(key, record, now)
+}
+
+// Update sets every value of values, in the order of their keys. The first error ends it.
+func (s *Session) Update(values map[string]any) error {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if err := s.Set(key, values[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Delete deletes the value under key. That there is none is no error, and no change.
+func (s *Session) Delete(key string) error {
+	_, ok, err := s.lookup(key)
+	if err != nil || !ok {
+		return err
+	}
+	return s.remove(key)
+}
+
+// Clear deletes all values. The session itself goes on: [Session.Invalidate] is what ends it.
+func (s *Session) Clear() error {
+	keys, err := s.Keys()
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := s.remove(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Keys returns the keys that have a value, sorted. From then on, any item that another transaction
+// adds, changes or deletes makes this one conflict; so it is with Len, All, Clear and LastModified.
+func (s *Session) Keys() ([]string, error) {
+	if err := s.enumerate(); err != nil {
+		return nil, err
+	}
+	keys := make([]string, 0, len(s.had.items)+len(s.now.over))
+	for key := range s.records() {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+// Len returns how many keys have a value.
+func (s *Session) Len() (int, error) {
+	keys, err := s.Keys()
+	return len(keys), err
+}
+
+// All returns all values, each as Value[any] does.
+func (s *Session) All() (map[string]any, error) {
+	if err := s.enumerate(); err != nil {
+		return nil, err
+	}
+	return allValues(s, s.records())
+}
+
+// Invalidate ends the session and deletes all that is in it; use it at log-out. This Session is of no use from then on
+// ([ErrEnded]); the manager gives a new one for the same browser, in the same transaction too.
+// Whoever writes to the session at the same time, or marks it as used, conflicts with this.
+func (s *Session) Invalidate() error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if err := s.a.join(); err != nil {
+		return err
+	}
+	if err := s.discard(Invalidated); err != nil {
+		return err
+	}
+	s.now.exists = false
+	s.now.gone = ErrEnded
+	return nil
+}

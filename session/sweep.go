@@ -1,0 +1,206 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// batchSize is how many sessions are swept in one transaction: enough to share the cost of a commit, and so few that
+// nobody else's commit waits for long.
+const batchSize = 200
+
+// Sweep ends the sessions that have expired and returns how many it has ended. It finds them by time slice, so its
+// cost grows with what has expired, not with what exists; it works in small transactions of its own, so call it outside
+// of any. Any number of sweeps can go on at the same time, in several processes too: each session is ended once,
+// and one that is used meanwhile is not ended. What others hold on to is left for the next sweep.
+//
+// The error is that of the database, or of ctx; what was ended until then stays ended.
+func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
+	now, judged := m.clock.read()
+	// What was used before this slice has expired.
+	if end := m.slice(judged) - m.timeout; end > 0 {
+		ended, err = m.sweepRange(ctx, storage.Range{To: appendSlice(nil, end)})
+	}
+	if err != nil {
+		return ended, err
+	}
+	// What a wrong clock dated far ahead counts as used now, so that it ends one day too.
+	n, err := m.sweepRange(ctx, storage.Range{From: appendSlice(nil, m.slice(now)+m.timeout+m.period+1)})
+	return ended + n, err
+}
+
+// sweepRange sweeps the sessions that have an index entry in r.
+func (m *Manager) sweepRange(ctx context.Context, r storage.Range) (ended int, err error) {
+	for size := batchSize; ; {
+		b, err := m.sweepBatch(ctx, r, size)
+		switch {
+		case err == nil:
+			ended += b.ended
+			if b.seen < size {
+				return ended, nil
+			}
+			size = min(2*size, batchSize)
+		case ctx.Err() != nil || !transaction.IsTransient(err):
+			return ended, err
+		case size > 1:
+			// Somebody uses, or sweeps, one of these. Find out which.
+			size /= 8
+			size = max(size, 1)
+			continue
+		case b.seen == 0:
+			return ended, err
+		}
+		r.From = append(b.last, 0) // the key next to it
+	}
+}
+
+// A batch is what one transaction of a sweep did.
+type batch struct {
+	seen  int    // index entries
+	last  []byte // the last of them
+	ended int
+}
+
+func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b batch, err error) {
+	err = transaction.Run(ctx, func(ctx context.Context) error {
+		b = batch{} // anew in every attempt
+		a, err := m.attempt(ctx)
+		if err != nil {
+			return err
+		}
+		var keys [][]byte
+		for it, err := range a.index.Snapshot().Range(r) {
+			if err != nil {
+				return err
+			}
+			if keys = append(keys, it.Key); len(keys) == size {
+				break
+			}
+		}
+		for _, key := range keys {
+			ended, err := a.sweep(ctx, key)
+			if err != nil {
+				return err
+			}
+			if ended {
+				b.ended++
+			}
+			b.seen++
+			b.last = key
+		}
+		return nil
+	}, transaction.Policy{Tries: 2})
+	return b, err
+}
+
+// sweep does what is to be done about one index entry: ends the session if it has expired, and else puts right what
+// the entry says of it.
+func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error) {
+	slice, r, ok := readIndexKey(key)
+	if !ok {
+		return false, a.index.Delete(key)
+	}
+	var l loaded
+	// All of it is watched: whoever uses the session before this commits wins.
+	for it, err := range a.data.Range(storage.Prefix(r[:])) {
+		if err == nil {
+			err = l.add(r, it)
+		}
+		if _, ok := errors.AsType[*RecordError](err); ok {
+			a.m.config.Logger.WarnContext(ctx, "the sweep leaves a session that it can't read", slog.Any("error", err))
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	now, judged := a.m.clock.read()
+	used := l.lastUsed()
+	switch {
+	case l.exists && a.m.expired(used, judged):
+		if a.m.config.OnEnd != nil {
+			a.swept = append(a.swept, l.info(r, Expired))
+			a.notify()
+		}
+		ended = true
+		fallthrough
+	case !l.exists:
+		if _, err := a.purge(r); err != nil {
+			return false, err
+		}
+		return ended, a.index.Delete(key)
+	case a.m.astray(used, now):
+		return false, a.redate(r, &l, slice, a.m.slice(now))
+	case used != slice:
+		return false, a.redate(r, &l, slice, used)
+	}
+	return false, nil
+}
+
+// redate replaces all that says when the session r was used, and the index entry that was found, by one slice.
+func (a *attempt) redate(r ref, l *loaded, found, slice int64) error {
+	for _, mark := range l.marks {
+		if err := a.data.Delete(r.usedKey(mark)); err != nil {
+			return err
+		}
+	}
+	if err := a.data.Put(r.usedKey(slice), []byte{}); err != nil {
+		return err
+	}
+	if err := a.index.Delete(r.indexKey(found)); err != nil {
+		return err
+	}
+	return a.index.Put(r.indexKey(slice), []byte{})
+}
+
+// A Sweeper sweeps from time to time until it is closed.
+type Sweeper struct {
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// StartSweeper starts a goroutine that sweeps every SweepInterval, the first time after one. Whoever starts it closes it.
+// One for each process is enough, however many use the database.
+func (m *Manager) StartSweeper() *Sweeper {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Sweeper{stop: stop}
+	s.done.Go(func() { m.sweepForever(ctx) })
+	return s
+}
+
+// Close stops the sweeper, in the middle of a sweep if need be, and waits for it. It can be called more than once;
+// the error is always nil.
+func (s *Sweeper) Close() error {
+	s.stop()
+	s.done.Wait()
+	return nil
+}
+
+func (m *Manager) sweepForever(ctx context.Context) {
+	for {
+		wait := m.config.SweepInterval
+		wait += time.Duration((rand.Float64() - 0.5) / 5 * float64(wait)) //nolint:gosec // jitter is no secret
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		ended, err := m.Sweep(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			m.config.Logger.ErrorContext(ctx, "sweeping expired sessions failed", slog.Any("error", fmt.Errorf("session: %w", err)))
+		case ended > 0:
+			m.config.Logger.DebugContext(ctx, "expired sessions swept", slog.Int("ended", ended))
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package session
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Every item is stored by itself: when it was written (milliseconds since the session was created, a varint), a tag,
+// and the value in the form that the tag tells. Small common types have forms of their own, which cost next to
+// nothing to read; everything else is JSON.
+const (
+	tagString = 's' // the bytes
+	tagBytes  = 'b' // the bytes
+	tagInt    = 'i' // varint
+	tagUint   = 'u' // uvarint; only what is too large for an int64
+	tagFloat  = 'd' // 8 bytes, big endian
+	tagTrue   = 't'
+	tagFalse  = 'f'
+	tagJSON   = 'j'
+)
+
+// appendValue appends the encoded value to b.
+func appendValue(b []byte, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case string:
+		return append(append(b, tagString), v...), nil
+	case []byte:
+		return append(append(b, tagBytes), v...), nil
+	case bool:
+		if v {
+			return append(b, tagTrue), nil
+		}
+		return append(b, tagFalse), nil
+	case int:
+		return appendInt(b, int64(v)), nil
+	case int8:
+		return appendInt(b, int64(v)), nil
+	case int16:
+		return appendInt(b, int64(v)), nil
+	case int32:
+		return appendInt(b, int64(v)), nil
+	case int64:
+		return appendInt(b, v), nil
+	case uint:
+		return appendUint(b, uint64(v)), nil
+	case uint8:
+		return appendUint(b, uint64(v)), nil
+	case uint16:
+		return appendUint(b, uint64(v)), nil
+	case uint32:
+		return appendUint(b, uint64(v)), nil
+	case uint64:
+		return appendUint(b, v), nil
+	case float32:
+		return appendFloat(b, float64(v)), nil
+	case float64:
+		return appendFloat(b, v), nil
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(b, tagJSON), text...), nil
+}
+
+func appendInt(b []byte, v int64) []byte { return binary.AppendVarint(append(b, tagInt), v) }
+
+func appendUint(b []byte, v uint64) []byte {
+	if v <= math.MaxInt64 {
+		return appendInt(b, int64(v))
+	}
+	return binary.AppendUvarint(append(b, tagUint), v)
+}
+
+func appendFloat(b []byte, v float64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, tagFloat), math.Float64bits(v))
+}
+
+// An encoded value: a tag and what follows it.
+type encoded []byte
+
+var (
+	errDamaged = errors.New("it is damaged")
+	errType    = errors.New("wrong type")
+)
+
+// splitItem takes an item's record apart.
+func splitItem(record []byte) (sinceCreation int64, value encoded, err error) {
+	since, n := binary.Varint(record)
+	if n <= 0 || n == len(record) {
+		return 0, nil, errDamaged
+	}
+	return since, encoded(record[n:]), nil
+}
+
+// kind tells in words what is stored.
+func (e encoded) kind() string {
+	switch e[0] {
+	case tagString:
+		return "a string"
+	case tagBytes:
+		return "bytes"
+	case tagInt, tagUint:
+		return "an integer"
+	case tagFloat:
+		return "a float"
+	case tagTrue, tagFalse:
+		return "a bool"
+	default:
+		return "JSON"
+	}
+}
+
+// decode stores the value in *to, which shares no memory with it. The error is errType, errDamaged or JSON's.
+func (e encoded) decode(to any) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	switch to := to.(type) {
+	case *any:
+		return e.decodeAny(to)
+	case *string:
+		if e[0] == tagString {
+			*to = string(e[1:])
+			return nil
+		}
+	case *[]byte:
+		if e[0] == tagBytes {
+			*to = append(make([]byte, 0, len(e)-1), e[1:]...)
+			return nil
+		}
+	case *bool:
+		if e[0] == tagTrue || e[0] == tagFalse {
+			*to = e[0] == tagTrue
+			return nil
+		}
+	case *int:
+		return decodeInt(e, to)
+	case *int8:
+		return decodeInt(e, to)
+	case *int16:
+		return decodeInt(e, to)
+	case *int32:
+		return decodeInt(e, to)
+	case *int64:
+		return decodeInt(e, to)
+	case *uint:
+		return decodeUint(e, to)
+	case *uint8:
+		return decodeUint(e, to)
+	case *uint16:
+		return decodeUint(e, to)
+	case *uint32:
+		return decodeUint(e, to)
+	case *uint64:
+		return decodeUint(e, to)
+	case *float32:
+		if e[0] == tagFloat {
+			*to = float32(e.float())
+			return nil
+		}
+	case *float64:
+		if e[0] == tagFloat {
+			*to = e.float()
+			return nil
+		}
+	}
+	if e[0] == tagJSON {
+		return json.Unmarshal(e[1:], to)
+	}
+	return errType
+}
+
+// decodeAny gives what is stored the Go type that it has by itself: string, []byte, int64, uint64, float64, bool,
+// or what JSON makes of it.
+func (e encoded) decodeAny(to *any) error {
+	switch e[0] {
+	case tagString:
+		*to = string(e[1:])
+	case tagBytes:
+		*to = append(make([]byte, 0, len(e)-1), e[1:]...)
+	case tagInt:
+		*to = e.int()
+	case tagUint:
+		*to = e.uint()
+	case tagFloat:
+		*to = e.float()
+	case tagTrue, tagFalse:
+		*to = e[0] == tagTrue
+	default:
+		return json.Unmarshal(e[1:], to)
+	}
+	return nil
+}
+
+// check reports errDamaged if e is not what appendValue makes, JSON aside.
+func (e encoded) check() error {
+	if len(e) == 0 {
+		return errDamaged
+	}
+	ok, n := true, len(e)-1 // n: how long the value should be
+	switch e[0] {
+	case tagString, tagBytes, tagJSON:
+	case tagInt:
+		_, n = binary.Varint(e[1:])
+		ok = n > 0
+	case tagUint:
+		var v uint64
+		v, n = binary.Uvarint(e[1:])
+		ok = n > 0 && v > math.MaxInt64
+	case tagFloat:
+		n = 8
+	case tagTrue, tagFalse:
+		n = 0
+	default:
+		return fmt.Errorf("%w: its tag is %q", errDamaged, e[0])
+	}
+	if !ok || n != len(e)-1 {
+		return errDamaged
+	}
+	return nil
+}
+
+func (e encoded) int() int64 {
+	v, _ := binary.Varint(e[1:])
+	return v
+}
+
+func (e encoded) uint() uint64 {
+	v, _ := binary.Uvarint(e[1:])
+	return v
+}
+
+func (e encoded) float() float64 { return math.Float64frombits(binary.BigEndian.Uint64(e[1:])) }
+
+func decodeInt[I int | int8 | int16 | int32 | int64](e encoded, to *I) error {
+	switch e[0] {
+	case tagInt:
+		if v := e.int(); int64(I(v)) == v {
+			*to = I(v)
+			return nil
+		}
+	case tagJSON:
+		return json.Unmarshal(e[1:], to)
+	}
+	return errType
+}
+
+func decodeUint[U uint | uint8 | uint16 | uint32 | uint64](e encoded, to *U) error {
+	var v uint64
+	switch e[0] {
+	case tagInt:
+		if e.int() < 0 {
+			return errType
+		}
+		v = uint64(e.int()) //nolint:gosec // not negative
+	case tagUint:
+		v = e.uint()
+	case tagJSON:
+		return json.Unmarshal(e[1:], to)
+	default:
+		return errType
+	}
+	if uint64(U(v)) != v {
+		return errType
+	}
+	*to = U(v)
+	return nil
+}

@@ -1,0 +1,262 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/session"
+)
+
+type point struct{ X, Y int }
+
+func TestValueRoundTrip(t *testing.T) {
+	t.Parallel()
+	when := time.Date(2026, 5, 1, 12, 0, 0, 123, time.UTC)
+	tests := []struct {
+		name  string
+		value any
+		any   any // what Value[any] gives
+	}{
+		{"string", "héllo\x00", "héllo\x00"},
+		{"empty string", "", ""},
+		{"bytes", []byte{0, 1, 255}, []byte{0, 1, 255}},
+		{"empty bytes", []byte{}, []byte{}},
+		{"true", true, true},
+		{"false", false, false},
+		{"int", -42, int64(-42)},
+		{"int8", int8(math.MinInt8), int64(math.MinInt8)},
+		{"int16", int16(math.MaxInt16), int64(math.MaxInt16)},
+		{"int32", int32(math.MinInt32), int64(math.MinInt32)},
+		{"int64", int64(math.MinInt64), int64(math.MinInt64)},
+		{"uint", uint(7), int64(7)},
+		{"uint8", uint8(255), int64(255)},
+		{"uint16", uint16(65535), int64(65535)},
+		{"uint32", uint32(math.MaxUint32), int64(math.MaxUint32)},
+		{"uint64", uint64(math.MaxUint64), uint64(math.MaxUint64)},
+		{"float32", float32(1.5), 1.5},
+		{"float64", math.Inf(-1), math.Inf(-1)},
+		{"struct", point{1, 2}, map[string]any{"X": 1.0, "Y": 2.0}},
+		{"slice", []string{"a", "b"}, []any{"a", "b"}},
+		{"time", when, "2026-05-01T12:00:00.000000123Z"},
+		{"duration", time.Minute, 6e10},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, session.Config{})
+			f.set(t, "id", map[string]any{"v": tt.value})
+			do(t, func(ctx context.Context) {
+				s := f.get(ctx, t, "id")
+				if got, ok, err := session.Value[any](s, "v"); !ok || err != nil || !cmp.Equal(got, tt.any) {
+					t.Errorf("Value[any]: got %#v, %t, %v, want %#v", got, ok, err, tt.any)
+				}
+				if got, err := typed(s, tt.value); err != nil || !cmp.Equal(got, tt.value) {
+					t.Errorf("Value[%T]: got %#v, %v", tt.value, got, err)
+				}
+			})
+		})
+	}
+}
+
+// typed reads "v" as what value is.
+func typed(s *session.Session, value any) (any, error) {
+	switch value.(type) {
+	case string:
+		return valueOf[string](s)
+	case []byte:
+		return valueOf[[]byte](s)
+	case bool:
+		return valueOf[bool](s)
+	case int:
+		return valueOf[int](s)
+	case int8:
+		return valueOf[int8](s)
+	case int16:
+		return valueOf[int16](s)
+	case int32:
+		return valueOf[int32](s)
+	case int64:
+		return valueOf[int64](s)
+	case uint:
+		return valueOf[uint](s)
+	case uint8:
+		return valueOf[uint8](s)
+	case uint16:
+		return valueOf[uint16](s)
+	case uint32:
+		return valueOf[uint32](s)
+	case uint64:
+		return valueOf[uint64](s)
+	case float32:
+		return valueOf[float32](s)
+	case float64:
+		return valueOf[float64](s)
+	case point:
+		return valueOf[point](s)
+	case []string:
+		return valueOf[[]string](s)
+	case time.Time:
+		return valueOf[time.Time](s)
+	case time.Duration:
+		return valueOf[time.Duration](s)
+	}
+	return nil, errors.New("no such type in the table")
+}
+
+func valueOf[T any](s session.Source) (T, error) {
+	v, _, err := session.Value[T](s, "v")
+	return v, err
+}
+
+func errorOf[T any](s session.Source) error {
+	_, err := valueOf[T](s)
+	return err
+}
+
+func TestValueOfAnotherType(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		value any
+		read  func(session.Source) error
+		want  string // the end of the error; empty: it fits
+	}{
+		{"string as int", "x", errorOf[int], `the value of "v" is a string, which does not fit int`},
+		{"string as struct", "x", errorOf[point], "is a string, which does not fit session_test.point"},
+		{"bytes as string", []byte("x"), errorOf[string], "is bytes, which does not fit string"},
+		{"int as string", 1, errorOf[string], "is an integer, which does not fit string"},
+		{"int as bytes", 1, errorOf[[]byte], "is an integer, which does not fit []uint8"},
+		{"int as bool", 1, errorOf[bool], "is an integer, which does not fit bool"},
+		{"int as float", 1, errorOf[float64], "is an integer, which does not fit float64"},
+		{"large int as small", 128, errorOf[int8], "is an integer, which does not fit int8"},
+		{"large int as small unsigned", 256, errorOf[uint8], "is an integer, which does not fit uint8"},
+		{"negative int as unsigned", -1, errorOf[uint64], "is an integer, which does not fit uint64"},
+		{"largest unsigned as signed", uint64(math.MaxUint64), errorOf[int64], "is an integer, which does not fit int64"},
+		{"int as another size", 128, errorOf[uint8], ""},
+		{"float as int", 1.0, errorOf[int], "is a float, which does not fit int"},
+		{"float as unsigned", 1.0, errorOf[uint], "is a float, which does not fit uint"},
+		{"float as float32", 1.0, errorOf[float32], ""},
+		{"bool as float32", true, errorOf[float32], "is a bool, which does not fit float32"},
+		{"JSON as string", []int{1}, errorOf[string], "is JSON, which does not fit string"},
+		{"JSON as int", []int{1}, errorOf[int], "is JSON, which does not fit int"},
+		{"JSON number as int", time.Second, errorOf[int], ""},
+		{"JSON number as unsigned", time.Second, errorOf[uint], ""},
+		{"nil as pointer", nil, errorOf[*point], ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, session.Config{})
+			f.set(t, tt.name, map[string]any{"v": tt.value})
+			do(t, func(ctx context.Context) {
+				err := tt.read(f.get(ctx, t, tt.name))
+				if tt.want == "" {
+					if err != nil {
+						t.Errorf("got %v, want none", err)
+					}
+					return
+				}
+				if _, ok := errors.AsType[*session.TypeError](err); !ok || !strings.HasSuffix(err.Error(), tt.want) {
+					t.Errorf("got %v, want it to end in %q", err, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestSetOfWhatCannotBeEncoded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	do(t, func(ctx context.Context) {
+		s := f.get(ctx, t, "id")
+		if err := s.Set("v", make(chan int)); err == nil || !strings.Contains(err.Error(), `can't encode the value for "v"`) {
+			t.Errorf("Set of a channel: got %v", err)
+		}
+		if err := s.Update(map[string]any{"a": 1, "v": func() {}}); err == nil {
+			t.Error("Update with a function: got no error")
+		}
+		if err := s.Set(strings.Repeat("k", 40_000), 1); err == nil {
+			t.Error("Set of a key that is too long for storage: got no error")
+		}
+	})
+}
+
+func TestDamagedItems(t *testing.T) {
+	t.Parallel()
+	for name, record := range map[string][]byte{
+		"empty":        {},
+		"no value":     {0},
+		"endless time": {0x80},
+		"unknown tag":  {0, 'X'},
+		"half a float": {0, 'd', 1, 2},
+		"no integer":   {0, 'i'},
+		"long integer": {0, 'i', 2, 2},
+		"long bool":    {0, 't', 't'},
+		"small uint":   {0, 'u', 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, session.Config{})
+			f.set(t, "id", map[string]any{"good": 1})
+			do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "id").PutItem("bad", record)) })
+			do(t, func(ctx context.Context) {
+				s := f.get(ctx, t, "id")
+				if got, _, err := session.Value[int](s, "good"); got != 1 || err != nil {
+					t.Errorf("the other value: got %d, %v", got, err)
+				}
+				_, _, err := session.Value[float64](s, "bad")
+				_, allErr := s.All()
+				for _, err := range []error{err, allErr} {
+					if e, ok := errors.AsType[*session.RecordError](err); !ok || e.Session != s.Ref() || !strings.Contains(err.Error(), `can't read the value of "bad": it is damaged`) {
+						t.Errorf("got %v, want a RecordError", err)
+					}
+				}
+				must(t, s.Delete("bad")) // it can be got rid of
+			})
+			if got := f.stored(t, "id"); !cmp.Equal(got, map[string]any{"good": int64(1)}) {
+				t.Errorf("stored: got %v", got)
+			}
+		})
+	}
+}
+
+func TestDamagedRecords(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, rest string
+		value      []byte
+		want       string
+	}{
+		{"meta empty", "m", nil, "can't read the meta record: it is empty"},
+		{"meta of the future", "m", []byte{7}, "can't read the meta record: its format is 7, and this release knows only 1"},
+		{"meta without creation", "m", []byte{1}, "its time of creation is damaged"},
+		{"meta without use", "m", []byte{1, 2}, "its time of use is damaged"},
+		{"meta too long", "m", []byte{1, 2, 2, 2}, "its time of use is damaged"},
+		{"meta with a tail", "mm", []byte{1, 2, 2}, "its key is too long"},
+		{"use", "u1", nil, "can't read a time of use: it is damaged"},
+		{"use before time", "u\xff\xff\xff\xff\xff\xff\xff\xff", nil, "can't read a time of use: it is damaged"},
+		{"deletion", "l", []byte{0x80}, "can't read the time of the last deletion: it is damaged"},
+		{"kind", "?", nil, `can't read a record: its kind is '?'`},
+		{"no kind", "", nil, "can't read a record: its key is too short"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, session.Config{})
+			f.set(t, "id", map[string]any{"n": 1})
+			do(t, func(ctx context.Context) { must(t, f.PutRecord(ctx, "id", tt.rest, tt.value)) })
+			do(t, func(ctx context.Context) {
+				_, err := f.Get(ctx, "id")
+				if _, ok := errors.AsType[*session.RecordError](err); !ok || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("got %v, want %q in it", err, tt.want)
+				}
+			})
+		})
+	}
+}
