@@ -1,0 +1,27 @@
+// Package outcome says how an attempt at a request ended.
+//
+// Go handlers have no exceptions, and panics are not for control flow. So a handler that can fail is a [HandlerFunc]: it
+// returns an error. The error is recorded in a [Slot] that travels with the request's context. Filters look at the slot
+// on the way out: tm aborts the transaction, retry runs the request again if the error is transient, and what is left
+// becomes a response. A commit that fails is recorded in the same way, so for those outside there is one kind of failure.
+//
+// An app needs [HandlerFunc], and [WithStatus] for errors that are not the server's fault:
+//
+//	mux.Handle("POST /entries", outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+//		text := r.FormValue("text")
+//		if text == "" {
+//			return outcome.WithStatus(http.StatusUnprocessableEntity, errors.New("an entry needs a text"))
+//		}
+//		return addEntry(r.Context(), text)
+//	}))
+//
+// A filter that begins an attempt calls [NewContext], and when the attempt failed, [Respond].
+//
+// # Caveats
+//
+// A returned error means that the request failed: its transaction is aborted, and what the handler had written is dropped.
+// An answer that is to be kept together with its work (a redirect, a page that says "not found") is written, not returned.
+//
+// Without a filter around it that holds the response back, a HandlerFunc answers its error itself, which comes too late for
+// a handler that has already written something.
+package outcome

@@ -1,0 +1,115 @@
+package outcome
+
+import (
+	"context"
+	"net/http"
+	"sync"
+)
+
+// A HandlerFunc is a handler that says how it ended. A nil error means that it wrote its response as usual.
+type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// ServeHTTP calls f and records its error as the outcome of the attempt. If nobody listens it answers the error itself,
+// with [Respond].
+func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := f(w, r); err != nil && !Fail(r.Context(), err) {
+		Respond(w, r, err)
+	}
+}
+
+// A Slot holds the outcome of one attempt at a request. It is safe for concurrent use by multiple goroutines.
+type Slot struct {
+	mu      sync.Mutex // guards the rest
+	err     error
+	settled bool
+	late    error
+}
+
+// A Context is a context that carries a slot of its own. It is a type so that a struct may have it as a field, and cost one
+// allocation instead of three; set Context.Context, the parent, before use.
+type Context struct {
+	context.Context
+	Slot Slot
+}
+
+type slotKey struct{}
+
+// Value returns the slot, or what the parent has.
+func (c *Context) Value(key any) any {
+	if key == (slotKey{}) {
+		return &c.Slot
+	}
+	return c.Context.Value(key)
+}
+
+// String is what fmt prints for a context.
+func (c *Context) String() string { return "outcome.Context" }
+
+// NewContext returns a context that carries a new, empty slot, and the slot. The outermost filter that will answer for a
+// failed attempt makes one for each attempt.
+func NewContext(ctx context.Context) (context.Context, *Slot) {
+	c := &Context{Context: ctx}
+	return c, &c.Slot
+}
+
+// FromContext returns the slot that ctx carries, and whether there is one.
+func FromContext(ctx context.Context) (*Slot, bool) {
+	slot, ok := ctx.Value(slotKey{}).(*Slot)
+	return slot, ok
+}
+
+// Fail records err in the slot that ctx carries, as [Slot.Fail] does. It reports whether there is one, that is whether
+// somebody will answer for the failure.
+func Fail(ctx context.Context, err error) bool {
+	slot, ok := FromContext(ctx)
+	if ok {
+		slot.Fail(err)
+	}
+	return ok
+}
+
+// Fail records that the attempt failed with err. The first error stays, since the later ones usually follow from it;
+// a nil error records nothing.
+func (s *Slot) Fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settled {
+		if s.late == nil {
+			s.late = err
+		}
+	} else if s.err == nil {
+		s.err = err
+	}
+}
+
+// Amend replaces the recorded error by f of it, if there is one. So a filter that knows more about an error than its
+// tree says can add that, for instance that it is transient.
+func (s *Slot) Amend(f func(error) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		s.err = f(s.err)
+	}
+}
+
+// Err returns the recorded error, nil if the attempt has not failed (so far).
+func (s *Slot) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Settle makes what Err says final, because what was to be decided by it has been: committed work must not be done once
+// more, whatever fails afterwards.
+func (s *Slot) Settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled = true
+}
+
+// Late returns the first error that was recorded after Settle: too late to change anything but the log.
+func (s *Slot) Late() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.late
+}

@@ -1,0 +1,116 @@
+package outcome
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// StatusClientClosedRequest is the status of a request whose client went away before its work was done. Nobody is there
+// to read it, unless the client closed only its own half of the connection; access logs are. (The number is nginx's.)
+const StatusClientClosedRequest = 499
+
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string   { return e.err.Error() }
+func (e *statusError) Unwrap() error   { return e.err }
+func (e *statusError) HTTPStatus() int { return e.status }
+
+// WithStatus gives err the HTTP status that it is answered with, from 400 to 599. It returns nil if err is nil.
+func WithStatus(status int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &statusError{status, err}
+}
+
+// Status returns the HTTP status that err is answered with: what the first error in its tree with a method
+// HTTPStatus() int says (as those of [WithStatus] do), 503 if it is transient, 413 for an [http.MaxBytesError], else 500.
+// A status below 400 or above 599 counts as 500: a failure is never answered as a success.
+func Status(err error) int {
+	if own, ok := errors.AsType[interface {
+		error
+		HTTPStatus() int
+	}](err); ok {
+		if status := own.HTTPStatus(); status >= 400 && status <= 599 {
+			return status
+		}
+		return http.StatusInternalServerError
+	}
+	if transaction.IsTransient(err) {
+		return http.StatusServiceUnavailable
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusInternalServerError
+}
+
+// statusOf is Status, except that an error which is just the news that the client has gone is not the server's.
+func statusOf(r *http.Request, err error) int {
+	status := Status(err)
+	if status == http.StatusInternalServerError && errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		return StatusClientClosedRequest
+	}
+	return status
+}
+
+// Log reports the failure of a request, with its method, path and status; whoever calls [Respond] calls it once. What the server
+// has to answer for is an error, a conflict that persisted a warning, the client's faults are information. A nil logger discards.
+func Log(logger *slog.Logger, message string, r *http.Request, err error, attrs ...slog.Attr) {
+	if logger == nil {
+		return
+	}
+	status := statusOf(r, err)
+	level := slog.LevelError
+	switch {
+	case status < http.StatusInternalServerError:
+		level = slog.LevelInfo
+	case status == http.StatusServiceUnavailable:
+		level = slog.LevelWarn
+	}
+	attrs = append([]slog.Attr{
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status), slog.Any("error", err),
+	}, attrs...)
+	logger.LogAttrs(r.Context(), level, message, attrs...) //nolint:sloglint // the message is the caller's constant
+}
+
+// retryAfter is how many seconds a client should wait after a conflict that persisted: the crowd that caused it is
+// usually gone in the next second.
+const retryAfter = "1"
+
+// Respond answers with err's [Status] and the status's standard text; what err says may be secret and is for the log.
+// A transient error is answered with Retry-After. Header fields which describe a body that was given up are removed.
+func Respond(w http.ResponseWriter, r *http.Request, err error) {
+	status := statusOf(r, err)
+	header := w.Header()
+	for _, name := range [...]string{
+		"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Location",
+		"Content-Range", "Etag", "Expires", "Last-Modified", "Retry-After", "Trailer", "Transfer-Encoding",
+	} {
+		header.Del(name)
+	}
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if status == http.StatusServiceUnavailable && transaction.IsTransient(err) {
+		header.Set("Retry-After", retryAfter)
+	}
+	w.WriteHeader(status)
+	if r.Method == http.MethodHead {
+		return
+	}
+	text := http.StatusText(status)
+	if text == "" {
+		text = "Status " + strconv.Itoa(status)
+	}
+	_, _ = io.WriteString(w, text+"\n") // a visitor who has gone needs no answer
+}
