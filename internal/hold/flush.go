@@ -1,0 +1,212 @@
+package hold
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Flush is [Writer.FlushError] for callers that can't be told.
+func (h *Writer) Flush() { _ = h.FlushError() }
+
+// FlushError asks for the decision, the first time. If the response may leave, what is held is sent, and everything from
+// then on passes through. If not, it returns the error, and nothing was sent. A server that can't flush is found out
+// before, and then nothing is decided.
+func (h *Writer) FlushError() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch h.state {
+	case holding:
+		if !can[http.Flusher](h.dst) && !can[interface{ FlushError() error }](h.dst) {
+			return fmt.Errorf("flush: %w", http.ErrNotSupported)
+		}
+		if err := h.open(http.StatusOK); err != nil {
+			return err
+		}
+		err := h.send(false)
+		_ = h.body.Close() // it was read already
+		if err != nil {
+			return err
+		}
+	case deciding: // by a hook, or by another goroutine: what is held now is sent when it is decided
+		return nil
+	case passing:
+	default:
+		return h.closed()
+	}
+	return http.NewResponseController(h.dst).Flush()
+}
+
+// Hijack asks for the decision as a flush does, then hands over the connection. A server that can't (as for HTTP/2) is
+// found out before, and then nothing is decided.
+func (h *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !can[http.Hijacker](h.dst) {
+		return nil, nil, fmt.Errorf("hijack: %w", http.ErrNotSupported)
+	}
+	silent := false
+	switch h.state {
+	case holding:
+		silent = h.status == 0 // the handler will write its header to the connection
+		if err := h.open(http.StatusSwitchingProtocols); err != nil {
+			return nil, nil, err
+		}
+		if silent {
+			h.status = 0
+		}
+		if err := h.send(false); err != nil {
+			return nil, nil, err
+		}
+		_ = h.body.Close() // it was read already
+	case deciding:
+		return nil, nil, fmt.Errorf("hijack: the response is being decided: %w", http.ErrNotSupported)
+	case passing:
+	default:
+		return nil, nil, h.closed()
+	}
+	conn, buffered, err := http.NewResponseController(h.dst).Hijack()
+	switch {
+	case err == nil:
+		h.state = hijacked
+		h.header = h.dst.Header().Clone() // with what outer filters have just added, for whoever writes it
+	case silent:
+		h.state = deciding // nothing has left, and the handler may still answer
+	}
+	return conn, buffered, err
+}
+
+// open fixes the header and asks the Decider. Without an error the caller may send.
+func (h *Writer) open(status int) error {
+	if h.err != nil {
+		return h.err
+	}
+	h.freeze(status)
+	h.state = deciding
+	defer func() {
+		if h.state == deciding { // neither yes nor no: the Decider panics
+			_ = h.refuse(http.ErrAbortHandler)
+		}
+	}()
+	err := h.ask()
+	switch {
+	case h.state == over:
+		return ErrOver
+	case err != nil:
+		return h.refuse(err)
+	case h.err != nil: // more was written meanwhile than can be held
+		return h.refuse(h.err)
+	}
+	h.state = passing
+	if h.last != nil {
+		h.last.End()
+	}
+	return nil
+}
+
+// ask asks the Decider, with the lock free: a hook of the commit may use the response.
+func (h *Writer) ask() error {
+	decider := h.decider
+	h.mu.Unlock()
+	defer h.mu.Lock()
+	if err := h.slot.Err(); err != nil {
+		return err
+	}
+	if decider == nil {
+		return nil
+	}
+	return decider.Decide()
+}
+
+// refuse makes sure that nothing leaves any more.
+func (h *Writer) refuse(err error) error {
+	h.state, h.err = refused, fmt.Errorf("response is held back: %w", err)
+	_ = h.body.Close() // nothing of it will be read
+	return h.err
+}
+
+// closed is the error of the states in which nothing can be flushed any more.
+func (h *Writer) closed() error {
+	switch h.state {
+	case hijacked:
+		return http.ErrHijacked
+	case over:
+		return ErrOver
+	default:
+		return h.err
+	}
+}
+
+// can reports whether w, at the bottom of all wrappers, has the methods of T. The wrappers' own say nothing: they have them
+// in order to hand on the call.
+func can[T any](w http.ResponseWriter) bool {
+	for {
+		switch wrapper := w.(type) {
+		case *Writer:
+			w = wrapper.dst
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = wrapper.Unwrap()
+		default:
+			_, ok := w.(T)
+			return ok
+		}
+	}
+}
+
+var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// ReadFrom holds what it reads from src, or passes it on so that the server may send it in its best way.
+func (h *Writer) ReadFrom(src io.Reader) (int64, error) {
+	if h.isPassing() {
+		return io.Copy(h.dst, src)
+	}
+	// Without the struct, io.Copy would call ReadFrom again, for ever.
+	buffer, ok := copyBuffers.Get().(*[32 << 10]byte)
+	if !ok {
+		panic("hold: the pool holds something else")
+	}
+	defer copyBuffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{h}, src, buffer[:])
+}
+
+func (h *Writer) isPassing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state == passing
+}
+
+// SetReadDeadline sets it for the connection, at once, as [http.ResponseController.SetReadDeadline].
+func (h *Writer) SetReadDeadline(deadline time.Time) error {
+	return h.control(func(c *http.ResponseController) error { return c.SetReadDeadline(deadline) })
+}
+
+// SetWriteDeadline sets it for the connection, at once, as [http.ResponseController.SetWriteDeadline].
+func (h *Writer) SetWriteDeadline(deadline time.Time) error {
+	return h.control(func(c *http.ResponseController) error { return c.SetWriteDeadline(deadline) })
+}
+
+// EnableFullDuplex allows reading the request while the response is written, as
+// [http.ResponseController.EnableFullDuplex].
+func (h *Writer) EnableFullDuplex() error {
+	return h.control((*http.ResponseController).EnableFullDuplex)
+}
+
+func (h *Writer) control(f func(*http.ResponseController) error) error {
+	h.controlling.Lock() // and not mu, which the very write may hold that a deadline shall end
+	defer h.controlling.Unlock()
+	if h.uncontrolled {
+		return ErrOver
+	}
+	return f(http.NewResponseController(h.dst))
+}
+
+var (
+	_ http.Flusher    = (*Writer)(nil)
+	_ http.Hijacker   = (*Writer)(nil)
+	_ io.ReaderFrom   = (*Writer)(nil)
+	_ io.StringWriter = (*Writer)(nil)
+)

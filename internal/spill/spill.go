@@ -1,0 +1,185 @@
+// Package spill keeps bytes: up to a high-water mark in memory, the rest in a temporary file.
+//
+// It is what the held response and the replayed request body have in common. The zero [Buffer] is ready to use; whoever
+// made it calls [Buffer.Close].
+//
+// # Caveats
+//
+// Memory comes from a pool and goes back to it with Close, so a Buffer must not be used afterwards. The file has no name
+// (on systems that allow that), so that a killed process leaves nothing behind.
+package spill
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+)
+
+// DefaultHighWater is how many bytes are kept in memory unless told otherwise (repoze.retry's highwater).
+const DefaultHighWater = 2 << 20
+
+// chunkSize is the unit of memory. All chunks are of one size, so that large bodies need neither copying while they grow
+// nor large pieces in the pool.
+const chunkSize = 16 << 10
+
+type chunk [chunkSize]byte
+
+var chunks = sync.Pool{New: func() any { return new(chunk) }}
+
+// A Buffer keeps the bytes written to it. It is not safe for concurrent use.
+type Buffer struct {
+	// HighWater is how many bytes are kept in memory, roughly: it is rounded up to whole chunks, and one more is used
+	// for writing to the file. Zero means [DefaultHighWater]; with a negative number all but one chunk goes to the file.
+	HighWater int64
+
+	// The bytes are, in this order: the full chunks in memory, the file, and the tail.
+	memory []*chunk
+	first  [1]*chunk // memory's first storage: small bodies need no other
+	file   *os.File
+	named  bool // the file could not be removed while open
+	filed  int64
+	tail   *chunk
+	filled int // bytes in tail
+}
+
+// Len returns how many bytes there are.
+func (b *Buffer) Len() int64 {
+	return int64(len(b.memory))*chunkSize + b.filed + int64(b.filled)
+}
+
+// InFile reports whether the high-water mark was passed.
+func (b *Buffer) InFile() bool { return b.file != nil }
+
+// Write appends p. An error is one of the temporary file (a full disk); then the Buffer's content is undefined.
+func (b *Buffer) Write(p []byte) (int, error) {
+	return write(b, p)
+}
+
+// WriteString appends s.
+func (b *Buffer) WriteString(s string) (int, error) {
+	return write(b, s)
+}
+
+func write[T string | []byte](b *Buffer, p T) (int, error) {
+	written := 0
+	for len(p) > 0 {
+		if b.tail == nil {
+			chunk, ok := chunks.Get().(*chunk)
+			if !ok {
+				panic("spill: the pool holds something else")
+			}
+			b.tail = chunk
+		}
+		n := copy(b.tail[b.filled:], p)
+		b.filled += n
+		written += n
+		p = p[n:]
+		if b.filled == chunkSize {
+			if err := b.store(); err != nil {
+				return written, err
+			}
+		}
+	}
+	return written, nil
+}
+
+// store puts the full tail where it belongs.
+func (b *Buffer) store() error {
+	highWater := b.HighWater
+	if highWater == 0 {
+		highWater = DefaultHighWater
+	}
+	if b.file == nil && int64(len(b.memory))*chunkSize < highWater {
+		if b.memory == nil {
+			b.memory = b.first[:0]
+		}
+		b.memory = append(b.memory, b.tail)
+		b.tail, b.filled = nil, 0
+		return nil
+	}
+	if b.file == nil {
+		file, err := os.CreateTemp("", "pasteline-*")
+		if err != nil {
+			return err
+		}
+		b.file = file
+		b.named = os.Remove(file.Name()) != nil
+	}
+	n, err := b.file.WriteAt(b.tail[:], b.filed)
+	b.filed += int64(n)
+	b.filled = 0
+	return err
+}
+
+// ReadAt reads from offset on, as [io.ReaderAt], except that it may return fewer bytes than there are room for:
+// those that lie together.
+func (b *Buffer) ReadAt(p []byte, offset int64) (int, error) {
+	inMemory := int64(len(b.memory)) * chunkSize
+	switch {
+	case offset < 0:
+		return 0, errors.New("spill: negative offset")
+	case offset < inMemory:
+		return copy(p, b.memory[offset/chunkSize][offset%chunkSize:]), nil
+	case offset < inMemory+b.filed:
+		offset -= inMemory
+		n, err := b.file.ReadAt(p[:min(int64(len(p)), b.filed-offset)], offset)
+		if errors.Is(err, io.EOF) { // the file is shorter than what was written to it
+			err = io.ErrUnexpectedEOF
+		}
+		return n, err
+	case offset < b.Len():
+		return copy(p, b.tail[offset-inMemory-b.filed:b.filled]), nil
+	default:
+		return 0, io.EOF
+	}
+}
+
+// WriteTo writes all bytes to w, from the first. It does not remove them.
+func (b *Buffer) WriteTo(w io.Writer) (int64, error) {
+	var total int64
+	write := func(p []byte) error {
+		n, err := w.Write(p)
+		total += int64(n)
+		return err
+	}
+	for _, chunk := range b.memory {
+		if err := write(chunk[:]); err != nil {
+			return total, err
+		}
+	}
+	if b.filed > 0 {
+		n, err := io.Copy(w, io.NewSectionReader(b.file, 0, b.filed))
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+	if b.filled > 0 {
+		if err := write(b.tail[:b.filled]); err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// Close gives back the memory and the file. The Buffer is empty then. Closing again does nothing.
+func (b *Buffer) Close() error {
+	for i, chunk := range b.memory {
+		chunks.Put(chunk)
+		b.memory[i] = nil
+	}
+	if b.tail != nil {
+		chunks.Put(b.tail)
+	}
+	file, named := b.file, b.named
+	*b = Buffer{HighWater: b.HighWater}
+	if file == nil {
+		return nil
+	}
+	err := file.Close()
+	if named {
+		err = errors.Join(err, os.Remove(file.Name()))
+	}
+	return err
+}

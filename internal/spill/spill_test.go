@@ -1,0 +1,111 @@
+package spill_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/pasteline/pasteline/internal/spill"
+)
+
+func TestBufferKeepsBytes(t *testing.T) {
+	tests := []struct {
+		name      string
+		highWater int64
+		size      int
+		inFile    bool
+	}{
+		{"empty", 0, 0, false},
+		{"small", 0, 1, false},
+		{"a chunk", 0, 16 << 10, false},
+		{"more than a chunk", 0, 16<<10 + 1, false},
+		{"the mark", 64 << 10, 64 << 10, false},
+		{"above the mark", 64 << 10, 100 << 10, true},
+		{"file only", -1, 100 << 10, true},
+		{"large", 64 << 10, 3<<20 + 17, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("TMPDIR", t.TempDir())
+			random := rand.New(rand.NewPCG(1, 2))
+			want := make([]byte, tt.size)
+			for i := range want {
+				want[i] = byte(random.Uint32())
+			}
+			b := spill.Buffer{HighWater: tt.highWater}
+			for rest := want; len(rest) > 0; {
+				n := min(len(rest), 1+random.IntN(40<<10))
+				var err error
+				if random.IntN(2) == 0 {
+					_, err = b.Write(rest[:n])
+				} else {
+					_, err = b.WriteString(string(rest[:n]))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			if b.Len() != int64(tt.size) {
+				t.Errorf("Len() = %d, want %d", b.Len(), tt.size)
+			}
+			if b.InFile() != tt.inFile {
+				t.Errorf("InFile() = %v, want %v", b.InFile(), tt.inFile)
+			}
+			for range 2 { // reading removes nothing
+				var got bytes.Buffer
+				if n, err := b.WriteTo(&got); err != nil || n != int64(tt.size) {
+					t.Fatalf("WriteTo = %d, %v, want %d", n, err, tt.size)
+				}
+				if !bytes.Equal(got.Bytes(), want) {
+					t.Fatal("WriteTo gave other bytes")
+				}
+			}
+			for offset := int64(0); ; {
+				p := make([]byte, 1+random.IntN(30<<10))
+				n, err := b.ReadAt(p, offset)
+				if !bytes.Equal(p[:n], want[offset:offset+int64(n)]) {
+					t.Fatalf("ReadAt(%d) gave other bytes", offset)
+				}
+				offset += int64(n)
+				if errors.Is(err, io.EOF) {
+					if offset != int64(tt.size) {
+						t.Fatalf("EOF at %d, want %d", offset, tt.size)
+					}
+					break
+				}
+				if err != nil || n == 0 {
+					t.Fatalf("ReadAt(%d) = %d, %v", offset, n, err)
+				}
+			}
+			if _, err := b.ReadAt(make([]byte, 1), -1); err == nil {
+				t.Error("a negative offset is no error")
+			}
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if b.Len() != 0 || b.InFile() {
+				t.Error("not empty after Close")
+			}
+			left, err := os.ReadDir(os.Getenv("TMPDIR"))
+			if err != nil || len(left) != 0 {
+				t.Errorf("files left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestBufferReportsUnusableDirectory(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()+"/missing")
+	b := spill.Buffer{HighWater: -1}
+	defer b.Close()
+	if _, err := b.Write(make([]byte, 1<<20)); err == nil {
+		t.Error("no error though the temporary directory is missing")
+	}
+}
