@@ -1,0 +1,128 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// A Build is what a factory gets to build with. It is for use during the call of the factory only, by one goroutine.
+type Build struct {
+	registry *Registry
+	creation *creation
+	node     *Node
+}
+
+// Context is that of Load: for what the factory does itself, not for what goes on when it has returned.
+func (b *Build) Context() context.Context { return b.creation.ctx }
+
+// Name is the name of the section, such as "app:main", or the reference of what stands inline in a pipeline.
+func (b *Build) Name() string { return b.node.Name }
+
+// Global returns a value of the global conf: what [DEFAULT], "set", and whoever started the program say to all.
+func (b *Build) Global(name string) (string, bool) {
+	s, ok := b.node.GlobalConf.Get(name)
+	return s.Value, ok
+}
+
+// GlobalConf returns the whole global conf.
+func (b *Build) GlobalConf() *Conf { return b.node.GlobalConf }
+
+// Debug reports whether the global conf's debug is true, as [AsBool] reads it. It is false when there is none.
+func (b *Build) Debug() bool {
+	text, _ := b.Global("debug")
+	debug, err := AsBool(text)
+	return err == nil && debug
+}
+
+// Logger returns a logger for what the factory makes; it is never nil.
+func (b *Build) Logger() *slog.Logger {
+	return b.creation.logger.With(slog.String("section", b.node.Name))
+}
+
+// OnClose has f called when the pipeline is closed, or when loading it fails later on: the last registered first.
+func (b *Build) OnClose(f func() error) { b.creation.closers = append(b.creation.closers, f) }
+
+// Storage opens the database of a URI. Everything that is loaded with the same registry and names the same database shares
+// it. It is closed with the pipeline; the factory must not close it.
+func (b *Build) Storage(uri string) (*storage.DB, error) {
+	db, err := b.registry.opener.Open(b.creation.ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	b.OnClose(db.Close)
+	return db, nil
+}
+
+// Warn tells whoever starts the program that something about a key works, but hardly as meant. The message says what, and
+// what to write instead. It is logged once at the start, with file, line, section and key; the key may be "".
+func (b *Build) Warn(key, message string) {
+	s := b.node.LocalConf.find(key)
+	if s == nil {
+		s = b.node.GlobalConf.find(key)
+	}
+	if s == nil {
+		p := b.node.Source
+		s = &Setting{File: p.File, Line: p.Line, Section: p.Section, Written: key}
+	}
+	b.creation.resolver.warn(s, message)
+}
+
+// App makes the app that a name stands for: a section, or a reference such as "egg:Dist#name". The name is looked up, and
+// the global conf handed on, as PasteDeploy's loader does it for composites. Faults come with their own positions: return
+// the error as it is, joined with those of the other children.
+func (b *Build) App(name string) (http.Handler, error) {
+	made, err := b.child(typeApp, name)
+	if err != nil {
+		return nil, err
+	}
+	return made.(http.Handler), nil //nolint:errcheck // create has seen to it
+}
+
+// Filter makes the filter that a name stands for, as App does.
+func (b *Build) Filter(name string) (func(http.Handler) http.Handler, error) {
+	made, err := b.child(typeFilter, name)
+	if err != nil {
+		return nil, err
+	}
+	return made.(func(http.Handler) http.Handler), nil //nolint:errcheck // create has seen to it
+}
+
+func (b *Build) child(typ *objectType, name string) (any, error) {
+	r := b.creation.resolver
+	r.faults = nil
+	at := b.node.referenceTo(name)
+	node := b.node.loader.context(r, typ, &name, b.node.GlobalConf, at)
+	if node != nil {
+		b.node.children = append(b.node.children, Child{b.node.childKey(name, at), node})
+	}
+	made, faults := b.creation.all(r.finish(node))
+	return made, sorted(faults)
+}
+
+// referenceTo finds the setting of a composite that says the name.
+func (n *Node) referenceTo(name string) reference {
+	at := reference{up: n.trail}
+	for _, key := range n.LocalConf.keys {
+		if s := n.LocalConf.settings[key]; s.Value == name {
+			at.setting = s
+			return at
+		}
+	}
+	for _, key := range n.LocalConf.keys {
+		s := n.LocalConf.settings[key]
+		if slices.Contains(fields(s.Value), name) {
+			at.setting, at.word = s, name
+			return at
+		}
+	}
+	p := n.Source
+	at.setting = &Setting{File: p.File, Line: p.Line, Section: p.Section}
+	return at
+}
+
+var errNothing = errors.New("its factory returned nothing")

@@ -1,0 +1,192 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// A creation makes what a tree describes.
+type creation struct {
+	ctx      context.Context //nolint:containedctx // lives as long as the call of Load
+	logger   *slog.Logger
+	registry *Registry
+	resolver *resolver
+	settings map[*Node]reflect.Value // decoded; a node with faults has none
+	closers  []func() error
+}
+
+// close closes what was opened, in reverse order.
+func (c *creation) close() error {
+	var errs []error
+	for _, f := range slices.Backward(c.closers) {
+		errs = append(errs, f())
+	}
+	c.closers = nil
+	return errors.Join(errs...)
+}
+
+// all creates a node and what it is made of, unless resolving it has failed. All settings are decoded before the first
+// factory is called. It goes on after a fault, so that as many faults as possible are found, and then returns nothing.
+func (c *creation) all(node *Node, unresolved error) (any, Errors) {
+	faults := append(flatten(unresolved, nil), c.decode(node)...)
+	if unresolved != nil {
+		return nil, faults
+	}
+	made, more := c.create(node)
+	if faults = append(faults, more...); len(faults) > 0 {
+		return nil, faults
+	}
+	return made, nil
+}
+
+// decode decodes the settings of a node and of all that it is made of.
+func (c *creation) decode(node *Node) Errors {
+	if node == nil {
+		return nil
+	}
+	if node.Factory == (Factory{}) {
+		var faults Errors
+		for _, part := range append([]*Node{node.App, node.Filter, node.Next}, node.Filters...) {
+			faults = append(faults, c.decode(part)...)
+		}
+		return faults
+	}
+	if !node.Registered {
+		return Errors{node.notRegistered(c.registry)}
+	}
+	settings, faults := node.factory.schema.decode(node.LocalConf)
+	if len(faults) > 0 {
+		return node.locate(faults)
+	}
+	c.settings[node] = settings
+	return nil
+}
+
+// create calls the factories of a node. It returns neither something made nor a fault for a node that could not be decoded.
+func (c *creation) create(node *Node) (any, Errors) {
+	switch node.Kind {
+	case KindPipeline:
+		return c.pipeline(node)
+	case KindFilterApp, KindFilterWith:
+		return c.filtered(node)
+	}
+	settings, ok := c.settings[node]
+	if !ok {
+		return nil, nil
+	}
+	made, err := node.factory.create(&Build{registry: c.registry, creation: c, node: node}, settings)
+	if err == nil && isNil(made) {
+		err = errNothing
+	}
+	if err != nil {
+		return nil, node.locate(err)
+	}
+	if routes, ok := made.(chi.Routes); ok && node.routes == nil {
+		node.routes = routes
+	}
+	return made, nil
+}
+
+func (c *creation) pipeline(node *Node) (any, Errors) {
+	app, faults := c.create(node.App)
+	filters := make([]any, len(node.Filters))
+	ok := app != nil
+	for i, part := range node.Filters {
+		filter, more := c.create(part)
+		filters[i] = filter
+		faults = append(faults, more...)
+		ok = ok && filter != nil
+	}
+	if !ok {
+		return nil, faults
+	}
+	for _, filter := range slices.Backward(filters) {
+		app = wrap(filter, app)
+	}
+	return app, nil
+}
+
+func (c *creation) filtered(node *Node) (any, Errors) {
+	next, faults := c.create(node.Next)
+	filter, more := c.create(node.Filter)
+	if faults = append(faults, more...); next == nil || filter == nil {
+		return nil, faults
+	}
+	if !node.wrapsFilter() {
+		return wrap(filter, next), nil
+	}
+	return func(app http.Handler) http.Handler { return wrap(filter, wrap(next, app)).(http.Handler) }, nil //nolint:errcheck // wrap returns a handler
+}
+
+// wrap applies a filter to an app. Both are what create made, and so of these types.
+func wrap(filter, app any) any {
+	return filter.(func(http.Handler) http.Handler)(app.(http.Handler)) //nolint:errcheck // see above
+}
+
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	rv := reflect.ValueOf(v)
+	return (rv.Kind() == reflect.Func || rv.Kind() == reflect.Pointer) && rv.IsNil()
+}
+
+// locate makes faults of what a factory or the decoder returned: what has no position gets that of its key, or the node's.
+func (n *Node) locate(err error) Errors {
+	return flatten(err, func(fault *Error) {
+		if s := n.LocalConf.find(fault.Key); s != nil {
+			fault.File, fault.Line, fault.Section, fault.Key = s.File, s.Line, s.Section, s.Written
+			fault.Value, fault.Origin = s.Value, s.origin()
+			if n.IsSecret(s.Key) {
+				fault.Value, fault.Origin = hidden, ""
+			}
+			return
+		}
+		fault.File, fault.Line, fault.Section = n.Source.File, n.Source.Line, n.Source.Section
+	})
+}
+
+// notRegistered says that there is no factory for the node, and what there is.
+func (n *Node) notRegistered(registry *Registry) *Error {
+	kind := KindApp
+	switch {
+	case strings.HasPrefix(n.Protocol, "paste.compos"):
+		kind = KindComposite
+	case n.Kind == KindFilter || n.Kind == KindServer:
+		kind = n.Kind
+	}
+	name := n.Factory.String()
+	fault := func(err error, hint string) *Error {
+		f := n.written.fault("", err, hint)
+		if f.File == "" {
+			f.File, f.Line, f.Section = n.Source.File, n.Source.Line, n.Source.Section
+		}
+		return f
+	}
+	switch {
+	case n.Protocol == "":
+		return fault(fmt.Errorf("%s can't stand by itself", name), fmt.Sprintf("give it a section: [%s:name] use = %s", n.Kind, name))
+	case strings.HasPrefix(n.Protocol, "paste.filter-app"):
+		return fault(fmt.Errorf("a [filter-app:] can't use %s", name),
+			"give it a [filter:] section and use that, or write paste.filter_factory = "+n.Factory.Object)
+	}
+	for _, other := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
+		if other != kind && registry.find(other, n.Factory) != nil {
+			return fault(fmt.Errorf("%s is not registered as %s but as %s", name, kind, other), "")
+		}
+	}
+	name = strings.TrimSuffix(name, "#main")
+	err := fmt.Errorf("no %s %q is registered", kind, name)
+	if n.written.setting != nil && n.written.word == "" {
+		err = fmt.Errorf("no %s of that name is registered", kind)
+	}
+	return fault(err, didYouMean(name, registry.names(kind))+" (is its Register passed to serve.Main?)")
+}

@@ -1,0 +1,74 @@
+package pipeline
+
+import "slices"
+
+// A FactoryInfo describes what is registered under a name.
+type FactoryInfo struct {
+	Kind     Kind
+	Name     string   // as it was registered
+	Aliases  []string // sorted
+	Settings []SettingInfo
+	Others   bool // whether it takes settings of any other name too
+}
+
+// A SettingInfo describes a setting of a factory, from the tags of its struct.
+type SettingInfo struct {
+	Key        string
+	Type       string // in words, such as "a whole number"; "" when only the Help tells
+	Default    string
+	HasDefault bool
+	Required   bool
+	Secret     bool
+	OneOf      []string
+	Min, Max   string
+	Help       string
+}
+
+// Describe tells what is registered of a kind under a name or an alias.
+func (r *Registry) Describe(kind Kind, name string) (FactoryInfo, bool) {
+	key, err := registeredName(name)
+	if err != nil {
+		return FactoryInfo{}, false
+	}
+	f, ok := r.factories[kind][key]
+	if !ok {
+		return FactoryInfo{}, false
+	}
+	return r.describe(f), true
+}
+
+// DescribeAll tells everything that is registered, sorted by kind and name; aliases are with what they stand for.
+func (r *Registry) DescribeAll() []FactoryInfo {
+	var all []FactoryInfo
+	for _, kind := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
+		for _, name := range r.names(kind) {
+			if info, ok := r.Describe(kind, name); ok {
+				all = append(all, info)
+			}
+		}
+	}
+	return all
+}
+
+func (r *Registry) describe(f *factory) FactoryInfo {
+	info := FactoryInfo{Kind: f.kind, Name: f.name, Others: f.schema.rest != nil}
+	for _, other := range r.factories[f.kind] {
+		if other.origin() != f.origin() {
+			continue
+		}
+		if other.of != nil {
+			info.Aliases = append(info.Aliases, other.name)
+		} else {
+			info.Name = other.name
+		}
+	}
+	slices.Sort(info.Aliases)
+	for _, field := range f.schema.fields {
+		name, _ := field.typeName() // newSchema has refused what has none and can't explain itself
+		info.Settings = append(info.Settings, SettingInfo{
+			Key: field.key, Type: name, Default: field.def, HasDefault: field.hasDefault, Required: field.required,
+			Secret: field.secret, OneOf: field.oneOf, Min: field.min, Max: field.max, Help: field.help,
+		})
+	}
+	return info
+}

@@ -1,0 +1,68 @@
+package pipeline
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// An eggLoader knows the entry points of one distribution.
+type eggLoader struct{ dist string }
+
+func (l eggLoader) context(r *resolver, typ *objectType, name *string, global *Conf, at reference) *Node {
+	if name != nil && isAbsolute(*name) {
+		return r.load(typ, *name, nil, "", global, at)
+	}
+	entryPoint := "main"
+	if name != nil {
+		entryPoint = *name
+	}
+	ref, err := eggReference(l.dist, entryPoint)
+	if err != nil {
+		return r.fault(at.malformed(err))
+	}
+	node := newNode(typ.kind, ref, typ.protocols[0][0], global, l, at)
+	node.factory = r.registry.find(typ.kind, ref)
+	if typ == typeApp {
+		if composite := r.registry.find(KindComposite, ref); composite != nil {
+			if node.factory != nil {
+				return r.fault(at.fault("", fmt.Errorf("%s is registered both as an app and as a composite", ref), "write paste.app_factory or paste.composite_factory"))
+			}
+			node.become(KindComposite, "paste.composite_factory", composite)
+		}
+	}
+	node.Registered = node.factory != nil
+	node.guessed = node.factory == nil
+	return node
+}
+
+// A callLoader knows one function. It can't tell what the function makes: the section that uses it does.
+type callLoader struct{ spec string }
+
+func (l callLoader) context(r *resolver, typ *objectType, _ *string, global *Conf, at reference) *Node {
+	ref, err := callReference(l.spec)
+	if err != nil {
+		return r.fault(at.malformed(err))
+	}
+	return newNode(typ.kind, ref, "", global, l, at)
+}
+
+func newNode(kind Kind, ref Factory, protocol string, global *Conf, l loader, at reference) *Node {
+	// An empty global conf is not shared with whoever passed it on, others are: so PasteDeploy has it, and a set further
+	// out shows in them.
+	if global.Len() == 0 {
+		global = newConf()
+	}
+	return &Node{
+		Kind: kind, Name: ref.String(), Factory: ref, Protocol: protocol, Source: at.source(),
+		GlobalConf: global, LocalConf: newConf(), loader: l, trail: at.up, written: at,
+	}
+}
+
+func (n *Node) become(kind Kind, protocol string, f *factory) {
+	n.Kind, n.Protocol, n.factory, n.Registered, n.guessed = kind, protocol, f, f != nil, false
+}
+
+var absolutePattern = regexp.MustCompile(`^[a-zA-Z]+:`)
+
+// isAbsolute reports whether a name has a scheme, and so is looked up elsewhere than in the file at hand.
+func isAbsolute(name string) bool { return absolutePattern.MatchString(name) }

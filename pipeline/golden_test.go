@@ -1,0 +1,476 @@
+package pipeline_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// What PasteDeploy 3.1 made of several hundred .ini files was recorded; see testdata/pastedeploy.json. This test gives each
+// to the loader and compares the trees, and what creating them calls. differences lists where we differ, and why;
+// everything else agrees exactly.
+
+type golden struct {
+	Distributions map[string]map[string]map[string]string `json:"distributions"`
+	Converters    []struct {
+		Function string          `json:"function"`
+		Args     []any           `json:"args"`
+		Result   any             `json:"result"`
+		Error    json.RawMessage `json:"error"`
+	} `json:"converters"`
+	Cases []goldenCase `json:"cases"`
+}
+
+type goldenCase struct {
+	ID          string            `json:"id"`
+	URI         string            `json:"uri"`
+	Type        pipeline.Kind     `json:"type"`
+	Name        *string           `json:"name"`
+	RelativeTo  string            `json:"relative_to"`
+	GlobalConf  map[string]string `json:"global_conf"`
+	API         string            `json:"api"`
+	Error       *goldenError      `json:"error"`
+	Context     map[string]any    `json:"context"`
+	Created     any               `json:"created"`
+	CreateError *goldenError      `json:"create_error"`
+}
+
+type goldenError struct{ Class, Message string }
+
+func (e *goldenError) String() string { return e.Class + ": " + e.Message }
+
+// differences are the cases in which we deliberately do something else than PasteDeploy, by what it says to them. What they
+// get instead: a refusal, now or when the tree is created, with a node that is marked as not registered; or an app.
+//
+// Two more run through all cases, and describe evens them out: composites are of kind "composite" here and of kind "app"
+// there, filter-app and filter-with are written filter_app and filtered_with there; and the protocol of what an egg:
+// reference names is that of the group of its entry point there, of which we have one for each kind (see golden.protocol).
+var differences = []struct {
+	why     string
+	says    *regexp.Regexp
+	instead string
+	cases   int // of the recorded set
+}{
+	{
+		"Python imports what a reference names, and refuses it when there is no such distribution, entry point, module or attribute. " +
+			"A program in Go can't: the reference is looked up in the registry. Without an entry there the tree is resolved all the same, " +
+			"so that it can be shown; the node is marked as not registered, and creating it is refused. What can't be the name of " +
+			"anything is refused at once.",
+		regexp.MustCompile(`^PackageNotFoundError|^ModuleNotFoundError|^AttributeError|^LookupError: Entry point`),
+		"not registered", 25,
+	},
+	{
+		"The reference names a number or a module. Both refuse to create it, but the recorded tree has the thing itself, not its name.",
+		regexp.MustCompile(`^TypeError: '(int|module)' object is not callable`),
+		"not registered", 2,
+	},
+	{
+		"With filter-with on a pipeline, on a filter-app, or on a section that uses something with a filter-with, the original creates " +
+			"a function that takes an app instead of an app: a bug. Here the filter is around the app, as it reads.",
+		regexp.MustCompile(`^NotAnApp`),
+		"created", 8,
+	},
+	{
+		"Where the original wants a URI, Load takes the path of a file too.",
+		regexp.MustCompile(`^LookupError: URI has no scheme: '/`),
+		"created", 1,
+	},
+	{
+		"require = Dist makes Python refuse a file when that distribution is not installed. A program in Go has what it was built with: " +
+			"the line is dropped, with a warning.",
+		regexp.MustCompile(`^PackageNotFoundError: No package metadata was found for Missing`),
+		"created", 1,
+	},
+}
+
+// difference returns the index of the last difference that a case falls under, or -1.
+func difference(c goldenCase) int {
+	found := -1
+	for i, d := range differences {
+		for _, e := range []*goldenError{c.Error, c.CreateError} {
+			if e != nil && d.says.MatchString(e.String()) {
+				found = i
+			}
+		}
+	}
+	return found
+}
+
+// otherGolden names a variable with the folder of another recorded set, for comparisons by hand.
+const otherGolden = "PASTEDEPLOY_GOLDEN"
+
+func readGolden(t *testing.T) (golden, string) {
+	t.Helper()
+	folder := cmp.Or(os.Getenv(otherGolden), "testdata")
+	data, err := os.ReadFile(filepath.Join(folder, "pastedeploy.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := filepath.Abs(filepath.Join(folder, "pastedeploy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g golden
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(data), "@HERE@", here)), &g); err != nil {
+		t.Fatal(err)
+	}
+	return g, here
+}
+
+// A recorder stands for the handlers of the recorded calls: it is what the fake factories of the original returned.
+type recorder struct {
+	http.Handler
+	call any
+}
+
+func call(what, object string, b *pipeline.Build, local []pipeline.Setting) map[string]any {
+	conf := map[string]any{}
+	for _, s := range local {
+		conf[s.Key] = s.Value
+	}
+	return map[string]any{what: object, "global_conf": stringMap(b.GlobalConf().Map()), "local_conf": conf}
+}
+
+type anything struct {
+	All []pipeline.Setting `ini:"*"`
+}
+
+// fakeRegistry has the entry points of the recorded distributions, and what they call by module and name.
+func fakeRegistry(g golden) *pipeline.Registry {
+	r := pipeline.NewRegistry()
+	app := func(name, object string) {
+		pipeline.App(r, name, func(b *pipeline.Build, s anything) (http.Handler, error) {
+			return recorder{call: call("app", object, b, s.All)}, nil
+		})
+	}
+	composite := func(name, object string) {
+		pipeline.Composite(r, name, func(b *pipeline.Build, s anything) (http.Handler, error) {
+			made, children := call("composite", object, b, s.All), map[string]any{}
+			for _, child := range s.All {
+				if strings.HasPrefix(child.Key, "opt_") {
+					continue
+				}
+				h, err := b.App(child.Value)
+				if err != nil {
+					return nil, err
+				}
+				children[child.Key] = h.(recorder).call
+			}
+			made["children"] = children
+			return recorder{call: made}, nil
+		})
+	}
+	filter := func(name, object string) {
+		pipeline.Filter(r, name, func(b *pipeline.Build, s anything) (func(http.Handler) http.Handler, error) {
+			return func(next http.Handler) http.Handler {
+				made := call("filter", object, b, s.All)
+				if made["app"] = next.(recorder).call; made["app"] == nil {
+					made["app"] = "APP"
+				}
+				return recorder{call: made}
+			}, nil
+		})
+	}
+	server := func(name, object string) {
+		pipeline.ServerFactory(r, name, func(b *pipeline.Build, s anything) (pipeline.Server, error) {
+			return fakeServer{call: call("server", object, b, s.All)}, nil
+		})
+	}
+	register := map[string]func(name, object string){
+		"paste.app_factory": app, "paste.composite_factory": composite, "paste.composit_factory": composite,
+		"paste.filter_factory": filter, "paste.filter_app_factory": filter,
+		"paste.server_factory": server, "paste.server_runner": server,
+	}
+	seen := map[string]bool{}
+	for _, dist := range slices.Sorted(maps.Keys(g.Distributions)) {
+		for _, group := range []string{ // filter_factory first: it wins over filter_app_factory
+			"paste.app_factory", "paste.composite_factory", "paste.composit_factory",
+			"paste.filter_factory", "paste.filter_app_factory", "paste.server_factory", "paste.server_runner",
+		} {
+			for entryPoint, value := range g.Distributions[dist][group] {
+				_, object, _ := strings.Cut(value, ":")
+				kind := strings.TrimSuffix(strings.Split(strings.TrimPrefix(group, "paste."), "_")[0], "e") // composit and composite are one
+				name := "egg:" + dist + "#" + entryPoint
+				if object == "no_such_attr" || object == "x" || seen[kind+name] {
+					continue
+				}
+				seen[kind+name] = true
+				register[group](name, object)
+			}
+		}
+	}
+	for _, object := range []string{"make_main", "make_home", "make_api", "make_blog", "make_twice", "Klass.make"} {
+		app("demopkg:"+object, object)
+	}
+	for _, object := range []string{"make_twice_c", "make_map", "make_cascade"} {
+		composite("demopkg:"+object, object)
+	}
+	for _, object := range []string{"make_caps", "make_gzip", "make_fmain", "make_both1", "Klass.Inner.make", "make_auth", "make_log", "make_both2"} {
+		filter("demopkg:"+object, object)
+	}
+	for _, object := range []string{"make_http", "make_smain", "make_run"} {
+		server("demopkg:"+object, object)
+	}
+	return r
+}
+
+type fakeServer struct {
+	pipeline.Server
+	call map[string]any
+}
+
+// describe makes of a node what was recorded of the original's.
+func describe(g golden, n *pipeline.Node) map[string]any {
+	kinds := map[pipeline.Kind]string{
+		pipeline.KindComposite: "app", pipeline.KindFilterApp: "filter_app", pipeline.KindFilterWith: "filtered_with",
+	}
+	m := map[string]any{
+		"kind": string(n.Kind), "protocol": nil,
+		"global_conf": stringMap(n.GlobalConf.Map()), "local_conf": stringMap(n.LocalConf.Map()),
+	}
+	if kind, ok := kinds[n.Kind]; ok {
+		m["kind"] = kind
+	}
+	if n.Protocol != "" {
+		m["protocol"] = n.Protocol
+	}
+	if n.Factory.Dist != "" {
+		m["protocol"] = g.protocol(n)
+	}
+	if n.Factory.Object != "" {
+		m["object"] = n.Factory.Object
+	}
+	if n.Factory.Dist != "" {
+		m["entry_point"] = n.Factory.EntryPoint
+		m["distribution"], m["object"] = g.entryPoint(n)
+	}
+	for key, part := range map[string]*pipeline.Node{"app": n.App, "filter": n.Filter, "next": n.Next} {
+		if part != nil {
+			m[key] = describe(g, part)
+		}
+	}
+	if n.Kind == pipeline.KindPipeline {
+		filters := []any{}
+		for _, filter := range n.Filters {
+			filters = append(filters, describe(g, filter))
+		}
+		m["filters"] = filters
+	}
+	return m
+}
+
+// entryPoint tells which distribution, by its own spelling, and which object an egg: reference means.
+func (g golden) entryPoint(n *pipeline.Node) (dist, object string) {
+	dist, _, object = g.find(n)
+	return dist, object
+}
+
+// protocol is one of the differences: a factory here is of one of four kinds, and does not tell a filter_factory from a
+// filter_app_factory and so on. It is taken from the entry points when it is as good as the node's own.
+func (g golden) protocol(n *pipeline.Node) string {
+	alike := map[string]string{
+		"paste.composit_factory": "paste.composite_factory", "paste.filter_app_factory": "paste.filter_factory", "paste.server_runner": "paste.server_factory",
+	}
+	_, group, _ := g.find(n)
+	if alike[group] == n.Protocol {
+		return group
+	}
+	return n.Protocol
+}
+
+func (g golden) find(n *pipeline.Node) (dist, group, object string) {
+	same := func(s string) string { return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(s)) }
+	groups := map[pipeline.Kind][]string{
+		pipeline.KindApp:       {"paste.app_factory"},
+		pipeline.KindComposite: {"paste.composite_factory", "paste.composit_factory"},
+		pipeline.KindFilter:    {"paste.filter_factory", "paste.filter_app_factory"},
+		pipeline.KindServer:    {"paste.server_factory", "paste.server_runner"},
+	}
+	for dist, entryPoints := range g.Distributions {
+		for _, group := range groups[n.Kind] {
+			if object, ok := entryPoints[group][n.Factory.EntryPoint]; ok && same(dist) == same(n.Factory.Dist) {
+				return dist, group, object
+			}
+		}
+	}
+	return n.Factory.Dist, "", ""
+}
+
+func stringMap(m map[string]string) map[string]any {
+	anys := map[string]any{}
+	for key, value := range m {
+		anys[key] = value
+	}
+	return anys
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	g, here := readGolden(t)
+	registry := fakeRegistry(g)
+	count := make([]int, len(differences))
+	for _, c := range g.Cases {
+		instead := ""
+		if i := difference(c); i >= 0 {
+			instead = differences[i].instead
+			count[i]++
+		}
+		t.Run(c.ID, func(t *testing.T) {
+			t.Parallel()
+			opts := pipeline.Options{Global: c.GlobalConf, RelativeTo: c.RelativeTo, Registry: registry}
+			node, create, err := pipeline.ResolveAs(c.URI, c.Type, c.Name, c.API == "loader", opts)
+			if c.Error != nil && instead != "created" {
+				if err == nil && instead == "" {
+					t.Fatalf("resolved, but the original says %v", c.Error)
+				}
+				if err == nil {
+					_, err = create(t.Context())
+				}
+				if err == nil {
+					t.Fatalf("created, but the original says %v", c.Error)
+				}
+				checkPositions(t, err, here)
+				return
+			}
+			if err != nil {
+				t.Fatalf("refused: %v", err)
+			}
+			if c.Context != nil && instead != "not registered" {
+				if diff := gocmp.Diff(c.Context, describe(g, node)); diff != "" {
+					t.Errorf("tree (-want +got):\n%s", diff)
+				}
+			}
+			made, err := create(t.Context())
+			switch {
+			case c.CreateError != nil && instead != "created":
+				if err == nil {
+					t.Fatalf("created, but the original says %v", c.CreateError)
+				}
+				checkPositions(t, err, here)
+				if instead == "not registered" && node.Registered && node.Kind != pipeline.KindComposite {
+					t.Error("marked as registered")
+				}
+			case err != nil:
+				t.Fatalf("not created: %v", err)
+			case instead == "created":
+				if _, ok := made.(recorder); !ok {
+					t.Errorf("created a %T, want an app", made)
+				}
+			default:
+				if diff := gocmp.Diff(c.Created, calls(made)); diff != "" {
+					t.Errorf("created (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+	for i, d := range differences {
+		if count[i] != d.cases && os.Getenv(otherGolden) == "" {
+			t.Errorf("%d cases, not %d, differ like this: %s", count[i], d.cases, d.why)
+		}
+	}
+}
+
+// checkPositions checks that every fault of err names a file that there is and a line inside it.
+func checkPositions(t *testing.T, err error, here string) {
+	t.Helper()
+	var faults pipeline.Errors
+	if !errors.As(err, &faults) || len(faults) == 0 {
+		t.Errorf("%v: not of type Errors", err)
+	}
+	for _, fault := range faults {
+		if strings.Contains(fault.Error(), "\n") {
+			t.Errorf("%q: more than one line", fault.Error())
+		}
+		if fault.Err == nil || fault.Err.Error() == "" {
+			t.Errorf("%q: says nothing", fault.Error())
+		}
+		if fault.Line == 0 {
+			continue
+		}
+		data, err := os.ReadFile(fault.File)
+		if err != nil || !strings.HasPrefix(fault.File, here) {
+			t.Errorf("%v: no such file", fault)
+			continue
+		}
+		text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
+		if lines := strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1; fault.Line < 1 || fault.Line > lines {
+			t.Errorf("%v: the file has %d lines", fault, lines)
+		}
+	}
+}
+
+func TestGoldenConverters(t *testing.T) {
+	t.Parallel()
+	g, _ := readGolden(t)
+	converted, text := 0, 0
+	for _, c := range g.Converters {
+		converted++
+		name := fmt.Sprintf("%s%q", c.Function, c.Args)
+		arg, ok := c.Args[0].(string)
+		if !ok {
+			continue // the original passes on what is no string; a setting always is one
+		}
+		text++
+		var got any
+		var err error
+		switch c.Function {
+		case "asbool":
+			got, err = pipeline.AsBool(arg)
+		case "asint":
+			var n int64
+			n, err = pipeline.AsInt(arg)
+			got = float64(n)
+		case "aslist":
+			if len(c.Args) == 3 && c.Args[1] != nil {
+				continue // strip = False with a separator is strings.Split
+			}
+			list := pipeline.AsList(arg)
+			if len(c.Args) == 2 {
+				list = pipeline.SplitList(arg, c.Args[1].(string))
+			}
+			anys := []any{}
+			for _, s := range list {
+				anys = append(anys, s)
+			}
+			got = anys
+		default:
+			t.Fatalf("unknown function %s", c.Function)
+		}
+		if (err != nil) != (c.Error != nil) {
+			t.Errorf("%s: error %v, want %s", name, err, c.Error)
+		} else if err == nil {
+			if diff := gocmp.Diff(c.Result, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+	if os.Getenv(otherGolden) == "" && (converted != 70 || text < 40) {
+		t.Errorf("%d converters, %d with text", converted, text)
+	}
+}
+
+func calls(made any) any {
+	switch made := made.(type) {
+	case recorder:
+		return made.call
+	case fakeServer:
+		made.call["app"] = "APP"
+		return made.call
+	case func(http.Handler) http.Handler:
+		return made(recorder{}).(recorder).call
+	}
+	return fmt.Sprintf("%T", made)
+}

@@ -1,0 +1,125 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxInterpolationDepth = 10 // Python's
+	maxValue              = 1 << 20
+	maxRefs               = 4 // more would not help the reader of a message
+	environment           = "ENV_"
+)
+
+// An interpolator puts other settings, and the environment, into values, by the rules of Python's BasicInterpolation.
+type interpolator struct {
+	// lookup returns a setting with its raw value, or nil.
+	lookup func(name string) *Setting
+	// spend accounts for work, so that a few lines that name each other many times can't keep the loader busy.
+	spend func(n int) error
+
+	raw  string // the value at hand
+	out  strings.Builder
+	refs []*Setting
+}
+
+// unknownNameError is what an interpolation fails with when there is no such setting.
+type unknownNameError struct{ name string }
+
+func (e unknownNameError) Error() string {
+	if variable, ok := strings.CutPrefix(e.name, environment); ok {
+		return fmt.Sprintf("%%(%s)s: the environment variable %s is not set", e.name, variable)
+	}
+	return fmt.Sprintf("%%(%s)s: no setting of that name, here or in [DEFAULT]", e.name)
+}
+
+// interpolate expands %(name)s and %% in raw, and tells which settings it used.
+func interpolate(raw string, lookup func(name string) *Setting, spend func(n int) error) (string, []*Setting, error) {
+	if !strings.Contains(raw, "%") {
+		return raw, nil, spend(len(raw))
+	}
+	p := &interpolator{raw: raw, lookup: lookup, spend: spend}
+	if err := p.expand(raw, 1); err != nil {
+		return "", nil, err
+	}
+	return p.out.String(), p.refs, nil
+}
+
+func (p *interpolator) write(text string) error {
+	if p.out.Len()+len(text) > maxValue {
+		return fmt.Errorf("longer than %s when its %%(name)s are replaced", Bytes(maxValue))
+	}
+	p.out.WriteString(text)
+	return p.spend(1 + len(text))
+}
+
+// expand writes out a value. Its faults do not quote it: it may be a secret.
+func (p *interpolator) expand(value string, depth int) error {
+	if depth > maxInterpolationDepth {
+		return fmt.Errorf("its %%(name)s lead from one to the next more than %d times; do they go round in a circle?", maxInterpolationDepth)
+	}
+	for rest := value; rest != ""; {
+		percent := strings.IndexByte(rest, '%')
+		if percent < 0 {
+			return p.write(rest)
+		}
+		if err := p.write(rest[:percent]); err != nil {
+			return err
+		}
+		rest = rest[percent:]
+		switch {
+		case strings.HasPrefix(rest, "%%"):
+			if err := p.write("%"); err != nil {
+				return err
+			}
+			rest = rest[2:]
+		case strings.HasPrefix(rest, "%("):
+			end := strings.IndexByte(rest, ')')
+			if end < len("%(x") || !strings.HasPrefix(rest[end:], ")s") {
+				return p.fault(value, rest, "is not the start of a %(name)s")
+			}
+			if err := p.reference(rest[2:end], depth); err != nil {
+				return err
+			}
+			rest = rest[end+2:]
+		default:
+			return p.fault(value, rest, "stands by itself")
+		}
+	}
+	return nil
+}
+
+func (p *interpolator) reference(name string, depth int) error {
+	setting := p.lookup(name)
+	if setting == nil {
+		if variable, ok := strings.CutPrefix(name, environment); ok {
+			if value, set := os.LookupEnv(variable); set {
+				return p.write(value) // as it is: what the environment says is no template
+			}
+		}
+		return unknownNameError{name}
+	}
+	if depth == 1 && len(p.refs) < maxRefs && !slices.ContainsFunc(p.refs, func(s *Setting) bool { return s.Key == name }) {
+		p.refs = append(p.refs, setting)
+	}
+	if strings.Contains(setting.Raw, "%") && !setting.literal {
+		return p.expand(setting.Raw, depth+1)
+	}
+	return p.write(setting.Raw)
+}
+
+func (p *interpolator) fault(value, rest, what string) error {
+	in := ""
+	if value != p.raw {
+		in = " of what it refers to"
+	}
+	return fmt.Errorf("the percent sign at character %d%s %s; one that is meant as such is written %%%%",
+		1+utf8.RuneCountInString(value[:len(value)-len(rest)]), in, what)
+}
+
+var errTooMuch = errors.New("this would compose to more than can be meant; do sections use each other again and again?")

@@ -1,0 +1,365 @@
+package pipeline_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/memory"
+)
+
+type noting struct {
+	Fail  bool
+	Close string
+	Panic bool
+}
+
+// closing registers a filter and an app that note what is closed, and fail as they are told.
+func closing(closed *[]string) *pipeline.Registry {
+	r := pipeline.NewRegistry()
+	build := func(b *pipeline.Build, s noting) error {
+		name := b.Name()
+		b.OnClose(func() error {
+			*closed = append(*closed, name)
+			if s.Close != "" {
+				return errors.New(s.Close)
+			}
+			return nil
+		})
+		if s.Panic {
+			panic("a factory panics")
+		}
+		if s.Fail {
+			return errors.New("no luck")
+		}
+		return nil
+	}
+	pipeline.App(r, "egg:n", func(b *pipeline.Build, s noting) (http.Handler, error) {
+		return http.NotFoundHandler(), build(b, s)
+	})
+	pipeline.Filter(r, "egg:n", func(b *pipeline.Build, s noting) (func(http.Handler) http.Handler, error) {
+		return func(next http.Handler) http.Handler { return next }, build(b, s)
+	})
+	return r
+}
+
+const threeNodes = "[pipeline:main]\npipeline = f g a\n[filter:f]\nuse = egg:n\n%s\n[filter:g]\nuse = egg:n\n%s\n[app:a]\nuse = egg:n\n%s\n"
+
+func TestCloseInReverseOrder(t *testing.T) {
+	t.Parallel()
+	var closed []string
+	site := fmt.Sprintf(threeNodes, "close = first", "", "close = third")
+	p, err := pipeline.Load(t.Context(), "site.ini", text(closing(&closed), map[string]string{"site.ini": site}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(closed) != 0 {
+		t.Fatalf("closed %v before Close", closed)
+	}
+	for range 2 {
+		if err := p.Close(); err == nil || err.Error() != "first\nthird" {
+			t.Errorf("got %v, want both errors", err)
+		}
+	}
+	if want := []string{"filter:g", "filter:f", "app:a"}; !slices.Equal(closed, want) {
+		t.Errorf("closed %v, want %v", closed, want)
+	}
+}
+
+func TestFailedLoadCloses(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		f, g, a string
+		closed  []string
+		want    string
+	}{
+		{"all faults", "fail = true", "", "fail = true", []string{"filter:g", "filter:f", "app:a"}, "site.ini:3: [filter:f]: no luck\nsite.ini:9: [app:a]: no luck"},
+		{"closing fails too", "", "fail = true", "close = stuck", []string{"filter:g", "filter:f", "app:a"}, "site.ini:6: [filter:g]: no luck\nclosing what had been opened: stuck"},
+		{"a setting", "", "fail = perhaps", "", []string{"filter:f", "app:a"}, `site.ini:8: [filter:g] fail = "perhaps": want true or false`},
+		{"a panic", "", "panic = true", "", []string{"filter:g", "filter:f", "app:a"}, "panic: a factory panics"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var closed []string
+			site := fmt.Sprintf(threeNodes, tt.f, tt.g, tt.a)
+			err := func() (err error) {
+				defer func() {
+					if p := recover(); p != nil {
+						err = fmt.Errorf("panic: %v", p)
+					}
+				}()
+				_, err = pipeline.Load(t.Context(), "site.ini", text(closing(&closed), map[string]string{"site.ini": site}))
+				return err
+			}()
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			if !slices.Equal(closed, tt.closed) {
+				t.Errorf("closed %v, want %v", closed, tt.closed)
+			}
+		})
+	}
+}
+
+// Composing costs nothing: the handler is what calling the filters by hand gives.
+func TestHandlerIsComposedByHand(t *testing.T) {
+	t.Parallel()
+	r := pipeline.NewRegistry()
+	type layer struct {
+		http.Handler
+		name string
+		next http.Handler
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		pipeline.Filter(r, "egg:"+name, func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
+			return func(next http.Handler) http.Handler { return &layer{name: name, next: next} }, nil
+		})
+	}
+	app := &layer{name: "app"}
+	pipeline.App(r, "egg:app", func(*pipeline.Build, struct{}) (http.Handler, error) { return app, nil })
+	site := "[pipeline:main]\npipeline = egg:a b nested\nfilter-with = egg:c\n[filter:b]\nuse = egg:b\nfilter-with = egg:a\n" +
+		"[filter-app:nested]\nuse = egg:c\nnext = egg:app\n"
+	p, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": site}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	h := p.Handler
+	for h != http.Handler(app) {
+		l, ok := h.(*layer)
+		if !ok {
+			t.Fatalf("a %T is between %v and the app", h, names)
+		}
+		names, h = append(names, l.name), l.next
+	}
+	if want := []string{"c", "a", "a", "b", "c"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+}
+
+func TestStorageIsSharedAndClosed(t *testing.T) {
+	t.Parallel()
+	r := pipeline.NewRegistry()
+	memory.Register(r.Opener())
+	var opened []*storage.DB
+	pipeline.App(r, "egg:s", func(b *pipeline.Build, s struct{ URI string }) (http.Handler, error) {
+		db, err := b.Storage(s.URI)
+		if err != nil {
+			return nil, &pipeline.Error{Key: "uri", Err: err}
+		}
+		opened = append(opened, db)
+		return http.NotFoundHandler(), nil
+	})
+	opts := text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:s\nuri = memory://x\n[app:bad]\nuse = main\nuri = memry://x\n"})
+	var loaded []*pipeline.Pipeline
+	for range 2 { // as a reload does: the new one is there before the old one is closed
+		p, err := pipeline.Load(t.Context(), "site.ini", opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded = append(loaded, p)
+	}
+	if opened[0].Engine() != opened[1].Engine() {
+		t.Error("the second load opened the database again")
+	}
+	for i, p := range loaded {
+		if err := p.Close(); err != nil {
+			t.Errorf("closing %d: %v", i, err)
+		}
+	}
+	if _, err := opened[1].Engine().Begin(t.Context()); !errors.Is(err, storage.ErrClosed) {
+		t.Errorf("open after the last Close: %v", err)
+	}
+	opts.Name = "bad"
+	if _, err := pipeline.Load(t.Context(), "site.ini", opts); err == nil || !strings.HasPrefix(err.Error(), `site.ini:6: [app:bad] uri = "memry://x": `) {
+		t.Error(err)
+	}
+}
+
+func TestBuild(t *testing.T) {
+	t.Parallel()
+	r := pipeline.NewRegistry()
+	var logged strings.Builder
+	pipeline.Filter(r, "egg:f", func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
+		return func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "f "); next.ServeHTTP(w, r) })
+		}, nil
+	})
+	pipeline.App(r, "egg:leaf", func(b *pipeline.Build, s struct{ Word string }) (http.Handler, error) {
+		prefix, ok := b.Global("prefix")
+		if _, none := b.Global("nothing"); !ok || none {
+			t.Errorf("global conf: %v %v", ok, none)
+		}
+		b.Warn("word", "is only a word")
+		b.Warn("", "is a leaf")
+		b.Warn("prefix", "is before it")
+		b.Logger().Info("made")
+		if b.Context() == nil {
+			t.Error("no context")
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, prefix, s.Word, b.Debug()) }), nil
+	})
+	pipeline.Composite(r, "egg:c", func(b *pipeline.Build, s struct{ Child, Around string }) (http.Handler, error) {
+		app, err := b.App(s.Child)
+		if err != nil {
+			return nil, err
+		}
+		filter, err := b.Filter(s.Around)
+		if err != nil {
+			return nil, err
+		}
+		return filter(app), nil
+	})
+	site := "[DEFAULT]\nprefix = -\n[composite:main]\nuse = egg:c\nchild = leaf\naround = egg:f\nset prefix = >\n" +
+		"[app:leaf]\nuse = egg:leaf\nword = hi\n" +
+		"[composite:bad]\nuse = egg:c\nchild = leef\n[composite:worse]\nuse = egg:c\nchild = leaf\naround = egg:g\n"
+	opts := text(r, map[string]string{"site.ini": site})
+	opts.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	opts.Global = map[string]string{"debug": "yes"}
+	p, err := pipeline.Load(t.Context(), "site.ini", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := answer(t, p); got != "f >hitrue" {
+		t.Errorf("got %q", got)
+	}
+	var warnings []string
+	for _, w := range p.Warnings() {
+		warnings = append(warnings, w.String())
+	}
+	want := []string{
+		"site.ini:7: [composite:main] set prefix: is before it", "site.ini:8: [app:leaf]: is a leaf", "site.ini:10: [app:leaf] word: is only a word",
+	}
+	if diff := gocmp.Diff(want, warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	for _, w := range append(want, "section=app:leaf") {
+		if strings.Count(logged.String(), w) != 1 {
+			t.Errorf("%q is not logged once: %s", w, &logged)
+		}
+	}
+	if !slices.Equal(p.Files(), []string{"site.ini"}) || p.Tree().Kind != pipeline.KindComposite {
+		t.Errorf("files %v, tree %v", p.Files(), p.Tree().Kind)
+	}
+	for name, want := range map[string]string{
+		"bad":   `site.ini:13: [composite:bad] child = "leef": no app "leef"; did you mean "leaf" (site.ini:8)?`,
+		"worse": `site.ini:17: [composite:worse] around = "egg:g": no filter of that name is registered; did you mean "egg:f"? (is its Register passed to serve.Main?)`,
+	} {
+		opts.Name = name
+		if _, err := pipeline.Load(t.Context(), "site.ini", opts); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestFactoryThatReturnsNothing(t *testing.T) {
+	t.Parallel()
+	r := pipeline.NewRegistry()
+	pipeline.App(r, "egg:n", func(*pipeline.Build, struct{}) (http.Handler, error) { return nil, nil })
+	_, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:n\n"}))
+	if want := "site.ini:1: [app:main]: its factory returned nothing"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("PASTELINE_TEST", "100%(here)s")
+	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, text(nil, map[string]string{
+		"site.ini": "[DEFAULT]\nENV_MINE = not the environment's\n[app:main]\nuse = egg:x\na = <%(ENV_PASTELINE_TEST)s>\nb = %(ENV_MINE)s\n",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"a": "<100%(here)s>", "b": "not the environment's"}
+	if diff := gocmp.Diff(want, tree.Root.LocalConf.Map()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A few lines that refer to each other again and again end soon, with an error.
+func TestBoundedWork(t *testing.T) {
+	t.Parallel()
+	doubling := "[app:main]\nuse = egg:x\nv9 = xxxxxxxxxx\n"
+	nested := "[filter:f40]\nuse = egg:x\n"
+	for i := range 9 {
+		doubling += fmt.Sprintf("v%d = %s\n", i, strings.Repeat(fmt.Sprintf("%%(v%d)s", i+1), 50))
+	}
+	for i := range 40 {
+		nested += fmt.Sprintf("[filter:f%d]\nuse = f%d\nfilter-with = f%d\n", i, i+1, i+1)
+	}
+	doublingSet := "[app:main]\nuse = config:site.ini\nset x = %(x)s%(x)s\n"
+	growingSet := "[app:main]\nuse = config:site.ini\nset x = %(x)sa\n"
+	chain := "[app:c500]\nuse = egg:x\n"
+	for i := range 500 {
+		chain += fmt.Sprintf("[app:c%d]\nuse = c%d\n", i, i+1)
+	}
+	tests := []struct{ name, site, uri, want string }{
+		{"values that double", doubling, "site.ini", "longer than 1MB"},
+		{"values that double to nothing", strings.Replace(doubling, "v9 = xxxxxxxxxx", "v9 =", 1), "site.ini", "more than can be meant"},
+		{"sections that double", "[pipeline:main]\npipeline = f0 egg:x\n" + nested, "site.ini", "more than can be meant"},
+		{"a set that doubles", doublingSet, "site.ini", "more than can be meant"},
+		{"a set that grows", growingSet, "site.ini", "more than 400 sections"},
+		{"a long chain", chain, "site.ini#c0", "more than 400 sections"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			opts := text(nil, map[string]string{"site.ini": tt.site})
+			opts.Global = map[string]string{"x": "a"}
+			_, err := pipeline.Resolve(tt.uri, pipeline.KindApp, opts)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || len(err.Error()) > 100_000 {
+				t.Errorf("got %.300v, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestResolveKinds(t *testing.T) {
+	t.Parallel()
+	if _, err := pipeline.Resolve("site.ini", pipeline.KindPipeline, text(nil, nil)); err == nil {
+		t.Error("a pipeline was asked for by itself")
+	}
+	_, err := pipeline.Resolve("nowhere.ini", pipeline.KindApp, pipeline.Options{})
+	if err == nil || err.Error() != "nowhere.ini: there is no such file" || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	tree, err := pipeline.Resolve("folder 100%/site.ini#wiki", pipeline.KindApp, text(nil, map[string]string{"folder 100%/site.ini": "[app:wiki]\nuse = egg:x\n"}))
+	if err != nil || tree.Root.Registered || tree.Root.IsSecret("x") {
+		t.Errorf("%v, %v", tree, err)
+	}
+}
+
+func TestJoinErrors(t *testing.T) {
+	t.Parallel()
+	opts := text(pipeline.NewRegistry(), map[string]string{"site.ini": "[DEFAULT]\nx = %\n[server:main]\nuse = nothing\n[app:main]\nuse = nobody\n"})
+	_, app := pipeline.Resolve("site.ini", pipeline.KindApp, opts)
+	_, server := pipeline.Resolve("site.ini", pipeline.KindServer, opts)
+	err := pipeline.JoinErrors(app, nil, server)
+	var faults pipeline.Errors
+	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Line != 2 {
+		t.Errorf("got %v", err)
+	}
+	if pipeline.JoinErrors(nil, nil) != nil {
+		t.Error("an error of nothing")
+	}
+	rule := errors.New("rule")
+	joined := pipeline.JoinErrors(fmt.Errorf("outside: %w", rule), &pipeline.Error{File: "b.ini", Err: rule}, &pipeline.Error{File: "a.ini", Line: 3, Err: rule})
+	if joined == nil || joined.Error() != "outside: rule\na.ini:3: rule\nb.ini: rule" || !errors.Is(joined, rule) {
+		t.Errorf("got %v", joined)
+	}
+	if !reflect.DeepEqual(pipeline.Warning{File: "a.ini", Line: 1, Key: "k", Message: "odd"}.String(), "a.ini:1: k: odd") {
+		t.Error("Warning.String")
+	}
+}

@@ -1,0 +1,247 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/ini.v1"
+)
+
+// maxFileSize is far above what anybody writes, and keeps a wrong path (a log, a disk) from being read whole.
+const maxFileSize = 1 << 20
+
+// A File is an .ini file as Python's ConfigParser understands it, before interpolation.
+//
+// Logical lines, their positions and the rules of Python are worked out by [Parse]; sections, keys and values are kept by
+// ini.v1. A File is read-only and safe for concurrent use.
+type File struct {
+	name  string
+	ini   *ini.File
+	heads map[string]int              // the line of each section's header
+	lines map[string]map[string][]int // of each section's keys: the line of each line of the value
+	order []string                    // of the sections, without DEFAULT
+}
+
+// Parse reads an .ini file by the rules that Python's ConfigParser has when PasteDeploy uses it:
+//
+//   - "[name]" starts a section; what follows the last bracket is ignored. [DEFAULT] may occur several times.
+//   - A key ends at the first "=" or ":". Upper and lower case differ.
+//   - A line that is indented deeper than its key goes on with the value, whatever it looks like; empty lines in between
+//     belong to the value, lines that start with "#" or ";" do not. There are no comments behind a value.
+//   - A section or a key that occurs twice is an error; so is a line without a delimiter, or before the first section.
+//   - Lines end with LF, CRLF or CR. The text is UTF-8, without a byte order mark.
+//
+// The name is what errors call the file. The error is of type [Errors] and has every fault.
+func Parse(name string, data []byte) (*File, error) {
+	if fault := checkText(name, data); fault != nil {
+		return nil, Errors{fault}
+	}
+	p := &parser{file: &File{
+		name:  name,
+		ini:   ini.Empty(ini.LoadOptions{ChildSectionDelimiter: "\n"}), // no section is the child of another: "\n" is in no name
+		heads: map[string]int{},
+		lines: map[string]map[string][]int{ini.DefaultSection: {}},
+	}}
+	p.file.ini.BlockMode = false // nobody writes when it has been read
+	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), "\n")
+	if last := len(lines) - 1; lines[last] == "" {
+		lines = lines[:last]
+	}
+	for i, line := range lines {
+		p.line(i+1, line)
+	}
+	p.endOption()
+	if len(p.faults) > 0 {
+		return nil, sorted(p.faults)
+	}
+	return p.file, nil
+}
+
+func checkText(name string, data []byte) *Error {
+	at := func(offset int) int {
+		before := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data[:offset]))
+		return 1 + strings.Count(before, "\n")
+	}
+	if len(data) > maxFileSize {
+		return &Error{File: name, Err: fmt.Errorf("larger than %s", Bytes(maxFileSize)), Hint: "is it an .ini file?"}
+	}
+	if strings.HasPrefix(string(data), "\ufeff") {
+		return &Error{File: name, Line: 1, Err: errors.New("starts with a byte order mark"), Hint: `save it as plain UTF-8, "without BOM"`}
+	}
+	for offset := 0; offset < len(data); {
+		r, size := utf8.DecodeRune(data[offset:])
+		if r == utf8.RuneError && size == 1 {
+			return &Error{File: name, Line: at(offset), Err: fmt.Errorf("byte 0x%02x is not UTF-8", data[offset]), Hint: "save the file as UTF-8"}
+		}
+		offset += size
+	}
+	return nil
+}
+
+// A parser goes through the lines as ConfigParser does.
+type parser struct {
+	file   *File
+	faults Errors
+
+	headless bool   // a fault before the first section has been reported
+	section  string // "" before the first; no section has an empty name
+	indent   int    // of the last header or key
+	key      string // "" when a line can't go on with a value
+	value    []string
+	numbers  []int
+}
+
+func (p *parser) fault(n int, key string, err error, hint string) {
+	p.faults = append(p.faults, &Error{File: p.file.name, Line: n, Section: p.section, Key: key, Err: err, Hint: hint})
+}
+
+func (p *parser) line(n int, line string) {
+	text := strip(line)
+	switch {
+	case strings.HasPrefix(text, "#"), strings.HasPrefix(text, ";"):
+		return
+	case text == "":
+		if p.key != "" {
+			p.add(n, "")
+		}
+		return
+	}
+	indent := 0
+	for _, r := range line {
+		if !isSpace(r) {
+			break
+		}
+		indent++
+	}
+	if p.key != "" && indent > p.indent {
+		p.add(n, text)
+		return
+	}
+	p.indent = indent
+	if end := strings.LastIndexByte(text, ']'); text[0] == '[' && end > 1 {
+		p.startSection(n, text[1:end])
+		return
+	}
+	if p.section == "" {
+		if !p.headless {
+			p.headless = true
+			p.fault(n, "", fmt.Errorf("%q stands before the first [section]", text), "")
+		}
+		return
+	}
+	p.option(n, text)
+}
+
+func (p *parser) add(n int, text string) {
+	p.value = append(p.value, text)
+	p.numbers = append(p.numbers, n)
+}
+
+func (p *parser) startSection(n int, name string) {
+	p.endOption()
+	p.section = name
+	first, exists := p.file.heads[name]
+	if !exists {
+		p.file.heads[name] = n
+		if name == ini.DefaultSection {
+			return
+		}
+		p.file.order = append(p.file.order, name)
+		p.file.lines[name] = map[string][]int{}
+		if _, err := p.file.ini.NewSection(name); err != nil {
+			p.fault(n, "", err, "")
+		}
+	} else if name != ini.DefaultSection {
+		p.fault(n, "", fmt.Errorf("the section is there already, at line %d", first), "")
+	}
+}
+
+func (p *parser) option(n int, text string) {
+	delimiter := strings.IndexAny(text, "=:")
+	if delimiter < 0 {
+		p.fault(n, "", fmt.Errorf("%q is no setting", text), `write "key = value", or indent it if it goes on with the line above`)
+		return
+	}
+	p.endOption()
+	key := stripRight(text[:delimiter])
+	if key == "" {
+		p.fault(n, "", fmt.Errorf("%q has no key", text), `write "key = value"`)
+		return
+	}
+	if first, ok := p.file.lines[p.section][key]; ok {
+		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]), "")
+	}
+	p.key = key
+	p.add(n, strip(text[delimiter+1:]))
+}
+
+// endOption hands the key and value that were being read to ini.v1.
+func (p *parser) endOption() {
+	if p.key == "" {
+		return
+	}
+	value := stripRight(strings.Join(p.value, "\n"))
+	if _, twice := p.file.lines[p.section][p.key]; !twice {
+		p.file.lines[p.section][p.key] = p.numbers
+	}
+	if _, err := p.file.ini.Section(p.section).NewKey(p.key, value); err != nil {
+		p.fault(p.numbers[0], p.key, err, "")
+	}
+	p.key, p.value, p.numbers = "", nil, nil
+}
+
+// Sections returns the names of the sections in their order, without DEFAULT.
+func (f *File) Sections() []string { return append([]string(nil), f.order...) }
+
+// Name returns what errors call the file.
+func (f *File) Name() string { return f.name }
+
+// Settings returns the settings of a section as they are written, in their order: Value is Raw, nothing is interpolated,
+// and what [DEFAULT] says is left out. A section that is not there has none.
+func (f *File) Settings(section string) []Setting {
+	var settings []Setting
+	for _, key := range f.keys(section) {
+		settings = append(settings, *f.setting(section, key))
+	}
+	return settings
+}
+
+func (f *File) keys(section string) []string {
+	if _, ok := f.lines[section]; !ok {
+		return nil
+	}
+	return f.ini.Section(section).KeyStrings()
+}
+
+// setting returns a key's raw value, or nil.
+func (f *File) setting(section, key string) *Setting {
+	lines, ok := f.lines[section][key]
+	if !ok {
+		return nil
+	}
+	raw := f.ini.Section(section).Key(key).Value()
+	return &Setting{Key: key, Value: raw, Raw: raw, Written: key, File: f.name, Line: lines[0], Section: section, lines: lines}
+}
+
+// String writes the file in its plainest form: without comments, one "key = value" a line, and the lines of a long value
+// below each other. Parsing it again gives the same sections, keys and values.
+func (f *File) String() string {
+	var b strings.Builder
+	for _, section := range append([]string{ini.DefaultSection}, f.order...) {
+		keys := f.keys(section)
+		if section == ini.DefaultSection && len(keys) == 0 {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "[%s]\n", section)
+		for _, key := range keys {
+			value := f.ini.Section(section).Key(key).Value()
+			fmt.Fprintf(&b, "%s = %s\n", key, strings.ReplaceAll(value, "\n", "\n\t"))
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,60 @@
+package pipeline
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// absolutePath is Python's os.path.abspath: of several slashes in front exactly two are kept.
+func absolutePath(path string) (string, error) {
+	full, err := filepath.Abs(path)
+	if strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///") && !strings.HasPrefix(full, "//") {
+		full = "/" + full
+	}
+	return full, err
+}
+
+// noFileError is an os.ErrNotExist that says so in our words.
+type noFileError string
+
+func (e noFileError) Error() string {
+	if e == "" {
+		return "there is no such file"
+	}
+	return fmt.Sprintf("there is no file %s", string(e))
+}
+
+func (noFileError) Is(target error) bool { return target == os.ErrNotExist }
+
+// unquote decodes what is percent-encoded, and leaves alone what is not, as Python's urllib does.
+func unquote(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b []byte
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if high, low := hexValue(s[i+1]), hexValue(s[i+2]); high < 16 && low < 16 {
+				b = append(b, high<<4|low)
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return strings.ToValidUTF8(string(b), "\ufffd")
+}
+
+func hexValue(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 255
+}

@@ -1,0 +1,224 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"reflect"
+	"runtime"
+	"slices"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// A Registry maps the names that .ini files use to factories. It is filled by plain functions of the form
+//
+//	func Register(r *pipeline.Registry)
+//
+// before the first Load, and only read afterwards; then it is safe for concurrent use. Everything that is loaded with one
+// registry shares the databases that it opens.
+//
+// Names are what a file writes: "egg:Dist#name", where "egg:Dist" is "egg:Dist#main", or "call:module:function", which is
+// also what a paste.app_factory = module:function finds. Apps, composites, filters and servers have namespaces of their own.
+// To register a name twice is a programming fault: it panics, and names both places.
+type Registry struct {
+	factories map[Kind]map[string]*factory
+	values    map[reflect.Type]map[string]named
+	opener    *storage.Opener
+}
+
+// A factory makes apps, composites, filters or servers of one kind.
+type factory struct {
+	kind   Kind
+	name   string   // as it was registered
+	place  string   // where that was
+	of     *factory // what it is another name of; nil for itself
+	schema *schema
+	create func(b *Build, settings reflect.Value) (any, error)
+}
+
+type named struct {
+	value any
+	place string
+}
+
+// NewRegistry returns an empty registry.
+func NewRegistry() *Registry {
+	return &Registry{
+		factories: map[Kind]map[string]*factory{},
+		values:    map[reflect.Type]map[string]named{},
+		opener:    storage.NewOpener(),
+	}
+}
+
+// App registers an app factory, for "use = name" in an [app:] section and for the last member of a pipeline.
+//
+// S is a struct of settings. Its exported fields are the keys that a section may have, with the tags
+//
+//	ini:"name"      the key (default: the field's name in snake_case); ini:"*" on a map[string]string,
+//	                or, to have them in order and with their positions, a []Setting, takes all that no other field has;
+//	                ini:"-" is no setting
+//	default:"3"     what an absent key means
+//	help:"..."      one sentence for the documentation
+//	required:"true" secret:"true" oneof:"a b c" min:"1" max:"9"
+//
+// Types are string, bool ([AsBool]), integers ([AsInt]), floats, [time.Duration] ("30s", or a plain number of seconds),
+// []string ([AsList]), [Bytes], [Secret], and whatever is an [encoding.TextUnmarshaler]. A key that is unknown, missing or
+// malformed is reported with its position before any factory runs. A method Validate() error on S or *S sees the whole; an
+// [Error] with a Key that it, or the factory, returns gets that key's position.
+func App[S any](r *Registry, name string, f func(b *Build, settings S) (http.Handler, error)) {
+	register(r, KindApp, name, f)
+}
+
+// Composite registers a factory of an app that is made of others, which it gets by [Build.App]. S is as for [App].
+func Composite[S any](r *Registry, name string, f func(b *Build, settings S) (http.Handler, error)) {
+	register(r, KindComposite, name, f)
+}
+
+// Filter registers a filter factory. S is as for [App]. Any middleware of the form func(http.Handler) http.Handler is a
+// filter:
+//
+//	pipeline.Filter(r, "egg:chi#request-id", func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
+//		return middleware.RequestID, nil
+//	})
+func Filter[S any](r *Registry, name string, f func(b *Build, settings S) (func(http.Handler) http.Handler, error)) {
+	register(r, KindFilter, name, f)
+}
+
+// ServerFactory registers a server factory. S is as for [App].
+func ServerFactory[S any](r *Registry, name string, f func(b *Build, settings S) (Server, error)) {
+	register(r, KindServer, name, f)
+}
+
+// register is called by the exported functions only: its caller's caller is the place that is named on a clash.
+func register[S, T any](r *Registry, kind Kind, name string, f func(b *Build, settings S) (T, error)) {
+	place := callerOf(2)
+	key, err := registeredName(name)
+	if err != nil {
+		panic(fmt.Sprintf("pipeline: %s: %s %v", place, kind, err))
+	}
+	schema, err := newSchema(reflect.TypeFor[S]())
+	if err != nil {
+		panic(fmt.Sprintf("pipeline: %s: %s %q: %v", place, kind, name, err))
+	}
+	r.add(key, &factory{
+		kind: kind, name: name, place: place, schema: schema,
+		create: func(b *Build, settings reflect.Value) (any, error) {
+			made, err := f(b, settings.Interface().(S)) //nolint:errcheck // decoded by S's own schema
+			if err != nil {
+				return nil, err
+			}
+			return made, nil
+		},
+	})
+}
+
+func (r *Registry) add(key string, f *factory) {
+	if other, ok := r.factories[f.kind][key]; ok {
+		panic(fmt.Sprintf("pipeline: %s %q is registered twice, at %s and at %s", f.kind, f.name, other.place, f.place))
+	}
+	if r.factories[f.kind] == nil {
+		r.factories[f.kind] = map[string]*factory{}
+	}
+	r.factories[f.kind][key] = f
+}
+
+// origin is what an alias, or an alias of an alias, stands for.
+func (f *factory) origin() *factory {
+	if f.of != nil {
+		return f.of
+	}
+	return f
+}
+
+// Alias registers another name for what name stands for, in every kind that has it. The name must have been registered.
+func (r *Registry) Alias(alias, name string) {
+	place := callerOf(1)
+	aliasKey, err := registeredName(alias)
+	if err != nil {
+		panic(fmt.Sprintf("pipeline: %s: alias %v", place, err))
+	}
+	key, err := registeredName(name)
+	if err != nil {
+		panic(fmt.Sprintf("pipeline: %s: alias %q of %v", place, alias, err))
+	}
+	found := false
+	for _, kind := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
+		if f, ok := r.factories[kind][key]; ok {
+			found = true
+			other := *f
+			other.name, other.place, other.of = alias, place, f.origin()
+			r.add(aliasKey, &other)
+		}
+	}
+	if !found {
+		panic(fmt.Sprintf("pipeline: %s: alias %q: nothing is registered as %q yet", place, alias, name))
+	}
+}
+
+// Opener returns what [Build.Storage] opens databases with, so that engines can register with it: bolt.Register(r.Opener()).
+func (r *Registry) Opener() *storage.Opener { return r.opener }
+
+// Engine registers a storage engine under a URI scheme, for [Build.Storage].
+func (r *Registry) Engine(scheme string, open storage.OpenFunc) { r.opener.Register(scheme, open) }
+
+// Value registers a named value of type T, such as a predicate that a setting names. Each type has names of its own.
+func Value[T any](r *Registry, name string, v T) {
+	place, typ := callerOf(1), reflect.TypeFor[T]()
+	if other, ok := r.values[typ][name]; ok {
+		panic(fmt.Sprintf("pipeline: %v %q is registered twice, at %s and at %s", typ, name, other.place, place))
+	}
+	if r.values[typ] == nil {
+		r.values[typ] = map[string]named{}
+	}
+	r.values[typ][name] = named{v, place}
+}
+
+// Lookup returns the value of type T that was registered under name. The error of a miss suggests the nearest name, or
+// lists what there is; return it as the Err of an [Error] with the Key of the setting.
+func Lookup[T any](b *Build, name string) (T, error) {
+	values := b.registry.values[reflect.TypeFor[T]()]
+	if v, ok := values[name]; ok {
+		return v.value.(T), nil //nolint:errcheck // Value put it under this type
+	}
+	var zero T
+	return zero, fmt.Errorf("%q is not registered; %s", name, didYouMean(name, slices.Collect(maps.Keys(values))))
+}
+
+func (r *Registry) find(kind Kind, f Factory) *factory {
+	if r == nil {
+		return nil
+	}
+	return r.factories[kind][f.key()]
+}
+
+// names returns what is registered of a kind, sorted, without aliases.
+func (r *Registry) names(kind Kind) []string {
+	var names []string
+	if r != nil {
+		for _, f := range r.factories[kind] {
+			if f.of == nil {
+				names = append(names, f.name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func callerOf(skip int) string {
+	_, file, line, _ := runtime.Caller(skip + 1)
+	return fmt.Sprintf("%s:%d", file, line)
+}
+
+// A Server listens and serves one handler.
+type Server interface {
+	// Listen opens the listeners; the addresses are the real ones (port 0 resolved).
+	Listen(ctx context.Context) ([]net.Addr, error)
+	// Serve serves h until Shutdown or a fault; it returns nil after Shutdown.
+	Serve(h http.Handler) error
+	// Shutdown stops accepting, and waits for what runs until ctx is done.
+	Shutdown(ctx context.Context) error
+}

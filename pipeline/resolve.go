@@ -1,0 +1,361 @@
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Options say what to load, and with what.
+type Options struct {
+	// Name is the section's name without the prefix; "" means "main". A "#name" at the end of the URI is the same.
+	Name string
+	// Global is the global conf from outside: it wins over [DEFAULT] in what factories get, and stands behind it in
+	// interpolation, as in PasteDeploy.
+	Global map[string]string
+	// Registry has the factories. Resolve goes without; loading needs one.
+	Registry *Registry
+	// Logger is what factories log to, and where warnings go. Nil discards.
+	Logger *slog.Logger
+	// RelativeTo is the directory that a "config:" URI with a relative path starts from. A plain path needs none.
+	RelativeTo string
+	// ReadFile reads a file; nil is os.ReadFile. The paths that it gets are those of the URI and, for files that include
+	// each other, the first one's directory with the path of the reference.
+	ReadFile func(name string) ([]byte, error)
+}
+
+// Resolve works out what a configuration composes to, and creates nothing. The kind is KindApp, KindFilter or KindServer;
+// the URI as for Load. Factories that are not registered are marked in the tree: only creating them fails.
+//
+// The error is of type [Errors] and has every fault of the files that were read.
+func Resolve(uri string, kind Kind, opts Options) (*Tree, error) {
+	r := newResolver(opts)
+	root, err := r.start(uri, kind, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Tree{Root: root, Warnings: r.sortedWarnings(), Files: r.order, resolver: r}, nil
+}
+
+// An objectType is what a reference asks for: PasteDeploy's APP, FILTER and SERVER.
+type objectType struct {
+	kind     Kind
+	prefixes [][]string // of sections: the first of each group that is there counts
+	// The protocols of explicit settings: of each group the first that is there counts, and only one group may.
+	protocols [][]string
+}
+
+var (
+	typeApp = &objectType{
+		KindApp,
+		[][]string{{"app", "application"}, {"composite", "composit"}, {"pipeline"}, {"filter-app"}},
+		[][]string{{"paste.app_factory"}, {"paste.composite_factory"}, {"paste.composit_factory"}},
+	}
+	typeFilter = &objectType{
+		KindFilter,
+		[][]string{{"filter"}},
+		[][]string{{"paste.filter_factory", "paste.filter_app_factory"}},
+	}
+	typeServer = &objectType{
+		KindServer,
+		[][]string{{"server"}},
+		[][]string{{"paste.server_factory", "paste.server_runner"}},
+	}
+)
+
+// kindOf returns what a protocol creates, "" for one that there is not, or not for that type of object.
+func (t *objectType) kindOf(protocol string) Kind {
+	for _, group := range t.protocols {
+		if slices.Contains(group, protocol) {
+			if strings.HasPrefix(protocol, "paste.compos") {
+				return KindComposite
+			}
+			return t.kind
+		}
+	}
+	return ""
+}
+
+// A frame is one step on the way to a node: a section that was asked for as one type of object.
+type frame struct {
+	up      *frame
+	depth   int
+	file    string
+	section string
+	typ     *objectType
+	global  *Conf
+}
+
+func (f *frame) String() string { return "[" + oneLine(f.section) + "]" }
+
+// A loader finds what a name stands for: PasteDeploy's ConfigLoader, EggLoader and FuncLoader.
+type loader interface {
+	// context returns the node, or nil when a fault has been recorded. A nil name is another than "" or "main".
+	context(r *resolver, typ *objectType, name *string, global *Conf, at reference) *Node
+}
+
+// A reference is where a name was written: the setting, and the word of it. The zero value is outside of any file.
+type reference struct {
+	setting *Setting
+	word    string // the member of a pipeline; "" when the whole value is the name
+	up      *frame
+}
+
+// fault makes a fault about the reference, or, when it came from outside, about the file that was to be loaded.
+func (at reference) fault(file string, err error, hint string) *Error {
+	if at.setting == nil {
+		return &Error{File: file, Err: err, Hint: hint}
+	}
+	fault := at.setting.fault(err, hint)
+	if at.word != "" {
+		fault.Value = ""
+		fault.Line = at.source().Line
+	}
+	return fault
+}
+
+// malformed makes a fault about a reference that can't be one.
+func (at reference) malformed(err error) *Error {
+	if at.word != "" {
+		err = fmt.Errorf("%q: %w", at.word, err)
+	}
+	return at.fault("", err, "")
+}
+
+func (at reference) source() Position {
+	s := at.setting
+	if s == nil {
+		return Position{}
+	}
+	p := Position{File: s.File, Line: s.Line, Section: s.Section}
+	if at.word != "" {
+		for i, line := range strings.Split(s.Raw, "\n") {
+			if i < len(s.lines) && slices.Contains(fields(line), at.word) {
+				p.Line = s.lines[i]
+				break
+			}
+		}
+	}
+	return p
+}
+
+const (
+	maxDepth = 400     // sections that lead from one to the next; Python's stack ends at about as many
+	maxWork  = 1 << 22 // characters interpolated and, times 16, settings copied: far more than a large site needs
+)
+
+// A resolver holds what the loaders of one tree share.
+type resolver struct {
+	registry *Registry
+	readFile func(string) ([]byte, error)
+
+	files    map[string]*File // nil for one with faults
+	order    []string
+	faults   Errors
+	warnings []Warning
+	warned   map[Warning]bool
+	work     int
+	tooMuch  bool // whether that has been reported
+}
+
+func newResolver(opts Options) *resolver {
+	r := &resolver{registry: opts.Registry, readFile: opts.ReadFile, files: map[string]*File{}, warned: map[Warning]bool{}}
+	if r.readFile == nil {
+		r.readFile = os.ReadFile
+	}
+	return r
+}
+
+var schemePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]+:`)
+
+// start resolves what the caller of Load asked for. Where PasteDeploy wants "config:" it takes a plain path too.
+func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
+	typ := map[Kind]*objectType{KindApp: typeApp, KindFilter: typeFilter, KindServer: typeServer}[kind]
+	if typ == nil {
+		return nil, fmt.Errorf("%q can't be asked for by itself; want app, filter or server", kind)
+	}
+	var name *string
+	if opts.Name != "" {
+		name = &opts.Name
+	}
+	uri, relativeTo := fromPath(uri, opts.RelativeTo)
+	return r.finish(r.load(typ, uri, name, relativeTo, opts.global(), reference{}))
+}
+
+// fromPath makes a URI of what may be a path. A path is taken literally, but for the name behind it.
+func fromPath(uri, relativeTo string) (string, string) {
+	if schemePattern.MatchString(uri) {
+		return uri, relativeTo
+	}
+	path, fragment, named := cutLast(uri, "#")
+	uri = "config:" + strings.ReplaceAll(path, "%", "%25")
+	if named {
+		uri += "#" + fragment
+	}
+	return uri, cmp.Or(relativeTo, ".")
+}
+
+// global is the global conf from outside.
+func (o Options) global() *Conf {
+	global := newConf()
+	for _, key := range slices.Sorted(maps.Keys(o.Global)) {
+		value := o.Global[key]
+		global.set(&Setting{Key: key, Value: value, Raw: value, Written: key})
+	}
+	return global
+}
+
+// finish returns the node, and the faults. With faults the node is nil, or lacks some of its parts.
+func (r *resolver) finish(node *Node) (*Node, error) { return node, sorted(r.faults) }
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+func (r *resolver) fault(e *Error) *Node {
+	if errors.Is(e.Err, errTooMuch) {
+		if r.tooMuch {
+			return nil // once is enough: nothing works from then on
+		}
+		r.tooMuch = true
+	}
+	r.faults = append(r.faults, e)
+	return nil
+}
+
+func (r *resolver) warn(s *Setting, message string) {
+	w := Warning{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Message: message}
+	if !r.warned[w] {
+		r.warned[w] = true
+		r.warnings = append(r.warnings, w)
+	}
+}
+
+func (r *resolver) sortedWarnings() []Warning {
+	return slices.SortedStableFunc(slices.Values(r.warnings), func(a, b Warning) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+}
+
+// spend accounts for work; when it has become too much, every further step fails.
+func (r *resolver) spend(n int) error {
+	r.work += n
+	if r.work > maxWork {
+		return errTooMuch
+	}
+	return nil
+}
+
+// load resolves a URI, as PasteDeploy's loadcontext does. A relative path of "config:" starts at relativeTo.
+func (r *resolver) load(typ *objectType, uri string, name *string, relativeTo string, global *Conf, at reference) *Node {
+	uri, fragment, named := strings.Cut(uri, "#")
+	if name == nil {
+		if !named {
+			fragment = "main"
+		}
+		name = &fragment
+	}
+	scheme, path := cutScheme(uri)
+	var l loader
+	switch scheme {
+	case "config":
+		l = r.openConfig(path, relativeTo, global, at)
+	case "egg":
+		l = eggLoader{path}
+	case "call":
+		l = callLoader{path}
+	default:
+		return r.fault(at.malformed(fmt.Errorf("the scheme %q is not known; config:, egg: and call: are", scheme)))
+	}
+	if l == nil {
+		return nil
+	}
+	return l.context(r, typ, name, global, at)
+}
+
+// cutScheme takes off the scheme, in lower case, "" when there is none.
+func cutScheme(uri string) (scheme, rest string) {
+	scheme, rest, ok := strings.Cut(uri, ":")
+	if !ok {
+		return "", uri
+	}
+	return strings.ToLower(scheme), rest
+}
+
+// openConfig returns a loader for a file, nil when a fault has been recorded.
+func (r *resolver) openConfig(path, relativeTo string, global *Conf, at reference) loader {
+	absolute := strings.HasPrefix(path, "/") || filepath.IsAbs(path)
+	path = strings.ReplaceAll(path, `\`, "/")
+	if !absolute {
+		if relativeTo == "" {
+			r.fault(at.fault("", fmt.Errorf("config:%s: nothing says what the path is relative to", path), "write an absolute path"))
+			return nil
+		}
+		if path = strings.TrimSuffix(strings.ReplaceAll(relativeTo, `\`, "/"), "/") + "/" + path; relativeTo == "." {
+			path = path[len("./"):] // as the user would write it
+		}
+	}
+	if strings.HasPrefix(path, "///") {
+		path = path[2:]
+	}
+	path = strip(unquote(path))
+	file := r.file(path, at)
+	if file == nil {
+		return nil
+	}
+	l := &configLoader{path: path, file: file, extra: newConf()}
+	full, err := absolutePath(path)
+	if err != nil {
+		r.fault(at.fault(file.name, err, ""))
+		return nil
+	}
+	for _, s := range []Setting{{Key: "here", Value: filepath.Dir(full)}, {Key: "__file__", Value: full}} {
+		// Unlike in PasteDeploy, a percent sign in the path is only that.
+		s.Raw, s.Written, s.File, s.literal = s.Value, s.Key, file.name, true
+		l.extra.set(&s)
+	}
+	for outer := range global.All() {
+		if l.lookup("DEFAULT", outer.Key) == nil {
+			outer.Raw, outer.refs = outer.Value, nil
+			l.extra.set(&outer)
+		}
+	}
+	return l
+}
+
+// file reads and parses a file, once.
+func (r *resolver) file(path string, at reference) *File {
+	if file, ok := r.files[path]; ok {
+		return file
+	}
+	name := filepath.Clean(path)
+	data, err := r.readFile(path)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			err = noFileError(name)
+			if at.setting == nil {
+				err = noFileError("")
+			}
+		}
+		r.fault(at.fault(name, err, ""))
+		return nil
+	}
+	file, err := Parse(name, data)
+	r.files[path] = file
+	r.order = append(r.order, name)
+	if err != nil {
+		r.faults = append(r.faults, flatten(err, nil)...)
+		return nil
+	}
+	return file
+}

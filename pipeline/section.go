@@ -1,0 +1,410 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A configLoader composes what the sections of one file describe: PasteDeploy's ConfigLoader. The order of its steps, and
+// which confs are shared between nodes, follow loadwsgi.py: a set or a local setting of an outer section is written into
+// the confs of what it uses, after these were made.
+type configLoader struct {
+	path  string // as it was opened: references are relative to its directory
+	file  *File
+	extra *Conf // what stands behind [DEFAULT]: here, __file__, and the global conf of whoever refers to this file
+}
+
+// raw returns a setting of the file before interpolation, or nil.
+func (l *configLoader) raw(section, key string) *Setting { return l.file.setting(section, key) }
+
+// lookup finds what %(key)s stands for in a section.
+func (l *configLoader) lookup(section, key string) *Setting {
+	if s := l.raw(section, key); s != nil {
+		return s
+	}
+	if s := l.raw("DEFAULT", key); s != nil {
+		return s
+	}
+	return l.extra.find(key)
+}
+
+// get returns a setting, interpolated, or nil when a fault has been recorded.
+func (l *configLoader) get(r *resolver, section, key string) *Setting {
+	s := *l.lookup(section, key)
+	if s.literal {
+		return &s
+	}
+	value, refs, err := interpolate(s.Raw, func(name string) *Setting { return l.lookup(section, name) }, r.spend)
+	if err != nil {
+		s.Value = "" // not quoted: it may be a secret
+		fault := s.fault(err, l.explain(section, err))
+		if l.raw(section, key) == nil && l.raw("DEFAULT", key) == nil {
+			fault.Origin = strings.TrimPrefix(fault.Origin+", handed on to "+l.file.name, ", ")
+		}
+		r.fault(fault)
+		return nil
+	}
+	s.Value, s.refs = value, refs
+	return &s
+}
+
+// explain helps with an interpolation of a name that there is not.
+func (l *configLoader) explain(section string, err error) string {
+	unknown, ok := errors.AsType[unknownNameError](err)
+	if !ok || strings.HasPrefix(unknown.name, environment) {
+		return ""
+	}
+	var known []string
+	for _, s := range []string{section, "DEFAULT"} {
+		for _, key := range l.file.keys(s) {
+			if name, ok := strings.CutPrefix(key, "set "); ok && strip(name) == unknown.name {
+				return fmt.Sprintf(`"set %s" is for factories and for the sections used from here; move it to [DEFAULT] to use it in values`, unknown.name)
+			}
+			known = append(known, key)
+		}
+	}
+	known = append(known, l.extra.keys...)
+	if near, ok := nearest(unknown.name, known); ok {
+		return fmt.Sprintf("did you mean %%(%s)s?", near)
+	}
+	return ""
+}
+
+// defaults returns [DEFAULT] and what stands behind it, interpolated.
+func (l *configLoader) defaults(r *resolver) *Conf {
+	defaults := newConf()
+	keys := append(slices.Clip(l.extra.keys), l.file.keys("DEFAULT")...)
+	for _, key := range keys {
+		s := l.get(r, "DEFAULT", key)
+		if s == nil {
+			continue
+		}
+		if s.Value == "" {
+			s.Value = s.Raw // as PasteDeploy has it
+		}
+		defaults.set(s)
+	}
+	return defaults
+}
+
+func (l *configLoader) context(r *resolver, typ *objectType, name *string, global *Conf, at reference) *Node {
+	if name != nil && isAbsolute(*name) {
+		directory := filepath.ToSlash(filepath.Dir(l.path))
+		return r.load(typ, *name, nil, directory, global, at)
+	}
+	section, ok := l.find(r, typ, name, at)
+	if !ok {
+		return nil
+	}
+	s, ok := l.read(r, section, global)
+	if !ok {
+		return nil
+	}
+	s.typ = typ
+	s.frame = &frame{up: at.up, file: l.file.name, section: section, typ: typ, global: s.global}
+	if fault := s.frame.check(at); fault != nil {
+		return r.fault(fault)
+	}
+
+	var filterWith *Setting
+	if typ != typeServer {
+		filterWith = s.local.take("filter-with")
+	}
+	if require := s.local.take("require"); require != nil {
+		r.warn(require, "ignored: a program has what it was built with; drop the line")
+	}
+	var node *Node
+	switch {
+	case strings.HasPrefix(section, "filter-app:"):
+		node = s.filterApp(r)
+	case strings.HasPrefix(section, "pipeline:"):
+		node = s.pipeline(r)
+	case s.local.find("use") != nil:
+		node = s.use(r, typ)
+	default:
+		node = s.explicit(r, typ)
+	}
+	if filterWith == nil {
+		return node
+	}
+	with := s.node(KindFilterWith)
+	with.Filter = l.context(r, typeFilter, &filterWith.Value, s.global, reference{setting: filterWith, up: s.frame})
+	with.Next = node
+	return with
+}
+
+// check refuses to go round in a circle, and to go too deep.
+func (f *frame) check(at reference) *Error {
+	if f.up != nil {
+		f.depth = f.up.depth + 1
+	}
+	for other := f.up; other != nil; other = other.up {
+		if other.file == f.file && other.section == f.section && other.typ == f.typ && other.global.same(f.global) {
+			return at.fault(f.file, fmt.Errorf("goes round in a circle: %s", f.trail(other)), "")
+		}
+	}
+	if f.depth > maxDepth {
+		return at.fault(f.file, fmt.Errorf("more than %d sections lead from one to the next", maxDepth), "")
+	}
+	return nil
+}
+
+// trail tells the way from one section to another.
+func (f *frame) trail(from *frame) string {
+	var steps []string
+	one := true
+	for step := f; ; step = step.up {
+		steps = append([]string{step.String()}, steps...)
+		one = one && step.file == f.file
+		if step == from {
+			break
+		}
+	}
+	if !one {
+		step := f
+		for i := len(steps) - 1; i >= 0; i-- {
+			steps[i] += " of " + step.file
+			step = step.up
+		}
+	}
+	return strings.Join(steps, " -> ")
+}
+
+// A sectionReader is one section on its way to become a node.
+type sectionReader struct {
+	loader *configLoader
+	name   string
+	typ    *objectType
+	frame  *frame
+	global *Conf
+	local  *Conf
+	added  *Conf // by "set"
+}
+
+// read sorts the settings of a section into global and local conf.
+func (l *configLoader) read(r *resolver, section string, global *Conf) (*sectionReader, bool) {
+	faults := len(r.faults)
+	defaults := l.defaults(r)
+	s := &sectionReader{loader: l, name: section, global: defaults.clone(), local: newConf(), added: newConf()}
+	s.global.update(global)
+	if err := r.spend(16 * (1 + s.global.Len())); err != nil {
+		r.fault(&Error{File: l.file.name, Line: l.file.heads[section], Section: section, Err: err})
+		return nil, false
+	}
+	fromGlobal := newConf()
+	keys := l.file.keys(section)
+	own := len(keys)
+	for _, key := range append(l.file.keys("DEFAULT"), l.extra.keys...) {
+		if l.raw(section, key) == nil {
+			keys = append(keys, key)
+		}
+	}
+	for i, key := range keys {
+		if name, ok := strings.CutPrefix(key, "set "); ok {
+			if setting := l.get(r, section, key); setting != nil {
+				setting.Key = strip(name)
+				s.added.set(setting)
+				s.global.set(setting)
+			}
+		} else if name, ok := strings.CutPrefix(key, "get "); ok {
+			if setting := l.get(r, section, key); setting != nil {
+				setting.Key = strip(name)
+				fromGlobal.set(setting)
+			}
+		} else if hidden := defaults.find(key); hidden != nil || l.lookup("DEFAULT", key) != nil {
+			if i < own && hidden != nil {
+				l.warnShadowed(r, l.raw(section, key), hidden)
+			}
+		} else if setting := l.get(r, section, key); setting != nil {
+			s.local.set(setting)
+		}
+	}
+	s.get(r, fromGlobal)
+	l.warnSetInvisible(r, section, s.added)
+	return s, len(r.faults) == faults
+}
+
+// get carries out the section's "get local = global".
+func (s *sectionReader) get(r *resolver, wanted *Conf) {
+	for _, key := range wanted.keys {
+		get := wanted.settings[key]
+		found := s.global.find(get.Value)
+		if found == nil {
+			r.fault(get.fault(fmt.Errorf("there is no global setting %q", get.Value), didYouMean(get.Value, s.global.keys)))
+			continue
+		}
+		setting := *found
+		setting.Key = key
+		s.local.set(&setting)
+	}
+}
+
+// warnShadowed tells of PasteDeploy's quietest rule: what [DEFAULT] has can't be set in a section.
+func (l *configLoader) warnShadowed(r *resolver, own, hidden *Setting) {
+	if own.Raw == hidden.Raw {
+		return
+	}
+	by := "[DEFAULT] (" + hidden.source() + ") has it too"
+	if hidden.Section != "DEFAULT" {
+		by = "it is " + hidden.source()
+	}
+	r.warn(own, fmt.Sprintf(`ignored, because %s; write "set %s = …" to change it for this section and what it uses`, by, own.Key))
+}
+
+// warnSetInvisible tells that %(x)s does not see "set x".
+func (l *configLoader) warnSetInvisible(r *resolver, section string, added *Conf) {
+	for _, name := range added.keys {
+		for _, key := range l.file.keys(section) {
+			s, meant := l.raw(section, key), l.lookup(section, name)
+			if meant != nil && strings.Contains(s.Raw, "%("+name+")s") && key != added.settings[name].Written {
+				r.warn(s, fmt.Sprintf(`%%(%s)s is not what "set %s" says, but what %s (%s) says`, name, name, meant.Written, meant.source()))
+			}
+		}
+	}
+}
+
+func (s *sectionReader) node(kind Kind) *Node {
+	return &Node{
+		Kind: kind, Name: s.name, Source: s.position(), GlobalConf: s.global, LocalConf: s.local,
+		loader: s.loader, trail: s.frame,
+	}
+}
+
+func (s *sectionReader) position() Position {
+	return Position{File: s.loader.file.name, Line: s.loader.file.heads[s.name], Section: s.name}
+}
+
+func (s *sectionReader) fault(r *resolver, err error, hint string) *Node {
+	p := s.position()
+	return r.fault(&Error{File: p.File, Line: p.Line, Section: p.Section, Err: err, Hint: hint})
+}
+
+func (s *sectionReader) at(setting *Setting) reference {
+	return reference{setting: setting, up: s.frame}
+}
+
+// use resolves "use = …", and writes what this section says into what it found.
+func (s *sectionReader) use(r *resolver, typ *objectType) *Node {
+	use := s.local.take("use")
+	node := s.loader.context(r, typ, &use.Value, s.global, s.at(use))
+	if node == nil {
+		return nil
+	}
+	node.GlobalConf.update(s.added)
+	node.LocalConf.update(s.local)
+	if file := s.global.find("__file__"); file != nil {
+		node.GlobalConf.set(file)
+	}
+	node.loader, node.trail = s.loader, s.frame
+	if node.Factory != (Factory{}) {
+		node.Name, node.Source = s.name, s.position()
+	}
+	prefix, _, _ := strings.Cut(s.name, ":")
+	if node.Protocol == "" {
+		switch prefix {
+		case "app", "application":
+			node.Protocol = "paste.app_factory"
+		case "composit", "composite":
+			node.Protocol = "paste.composit_factory"
+		default:
+			node.Protocol = "paste." + prefix + "_factory"
+		}
+		s.loader.bind(r, node, typ)
+	} else if node.guessed && strings.HasPrefix(prefix, "composit") {
+		node.Kind, node.Protocol, node.guessed = KindComposite, "paste.composite_factory", false
+	}
+	s.warnUnused(r, node)
+	return node
+}
+
+// warnUnused tells that what a pipeline and its like are made of does not get the settings of a section that uses them.
+func (s *sectionReader) warnUnused(r *resolver, node *Node) {
+	if node.Kind != KindPipeline && node.Kind != KindFilterApp && node.Kind != KindFilterWith {
+		return
+	}
+	for _, key := range s.local.keys {
+		r.warn(s.local.settings[key], fmt.Sprintf("has no effect: [%s] is a %s, and hands no settings on", node.Name, node.Kind))
+	}
+}
+
+// bind looks up the factory of a node whose protocol has become known.
+func (l *configLoader) bind(r *resolver, node *Node, typ *objectType) {
+	if node.Factory == (Factory{}) {
+		return
+	}
+	if kind := typ.kindOf(node.Protocol); kind != "" {
+		node.become(kind, node.Protocol, r.registry.find(kind, node.Factory))
+	}
+}
+
+// explicit resolves "paste.app_factory = module:function" and its like.
+func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
+	var found []string
+	for _, group := range typ.protocols {
+		for _, protocol := range group {
+			if s.local.find(protocol) != nil {
+				found = append(found, protocol)
+				break
+			}
+		}
+	}
+	switch {
+	case len(found) > 1:
+		fault := s.local.find(found[1]).fault(fmt.Errorf("there is a %s too (%s)", found[0], s.local.find(found[0]).source()), "write only one of them")
+		return r.fault(fault)
+	case len(found) == 0:
+		if use := s.loader.raw("DEFAULT", "use"); use != nil {
+			return r.fault(use.fault(fmt.Errorf("no section takes a use from [DEFAULT], [%s] neither", oneLine(s.name)), "move it into the section"))
+		}
+		return s.fault(r, errors.New("nothing says what it is"), fmt.Sprintf("write use = egg:Dist#name, use = another section, or %s = module:function", typ.protocols[0][0]))
+	}
+	setting := s.local.take(found[0])
+	ref, err := objectReference(setting.Value)
+	if err != nil {
+		return r.fault(setting.fault(err, ""))
+	}
+	node := s.node(typ.kind)
+	node.Factory, node.Protocol, node.written = ref, found[0], s.at(setting)
+	s.loader.bind(r, node, typ)
+	return node
+}
+
+func (s *sectionReader) filterApp(r *resolver) *Node {
+	next := s.local.take("next")
+	if next == nil {
+		return s.fault(r, errors.New("next is missing"), "write next = the app that the filter is around")
+	}
+	node := s.node(KindFilterApp)
+	node.Next = s.loader.context(r, typeApp, &next.Value, s.global, s.at(next))
+	if s.local.find("use") != nil {
+		node.Filter = s.use(r, typeFilter)
+	} else {
+		node.Filter = s.explicit(r, typeFilter)
+	}
+	return node
+}
+
+func (s *sectionReader) pipeline(r *resolver) *Node {
+	members := s.local.take("pipeline")
+	if members == nil {
+		return s.fault(r, errors.New("pipeline is missing"), "write pipeline = filters and, last, the app")
+	}
+	for _, key := range s.local.keys {
+		r.fault(s.local.settings[key].unquoted(errors.New("not a setting of a pipeline"), "its members have sections of their own; set, get and filter-with may stand here"))
+	}
+	names := fields(members.Value)
+	if len(names) == 0 {
+		return r.fault(members.fault(errors.New("empty"), "want filters and, last, the app"))
+	}
+	node := s.node(KindPipeline)
+	last := len(names) - 1
+	node.App = s.loader.context(r, typeApp, &names[last], s.global, reference{setting: members, word: names[last], up: s.frame})
+	for i := range names[:last] {
+		filter := s.loader.context(r, typeFilter, &names[i], s.global, reference{setting: members, word: names[i], up: s.frame})
+		node.Filters = append(node.Filters, filter)
+	}
+	return node
+}

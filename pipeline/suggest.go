@@ -1,0 +1,77 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// nearest returns the only candidate that is near to name: within two edits, or, where there is none, sharing a prefix.
+func nearest(name string, candidates []string) (string, bool) {
+	var near, prefix []string
+	for _, candidate := range candidates {
+		if candidate == name {
+			continue
+		}
+		if d := editDistance(name, candidate); d <= 2 && d < len(name) && d < len(candidate) {
+			near = append(near, candidate)
+		}
+		if len(name) >= 3 && len(candidate) >= 3 && (strings.HasPrefix(candidate, name) || strings.HasPrefix(name, candidate)) {
+			prefix = append(prefix, candidate)
+		}
+	}
+	if len(near) == 0 {
+		near = prefix
+	}
+	if len(near) != 1 {
+		return "", false
+	}
+	return near[0], true
+}
+
+// didYouMean is the hint on a miss: the nearest candidate, or else all of them.
+func didYouMean(name string, candidates []string) string {
+	if near, ok := nearest(name, candidates); ok {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return have(candidates)
+}
+
+// have lists the candidates, sorted; it does not list hundreds.
+func have(candidates []string) string {
+	if len(candidates) == 0 {
+		return "there is none"
+	}
+	const most = 20
+	names := slices.Compact(slices.Sorted(slices.Values(candidates)))
+	more := ""
+	if len(names) > most {
+		more = fmt.Sprintf(" and %d more", len(names)-most)
+		names = names[:most]
+	}
+	return "have: " + strings.Join(names, ", ") + more
+}
+
+// editDistance is Levenshtein's, in bytes; beyond two it need not be exact, so long names that differ are cheap.
+func editDistance(a, b string) int {
+	if len(a)-len(b) > 2 || len(b)-len(a) > 2 || len(a) > 200 {
+		return 3
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
