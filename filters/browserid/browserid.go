@@ -1,0 +1,151 @@
+package browserid
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// An ID names one browser. It is an opaque string of printable characters, different for every browser that was given
+// one, and the same for as long as the browser keeps its cookie.
+//
+// An ID is a credential of sorts: it says whose session is meant. So slog writes only its beginning; use [ID.Short]
+// wherever a person shall see it.
+type ID string
+
+// Short returns the first characters of the id: enough to tell browsers apart in a log, too few to be of other use.
+func (id ID) Short() string {
+	return string(id[:min(8, len(id)/2)]) + "…"
+}
+
+// LogValue implements [slog.LogValuer] with Short.
+func (id ID) LogValue() slog.Value {
+	return slog.StringValue(id.Short())
+}
+
+// New returns a filter that gives every request a browser id.
+//
+// It fails with all that is wrong with c, joined; see [Config.Validate]. The filter is safe for concurrent use, and is
+// not changed by later changes of c.
+func New(c Config) (func(http.Handler) http.Handler, error) {
+	f, err := c.filter()
+	if err != nil {
+		return nil, err
+	}
+	return f.wrap, nil
+}
+
+// FromContext returns the id of the browser that sent the request which ctx belongs to.
+// With the setting lazy, asking is what makes the filter send a cookie to a new browser.
+//
+// It reports false when there is no browserid filter around the handler, and when a new browser's id is asked for the
+// first time after the response header has been sent: a lazy filter has not told the browser its id then and no longer
+// can, so that whatever is kept under the id would be lost.
+//
+// FromContext is safe for concurrent use.
+func FromContext(ctx context.Context) (ID, bool) {
+	v, ok := ctx.Value(visitKey{}).(*visit)
+	if !ok {
+		return "", false
+	}
+	return v.ask(ctx)
+}
+
+// A filter is a checked Config, made ready for requests. It is read-only while it serves.
+type filter struct {
+	name   string
+	compat Compat
+	lazy   bool
+	vary   []variable
+	own    *codec
+	repoze *repozeCodec
+	cookie cookieAttributes
+
+	now   func() time.Time
+	newID func() ID
+}
+
+func (f *filter) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, next) })
+}
+
+func (f *filter) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	v := &visit{filter: f, request: r, values: varyValues(f.vary, r)}
+	v.context = visitContext{r.Context(), v}
+	v.writer = writer{ResponseWriter: w, visit: v}
+	if v.id, v.stale, v.known = f.read(r.Header["Cookie"], v.values); !v.known {
+		v.id, v.stale = f.newID(), true
+	}
+	v.passed = *r.WithContext(&v.context) //nolint:contextcheck // it is the request's context, in an envelope
+	next.ServeHTTP(&v.writer, &v.passed)
+	// Not deferred: a handler that panics sends no header of its own, so it sends no cookie either.
+	v.writer.decide()
+}
+
+// maxCandidates bounds how many cookies of our name are verified for one request. A browser sends two or three when
+// cookies of several paths or domains have the name; a header with thousands is somebody trying to keep us busy.
+const maxCandidates = 8
+
+// read returns the id that the Cookie headers prove, and whether the browser needs a new cookie for that same id, because
+// this one was signed with an old key or written in the other format.
+func (f *filter) read(lines, values []string) (id ID, stale, ok bool) {
+	if f.compat == CompatRepoze {
+		value, found := simpleCookie(lines, f.name)
+		if !found {
+			return "", false, false
+		}
+		if id, key, ok := f.repoze.verify(value, values); ok {
+			return id, key > 0, true
+		}
+		id, _, ok := f.own.verify(value, values)
+		return id, true, ok
+	}
+	candidates := 0
+	for _, line := range lines {
+		for {
+			value, rest, found := cutCookie(line, f.name)
+			if !found || candidates == maxCandidates {
+				break
+			}
+			candidates++
+			line = rest
+			if id, key, ok := f.own.verify(value, values); ok {
+				return id, key > 0, true
+			}
+			if f.compat != CompatRead {
+				continue
+			}
+			if id, _, ok := f.repoze.verify(value, values); ok && isRepozeID(id) {
+				return id, true, true
+			}
+		}
+	}
+	return "", false, false
+}
+
+// setCookie returns the Set-Cookie header that gives id to the browser that sent r, with the values that it varies on.
+func (f *filter) setCookie(r *http.Request, values []string, id ID) string {
+	if f.compat == CompatRepoze {
+		return f.cookie.repozeText(f.name, f.repoze.sign(id, values), r, f.now())
+	}
+	return f.cookie.text(f.name, f.own.sign(id, values), r, f.now())
+}
+
+// randomID returns 192 random bits.
+func randomID() ID {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
+	return ID(base64.RawURLEncoding.EncodeToString(b[:]))
+}
+
+// randomRepozeID returns 160 random bits in the form of the original's ids. The original hashed the clock, the process
+// id and a number of eight digits; only the form is kept.
+func randomRepozeID() ID {
+	var b [20]byte
+	_, _ = rand.Read(b[:])
+	return ID(hex.EncodeToString(b[:]))
+}

@@ -1,0 +1,52 @@
+package browserid
+
+import (
+	"net/http"
+	"time"
+)
+
+// Access for the tests in package browserid_test.
+
+// WithClock returns c with a clock of its own.
+func (c Config) WithClock(now func() time.Time) Config {
+	c.now = now
+	return c
+}
+
+// WithIDs returns c with a source of ids of its own.
+func (c Config) WithIDs(newID func() ID) Config {
+	c.newID = newID
+	return c
+}
+
+// RepozeSign is the original's to_cookieval, with the values of its vary.
+func RepozeSign(secret string, values []string, id ID) string {
+	return (&repozeCodec{[]string{secret}}).sign(id, values)
+}
+
+// RepozeVerify is the original's from_cookieval.
+func RepozeVerify(secret string, values []string, cookie string) (ID, bool) {
+	id, _, ok := (&repozeCodec{[]string{secret}}).verify(cookie, values)
+	return id, ok
+}
+
+// The readers of Cookie headers, and what is taken for an example of a secret.
+var (
+	CutCookie     = cutCookie
+	SimpleCookie  = simpleCookie
+	IsPlaceholder = isPlaceholder
+)
+
+// Environ reads a WSGI environ variable from r; false if no request has it.
+func Environ(r *http.Request, name string) (string, bool) {
+	read := environ(name)
+	if read == nil {
+		return "", false
+	}
+	return read(r), true
+}
+
+// OwnSign signs in our own format.
+func OwnSign(secret, cookieName string, varyNames, values []string, id ID) string {
+	return newCodec([]string{secret}, cookieName, varyNames).sign(id, values)
+}

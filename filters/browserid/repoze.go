@@ -1,0 +1,89 @@
+package browserid
+
+import (
+	"crypto/hmac"
+	"crypto/md5" //nolint:gosec // what repoze.browserid's cookies are signed with
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A repozeCodec signs and verifies cookie values as repoze.browserid does:
+//
+//	id "!" tag
+//
+// The tag is HMAC-MD5 in hexadecimal. Its key is the secret and the values varied on, strung together: a secret "ab"
+// with the value "c" is the same key as "a" with "bc". That is the original's weakness, and why new cookies should be
+// of our own format as soon as the last Python process is gone.
+type repozeCodec struct {
+	secrets []string // the first signs, all verify
+}
+
+func (c *repozeCodec) sign(id ID, values []string) string {
+	return string(id) + "!" + repozeTag(c.secrets[0], string(id), values)
+}
+
+func (c *repozeCodec) verify(value string, values []string) (id ID, key int, ok bool) {
+	text, tag, found := strings.Cut(value, "!")
+	if !found || len(tag) != 2*md5.Size {
+		return "", 0, false
+	}
+	for i, secret := range c.secrets {
+		if hmac.Equal([]byte(repozeTag(secret, text, values)), []byte(tag)) {
+			return ID(text), i, true
+		}
+	}
+	return "", 0, false
+}
+
+func repozeTag(secret, id string, values []string) string {
+	h := hmac.New(md5.New, []byte(secret+strings.Join(values, "")))
+	_, _ = h.Write([]byte(id))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// isRepozeID reports whether id has the form of the original's: 40 small hexadecimal digits.
+func isRepozeID(id ID) bool {
+	if len(id) != 40 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// repozeText returns the Set-Cookie header to the byte as the original writes it, date format and odd end included.
+// Attributes that the original does not know follow it, if they are asked for.
+func (a *cookieAttributes) repozeText(name, value string, r *http.Request, now time.Time) string {
+	var b strings.Builder
+	b.WriteString(name + "=" + value + "; ")
+	if a.path != "" {
+		b.WriteString("Path=" + a.path + "; ")
+	}
+	if a.domain != "" {
+		b.WriteString("Domain=" + a.domain + "; ")
+	}
+	if a.lifetime != 0 {
+		b.WriteString("Expires=" + now.Add(a.lifetime).UTC().Format("Mon 02-Jan-2006 15:04:05 GMT") + "; ")
+	}
+	secure := a.isSecure(r)
+	if secure {
+		b.WriteString("Secure;")
+	}
+	extra := ""
+	if a.httpOnly {
+		extra += "HttpOnly; "
+	}
+	if text := sameSiteText(a.sameSite); text != "" {
+		extra += text + "; "
+	}
+	if secure && extra != "" {
+		b.WriteByte(' ')
+	}
+	b.WriteString(extra)
+	return b.String()
+}

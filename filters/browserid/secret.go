@@ -1,0 +1,123 @@
+package browserid
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// Keys are secrets; in an .ini there is one on each line.
+type Keys []pipeline.Secret
+
+// UnmarshalText takes one secret a line.
+func (k *Keys) UnmarshalText(text []byte) error {
+	*k = nil
+	for _, line := range lines(string(text)) {
+		*k = append(*k, pipeline.Secret(line))
+	}
+	return nil
+}
+
+// lines returns the lines of text that are not empty, without the white space around them.
+func lines(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+const makeOne = `make one with "openssl rand -hex 32"`
+
+// checkSecretSource finds out whether there is one place for the secret.
+func (c *Config) checkSecretSource(f *faults) {
+	var sources []string
+	for _, s := range []struct{ key, value string }{
+		{"secret_key", c.SecretKey.Reveal()}, {"secret_key_file", c.SecretKeyFile}, {"secret_key_env", c.SecretKeyEnv},
+	} {
+		if s.value != "" {
+			sources = append(sources, s.key)
+		}
+	}
+	switch len(sources) {
+	case 0:
+		f.add("secret_key", "", "no secret: %s and set it here, or name a file in secret_key_file or an environment variable in secret_key_env", makeOne)
+	case 1:
+	default:
+		f.add(sources[1], "", "%s is set as well: keep one of them (former secrets go to old_secret_keys)", sources[0])
+	}
+	for _, key := range c.OldSecretKeys {
+		if key == "" {
+			f.add("old_secret_keys", "", "an empty secret would let everybody sign cookies")
+		}
+	}
+}
+
+// source names the setting that the secret comes from.
+func (c *Config) source() string {
+	switch {
+	case c.SecretKeyFile != "":
+		return "secret_key_file"
+	case c.SecretKeyEnv != "":
+		return "secret_key_env"
+	}
+	return "secret_key"
+}
+
+// secrets returns all secrets; the first signs.
+func (c *Config) secrets() ([]string, error) {
+	var keys []string
+	switch c.source() {
+	case "secret_key":
+		keys = []string{c.SecretKey.Reveal()}
+	case "secret_key_file":
+		text, err := os.ReadFile(c.SecretKeyFile)
+		if err != nil {
+			fault := &pipeline.Error{Key: "secret_key_file", Err: err}
+			if errors.Is(err, fs.ErrNotExist) {
+				fault.Hint = fmt.Sprintf("make one with %q", "openssl rand -hex 32 > "+c.SecretKeyFile)
+			}
+			return nil, fault
+		}
+		keys = lines(string(text))
+	case "secret_key_env":
+		keys = lines(os.Getenv(c.SecretKeyEnv))
+	}
+	if len(keys) == 0 {
+		err := fmt.Errorf("file %s is empty", c.SecretKeyFile)
+		if c.SecretKeyEnv != "" {
+			err = fmt.Errorf("environment variable %s is empty or not set", c.SecretKeyEnv)
+		}
+		return nil, &pipeline.Error{Key: c.source(), Err: err, Hint: makeOne}
+	}
+	for _, old := range c.OldSecretKeys {
+		keys = append(keys, old.Reveal())
+	}
+	return keys, nil
+}
+
+// minSecretLen is the shortest secret, in bytes, that is not warned about: 128 bits, were they random bytes.
+const minSecretLen = 16
+
+// isPlaceholder reports whether secret is one that stands in tutorials and templates, so that everybody knows it.
+func isPlaceholder(secret string) bool {
+	plain := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("-_. <>!*", r) {
+			return -1
+		}
+		return r
+	}, strings.ToLower(secret))
+	switch plain {
+	case "mysecretkey", "mysecret", "secret", "secretkey", "asecret", "thesecret", "yoursecret", "yoursecretkey", "supersecret", "topsecret",
+		"verysecret", "changeme", "changethis", "changeit", "replaceme", "password", "passwort", "example", "placeholder", "foo", "test",
+		"todo", "xxx", "key", "seekrit", "seekret", "itsaseekreet", "sosecret", "s3cret", "insecure", "default", "dev":
+		return true
+	}
+	return false
+}
