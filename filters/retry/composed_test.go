@@ -1,0 +1,328 @@
+package retry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/filters/retry"
+	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// composed is the pipeline of the tutorial: browserid, retry, tm.
+func composed(t *testing.T, again retry.Config, transact tm.Config) func(http.Handler) http.Handler {
+	t.Helper()
+	identify, err := browserid.New(browserid.Config{SecretKey: "0123456789abcdef0123456789abcdef"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(h http.Handler) http.Handler { return identify(mustRetry(t, again)(mustTM(t, transact)(h))) }
+}
+
+// A connection that can't be had is found out before anything is decided, whoever stands between the filter and the server:
+// the handler's next word still counts.
+func TestHijackThatCannotBeHadDecidesNothing(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if err := l.write(r.Context(), "entry"); err != nil {
+			return err
+		}
+		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("hijack over HTTP/2: %v", err)
+		}
+		http.Error(w, "no connection to be had", http.StatusInternalServerError)
+		return nil
+	})
+	for name, handler := range map[string]http.Handler{
+		"composed": composed(t, retry.Config{}, tm.Config{})(app),
+		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(mustTM(t, tm.Config{})(app))),
+	} {
+		if got := ask(t, serve(t, "HTTP/2.0", handler), http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
+			t.Errorf("%s: got %+v", name, got)
+		}
+		if got := l.entries(); len(got) != 0 {
+			t.Fatalf("%s: committed %v though the answer was 500", name, got)
+		}
+	}
+}
+
+// Hooks may use the response, whenever they are called: a flush in one does not wait for the decision that it is part of.
+func TestFlushInHooks(t *testing.T) {
+	t.Parallel()
+	hooks := map[string]func(context.Context, func()) error{
+		"before commit": func(ctx context.Context, f func()) error {
+			txn, _ := transaction.FromContext(ctx)
+			txn.BeforeCommit(func(context.Context) error { f(); return nil })
+			return nil
+		},
+		"after commit": func(ctx context.Context, f func()) error {
+			txn, _ := transaction.FromContext(ctx)
+			txn.AfterCommit(func(context.Context, bool) { f() })
+			return nil
+		},
+		"after end": tm.AfterEnd,
+		"abort": func(ctx context.Context, f func()) error {
+			txn, _ := transaction.FromContext(ctx)
+			txn.AfterAbort(func(context.Context) { f() })
+			return txn.Doom()
+		},
+		"panic": func(ctx context.Context, f func()) error {
+			txn, _ := transaction.FromContext(ctx)
+			txn.AfterAbort(func(context.Context) { f() })
+			panic(http.ErrAbortHandler)
+		},
+	}
+	for name, hook := range hooks {
+		for chainName, chain := range chains(t) {
+			if chainName == "retry" {
+				continue
+			}
+			t.Run(name+"/"+chainName, func(t *testing.T) {
+				t.Parallel()
+				server := serve(t, "HTTP/1.1", chain(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+					fmt.Fprint(w, "hello")
+					return hook(r.Context(), func() {
+						fmt.Fprint(w, "!")
+						w.(http.Flusher).Flush()
+					})
+				})))
+				server.Client().Timeout = 10 * time.Second
+				got := ask(t, server, http.MethodGet, "/", nil)
+				if name == "panic" {
+					if got.Err != "no answer" {
+						t.Errorf("got %+v", got)
+					}
+				} else if got.Body != "hello!" {
+					t.Errorf("got %+v", got)
+				}
+			})
+		}
+	}
+}
+
+// A veto that panics when it is asked at a flush is a failure, also when somebody further in recovers: nothing was kept.
+func TestRecoveredVetoPanicIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	veto := func(*http.Request, int, http.Header) bool { panic("veto") }
+	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		defer func() { _ = recover() }()
+		if err := l.write(r.Context(), "entry"); err != nil {
+			return err
+		}
+		return http.NewResponseController(w).Flush()
+	})
+	for name, handler := range map[string]http.Handler{
+		"composed": composed(t, retry.Config{}, tm.Config{Veto: veto})(app),
+		"tm":       mustTM(t, tm.Config{Veto: veto})(app),
+		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(mustTM(t, tm.Config{Veto: veto})(app))),
+	} {
+		for server := range protocols(t, handler) {
+			if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
+				t.Errorf("%s: got %+v", name, got)
+			}
+		}
+	}
+	if got := l.entries(); len(got) != 0 {
+		t.Errorf("committed %v", got)
+	}
+}
+
+// A response that turns out to be too large after the commit, since somebody in between lengthened it, is an error and not
+// an empty success; and the work, which is kept, is not done again.
+func TestResponseTooLargeAfterTheCommit(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	runs := 0
+	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		runs++
+		fmt.Fprint(w, strings.Repeat("x", 2000))
+		return l.write(r.Context(), "entry")
+	})
+	between := middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })
+	all := func(error) bool { return true }
+	for server := range protocols(t, mustRetry(t, retry.Config{MaxResponse: 1000, Retryable: all})(between(mustTM(t, tm.Config{})(app)))) {
+		runs = 0
+		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError || strings.Contains(got.Body, "x") {
+			t.Errorf("got %+v", got)
+		}
+		if runs != 1 {
+			t.Errorf("%d runs", runs)
+		}
+	}
+}
+
+// What a hook does with its request is not the next attempt's.
+func TestHookCannotSpoilTheRequest(t *testing.T) {
+	t.Parallel()
+	seen := ""
+	config := retry.Config{OnRetry: func(r *http.Request, _ error) {
+		seen += r.Header.Get("X-Left")
+		r.Header.Set("X-Left", "hook")
+		_, _ = io.Copy(io.Discard, r.Body)
+	}}
+	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		seen += r.Header.Get("X-Left")
+		r.Header.Set("X-Left", "attempt")
+		if attempt, _ := transaction.AttemptFromContext(r.Context()); !attempt.Last() {
+			return transaction.Transient(errRace)
+		}
+		_, err := io.Copy(w, r.Body)
+		return err
+	})
+	for server := range protocols(t, composed(t, config, tm.Config{})(app)) {
+		if got := ask(t, server, http.MethodPost, "/", strings.NewReader("body")); got.Body != "body" || seen != "" {
+			t.Errorf("got %+v; the request was left with %q", got, seen)
+		}
+	}
+}
+
+// A goroutine that is left over from a failed attempt and works on its request does not meet the next attempt's.
+func TestLeftOverGoroutineOnItsRequest(t *testing.T) {
+	t.Parallel()
+	stop := make(chan struct{})
+	done := make(chan struct{}, 10)
+	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		attempt, _ := transaction.AttemptFromContext(r.Context())
+		if attempt.Last() {
+			fmt.Fprint(w, r.Header.Get("X-Stray"))
+			return nil
+		}
+		started := make(chan struct{})
+		go func() {
+			for i := 0; ; i++ {
+				r.Header.Set("X-Stray", fmt.Sprint(i))
+				r.URL.RawQuery = fmt.Sprint(i)
+				if i == 0 {
+					close(started)
+				}
+				select {
+				case <-stop:
+					done <- struct{}{}
+					return
+				default:
+				}
+			}
+		}()
+		<-started
+		return transaction.Transient(errRace)
+	})
+	for server := range protocols(t, composed(t, retry.Config{}, tm.Config{})(app)) {
+		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusOK || got.Body != "" {
+			t.Errorf("got %+v", got)
+		}
+	}
+	close(stop)
+	for range 4 {
+		<-done
+	}
+}
+
+// A handler that says 500 after it has begun to say 200 has failed, and since nothing has left, it can still be heard.
+func TestLateServerError(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if err := l.write(r.Context(), "entry"); err != nil {
+			return err
+		}
+		w.Header().Set("Content-Length", "1000")
+		fmt.Fprint(w, "<html>half a page")
+		http.Error(w, "template: no such field", http.StatusInternalServerError)
+		return nil
+	})
+	for server := range protocols(t, composed(t, retry.Config{}, tm.Config{})(app)) {
+		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError || got.Err != "" {
+			t.Errorf("got %+v", got)
+		}
+	}
+	if got := l.entries(); len(got) != 0 {
+		t.Errorf("committed %v", got)
+	}
+}
+
+// A write that is stuck can be ended by a deadline that another goroutine sets.
+func TestDeadlineEndsAStuckWrite(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	app := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c := http.NewResponseController(w)
+		if err := c.Flush(); err != nil {
+			t.Error(err)
+		}
+		writing := make(chan struct{}, 1)
+		go func() {
+			<-writing
+			_ = c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		}()
+		data := make([]byte, 1<<20)
+		for i := 0; ; i++ {
+			if i == 20 { // more than the buffers on the way can have taken
+				writing <- struct{}{}
+			}
+			if _, err := w.Write(data); err != nil {
+				ended <- err
+				return
+			}
+		}
+	})
+	server := serve(t, "HTTP/1.1", composed(t, retry.Config{}, tm.Config{})(app))
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	response, err := server.Client().Do(request) // and reads nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	_, _ = io.CopyN(io.Discard, response.Body, 30<<20)
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the write is stuck")
+	}
+}
+
+// A proxied upgrade carries the cookie of a new browser, since the proxy sends what is in the header map.
+func TestProxiedUpgradeHasTheCookie(t *testing.T) {
+	t.Parallel()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(buffered, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\nSet-Cookie: backend=1\r\n\r\nraw")
+		_ = buffered.Flush()
+	}))
+	t.Cleanup(backend.Close)
+	to, _ := url.Parse(backend.URL)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ErrorLog: discardLog}
+	server := serve(t, "HTTP/1.1", composed(t, retry.Config{}, tm.Config{})(proxy))
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", "x")
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	names := ""
+	for _, cookie := range response.Cookies() {
+		names += cookie.Name + " "
+	}
+	if response.StatusCode != http.StatusSwitchingProtocols || names != "repoze.browserid backend " {
+		t.Errorf("status %d, cookies %q", response.StatusCode, names)
+	}
+}

@@ -1,0 +1,47 @@
+// Package retry runs a request again when its attempt lost a race.
+//
+// The filter stands around tm. It keeps each attempt's response back, looks at the attempt's outcome (a returned error, or a commit
+// that failed), and if that is transient forgets the response and begins again: with the same request, its
+// body from the start, in a new transaction. Of a failed attempt nothing is left, neither header nor cookie, context value or changed
+// request. The visitor sees one answer; if the last attempt failed too, that is 503 with Retry-After.
+//
+// In an .ini file it is a filter without necessary settings:
+//
+//	[pipeline:main]
+//	pipeline = egg:pasteline#retry egg:pasteline#tm myapp
+//
+// In Go code it is a middleware:
+//
+//	again, err := retry.New(retry.Config{Tries: 5})
+//	handler = again(transact(mux))
+//
+// A handler learns from [transaction.AttemptFromContext] which attempt it is in, of how many, and whether it is the last
+// one. What it did besides its transaction (a mail sent) is done once an attempt; put that into a hook of the
+// transaction, such as AfterCommit, to have it done once.
+//
+// # What is worth another attempt
+//
+// By default every error that calls itself transient, anywhere in its tree ([transaction.IsTransient]), as conflicts do; or
+// what predicates say that the setting retryable names. An error is run again whatever status a handler gave it. A handler
+// that turns a conflict into a response of its own, and returns nil, has said that it is content: return the error.
+//
+// A conflict that is a [transaction.Waiter] lets the next attempt wait for its turn, so in one process three attempts
+// are enough for any crowd. Others are spaced by Delay; for databases that other processes use as well, a Delay
+// of some milliseconds with Jitter serves better than attempts in quick succession.
+//
+// # Caveats
+//
+// A response is held in memory and then in a temporary file, until the handler returns. A handler that streams flushes: that
+// ends its transaction there and then, and after it, nothing is run again.
+//
+// Every attempt runs the whole handler, so what it costs, it costs again. Panics are not retried.
+//
+// A body that the client does not send whole fails the attempt that reads it, with 400, and one longer than MaxBody with 413.
+//
+// Outer filters may keep what they like in the context, but a value in there that an attempt changes in place is the next
+// one's too. (chi's, behind router.Use, is looked after.)
+//
+// If the client is gone, there is no further attempt. It is answered nonetheless (with 499, if its going is why the request
+// failed), because a client that closed only its own half of the connection would else take the server's
+// silence for a success.
+package retry

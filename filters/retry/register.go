@@ -1,0 +1,87 @@
+package retry
+
+import (
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// settings are what an .ini file can say.
+type settings struct {
+	Tries            int            `default:"3" min:"1" help:"how many attempts a request gets in all"`
+	Retryable        []string       `help:"names of predicates that say which errors are worth another attempt; those registered are transient and what a program adds"`
+	HighWater        pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a request body or response is kept in memory before a temporary file is used"`
+	Delay            time.Duration  `default:"0" min:"0" help:"seconds to wait before the second attempt"`
+	DelayFactor      float64        `default:"2" min:"0" help:"by what each further delay is longer"`
+	MaxDelay         time.Duration  `default:"0" min:"0" help:"longest delay in seconds; 0 is no limit"`
+	Jitter           float64        `default:"0" min:"0" max:"1" help:"fraction of each delay that is left to chance"`
+	LogAfterTryCount int            `default:"1" min:"0" help:"number of the first failed attempt that is logged although another follows"`
+	MaxBody          pipeline.Bytes `default:"1GB" help:"longest request body, beyond which the answer is 413; 0 is no limit"`
+	MaxResponse      pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500; 0 is no limit"`
+	OnRetry          string         `help:"name of a hook that is called before each further attempt"`
+}
+
+// Register adds the filter to r as "egg:pasteline#retry", also under the name of the original, "egg:repoze.retry#retry".
+//
+// Predicates for the setting retryable are registered with pipeline.Value(r, name, retry.Predicate(f)). There are
+// "transient", and the original's names for the same: the errors of Python's transaction, ZODB and ZPublisher packages
+// that it retries by default.
+func Register(r *pipeline.Registry) {
+	pipeline.Filter(r, "egg:pasteline#retry", newFromSettings)
+	r.Alias("egg:repoze.retry#retry", "egg:pasteline#retry")
+	r.Alias("call:repoze.retry:make_retry", "egg:pasteline#retry")
+	for _, name := range []string{
+		"transient", "transaction.interfaces:TransientError",
+		"ZODB.POSException:ConflictError", "ZODB.POSException:ReadConflictError", "ZPublisher:Retry",
+	} {
+		pipeline.Value(r, name, Predicate(transaction.IsTransient))
+	}
+}
+
+func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	config := Config{
+		Tries: s.Tries, Delay: s.Delay, DelayFactor: s.DelayFactor, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
+		HighWater: int64(s.HighWater), MaxBody: unlimited(s.MaxBody), MaxResponse: unlimited(s.MaxResponse),
+		LogAfterTryCount: s.LogAfterTryCount, Logger: b.Logger(),
+	}
+	if s.DelayFactor == 0 { // written in the file: no delay after the first; in a Config zero is the default
+		config.DelayFactor = math.SmallestNonzeroFloat64
+	}
+	var predicates []Predicate
+	for _, name := range s.Retryable {
+		predicate, err := pipeline.Lookup[Predicate](b, name)
+		if err != nil {
+			return nil, &pipeline.Error{Key: "retryable", Err: err}
+		}
+		predicates = append(predicates, predicate)
+	}
+	if len(predicates) > 0 {
+		config.Retryable = func(err error) bool {
+			for _, predicate := range predicates {
+				if predicate(err) {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	if s.OnRetry != "" {
+		hook, err := pipeline.Lookup[Hook](b, s.OnRetry)
+		if err != nil {
+			return nil, &pipeline.Error{Key: "on_retry", Err: err}
+		}
+		config.OnRetry = hook
+	}
+	return New(config)
+}
+
+// unlimited turns the file's 0 into a Config's.
+func unlimited(limit pipeline.Bytes) int64 {
+	if limit == 0 {
+		return -1
+	}
+	return int64(limit)
+}

@@ -1,0 +1,132 @@
+package retry
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/pasteline/pasteline/internal/hold"
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// New returns the filter. The error is that of [Config.Validate].
+func New(config Config) (func(http.Handler) http.Handler, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if config.LogAfterTryCount == 0 {
+		config.LogAfterTryCount = 1
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	policy := config.policy()
+	return func(next http.Handler) http.Handler {
+		return &filter{Config: config, policy: policy, next: next}
+	}, nil
+}
+
+// filter is read-only while it serves, but for the one warning.
+type filter struct {
+	Config
+	policy transaction.Policy
+	next   http.Handler
+
+	misplaced atomic.Bool
+}
+
+// ServeHTTP runs a request until an attempt is not worth another one, and answers.
+func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.inside(r) {
+		f.next.ServeHTTP(w, r)
+		return
+	}
+	if limit := bound(f.MaxBody); limit > 0 && r.ContentLength > limit {
+		f.fail(w, r, &http.MaxBytesError{Limit: limit}, transaction.Attempt{})
+		return
+	}
+	attempts := f.policy.Attempts(r.Context())
+	defer attempts.End()
+	source := newSource(r, f)
+	defer source.close()
+	for {
+		err := f.attempt(w, source, attempts) //nolint:contextcheck // attempts has it
+		if err == nil {
+			return
+		}
+		attempt := attempts.Attempt()
+		if !attempts.Again(err) {
+			f.fail(w, r, err, attempt)
+			return
+		}
+		if attempt.Number >= f.LogAfterTryCount {
+			f.Logger.LogAttrs(r.Context(), slog.LevelInfo, "retrying", slog.Int("count", attempt.Number), slog.Int("tries", attempt.Tries),
+				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+		}
+		if f.OnRetry != nil {
+			f.OnRetry(source.bodiless(attempts.Context(), attempts.Attempt()), err) //nolint:contextcheck // it is one of r's
+		}
+	}
+}
+
+// inside reports whether r is an attempt, or in a transaction, already. Another round of attempts inside would have nothing
+// to begin anew.
+func (f *filter) inside(r *http.Request) bool {
+	if _, ok := transaction.FromContext(r.Context()); ok {
+		if f.misplaced.CompareAndSwap(false, true) {
+			f.Logger.LogAttrs(r.Context(), slog.LevelWarn, "retry stands behind tm, so nothing is retried: put it before tm in the pipeline")
+		}
+		return true
+	}
+	_, ok := outcome.FromContext(r.Context())
+	return ok
+}
+
+// attempt runs the request once. Without an error it is answered, or whatever could be has been.
+func (f *filter) attempt(w http.ResponseWriter, source *source, attempts *transaction.Attempts) error {
+	held, ctx := hold.Begin(attempts.Context(), w, hold.Options{
+		HighWater: f.HighWater, Max: bound(f.MaxResponse), Attempts: attempts,
+	})
+	defer held.Drop()
+	slot := held.Slot()
+	request := source.next(ctx, slot, attempts.Attempt())
+	if source.request.MultipartForm == nil {
+		defer removeFiles(request)
+	}
+
+	f.next.ServeHTTP(held, request)
+
+	held.Returned()
+	attempts.End() // a turn is not kept waiting for a slow client
+	err := slot.Err()
+	if err != nil && !held.Sent() {
+		return err
+	}
+	if late := errors.Join(err, slot.Late()); late != nil {
+		outcome.Log(f.Logger, "request failed after its response was decided", source.request, late)
+	}
+	if err := held.Err(); err != nil { // the work is kept, so there is no further attempt, but not the answer
+		outcome.Respond(w, source.request, err)
+		return nil
+	}
+	if err := held.Release(); err != nil {
+		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.String("path", source.request.URL.Path), slog.Any("error", err))
+	}
+	return nil
+}
+
+// removeFiles removes the temporary files of a form that the handler has parsed: the server does so only for the request that
+// it made itself.
+func removeFiles(r *http.Request) {
+	if r.MultipartForm != nil {
+		_ = r.MultipartForm.RemoveAll() // they are in the directory for such things
+	}
+}
+
+// fail answers for a request that nothing more can be done for.
+func (f *filter) fail(w http.ResponseWriter, r *http.Request, err error, attempt transaction.Attempt) {
+	outcome.Log(f.Logger, "request failed", r, err, slog.Int("count", attempt.Number), slog.Int("tries", attempt.Tries))
+	outcome.Respond(w, r, err)
+}

@@ -1,0 +1,143 @@
+package retry
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/pasteline/pasteline/internal/replay"
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A source makes the requests of all attempts from the one that came in.
+//
+// Nothing that a handler does to its request may reach the next attempt's. Most requests need only one attempt, so that one
+// is not given copies: what it could change in place is noted down instead, which costs no allocation, and the later ones
+// are made from the notes.
+type source struct {
+	request *http.Request
+	body    *replay.Body // nil if there is none
+	cloned  bool         // request itself is out of reach of every attempt
+	route   route
+	url     url.URL
+	notes   *notes
+}
+
+func newSource(r *http.Request, f *filter) *source {
+	s := &source{request: r}
+	if r.Body != nil && r.Body != http.NoBody {
+		s.body = replay.New(r.Body, replay.Options{HighWater: f.HighWater, Max: bound(f.MaxBody)})
+	}
+	return s
+}
+
+// close gives back what was kept for attempts that will not be made any more.
+func (s *source) close() {
+	if s.body != nil {
+		_ = s.body.Close() // nobody will miss the file
+	}
+	if s.notes != nil {
+		s.notes.reset()
+		notesPool.Put(s.notes)
+	}
+}
+
+// next returns the request for an attempt.
+func (s *source) next(ctx context.Context, slot *outcome.Slot, attempt transaction.Attempt) *http.Request {
+	r := s.copy(ctx, attempt)
+	if s.body != nil {
+		r.Body = s.body.Attempt(slot, attempt.Last())
+	}
+	return r
+}
+
+// bodiless returns the request of an attempt for somebody who must not read the attempt's body.
+func (s *source) bodiless(ctx context.Context, attempt transaction.Attempt) *http.Request {
+	r := s.copy(ctx, attempt)
+	r.Body = http.NoBody
+	return r
+}
+
+func (s *source) copy(ctx context.Context, attempt transaction.Attempt) *http.Request {
+	r := s.request
+	if attempt.Number > 1 {
+		ctx = s.route.restore(ctx)
+	} else {
+		// A parsed form and what an outer ServeMux has matched are seldom there, and can't be noted down.
+		s.cloned = r.Form != nil || r.PostForm != nil || r.MultipartForm != nil || r.Pattern != ""
+		if !attempt.Last() {
+			s.route = noteRoute(ctx)
+			if !s.cloned {
+				s.note()
+			}
+		}
+	}
+	if s.cloned {
+		clone := r.Clone(ctx)
+		clone.Trailer = r.Trailer // the server's map, which it fills when the body has been read
+		return clone
+	}
+	r = r.WithContext(ctx)
+	if attempt.Number > 1 { // the first attempt has the maps, perhaps in a goroutine that it left behind
+		r.Header = s.notes.header()
+		if r.URL != nil {
+			u := s.url
+			r.URL = &u
+		}
+	}
+	return r
+}
+
+func (s *source) note() {
+	n, ok := notesPool.Get().(*notes)
+	if !ok {
+		panic("retry: the pool holds something else")
+	}
+	n.take(s.request.Header)
+	s.notes = n
+	if s.request.URL != nil {
+		s.url = *s.request.URL
+	}
+}
+
+// notes are a copy of a header, in memory that is used again and again.
+type notes struct {
+	names  []string
+	counts []int // of values, by name
+	values []string
+}
+
+var notesPool = sync.Pool{New: func() any { return new(notes) }}
+
+func (n *notes) take(header http.Header) {
+	for name, values := range header {
+		n.names = append(n.names, name)
+		n.counts = append(n.counts, len(values))
+		n.values = append(n.values, values...)
+	}
+}
+
+// header makes a header from the notes.
+func (n *notes) header() http.Header {
+	header := make(http.Header, len(n.names))
+	values := append([]string(nil), n.values...)
+	for i, name := range n.names {
+		count := n.counts[i]
+		header[name], values = values[:count:count], values[count:]
+	}
+	return header
+}
+
+// reset lets go of the strings, and of memory that only an unusual request needed.
+func (n *notes) reset() {
+	const most = 256
+	if cap(n.names) > most || cap(n.values) > most {
+		*n = notes{}
+		return
+	}
+	clear(n.names)
+	clear(n.values)
+	n.names, n.counts, n.values = n.names[:0], n.counts[:0], n.values[:0]
+}

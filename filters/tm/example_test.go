@@ -1,0 +1,57 @@
+package tm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+func Example() {
+	transact, err := tm.New(tm.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := transact(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		txn, _ := transaction.FromContext(r.Context())
+		txn.AfterCommit(func(context.Context, bool) { fmt.Println("committed", txn.Description()) })
+		txn.AfterAbort(func(context.Context) { fmt.Println("aborted", txn.Description()) })
+		fmt.Fprint(w, "hello")
+		if r.URL.Path == "/fail" {
+			return errors.New("out of paper")
+		}
+		return nil
+	}))
+	for _, path := range []string{"/hello", "/fail"} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil))
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// committed /hello
+	// 200
+	// aborted /fail
+	// 500
+}
+
+func ExampleAfterEnd() {
+	transact, err := tm.New(tm.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := transact(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		fmt.Println("working")
+		return tm.AfterEnd(r.Context(), func() { fmt.Println("lights out") })
+	}))
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil))
+	// Output:
+	// working
+	// lights out
+}

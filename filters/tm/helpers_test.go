@@ -1,0 +1,88 @@
+package tm_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+func mustTM(tb testing.TB, config tm.Config) func(http.Handler) http.Handler {
+	tb.Helper()
+	filter, err := tm.New(config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return filter
+}
+
+// trace is a data manager that notes how its transactions end, and fails as told.
+type trace struct {
+	mu                    sync.Mutex
+	events                []string
+	failCommit, failAbort error
+}
+
+func (d *trace) add(event string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, event)
+}
+
+func (d *trace) all() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.events...)
+}
+
+func (d *trace) SortKey() string { return "trace" }
+
+func (d *trace) Commit(context.Context, *transaction.Txn) error {
+	d.add("txn.commit")
+	return d.failCommit
+}
+
+func (d *trace) Abort(context.Context, *transaction.Txn) error {
+	d.add("txn.abort")
+	return d.failAbort
+}
+
+// join makes d part of the transaction of ctx.
+func join(t *testing.T, ctx context.Context, d transaction.DataManager) { //nolint:revive // t comes first
+	t.Helper()
+	txn, ok := transaction.FromContext(ctx)
+	if !ok {
+		t.Fatal("no transaction")
+	}
+	if err := txn.Join(d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, handler http.Handler, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	return recorder
+}
+
+// logged is a [slog.Handler] that keeps messages.
+type logged struct {
+	mu       sync.Mutex
+	messages []string
+}
+
+func (l *logged) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logged) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *logged) WithGroup(string) slog.Handler            { return l }
+func (l *logged) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.messages = append(l.messages, r.Level.String()+" "+r.Message)
+	return nil
+}

@@ -1,0 +1,63 @@
+package tm
+
+import (
+	"net/http"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// settings are what an .ini file can say.
+type settings struct {
+	CommitVeto  string         `help:"name of the veto that says which responses abort: none, repoze.tm:default_commit_veto, or what a program adds; the default is every status from 500 on"`
+	Activate    string         `help:"name of a predicate that says which requests get a transaction; the default is all"`
+	User        string         `help:"name of a function that names the user for the annotation of the transaction"`
+	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response is kept in memory before a temporary file is used, if there is no retry around that holds it"`
+	MaxResponse pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500, if there is no retry around that holds it; 0 is no limit"`
+}
+
+// Register adds the filter to r as "egg:pasteline#tm", also under the names of the original, "egg:repoze.tm2#tm" and
+// "egg:repoze.tm#tm".
+//
+// What settings can name is registered with pipeline.Value: a [Veto] for commit_veto, an [Activate] for activate, a [User] for
+// user. There are the vetoes "none" ([NoVeto]) and, under the original's names, "repoze.tm:default_commit_veto" and
+// "repoze.tm2:default_commit_veto" ([RepozeVeto]).
+func Register(r *pipeline.Registry) {
+	pipeline.Filter(r, "egg:pasteline#tm", newFromSettings)
+	r.Alias("egg:repoze.tm2#tm", "egg:pasteline#tm")
+	r.Alias("egg:repoze.tm#tm", "egg:pasteline#tm")
+	r.Alias("call:repoze.tm:make_tm", "egg:pasteline#tm")
+	pipeline.Value(r, "none", Veto(NoVeto))
+	pipeline.Value(r, "repoze.tm:default_commit_veto", Veto(RepozeVeto))
+	pipeline.Value(r, "repoze.tm2:default_commit_veto", Veto(RepozeVeto))
+}
+
+func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	config := Config{HighWater: int64(s.HighWater), MaxResponse: int64(s.MaxResponse), Logger: b.Logger()}
+	if s.MaxResponse == 0 { // written in the file; in a Config zero is the default
+		config.MaxResponse = -1
+	}
+	err := lookup(b, "commit_veto", s.CommitVeto, &config.Veto)
+	if err == nil {
+		err = lookup(b, "activate", s.Activate, &config.Activate)
+	}
+	if err == nil {
+		err = lookup(b, "user", s.User, &config.User)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return New(config)
+}
+
+// lookup sets v to what is registered as name, if the setting is given.
+func lookup[T any](b *pipeline.Build, key, name string, v *T) error {
+	if name == "" {
+		return nil
+	}
+	found, err := pipeline.Lookup[T](b, name)
+	if err != nil {
+		return &pipeline.Error{Key: key, Err: err}
+	}
+	*v = found
+	return nil
+}

@@ -1,0 +1,321 @@
+package tm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/pasteline/pasteline/internal/hold"
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// New returns the filter. The error is that of [Config.Validate].
+func New(config Config) (func(http.Handler) http.Handler, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if config.Manager == nil {
+		config.Manager = &transaction.Manager{Logger: config.Logger}
+	}
+	switch {
+	case config.MaxResponse == 0:
+		config.MaxResponse = DefaultMaxResponse
+	case config.MaxResponse < 0:
+		config.MaxResponse = 0 // as hold says it
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	return func(next http.Handler) http.Handler {
+		return &filter{config, next}
+	}, nil
+}
+
+// filter is read-only while it serves.
+type filter struct {
+	Config
+	next http.Handler
+}
+
+// ServeHTTP runs one request, or one attempt at it, in a transaction.
+func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, inside := transaction.FromContext(r.Context()); inside || f.Activate != nil && !f.Activate(r) {
+		f.next.ServeHTTP(w, r)
+		return
+	}
+	ctx := r.Context()
+	held, shared := w.(*hold.Writer) // retry's
+	shared = shared && !held.Sent()
+	answered := shared
+	if !shared {
+		options := hold.Options{HighWater: f.HighWater, Max: f.MaxResponse}
+		var slot *outcome.Slot
+		if slot, answered = outcome.FromContext(ctx); answered { // retry is around, with something in between
+			held = hold.New(w, slot, options)
+		} else {
+			held, ctx = hold.Begin(ctx, w, options)
+		}
+		defer held.Drop()
+	}
+	slot := held.Slot()
+	f.run(ctx, held, slot, r)
+	if shared {
+		return
+	}
+	err := slot.Err()
+	failed := err != nil && !held.Sent()
+	if !answered {
+		if failed {
+			outcome.Log(f.Logger, "request failed", r, err)
+		} else if late := errors.Join(err, slot.Late()); late != nil {
+			outcome.Log(f.Logger, "request failed after its response was decided", r, late)
+		}
+	}
+	if !failed {
+		err = held.Err() // the work is kept, but not the answer
+	}
+	if failed || err != nil {
+		// If retry is around, it drops this or answers the same; what is in between sees how it ended.
+		held.Drop()
+		outcome.Respond(w, r, err)
+		return
+	}
+	if err := held.Release(); err != nil {
+		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.Any("error", err))
+	}
+}
+
+// run runs the handler in a transaction and ends that. How is in slot.
+func (f *filter) run(ctx context.Context, held *hold.Writer, slot *outcome.Slot, r *http.Request) {
+	user := ""
+	if f.User != nil {
+		user = f.User(r)
+	}
+	ctx, txn, err := f.Manager.Begin(ctx)
+	if err != nil {
+		slot.Fail(err)
+		return
+	}
+	t := &run{Context: ctx, filter: f, request: r, txn: txn, held: held, slot: slot}
+	txn.Note(r.URL.Path)
+	txn.SetUser(user)
+	held.SetDecider(t)
+	t.passed = *r.WithContext(t) //nolint:contextcheck // t is the context
+	returned := false
+	defer func() { //nolint:contextcheck // t is the context
+		if !returned { // the handler panics; what the panic says goes on up
+			held.Returned()
+			t.giveUp()
+		}
+		if t.passed.MultipartForm != nil && r.MultipartForm == nil {
+			_ = t.passed.MultipartForm.RemoveAll() // the server does so only for the request that it made itself
+		}
+	}()
+	f.next.ServeHTTP(held, &t.passed)
+	returned = true
+	held.Returned()
+	_ = t.Decide() //nolint:contextcheck // t is the context; the error is in slot
+}
+
+// A run is one transaction: the context that carries it, and the one who decides it.
+type run struct {
+	context.Context
+	filter  *filter
+	request *http.Request // as it came
+	passed  http.Request  // with the context; a field, so that it costs no allocation of its own
+	txn     *transaction.Txn
+	held    *hold.Writer
+	slot    *outcome.Slot
+
+	deciding sync.Mutex // held until it is decided; guards the next two
+	decided  bool
+	err      error
+
+	mu       sync.Mutex // guards the rest
+	ended    bool
+	afterEnd []func()
+}
+
+type runKey struct{}
+
+// Value makes the run known to those who have its context.
+func (t *run) Value(key any) any {
+	if key == (runKey{}) {
+		return t
+	}
+	return t.Context.Value(key)
+}
+
+// String is what fmt prints for a context.
+func (t *run) String() string { return "tm" }
+
+// Decide ends the transaction, the first time: when the handler flushes or hijacks, else when it has returned. Nil says
+// that the response may leave as the handler wrote it, because its work was committed or because it asked for an abort.
+func (t *run) Decide() error {
+	t.deciding.Lock()
+	defer t.deciding.Unlock()
+	if !t.decided {
+		t.decided = true
+		t.err = http.ErrAbortHandler // and stays so if a veto panics
+		t.decideAndEnd()
+	}
+	return t.err
+}
+
+func (t *run) decideAndEnd() {
+	defer t.end()
+	t.err = t.decide()
+}
+
+// giveUp ends the transaction without asking, unless it is decided.
+func (t *run) giveUp() {
+	t.deciding.Lock()
+	defer t.deciding.Unlock()
+	if !t.decided {
+		t.decided = true
+		t.err = http.ErrAbortHandler
+		t.end()
+	}
+}
+
+// decide commits or leaves the transaction to be aborted. What failed comes before the veto: a conflict has to be run again
+// whatever status the handler gave it.
+func (t *run) decide() error {
+	if t.slot.Err() != nil {
+		t.slot.Amend(t.judge)
+		return t.slot.Err()
+	}
+	switch t.txn.Status() {
+	case transaction.Committed, transaction.Aborted: // by the handler itself
+		return nil
+	case transaction.Doomed:
+		return nil
+	}
+	if t.vetoed() {
+		return nil
+	}
+	if t.Err() != nil {
+		return t.fail(goneError(t))
+	}
+	if err := t.txn.Commit(t); err != nil {
+		if t.txn.Status() == transaction.Active && t.Err() != nil {
+			err = goneError(t) // in the last moment
+		}
+		return t.fail(err)
+	}
+	return nil
+}
+
+var errVetoPanicked = errors.New("commit veto panicked")
+
+func (t *run) vetoed() bool {
+	status := t.held.Status()
+	if t.filter.Veto == nil {
+		return status >= http.StatusInternalServerError
+	}
+	answered := false
+	defer func() {
+		if !answered { // whoever recovers the panic must not make a success of it
+			t.slot.Fail(errVetoPanicked)
+		}
+	}()
+	veto := t.filter.Veto(t.request, status, t.held.Result())
+	answered = true
+	return veto
+}
+
+// fail records err as the outcome.
+func (t *run) fail(err error) error {
+	t.slot.Fail(t.judge(err))
+	return t.slot.Err()
+}
+
+// judge asks the data managers whether err is transient, as long as the transaction knows them.
+func (t *run) judge(err error) error {
+	if !transaction.IsTransient(err) && t.txn.IsTransient(err) {
+		return transaction.Transient(err)
+	}
+	return err
+}
+
+// goneError is the outcome of a request that nobody waits for any more.
+func goneError(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	status := outcome.StatusClientClosedRequest
+	if errors.Is(cause, context.DeadlineExceeded) {
+		status = http.StatusServiceUnavailable
+	}
+	return outcome.WithStatus(status, fmt.Errorf("not committed, nobody waits for the answer: %w", cause))
+}
+
+// end aborts the transaction unless it is over, and tells those who wait for its end.
+func (t *run) end() {
+	defer t.callAfterEnd()
+	defer t.slot.Settle()
+	if t.txn.Status() == transaction.Committed {
+		return
+	}
+	if err := t.txn.Abort(t); err != nil && !errors.Is(err, transaction.ErrEnded) {
+		t.slot.Fail(fmt.Errorf("transaction was not aborted cleanly: %w", err))
+		t.err = t.slot.Err()
+	}
+}
+
+func (t *run) callAfterEnd() {
+	t.mu.Lock()
+	t.ended = true
+	callbacks := t.afterEnd
+	t.afterEnd = nil
+	t.mu.Unlock()
+	for _, callback := range callbacks {
+		t.isolate(callback)
+	}
+}
+
+// isolate keeps one callback's panic from the others, and from the response: the transaction is over.
+func (t *run) isolate(callback func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.filter.Logger.LogAttrs(t, slog.LevelError, "callback after the end of a transaction panicked",
+				slog.String("path", t.request.URL.Path), slog.Any("panic", v))
+		}
+	}()
+	callback()
+}
+
+// ErrNoTransaction is returned by [AfterEnd] outside of a transaction of this filter.
+var ErrNoTransaction = errors.New(`no transaction in this context that could end: is the filter tm missing (use = egg:pasteline#tm)?`)
+
+// AfterEnd registers f to be called once, after the transaction of ctx has been committed or aborted (as repoze.tm's
+// after_end), also when that failed. Functions are called in the order of registration; a panic in one is logged and does not reach
+// the others. The error is [ErrNoTransaction] if ctx is not that of a handler behind this filter, or if the transaction is
+// over.
+func AfterEnd(ctx context.Context, f func()) error {
+	t, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		return ErrNoTransaction
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return ErrNoTransaction
+	}
+	t.afterEnd = append(t.afterEnd, f)
+	return nil
+}
+
+// IsActive reports whether ctx is that of a handler behind this filter, with a transaction that has not ended
+// (as repoze.tm's isActive).
+func IsActive(ctx context.Context) bool {
+	t, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.ended
+}

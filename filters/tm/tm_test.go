@@ -1,0 +1,374 @@
+package tm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+func TestDecisions(t *testing.T) {
+	t.Parallel()
+	status := func(status int) outcome.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(status)
+			fmt.Fprint(w, "page")
+			return nil
+		}
+	}
+	tests := []struct {
+		name   string
+		config tm.Config
+		app    outcome.HandlerFunc
+		status int
+		body   string
+		want   string // the event of the data manager
+	}{
+		{"200", tm.Config{}, status(200), 200, "page", "txn.commit"},
+		{"303", tm.Config{}, status(303), 303, "page", "txn.commit"},
+		{"404", tm.Config{}, status(404), 404, "page", "txn.commit"},
+		{"500", tm.Config{}, status(500), 500, "page", "txn.abort"},
+		{"599", tm.Config{}, status(599), 599, "page", "txn.abort"},
+		{"500 without veto", tm.Config{Veto: tm.NoVeto}, status(500), 500, "page", "txn.commit"},
+		{"404 with the original's veto", tm.Config{Veto: tm.RepozeVeto}, status(404), 404, "page", "txn.abort"},
+		{"error", tm.Config{}, func(w http.ResponseWriter, _ *http.Request) error {
+			fmt.Fprint(w, "page")
+			return errors.New("secret")
+		}, 500, "Internal Server Error\n", "txn.abort"},
+		{"error without veto", tm.Config{Veto: tm.NoVeto}, func(http.ResponseWriter, *http.Request) error {
+			return outcome.WithStatus(404, errors.New("secret"))
+		}, 404, "Not Found\n", "txn.abort"},
+		{"doomed", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
+			txn, _ := transaction.FromContext(r.Context())
+			fmt.Fprint(w, "preview")
+			return txn.Doom()
+		}, 200, "preview", "txn.abort"},
+		{"committed by the handler", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
+			txn, _ := transaction.FromContext(r.Context())
+			fmt.Fprint(w, "done")
+			return txn.Commit(r.Context())
+		}, 200, "done", "txn.commit"},
+		{"aborted by the handler", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
+			txn, _ := transaction.FromContext(r.Context())
+			fmt.Fprint(w, "never mind")
+			return txn.Abort(r.Context())
+		}, 200, "never mind", "txn.abort"},
+		{"veto by header, as it was sent", tm.Config{Veto: tm.RepozeVeto}, func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(http.StatusOK)
+			w.Header().Set("X-Tm", "abort")
+			return nil
+		}, 200, "", "txn.commit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := &trace{}
+			recorder := get(t, mustTM(t, tt.config)(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				join(t, r.Context(), d)
+				return tt.app(w, r)
+			})), "/")
+			if recorder.Code != tt.status || recorder.Body.String() != tt.body {
+				t.Errorf("got %d %q, want %d %q", recorder.Code, recorder.Body, tt.status, tt.body)
+			}
+			if got := strings.Join(d.all(), " "); got != tt.want {
+				t.Errorf("events %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A client that has gone, or a time limit that has passed, before the commit began aborts.
+func TestNobodyWaits(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		cause  error
+		status int
+	}{
+		{"client gone", context.Canceled, outcome.StatusClientClosedRequest},
+		{"time limit", context.DeadlineExceeded, http.StatusServiceUnavailable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := &trace{}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			recorder := httptest.NewRecorder()
+			mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				join(t, r.Context(), d)
+				fmt.Fprint(w, "page")
+				cancel(tt.cause)
+			})).ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+			if recorder.Code != tt.status {
+				t.Errorf("status %d, want %d", recorder.Code, tt.status)
+			}
+			if diff := cmp.Diff([]string{"txn.abort"}, d.all()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestPanicGoesOnWithItsValue(t *testing.T) {
+	t.Parallel()
+	for _, value := range []any{"a string", http.ErrAbortHandler} {
+		d := &trace{}
+		handler := mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			join(t, r.Context(), d)
+			if err := tm.AfterEnd(r.Context(), func() { d.add("after end") }); err != nil {
+				t.Error(err)
+			}
+			fmt.Fprint(w, "page")
+			panic(value)
+		}))
+		recorder := httptest.NewRecorder()
+		func() {
+			defer func() {
+				if got := recover(); got != value {
+					t.Errorf("panic %v, want %v", got, value)
+				}
+			}()
+			handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+		}()
+		if recorder.Body.Len() > 0 {
+			t.Errorf("sent %q", recorder.Body)
+		}
+		if diff := cmp.Diff([]string{"txn.abort", "after end"}, d.all()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestAnnotation(t *testing.T) {
+	t.Parallel()
+	var description, user string
+	config := tm.Config{User: func(r *http.Request) string { name, _, _ := r.BasicAuth(); return name }}
+	handler := mustTM(t, config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		txn, _ := transaction.FromContext(r.Context())
+		description, user = txn.Description(), txn.User()
+	}))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/path?query", nil)
+	r.SetBasicAuth("anna", "secret")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	if description != "/path" || user != "anna" {
+		t.Errorf("description %q, user %q", description, user)
+	}
+}
+
+func TestActivate(t *testing.T) {
+	t.Parallel()
+	config := tm.Config{Activate: func(r *http.Request) bool { return r.URL.Path != "/static" }}
+	handler := mustTM(t, config)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, ok := transaction.FromContext(r.Context())
+		fmt.Fprint(w, ok, tm.IsActive(r.Context()))
+	}))
+	for path, want := range map[string]string{"/": "true true", "/static": "false false"} {
+		if got := get(t, handler, path).Body.String(); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
+// A second tm, or one inside of transaction.Run, leaves the transaction to the one that began it.
+func TestNested(t *testing.T) {
+	t.Parallel()
+	d := &trace{}
+	inner := mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		join(t, r.Context(), d)
+		d.add("app")
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	get(t, mustTM(t, tm.Config{Veto: tm.NoVeto})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner.ServeHTTP(w, r)
+		d.add("back")
+	})), "/")
+	err := transaction.Run(t.Context(), func(ctx context.Context) error {
+		inner.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		d.add("back")
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"app", "back", "txn.commit", "app", "back", "txn.commit"}, d.all()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The decision is taken once: at the flush.
+func TestFlushDecides(t *testing.T) {
+	t.Parallel()
+	d := &trace{}
+	var log logged
+	handler := mustTM(t, tm.Config{Logger: slog.New(&log)})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		join(t, r.Context(), d)
+		if err := tm.AfterEnd(r.Context(), func() { d.add("after end") }); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(w, "a")
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		d.add("flushed")
+		if tm.IsActive(r.Context()) {
+			t.Error("still active")
+		}
+		if err := tm.AfterEnd(r.Context(), func() {}); !errors.Is(err, tm.ErrNoTransaction) {
+			t.Errorf("AfterEnd after the end: %v", err)
+		}
+		fmt.Fprint(w, "b")
+		return errors.New("too late")
+	}))
+	recorder := get(t, handler, "/")
+	if recorder.Code != 200 || recorder.Body.String() != "ab" {
+		t.Errorf("got %d %q", recorder.Code, recorder.Body)
+	}
+	if diff := cmp.Diff([]string{"txn.commit", "after end", "flushed"}, d.all()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"ERROR request failed after its response was decided"}, log.messages); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A flush of a response that the veto objects to aborts and sends it; one that a panicking veto is asked about sends nothing.
+func TestVetoAtFlush(t *testing.T) {
+	t.Parallel()
+	flush := func(d *trace) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			join(t, r.Context(), d)
+			w.WriteHeader(http.StatusBadGateway)
+			fmt.Fprint(w, "sorry")
+			w.(http.Flusher).Flush()
+		})
+	}
+	d := &trace{}
+	if got := get(t, mustTM(t, tm.Config{})(flush(d)), "/"); got.Code != http.StatusBadGateway || got.Body.String() != "sorry" {
+		t.Errorf("got %d %q", got.Code, got.Body)
+	}
+	recorder := httptest.NewRecorder()
+	func() {
+		defer func() {
+			if recover() != "veto" {
+				t.Error("the panic was lost")
+			}
+		}()
+		mustTM(t, tm.Config{Veto: func(*http.Request, int, http.Header) bool { panic("veto") }})(flush(d)).
+			ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	}()
+	if recorder.Body.Len() > 0 {
+		t.Errorf("sent %q", recorder.Body)
+	}
+	if diff := cmp.Diff([]string{"txn.abort", "txn.abort"}, d.all()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAfterEnd(t *testing.T) {
+	t.Parallel()
+	if err := tm.AfterEnd(t.Context(), func() {}); !errors.Is(err, tm.ErrNoTransaction) {
+		t.Errorf("outside: %v", err)
+	}
+	if tm.IsActive(t.Context()) {
+		t.Error("active outside")
+	}
+	d := &trace{}
+	var log logged
+	get(t, mustTM(t, tm.Config{Logger: slog.New(&log)})(outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		join(t, r.Context(), d)
+		return errors.Join(
+			tm.AfterEnd(r.Context(), func() { d.add("first") }),
+			tm.AfterEnd(r.Context(), func() { panic("second") }),
+			tm.AfterEnd(r.Context(), func() { d.add("third") }),
+		)
+	})), "/")
+	if diff := cmp.Diff([]string{"txn.commit", "first", "third"}, d.all()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"ERROR callback after the end of a transaction panicked"}, log.messages); diff != "" {
+		t.Error(diff)
+	}
+}
+
+type refusing struct{ transaction.Synchronizer }
+
+func (refusing) NewTransaction(*transaction.Txn) error { return errors.New("not today") }
+
+func TestNoTransactionToBeHad(t *testing.T) {
+	t.Parallel()
+	manager := &transaction.Manager{}
+	manager.Register(refusing{})
+	recorder := get(t, mustTM(t, tm.Config{Manager: manager})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the handler was called")
+	})), "/")
+	if recorder.Code != 500 {
+		t.Errorf("status %d", recorder.Code)
+	}
+}
+
+type judge struct {
+	trace
+	transient error
+}
+
+func (d *judge) IsTransient(err error) bool { return errors.Is(err, d.transient) }
+
+// What a data manager calls transient is recorded as such, whether it comes from the handler or from the commit.
+func TestDataManagerJudges(t *testing.T) {
+	t.Parallel()
+	serialization := errors.New("40001")
+	for _, atCommit := range []bool{false, true} {
+		d := &judge{transient: serialization}
+		if atCommit {
+			d.failCommit = serialization
+		}
+		recorder := get(t, mustTM(t, tm.Config{})(outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			join(t, r.Context(), d)
+			if !atCommit {
+				return fmt.Errorf("query: %w", serialization)
+			}
+			return nil
+		})), "/")
+		if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" {
+			t.Errorf("at commit %v: got %d %v", atCommit, recorder.Code, recorder.Header())
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	t.Parallel()
+	if _, err := tm.New(tm.Config{HighWater: -1}); err == nil || !strings.Contains(err.Error(), "highwater = -1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A function that names the user and panics leaves no transaction behind.
+func TestPanicWhileAnnotating(t *testing.T) {
+	t.Parallel()
+	manager, counted := &transaction.Manager{}, &counter{}
+	manager.Register(counted)
+	handler := mustTM(t, tm.Config{Manager: manager, User: func(*http.Request) string { panic("user") }})(
+		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("called") }))
+	func() {
+		defer func() { _ = recover() }()
+		get(t, handler, "/")
+	}()
+	if counted.begun != counted.ended {
+		t.Errorf("%d transactions begun, %d ended", counted.begun, counted.ended)
+	}
+}
+
+type counter struct{ begun, ended int }
+
+func (c *counter) NewTransaction(*transaction.Txn) error   { c.begun++; return nil }
+func (c *counter) BeforeCompletion(*transaction.Txn) error { return nil }
+func (c *counter) AfterCompletion(*transaction.Txn)        { c.ended++ }
