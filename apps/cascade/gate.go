@@ -1,0 +1,128 @@
+package cascade
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+)
+
+// state is what is known of an answer.
+type state uint8
+
+const (
+	open    state = iota // nothing so far
+	passing              // it is sent
+	caught               // it is dropped
+)
+
+// A gate is the response of an app after which another may be asked. It waits for the status and then lets everything
+// pass, or nothing; so it needs no memory for the body. The handler has the outer header map itself, which makes trailers
+// work; what was in it before is put back when the answer is dropped.
+type gate struct {
+	http.ResponseWriter
+	catch    []int
+	before   http.Header
+	flushing func() error // if not nil, called before what is outside is flushed
+
+	state state
+}
+
+// decide says what becomes of an answer with a status.
+func (g *gate) decide(status int) {
+	if g.state != open {
+		return
+	}
+	g.state = passing
+	if slices.Contains(g.catch, status) {
+		g.state = caught
+		header := g.ResponseWriter.Header()
+		clear(header)
+		maps.Copy(header, g.before)
+	}
+}
+
+// pass decides on an answer that has the status 200 unless the handler has said something else, and reports whether it
+// is sent.
+func (g *gate) pass() bool {
+	g.decide(http.StatusOK)
+	return g.state == passing
+}
+
+// Header returns the outer header, or one that nobody will see.
+func (g *gate) Header() http.Header {
+	if g.state == caught {
+		return http.Header{}
+	}
+	return g.ResponseWriter.Header()
+}
+
+// WriteHeader decides. An informational response is dropped as long as it is not clear whose answer will be sent.
+func (g *gate) WriteHeader(status int) {
+	if g.state == open && status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		return
+	}
+	g.decide(status)
+	if g.state == passing {
+		g.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Write sends p or drops it.
+func (g *gate) Write(p []byte) (int, error) {
+	if !g.pass() {
+		return len(p), nil
+	}
+	return g.ResponseWriter.Write(p)
+}
+
+// WriteString sends s or drops it.
+func (g *gate) WriteString(s string) (int, error) {
+	if !g.pass() {
+		return len(s), nil
+	}
+	return io.WriteString(g.ResponseWriter, s)
+}
+
+// ReadFrom lets the server send src in its best way, or reads it to its end for nothing.
+func (g *gate) ReadFrom(src io.Reader) (int64, error) {
+	if !g.pass() {
+		return io.Copy(io.Discard, src)
+	}
+	return io.Copy(g.ResponseWriter, src)
+}
+
+// Flush is FlushError for callers that can't be told.
+func (g *gate) Flush() { _ = g.FlushError() }
+
+// FlushError flushes what is outside, unless the answer is dropped.
+func (g *gate) FlushError() error {
+	if !g.pass() {
+		return nil
+	}
+	if g.flushing != nil {
+		if err := g.flushing(); err != nil {
+			return err
+		}
+	}
+	return http.NewResponseController(g.ResponseWriter).Flush()
+}
+
+// Hijack hands over the connection, unless the answer is dropped.
+func (g *gate) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if !g.pass() {
+		return nil, nil, fmt.Errorf("hijack: the answer is dropped, another app is asked: %w", http.ErrNotSupported)
+	}
+	if g.flushing != nil {
+		if err := g.flushing(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return http.NewResponseController(g.ResponseWriter).Hijack()
+}
+
+// Unwrap lets deadlines be set through an [http.ResponseController].
+func (g *gate) Unwrap() http.ResponseWriter { return g.ResponseWriter }

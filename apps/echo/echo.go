@@ -1,0 +1,191 @@
+// Package echo is an app that answers with the request, as text: what arrived at the end of a pipeline. It stands where
+// Paste has its app test.
+//
+// In an .ini, "use = egg:Paste#test"; in Go code, [New]. The answer shows the request line, the header fields, sorted, what of
+// the path was cut off on the way (see package scriptname), the address of the visitor, and the body: as it is if it is
+// text, else as numbers and letters.
+//
+// # Where it differs from Paste
+//
+// The original's app test answers every request with the same page, "simple".
+//
+// # Caveats
+//
+// This is for finding out what a pipeline does. Cookies and credentials are shown only with debug = true, since a script in a page of
+// the same site could read here what browsers hide from it.
+package echo
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/scriptname"
+)
+
+// Config says how much is shown. The zero Config is the default.
+type Config struct {
+	// MaxBody is how many bytes of the body are shown, 64 KB if 0. The rest is counted.
+	MaxBody pipeline.Bytes `ini:"max_body" default:"64KB" help:"bytes of the body that are shown; the rest is counted"`
+
+	// Secrets shows cookies and credentials too.
+	Secrets bool `ini:"-"`
+}
+
+// Validate returns what is wrong with the config, or nil.
+func (c Config) Validate() error {
+	if c.MaxBody < 0 {
+		return &pipeline.Error{Key: "max_body", Err: errors.New("want a size in bytes, such as 64KB")}
+	}
+	return nil
+}
+
+// Register adds the app to r under "egg:pasteline#echo" and the names that the app which it stands for has in the original.
+func Register(r *pipeline.Registry) {
+	const name = "egg:pasteline#echo"
+	pipeline.App(r, name, func(b *pipeline.Build, c Config) (http.Handler, error) {
+		c.Secrets = b.Debug()
+		return New(c)
+	})
+	r.Alias("egg:Paste#test", name)
+	r.Alias("call:paste.debug.debugapp:make_test_app", name)
+}
+
+// New returns the app. The error is that of [Config.Validate]. The app is safe for concurrent use.
+func New(c Config) (http.Handler, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.MaxBody == 0 {
+		c.MaxBody = 64 << 10
+	}
+	return outcome.HandlerFunc(c.serve), nil
+}
+
+func (c Config) serve(w http.ResponseWriter, r *http.Request) error {
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "%s %s %s\n", r.Method, r.URL.RequestURI(), r.Proto)
+	fmt.Fprintf(&text, "Host: %s\n", r.Host)
+	c.fields(&text, r.Header)
+	fmt.Fprintf(&text, "\nscript name: %q\npath: %q\nscheme: %s\nremote address: %s\n",
+		scriptname.FromContext(r.Context()), r.URL.Path, scriptname.Scheme(r), r.RemoteAddr)
+	if err := c.body(&text, r); err != nil {
+		return err
+	}
+	if len(r.Trailer) > 0 { // they are here when the body has been read
+		text.WriteString("\ntrailers:\n")
+		c.fields(&text, r.Trailer)
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	_, _ = w.Write(text.Bytes()) // a client that has gone reads nothing
+	return nil
+}
+
+// fields shows header fields, sorted.
+func (c Config) fields(text *bytes.Buffer, header http.Header) {
+	names := make([]string, 0, len(header))
+	for name := range header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range header[name] {
+			if !c.Secrets && isSecret(name) {
+				value = "***"
+			}
+			fmt.Fprintf(text, "%s: %s\n", name, printable(value))
+		}
+	}
+}
+
+func isSecret(name string) bool {
+	return slices.Contains([]string{"Authorization", "Cookie", "Proxy-Authorization"}, name)
+}
+
+// body shows the request's body: what fits, as text if it is one.
+func (c Config) body(text *bytes.Buffer, r *http.Request) error {
+	if r.Body == nil {
+		return nil
+	}
+	shown, err := io.ReadAll(io.LimitReader(r.Body, int64(c.MaxBody)))
+	if err != nil {
+		return bodyError(err)
+	}
+	more, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		return bodyError(err)
+	}
+	size := int64(len(shown)) + more
+	if size == 0 {
+		return nil
+	}
+	fmt.Fprintf(text, "body: %d bytes\n\n", size)
+	if isText(shown, more > 0) {
+		whole := wholeRunes(shown)
+		more += int64(len(shown) - len(whole))
+		shown = whole
+		text.Write(shown)
+		if len(shown) > 0 && shown[len(shown)-1] != '\n' {
+			text.WriteByte('\n')
+		}
+	} else {
+		text.WriteString(hex.Dump(shown))
+	}
+	if more > 0 {
+		fmt.Fprintf(text, "… and %d bytes more\n", more)
+	}
+	return nil
+}
+
+// bodyError is the client's fault, unless the error says something else.
+func bodyError(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return err
+	}
+	return outcome.WithStatus(http.StatusBadRequest, fmt.Errorf("body can't be read: %w", err))
+}
+
+// isText reports whether a terminal would show p as it is meant. The last character may be cut off.
+func isText(p []byte, cut bool) bool {
+	for len(p) > 0 {
+		r, size := utf8.DecodeRune(p)
+		if r == utf8.RuneError && size == 1 {
+			return cut && !utf8.FullRune(p)
+		}
+		if !unicode.IsPrint(r) && !strings.ContainsRune("\t\n\r", r) {
+			return false
+		}
+		p = p[size:]
+	}
+	return true
+}
+
+// wholeRunes returns text without the character at its end that was cut in two.
+func wholeRunes(text []byte) []byte {
+	for cut := 1; cut < utf8.UTFMax && cut <= len(text); cut++ {
+		if tail := text[len(text)-cut:]; utf8.RuneStart(tail[0]) && !utf8.FullRune(tail) {
+			return text[:len(text)-cut]
+		}
+	}
+	return text
+}
+
+// printable keeps what a terminal could take for a command from it.
+func printable(s string) string {
+	if isText([]byte(s), false) {
+		return s
+	}
+	return fmt.Sprintf("%q", s)
+}

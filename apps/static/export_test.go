@@ -1,0 +1,6 @@
+package static
+
+import "time"
+
+// SetNow sets the clock.
+func SetNow(a *App, now func() time.Time) { a.now = now }

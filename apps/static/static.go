@@ -1,0 +1,199 @@
+package static
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/scriptname"
+)
+
+// Config says what is served. DocumentRoot is required.
+type Config struct {
+	// DocumentRoot is the folder. In an .ini a relative path begins at the folder of the .ini.
+	DocumentRoot string `ini:"document_root" required:"true" help:"the folder whose files are served"`
+
+	// CacheMaxAge is for how many seconds browsers and proxies may keep a file without asking. If 0 nothing is said.
+	CacheMaxAge int64 `ini:"cache_max_age" min:"0" help:"seconds for which browsers and proxies may keep a file without asking; if 0, nothing is said"`
+}
+
+// Validate returns what is wrong with the config, or nil.
+func (c Config) Validate() error {
+	if c.CacheMaxAge < 0 {
+		return &pipeline.Error{Key: "cache_max_age", Err: errors.New("want a number of seconds, or 0 to say nothing")}
+	}
+	return nil
+}
+
+// Register adds the app to r under "egg:pasteline#static" and the names that it has in the original.
+func Register(r *pipeline.Registry) {
+	const name = "egg:pasteline#static"
+	pipeline.App(r, name, build)
+	r.Alias("egg:Paste#static", name)
+	r.Alias("call:paste.urlparser:make_static", name)
+}
+
+func build(b *pipeline.Build, c Config) (http.Handler, error) {
+	if here, ok := b.Global("here"); ok && c.DocumentRoot != "" && !filepath.IsAbs(c.DocumentRoot) {
+		c.DocumentRoot = filepath.Join(here, c.DocumentRoot)
+	}
+	app, err := New(c)
+	if err != nil {
+		return nil, err
+	}
+	b.OnClose(app.Close)
+	if ini, ok := b.Global("__file__"); ok {
+		if path, err := filepath.Rel(c.DocumentRoot, ini); err == nil && filepath.IsLocal(path) {
+			b.Warn("document_root", "this very .ini is in the folder, so everybody can read it, with its secrets: serve a folder of its own, such as %(here)s/static")
+		}
+	}
+	return app, nil
+}
+
+// New opens the folder. The error says why that can't be done. The App has to be closed.
+func New(c Config) (*App, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(c.DocumentRoot)
+	switch {
+	case c.DocumentRoot == "":
+		err = errors.New("want a folder, such as %(here)s/static")
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("there is no folder %q: make it, or write where it is", c.DocumentRoot)
+	case err != nil:
+		err = fmt.Errorf("folder can't be opened: %w", err)
+	default:
+		return &App{Config: c, root: root, now: time.Now}, nil
+	}
+	if root != nil {
+		_ = root.Close() // of the current folder, which nobody has asked for
+	}
+	return nil, &pipeline.Error{Key: "document_root", Err: err}
+}
+
+// An App serves the files of a folder. It is safe for concurrent use.
+type App struct {
+	Config
+	root *os.Root
+	now  func() time.Time
+}
+
+// Close closes the folder. Requests that come later are answered with 404.
+func (a *App) Close() error { return a.root.Close() }
+
+// ServeHTTP serves one file.
+func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, ok := fileName(r.URL.Path)
+	if !ok {
+		notFound(w)
+		return
+	}
+	info, err := a.root.Stat(name)
+	folder := err == nil && info.IsDir()
+	slash := strings.HasSuffix(r.URL.Path, "/") && !scriptname.Exact(r.Context())
+	if folder {
+		name = path.Join(name, "index.html")
+		info, err = a.root.Stat(name)
+	}
+	if err != nil || !info.Mode().IsRegular() || slash && !folder {
+		notFound(w)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "A file can't be sent a "+r.Method+".", http.StatusMethodNotAllowed)
+		return
+	}
+	if folder && !slash {
+		redirect(w, r)
+		return
+	}
+	a.send(w, r, name)
+}
+
+// send sends a regular file.
+func (a *App) send(w http.ResponseWriter, r *http.Request, name string) {
+	file, err := a.root.Open(name)
+	if err != nil {
+		notFound(w) // gone since, or not readable for us
+		return
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		notFound(w)
+		return
+	}
+	header := w.Header()
+	if a.CacheMaxAge > 0 {
+		header.Set("Cache-Control", "public, max-age="+strconv.FormatInt(a.CacheMaxAge, 10))
+		header.Set("Expires", a.now().Add(time.Duration(a.CacheMaxAge)*time.Second).UTC().Format(http.TimeFormat))
+	}
+	header.Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
+	typ := mime.TypeByExtension(path.Ext(name))
+	if typ == "" {
+		typ = "application/octet-stream" // rather than what a look at the content suggests
+	}
+	header.Set("Content-Type", typ)
+	header.Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, name, info.ModTime(), file)
+}
+
+// fileName turns the path of a request into a name below the root. Several slashes count as one, and one at the end does
+// not count.
+func fileName(p string) (name string, ok bool) {
+	var segments []string
+	for segment := range strings.SplitSeq(p, "/") {
+		switch segment {
+		case "":
+		case ".", "..":
+			return "", false
+		default:
+			segments = append(segments, segment)
+		}
+	}
+	name = strings.Join(segments, "/")
+	if name == "" {
+		return ".", true
+	}
+	// What the operating system takes for a separator, a drive or an end of the name is none of ours.
+	if strings.ContainsRune(name, 0) || !filepath.IsLocal(filepath.FromSlash(name)) || filepath.Separator != '/' && strings.ContainsRune(name, filepath.Separator) {
+		return "", false
+	}
+	return name, true
+}
+
+// redirect sends the visitor to the same path with a slash at the end.
+func redirect(w http.ResponseWriter, r *http.Request) {
+	name, _ := fileName(r.URL.Path)
+	target := "/"
+	if name != "." {
+		// Put together anew, since a path with two slashes in front would lead to another host.
+		target = (&url.URL{Path: "/" + name + "/"}).EscapedPath()
+	}
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.RawQuery
+	}
+	w.Header().Set("Location", scriptname.Join(r.Context(), target))
+	w.WriteHeader(http.StatusMovedPermanently)
+}
+
+func notFound(w http.ResponseWriter) {
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusNotFound)
+	io.WriteString(w, "Not Found\n")
+}

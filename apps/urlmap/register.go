@@ -1,0 +1,52 @@
+package urlmap
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// settings are those of a section. All keys but one are places.
+type settings struct {
+	NotFoundApp string             `ini:"not_found_app" help:"the app for what is no app's place; if empty, the global conf's not_found_app, or else a plain 404"`
+	Places      []pipeline.Setting `ini:"*"`
+}
+
+// Register adds the composite to r under "egg:pasteline#urlmap" and the names that it has in the original.
+func Register(r *pipeline.Registry) {
+	const name = "egg:pasteline#urlmap"
+	pipeline.Composite(r, name, build)
+	r.Alias("egg:Paste#urlmap", name)
+	r.Alias("call:paste.urlmap:urlmap_factory", name)
+}
+
+func build(b *pipeline.Build, s settings) (http.Handler, error) {
+	m := &urlMap{}
+	var errs []error
+	if s.NotFoundApp == "" {
+		s.NotFoundApp, _ = b.Global("not_found_app")
+	}
+	if s.NotFoundApp != "" {
+		app, err := b.App(s.NotFoundApp)
+		errs = append(errs, err)
+		m.notFound = app
+	}
+	for _, setting := range s.Places {
+		at, err := parsePlace(setting.Key)
+		if err != nil {
+			// The app of a key that is no place is not looked for: it is a part of the key, more often than not.
+			errs = append(errs, &pipeline.Error{Key: setting.Key, Err: err})
+			continue
+		}
+		app, err := b.App(setting.Value)
+		errs = append(errs, err)
+		if m.put(at, app) {
+			b.Warn(setting.Key, "this place, "+at.String()+", is there twice, and the last one counts: leave one out")
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return m.finish(b.Debug()), nil
+}

@@ -1,0 +1,134 @@
+package urlmap
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/pasteline/pasteline/scriptname"
+)
+
+// Config says which app is where.
+type Config struct {
+	// Apps has the apps by their places: a path such as "/blog" or "/", or "domain example.org", "domain example.org /blog",
+	// "domain example.org port 8080 /blog".
+	Apps map[string]http.Handler
+
+	// NotFound answers what no app is the place of. It gets the request as it is. Nil answers 404.
+	NotFound http.Handler
+
+	// Debug makes the default 404 list the places.
+	Debug bool
+}
+
+// New returns the app. The error has everything that is wrong with the places. The app is safe for concurrent use, and is
+// not changed by later changes of c.
+func New(c Config) (http.Handler, error) {
+	m := &urlMap{notFound: c.NotFound}
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(c.Apps)) {
+		app := c.Apps[key]
+		at, err := parsePlace(key)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case app == nil:
+			errs = append(errs, errors.New("urlmap: the app of "+key+" is nil"))
+		case m.put(at, app):
+			errs = append(errs, errors.New("urlmap: "+at.String()+" is there twice: leave one out"))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return m.finish(c.Debug), nil
+}
+
+// A urlMap is read-only while it serves.
+type urlMap struct {
+	entries  []entry // in the order in which they are tried
+	notFound http.Handler
+}
+
+type entry struct {
+	place
+	app http.Handler
+}
+
+// put adds an app, or replaces the one that is there already, and reports that.
+func (m *urlMap) put(at place, app http.Handler) (replaced bool) {
+	for i, e := range m.entries {
+		if e.place == at {
+			m.entries[i].app = app
+			return true
+		}
+	}
+	m.entries = append(m.entries, entry{at, app})
+	return false
+}
+
+// ServeHTTP hands the request to the app whose place it is.
+func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	inside := collapse(r)
+	host, port := "", ""
+	for i := range m.entries {
+		e := &m.entries[i]
+		if !strings.HasPrefix(inside.URL.Path, e.path) {
+			continue
+		}
+		if e.host != "" {
+			if host == "" {
+				host, port = hostAndPort(r)
+			}
+			if e.host != host || e.port != "" && e.port != port {
+				continue
+			}
+		}
+		if cut, ok := scriptname.Cut(inside, e.path); ok {
+			e.app.ServeHTTP(w, cut)
+			return
+		}
+	}
+	m.notFound.ServeHTTP(w, r)
+}
+
+// hostAndPort returns the host that the visitor asked for, in lower case, and the port.
+func hostAndPort(r *http.Request) (host, port string) {
+	u := url.URL{Host: r.Host}
+	if port = u.Port(); port == "" {
+		port = "80"
+		if scriptname.Scheme(r) == "https" {
+			port = "443"
+		}
+	}
+	return strings.ToLower(u.Hostname()), port
+}
+
+// collapse returns r with one slash where its path has several.
+func collapse(r *http.Request) *http.Request {
+	if !strings.Contains(r.URL.Path, "//") {
+		return r
+	}
+	u := *r.URL
+	if raw := single(u.EscapedPath()); u.RawPath == "" {
+		u.Path = single(u.Path)
+	} else if path, err := url.PathUnescape(raw); err == nil { // it could be unescaped before
+		u.Path, u.RawPath = path, raw // two slashes of which one is escaped stay two
+	}
+	c := *r
+	c.URL = &u
+	return &c
+}
+
+func single(path string) string {
+	var b strings.Builder
+	for i := range len(path) {
+		if path[i] != '/' || i == 0 || path[i-1] != '/' {
+			b.WriteByte(path[i])
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,143 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// New returns a filter that puts conf into the context of every request. The filter is safe for concurrent use, and is not
+// changed by later changes of conf.
+func New(conf map[string]string) func(http.Handler) http.Handler {
+	c := Conf{maps.Clone(conf)}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), ctxKey{}, c)))
+		})
+	}
+}
+
+// Register adds the filter to r under "egg:pasteline#config" and the names that it has in the originals.
+func Register(r *pipeline.Registry) {
+	const name = "egg:pasteline#config"
+	pipeline.Filter(r, name, build)
+	r.Alias("egg:PasteDeploy#config", name)
+	r.Alias("egg:Paste#config", name)
+	r.Alias("call:paste.deploy.config:make_config_filter", name)
+	r.Alias("call:paste.config:make_config_filter", name)
+}
+
+// settings are those of a section: any.
+type settings struct {
+	Conf map[string]string `ini:"*"`
+}
+
+func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	conf := b.GlobalConf().Map()
+	maps.Copy(conf, s.Conf)
+	return New(conf), nil
+}
+
+type ctxKey struct{}
+
+// FromContext returns the configuration, and whether a config filter is around the handler that ctx belongs to. Without one
+// the Conf is empty, and can be asked as any other.
+func FromContext(ctx context.Context) (Conf, bool) {
+	c, ok := ctx.Value(ctxKey{}).(Conf)
+	return c, ok
+}
+
+// A Conf is a configuration: keys with their values. It is read-only, and safe for concurrent use. The zero Conf is empty.
+type Conf struct {
+	values map[string]string
+}
+
+// Get returns the value of key as it is written, and whether there is one.
+func (c Conf) Get(key string) (string, bool) {
+	value, ok := c.values[key]
+	return value, ok
+}
+
+// Text returns the value of key, or otherwise if there is none.
+func (c Conf) Text(key, otherwise string) string {
+	if value, ok := c.values[key]; ok {
+		return value
+	}
+	return otherwise
+}
+
+// Bool returns the value of key as [pipeline.AsBool] reads it, or otherwise if there is none. The error names the key.
+func (c Conf) Bool(key string, otherwise bool) (bool, error) {
+	return read(c, key, otherwise, pipeline.AsBool)
+}
+
+// Int returns the value of key as [pipeline.AsInt] reads it, or otherwise if there is none. The error names the key.
+func (c Conf) Int(key string, otherwise int64) (int64, error) {
+	return read(c, key, otherwise, pipeline.AsInt)
+}
+
+// Duration returns the value of key, such as "1m30s", or otherwise if there is none; a plain number is seconds. The error
+// names the key.
+func (c Conf) Duration(key string, otherwise time.Duration) (time.Duration, error) {
+	return read(c, key, otherwise, func(s string) (time.Duration, error) {
+		s = strings.TrimSpace(s)
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			d, err = time.ParseDuration(s + "s")
+		}
+		if err != nil {
+			return 0, errors.New("want a duration, such as 30s (a plain number is seconds)")
+		}
+		return d, nil
+	})
+}
+
+// List returns the words of the value of key, as [pipeline.AsList] reads it; of a key that is not there, none.
+func (c Conf) List(key string) []string {
+	return pipeline.AsList(c.values[key])
+}
+
+func read[T any](c Conf, key string, otherwise T, parse func(string) (T, error)) (T, error) {
+	text, ok := c.values[key]
+	if !ok {
+		return otherwise, nil
+	}
+	value, err := parse(text)
+	if err != nil {
+		return otherwise, fmt.Errorf("setting %s: %w", key, err) // without the value, which may be a secret
+	}
+	return value, nil
+}
+
+// All returns the keys, sorted, with their values.
+func (c Conf) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, key := range c.keys() {
+			if !yield(key, c.values[key]) {
+				return
+			}
+		}
+	}
+}
+
+func (c Conf) keys() []string { return slices.Sorted(maps.Keys(c.values)) }
+
+// Format prints the keys, whatever the verb.
+func (c Conf) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "configuration of %s", strings.Join(c.keys(), ", "))
+}
+
+// LogValue is the keys, for slog.
+func (c Conf) LogValue() slog.Value { return slog.AnyValue(c.keys()) }
+
+// MarshalText is the keys too, so that encoding/json shows no values.
+func (c Conf) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v", c), nil }

@@ -1,0 +1,126 @@
+package prefix
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/pasteline/pasteline/internal/forwarded"
+	"github.com/pasteline/pasteline/scriptname"
+)
+
+// New returns the filter. The error is that of [Config.Validate]. The filter is safe for concurrent use, and is not changed
+// by later changes of c.
+func New(c Config) (func(http.Handler) http.Handler, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	trusted, err := parseTrusted(c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Prefix = c.prefix()
+	return func(next http.Handler) http.Handler {
+		return &filter{Config: c, trusted: trusted, next: next}
+	}, nil
+}
+
+type filter struct {
+	Config
+	trusted forwarded.Peers
+	warned  atomic.Bool // of fields that were not believed
+	next    http.Handler
+}
+
+// ServeHTTP passes on the request as the visitor has made it.
+func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := forwarded.View{Host: r.Host}
+	var translated []string
+	if !f.IgnoreForwarded && isForwarded(r.Header) {
+		if f.trusted.Trust(r) {
+			v, translated = f.forwarded(r), forwardedNames
+		} else if !f.warned.Swap(true) {
+			f.Logger.LogAttrs(r.Context(), slog.LevelWarn,
+				"forwarded header fields are not believed, since this address is not one of trusted_proxies; said once",
+				slog.String("remote_addr", r.RemoteAddr))
+		}
+	}
+	if f.Scheme != "" {
+		v.Scheme = f.Scheme
+	}
+	if f.ForcePort != 0 {
+		v.Host = withPort(v.Host, f.ForcePort)
+	}
+	r = scriptname.Below(r, f.Prefix)
+	f.next.ServeHTTP(w, v.Apply(r, translated...))
+}
+
+// forwardedNames are the fields that are translated.
+var forwardedNames = []string{forwarded.For, forwarded.Host, forwarded.Proto, forwarded.Scheme, forwarded.Server}
+
+func isForwarded(header http.Header) bool {
+	return slices.ContainsFunc(forwardedNames, func(name string) bool { return len(header[name]) > 0 })
+}
+
+// forwarded reads the header fields of a trusted proxy.
+func (f *filter) forwarded(r *http.Request) forwarded.View {
+	v := forwarded.View{Host: r.Host}
+	proxies := 1 // from here back to the visitor, all of them trusted
+	addresses := forwarded.Elements(r.Header[forwarded.For])
+	for _, text := range slices.Backward(addresses) {
+		addr, ok := forwarded.Addr(text)
+		if !ok {
+			break // nobody knows who that is
+		}
+		v.RemoteAddr = net.JoinHostPort(addr.String(), "0")
+		if !f.trusted.Contains(addr) {
+			break
+		}
+		proxies++
+	}
+	proxies = min(proxies, max(len(addresses), 1))
+	for _, name := range [...]string{forwarded.Server, forwarded.Host} { // the second one wins
+		if host := nth(r.Header[name], proxies); forwarded.IsHost(host) {
+			v.Host = host
+		}
+	}
+	scheme := nth(r.Header[forwarded.Scheme], proxies)
+	if scheme == "" {
+		scheme = nth(r.Header[forwarded.Proto], proxies)
+	}
+	if scheme, ok := forwarded.IsScheme(scheme); ok {
+		v.Scheme = scheme
+	}
+	return v
+}
+
+// nth returns the element that the n-th proxy, counted from here, has added; or the first one of a list that is shorter,
+// because not every proxy adds to it.
+func nth(lines []string, n int) string {
+	list := forwarded.Elements(lines)
+	if len(list) == 0 {
+		return ""
+	}
+	return list[max(len(list)-n, 0)]
+}
+
+// withPort returns host with another port.
+func withPort(host string, port Port) string {
+	u := url.URL{Host: host}
+	name := u.Hostname()
+	if port == DefaultPort {
+		if strings.Contains(name, ":") {
+			return "[" + name + "]"
+		}
+		return name
+	}
+	return net.JoinHostPort(name, strconv.Itoa(int(port)))
+}

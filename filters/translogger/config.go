@@ -1,0 +1,97 @@
+package translogger
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// Config says where the log is written, and how. One of Output and Logger is required.
+type Config struct {
+	// Output gets one line for each request, in one Write. Writes do not overlap.
+	Output io.Writer
+
+	// Logger gets one record for each request, at Level: with attributes, or, if there is a Format, with the formatted line
+	// as its message.
+	Logger *slog.Logger
+	Level  slog.Level
+
+	// Format is a format of lines in Python's way, such as "%(REMOTE_ADDR)s %(status)s". "combined" is Apache's, and what
+	// Output gets if Format is empty.
+	Format string
+}
+
+// Validate returns what is wrong with the config, all of it, or nil.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Output == nil && c.Logger == nil {
+		errs = append(errs, errors.New("translogger: nowhere to write to: set Output or Logger"))
+	}
+	if _, err := parseFormat(c.Format); err != nil {
+		errs = append(errs, &pipeline.Error{Key: "format", Err: err})
+	}
+	return errors.Join(errs...)
+}
+
+// Register adds the filter to r under "egg:pasteline#translogger" and the names that it has in the original.
+func Register(r *pipeline.Registry) {
+	const name = "egg:pasteline#translogger"
+	pipeline.Filter(r, name, build)
+	r.Alias("egg:Paste#translogger", name)
+	r.Alias("call:paste.translogger:make_filter", name)
+}
+
+// settings are those of a section.
+type settings struct {
+	LoggerName          string `ini:"logger_name" default:"wsgi" help:"the attribute logger of records in the program's log"`
+	Format              string `ini:"format" help:"a line, such as %(REMOTE_ADDR)s %(status)s; empty or combined is Apache's combined format"`
+	LoggingLevel        level  `ini:"logging_level" default:"INFO" help:"the level of requests: DEBUG, INFO, WARNING, ERROR or CRITICAL"`
+	SetLoggerLevel      level  `ini:"set_logger_level" default:"DEBUG" help:"the level from which on requests are logged at all"`
+	SetupConsoleHandler bool   `ini:"setup_console_handler" default:"true" help:"write lines to standard error; if false, records to the program's log"`
+}
+
+func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	if s.LoggingLevel < s.SetLoggerLevel {
+		b.Warn("set_logger_level", fmt.Sprintf("no request is logged, since their level, %v, is below this: raise logging_level", s.LoggingLevel))
+		return func(next http.Handler) http.Handler { return next }, nil
+	}
+	c := Config{Format: s.Format}
+	if s.SetupConsoleHandler {
+		c.Output = os.Stderr
+	} else {
+		c.Logger, c.Level = b.Logger().With(slog.String("logger", s.LoggerName)), s.LoggingLevel.slog()
+	}
+	return New(c)
+}
+
+// A level is one of Python's.
+type level int
+
+var levelNames = map[string]level{
+	"NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50, "FATAL": 50,
+}
+
+// UnmarshalText takes a name or a number.
+func (l *level) UnmarshalText(text []byte) error {
+	if named, ok := levelNames[strings.ToUpper(strings.TrimSpace(string(text)))]; ok {
+		*l = named
+		return nil
+	}
+	n, err := pipeline.AsInt(string(text))
+	if err != nil || n < 0 || n > 1000 {
+		return errors.New("want DEBUG, INFO, WARNING, ERROR or CRITICAL")
+	}
+	*l = level(n)
+	return nil
+}
+
+func (l level) String() string { return l.slog().String() }
+
+// slog returns the level where both have the same steps: Python's INFO is 20, slog's 0; the next is 30 and 4.
+func (l level) slog() slog.Level { return slog.Level((int(l) - 20) * 4 / 10) }
