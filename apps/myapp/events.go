@@ -1,0 +1,95 @@
+package myapp
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A stream ends after so many events; browsers come back by themselves.
+const (
+	maxEvents     = 2400 // ten minutes
+	eventInterval = time.Second / 4
+)
+
+// events streams the shared counter. The first event is read in the request's own transaction, which is decided when it
+// is flushed. From then on every event has a transaction of its own, so that none is open for as long as the stream.
+func (a *app) events(w http.ResponseWriter, r *http.Request) error {
+	counters, err := a.bucket(r, counterBucket)
+	if err != nil {
+		return err
+	}
+	n, err := counter(counters, sharedKey)
+	if err != nil {
+		return err
+	}
+	control := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would gather events, too
+	fmt.Fprint(w, "retry: 2000\n")
+	writeEvent(w, 1, n)
+	if err := control.Flush(); err != nil {
+		return err // nothing has been sent; a conflict is tried again
+	}
+	tick := time.NewTicker(eventInterval)
+	defer tick.Stop()
+	stopping := a.streams.stopping(r)
+	for number := 2; number <= maxEvents; number++ {
+		select {
+		case <-tick.C:
+		case <-stopping:
+			return nil
+		case <-r.Context().Done():
+			return nil
+		}
+		n, err := a.sharedNow(r.Context())
+		if err != nil {
+			return err
+		}
+		writeEvent(w, number, n)
+		if control.Flush() != nil {
+			return nil // the client has gone
+		}
+	}
+	return nil
+}
+
+func writeEvent(w http.ResponseWriter, number int, shared uint64) {
+	fmt.Fprintf(w, "id: %d\ndata: {\"event\": %d, \"shared\": %d}\n\n", number, number, shared) //nolint:gosec // numbers alone
+}
+
+// sharedNow reads the shared counter in a transaction of its own.
+func (a *app) sharedNow(ctx context.Context) (n uint64, err error) {
+	err = transaction.Run(ctx, func(ctx context.Context) error {
+		tx, err := a.db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		n, err = counter(tx.Bucket(counterBucket), sharedKey)
+		return err
+	})
+	return n, err
+}
+
+// streams tells handlers that stream when their server begins to shut down, which waits for them.
+type streams struct{ servers sync.Map } // *http.Server to a func() <-chan struct{}
+
+// stopping returns a channel that is closed when r's server shuts down; nil if it is not net/http's.
+func (s *streams) stopping(r *http.Request) <-chan struct{} {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok {
+		return nil
+	}
+	// A server keeps what it was given to call for good, so it is given one function, not one for each stream.
+	once, _ := s.servers.LoadOrStore(server, sync.OnceValue(func() <-chan struct{} {
+		stopping := make(chan struct{})
+		server.RegisterOnShutdown(func() { close(stopping) })
+		return stopping
+	}))
+	return once.(func() <-chan struct{})() //nolint:errcheck // nothing else is stored
+}

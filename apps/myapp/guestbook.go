@@ -1,0 +1,130 @@
+package myapp
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// The guest book's limits: characters, and entries that are kept and shown.
+const (
+	maxName    = 40
+	maxText    = 280
+	maxEntries = 20
+)
+
+const bookBucket = "guestbook"
+
+// An entry is one record of the guest book. Its key is its number, in eight bytes, big end first.
+type entry struct {
+	Name string    `json:"name"`
+	Text string    `json:"text"`
+	Time time.Time `json:"time"`
+}
+
+// entries returns the guest book, newest first. Whoever signs meanwhile is on the next page: that is no conflict.
+func (a *app) entries(r *http.Request) ([]entry, error) {
+	book, err := a.bucket(r, bookBucket)
+	if err != nil {
+		return nil, err
+	}
+	var entries []entry
+	for it, err := range book.Snapshot().Range(storage.Range{Reverse: true}) {
+		if err != nil {
+			return nil, err
+		}
+		var e entry
+		if err := json.Unmarshal(it.Value, &e); err != nil {
+			return nil, fmt.Errorf("guest book entry %x is damaged: %w", it.Key, err)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// sign puts an entry into the guest book.
+func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
+	s, ok, err := a.form(w, r)
+	if err != nil || !ok {
+		return err
+	}
+	e := entry{Name: tidy(r.PostForm.Get("name")), Text: tidy(r.PostForm.Get("text")), Time: time.Now().UTC().Truncate(time.Second)}
+	if fault := e.fault(); fault != "" {
+		return a.message(w, http.StatusUnprocessableEntity, "Not quite", fault)
+	}
+	book, err := a.bucket(r, bookBucket)
+	if err != nil {
+		return err
+	}
+	counters, err := a.bucket(r, counterBucket)
+	if err != nil {
+		return err
+	}
+	if err := add(counters, book, e); err != nil {
+		return err
+	}
+	if err := s.Flash("Thank you, "+e.Name+". Your entry is in the book.", "", false); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/#guestbook", http.StatusSeeOther)
+	return nil
+}
+
+// add gives the entry the next number, and removes the one that is too old. All who sign at once read and write the one
+// number, so they come after each other; had they read the range of the entries, each would lose to every other's.
+func add(counters, book storage.Bucket, e entry) error {
+	last, err := counter(counters, bookKey)
+	if err != nil {
+		return err
+	}
+	number := last + 1
+	if err := setCounter(counters, bookKey, number); err != nil {
+		return err
+	}
+	if number > maxEntries {
+		if err := book.Delete(entryKey(number - maxEntries)); err != nil {
+			return err
+		}
+	}
+	record, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return book.Put(entryKey(number), record)
+}
+
+func entryKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
+
+// fault says what is wrong with an entry, "" if nothing is.
+func (e entry) fault() string {
+	switch {
+	case e.Name == "" || e.Text == "":
+		return "An entry needs a name and a text."
+	case utf8.RuneCountInString(e.Name) > maxName:
+		return fmt.Sprintf("A name has at most %d characters.", maxName)
+	case utf8.RuneCountInString(e.Text) > maxText:
+		return fmt.Sprintf("An entry has at most %d characters.", maxText)
+	}
+	return ""
+}
+
+// tidy makes one line of a text, of characters that can be seen.
+func tidy(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.Is(unicode.Cc, r), unicode.Is(unicode.Bidi_Control, r), r == utf8.RuneError:
+			return -1
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
+}

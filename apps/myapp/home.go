@@ -1,0 +1,215 @@
+package myapp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/session"
+)
+
+// homePage is what the page shows.
+type homePage struct {
+	BrowserID string
+	New       bool
+	Created   time.Time
+	Now       time.Time
+	Timeout   time.Duration
+	Visits    int
+	N         int
+	Shared    uint64
+	Items     []item
+	Messages  []string
+	Token     string
+	Entries   []entry
+
+	MaxName, MaxText, MaxEntries int
+	Attempt                      int
+}
+
+// An item is a key of the session, with its value.
+type item struct {
+	Key   string
+	Value any
+}
+
+// home shows the page, and counts the visit.
+func (a *app) home(w http.ResponseWriter, r *http.Request) error {
+	page, err := a.homePage(r)
+	if err != nil {
+		return err
+	}
+	return a.pages.show(w, http.StatusOK, "page.html", page)
+}
+
+func (a *app) homePage(r *http.Request) (*homePage, error) {
+	s, err := a.session(r)
+	if err != nil {
+		return nil, err
+	}
+	id, _ := browserid.FromContext(r.Context())
+	page := &homePage{
+		BrowserID: id.Short(), New: s.IsNew(), Created: s.Created(), Now: time.Now(), Timeout: a.settings.Timeout,
+		MaxName: maxName, MaxText: maxText, MaxEntries: maxEntries, Attempt: attempt(r),
+	}
+	if page.Visits, _, err = session.Value[int](s, "visits"); err != nil {
+		return nil, err
+	}
+	page.Visits++
+	if err := s.Set("visits", page.Visits); err != nil {
+		return nil, err
+	}
+	if page.Messages, err = s.PopFlash(""); err != nil {
+		return nil, err
+	}
+	if page.Token, err = s.CSRFToken(); err != nil {
+		return nil, err
+	}
+	if page.N, _, err = session.Value[int](s, "n"); err != nil {
+		return nil, err
+	}
+	if page.Items, err = items(s); err != nil {
+		return nil, err
+	}
+	counters, err := a.bucket(r, counterBucket)
+	if err != nil {
+		return nil, err
+	}
+	// The page only shows this one: that others go on counting is no conflict with the visit, which it writes.
+	if page.Shared, err = counter(counters.Snapshot(), sharedKey); err != nil {
+		return nil, err
+	}
+	page.Entries, err = a.entries(r)
+	return page, err
+}
+
+// items returns what is in the session, by key. The page's own secret is not shown.
+func items(s *session.Session) ([]item, error) {
+	values, err := s.All()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]item, 0, len(values))
+	for key, value := range values {
+		if strings.HasPrefix(key, "_csrf") {
+			value = "(a secret)"
+		}
+		list = append(list, item{key, value})
+	}
+	slices.SortFunc(list, func(a, b item) int { return cmp.Compare(a.Key, b.Key) })
+	return list, nil
+}
+
+// forget ends the session, as a log-out does.
+func (a *app) forget(w http.ResponseWriter, r *http.Request) error {
+	s, ok, err := a.form(w, r)
+	if err != nil || !ok {
+		return err
+	}
+	if err := s.Invalidate(); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+// maxForm is the largest form in bytes: the longest entry with every character percent-encoded, and the token.
+const maxForm = 16 << 10
+
+// form reads a form, and sees to it that it is one of our own pages that sent it. If not, it answers and ok is false.
+func (a *app) form(w http.ResponseWriter, r *http.Request) (s *session.Session, ok bool, err error) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			return nil, false, a.message(w, http.StatusRequestEntityTooLarge, "That was too much", "The form is larger than any that this page sends.")
+		}
+		return nil, false, a.message(w, http.StatusBadRequest, "That was no form", "The form could not be read.")
+	}
+	s, err = a.session(r)
+	if err != nil {
+		return nil, false, err
+	}
+	ok, err = s.CheckCSRFToken(r.PostForm.Get("csrf_token"))
+	if err != nil || ok {
+		return s, ok, err
+	}
+	if a.settings.DebugAuthorization {
+		a.logger.LogAttrs(r.Context(), slog.LevelInfo, "a form was refused",
+			slog.String("why", "its token is not that of the session"), slog.String("path", r.URL.Path),
+			slog.String("session", s.Ref()), slog.Bool("new", s.IsNew()))
+	}
+	return nil, false, a.message(w, http.StatusForbidden, "That form is too old", "Your session has ended since the page was shown. Go back, reload the page, and try again.")
+}
+
+// messagePage is a page that says one thing.
+type messagePage struct {
+	Status      int
+	Title, Text string
+	Routes      []string
+}
+
+func (a *app) message(w http.ResponseWriter, status int, title, text string) error {
+	return a.pages.show(w, status, "message.html", messagePage{Status: status, Title: title, Text: text})
+}
+
+// notFound answers for addresses that do not exist; with debug_notfound it says which do.
+func (a *app) notFound(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		page := messagePage{Status: http.StatusNotFound, Title: "Nothing here", Text: fmt.Sprintf("There is no page at %s.", r.URL.Path)}
+		if a.settings.DebugNotfound {
+			err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+				page.Routes = append(page.Routes, method+" "+route)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			slices.SortFunc(page.Routes, func(a, b string) int {
+				_, a, _ = strings.Cut(a, " ")
+				_, b, _ = strings.Cut(b, " ")
+				return cmp.Compare(a, b)
+			})
+		}
+		return a.pages.show(w, http.StatusNotFound, "message.html", page)
+	}
+}
+
+// ago says in words how long ago a time was.
+func ago(now, then time.Time) string {
+	switch d := now.Sub(then); {
+	case d < 2*time.Second:
+		return "just now"
+	case d < 48*time.Hour:
+		return words(d) + " ago"
+	default:
+		return then.Format("on 2 January 2006")
+	}
+}
+
+// words says a duration in one unit.
+func words(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return plural(int(d.Seconds()), "second")
+	case d < 2*time.Hour:
+		return plural(int(d.Minutes()), "minute")
+	default:
+		return plural(int(d.Hours()), "hour")
+	}
+}
+
+// plural counts things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,156 @@
+package myapp
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/session"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// Register adds the app to r as "egg:myapp#app".
+func Register(r *pipeline.Registry) {
+	pipeline.App(r, "egg:myapp#app", newApp)
+}
+
+// Settings are the keys of a section that uses the app.
+type Settings struct {
+	ZodbURI string `ini:"zodb_uri" required:"true" help:"where data are kept, such as bolt://%(here)s/data.db"`
+
+	Timeout time.Duration `ini:"timeout" default:"1200" min:"1ms" help:"a session ends when it has not been used for so long"`
+	Period  time.Duration `ini:"period" default:"20" min:"1ms" help:"a session is marked as used at most once in so long, so that reading costs no write"`
+
+	ReloadTemplates    bool   `ini:"reload_templates" default:"false" help:"read the page anew for every request, for whoever is working on it"`
+	TemplateDir        string `ini:"template_dir" help:"where reload_templates reads; the source folder of the app if empty"`
+	DebugAuthorization bool   `ini:"debug_authorization" default:"false" help:"log why a form was refused"`
+	DebugNotfound      bool   `ini:"debug_notfound" default:"false" help:"list the routes on the page for addresses that do not exist"`
+}
+
+// app is the application. It is read-only while it serves; everything that changes is in the database.
+type app struct {
+	db       *storage.DB
+	sessions *session.Manager
+	pages    *pages
+	streams  streams
+	settings Settings
+	logger   *slog.Logger
+}
+
+func newApp(b *pipeline.Build, settings Settings) (http.Handler, error) {
+	db, err := b.Storage(settings.ZodbURI)
+	if err != nil {
+		return nil, &pipeline.Error{Key: "zodb_uri", Err: err}
+	}
+	sessions, err := session.NewManager(db, session.Config{
+		Timeout: settings.Timeout,
+		Period:  settings.Period,
+		Logger:  b.Logger(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	pages, err := newPages(b, settings)
+	if err != nil {
+		return nil, err
+	}
+	b.OnClose(sessions.StartSweeper().Close)
+	a := &app{db: db, sessions: sessions, pages: pages, settings: settings, logger: b.Logger()}
+	routes := a.routes()
+	b.Routes(routes)
+	// Browsers send no form of another site, whatever it is for; programs are no browsers, and pass.
+	return http.NewCrossOriginProtection().Handler(routes), nil
+}
+
+func (a *app) routes() chi.Router {
+	r := chi.NewRouter()
+	r.Use(middleware.GetHead)
+	r.Method("GET", "/hello", outcome.HandlerFunc(hello))
+	r.Method("GET", "/static/{name}", outcome.HandlerFunc(a.pages.static))
+	r.NotFound(outcome.HandlerFunc(a.notFound(r)).ServeHTTP)
+
+	r.Group(func(r chi.Router) {
+		r.Use(a.needTransaction)
+		r.Method("POST", "/body", outcome.HandlerFunc(a.body))
+		r.Method("GET", "/events", outcome.HandlerFunc(a.events))
+		r.Method("GET", "/shared", outcome.HandlerFunc(a.readShared))
+		r.Method("POST", "/shared/incr", outcome.HandlerFunc(a.incrShared))
+
+		r.Group(func(r chi.Router) {
+			r.Use(a.needBrowserID)
+			r.Method("GET", "/read", outcome.HandlerFunc(a.read))
+			r.Method("POST", "/incr", outcome.HandlerFunc(a.incr))
+			r.Method("POST", "/fail", outcome.HandlerFunc(a.fail))
+			r.Method("GET", "/", outcome.HandlerFunc(a.home))
+			r.Method("POST", "/guestbook", outcome.HandlerFunc(a.sign))
+			r.Method("POST", "/forget", outcome.HandlerFunc(a.forget))
+		})
+	})
+	return r
+}
+
+// session returns the session of the browser that sent r, in r's transaction: the tutorial's get_session.
+func (a *app) session(r *http.Request) (*session.Session, error) {
+	return a.sessions.Get(r.Context(), browserID(r))
+}
+
+// browserID returns the browser's id; needBrowserID has seen to it that there is one.
+func browserID(r *http.Request) string {
+	id, _ := browserid.FromContext(r.Context())
+	return string(id)
+}
+
+// bucket returns a bucket of the database, in r's transaction.
+func (a *app) bucket(r *http.Request, name string) (storage.Bucket, error) {
+	tx, err := a.db.Tx(r.Context())
+	if err != nil {
+		return storage.Bucket{}, err
+	}
+	return tx.Bucket(name), nil
+}
+
+// attempt returns how many attempts the answer to r takes, this one included. Without retry there is only one.
+func attempt(r *http.Request) int {
+	if a, ok := transaction.AttemptFromContext(r.Context()); ok {
+		return a.Number
+	}
+	return 1
+}
+
+// attemptHeader tells programs, and the page's script, the number of the attempt that answers.
+const attemptHeader = "Pasteline-Attempt"
+
+func (a *app) needTransaction(next http.Handler) http.Handler {
+	return a.need(next, "tm", "egg:repoze.tm2#tm", func(r *http.Request) bool {
+		_, ok := transaction.FromContext(r.Context())
+		return ok
+	})
+}
+
+func (a *app) needBrowserID(next http.Handler) http.Handler {
+	return a.need(next, "browserid", "egg:repoze.browserid#browserid", func(r *http.Request) bool {
+		_, ok := browserid.FromContext(r.Context())
+		return ok
+	})
+}
+
+// need answers with what is missing in the pipeline, for the log and for whoever is just putting it together.
+func (a *app) need(next http.Handler, filter, use string, has func(*http.Request) bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if has(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		text := fmt.Sprintf("the filter %s is missing: put %s in front of the app in the pipeline of the .ini file", filter, use)
+		a.logger.LogAttrs(r.Context(), slog.LevelError, "a filter is missing", slog.String("what", text), slog.String("path", r.URL.Path))
+		http.Error(w, text, http.StatusInternalServerError)
+	})
+}

@@ -1,0 +1,411 @@
+package myapp_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pasteline/pasteline/apps/myapp"
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/serve"
+)
+
+// ini is the tutorial's file; settings are added to the app's section.
+func ini(filters, settings string) string {
+	return `
+[DEFAULT]
+debug = true
+[app:myapp]
+use = egg:myapp#app
+zodb_uri = memory://myapp
+` + settings + `
+[filter:browserid]
+use = egg:repoze.browserid#browserid
+secret_key = my-secret-key
+[pipeline:main]
+pipeline = ` + filters + ` myapp
+`
+}
+
+const allFilters = "browserid egg:repoze.retry#retry egg:repoze.tm2#tm"
+
+func load(t *testing.T, text string, log io.Writer) (*pipeline.Pipeline, error) {
+	t.Helper()
+	registry := pipeline.NewRegistry()
+	serve.Standard(registry)
+	myapp.Register(registry)
+	p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{
+		Registry: registry,
+		Logger:   slog.New(slog.NewTextHandler(log, nil)),
+		ReadFile: func(string) ([]byte, error) { return []byte(text), nil },
+	})
+	if err == nil {
+		t.Cleanup(func() {
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return p, err
+}
+
+// A browser keeps its cookies and follows redirects.
+type browser struct {
+	t      *testing.T
+	base   string
+	client *http.Client
+}
+
+func newBrowser(t *testing.T, text string, log io.Writer) *browser {
+	t.Helper()
+	p, err := load(t, text, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	return (&browser{t: t, base: server.URL}).another()
+}
+
+func (b *browser) another() *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return &browser{b.t, b.base, &http.Client{Jar: jar}}
+}
+
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (b *browser) do(method, path string, form url.Values, header ...string) reply {
+	b.t.Helper()
+	request, err := http.NewRequestWithContext(b.t.Context(), method, b.base+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if form != nil {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := b.client.Do(request)
+	if err != nil {
+		b.t.Error(err)
+		return reply{}
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		b.t.Error(err)
+	}
+	return reply{response.StatusCode, response.Header, string(text)}
+}
+
+func (b *browser) want(status int, method, path string, form url.Values, header ...string) reply {
+	b.t.Helper()
+	got := b.do(method, path, form, header...)
+	if got.status != status {
+		b.t.Errorf("%s %s: got %d %q, want %d", method, path, got.status, got.body, status)
+	}
+	return got
+}
+
+var tokenField = regexp.MustCompile(`name="csrf_token" value="([^"]+)"`)
+
+// token returns the page's token.
+func (b *browser) token() string {
+	b.t.Helper()
+	page := b.want(200, "GET", "/", nil).body
+	match := tokenField.FindStringSubmatch(page)
+	if match == nil {
+		b.t.Fatalf("the page has no token:\n%s", page)
+	}
+	return match[1]
+}
+
+func TestPage(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	first := b.want(200, "GET", "/", nil)
+	if !strings.Contains(first.body, "your first visit") || !strings.Contains(first.body, "20 minutes of disuse") {
+		t.Errorf("the first page does not greet a newcomer:\n%s", first.body)
+	}
+	second := b.want(200, "GET", "/", nil)
+	if !strings.Contains(second.body, "visit number 2") {
+		t.Errorf("the second page does not count the visit:\n%s", second.body)
+	}
+	if head := b.want(200, "HEAD", "/", nil); head.body != "" {
+		t.Errorf("HEAD: got a body of %d bytes", len(head.body))
+	}
+	token := tokenField.FindStringSubmatch(second.body)[1]
+	if n := strings.Count(second.body, token); n != 2 {
+		t.Errorf("the token is in the page %d times, want 2: only in the forms", n)
+	}
+	if got := b.want(200, "GET", "/hello", nil).body; got != "Hello!" {
+		t.Errorf("/hello: got %q", got)
+	}
+}
+
+// The policy forbids everything inline, so the page must not have it; and what it refers to must be there.
+func TestPageKeepsItsOwnPolicy(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	page := b.want(200, "GET", "/", nil)
+	if got := page.header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'; script-src 'self';") {
+		t.Errorf("got policy %q", got)
+	}
+	if inline := regexp.MustCompile(`<style|<script>| style=| on[a-z]+=|https?://`).FindString(page.body); inline != "" {
+		t.Errorf("the page has %q", inline)
+	}
+	assets := regexp.MustCompile(`(?:src|href)="(/static/[^"]+)"`).FindAllStringSubmatch(page.body, -1)
+	if len(assets) != 3 {
+		t.Errorf("got %d assets, want icon, style and script", len(assets))
+	}
+	for _, asset := range assets {
+		got := b.want(200, "GET", asset[1], nil)
+		if !strings.Contains(got.header.Get("Cache-Control"), "immutable") || got.header.Get("Content-Type") == "" {
+			t.Errorf("%s: got header %v", asset[1], got.header)
+		}
+	}
+	if got := b.want(200, "GET", "/static/page.css?old", nil); got.header.Get("Cache-Control") != "" {
+		t.Error("an asset is cached under another version's address")
+	}
+	b.want(404, "GET", "/static/nothing.css", nil)
+	b.want(404, "GET", "/static/..%2fmyapp.go", nil)
+}
+
+func TestGuestbook(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	token := b.token()
+	sign := func(name, text string) url.Values {
+		return url.Values{"csrf_token": {token}, "name": {name}, "text": {text}}
+	}
+	page := b.want(200, "POST", "/guestbook", sign("Ada <b>", "<script>alert(1)</script>\n\x00 & more")).body
+	if !strings.Contains(page, "<strong>Ada &lt;b&gt;</strong>") || !strings.Contains(page, "<p>&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>") {
+		t.Errorf("the entry is not on the page as text:\n%s", page)
+	}
+	if !strings.Contains(page, "Thank you, Ada &lt;b&gt;.") {
+		t.Errorf("no thanks:\n%s", page)
+	}
+	if page := b.want(200, "GET", "/", nil).body; strings.Contains(page, "Thank you") {
+		t.Error("thanked twice")
+	}
+
+	b.want(422, "POST", "/guestbook", sign("", "text"))
+	b.want(422, "POST", "/guestbook", sign("name", " \n "))
+	b.want(422, "POST", "/guestbook", sign(strings.Repeat("ü", 41), "text"))
+	b.want(422, "POST", "/guestbook", sign("name", strings.Repeat("ü", 281)))
+	b.want(413, "POST", "/guestbook", sign("name", strings.Repeat("x", 20<<10)))
+	b.want(403, "POST", "/guestbook", url.Values{"csrf_token": {token + "x"}, "name": {"a"}, "text": {"b"}})
+	b.want(403, "POST", "/guestbook", url.Values{"name": {"a"}, "text": {"b"}})
+	b.another().want(403, "POST", "/guestbook", sign("Eve", "with another's token"))
+	b.want(400, "POST", "/guestbook?%zz", sign("name", "text"))
+
+	for i := range 25 {
+		page = b.want(200, "POST", "/guestbook", sign(fmt.Sprintf("visitor%d", i), strings.Repeat("ü", 280))).body
+	}
+	var names []string
+	for _, match := range regexp.MustCompile(`<strong>([^<]+)</strong>`).FindAllStringSubmatch(page, -1) {
+		names = append(names, match[1])
+	}
+	if len(names) != 20 || names[0] != "visitor24" || names[19] != "visitor5" {
+		t.Errorf("got the entries of %v, want visitor24 to visitor5", names)
+	}
+}
+
+// All who sign at once are in the book, with a number of their own.
+func TestGuestbookUnderLoad(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			b := b.another()
+			b.want(200, "POST", "/guestbook", url.Values{"csrf_token": {b.token()}, "name": {fmt.Sprint("visitor", i)}, "text": {"me too"}})
+		})
+	}
+	all.Wait()
+	if n := strings.Count(b.want(200, "GET", "/", nil).body, "<p>me too</p>"); n != 16 {
+		t.Errorf("got %d entries, want 16", n)
+	}
+}
+
+func TestForget(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	token := b.token()
+	b.want(200, "POST", "/incr", nil)
+	b.want(403, "POST", "/forget", nil)
+	page := b.want(200, "POST", "/forget", url.Values{"csrf_token": {token}}).body
+	if !strings.Contains(page, "your first visit") {
+		t.Errorf("not forgotten:\n%s", page)
+	}
+	if got := b.want(200, "GET", "/read", nil).body; got != "0" {
+		t.Errorf("n: got %s, want 0", got)
+	}
+}
+
+// Two requests that meet are both counted: one at the first attempt, the other at the second.
+func TestRace(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	b.token()
+	for _, path := range []string{"/incr", "/shared/incr"} {
+		var got [2]string
+		var both sync.WaitGroup
+		for i := range got {
+			both.Go(func() {
+				r := b.want(200, "POST", path+"?pause=200", nil)
+				got[i] = fmt.Sprintf("%s at attempt %s", r.body, r.header.Get("Pasteline-Attempt"))
+			})
+		}
+		both.Wait()
+		slices.Sort(got[:])
+		if want := [2]string{"1 at attempt 1", "2 at attempt 2"}; got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+	b.want(400, "POST", "/incr?pause=long", nil)
+	b.want(400, "POST", "/body?conflict=-1", nil)
+}
+
+func TestFormsOfOtherSitesAreRefused(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site", "cross-site")
+	b.want(403, "POST", "/shared/incr", nil, "Origin", "https://elsewhere.example")
+	if got := b.want(200, "POST", "/shared/incr", nil).body; got != "1" {
+		t.Errorf("got %s, want 1: the others were refused", got)
+	}
+}
+
+func TestRefusedFormIsLogged(t *testing.T) {
+	t.Parallel()
+	for _, debug := range []bool{true, false} {
+		var log bytes.Buffer
+		b := newBrowser(t, ini(allFilters, fmt.Sprintf("debug_authorization = %t", debug)), &log)
+		b.want(403, "POST", "/forget", nil)
+		if got := strings.Contains(log.String(), "a form was refused"); got != debug {
+			t.Errorf("debug_authorization = %t: logged: %t\n%s", debug, got, log.String())
+		}
+	}
+}
+
+// A pipeline without the filters that the app needs says so, to the visitor and in the log.
+func TestMissingFilters(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, filters, path, want string
+	}{
+		{"no browserid", "egg:repoze.retry#retry egg:repoze.tm2#tm", "/", "the filter browserid is missing: put egg:repoze.browserid#browserid"},
+		{"no tm", "browserid egg:repoze.retry#retry", "/read", "the filter tm is missing: put egg:repoze.tm2#tm"},
+		{"no tm for storage", "browserid", "/shared", "the filter tm is missing: put egg:repoze.tm2#tm"},
+		{"none", "", "/", "the filter tm is missing"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			b := newBrowser(t, ini(tt.filters, ""), &log)
+			if got := b.want(500, "GET", tt.path, nil); !strings.HasPrefix(got.body, tt.want) {
+				t.Errorf("got %q, want %q", got.body, tt.want)
+			}
+			if !strings.Contains(log.String(), tt.want) {
+				t.Errorf("the log does not say so:\n%s", log.String())
+			}
+			b.want(200, "GET", "/hello", nil)
+		})
+	}
+}
+
+func TestNotFound(t *testing.T) {
+	t.Parallel()
+	for _, debug := range []bool{true, false} {
+		b := newBrowser(t, ini(allFilters, fmt.Sprintf("debug_notfound = %t", debug)), io.Discard)
+		page := b.want(404, "GET", "/no<where", nil).body
+		if !strings.Contains(page, "There is no page at /no&lt;where.") {
+			t.Errorf("got\n%s", page)
+		}
+		if got := strings.Contains(page, "POST /shared/incr"); got != debug {
+			t.Errorf("debug_notfound = %t: the routes are listed: %t", debug, got)
+		}
+		b.want(405, "POST", "/hello", nil)
+	}
+}
+
+func TestReloadTemplates(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "templates", "page.html")
+	replace := func(old, new string) {
+		t.Helper()
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, bytes.Replace(text, []byte(old), []byte(new), 1), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newBrowser(t, ini(allFilters, "reload_templates = true\ntemplate_dir = "+dir), io.Discard)
+	b.want(200, "GET", "/", nil)
+	replace("It runs.", "It runs again.")
+	if page := b.want(200, "GET", "/", nil).body; !strings.Contains(page, "It runs again.") {
+		t.Error("the page was not read anew")
+	}
+	replace("{{.BrowserID}}", "{{.BrowserID")
+	b.want(500, "GET", "/", nil)
+	replace("{{.BrowserID", "{{.BrowserID}}")
+	b.want(200, "GET", "/", nil)
+
+	_, err := load(t, ini(allFilters, "reload_templates = true\ntemplate_dir = "+filepath.Join(dir, "static")), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "template_dir") || !strings.Contains(err.Error(), "no templates/page.html below this folder") {
+		t.Errorf("a folder without templates: got %v", err)
+	}
+}
+
+// Without a folder of its own, reload_templates reads this one.
+func TestReloadTemplatesFindsItsSource(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, "reload_templates = true"), io.Discard)
+	b.want(200, "GET", "/", nil)
+}
+
+func TestSettingsAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ settings, want string }{
+		{"timeout = 0", "site.ini:7: [app:myapp] timeout = \"0\": want a duration of 1ms or more"},
+		{"period = soon", "site.ini:7: [app:myapp] period = \"soon\": want a duration"},
+		{"pyramid.debug_notfound = true", "site.ini:7: [app:myapp] pyramid.debug_notfound: unknown setting"},
+	} {
+		_, err := load(t, ini(allFilters, tt.settings), io.Discard)
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %s", tt.settings, err, tt.want)
+		}
+		if _, ok := errors.AsType[*fs.PathError](err); ok {
+			t.Errorf("%s: a file was opened", tt.settings)
+		}
+	}
+}

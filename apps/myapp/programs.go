@@ -1,0 +1,204 @@
+package myapp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/session"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+func hello(w http.ResponseWriter, _ *http.Request) error {
+	answer(w, "Hello!")
+	return nil
+}
+
+// read answers the session's n.
+func (a *app) read(w http.ResponseWriter, r *http.Request) error {
+	s, err := a.session(r)
+	if err != nil {
+		return err
+	}
+	n, _, err := session.Value[int](s, "n")
+	if err != nil {
+		return err
+	}
+	answer(w, n)
+	return nil
+}
+
+// incr adds one to the session's n.
+func (a *app) incr(w http.ResponseWriter, r *http.Request) error {
+	n, err := a.addToSession(r)
+	if err != nil {
+		return err
+	}
+	answerAttempt(w, r, n)
+	return nil
+}
+
+// fail adds one, and fails: nobody shall ever see that n.
+func (a *app) fail(w http.ResponseWriter, r *http.Request) error {
+	n, err := a.addToSession(r)
+	if err != nil {
+		return err
+	}
+	http.Error(w, fmt.Sprintf("n would be %d", n), http.StatusInternalServerError)
+	return nil
+}
+
+func (a *app) addToSession(r *http.Request) (int, error) {
+	s, err := a.session(r)
+	if err != nil {
+		return 0, err
+	}
+	n, _, err := session.Value[int](s, "n")
+	if err != nil {
+		return 0, err
+	}
+	if err := pause(r); err != nil {
+		return 0, err
+	}
+	return n + 1, s.Set("n", n+1)
+}
+
+// The counters in storage: that which all visitors share, and the number of the last entry of the guest book.
+const (
+	counterBucket = "counters"
+	sharedKey     = "shared"
+	bookKey       = "guestbook"
+)
+
+// readShared answers the shared counter.
+func (a *app) readShared(w http.ResponseWriter, r *http.Request) error {
+	counters, err := a.bucket(r, counterBucket)
+	if err != nil {
+		return err
+	}
+	n, err := counter(counters, sharedKey)
+	if err != nil {
+		return err
+	}
+	answer(w, n)
+	return nil
+}
+
+// incrShared adds one to the shared counter.
+func (a *app) incrShared(w http.ResponseWriter, r *http.Request) error {
+	counters, err := a.bucket(r, counterBucket)
+	if err != nil {
+		return err
+	}
+	n, err := counter(counters, sharedKey)
+	if err != nil {
+		return err
+	}
+	if err := pause(r); err != nil {
+		return err
+	}
+	if err := setCounter(counters, sharedKey, n+1); err != nil {
+		return err
+	}
+	answerAttempt(w, r, n+1)
+	return nil
+}
+
+// counter reads a counter. One that was never written is 0.
+func counter(counters storage.Bucket, key string) (uint64, error) {
+	record, err := counters.Get([]byte(key))
+	if err != nil || record == nil {
+		return 0, err
+	}
+	n, size := binary.Uvarint(record)
+	if size != len(record) {
+		return 0, fmt.Errorf("the counter %q is damaged: %x", key, record)
+	}
+	return n, nil
+}
+
+func setCounter(counters storage.Bucket, key string, n uint64) error {
+	return counters.Put([]byte(key), binary.AppendUvarint(nil, n))
+}
+
+// body answers the SHA-256 of the request's body and the number of the attempt. With ?conflict=2 the first two attempts
+// fail as if they had lost a race, after they have done everything that must not be seen from outside.
+func (a *app) body(w http.ResponseWriter, r *http.Request) error {
+	conflicts := 0
+	if text := r.URL.Query().Get("conflict"); text != "" {
+		var err error
+		if conflicts, err = strconv.Atoi(text); err != nil || conflicts < 0 {
+			return outcome.WithStatus(http.StatusBadRequest, fmt.Errorf("conflict=%q: want a whole number of 0 or more", text))
+		}
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, r.Body); err != nil {
+		return bodyError(err)
+	}
+	digest := hex.EncodeToString(hash.Sum(nil))
+	if number := attempt(r); number <= conflicts {
+		w.Header().Set("Failed-Attempt", strconv.Itoa(number))
+		w.Header().Add("Set-Cookie", "failed-attempt="+strconv.Itoa(number))
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(w, "the failed attempt %d read %s\n", number, digest) //nolint:gosec // plain text, and hexadecimal digits
+		return transaction.Transient(fmt.Errorf("attempt %d was asked to conflict", number))
+	}
+	w.Header().Set(attemptHeader, strconv.Itoa(attempt(r)))
+	answer(w, digest+" "+strconv.Itoa(attempt(r)))
+	return nil
+}
+
+// bodyError makes a body that could not be read the client's fault, unless it is too large, which has a status of its own.
+func bodyError(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return err
+	}
+	return outcome.WithStatus(http.StatusBadRequest, fmt.Errorf("reading the body: %w", err))
+}
+
+// maxPause bounds what ?pause= asks for.
+const maxPause = time.Second
+
+// pause waits for as many milliseconds as ?pause= says, so that two requests can meet. It returns an error if the client leaves.
+func pause(r *http.Request) error {
+	text := r.URL.Query().Get("pause")
+	if text == "" {
+		return nil
+	}
+	ms, err := strconv.Atoi(text)
+	if err != nil || ms < 0 {
+		return outcome.WithStatus(http.StatusBadRequest, fmt.Errorf("pause=%q: want a number of milliseconds", text))
+	}
+	return sleep(r.Context(), min(time.Duration(ms)*time.Millisecond, maxPause))
+}
+
+// sleep waits for d, or returns ctx's error as soon as that is done.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// answer answers a program: plain text, without a line's end, that no cache keeps.
+func answer(w http.ResponseWriter, what any) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	fmt.Fprint(w, what) //nolint:gosec // plain text: see the header
+}
+
+func answerAttempt(w http.ResponseWriter, r *http.Request, what any) {
+	w.Header().Set(attemptHeader, strconv.Itoa(attempt(r)))
+	answer(w, what)
+}
