@@ -1,0 +1,125 @@
+package server
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// A listener gives its connections a limit on how long a write may make no progress, and accepts only as many as there are
+// slots.
+type listener struct {
+	net.Listener
+	writeTimeout time.Duration
+	slots        slots
+	closed       chan struct{}
+	once         sync.Once
+}
+
+func newListener(l net.Listener, writeTimeout time.Duration, slots slots) *listener {
+	return &listener{Listener: l, writeTimeout: writeTimeout, slots: slots, closed: make(chan struct{})}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	if !l.slots.take(l.closed) {
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		l.slots.give()
+		return nil, err
+	}
+	return &conn{Conn: c, writeTimeout: l.writeTimeout, release: sync.OnceFunc(l.slots.give)}, nil
+}
+
+// Close ends an Accept that waits, for a connection or for a slot. A second call does no harm.
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// slots are shared by the listeners of a server: a connection has one for as long as it is open. Nil slots are without
+// limit. A client that gets none waits in the queue of the system.
+type slots chan struct{}
+
+// take waits for a slot, and reports false when closed is closed before.
+func (s slots) take(closed <-chan struct{}) bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case s <- struct{}{}:
+		return true
+	case <-closed:
+		return false
+	}
+}
+
+func (s slots) give() {
+	if s != nil {
+		<-s
+	}
+}
+
+// A conn is a connection whose every piece written has a deadline of its own. http.Server's WriteTimeout is one deadline
+// for a whole response, and so would cut streams and large downloads.
+type conn struct {
+	net.Conn
+	writeTimeout time.Duration
+	release      func() // the slot; to be called at least once
+
+	mu       sync.Mutex // guards deadline
+	deadline time.Time  // set by the handler, or net/http; zero is none
+}
+
+// pieceSize is how much of a large write may go out under one deadline: a client that takes this many bytes within the
+// write timeout is slow, but alive.
+const pieceSize = 64 << 10
+
+// Write writes b, piece by piece.
+func (c *conn) Write(b []byte) (n int, err error) {
+	for {
+		piece := b[n:min(len(b), n+pieceSize)]
+		if err := c.Conn.SetWriteDeadline(c.next()); err != nil {
+			return n, err
+		}
+		m, err := c.Conn.Write(piece)
+		n += m
+		if err != nil || n == len(b) {
+			return n, err
+		}
+	}
+}
+
+// next is when the next piece has to be written: in time, and not later than the deadline that was set.
+func (c *conn) next() time.Time {
+	next := time.Now().Add(c.writeTimeout)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.deadline.IsZero() && c.deadline.Before(next) {
+		return c.deadline
+	}
+	return next
+}
+
+// SetWriteDeadline sets a deadline for all further writes, besides that of each piece.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	c.deadline = t
+	c.mu.Unlock()
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	c.deadline = t
+	c.mu.Unlock()
+	return c.Conn.SetDeadline(t)
+}
+
+// Close closes the connection and gives back its slot.
+func (c *conn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}

@@ -1,0 +1,65 @@
+// Package server listens and serves: what the [server:] section of an .ini file describes.
+//
+//	[server:main]
+//	use = egg:Paste#http
+//	host = 0.0.0.0
+//	port = 6543
+//
+// A program that has no .ini file starts with [New], then calls Listen, Serve, and Shutdown when it is to end.
+// [Register] puts the same server into a registry, under the names that .ini files use.
+//
+// # Where it listens
+//
+// host and port are for one address. Instead of them, listen has any number, in the form of Waitress and two more:
+//
+//	listen = 127.0.0.1:8080 [::1]:8080 unix:/run/site.sock
+//	listen = *:80
+//	listen = systemd
+//
+// A socket that a server which has ended left over is replaced, but not one at which somebody answers, nor any other file; it
+// is removed on shutdown. systemd, or systemd:name for those of one FileDescriptorName=, takes the sockets that a .socket
+// unit passes (LISTEN_FDS). They are never used unasked, so that the file alone says where a server listens; that some were
+// passed and not asked for is a warning.
+//
+// # TLS and HTTP/2
+//
+// With tls_certificate, or Paste's ssl_pem, the server speaks TLS at all of its addresses, and HTTP/2 with clients that can.
+// The files are looked at for new connections, once a second at most: a renewed certificate needs no restart. While the two
+// files don't fit, the old certificate stays in use, which the log tells. h2c = true speaks HTTP/2 without TLS, beside
+// HTTP/1.1.
+//
+// # Proxies
+//
+// What X-Forwarded-… and Forwarded say counts if trusted_proxy names the peer, and trusted_proxy_headers the field. The
+// rules are those of Waitress: of a list, what the outermost of trusted_proxy_count proxies has added. The request then has
+// the visitor's Host, URL.Scheme and RemoteAddr (with port 0 if that is not known). What can't be understood is answered
+// with 400. The server of Waitress removes all other fields of this kind; Paste's leaves them, unless
+// clear_untrusted_proxy_headers says otherwise, for the filter prefix, which has rules of its own.
+//
+// # Time limits
+//
+// A server that waits for ever for slow clients can be kept busy by a few of them; one that limits the time of a whole
+// request or response cuts long uploads, downloads and streams. So the limits here are on progress: ReadTimeout is the
+// longest wait for the next piece of a request's body, WriteTimeout the longest wait until the client takes the next
+// piece of the response. An upload of hours and a stream without end are served, a client that has stopped is not. A
+// handler can set stricter limits with [http.ResponseController].
+//
+// # Shutdown
+//
+// Shutdown stops accepting at once, lets what runs go on for at most ShutdownTimeout, then cancels the contexts of the
+// requests that are left and closes their connections. A stream that would go on for ever should end by itself when
+// Shutdown begins; it can be told so by the [http.Server] in its context:
+//
+//	srv, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+//	srv.RegisterOnShutdown(f) // once for each server, not for each request
+//
+// # Caveats
+//
+// host = 0.0.0.0 is the IPv4 wildcard alone, as in Python; an empty host or [::] takes both families.
+// Settings that mean something to Python's servers only, such as threads, are accepted and have no effect; a warning says so.
+//
+// A client that max_connections keeps waiting is not told: it waits in the queue of the system.
+//
+// Only Linux can give a unix socket its permissions before it has a name. Elsewhere it has those of the process's umask for
+// a moment: put it into a folder that is closed to others.
+package server

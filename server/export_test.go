@@ -1,0 +1,21 @@
+package server
+
+import (
+	"net/http"
+	"time"
+)
+
+// CheckCertificateEvery sets how often the files of the certificate are looked at. Call it before Serve.
+func (s *Server) CheckCertificateEvery(d time.Duration) { s.files.every = d }
+
+// ParseAddress reports what listen makes of a word: the kind of address, host, port and path.
+func ParseAddress(word string) (kind int, host, port, path string, err error) {
+	a, err := parseAddress(word)
+	return int(a.kind), a.host, a.port, a.path, err
+}
+
+// Translated is h behind what makes of requests what visitors have sent.
+func (s *Server) Translated(h http.Handler) http.Handler { return s.translated(h) }
+
+// Translate makes of a request what the visitor has sent.
+func (s *Server) Translate(r *http.Request) (*http.Request, error) { return s.visitor.translate(r) }

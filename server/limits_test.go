@@ -1,0 +1,414 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/server"
+)
+
+// soon bounds what has to happen some time.
+const soon = 20 * time.Second
+
+// A running server, which its test shuts down.
+type running struct {
+	*server.Server
+	addr   string
+	served chan error
+}
+
+func run(t *testing.T, c server.Config, log io.Writer, h http.HandlerFunc) running {
+	t.Helper()
+	s, err := server.New(c, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs, err := s.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := running{s, addrs[0].String(), make(chan error, 1)}
+	go func() { r.served <- s.Serve(h) }()
+	return r
+}
+
+// end shuts the server down, which has to go well.
+func (r running) end(t *testing.T) {
+	t.Helper()
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-r.served; err != nil {
+		t.Error(err)
+	}
+}
+
+// connect sends text as it is.
+func (r running) connect(t *testing.T, text string) net.Conn {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(soon)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func within[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(soon):
+		t.Fatal("it never came")
+		panic("unreachable")
+	}
+}
+
+// A client that takes nothing is given up, however large a single write is.
+func TestClientThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	failed := make(chan error, 1)
+	s := run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := w.Write(make([]byte, 8<<20)); err != nil {
+				failed <- err
+				return
+			}
+		}
+	})
+	s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v, want a deadline that was exceeded", err)
+	}
+	s.end(t)
+}
+
+// A stream lives much longer than the limit of a write, and so does a client that takes a large answer slowly.
+func TestStreamOutlivesTheWriteTimeout(t *testing.T) {
+	t.Parallel()
+	const events, interval = 12, 100 * time.Millisecond
+	s := run(t, server.Config{WriteTimeout: 500 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
+		control := http.NewResponseController(w)
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for i := range events {
+			fmt.Fprintf(w, "%d\n", i)
+			if err := control.Flush(); err != nil {
+				t.Error(err)
+				return
+			}
+			<-tick.C
+		}
+	})
+	response, err := http.Get("http://" + s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || strings.Count(string(text), "\n") != events {
+		t.Errorf("got %q, %v, want %d lines", text, err, events)
+	}
+	s.end(t)
+}
+
+// A handler's own, stricter deadline holds.
+func TestDeadlineOfAHandler(t *testing.T) {
+	t.Parallel()
+	failed := make(chan error, 1)
+	s := run(t, server.Config{WriteTimeout: time.Hour}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			failed <- err
+			return
+		}
+		for {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				failed <- err
+				return
+			}
+		}
+	})
+	s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v, want a deadline that was exceeded", err)
+	}
+	s.end(t)
+}
+
+// A client that stops in the middle of a body is given up; also when the handler does not read it at all.
+func TestClientThatStopsSending(t *testing.T) {
+	t.Parallel()
+	for _, reads := range []bool{true, false} {
+		t.Run(fmt.Sprintf("reads=%t", reads), func(t *testing.T) {
+			t.Parallel()
+			failed := make(chan error, 1)
+			s := run(t, server.Config{ReadTimeout: 50 * time.Millisecond}, io.Discard, func(_ http.ResponseWriter, r *http.Request) {
+				if reads {
+					_, err := io.Copy(io.Discard, r.Body)
+					failed <- err
+				}
+			})
+			c := s.connect(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+			if reads {
+				if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("got %v, want a deadline that was exceeded", err)
+				}
+			}
+			if _, err := io.Copy(io.Discard, c); err != nil { // until the server closes it
+				t.Errorf("the connection was left open: %v", err)
+			}
+			s.end(t)
+		})
+	}
+}
+
+// An upload may take much longer than the read timeout, as long as it goes on.
+func TestUploadOutlivesTheReadTimeout(t *testing.T) {
+	t.Parallel()
+	const pieces, interval = 12, 100 * time.Millisecond
+	s := run(t, server.Config{ReadTimeout: 500 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "%d %v", n, err)
+	})
+	c := s.connect(t, fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", pieces))
+	for range pieces {
+		<-time.After(interval)
+		if _, err := io.WriteString(c, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, err := io.ReadAll(response.Body); err != nil || string(text) != "12 <nil>" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	s.end(t)
+}
+
+// The read timeout is for the body alone: when that has come, a handler may take its time.
+func TestHandlerOutlivesTheReadTimeout(t *testing.T) {
+	t.Parallel()
+	s := run(t, server.Config{ReadTimeout: 30 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-r.Context().Done():
+			t.Error("the context was cancelled while the client waited")
+		case <-time.After(150 * time.Millisecond):
+		}
+		fmt.Fprint(w, "done")
+	})
+	response, err := http.Post("http://"+s.addr, "text/plain", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, err := io.ReadAll(response.Body); err != nil || string(text) != "done" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	s.end(t)
+}
+
+func TestHeaderLimits(t *testing.T) {
+	t.Parallel()
+	s := run(t, server.Config{MaxHeaderBytes: 1 << 10, ReadHeaderTimeout: 50 * time.Millisecond}, io.Discard, func(http.ResponseWriter, *http.Request) {
+		t.Error("the handler was called")
+	})
+	large := s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")
+	if line, err := bufio.NewReader(large).ReadString('\n'); err != nil || !strings.Contains(line, "431") {
+		t.Errorf("a large header: got %q, %v, want 431", line, err)
+	}
+	slow := s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n")
+	if _, err := io.Copy(io.Discard, slow); err != nil {
+		t.Errorf("a slow header: the connection was left open: %v", err)
+	}
+	s.end(t)
+}
+
+// A panic ends one connection and is logged with its stack; the server goes on.
+func TestPanicIsLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	var calls atomic.Int64
+	s := run(t, server.Config{}, &log, func(_ http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		switch r.URL.Path {
+		case "/panic":
+			panic("what now")
+		case "/abort":
+			panic(http.ErrAbortHandler)
+		}
+	})
+	for _, path := range []string{"/panic", "/abort", "/"} {
+		response, err := http.Get("http://" + s.addr + path)
+		if err == nil {
+			response.Body.Close()
+		}
+		if (err == nil) != (path == "/") {
+			t.Errorf("%s: got %v", path, err)
+		}
+	}
+	s.end(t)
+	if n := strings.Count(log.String(), "a handler panicked"); n != 1 {
+		t.Errorf("logged %d panics, want 1: aborting is no fault\n%s", n, log.String())
+	}
+	for _, want := range []string{"level=ERROR", `panic="what now"`, "path=/panic", "limits_test.go"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, log.String())
+		}
+	}
+}
+
+// When the time to shut down is over, handlers are told by their context, and have returned when Shutdown does.
+func TestShutdownCutsOff(t *testing.T) {
+	t.Parallel()
+	called := make(chan struct{})
+	var returned atomic.Bool
+	s := run(t, server.Config{ShutdownTimeout: 50 * time.Millisecond}, io.Discard, func(_ http.ResponseWriter, r *http.Request) {
+		close(called)
+		<-r.Context().Done()
+		returned.Store(true)
+	})
+	s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	within(t, called)
+	if err := s.Shutdown(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 request") {
+		t.Errorf("got %v, want that 1 request was cut off", err)
+	}
+	if !returned.Load() {
+		t.Error("the handler still runs")
+	}
+	if err := <-s.served; err != nil {
+		t.Error(err)
+	}
+}
+
+// A hijacked connection is nobody's but its handler's, which Shutdown waits for all the same.
+func TestShutdownWaitsForHijackers(t *testing.T) {
+	t.Parallel()
+	called, goOn := make(chan struct{}), make(chan struct{})
+	s := run(t, server.Config{}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+		}
+		close(called)
+		<-goOn
+		if _, err := io.WriteString(c, "bye"); err != nil {
+			t.Error(err)
+		}
+		c.Close()
+	})
+	c := s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	within(t, called)
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(context.WithoutCancel(t.Context())) }()
+	if err := <-s.served; err != nil { // Serve returns at once
+		t.Error(err)
+	}
+	close(goOn)
+	if text, err := io.ReadAll(c); err != nil || string(text) != "bye" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if err := within(t, stopped); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWrongOrder(t *testing.T) {
+	t.Parallel()
+	s, err := server.New(server.Config{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(http.NotFoundHandler()); err == nil {
+		t.Error("Serve without Listen: no error")
+	}
+	if _, err := s.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Listen(t.Context()); err == nil {
+		t.Error("Listen twice: no error")
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown before Serve: %v", err)
+	}
+	if err := s.Serve(http.NotFoundHandler()); err != nil {
+		t.Errorf("Serve after Shutdown: got %v, want nil", err)
+	}
+}
+
+func TestListenErrorsNameTheSetting(t *testing.T) {
+	t.Parallel()
+	first := run(t, server.Config{}, io.Discard, func(http.ResponseWriter, *http.Request) {})
+	var port int
+	if _, err := fmt.Sscanf(first.addr, "127.0.0.1:%d", &port); err != nil {
+		t.Fatalf("%s: %v", first.addr, err)
+	}
+	for _, tt := range []struct {
+		name   string
+		config server.Config
+		key    string
+		want   string
+	}{
+		{"in use", server.Config{Port: port}, "port", "is in use"},
+		{"not ours", server.Config{Host: "192.0.2.1"}, "host", "no such address"},
+		{"no such name", server.Config{Host: "nobody.invalid"}, "host", "no address is known"},
+	} {
+		s, err := server.New(tt.config, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Listen(t.Context())
+		fault, ok := errors.AsType[*pipeline.Error](err)
+		if !ok || fault.Key != tt.key || !strings.Contains(fault.Error(), tt.want) {
+			t.Errorf("%s: got %v, want a fault of %s that says %q", tt.name, err, tt.key, tt.want)
+		}
+	}
+	first.end(t)
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		config server.Config
+		want   string // "" for no fault
+	}{
+		{"zero", server.Config{}, ""},
+		{"IPv6", server.Config{Host: "[::1]"}, ""},
+		{"a name", server.Config{Host: "localhost"}, ""},
+		{"a URL", server.Config{Host: "http://x/"}, "leave out the scheme"},
+		{"port", server.Config{Port: 65536}, "0 to 65535"},
+		{"negative", server.Config{ReadTimeout: -1}, "read_timeout"},
+		{"header", server.Config{MaxHeaderBytes: -1}, "max_header_bytes"},
+	} {
+		err := tt.config.Validate()
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}

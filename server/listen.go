@@ -1,0 +1,335 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// An Addr is an address that a server listens on.
+type Addr struct {
+	net.Addr
+	TLS bool // whether the server speaks TLS
+}
+
+// URL returns the address as a URL, such as "https://127.0.0.1:8443", or "unix:/run/site.sock" for a unix socket, which has
+// none of its own.
+func (a Addr) URL() string {
+	switch {
+	case a.Network() == "unix":
+		return "unix:" + a.String()
+	case a.TLS:
+		return "https://" + a.String()
+	}
+	return "http://" + a.String()
+}
+
+// An address is one place to listen on, as it was written.
+type address struct {
+	key  string // of the setting that it comes from
+	text string // the value of that setting, or the word of it
+	kind addressKind
+	host string // of tcp, without brackets; "" for every address of both kinds
+	port string
+	path string // of unix; of systemd the name of the socket, "" for all
+}
+
+type addressKind int
+
+const (
+	kindTCP addressKind = iota
+	kindUnix
+	kindSystemd
+)
+
+// addresses returns where to listen. The error joins all faults.
+func (c Config) addresses() ([]address, error) {
+	var list []address
+	var errs []error
+	for _, word := range c.Listen {
+		a, err := parseAddress(strings.TrimSuffix(word, ","))
+		if err != nil {
+			errs = append(errs, &pipeline.Error{Key: "listen", Err: err})
+			continue
+		}
+		list = append(list, a)
+	}
+	if c.UnixSocket != "" {
+		list = append(list, address{key: "unix_socket", text: c.UnixSocket, kind: kindUnix, path: c.UnixSocket})
+	}
+	if len(list) == 0 {
+		list = append(list, address{key: "host", text: c.Host, host: bareHost(c.Host), port: strconv.Itoa(c.Port)})
+	}
+	return list, errors.Join(errs...)
+}
+
+// parseAddress reads a word of listen: Waitress's host:port, "unix:" and a path, or "systemd".
+func parseAddress(word string) (address, error) {
+	a := address{key: "listen", text: word}
+	if path, ok := strings.CutPrefix(word, "unix:"); ok {
+		a.kind, a.path = kindUnix, path
+		if path == "" {
+			return a, errors.New(`"unix:" needs a path, such as unix:/run/site.sock`)
+		}
+		return a, nil
+	}
+	if name, ok := strings.CutPrefix(word, "systemd:"); ok || word == "systemd" {
+		a.kind = kindSystemd
+		if ok {
+			a.path = name
+		}
+		return a, nil
+	}
+	const want = "want host:port, such as 127.0.0.1:8080, [::1]:8080 or *:8080"
+	host, port := word, strconv.Itoa(defaultPort)
+	if i := strings.LastIndexByte(word, ':'); i >= 0 && !strings.HasSuffix(word, "]") {
+		host, port = word[:i], word[i+1:]
+	}
+	bare := bareHost(host)
+	if strings.Count(word, ":") > 1 && bare == host && !strings.Contains(word, "/") {
+		return a, fmt.Errorf("%q: want brackets around an IPv6 address, as in [::1]:8080", word)
+	}
+	if host != "*" {
+		if hint := hostFault(host); hint != "" || host == "" {
+			return a, fmt.Errorf("%q is no address: %s", word, want)
+		}
+		a.host = bare
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		port = strconv.FormatUint(n, 10)
+	} else if port == "" || strings.Trim(port, "0123456789") == "" {
+		return a, fmt.Errorf("%q: want a port from 0 to 65535", word)
+	}
+	a.port = port
+	return a, nil
+}
+
+// Listen opens the listeners and returns their addresses, each an [Addr], with the real number where the port is 0. Nobody
+// is answered before Serve. Each error is a [pipeline.Error] with the key that is to blame; with several they are joined.
+// After an error nothing is listened on.
+func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
+	if s.listeners != nil {
+		return nil, errors.New("server: Listen was called twice")
+	}
+	var addrs []net.Addr
+	var errs []error
+	for _, a := range s.addresses {
+		opened, err := s.open(ctx, a)
+		for _, l := range opened {
+			s.listeners = append(s.listeners, newListener(l, s.config.WriteTimeout, s.slots))
+			addrs = append(addrs, Addr{l.Addr(), s.tls != nil})
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	s.warnSystemd()
+	return addrs, nil
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		_ = l.Close() // a second close does no harm
+	}
+}
+
+// open opens what an address stands for: a name may have several, and systemd pass several sockets.
+func (s *Server) open(ctx context.Context, a address) ([]net.Listener, error) {
+	switch a.kind {
+	case kindUnix:
+		l, err := listenUnix(ctx, a.path, fs.FileMode(s.config.UnixSocketPerms))
+		if err != nil {
+			return nil, &pipeline.Error{Key: a.key, Value: a.text, Err: err}
+		}
+		return []net.Listener{l}, nil
+	case kindSystemd:
+		listeners, err := fromSystemd(a.path)
+		if err != nil {
+			return nil, &pipeline.Error{Key: a.key, Value: a.text, Err: err}
+		}
+		return listeners, nil
+	}
+	if a.key == "host" {
+		l, err := listenTCP(ctx, "tcp", a.host, a.port)
+		if err != nil {
+			return nil, s.explain(a, err)
+		}
+		return []net.Listener{l}, nil
+	}
+	network := cmp.Or(s.config.Network, "tcp")
+	hosts, err := resolve(ctx, network, a.host)
+	if err != nil {
+		return nil, s.explain(a, err)
+	}
+	var listeners []net.Listener
+	var missing error // an address that this machine does not have
+	for _, host := range hosts {
+		l, err := listenTCP(ctx, network, host, a.port)
+		switch {
+		case err == nil:
+			listeners = append(listeners, l)
+		case len(hosts) > 1 && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)):
+			missing = err // localhost has an IPv6 address also where there is no IPv6
+		default:
+			return listeners, s.explain(a, err)
+		}
+	}
+	if len(listeners) == 0 {
+		return nil, s.explain(a, missing)
+	}
+	return listeners, nil
+}
+
+// resolve returns the addresses of a host.
+func resolve(ctx context.Context, network, host string) ([]string, error) {
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return []string{host}, nil
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, strings.Replace(network, "tcp", "ip", 1), host)
+	hosts := make([]string, len(addrs))
+	for i, addr := range addrs {
+		hosts[i] = addr.Unmap().String()
+	}
+	return slices.Compact(hosts), err
+}
+
+func listenTCP(ctx context.Context, network, host, port string) (net.Listener, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		network = "tcp"
+		if addr.Is4() {
+			network = "tcp4" // else 0.0.0.0 would be both families
+		}
+	}
+	return new(net.ListenConfig).Listen(ctx, network, net.JoinHostPort(host, port))
+}
+
+// explain says which setting is to blame for an error of listening over TCP, and what to do.
+func (s *Server) explain(a address, err error) error {
+	fault := func(key, value string, err error, hint string) error {
+		if a.key == "listen" {
+			key, value, hint = a.key, "", strings.Replace(hint, "want 127.0.0.1, 0.0.0.0", "want 127.0.0.1, *", 1)
+			err = fmt.Errorf("%q: %w", a.text, err)
+		}
+		return &pipeline.Error{Key: key, Value: value, Err: err, Hint: hint}
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return fault("host", a.text, fmt.Errorf("no address is known for this name (%s)", dns.Err),
+			"want a name or an address of this machine, such as 127.0.0.1")
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fault("port", a.port, fmt.Errorf("port %s of %s is in use", a.port, cmp.Or(a.host, "*")),
+			"end the program that uses it, or choose another port")
+	case errors.Is(err, syscall.EACCES):
+		return fault("port", a.port, fmt.Errorf("no permission to listen on port %s", a.port), "choose one above 1023")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fault("host", a.text, errors.New("this machine has no such address"),
+			"want 127.0.0.1, 0.0.0.0 for all, or an address of this machine")
+	}
+	return fault("host", a.text, fmt.Errorf("can't listen: %w", err), "")
+}
+
+// Perms are the permissions of a unix socket. A setting of this type is an octal number, such as 660.
+type Perms fs.FileMode
+
+// UnmarshalText reads an octal number, with or without the 0o of Python.
+func (p *Perms) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(string(text)), "0o"), 8, 32)
+	if err != nil || n > 0o777 {
+		return errors.New("want an octal number from 0 to 777, such as 660")
+	}
+	*p = Perms(n)
+	return nil
+}
+
+// String writes the permissions as they are read.
+func (p Perms) String() string { return strconv.FormatUint(uint64(p), 8) }
+
+// A unixListener removes its socket when it is closed, unless somebody else has put another into its place.
+type unixListener struct {
+	net.Listener
+	path   string
+	info   fs.FileInfo
+	remove sync.Once
+}
+
+// listenUnix makes a socket that nobody can connect to without those permissions. One that is left over from a server which
+// has ended is replaced.
+func listenUnix(ctx context.Context, path string, perms fs.FileMode) (net.Listener, error) {
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
+	}
+	l, err := (&net.ListenConfig{Control: restrictSocket(perms)}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, explainUnix(path, err)
+	}
+	if l, ok := l.(*net.UnixListener); ok {
+		l.SetUnlinkOnClose(false)
+	}
+	info, err := os.Lstat(path)
+	if err == nil {
+		err = os.Chmod(path, perms)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return &unixListener{Listener: l, path: path, info: info}, nil
+}
+
+// Close removes the socket before it stops answering, so that whoever starts next finds none rather than a stale one.
+func (l *unixListener) Close() error {
+	l.remove.Do(func() {
+		if info, err := os.Lstat(l.path); err == nil && os.SameFile(info, l.info) {
+			_ = os.Remove(l.path) // or else the next one to start does it
+		}
+	})
+	return l.Listener.Close()
+}
+
+// removeStale removes a socket that nobody answers at. All else that has its name stays.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return explainUnix(path, err)
+	case info.Mode()&fs.ModeSocket == 0:
+		return errors.New("there is a file of that name which is no socket: remove it, or choose another name")
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
+		_ = conn.Close()
+		return errors.New("another server answers there: end it, or choose another name")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return os.Remove(path)
+	}
+	return fmt.Errorf("can't tell whether a server uses it: %w", errors.Unwrap(err))
+}
+
+func explainUnix(path string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENAMETOOLONG):
+		return fmt.Errorf("the path of a socket can't have %d bytes: choose one of about 100 at most", len(path))
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return errors.New("the folder does not exist")
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("no permission to make a socket there")
+	}
+	return fmt.Errorf("can't listen: %w", err)
+}

@@ -1,0 +1,304 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/pasteline/pasteline/internal/forwarded"
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/scriptname"
+)
+
+// proxyHeaders are the fields that trusted_proxy_headers can name, as Waitress calls them.
+var proxyHeaders = map[string]string{
+	"forwarded":         forwarded.Standard,
+	"x-forwarded-by":    forwarded.By,
+	"x-forwarded-for":   forwarded.For,
+	"x-forwarded-host":  forwarded.Host,
+	"x-forwarded-port":  forwarded.Port,
+	"x-forwarded-proto": forwarded.Proto,
+}
+
+// allProxyHeaders are the fields that are cleared: those, and two more that the filter prefix reads.
+var allProxyHeaders = []string{
+	forwarded.Standard, forwarded.By, forwarded.For, forwarded.Host, forwarded.Port, forwarded.Proto, forwarded.Scheme, forwarded.Server,
+}
+
+// A translator makes of requests what the visitor has sent, by what trusted proxies say and the configuration knows. The
+// rules are those of Waitress.
+type translator struct {
+	peers   forwarded.Peers
+	count   int             // of proxies between the visitor and us
+	trusted map[string]bool // the fields that are believed, by canonical name
+	clear   bool            // whether all others are removed
+	warn    bool            // whether the log says so
+	scheme  string          // "" for the connection's own
+	prefix  string
+	logger  *slog.Logger
+}
+
+// newTranslator returns nil when there is nothing to do. The error joins all faults.
+func (c Config) newTranslator(logger *slog.Logger) (*translator, error) {
+	t := &translator{
+		count: max(c.TrustedProxyCount, 1), clear: c.ClearUntrustedProxyHeaders, warn: c.LogUntrustedProxyHeaders,
+		prefix: normalPrefix(c.URLPrefix), logger: logger, trusted: map[string]bool{},
+	}
+	var errs []error
+	fault := func(key string, err error) { errs = append(errs, &pipeline.Error{Key: key, Err: err}) }
+	if c.URLScheme != "" && c.URLScheme != "http" && c.URLScheme != "https" {
+		fault("url_scheme", errors.New("want http or https"))
+	}
+	if c.URLScheme == "https" {
+		t.scheme = c.URLScheme
+	}
+	var faults []error
+	t.peers, faults = trustedPeers(c.TrustedProxy)
+	for _, err := range faults {
+		fault("trusted_proxy", err)
+	}
+	if len(c.TrustedProxy) == 0 {
+		if c.TrustedProxyCount > 0 {
+			fault("trusted_proxy_count", errors.New("means nothing without trusted_proxy"))
+		}
+		if len(c.TrustedProxyHeaders) > 0 {
+			fault("trusted_proxy_headers", errors.New("means nothing without trusted_proxy"))
+		}
+	}
+	for _, name := range c.TrustedProxyHeaders {
+		canonical, ok := proxyHeaders[strings.ToLower(strings.Trim(name, ","))]
+		if !ok {
+			fault("trusted_proxy_headers", fmt.Errorf("%q is not known: want forwarded alone, or some of x-forwarded-for, -host, -port, -proto and -by", name))
+		}
+		t.trusted[canonical] = true
+	}
+	if t.trusted[forwarded.Standard] && len(t.trusted) > 1 {
+		fault("trusted_proxy_headers", errors.New("forwarded and x-forwarded-… exclude each other: nobody knows which of them counts"))
+	}
+	if len(c.TrustedProxyHeaders) == 0 && len(c.TrustedProxy) > 0 {
+		t.trusted[forwarded.Proto] = true // as Waitress has it
+	}
+	if len(c.TrustedProxy) == 0 && !t.clear && t.prefix == "" && t.scheme == "" {
+		return nil, errors.Join(errs...)
+	}
+	return t, errors.Join(errs...)
+}
+
+// trustedPeers reads what Waitress has for one proxy, "*" for all and localhost for unix sockets, and lists of package
+// forwarded.
+func trustedPeers(words []string) (forwarded.Peers, []error) {
+	var own []string
+	for _, word := range words {
+		switch strings.Trim(word, ",") {
+		case "*":
+			return forwarded.Everybody(), nil
+		case "localhost":
+			own = append(own, "127.0.0.1", "::1", "unix")
+		default:
+			own = append(own, word)
+		}
+	}
+	return forwarded.ParsePeers(own)
+}
+
+// normalPrefix has one slash in front, none at the end.
+func normalPrefix(prefix string) string {
+	if prefix = strings.Trim(strings.TrimSpace(prefix), "/"); prefix == "" {
+		return ""
+	}
+	return "/" + prefix
+}
+
+// translate returns r as the visitor has sent it. After an error the request is to be refused.
+func (t *translator) translate(r *http.Request) (*http.Request, error) {
+	var v forwarded.View
+	if t.scheme != "" && r.TLS == nil {
+		v.Scheme, v.Host = t.scheme, r.Host
+	}
+	var drop, cut []string
+	if present := present(r.Header); len(present) > 0 {
+		trust := len(t.trusted) > 0 && t.peers.Trust(r)
+		if t.clear {
+			drop = slices.DeleteFunc(slices.Clone(present), func(name string) bool { return trust && t.trusted[name] })
+		}
+		if t.warn && len(drop) > 0 {
+			t.logger.LogAttrs(r.Context(), slog.LevelWarn, "header fields of a proxy that is not trusted were removed",
+				slog.String("remote_addr", r.RemoteAddr), slog.Any("fields", drop))
+		}
+		if trust {
+			said, err := t.read(r.Header)
+			if err != nil {
+				return nil, err
+			}
+			v = said.over(v, r)
+			cut = slices.DeleteFunc(present, func(name string) bool { return !t.trusted[name] })
+		}
+	}
+	r = t.cutLists(v.Apply(r, drop...), cut)
+	return scriptname.Below(r, t.prefix), nil //nolint:contextcheck // it is the request's own
+}
+
+// cutLists takes out of the trusted fields what no trusted proxy has added, for apps that read the fields themselves.
+func (t *translator) cutLists(r *http.Request, names []string) *http.Request {
+	own := false
+	for _, name := range names {
+		list := forwarded.Elements(r.Header[name])
+		if len(list) <= t.count {
+			continue
+		}
+		if !own {
+			c := *r
+			c.Header = r.Header.Clone()
+			r, own = &c, true
+		}
+		r.Header[name] = []string{strings.Join(list[len(list)-t.count:], ", ")}
+	}
+	return r
+}
+
+// present returns the names of those fields of proxies that are there.
+func present(header http.Header) []string {
+	var names []string
+	for _, name := range allProxyHeaders {
+		if len(header[name]) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// A claim is what proxies say.
+type claim struct{ client, host, port, scheme string }
+
+// over puts the claim over what is known without it.
+func (c claim) over(v forwarded.View, r *http.Request) forwarded.View {
+	if c.scheme != "" {
+		v.Scheme = c.scheme
+	}
+	if c.host != "" {
+		v.Host = c.host
+		if _, _, err := net.SplitHostPort(c.host); err != nil && c.port != "" && c.port != defaultPorts[visitorScheme(v, r)] {
+			v.Host = c.host + ":" + c.port
+		}
+	}
+	if addr, ok := forwarded.Addr(c.client); ok {
+		_, port, err := net.SplitHostPort(c.client)
+		if err != nil {
+			port = "0"
+		}
+		v.RemoteAddr = net.JoinHostPort(addr.String(), port)
+	}
+	return v
+}
+
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
+
+func visitorScheme(v forwarded.View, r *http.Request) string {
+	if v.Scheme != "" {
+		return v.Scheme
+	}
+	return scriptname.Scheme(r)
+}
+
+// read reads the trusted fields of a trusted peer. What the visitor may have put in front of what the proxies did is left
+// out.
+func (t *translator) read(header http.Header) (c claim, err error) {
+	if t.trusted[forwarded.Standard] {
+		if c, err = t.readStandard(header[forwarded.Standard]); err != nil {
+			return c, fmt.Errorf("%s: %w", forwarded.Standard, err)
+		}
+	}
+	if t.trusted[forwarded.For] {
+		c.client = t.first(forwarded.Elements(header[forwarded.For]))
+	}
+	if t.trusted[forwarded.Host] {
+		c.host = t.first(forwarded.Elements(header[forwarded.Host]))
+	}
+	for name, value := range map[string]*string{forwarded.Proto: &c.scheme, forwarded.Port: &c.port} {
+		if !t.trusted[name] {
+			continue
+		}
+		list := forwarded.Elements(header[name])
+		if len(list) > 1 {
+			return c, fmt.Errorf("%s: several values, and nobody knows which one counts", name)
+		}
+		*value = t.first(list)
+	}
+	return c, c.check()
+}
+
+// check refuses what can't be.
+func (c *claim) check() error {
+	if c.scheme != "" {
+		scheme, ok := forwarded.IsScheme(c.scheme)
+		if !ok {
+			return fmt.Errorf("the scheme %q", c.scheme)
+		}
+		c.scheme = scheme
+	}
+	if c.host != "" && !forwarded.IsHost(c.host) {
+		return fmt.Errorf("the host %q", c.host)
+	}
+	if strings.Trim(c.port, "0123456789") != "" || len(c.port) > 5 {
+		return fmt.Errorf("the port %q", c.port)
+	}
+	return nil
+}
+
+// first returns what the outermost of the trusted proxies has added to a list; or the first element of a list that is
+// shorter.
+func (t *translator) first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return unquote(list[max(len(list)-t.count, 0)])
+}
+
+// readStandard reads RFC 7239's field: of the trusted proxies, the outermost that says something is the one that counts.
+func (t *translator) readStandard(lines []string) (c claim, err error) {
+	elements := forwarded.Elements(lines)
+	for _, element := range slices.Backward(elements[max(len(elements)-t.count, 0):]) {
+		for pair := range strings.SplitSeq(element, ";") {
+			if pair = strings.TrimSpace(pair); pair == "" {
+				continue
+			}
+			name, value, ok := strings.Cut(pair, "=")
+			if !ok || strings.ContainsAny(name, " \t") || value != strings.TrimSpace(value) {
+				return c, fmt.Errorf("want name=value, not %q", pair)
+			}
+			value = unquote(value)
+			switch strings.ToLower(name) {
+			case "for":
+				c.client = value
+			case "host":
+				c.host = value
+			case "proto":
+				c.scheme = value
+			}
+		}
+	}
+	return c, nil
+}
+
+// unquote takes the quotes off a quoted string.
+func unquote(s string) string {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return s
+	}
+	s = s[1 : len(s)-1]
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

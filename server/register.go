@@ -1,0 +1,173 @@
+package server
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// Register adds the server to r as "egg:pasteline#http", and under the names that Paste and Waitress give theirs.
+func Register(r *pipeline.Registry) {
+	const name = "egg:pasteline#http"
+	pipeline.ServerFactory(r, name, newPaste)
+	r.Alias("egg:Paste#http", name)
+	pipeline.ServerFactory(r, "egg:waitress#main", newWaitress)
+}
+
+// A Port is a TCP port that a section may leave out. The zero Port is left out.
+type Port struct {
+	set    bool
+	number int
+}
+
+// UnmarshalText reads the number of a port.
+func (p *Port) UnmarshalText(text []byte) error {
+	n, err := pipeline.AsInt(string(text))
+	if err != nil || n < 0 || n > 65535 {
+		return errors.New("want a whole number from 0 to 65535, such as 8080")
+	}
+	*p = Port{true, int(n)}
+	return nil
+}
+
+// String returns the number, "" for a port that was left out.
+func (p Port) String() string {
+	if !p.set {
+		return ""
+	}
+	return strconv.Itoa(p.number)
+}
+
+// place puts host and port, as a section has them, into the Config. With listen or unix_socket there are no defaults.
+func (c *Config) place(host string, port Port, defaultHost string, defaultPort int) error {
+	elsewhere := "listen"
+	if c.UnixSocket != "" {
+		elsewhere = "unix_socket"
+	}
+	if len(c.Listen) > 0 || c.UnixSocket != "" {
+		if host != "" || port.set {
+			return &pipeline.Error{
+				Key: elsewhere, Err: errors.New("stands instead of host and port, not beside them"),
+				Hint: "write listen = host:port unix:/path for both",
+			}
+		}
+		return nil
+	}
+	c.Host, c.Port = host, port.number
+	orDefault(&c.Host, defaultHost)
+	if !port.set {
+		c.Port = defaultPort
+	}
+	return nil
+}
+
+// pasteSettings are those of a section that uses egg:Paste#http.
+type pasteSettings struct {
+	Host  string `ini:"host" help:"the name or address to listen on; 127.0.0.1 if not given; 0.0.0.0 for every IPv4 address, [::] for every address of both kinds"`
+	Port  Port   `ini:"port" help:"the port; 0 takes a free one; 8080 if not given, with ssl_pem 4443"`
+	HTTP2 bool   `ini:"http2" default:"true" help:"whether clients may speak HTTP/2, over TLS"`
+
+	SSLPEM        string        `ini:"ssl_pem" help:"of Paste: the same as tls_certificate, for a file with both certificate and key; * makes a certificate for development"`
+	ServerVersion string        `ini:"server_version" help:"of Paste: what the field Server of responses says; nothing if not given"`
+	SocketTimeout time.Duration `ini:"socket_timeout" min:"1ms" help:"of Paste: sets read_header_timeout, read_timeout, write_timeout and idle_timeout"`
+	Config
+	pastePython
+}
+
+func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
+	warnPython(b, &s.pastePython)
+	c := s.Config
+	c.DisableHTTP2, c.ServerHeader = !s.HTTP2, s.ServerVersion
+	port := defaultPort
+	if s.SSLPEM != "" {
+		port = defaultTLSPort
+		if c.TLSCertificate != "" {
+			return nil, &pipeline.Error{Key: "ssl_pem", Err: errors.New("the same as tls_certificate: write one of the two")}
+		}
+		c.TLSCertificate = s.SSLPEM
+	}
+	if s.SSLPEM == "*" {
+		c.TLSCertificate, c.TLSSelfSigned = "", true
+		b.Warn("ssl_pem", "a certificate that is made anew at each start, and that no browser believes: for development only")
+	}
+	if t := s.SocketTimeout; t > 0 {
+		c.ReadHeaderTimeout, c.ReadTimeout, c.WriteTimeout, c.IdleTimeout = t, t, t, t
+	}
+	if err := c.place(s.Host, s.Port, defaultHost, port); err != nil {
+		return nil, err
+	}
+	srv, err := New(c, b.Logger())
+	if err != nil {
+		if s.SSLPEM != "" {
+			err = renamed(err, pemNames)
+		}
+		return nil, err
+	}
+	return srv, nil
+}
+
+// waitressSettings are those of a section that uses egg:waitress. Its servers can be reached from outside by default. Where
+// Waitress has another name for what Config has, this is the one that counts.
+type waitressSettings struct {
+	Host  string `ini:"host" help:"the name or address to listen on; 0.0.0.0 if not given, 127.0.0.1 for this machine alone, [::] for every address of both kinds"`
+	Port  Port   `ini:"port" help:"the port; 0 takes a free one; 8080 if not given"`
+	HTTP2 bool   `ini:"http2" default:"true" help:"whether clients may speak HTTP/2, over TLS"`
+
+	ClearUntrustedProxyHeaders bool `ini:"clear_untrusted_proxy_headers" default:"true" help:"whether forwarded header fields that are not believed are removed; false for the filter prefix to read them"`
+
+	MaxHeaderBytes pipeline.Bytes `ini:"max_request_header_size" default:"256KB" min:"1KB" max:"16MB" help:"the largest header of a request (max_header_bytes of Paste#http)"`
+	MaxBodyBytes   pipeline.Bytes `ini:"max_request_body_size" default:"1GB" min:"1" help:"the largest body of a request (max_body_bytes of Paste#http)"`
+	MaxConnections int            `ini:"connection_limit" min:"1" help:"how many connections may be open at once, the others wait (max_connections of Paste#http); no limit if not given, as a connection costs little here"`
+	IdleTimeout    time.Duration  `ini:"channel_timeout" default:"2m" min:"1ms" help:"how long a connection is kept open for the next request (idle_timeout of Paste#http)"`
+	Ident          string         `ini:"ident" help:"what the field Server of responses says; nothing if not given"`
+	IPv4           bool           `ini:"ipv4" default:"true" help:"whether * and names stand for IPv4 addresses, too"`
+	IPv6           bool           `ini:"ipv6" default:"true" help:"whether * and names stand for IPv6 addresses, too"`
+	Config
+	waitressPython
+}
+
+func newWaitress(b *pipeline.Build, s waitressSettings) (pipeline.Server, error) {
+	warnPython(b, &s.waitressPython)
+	c := s.Config
+	c.DisableHTTP2, c.ServerHeader, c.ClearUntrustedProxyHeaders = !s.HTTP2, s.Ident, s.ClearUntrustedProxyHeaders
+	c.MaxHeaderBytes, c.MaxBodyBytes, c.MaxConnections = s.MaxHeaderBytes, s.MaxBodyBytes, s.MaxConnections
+	c.IdleTimeout = s.IdleTimeout
+	switch {
+	case !s.IPv4 && !s.IPv6:
+		return nil, &pipeline.Error{Key: "ipv6", Err: errors.New("without both ipv4 and ipv6 there is nothing to listen on")}
+	case !s.IPv4:
+		c.Network = "tcp6"
+	case !s.IPv6:
+		c.Network = "tcp4"
+	}
+	if err := c.place(s.Host, s.Port, "0.0.0.0", defaultPort); err != nil {
+		return nil, err
+	}
+	srv, err := New(c, b.Logger())
+	if err != nil {
+		return nil, renamed(err, waitressNames)
+	}
+	return srv, nil
+}
+
+// What Waitress and Paste call settings of Config.
+var (
+	waitressNames = map[string]string{
+		"max_header_bytes": "max_request_header_size", "max_body_bytes": "max_request_body_size",
+		"max_connections": "connection_limit", "idle_timeout": "channel_timeout",
+	}
+	pemNames = map[string]string{"tls_certificate": "ssl_pem", "tls_key": "ssl_pem"}
+)
+
+// renamed gives the faults of New the names under which the section has the settings.
+func renamed(err error, names map[string]string) error {
+	fault, ok := errors.AsType[*pipeline.Error](err)
+	if !ok || names[fault.Key] == "" {
+		return err
+	}
+	other := *fault
+	other.Key = names[fault.Key]
+	return &other
+}

@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// A Server serves one handler over HTTP. Call Listen, then Serve; Shutdown may be called at any time, by any goroutine.
+// It can't be used again after Shutdown.
+type Server struct {
+	config    Config
+	logger    *slog.Logger
+	addresses []address
+	tls       *tls.Config       // nil without TLS
+	files     *certificateFiles // nil without TLS from files
+	visitor   *translator       // nil when requests are taken as they come
+	http      *http.Server
+	listeners []*listener
+	slots     slots
+	cancel    context.CancelFunc // of what all requests' contexts come from
+	running   atomic.Int64       // requests in their handler
+}
+
+// New returns a server; it does not listen yet, but has read the certificate. Faults of connections and panics of handlers
+// are told to logger, which may be nil. The error joins all that is wrong with config.
+func New(config Config, logger *slog.Logger) (*Server, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	config = config.withDefaults()
+	addresses, _ := config.addresses()         // Validate has
+	visitor, _ := config.newTranslator(logger) // tried both
+	tlsConfig, files, err := config.newTLS(logger)
+	if err != nil {
+		return nil, err
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(!config.DisableHTTP2)
+	protocols.SetUnencryptedHTTP2(config.H2C)
+	base, cancel := context.WithCancel(context.Background())
+	s := &Server{
+		config:    config,
+		logger:    logger,
+		addresses: addresses,
+		tls:       tlsConfig,
+		files:     files,
+		visitor:   visitor,
+		cancel:    cancel,
+		http: &http.Server{
+			TLSConfig:         tlsConfig,
+			Protocols:         &protocols,
+			ReadHeaderTimeout: config.ReadHeaderTimeout,
+			IdleTimeout:       config.IdleTimeout,
+			MaxHeaderBytes:    int(config.MaxHeaderBytes),
+			BaseContext:       func(net.Listener) context.Context { return base },
+			ErrorLog:          slog.NewLogLogger(connectionHandler{logger.Handler()}, slog.LevelDebug),
+		},
+	}
+	if config.MaxConnections > 0 {
+		s.slots = make(slots, config.MaxConnections)
+	}
+	return s, nil
+}
+
+// Serve answers requests with h until Shutdown, and then returns nil, without waiting for the requests that still run:
+// Shutdown does.
+func (s *Server) Serve(h http.Handler) error {
+	if s.listeners == nil {
+		return errors.New("server: Listen was not called")
+	}
+	s.http.Handler = s.watch(s.translated(h))
+	ended := make(chan error, len(s.listeners))
+	for _, l := range s.listeners {
+		go func() {
+			if s.tls != nil {
+				ended <- s.http.ServeTLS(l, "", "")
+			} else {
+				ended <- s.http.Serve(l)
+			}
+		}()
+	}
+	var errs []error
+	for range s.listeners {
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			errs = append(errs, fmt.Errorf("server: %w", err))
+			s.closeListeners() // a server that answers at some of its addresses only is hard to find out about
+		}
+	}
+	if len(errs) > 0 {
+		return errs[0] // the others ended because of it
+	}
+	return nil
+}
+
+// translated gives h requests as the visitors have sent them, and the responses the field Server.
+func (s *Server) translated(h http.Handler) http.Handler {
+	visitor, ident := s.visitor, s.config.ServerHeader
+	if visitor == nil && ident == "" {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ident != "" {
+			w.Header().Set("Server", ident)
+		}
+		if visitor != nil {
+			translated, err := visitor.translate(r)
+			if err != nil {
+				s.logger.LogAttrs(r.Context(), slog.LevelWarn, "a trusted proxy has sent what can't be understood",
+					slog.String("remote_addr", r.RemoteAddr), slog.Any("error", err))
+				http.Error(w, "Bad Request", http.StatusBadRequest)
+				return
+			}
+			r = translated
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// watch counts the requests that run, and sees to it that bodies are not waited for without end, and not too large.
+func (s *Server) watch(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.running.Add(1)
+		defer s.running.Add(-1)
+		defer s.logPanic(r)
+		if r.Body == nil || r.Body == http.NoBody {
+			h.ServeHTTP(w, r)
+			return
+		}
+		limit := int64(s.config.MaxBodyBytes)
+		if limit > 0 && r.ContentLength > limit {
+			w.Header().Set("Connection", "close") // the body is not read
+			http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		withBody(w, r, s.config.ReadTimeout, limit, h)
+	})
+}
+
+// logPanic logs a panic of a handler, with its stack. net/http would put both into one line of text; it is left to end
+// the connection.
+func (s *Server) logPanic(r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, which net/http compares in this way, too
+		s.logger.LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
+			slog.Any("panic", p), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.String("stack", string(debug.Stack())))
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// Shutdown stops accepting, and waits until all requests have been answered, ctx is done or the ShutdownTimeout has
+// passed. What still runs then has its context cancelled and its connection closed; the error says how many there were.
+func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.cancel()
+	ctx, done := context.WithTimeout(ctx, s.config.ShutdownTimeout)
+	defer done()
+	err := s.http.Shutdown(ctx)
+	s.closeListeners() // http.Server knows them from Serve on only
+	if err == nil && s.settled(ctx) {
+		return nil
+	}
+	cut := s.running.Load()
+	s.cancel()
+	_ = s.http.Close() // the listener has been closed, and of the connections nothing more is wanted
+	// A cancelled handler needs a moment, and what it uses should not be closed under its hands.
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), lastGrace)
+	defer done()
+	s.settled(last)
+	return fmt.Errorf("server: %d requests were cut off when the time to shut down was over: %w", cut, ctx.Err())
+}
+
+// lastGrace is how long handlers have to return when their context has been cancelled.
+const lastGrace = time.Second
+
+// settled waits until no handler runs, hijacked connections included, and reports false when ctx is done before.
+func (s *Server) settled(ctx context.Context) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s.running.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+var _ pipeline.Server = (*Server)(nil)

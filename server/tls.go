@@ -1,0 +1,175 @@
+package server
+
+import (
+	"cmp"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// newTLS returns how the server speaks TLS, nil if it does not, and the files that this comes from, if it does. It reads
+// them.
+func (c Config) newTLS(logger *slog.Logger) (*tls.Config, *certificateFiles, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLSMinVersion == "1.3" {
+		config.MinVersion = tls.VersionTLS13
+	}
+	if c.TLSSelfSigned {
+		certificate, err := selfSigned()
+		if err != nil {
+			return nil, nil, fmt.Errorf("server: making a certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{certificate}
+		return config, nil, nil
+	}
+	if c.TLSCertificate == "" {
+		return nil, nil, nil
+	}
+	files := &certificateFiles{
+		certificate: c.TLSCertificate, key: cmp.Or(c.TLSKey, c.TLSCertificate), every: checkCertificateEvery, logger: logger,
+	}
+	if err := files.load(); err != nil {
+		return nil, nil, err
+	}
+	config.GetCertificate = files.get
+	return config, files, nil
+}
+
+// checkCertificateEvery is how often new connections look whether the files have changed: files that are replaced are used
+// after a second, and looking costs nothing that could be measured.
+const checkCertificateEvery = time.Second
+
+// certificateFiles are a certificate and its key, which are loaded anew when the files change: whoever renews them need not
+// restart the server.
+type certificateFiles struct {
+	certificate, key string
+	every            time.Duration
+	logger           *slog.Logger
+
+	mu      sync.Mutex // guards all below
+	loaded  *tls.Certificate
+	stamps  [2]fileStamp // of the files when they were last read, with or without success
+	checked time.Time
+}
+
+// A fileStamp tells two versions of a file apart.
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
+// get returns the certificate for a new connection.
+func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); now.Sub(f.checked) >= f.every || now.Before(f.checked) {
+		f.checked = now
+		f.reload()
+	}
+	return f.loaded, nil
+}
+
+// reload loads the files if they have changed. The certificate stays what it is when they don't fit: whoever renews them
+// writes one after the other.
+func (f *certificateFiles) reload() {
+	if stamps, err := f.stat(); err == nil && stamps == f.stamps {
+		return
+	}
+	before := f.stamps
+	err := f.load()
+	switch {
+	case err == nil:
+		f.logger.Info("the certificate has been loaded anew", slog.String("file", f.certificate),
+			slog.Time("expires", f.loaded.Leaf.NotAfter))
+	case f.stamps != before: // each version is told of once
+		f.logger.Error("the new certificate can't be used, and the old one stays", slog.Any("error", err))
+	}
+}
+
+func (f *certificateFiles) stat() (stamps [2]fileStamp, err error) {
+	for i, name := range []string{f.certificate, f.key} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return stamps, err
+		}
+		stamps[i] = fileStamp{info.ModTime(), info.Size()}
+	}
+	return stamps, nil
+}
+
+// load reads the files. The error is a [pipeline.Error] with the setting to blame.
+func (f *certificateFiles) load() error {
+	stamps, err := f.stat() // before reading, so that a change in between is seen the next time
+	if err == nil {
+		f.stamps = stamps
+	} else {
+		f.stamps = [2]fileStamp{}
+	}
+	certificate, err := readFile("tls_certificate", f.certificate)
+	if err != nil {
+		return err
+	}
+	key, err := readFile("tls_key", f.key)
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return &pipeline.Error{
+			Key: "tls_certificate", Value: f.certificate,
+			Err:  fmt.Errorf("the certificate in it and the key in %s can't be used: %w", f.key, err),
+			Hint: "want both in PEM, the server's own certificate before those of its issuers",
+		}
+	}
+	f.loaded = &pair
+	return nil
+}
+
+func readFile(key, name string) ([]byte, error) {
+	text, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = errors.New("there is no such file")
+	case errors.Is(err, fs.ErrPermission):
+		err = errors.New("no permission to read it")
+	}
+	if err != nil {
+		return nil, &pipeline.Error{Key: key, Value: name, Err: err}
+	}
+	return text, nil
+}
+
+// selfSigned makes a certificate for this machine, which lasts as long as the process. No browser believes it unasked.
+func selfSigned() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixNano()),
+		Subject:      pkix.Name{CommonName: "localhost", Organization: []string{"for development only"}},
+		NotBefore:    now.Add(-time.Hour),
+		NotAfter:     now.AddDate(1, 0, 0),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:     []string{"localhost"},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}
