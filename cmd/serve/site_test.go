@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tutorial is the tutorial's file, on a free port of this machine alone.
+func tutorial(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../development.ini")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer("host = 0.0.0.0", "host = 127.0.0.1", "port = 6543", "port = 0").Replace(string(text))
+}
+
+// A site is a folder with an .ini file and a database, and the process that serves it, if it runs.
+type site struct {
+	t       *testing.T
+	dir     string
+	command string
+	cmd     *exec.Cmd
+	log     *os.File
+	done    chan struct{} // closed when the process has ended
+	base    string        // such as http://127.0.0.1:41234
+	client  *http.Client
+}
+
+// newSite starts a site.
+func newSite(t *testing.T, command, ini string) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir(), command: command}
+	if err := os.WriteFile(filepath.Join(s.dir, "site.ini"), []byte(ini), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(func() {
+		if s.running() {
+			s.kill()
+		}
+		if t.Failed() {
+			t.Logf("the server's log:\n%s", s.logText())
+		}
+	})
+	return s
+}
+
+// start starts the process, which adds to the log of the one before.
+func (s *site) start() {
+	s.t.Helper()
+	addrFile := filepath.Join(s.dir, "addr")
+	if err := os.Remove(addrFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.t.Fatal(err)
+	}
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.log = log
+	s.cmd = exec.Command(s.command, "site.ini", "--addr-file", "addr")
+	s.cmd.Dir, s.cmd.Stderr = s.dir, log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.done = make(chan struct{})
+	go func() {
+		_ = s.cmd.Wait() // the tests look at ProcessState
+		close(s.done)
+	}()
+	addr, err := waitForFile(addrFile)
+	if err != nil {
+		s.t.Fatalf("the server did not start: %v\n%s", err, s.logText())
+	}
+	s.base = "http://" + addr
+	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+}
+
+func (s *site) running() bool {
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the process as kill -9 does.
+func (s *site) kill() {
+	s.t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.ended()
+}
+
+// stop ends the process as kill -TERM does, and expects that it ends well.
+func (s *site) stop() {
+	s.t.Helper()
+	s.signal(os.Interrupt)
+	s.ended()
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		s.t.Fatalf("exit code %d, want 0\n%s", code, s.logText())
+	}
+}
+
+func (s *site) signal(sig os.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ended waits for the end of the process.
+func (s *site) ended() {
+	s.t.Helper()
+	select {
+	case <-s.done:
+	case <-time.After(startLimit):
+		s.t.Fatalf("the server did not end\n%s", s.logText())
+	}
+	s.client.CloseIdleConnections()
+	s.log.Close()
+}
+
+func (s *site) logText() string {
+	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// waitForLog waits until the log has a text n times.
+func (s *site) waitForLog(text string, n int) {
+	s.t.Helper()
+	deadline := time.Now().Add(startLimit)
+	for strings.Count(s.logText(), text) < n {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the log never said %q %d times:\n%s", text, n, s.logText())
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// A reply is a response that has been read whole.
+type reply struct {
+	status  int
+	header  http.Header
+	cookies []*http.Cookie
+	body    string
+}
+
+// visitor is a browser: a cookie, "" for a new one.
+type visitor struct {
+	site   *site
+	cookie string
+}
+
+// newVisitor returns a visitor who has been given a cookie.
+func (s *site) newVisitor() *visitor {
+	s.t.Helper()
+	v := &visitor{site: s}
+	v.must("GET", "/read")
+	if v.cookie == "" {
+		s.t.Fatal("no cookie was set")
+	}
+	return v
+}
+
+// do sends a request with the visitor's cookie, and keeps a new cookie that comes back.
+func (v *visitor) do(ctx context.Context, method, path string, header ...string) (reply, error) {
+	return v.send(ctx, method, path, nil, header...)
+}
+
+func (v *visitor) send(ctx context.Context, method, path string, body io.Reader, header ...string) (reply, error) {
+	request, err := http.NewRequestWithContext(ctx, method, v.site.base+path, body)
+	if err != nil {
+		return reply{}, err
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	if v.cookie != "" {
+		request.Header.Set("Cookie", v.cookie)
+	}
+	response, err := v.site.client.Do(request)
+	if err != nil {
+		return reply{}, err
+	}
+	defer response.Body.Close()
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(response.Body); err != nil {
+		return reply{}, err
+	}
+	cookies := response.Cookies()
+	for _, c := range cookies {
+		if c.Name == "repoze.browserid" {
+			v.cookie = c.Name + "=" + c.Value
+		}
+	}
+	return reply{response.StatusCode, response.Header, cookies, text.String()}, nil
+}
+
+// must does a request whose answer has to be 200, and returns the text.
+func (v *visitor) must(method, path string) string {
+	v.site.t.Helper()
+	got, err := v.do(v.site.t.Context(), method, path)
+	if err != nil {
+		v.site.t.Fatal(err)
+	}
+	if got.status != http.StatusOK {
+		v.site.t.Fatalf("%s %s: got %d %q, want 200", method, path, got.status, got.body)
+	}
+	return got.body
+}
+
+// number is must for a path that answers a number.
+func (v *visitor) number(method, path string) int {
+	v.site.t.Helper()
+	n, err := strconv.Atoi(v.must(method, path))
+	if err != nil {
+		v.site.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return n
+}

@@ -1,0 +1,223 @@
+package scaffold
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+// Pasteline is the module that projects require.
+const Pasteline = "github.com/pasteline/pasteline"
+
+// Config says what to write, and where.
+type Config struct {
+	// Dir is the folder. It may exist. Its name is that of the project: the app is egg:NAME to .ini files.
+	Dir string
+	// Module is the path of the Go module; "" is example.com/NAME.
+	Module string
+	// Version is the published version of Pasteline to require, such as "v1.2.0".
+	Version string
+	// Source is a folder with Pasteline's source, to use instead of a published version. With neither, go.mod explains how
+	// to name one.
+	Source string
+}
+
+//go:embed templates
+var templates embed.FS
+
+// files are what is written, by the template that it is made of.
+var files = []struct{ template, name string }{
+	{"main.go.tmpl", "main.go"},
+	{"app.go.tmpl", "app.go"},
+	{"filter.go.tmpl", "filter.go"},
+	{"site_test.go.tmpl", "site_test.go"},
+	{"development.ini.tmpl", "development.ini"},
+	{"production.ini.tmpl", "production.ini"},
+	{"README.md.tmpl", "README.md"},
+	{"gitignore.tmpl", ".gitignore"},
+}
+
+// New writes a project and returns the paths of its files, the folder included. The error says what to do instead; then
+// nothing has been left behind but, perhaps, the empty folder.
+func New(c Config) ([]string, error) {
+	p, err := c.project()
+	if err != nil {
+		return nil, err
+	}
+	contents, err := p.contents()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil { //nolint:gosec // a project is no secret
+		return nil, fmt.Errorf("can't make the folder: %w", err)
+	}
+	var there []string
+	for name := range contents {
+		if _, err := os.Lstat(filepath.Join(c.Dir, name)); err == nil {
+			there = append(there, name)
+		}
+	}
+	if len(there) > 0 {
+		slices.Sort(there)
+		return nil, fmt.Errorf("%s has %s already, and nothing is overwritten; choose another folder", c.Dir, strings.Join(there, ", "))
+	}
+	var written []string
+	for name, content := range contents {
+		path := filepath.Join(c.Dir, name)
+		if err := write(path, content); err != nil {
+			for _, path := range written {
+				err = errors.Join(err, os.Remove(path))
+			}
+			return nil, err
+		}
+		written = append(written, path)
+	}
+	slices.Sort(written)
+	return written, nil
+}
+
+// write makes a new file.
+func write(path, content string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a project is no secret
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// A project is what the templates know.
+type project struct {
+	Name     string
+	Module   string
+	Variable string // of the environment, for the secret
+	Secret   string
+
+	version, source string
+}
+
+var (
+	noNameCharacters = regexp.MustCompile(`[^a-z0-9]+`)
+	modulePattern    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._~-]*(/[A-Za-z0-9_][A-Za-z0-9._~-]*)*$`)
+	versionPattern   = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+incompatible)?$`)
+)
+
+// project works out the names.
+func (c Config) project() (project, error) {
+	full, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return project{}, err
+	}
+	base := filepath.Base(full)
+	p := project{version: c.Version, source: c.Source}
+	p.Name = strings.Trim(noNameCharacters.ReplaceAllString(strings.ToLower(base), "-"), "-")
+	if p.Name == "" || c.Dir == "" {
+		return p, fmt.Errorf("no name of a project can be made of %q; choose a folder with letters in its name, such as guestbook", c.Dir)
+	}
+	p.Module = cmp.Or(c.Module, "example.com/"+p.Name)
+	if !modulePattern.MatchString(p.Module) || p.Module == Pasteline {
+		return p, fmt.Errorf("%q can't be the path of a module; want one such as example.com/%s", p.Module, p.Name)
+	}
+	if p.version != "" && !versionPattern.MatchString(p.version) {
+		return p, fmt.Errorf("%q is no version of a module; want one such as v1.2.0", p.version)
+	}
+	p.Variable = strings.ToUpper(strings.ReplaceAll(p.Name, "-", "_")) + "_SECRET"
+	if p.Variable[0] <= '9' {
+		p.Variable = "APP_" + p.Variable
+	}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	p.Secret = hex.EncodeToString(secret)
+	return p, nil
+}
+
+// contents returns the text of each file.
+func (p project) contents() (map[string]string, error) {
+	all, err := template.New("").Delims("<<", ">>").ParseFS(templates, "templates/*.tmpl")
+	if err != nil {
+		return nil, err
+	}
+	contents := map[string]string{}
+	for _, f := range files {
+		var b bytes.Buffer
+		if err := all.ExecuteTemplate(&b, f.template, p); err != nil {
+			return nil, err
+		}
+		contents[f.name] = b.String()
+	}
+	goMod, goSum, err := p.goMod()
+	if err != nil {
+		return nil, err
+	}
+	contents["go.mod"] = goMod
+	if goSum != "" {
+		contents["go.sum"] = goSum
+	}
+	return contents, nil
+}
+
+// goVersion is the version of the language that projects are written in.
+const goVersion = "1.26"
+
+var requirePattern = regexp.MustCompile(`(?m)^(?:require )?\s*([^\s/]+\.[^\s]+) (v\S+)`)
+
+// goMod returns go.mod, and, if it can be known, go.sum.
+func (p project) goMod() (mod, sum string, err error) {
+	mod = fmt.Sprintf("module %s\n\ngo %s\n\n", p.Module, goVersion)
+	switch {
+	case p.source != "":
+		return p.goModOfSource(mod)
+	case p.version != "":
+		return mod + fmt.Sprintf("require %s %s\n", Pasteline, p.version), "", nil
+	}
+	return mod + `// The program that wrote this was built from a working tree, so there is no published version to name here.
+// Say where the tree is, such as ../pasteline:
+//
+//	go mod edit -replace ` + Pasteline + `=../pasteline && go mod tidy
+require ` + Pasteline + " v0.0.0\n", "", nil
+}
+
+// goModOfSource takes over what the source requires, and so the project builds without the network.
+func (p project) goModOfSource(mod string) (string, string, error) {
+	source, err := filepath.Abs(p.source)
+	if err != nil {
+		return "", "", err
+	}
+	theirs, err := os.ReadFile(filepath.Join(source, "go.mod"))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.HasPrefix(theirs, []byte("module "+Pasteline+"\n")) {
+		return "", "", fmt.Errorf("%s is not the source of %s", p.source, Pasteline)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	sum, err := os.ReadFile(filepath.Join(source, "go.sum"))
+	if err != nil {
+		return "", "", err
+	}
+	var b strings.Builder
+	b.WriteString(mod)
+	fmt.Fprintf(&b, "require %s v0.0.0\n\nrequire (\n", Pasteline)
+	for _, m := range requirePattern.FindAllStringSubmatch(string(theirs), -1) {
+		fmt.Fprintf(&b, "\t%s %s // indirect\n", m[1], m[2])
+	}
+	b.WriteString(")\n\n// A working tree instead of a published version.\n")
+	if strings.ContainsAny(source, " \t'\"`(),") {
+		source = fmt.Sprintf("%q", source)
+	}
+	fmt.Fprintf(&b, "replace %s => %s\n", Pasteline, source)
+	return b.String(), string(sum), nil
+}

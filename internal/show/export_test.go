@@ -1,0 +1,7 @@
+package show
+
+// Redact and LooksSecret are the guesses at what is a secret.
+var (
+	Redact      = redact
+	LooksSecret = looksSecret
+)

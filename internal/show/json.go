@@ -1,0 +1,72 @@
+package show
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// A node is a pipeline.Node as JSON has it. Keys that do not apply are left out.
+type node struct {
+	Kind       pipeline.Kind     `json:"kind"`
+	Name       string            `json:"name"`
+	Use        string            `json:"use,omitempty"`
+	Protocol   string            `json:"protocol,omitempty"`
+	Registered *bool             `json:"registered,omitempty"`
+	GlobalConf map[string]string `json:"global_conf"`
+	LocalConf  map[string]string `json:"local_conf"`
+	Source     string            `json:"source,omitempty"`
+	Filters    []*node           `json:"filters,omitzero"`
+	App        *node             `json:"app,omitempty"`
+	Filter     *node             `json:"filter,omitempty"`
+	Next       *node             `json:"next,omitempty"`
+}
+
+// JSON writes the tree for programs. A node has the keys kind, name, use, protocol, registered, global_conf, local_conf,
+// source ("file:line"), filters, app, filter and next; those that do not apply to its kind are left out.
+// Values of settings are strings. A factory that a file names in the form paste.app_factory =
+// module:function has the use "call:module:function".
+func (v *View) JSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v.node(v.root))
+}
+
+func (v *View) node(n *pipeline.Node) *node {
+	if n == nil {
+		return nil
+	}
+	m := &node{
+		Kind: n.Kind, Name: n.Name, Protocol: n.Protocol, Source: position(n.Source),
+		GlobalConf: v.conf(n, n.GlobalConf, true), LocalConf: v.conf(n, n.LocalConf, false),
+		App: v.node(n.App), Filter: v.node(n.Filter), Next: v.node(n.Next),
+	}
+	if n.Factory != (pipeline.Factory{}) {
+		m.Use, m.Registered = n.Factory.String(), &n.Registered
+	}
+	if n.Kind == pipeline.KindPipeline {
+		m.Filters = []*node{} // even if there is none
+	}
+	for _, filter := range n.Filters {
+		m.Filters = append(m.Filters, v.node(filter))
+	}
+	return m
+}
+
+func (v *View) conf(n *pipeline.Node, conf *pipeline.Conf, global bool) map[string]string {
+	m := make(map[string]string, conf.Len())
+	for s := range conf.All() {
+		m[s.Key] = v.masks.raw(n, s, global)
+	}
+	return m
+}
+
+func position(p pipeline.Position) string {
+	if p.File == "" || p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}

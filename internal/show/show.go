@@ -1,0 +1,204 @@
+package show
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// Options say how to draw.
+type Options struct {
+	// Registry tells which settings the factories know, and what is secret and what the defaults are. Nil knows nothing.
+	Registry *pipeline.Registry
+	// Reveal shows secrets.
+	Reveal bool
+	// Others are further trees of the same files: their secrets are hidden too, where they turn up in this tree.
+	Others []*pipeline.Tree
+	// Defaults adds the settings that are not written anywhere, with their defaults, to text and pictures.
+	Defaults bool
+	// Color adds colours to the text, for a terminal.
+	Color bool
+}
+
+// A View draws one tree.
+type View struct {
+	root   *pipeline.Node
+	opts   Options
+	masks  *masks
+	shapes *part // what text and pictures draw
+}
+
+// New returns a view of a tree.
+func New(tree *pipeline.Tree, opts Options) *View {
+	v := &View{root: tree.Root, opts: opts, masks: &masks{registry: opts.Registry, reveal: opts.Reveal, keys: map[string]bool{}}}
+	children := map[*pipeline.Node][]reference{}
+	for _, t := range append(slices.Clip(opts.Others), tree) { // all of it, before the first setting is drawn
+		var learn func(*pipeline.Node)
+		learn = func(n *pipeline.Node) {
+			v.masks.learn(n)
+			for _, inner := range partsOf(n) {
+				learn(inner)
+			}
+			children[n] = references(t, n)
+			for _, c := range children[n] {
+				learn(c.node)
+			}
+		}
+		learn(t.Root)
+	}
+	v.shapes = v.shape(tree.Root, nil, children)
+	return v
+}
+
+// A part is a node as text and pictures have it.
+type part struct {
+	node     *pipeline.Node
+	kind     string
+	name     string // of the section, in brackets; "" for what has none
+	use      string // what makes it; "" for a pipeline and its like
+	missing  bool   // whether that is not registered
+	place    string // where it is described
+	settings []line
+	inner    []*part // what a pipeline and its like are made of, outermost first
+	children []child // of a composite
+}
+
+// A line is a setting.
+type line struct {
+	key, value string
+	global     bool
+	fallback   bool // whether it is the default
+	place      string
+}
+
+func (l line) label() string {
+	if l.global {
+		return "global " + l.key
+	}
+	return l.key
+}
+
+// A child is an app that a composite's setting names.
+type child struct {
+	line
+	part *part
+}
+
+// shape makes the part of a node. Global settings that the outer node has too are left out.
+func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]reference) *part {
+	p := &part{node: n, kind: string(n.Kind), place: clean(position(n.Source))}
+	if n.Source.Section != "" && n.Source.Section == n.Name {
+		p.name = "[" + clean(n.Name) + "]"
+	}
+	if n.Factory != (pipeline.Factory{}) {
+		p.use = clean(n.Factory.String())
+		p.missing = !n.Registered
+	}
+	for s := range n.GlobalConf.All() {
+		if byLoader(s) {
+			continue
+		}
+		if outer != nil {
+			if same, ok := outer.GlobalConf.Get(s.Key); ok && same.Value == s.Value && same.Line == s.Line && same.File == s.File {
+				continue
+			}
+		}
+		p.settings = append(p.settings, v.line(n, s, true))
+	}
+	for s := range n.LocalConf.All() {
+		l := v.line(n, s, false)
+		drawn := 0
+		for _, c := range children[n] {
+			if c.key != s.Key {
+				continue
+			}
+			entry := child{line: l, part: v.shape(c.node, n, children)}
+			entry.value = clean(c.name)
+			p.children = append(p.children, entry)
+			drawn++
+		}
+		if drawn == 0 || drawn < len(strings.Fields(s.Value)) {
+			p.settings = append(p.settings, l)
+		}
+	}
+	if v.opts.Defaults {
+		p.settings = append(p.settings, v.defaults(n)...)
+	}
+	for _, inner := range partsOf(n) {
+		p.inner = append(p.inner, v.shape(inner, n, children))
+	}
+	return p
+}
+
+func (v *View) line(n *pipeline.Node, s pipeline.Setting, global bool) line {
+	l := line{key: clean(s.Key), value: v.masks.value(n, s, global), global: global}
+	switch {
+	case s.File == "":
+		l.place = "given from outside"
+	case byLoader(s):
+		l.place = "set by the loader"
+	default:
+		l.place = clean(position(pipeline.Position{File: s.File, Line: s.Line}))
+		if s.Section != n.Source.Section {
+			l.place += " [" + clean(s.Section) + "]"
+		}
+		if s.Written != s.Key {
+			l.place += " " + clean(s.Written)
+		}
+	}
+	return l
+}
+
+// defaults are the settings that the factory knows and nobody wrote. Those without a default do nothing when they are absent.
+func (v *View) defaults(n *pipeline.Node) []line {
+	info, ok := describe(v.opts.Registry, n)
+	if !ok {
+		return nil
+	}
+	var lines []line
+	for _, s := range info.Settings {
+		if _, written := n.LocalConf.Get(s.Key); !written && s.HasDefault {
+			lines = append(lines, line{key: s.Key, value: s.Default, fallback: true, place: "default"})
+		}
+	}
+	return lines
+}
+
+// title is the first line of a part.
+func (p *part) title() string {
+	words := []string{p.kind}
+	if p.name != "" {
+		words = append(words, p.name)
+	}
+	switch {
+	case p.use != "" && p.name != "":
+		words = append(words, "use = "+p.use)
+	case p.use != "":
+		words = append(words, p.use)
+	}
+	return strings.Join(words, " ")
+}
+
+// partsOf returns what a node is made of, outermost first.
+func partsOf(n *pipeline.Node) []*pipeline.Node {
+	var parts []*pipeline.Node
+	parts = append(parts, n.Filters...)
+	for _, part := range []*pipeline.Node{n.App, n.Filter, n.Next} {
+		if part != nil {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// byLoader reports whether the setting is here or __file__, which every node has.
+func byLoader(s pipeline.Setting) bool { return s.File != "" && s.Line == 0 }
+
+// describe tells what is known of the factory of a node.
+func describe(r *pipeline.Registry, n *pipeline.Node) (pipeline.FactoryInfo, bool) {
+	if r == nil || !n.Registered {
+		return pipeline.FactoryInfo{}, false
+	}
+	return r.Describe(n.Kind, n.Factory.String())
+}

@@ -1,0 +1,160 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// checkOptions are the flags of serve check.
+type checkOptions struct {
+	appName, serverName string
+	all, strict, quiet  bool
+}
+
+func checkCommand() command {
+	return command{
+		name: "check", args: "CONFIG [name=value ...]", summary: "find what is wrong with a file, and start nothing",
+		about: `
+It does all that serving the file would do, up to opening a port: it reads the file and everything that it includes, and
+creates the server, the filters and the apps with their settings. Every fault is printed on the standard error, one a line,
+sorted by file and line, with what to write instead.
+
+It may run beside the server, and changes nothing. The apps get empty databases in memory; those that the file names are
+opened and closed once, if they exist. One that another process has open is not looked at, which is noted and no fault.
+
+The exit code is 0 if the file is right and 1 if it has faults; warnings are no faults, unless --strict says so.`,
+		examples: []example{
+			{"serve check production.ini", "what is started without -n"},
+			{"serve check site.ini --all --strict", "for continuous integration: every app and server, and no warnings"},
+			{"SITE_SECRET=x serve check production.ini port=80", "with the environment and the settings that it will have"},
+		},
+		setup: func(flags *flag.FlagSet) runner {
+			var o checkOptions
+			nameFlag(flags, &o.appName, "the `NAME` of the app or pipeline to check; main if not given")
+			flags.StringVar(&o.serverName, "server-name", "", "the `NAME` of the server; main if not given")
+			flags.BoolVar(&o.all, "all", false, "check every app, pipeline and server of the file")
+			flags.BoolVar(&o.strict, "strict", false, "take warnings for faults")
+			quietFlag(flags, &o.quiet, "print nothing but faults")
+			return o.run
+		},
+	}
+}
+
+func quietFlag(flags *flag.FlagSet, quiet *bool, text string) {
+	flags.BoolVar(quiet, "q", false, text)
+	flags.BoolVar(quiet, "quiet", false, text)
+}
+
+var errStrict = errors.New("there are warnings, and --strict was given")
+
+func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
+	config, global, err := settingsFromOutside(args)
+	if err != nil {
+		return err
+	}
+	if o.all && (o.appName != "" || o.serverName != "") {
+		return usagef("--all leaves nothing to choose with -n and --server-name")
+	}
+	apps, servers := []string{o.appName}, []string{o.serverName}
+	if o.all {
+		if apps, servers, err = sections(config); err != nil {
+			return err
+		}
+	}
+	options := c.loadOptions(global)
+	var notes []string
+	useStandIns(options.Registry, func(text string) { notes = append(notes, text) })
+	_, faults := c.newLogger(config)
+	found := &findings{faults: []error{faults}, seen: map[pipeline.Warning]bool{}}
+	for _, name := range servers {
+		options.Name = name
+		server, err := pipeline.LoadServer(ctx, config, options)
+		if err == nil {
+			found.warn(server.Warnings())
+			err = server.Close()
+		}
+		found.fault(err)
+	}
+	for _, name := range apps {
+		options.Name = name
+		app, err := pipeline.Load(ctx, config, options)
+		if err == nil {
+			found.warn(app.Warnings())
+			err = app.Close()
+		} else if tree, err := pipeline.Resolve(config, pipeline.KindApp, options); err == nil {
+			found.warn(tree.Warnings)
+		}
+		found.fault(err)
+	}
+	if !o.quiet || o.strict {
+		c.warn(found.warnings)
+	}
+	if err := pipeline.JoinErrors(found.faults...); err != nil {
+		return err
+	}
+	if o.strict && len(found.warnings) > 0 {
+		return errStrict
+	}
+	if o.quiet {
+		return nil
+	}
+	for _, note := range notes {
+		c.complain("note: " + note)
+	}
+	_, err = fmt.Fprintf(c.Out, "%s is right\n", config)
+	return err
+}
+
+// findings are what a check has found.
+type findings struct {
+	faults   []error
+	warnings []pipeline.Warning
+	seen     map[pipeline.Warning]bool
+}
+
+func (f *findings) fault(err error) { f.faults = append(f.faults, err) }
+
+func (f *findings) warn(warnings []pipeline.Warning) {
+	for _, w := range warnings {
+		if !f.seen[w] {
+			f.seen[w] = true
+			f.warnings = append(f.warnings, w)
+		}
+	}
+}
+
+// sections returns the names of all apps and of all servers in a file.
+func sections(config string) (apps, servers []string, err error) {
+	path, isFile := configPath(config)
+	if !isFile {
+		return nil, nil, usagef("--all is for files, not for %s", config)
+	}
+	path, _, _ = strings.Cut(path, "#")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return []string{""}, nil, nil //nolint:nilerr // the loader has more to say about it
+	}
+	file, err := pipeline.Parse(path, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, section := range file.Sections() {
+		prefix, name, ok := strings.Cut(section, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			continue
+		}
+		switch prefix {
+		case "app", "application", "composite", "composit", "pipeline", "filter-app":
+			apps = append(apps, name)
+		case "server":
+			servers = append(servers, name)
+		}
+	}
+	return apps, servers, nil
+}

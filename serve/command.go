@@ -1,0 +1,114 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"slices"
+)
+
+// A command is what the first argument can be. Every other first argument is a CONFIG: to serve it is what serve is for.
+type command struct {
+	name     string
+	args     string // as the help shows them
+	summary  string
+	about    string // what else the help says
+	examples []example
+	// setup defines the flags, and returns what runs the command when they have been parsed.
+	setup func(flags *flag.FlagSet) runner
+}
+
+type example struct{ line, what string }
+
+// A runner runs a command with the arguments that are no flags.
+type runner func(ctx context.Context, c *call, args []string) error
+
+// commands returns all of them, in the order of the help. The first is the one that needs no name.
+func commands() []command {
+	return []command{
+		serveCommand(),
+		showCommand(),
+		checkCommand(),
+		routesCommand(),
+		requestCommand(),
+		newCommand(),
+		listCommand(),
+		helpCommand(),
+		completionCommand(),
+		versionCommand(),
+	}
+}
+
+// withoutFlags is the setup of a command that has no flags.
+func withoutFlags(run runner) func(*flag.FlagSet) runner {
+	return func(*flag.FlagSet) runner { return run }
+}
+
+// flags returns a command's flags, and what runs it when they have been parsed.
+func (cmd *command) flags() (*flag.FlagSet, runner) {
+	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
+	return flags, cmd.setup(flags)
+}
+
+func (c *call) dispatch(ctx context.Context, args []string) error {
+	cmd := commands()[0]
+	if len(args) > 0 {
+		if named, ok := commandNamed(args[0]); ok {
+			cmd, args = named, args[1:]
+		} else if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+			return c.overview()
+		}
+	}
+	flags, run := cmd.flags()
+	rest, wantHelp, err := parse(flags, args)
+	switch {
+	case wantHelp:
+		return c.helpOn(cmd)
+	case err == nil:
+		err = run(ctx, c, rest)
+	}
+	if usage, ok := errors.AsType[*usageError](err); ok {
+		usage.command = cmd.name
+	}
+	return err
+}
+
+func commandNamed(name string) (command, bool) {
+	all := commands()
+	i := slices.IndexFunc(all, func(cmd command) bool { return cmd.name == name && name != "" })
+	if i < 0 {
+		return command{}, false
+	}
+	return all[i], true
+}
+
+// parse reads flags that stand before, between and after the other arguments, which it returns. All that follows "--" is
+// no flag. It reports wantHelp for -h and -help.
+func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, err error) {
+	flags.SetOutput(io.Discard)
+	for {
+		err := flags.Parse(args)
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, true, nil
+		case err != nil:
+			return nil, false, &usageError{err: err}
+		case flags.NArg() == 0:
+			return rest, false, nil
+		}
+		if i := len(args) - flags.NArg() - 1; i >= 0 && args[i] == "--" {
+			return append(rest, flags.Args()...), false, nil
+		}
+		rest = append(rest, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+// noArguments refuses what a command that takes none was given.
+func noArguments(args []string) error {
+	if len(args) > 0 {
+		return usagef("takes no arguments, but %q was given", args[0])
+	}
+	return nil
+}

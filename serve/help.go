@@ -1,0 +1,271 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+func helpCommand() command {
+	return command{
+		name: "help", args: "[COMMAND | KIND NAME]", summary: "explain a command, or the settings of an app, filter, composite or server",
+		about: `
+Without arguments it lists the commands. KIND is app, composite, filter or server, and NAME what is registered: as .ini files
+write it, such as egg:repoze.browserid#browserid, or a part of that if only one has it, such as browserid.
+
+For each setting it prints the key with its default, what a value looks like, and what it is for.`,
+		examples: []example{
+			{"serve help show", "the command show"},
+			{"serve help filter browserid", "the settings of a [filter:] section that uses it"},
+			{"serve help server egg:Paste#http", "the settings of a server, by its full name"},
+		},
+		setup: withoutFlags(help),
+	}
+}
+
+func help(_ context.Context, c *call, args []string) error {
+	switch len(args) {
+	case 0:
+		return c.overview()
+	case 1:
+		if cmd, ok := commandNamed(args[0]); ok {
+			return c.helpOn(cmd)
+		}
+		if args[0] == programName {
+			return c.helpOn(commands()[0])
+		}
+		if _, ok := kindNamed(args[0]); ok {
+			return usagef("want a name behind %q: one that %s list %s prints", args[0], programName, args[0])
+		}
+		return usagef("there is no command %q; have %s, and %s help serve for %s CONFIG", args[0], strings.Join(commandNames(), ", "), programName, programName)
+	case 2:
+		kind, ok := kindNamed(args[0])
+		if !ok {
+			return usagef("%q is no kind of thing; want app, composite, filter or server", args[0])
+		}
+		info, err := c.registered(kind, args[1])
+		if err != nil {
+			return err
+		}
+		return c.helpOnFactory(info)
+	}
+	return usagef("want a command, or a kind and a name, not %d words", len(args))
+}
+
+func commandNames() []string {
+	var names []string
+	for _, cmd := range commands()[1:] {
+		names = append(names, cmd.name)
+	}
+	return names
+}
+
+// kindNamed also takes the plural.
+func kindNamed(word string) (pipeline.Kind, bool) {
+	kind := pipeline.Kind(strings.TrimSuffix(word, "s"))
+	return kind, slices.Contains(factoryKinds, kind)
+}
+
+var factoryKinds = []pipeline.Kind{pipeline.KindApp, pipeline.KindComposite, pipeline.KindFilter, pipeline.KindServer}
+
+// overview lists the commands.
+func (c *call) overview() error {
+	var b strings.Builder
+	b.WriteString(programName + " runs the apps and filters that an .ini file composes.\n\nUsage:\n")
+	width := 0
+	for _, cmd := range commands() {
+		width = max(width, len(cmd.usage()))
+	}
+	for _, cmd := range commands() {
+		fmt.Fprintf(&b, "  %-*s  %s\n", width, cmd.usage(), cmd.summary)
+	}
+	fmt.Fprintf(&b, `
+%[1]s help COMMAND, or %[1]s COMMAND -h, explains a command with its flags; %[1]s help serve does so for %[1]s CONFIG.
+CONFIG is the path of an .ini file; one that is called like a command is written ./%[2]s.
+
+Exit codes: 0 did what was asked, 1 could not start, failed or found a fault, 2 wrong usage.
+`, programName, commandNames()[0])
+	_, err := io.WriteString(c.Out, b.String())
+	return err
+}
+
+func (cmd *command) usage() string {
+	return strings.Join(strings.Fields(programName+" "+cmd.name+" "+cmd.args), " ")
+}
+
+// helpOn explains a command.
+func (c *call) helpOn(cmd command) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\nUsage:\n  %s\n", strings.TrimSpace(programName+" "+cmp.Or(cmd.name, "CONFIG")), cmd.summary, cmd.usage())
+	if cmd.about != "" {
+		b.WriteString("\n" + strings.TrimSpace(cmd.about) + "\n")
+	}
+	list := flagList(cmd)
+	if len(list) > 0 {
+		b.WriteString("\nFlags, anywhere on the line:\n")
+		width := 0
+		for _, f := range list {
+			width = max(width, len(f.usage))
+		}
+		for _, f := range list {
+			fmt.Fprintf(&b, "  %-*s  %s\n", width, f.usage, f.text)
+		}
+	}
+	if len(cmd.examples) > 0 {
+		b.WriteString("\nExamples:\n")
+		for _, e := range cmd.examples {
+			fmt.Fprintf(&b, "  %s\n      %s\n", e.line, e.what)
+		}
+	}
+	_, err := io.WriteString(c.Out, b.String())
+	return err
+}
+
+// A flagHelp is a flag under all of its names.
+type flagHelp struct {
+	names []string // the short one first
+	value string   // what stands behind it; "" for a switch
+	text  string
+	usage string // names with dashes and value
+}
+
+// flagList returns the flags of a command. Those with the same text are names of one flag.
+func flagList(cmd command) []flagHelp {
+	flags, _ := cmd.flags()
+	var list []flagHelp
+	flags.VisitAll(func(f *flag.Flag) {
+		value, text := flag.UnquoteUsage(f)
+		for i := range list {
+			if list[i].text == text {
+				list[i].names = append(list[i].names, f.Name)
+				return
+			}
+		}
+		list = append(list, flagHelp{names: []string{f.Name}, value: value, text: text})
+	})
+	for i := range list {
+		slices.SortFunc(list[i].names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+		var dashed []string
+		for _, name := range list[i].names {
+			dashed = append(dashed, dashes(name))
+		}
+		list[i].usage = strings.TrimSpace(strings.Join(dashed, ", ") + " " + list[i].value)
+	}
+	slices.SortFunc(list, func(a, b flagHelp) int { return cmp.Compare(strings.ToLower(a.names[0]), strings.ToLower(b.names[0])) })
+	return list
+}
+
+func dashes(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// registered finds what is registered under a name, or under a part of one.
+func (c *call) registered(kind pipeline.Kind, name string) (pipeline.FactoryInfo, error) {
+	registry := standardRegistry(c.register)
+	if info, ok := registry.Describe(kind, name); ok {
+		return info, nil
+	}
+	var found []pipeline.FactoryInfo
+	var have []string
+	for _, info := range registry.DescribeAll() {
+		if info.Kind != kind {
+			continue
+		}
+		have = append(have, info.Name)
+		if slices.ContainsFunc(append([]string{info.Name}, info.Aliases...), func(full string) bool { return isPart(name, full) }) {
+			found = append(found, info)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		if len(have) == 0 {
+			return pipeline.FactoryInfo{}, fmt.Errorf("no %s is registered", kind)
+		}
+		return pipeline.FactoryInfo{}, fmt.Errorf("no %s %q is registered; have %s", kind, name, strings.Join(have, ", "))
+	}
+	var names []string
+	for _, info := range found {
+		names = append(names, info.Name)
+	}
+	return pipeline.FactoryInfo{}, fmt.Errorf("%q may be each of %s; write one of them", name, strings.Join(names, ", "))
+}
+
+// isPart reports whether name is the distribution, the entry point or the function of a full name.
+func isPart(name, full string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(full, func(r rune) bool { return r == '#' || r == ':' }), func(part string) bool {
+		return strings.EqualFold(part, name) && part != "egg" && part != "call"
+	})
+}
+
+// helpOnFactory prints what there is to know of an app, composite, filter or server.
+func (c *call) helpOnFactory(info pipeline.FactoryInfo) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n", info.Kind, info.Name)
+	if len(info.Aliases) > 0 {
+		fmt.Fprintf(&b, "also known as %s\n", strings.Join(info.Aliases, ", "))
+	}
+	fmt.Fprintf(&b, "\nUsage:\n  [%s:NAME]\n  use = %s\n", info.Kind, info.Name)
+	switch {
+	case len(info.Settings) > 0:
+		b.WriteString("\nSettings:\n")
+	case !info.Others:
+		b.WriteString("\nIt has no settings.\n")
+	}
+	for _, s := range info.Settings {
+		b.WriteString(settingHelp(s))
+	}
+	if info.Others {
+		b.WriteString("\nIt takes settings of any other name too.\n")
+	}
+	_, err := io.WriteString(c.Out, b.String())
+	return err
+}
+
+// settingHelp has two or three lines: the key with its default, what a value looks like, and what it is for.
+func settingHelp(s pipeline.SettingInfo) string {
+	var b strings.Builder
+	b.WriteString("  " + s.Key)
+	switch {
+	case s.HasDefault:
+		fmt.Fprintf(&b, " = %s", strings.ReplaceAll(s.Default, "\n", " "))
+	case s.Required:
+		b.WriteString(" (must be there)")
+	}
+	b.WriteString("\n")
+	var rules []string
+	if len(s.OneOf) > 0 {
+		rules = append(rules, "one of "+strings.Join(s.OneOf, ", "))
+	} else if s.Type != "" {
+		rules = append(rules, s.Type)
+	}
+	switch {
+	case s.Min != "" && s.Max != "":
+		rules = append(rules, "from "+s.Min+" to "+s.Max)
+	case s.Min != "":
+		rules = append(rules, "at least "+s.Min)
+	case s.Max != "":
+		rules = append(rules, "at most "+s.Max)
+	}
+	if s.Secret && s.Type != "a secret" {
+		rules = append(rules, "a secret")
+	}
+	for _, text := range []string{strings.Join(rules, ", "), s.Help} {
+		if text != "" {
+			first, size := utf8.DecodeRuneInString(text)
+			fmt.Fprintf(&b, "      %s%s\n", strings.ToUpper(string(first)), strings.TrimSuffix(text[size:], ".")+".")
+		}
+	}
+	return b.String()
+}

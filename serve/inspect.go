@@ -1,0 +1,92 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/memory"
+)
+
+// settingsFromOutside takes apart what follows a command: the CONFIG, and name=value for each setting from outside.
+func settingsFromOutside(args []string) (config string, global map[string]string, err error) {
+	if len(args) == 0 {
+		return "", nil, usagef("want the path of an .ini file, such as development.ini")
+	}
+	global = map[string]string{}
+	for _, arg := range args[1:] {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok || name == "" {
+			return "", nil, usagef("want name=value after the .ini file, not %q", arg)
+		}
+		global[name] = value
+	}
+	return args[0], global, nil
+}
+
+// loadOptions are those of every command that loads or resolves something.
+func (c *call) loadOptions(global map[string]string) pipeline.Options {
+	return pipeline.Options{
+		Global: global, Registry: standardRegistry(c.register),
+		RelativeTo: ".", // of "config:site.ini", as with pserve; faults name files as the user does
+	}
+}
+
+// useStandIns has everything that is loaded with r find empty databases in memory in place of those that are named, so that
+// a command can create a pipeline beside the server that is running it, and changes nothing. A database that exists is
+// opened and closed once, to see whether it can be. One that somebody else has open can't; note is told.
+func useStandIns(r *pipeline.Registry, note func(text string)) {
+	r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open storage.OpenFunc) (storage.Engine, error) {
+		if !wouldBeMade(uri) {
+			engine, err := open(ctx, uri)
+			switch {
+			case errors.Is(err, storage.ErrInUse):
+				note(storage.Redact(uri.String()) + " is in use by another process, so it was not looked at")
+			case err != nil:
+				return nil, err
+			default:
+				if err := engine.Close(); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return memory.New("stand-in").Engine(), nil
+	})
+}
+
+// wouldBeMade reports whether a URI names a file that is not there, in a folder that is.
+func wouldBeMade(uri *url.URL) bool {
+	if uri.Scheme != "bolt" {
+		return false
+	}
+	if _, err := os.Stat(uri.Path); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	dir, err := os.Stat(filepath.Dir(uri.Path))
+	return err == nil && dir.IsDir()
+}
+
+// warn prints what is odd about a configuration.
+func (c *call) warn(warnings []pipeline.Warning) {
+	for _, w := range warnings {
+		w.Message = "warning: " + w.Message
+		c.complain(w)
+	}
+}
+
+// wantsColor reports whether w is a terminal that shows colours, and nobody minds.
+func wantsColor(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

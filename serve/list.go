@@ -1,0 +1,66 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+func listCommand() command {
+	return command{
+		name: "list", args: "[KIND]", summary: "list what .ini files can use",
+		about: `
+It prints the names of all apps, composites, filters and servers that are registered, with the other names that each has,
+and the kinds of databases. KIND is app, composite, filter or server, for that kind alone.`,
+		examples: []example{
+			{"serve list", "everything"},
+			{"serve list filters", "the filters"},
+		},
+		setup: withoutFlags(list),
+	}
+}
+
+func list(_ context.Context, c *call, args []string) error {
+	kinds := factoryKinds
+	switch len(args) {
+	case 0:
+	case 1:
+		kind, ok := kindNamed(args[0])
+		if !ok {
+			return usagef("%q is no kind of thing; want app, composite, filter or server", args[0])
+		}
+		kinds = []pipeline.Kind{kind}
+	default:
+		return usagef("want one kind at most, not %d words", len(args))
+	}
+	registry := standardRegistry(c.register)
+	var b strings.Builder
+	for _, kind := range kinds {
+		fmt.Fprintf(&b, "%ss:\n", kind)
+		none := true
+		for _, info := range registry.DescribeAll() {
+			if info.Kind != kind {
+				continue
+			}
+			none = false
+			fmt.Fprintf(&b, "  %s\n", info.Name)
+			for _, alias := range info.Aliases {
+				fmt.Fprintf(&b, "      or %s\n", alias)
+			}
+		}
+		if none {
+			b.WriteString("  none\n")
+		}
+	}
+	if len(args) == 0 {
+		b.WriteString("databases:\n")
+		for _, scheme := range registry.Opener().Schemes() {
+			fmt.Fprintf(&b, "  %s://\n", scheme)
+		}
+	}
+	_, err := io.WriteString(c.Out, b.String())
+	return err
+}

@@ -1,0 +1,99 @@
+package serve
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/pasteline/pasteline/internal/scaffold"
+)
+
+// newOptions are the flags of serve new.
+type newOptions struct{ module, source string }
+
+func newCommand() command {
+	return command{
+		name: "new", args: "DIR", summary: "write a project: an app and a filter of one's own, .ini files, a test",
+		about: `
+DIR is made if it does not exist, and its name is that of the project. Nothing that is there is overwritten.
+
+The project is a Go module that requires the version of Pasteline which this program was built with. A program that was built
+from a working tree has no such version: then the module is told to use that tree.`,
+		examples: []example{
+			{"serve new guestbook", "a project with the module example.com/guestbook"},
+			{"serve new guestbook --module github.com/acme/guestbook", "with a name of one's own"},
+		},
+		setup: func(flags *flag.FlagSet) runner {
+			var o newOptions
+			flags.StringVar(&o.module, "module", "", "the `PATH` of the module; example.com/NAME if not given")
+			flags.StringVar(&o.source, "source", "", "use Pasteline's source in this `FOLDER`, not a published version")
+			return o.run
+		},
+	}
+}
+
+func (o *newOptions) run(_ context.Context, c *call, args []string) error {
+	if len(args) != 1 {
+		return usagef("want one folder, such as guestbook")
+	}
+	config := scaffold.Config{Dir: args[0], Module: o.module, Source: o.source}
+	if config.Source == "" {
+		info, _ := debug.ReadBuildInfo()
+		config.Version, config.Source = sourceOf(info)
+	}
+	files, err := scaffold.New(config)
+	if err != nil {
+		return err
+	}
+	next := "cd " + quoteForShell(args[0]) + " && "
+	switch {
+	case config.Source != "":
+	case config.Version != "":
+		next += "go mod tidy && "
+	default:
+		next += "see go.mod for what to do before "
+	}
+	_, err = fmt.Fprintf(c.Out, "%s\n\nNext: %sgo test && go run . development.ini\n", strings.Join(files, "\n"), next)
+	return err
+}
+
+// sourceOf tells where this library came from when the program was built: a published version, or else a folder, if it
+// is still there.
+func sourceOf(info *debug.BuildInfo) (version, folder string) {
+	if info == nil {
+		return "", ""
+	}
+	m := &info.Main
+	if m.Path != module {
+		m = nil
+		for _, dep := range info.Deps {
+			if dep.Path == module {
+				m = dep
+			}
+		}
+	}
+	// What was downloaded has a checksum, what was built in place has none.
+	if m != nil && m.Replace == nil && m.Sum != "" {
+		return m.Version, ""
+	}
+	_, file, _, ok := runtime.Caller(0)
+	folder = filepath.Dir(filepath.Dir(file))
+	if _, err := os.Stat(filepath.Join(folder, "go.mod")); !ok || err != nil || !filepath.IsAbs(folder) {
+		return "", "" // built with -trimpath, or elsewhere
+	}
+	return "", folder
+}
+
+func quoteForShell(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("-_./~+,:=@%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	return s
+}

@@ -1,0 +1,47 @@
+package serve
+
+import (
+	"github.com/pasteline/pasteline/apps/cascade"
+	"github.com/pasteline/pasteline/apps/echo"
+	"github.com/pasteline/pasteline/apps/static"
+	"github.com/pasteline/pasteline/apps/urlmap"
+	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/filters/config"
+	"github.com/pasteline/pasteline/filters/prefix"
+	"github.com/pasteline/pasteline/filters/retry"
+	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/filters/translogger"
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/server"
+	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/storage/memory"
+)
+
+// Standard registers what comes with Pasteline: the filters browserid, retry, tm, prefix, config and translogger; the
+// composites urlmap and cascade; the apps static and echo; the servers; and databases of the kinds bolt and memory. [Run]
+// has called it already; it is for programs that load a pipeline without this package's command.
+func Standard(r *pipeline.Registry) {
+	browserid.Register(r)
+	retry.Register(r)
+	tm.Register(r)
+	prefix.Register(r)
+	config.Register(r)
+	translogger.Register(r)
+	urlmap.Register(r)
+	cascade.Register(r)
+	static.Register(r)
+	echo.Register(r)
+	server.Register(r)
+	bolt.Register(r.Opener())
+	memory.Register(r.Opener())
+}
+
+// standardRegistry has the standard set, and what a program adds to it.
+func standardRegistry(register []func(*pipeline.Registry)) *pipeline.Registry {
+	r := pipeline.NewRegistry()
+	Standard(r)
+	for _, f := range register {
+		f(r)
+	}
+	return r
+}

@@ -1,0 +1,169 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// requestOptions are the flags of serve request.
+type requestOptions struct {
+	name    string
+	method  string
+	headers headerFlag
+	display bool
+}
+
+func requestCommand() command {
+	return command{
+		name: "request", args: "CONFIG PATH [name=value ...]", summary: "send one request through the pipeline, and print the answer",
+		about: `
+It loads the file as for serving, but opens no port: the request goes through the filters to the app, with its transaction.
+The body of the answer is printed on the standard output. For POST, PUT and PATCH, and for other methods with a Content-Length
+or Transfer-Encoding header, the body of the request is read from the standard input.
+
+PATH may have a query. A redirect is not followed. A database that only one process can open must not be in use by a server.
+
+The exit code is 0 if the status is below 400, and else 1.`,
+		examples: []example{
+			{"serve request development.ini /hello", "GET, and print the body"},
+			{"serve request -d development.ini /", "with status and headers"},
+			{"echo -n data | serve request -m POST --header Content-Type:text/plain development.ini /body", "POST"},
+		},
+		setup: func(flags *flag.FlagSet) runner {
+			o := requestOptions{headers: headerFlag{}}
+			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline; main if not given")
+			flags.StringVar(&o.method, "m", "GET", "the `METHOD`; GET if not given")
+			flags.StringVar(&o.method, "method", "GET", "the `METHOD`; GET if not given")
+			flags.Var(o.headers, "header", "a header field as `NAME:VALUE`; may be given several times")
+			flags.BoolVar(&o.display, "d", false, "print status and headers too")
+			flags.BoolVar(&o.display, "display-headers", false, "print status and headers too")
+			return o.run
+		},
+	}
+}
+
+// A headerFlag collects header fields.
+type headerFlag http.Header
+
+func (headerFlag) String() string { return "" }
+
+// Set adds a field.
+func (h headerFlag) Set(text string) error {
+	name, value, ok := strings.Cut(text, ":")
+	if !ok || strings.TrimSpace(name) == "" || strings.ContainsAny(text, "\r\n") {
+		return errors.New("want NAME:VALUE")
+	}
+	http.Header(h).Add(textproto.TrimString(name), textproto.TrimString(value))
+	return nil
+}
+
+func (o *requestOptions) run(ctx context.Context, c *call, args []string) error {
+	if len(args) < 2 {
+		return usagef("want the path of an .ini file and the path of a page, such as development.ini /hello")
+	}
+	path := args[1]
+	if strings.Contains(path, "://") {
+		return usagef("want the path of a page, such as /hello, not the URL %q; --header Host:NAME names a host", path)
+	}
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // as prequest does
+	}
+	config, global, err := settingsFromOutside(slices.Delete(slices.Clone(args), 1, 2))
+	if err != nil {
+		return err
+	}
+	request, err := o.request(ctx, path, c.In)
+	if err != nil {
+		return err
+	}
+	logger, err := c.newLogger(config)
+	if err != nil {
+		return err
+	}
+	load := c.loadOptions(global)
+	load.Name, load.Logger = o.name, logger
+	p, err := pipeline.Load(ctx, config, load)
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.send(c, request, p, logger), p.Close())
+}
+
+func (o *requestOptions) request(ctx context.Context, path string, in io.Reader) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(o.method), "http://localhost"+path, nil)
+	if err != nil {
+		return nil, &usageError{err: err}
+	}
+	r.Header = http.Header(o.headers)
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+		r.Header.Del("Host")
+	}
+	sends := slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, r.Method)
+	if sends || r.Header.Get("Content-Length") != "" || r.Header.Get("Transfer-Encoding") != "" {
+		body, err := io.ReadAll(in)
+		if err != nil {
+			return nil, fmt.Errorf("reading the body: %w", err)
+		}
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Del("Content-Length")
+	}
+	return r, nil
+}
+
+// send has a server answer the request, over a connection that only exists in memory. So everything is as it is on the
+// network: streams, trailers, panics.
+func (o *requestOptions) send(c *call, r *http.Request, h http.Handler, logger *slog.Logger) error {
+	l := newPipeListener()
+	server := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)} //nolint:gosec // nobody but us can connect
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
+	response, err := transport.RoundTrip(r)
+	if err == nil {
+		err = o.print(c, response)
+	} else if errors.Is(err, io.EOF) {
+		err = errors.New("the app ended the connection without an answer")
+	}
+	transport.CloseIdleConnections()
+	if shutdown := server.Shutdown(context.WithoutCancel(r.Context())); shutdown != nil {
+		err = errors.Join(err, shutdown)
+	}
+	<-served
+	return err
+}
+
+func (o *requestOptions) print(c *call, response *http.Response) error {
+	defer response.Body.Close()
+	if o.display {
+		var head strings.Builder
+		head.WriteString(response.Status + "\n")
+		for _, name := range slices.Sorted(maps.Keys(response.Header)) {
+			for _, value := range response.Header[name] {
+				head.WriteString(name + ": " + value + "\n")
+			}
+		}
+		if _, err := io.WriteString(c.Out, head.String()+"\n"); err != nil {
+			return err
+		}
+	}
+	if _, err := io.Copy(c.Out, response.Body); err != nil {
+		return fmt.Errorf("the answer is incomplete: %w", err)
+	}
+	if response.StatusCode >= 400 {
+		return fmt.Errorf("%s %s: %s", response.Request.Method, response.Request.URL.RequestURI(), response.Status)
+	}
+	return nil
+}

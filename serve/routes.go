@@ -1,0 +1,164 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// routesOptions are the flags of serve routes.
+type routesOptions struct{ name string }
+
+func routesCommand() command {
+	return command{
+		name: "routes", args: "CONFIG [name=value ...]", summary: "list the routes of the apps, and the filters in front of each",
+		about: `
+It creates the pipeline, as serve check does, and prints for each route the method, the pattern, and what a request passes on
+its way, from outside in. Behind a composite stands, in brackets, the setting that leads on.
+
+The routes are known of apps that are chi routers, and of those whose factory calls Build.Routes. Of another app there
+is one line, with * for the method and the pattern.`,
+		examples: []example{
+			{"serve routes development.ini", "the routes of main"},
+			{"serve routes site.ini -n blog", "those of another app or pipeline"},
+		},
+		setup: func(flags *flag.FlagSet) runner {
+			var o routesOptions
+			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline; main if not given")
+			return o.run
+		},
+	}
+}
+
+func (o *routesOptions) run(ctx context.Context, c *call, args []string) error {
+	config, global, err := settingsFromOutside(args)
+	if err != nil {
+		return err
+	}
+	load := c.loadOptions(global)
+	load.Name = o.name
+	useStandIns(load.Registry, func(string) {})
+	p, err := pipeline.Load(ctx, config, load)
+	if err != nil {
+		return err
+	}
+	var l routeList
+	l.node(p.Tree(), place{}, nil)
+	if err := p.Close(); err != nil {
+		return err
+	}
+	slices.SortStableFunc(l.routes, func(a, b route) int {
+		return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.pattern, b.pattern), cmp.Compare(a.method, b.method))
+	})
+	lines := []string{"METHOD\tPATTERN\tPIPELINE"}
+	for _, r := range l.routes {
+		lines = append(lines, r.method+"\t"+r.host+r.pattern+"\t"+strings.Join(r.way, " > "))
+	}
+	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(w, strings.Join(lines, "\n")+"\n"); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// A route is a line of the list.
+type route struct {
+	place
+	method string
+	way    []string // what a request passes, outermost first
+}
+
+// A place is where an app is.
+type place struct {
+	host    string // "" for all
+	pattern string // of the path; of a place that is no route, without a slash at the end
+}
+
+// below returns the place that a setting of a composite names: a path, perhaps with "domain NAME port NUMBER" in front. Any
+// other key, such as the app1 of a cascade, is the place of the composite itself.
+func (p place) below(key string) place {
+	words := strings.Fields(key)
+	for i, word := range words {
+		switch {
+		case strings.HasPrefix(word, "/"):
+			p.pattern += strings.TrimRight(word, "/")
+		case word == "domain" && i+1 < len(words):
+			p.host = words[i+1]
+		case word == "port" && i+1 < len(words):
+			p.host += ":" + words[i+1]
+		}
+	}
+	return p
+}
+
+type routeList struct{ routes []route }
+
+// node adds the routes of a node that requests come to after what they have passed on the way.
+func (l *routeList) node(n *pipeline.Node, at place, way []string) {
+	way = slices.Clip(way)
+	switch n.Kind {
+	case pipeline.KindPipeline:
+		for _, filter := range n.Filters {
+			way = append(way, through(filter)...)
+		}
+		l.node(n.App, at, way)
+	case pipeline.KindFilterApp, pipeline.KindFilterWith:
+		l.node(n.Next, at, append(way, through(n.Filter)...))
+	case pipeline.KindComposite:
+		for _, child := range n.Children() {
+			step := shortName(n)
+			if child.Key != "" {
+				step += "[" + child.Key + "]"
+			}
+			if child.Node.Kind != pipeline.KindFilter {
+				l.node(child.Node, at.below(child.Key), append(way, step))
+			}
+		}
+		if len(n.Children()) == 0 {
+			l.app(n, at, way)
+		}
+	default:
+		l.app(n, at, way)
+	}
+}
+
+func (l *routeList) app(n *pipeline.Node, at place, way []string) {
+	way = append(way, shortName(n))
+	if n.Routes() == nil {
+		l.routes = append(l.routes, route{place{at.host, at.pattern + "/*"}, "*", way})
+		return
+	}
+	_ = chi.Walk(n.Routes(), func(method, pattern string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		l.routes = append(l.routes, route{place{at.host, at.pattern + pattern}, method, way})
+		return nil // and so Walk returns nothing else
+	})
+}
+
+// through returns what a request passes in a filter, which may have one around it.
+func through(n *pipeline.Node) []string {
+	if n.Kind == pipeline.KindFilterWith {
+		return append(through(n.Filter), through(n.Next)...)
+	}
+	return []string{shortName(n)}
+}
+
+// shortName is the name of a section without its prefix, or what stands in the place of a section.
+func shortName(n *pipeline.Node) string {
+	if n.Name != n.Source.Section {
+		return n.Name
+	}
+	prefix, name, ok := strings.Cut(n.Name, ":")
+	if !ok {
+		return prefix
+	}
+	return strings.TrimSpace(name)
+}

@@ -1,0 +1,94 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// Stdio is what a command reads from and writes to. A nil field reads nothing, or discards.
+type Stdio struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+// The exit codes of [Run].
+const (
+	ExitOK     = 0 // it did what was asked
+	ExitFailed = 1 // it could not start, or failed while it ran
+	ExitUsage  = 2 // the command line is wrong
+)
+
+// Main runs the command with the arguments of the process, and never returns: it is all that a func main needs. Each
+// register function adds to the standard set; names such as "egg:acme#guestbook" are then known to .ini files.
+func Main(register ...func(*pipeline.Registry)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals) // from here on, a signal does what it does to any process
+		cancel()
+	}()
+	os.Exit(Run(ctx, os.Args[1:], Stdio{os.Stdin, os.Stdout, os.Stderr}, register...))
+}
+
+// Run runs the command with args, without the program's name, and returns its exit code. When ctx is done, a server is
+// shut down as by a first signal; that is no failure. Faults are written to the standard error, one line each.
+func Run(ctx context.Context, args []string, stdio Stdio, register ...func(*pipeline.Registry)) int {
+	if stdio.In == nil {
+		stdio.In = strings.NewReader("")
+	}
+	if stdio.Out == nil {
+		stdio.Out = io.Discard
+	}
+	if stdio.Err == nil {
+		stdio.Err = io.Discard
+	}
+	c := &call{Stdio: stdio, register: register}
+	err := c.dispatch(ctx, args)
+	if err == nil {
+		return ExitOK
+	}
+	if usage, ok := errors.AsType[*usageError](err); ok {
+		command := strings.TrimSpace(programName + " " + usage.command)
+		help := strings.TrimSpace(programName + " help " + usage.command)
+		c.complain(fmt.Sprintf("%s: %v (%s says more)", command, usage, help))
+		return ExitUsage
+	}
+	c.complain(err)
+	return ExitFailed
+}
+
+// programName is how the command calls itself.
+const programName = "serve"
+
+// A call is one run of the command.
+type call struct {
+	Stdio
+	register []func(*pipeline.Registry)
+	level    *slog.Level // of the log, when the command line says it; nil is what the file says
+}
+
+// complain prints a line on the standard error. If that can't be written there is nobody left to tell.
+func (c *call) complain(line any) { _, _ = fmt.Fprintln(c.Err, line) }
+
+// A usageError says what is wrong with the command line.
+type usageError struct {
+	err     error
+	command string // "" for serve CONFIG
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{err: fmt.Errorf(format, args...)} }
