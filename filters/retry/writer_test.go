@@ -75,16 +75,18 @@ func chains(t *testing.T) map[string]func(http.Handler) http.Handler {
 	t.Helper()
 	again := mustRetry(t, retry.Config{HighWater: 32 << 10})
 	transact := mustTM(t, tm.Config{HighWater: 32 << 10})
+	vetoed := mustTM(t, tm.Config{Veto: tm.RepozeVeto})
 	between := func(wrap func(http.ResponseWriter) http.ResponseWriter) func(http.Handler) http.Handler {
 		return func(h http.Handler) http.Handler { return again(middle(wrap)(transact(h))) }
 	}
 	return map[string]func(http.Handler) http.Handler{
-		"retry":       again,
-		"tm":          transact,
-		"retry+tm":    func(h http.Handler) http.Handler { return again(transact(h)) },
-		"retry+tm+tm": func(h http.Handler) http.Handler { return again(transact(transact(h))) },
-		"tm+retry":    func(h http.Handler) http.Handler { return transact(again(h)) },
-		"retry+U+tm":  between(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} }),
+		"retry":          again,
+		"tm":             transact,
+		"retry+tm":       func(h http.Handler) http.Handler { return again(transact(h)) },
+		"retry+tm, veto": func(h http.Handler) http.Handler { return again(vetoed(h)) },
+		"retry+tm+tm":    func(h http.Handler) http.Handler { return again(transact(transact(h))) },
+		"tm+retry":       func(h http.Handler) http.Handler { return transact(again(h)) },
+		"retry+U+tm":     between(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} }),
 		"retry+U+U+tm": between(func(w http.ResponseWriter) http.ResponseWriter {
 			return &unwrapping{ResponseWriter: &unwrapping{ResponseWriter: w}}
 		}),
@@ -152,6 +154,17 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 			h.Set("X-A", "2")
 			h.Set("X-B", "2")
 			w.WriteHeader(http.StatusConflict)
+			fmt.Fprint(w, "hello")
+		}},
+		{name: "header asked for after the status", handler: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "hello")
+			w.Header().Set("X-A", "too late")
+		}},
+		{name: "values changed in place after the status", handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Add("X-A", "1")
+			w.Header().Add("X-A", "2")
+			w.WriteHeader(http.StatusOK)
+			w.Header()["X-A"][0] = "too late"
 			fmt.Fprint(w, "hello")
 		}},
 		{name: "outer header removed", handler: func(w http.ResponseWriter, _ *http.Request) {

@@ -69,13 +69,16 @@ type Writer struct {
 	header http.Header // the handler's; nil until it asks for it
 	status int         // zero until the first WriteHeader; then sent is the header
 	sent   []field
-	first  [4]field // sent's first storage
-	length int64    // the Content-Length that the handler has set, or -1
+	values []string // the fields' storage
+	first  struct { // sent's and values' first storage
+		sent   [4]field
+		values [4]string
+	}
+	length int64 // the Content-Length that the handler has set, or -1
 	body   spill.Buffer
 }
 
-// A field is one header field as it was at the first WriteHeader. The values are shared with the handler's map: Set and Add
-// don't change them.
+// A field is one header field as it was at the first WriteHeader.
 type field struct {
 	name   string
 	values []string
@@ -120,6 +123,9 @@ func (h *Writer) Header() http.Header {
 		} else {
 			h.header = http.Header{}
 		}
+		if h.status != 0 { // the status came before, so what counts is what outer filters have set
+			h.keep()
+		}
 	}
 	return h.header
 }
@@ -152,14 +158,21 @@ func (h *Writer) freeze(status int) {
 		return
 	}
 	h.status, h.length = status, -1
-	h.sent = h.first[:0]
-	for name, values := range h.header {
-		h.sent = append(h.sent, field{name, slices.Clip(values)})
-	}
+	h.keep()
 	if values := h.header["Content-Length"]; len(values) > 0 {
 		if length, err := strconv.ParseInt(values[0], 10, 64); err == nil && length >= 0 {
 			h.length = length
 		}
+	}
+}
+
+// keep takes down the header as it is.
+func (h *Writer) keep() {
+	h.sent, h.values = h.first.sent[:0], h.first.values[:0]
+	for name, values := range h.header {
+		start := len(h.values)
+		h.values = append(h.values, values...)
+		h.sent = append(h.sent, field{name, slices.Clip(h.values[start:])})
 	}
 }
 
