@@ -1,7 +1,10 @@
 package server
 
 import (
+	"maps"
 	"net"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,6 +39,36 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
+}
+
+// silentConns are the connections on which no request has come so far. The zero silentConns is ready for use.
+type silentConns struct {
+	mu    sync.Mutex // guards conns
+	conns map[net.Conn]struct{}
+}
+
+// note is the ConnState of an http.Server.
+func (s *silentConns) note(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state != http.StateNew {
+		delete(s.conns, c)
+		return
+	}
+	if s.conns == nil {
+		s.conns = map[net.Conn]struct{}{}
+	}
+	s.conns[c] = struct{}{}
+}
+
+// close closes them all.
+func (s *silentConns) close() {
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close() // nobody waits for anything from them
+	}
 }
 
 // slots are shared by the listeners of a server: a connection has one for as long as it is open. Nil slots are without

@@ -8,6 +8,9 @@ import (
 // CheckCertificateEvery sets how often the files of the certificate are looked at. Call it before Serve.
 func (s *Server) CheckCertificateEvery(d time.Duration) { s.files.every = d }
 
+// SilentGrace sets how long connections on which nothing has come are kept by Shutdown. Call it before that.
+func (s *Server) SilentGrace(d time.Duration) { s.silentGrace = d }
+
 // ParseAddress reports what listen makes of a word: the kind of address, host, port and path.
 func ParseAddress(word string) (kind int, host, port, path string, err error) {
 	a, err := parseAddress(word)

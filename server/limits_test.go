@@ -412,3 +412,130 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+// In HTTP/2 a client can leave a single answer unread while its connection is fine.
+func TestHTTP2ClientThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	failed := make(chan error, 1)
+	s, client := runH2C(t, server.Config{WriteTimeout: 50 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/large" {
+			fmt.Fprint(w, "fine")
+			return
+		}
+		_, err := w.Write(make([]byte, 8<<20))
+		failed <- err
+	})
+	unread, err := ask(t, client, "http://"+s.addr+"/large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unread.Body.Close()
+	if err := within(t, failed); err == nil {
+		t.Error("got no error, want that the answer could not be sent")
+	}
+	if status, text := get(t, client, "http://"+s.addr+"/"); status != http.StatusOK || text != "fine" {
+		t.Errorf("the next request: got %d %s", status, text)
+	}
+	s.end(t)
+}
+
+// The rest of an answer that the handler has left to the server has its limit, too.
+func TestHTTP2ClientThatLeavesTheRest(t *testing.T) {
+	t.Parallel()
+	returned := make(chan struct{})
+	s, client := runH2C(t, server.Config{WriteTimeout: 50 * time.Millisecond}, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(returned)
+		if _, err := w.Write(make([]byte, smallWindow)); err != nil {
+			t.Error(err)
+		}
+		if _, err := w.Write(make([]byte, 100)); err != nil { // net/http keeps so little until the handler returns
+			t.Error(err)
+		}
+	})
+	unread, err := ask(t, client, "http://"+s.addr+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unread.Body.Close()
+	within(t, returned)
+	s.end(t) // which waits for the answer to be sent, or given up
+}
+
+// Over HTTP/2, too, a stream lives longer than the limit of a write, and so does a handler that takes its time.
+func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
+	t.Parallel()
+	const events, interval = 4, 150 * time.Millisecond
+	s, client := runH2C(t, server.Config{WriteTimeout: 100 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+		for i := range events {
+			fmt.Fprintf(w, "%d\n", i)
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-r.Context().Done():
+				t.Error("the context was cancelled while the client waited")
+			case <-time.After(interval):
+			}
+		}
+	})
+	if _, text := get(t, client, "http://"+s.addr); strings.Count(text, "\n") != events {
+		t.Errorf("got %q, want %d lines", text, events)
+	}
+	s.end(t)
+}
+
+// A handler's own deadline holds over HTTP/2, also for what it leaves to the server.
+func TestHTTP2DeadlineOfAHandler(t *testing.T) {
+	t.Parallel()
+	s, client := runH2C(t, server.Config{WriteTimeout: time.Hour, ShutdownTimeout: testLimit}, func(w http.ResponseWriter, _ *http.Request) {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		_, _ = w.Write(make([]byte, smallWindow))
+		_, _ = w.Write(make([]byte, 100))
+	})
+	unread, err := ask(t, client, "http://"+s.addr+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unread.Body.Close()
+	s.end(t)
+}
+
+// smallWindow is what the client of runH2C takes of an answer that it does not read.
+const smallWindow = 64 << 10
+
+// runH2C is run, for HTTP/2 without TLS, and a client for it.
+func runH2C(t *testing.T, c server.Config, h http.HandlerFunc) (running, *http.Client) {
+	t.Helper()
+	c.H2C = true
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: smallWindow}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return run(t, c, io.Discard, h), &http.Client{Transport: transport}
+}
+
+// A browser opens connections before it needs them. Shutdown does not wait long for a first request on those.
+func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "GET / HT"} {
+		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
+			t.Parallel()
+			s := run(t, server.Config{ShutdownTimeout: 4 * time.Second}, io.Discard, func(http.ResponseWriter, *http.Request) {})
+			s.SilentGrace(10 * time.Millisecond)
+			s.connect(t, text)
+			s.accepted(t)
+			s.end(t) // net/http alone waits for five seconds, and so fails
+		})
+	}
+}
+
+// accepted waits until the server has accepted a connection: that which comes after it is answered.
+func (r running) accepted(t *testing.T) {
+	t.Helper()
+	c := r.connect(t, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -64,6 +64,13 @@ func (c Config) addresses() ([]address, error) {
 			errs = append(errs, &pipeline.Error{Key: "listen", Err: err})
 			continue
 		}
+		if a.kind == kindSystemd && slices.ContainsFunc(list, func(b address) bool {
+			return b.kind == kindSystemd && (a.path == b.path || a.path == "" || b.path == "")
+		}) {
+			errs = append(errs, &pipeline.Error{Key: "listen", Err: fmt.Errorf(
+				"%q: the sockets of systemd are named twice: write systemd alone for all, or systemd:name for each", word)})
+			continue
+		}
 		list = append(list, a)
 	}
 	if c.UnixSocket != "" {
@@ -147,6 +154,15 @@ func (s *Server) closeListeners() {
 	}
 }
 
+// alone reports whether a is for IPv6 alone: the wildcard is for both families otherwise, which could not stand beside an
+// IPv4 address with the same port.
+func (s *Server) alone(a address) bool {
+	return a.host == "::" && slices.ContainsFunc(s.addresses, func(b address) bool {
+		addr, err := netip.ParseAddr(b.host)
+		return err == nil && addr.Is4() && a.port == b.port && a.port != "0"
+	})
+}
+
 // open opens what an address stands for: a name may have several, and systemd pass several sockets.
 func (s *Server) open(ctx context.Context, a address) ([]net.Listener, error) {
 	switch a.kind {
@@ -171,6 +187,9 @@ func (s *Server) open(ctx context.Context, a address) ([]net.Listener, error) {
 		return []net.Listener{l}, nil
 	}
 	network := cmp.Or(s.config.Network, "tcp")
+	if s.alone(a) {
+		network = "tcp6"
+	}
 	hosts, err := resolve(ctx, network, a.host)
 	if err != nil {
 		return nil, s.explain(a, err)
@@ -209,9 +228,11 @@ func resolve(ctx context.Context, network, host string) ([]string, error) {
 
 func listenTCP(ctx context.Context, network, host, port string) (net.Listener, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		network = "tcp"
-		if addr.Is4() {
+		switch {
+		case addr.Is4():
 			network = "tcp4" // else 0.0.0.0 would be both families
+		case network == "tcp4":
+			network = "tcp" // an address that was written out counts
 		}
 	}
 	return new(net.ListenConfig).Listen(ctx, network, net.JoinHostPort(host, port))

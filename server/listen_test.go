@@ -62,6 +62,31 @@ func TestListenOnName(t *testing.T) {
 	}
 }
 
+// Both wildcards, of one port: each is for its own family then, as with Waitress.
+func TestListenOnBothWildcards(t *testing.T) {
+	t.Parallel()
+	free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "[::]:0")
+	if err != nil {
+		t.Skip("there is no IPv6 here")
+	}
+	_, port, err := net.SplitHostPort(free.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	for _, listen := range []string{"0.0.0.0:%s [::]:%s", "[::]:%s 0.0.0.0:%s", "[::]:%s 127.0.0.1:%s"} {
+		listen = strings.ReplaceAll(listen, "%s", port)
+		s := newServer(t, server.Config{Listen: strings.Fields(listen)})
+		addrs, err := s.Listen(t.Context())
+		if err != nil || len(addrs) != 2 {
+			t.Errorf("%s: got %v, %v, want two addresses", listen, addrs, err)
+		}
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // When one address can't be had, none is listened on, and each fault is told.
 func TestListenFaults(t *testing.T) {
 	t.Parallel()
@@ -312,6 +337,18 @@ func TestSystemd(t *testing.T) {
 			t.Errorf("got %s, want %s", line, want)
 		}
 	})
+	serves("systemd:web systemd:local", files, func(line string) {
+		if want := fmt.Sprintf("[%s %s]", tcp.Addr(), path); line != want {
+			t.Errorf("got addresses %s, want %s", line, want)
+		}
+	})
+	for _, twice := range []string{"systemd systemd", "systemd:web systemd", "systemd:web systemd:web"} {
+		serves(twice, files, func(line string) {
+			if want := fmt.Sprintf("listen: %q: the sockets of systemd are named twice", strings.Fields(twice)[1]); !strings.HasPrefix(line, want) {
+				t.Errorf("%s: got %s, want %s", twice, line, want)
+			}
+		})
+	}
 	serves("systemd", nil, func(line string) {
 		if want := `listen = "systemd": systemd has passed no socket: start the service`; !strings.HasPrefix(line, want) {
 			t.Errorf("got %s, want %s", line, want)

@@ -29,6 +29,9 @@ type Server struct {
 	slots     slots
 	cancel    context.CancelFunc // of what all requests' contexts come from
 	running   atomic.Int64       // requests in their handler
+
+	silent      silentConns
+	silentGrace time.Duration // how long Shutdown waits for them
 }
 
 // New returns a server; it does not listen yet, but has read the certificate. Faults of connections and panics of handlers
@@ -60,6 +63,8 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 		files:     files,
 		visitor:   visitor,
 		cancel:    cancel,
+
+		silentGrace: defaultSilentGrace,
 		http: &http.Server{
 			TLSConfig:         tlsConfig,
 			Protocols:         &protocols,
@@ -70,6 +75,7 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 			ErrorLog:          slog.NewLogLogger(connectionHandler{logger.Handler()}, slog.LevelDebug),
 		},
 	}
+	s.http.ConnState = s.silent.note
 	if config.MaxConnections > 0 {
 		s.slots = make(slots, config.MaxConnections)
 	}
@@ -130,20 +136,31 @@ func (s *Server) translated(h http.Handler) http.Handler {
 	})
 }
 
-// watch counts the requests that run, and sees to it that bodies are not waited for without end, and not too large.
+// watch counts the requests that run, refuses those that name no path, and sees to it that clients are not waited for
+// without end, and bodies not too large.
 func (s *Server) watch(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.running.Add(1)
 		defer s.running.Add(-1)
 		defer s.logPanic(r)
-		if r.Body == nil || r.Body == http.NoBody {
-			h.ServeHTTP(w, r)
+		r, ok := withPath(r)
+		if !ok {
+			http.Error(w, "Bad Request", http.StatusBadRequest)
 			return
 		}
 		limit := int64(s.config.MaxBodyBytes)
 		if limit > 0 && r.ContentLength > limit {
 			w.Header().Set("Connection", "close") // the body is not read
 			http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		if r.ProtoMajor == 2 {
+			stream := newStreamWriter(w, s.config.WriteTimeout)
+			defer stream.finish()
+			w = stream
+		}
+		if r.Body == nil || r.Body == http.NoBody {
+			h.ServeHTTP(w, r)
 			return
 		}
 		withBody(w, r, s.config.ReadTimeout, limit, h)
@@ -171,6 +188,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	ctx, done := context.WithTimeout(ctx, s.config.ShutdownTimeout)
 	defer done()
+	grace := time.AfterFunc(s.silentGrace, s.silent.close)
+	defer grace.Stop()
 	err := s.http.Shutdown(ctx)
 	s.closeListeners() // http.Server knows them from Serve on only
 	if err == nil && s.settled(ctx) {
@@ -183,8 +202,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), lastGrace)
 	defer done()
 	s.settled(last)
-	return fmt.Errorf("server: %d requests were cut off when the time to shut down was over: %w", cut, ctx.Err())
+	what := "connections were"
+	switch {
+	case cut == 1:
+		what = "1 request was"
+	case cut > 1:
+		what = fmt.Sprintf("%d requests were", cut)
+	}
+	return fmt.Errorf("server: %s cut off when the time to shut down was over: %w", what, ctx.Err())
 }
+
+// defaultSilentGrace is how long a connection on which nothing has come may begin with its first request after Shutdown.
+// Browsers open connections before they need them, and net/http would wait for those for five seconds.
+const defaultSilentGrace = time.Second
 
 // lastGrace is how long handlers have to return when their context has been cancelled.
 const lastGrace = time.Second
