@@ -35,7 +35,8 @@ type Config struct {
 	UnixSocketPerms Perms `ini:"unix_socket_perms" default:"600" help:"who may connect to unix sockets, as an octal number: 660 for the group, too"`
 
 	// TLSCertificate is a file with the server's certificate in PEM, and those of its issuers behind it. With it, the server
-	// speaks TLS, and nothing else. Both files are loaded anew when they change.
+	// speaks TLS, and nothing else. Both files are loaded anew when they change. In an .ini file, relative paths of both begin at
+	// the folder of the .ini.
 	TLSCertificate string `ini:"tls_certificate" help:"a PEM file with the certificate, and those of its issuers behind it: the server speaks https; a changed file is used without restart"`
 
 	// TLSKey is a file with the certificate's key. Empty is TLSCertificate, for both in one file.

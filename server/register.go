@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -63,6 +64,16 @@ func (c *Config) place(host string, port Port, defaultHost string, defaultPort i
 	return nil
 }
 
+// beside makes the files of the certificate those beside the .ini, if they are not written from the root on.
+func (c *Config) beside(b *pipeline.Build) {
+	here, ok := b.Global("here")
+	for _, name := range []*string{&c.TLSCertificate, &c.TLSKey} {
+		if ok && *name != "" && !filepath.IsAbs(*name) {
+			*name = filepath.Join(here, *name)
+		}
+	}
+}
+
 // pasteSettings are those of a section that uses egg:Paste#http.
 type pasteSettings struct {
 	Host  string `ini:"host" help:"the name or address to listen on; 127.0.0.1 if not given; 0.0.0.0 for every IPv4 address, [::] for every address of both kinds"`
@@ -95,6 +106,7 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 	if t := s.SocketTimeout; t > 0 {
 		c.ReadHeaderTimeout, c.ReadTimeout, c.WriteTimeout, c.IdleTimeout = t, t, t, t
 	}
+	c.beside(b)
 	if err := c.place(s.Host, s.Port, defaultHost, port); err != nil {
 		return nil, err
 	}
@@ -142,6 +154,7 @@ func newWaitress(b *pipeline.Build, s waitressSettings) (pipeline.Server, error)
 	case !s.IPv6:
 		c.Network = "tcp4"
 	}
+	c.beside(b)
 	if err := c.place(s.Host, s.Port, "0.0.0.0", defaultPort); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -129,13 +130,20 @@ func (f *certificateFiles) load() error {
 	}
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
+		hint := "want both in PEM, the server's own certificate before those of its issuers"
+		if bytes.Contains(key, []byte("ENCRYPTED")) {
+			hint = "the key needs a passphrase, for which nobody can be asked: write it without, as openssl pkey -in … -out … does"
+		}
 		return &pipeline.Error{
 			Key: "tls_certificate", Value: f.certificate,
 			Err:  fmt.Errorf("the certificate in it and the key in %s can't be used: %w", f.key, err),
-			Hint: "want both in PEM, the server's own certificate before those of its issuers",
+			Hint: hint,
 		}
 	}
 	f.loaded = &pair
+	if end := pair.Leaf.NotAfter; end.Before(time.Now()) {
+		f.logger.Warn("the certificate has expired", slog.String("file", f.certificate), slog.Time("expired", end))
+	}
 	return nil
 }
 

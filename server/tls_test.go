@@ -19,11 +19,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/server"
 )
 
 // newCertificate returns a certificate for 127.0.0.1 and its key in PEM.
 func newCertificate(t *testing.T, name string) (certificate, key []byte) {
+	t.Helper()
+	return certificateUntil(t, name, time.Now().Add(time.Hour))
+}
+
+func certificateUntil(t *testing.T, name string, end time.Time) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -31,7 +37,7 @@ func newCertificate(t *testing.T, name string) (certificate, key []byte) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: end, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
@@ -221,13 +227,18 @@ func TestTLSFaults(t *testing.T) {
 	cert, key, other, both := filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "other"), filepath.Join(dir, "both")
 	certPEM, keyPEM := newCertificate(t, "site")
 	_, otherPEM := newCertificate(t, "other")
-	writeFiles(t, map[string][]byte{cert: certPEM, key: keyPEM, other: otherPEM, both: append(certPEM, keyPEM...)})
+	locked := filepath.Join(dir, "locked")
+	writeFiles(t, map[string][]byte{
+		cert: certPEM, key: keyPEM, other: otherPEM, both: append(certPEM, keyPEM...),
+		locked: pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}),
+	})
 	tests := []struct{ name, section, want string }{
 		{"two files", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + key, ""},
 		{"one file", "use = egg:waitress#main\ntls_certificate = " + both, ""},
 		{"ssl_pem", "use = egg:Paste#http\nssl_pem = " + both, ""},
 		{"made up", "use = egg:Paste#http\nssl_pem = *", ""},
 		{"another key", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + other, `site.ini:3: [server:main] tls_certificate = "` + cert + `": the certificate in it and the key in ` + other + ` can't be used`},
+		{"passphrase", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + locked, "the key needs a passphrase"},
 		{"no key", "use = egg:Paste#http\nssl_pem = " + cert, `site.ini:3: [server:main] ssl_pem = "` + cert + `": the certificate in it and the key`},
 		{"no file", "use = egg:Paste#http\ntls_certificate = " + dir + "/no", `site.ini:3: [server:main] tls_certificate = "` + dir + `/no": there is no such file`},
 		{"key alone", "use = egg:Paste#http\ntls_key = " + key, "means nothing without tls_certificate"},
@@ -250,5 +261,49 @@ func TestTLSFaults(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// Files that a section names are looked for beside the .ini, wherever the command runs.
+func TestTLSFilesBesideTheINI(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	certificate, key := newCertificate(t, "beside")
+	writeFiles(t, map[string][]byte{
+		filepath.Join(dir, "cert.pem"): certificate, filepath.Join(dir, "key.pem"): key, filepath.Join(dir, "both.pem"): append(certificate, key...),
+	})
+	r := pipeline.NewRegistry()
+	server.Register(r)
+	for _, section := range []string{
+		"use = egg:Paste#http\nport = 0\ntls_certificate = cert.pem\ntls_key = key.pem\n",
+		"use = egg:waitress#main\nlisten = 127.0.0.1:0\ntls_certificate = both.pem\n",
+		"use = egg:Paste#http\nport = 0\nssl_pem = both.pem\n",
+	} {
+		ini := filepath.Join(dir, "site.ini")
+		writeFiles(t, map[string][]byte{ini: []byte("[server:main]\n" + section)})
+		s, err := pipeline.LoadServer(t.Context(), ini, pipeline.Options{Registry: r})
+		if err != nil {
+			t.Errorf("%s: got %v", section, err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A certificate that no client accepts any more is worth a word when it is loaded.
+func TestTLSExpired(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	both := filepath.Join(dir, "both.pem")
+	certificate, key := certificateUntil(t, "old", time.Now().Add(-time.Minute))
+	writeFiles(t, map[string][]byte{both: append(certificate, key...)})
+	var log logBuffer
+	if _, err := server.New(server.Config{TLSCertificate: both}, log.logger()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "level=WARN msg=\"the certificate has expired\"") {
+		t.Errorf("the log does not say that the certificate has expired:\n%s", log.String())
 	}
 }
