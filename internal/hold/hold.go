@@ -74,8 +74,9 @@ type Writer struct {
 		sent   [4]field
 		values [4]string
 	}
-	length int64 // the Content-Length that the handler has set, or -1
-	body   spill.Buffer
+	announced bool  // sent has a Trailer field, or one that is a trailer
+	length    int64 // the Content-Length that the handler has set, or -1
+	body      spill.Buffer
 }
 
 // A field is one header field as it was at the first WriteHeader.
@@ -168,8 +169,9 @@ func (h *Writer) freeze(status int) {
 
 // keep takes down the header as it is.
 func (h *Writer) keep() {
-	h.sent, h.values = h.first.sent[:0], h.first.values[:0]
+	h.sent, h.values, h.announced = h.first.sent[:0], h.first.values[:0], false
 	for name, values := range h.header {
+		h.announced = h.announced || name == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix)
 		start := len(h.values)
 		h.values = append(h.values, values...)
 		h.sent = append(h.sent, field{name, slices.Clip(h.values[start:])})
@@ -228,6 +230,7 @@ func (h *Writer) take(n int) error {
 	case !bodyAllowed(h.status):
 		return http.ErrBodyNotAllowed
 	case h.length >= 0 && size > h.length:
+		h.length = 0 // nothing more is taken, as by net/http
 		return http.ErrContentLength
 	case h.max > 0 && size > h.max:
 		return h.fail(fmt.Errorf("%w (%d bytes)", ErrTooLarge, h.max))
@@ -360,8 +363,16 @@ func (h *Writer) send(complete bool) error {
 	if h.status == 0 {
 		return nil // the handler said nothing, so we don't either
 	}
-	if complete && h.body.Len() > smallBody && h.length < 0 && !h.hasTrailers() && len(out["Transfer-Encoding"]) == 0 {
-		out["Content-Length"] = []string{strconv.FormatInt(h.body.Len(), 10)}
+	if complete {
+		trailers := h.announced
+		for name, values := range h.header {
+			if strings.HasPrefix(name, http.TrailerPrefix) { // the server must know before it decides how to send the body
+				out[name], trailers = values, true
+			}
+		}
+		if h.body.Len() > smallBody && h.length < 0 && !trailers && len(out["Transfer-Encoding"]) == 0 {
+			out["Content-Length"] = []string{strconv.FormatInt(h.body.Len(), 10)}
+		}
 	}
 	h.dst.WriteHeader(h.status)
 	if h.body.Len() == 0 {
@@ -371,33 +382,30 @@ func (h *Writer) send(complete bool) error {
 	return err
 }
 
-func (h *Writer) hasTrailers() bool {
-	if len(h.header["Trailer"]) > 0 {
-		return true
-	}
-	for name := range h.header {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// trailers hands over what the handler has set as trailers since its WriteHeader.
+// trailers hands over what the handler has set as trailers since its WriteHeader, and takes back what it has removed.
 func (h *Writer) trailers() {
 	if h.status == 0 || h.header == nil {
 		return
 	}
 	out := h.dst.Header()
+	if h.announced {
+		maps.DeleteFunc(out, func(name string, _ []string) bool { return h.isTrailer(name) })
+	}
 	for name, values := range h.header {
-		if strings.HasPrefix(name, http.TrailerPrefix) || h.declared(name) {
+		if h.isTrailer(name) {
 			out[name] = values
 		}
 	}
 }
 
-// declared reports whether the handler has announced a trailer in its header.
-func (h *Writer) declared(name string) bool {
+// isTrailer reports whether a field is a trailer, by its prefix or because the handler has announced it in its header.
+func (h *Writer) isTrailer(name string) bool {
+	if strings.HasPrefix(name, http.TrailerPrefix) {
+		return true
+	}
+	if !h.announced {
+		return false
+	}
 	for _, f := range h.sent {
 		if f.name != "Trailer" {
 			continue
