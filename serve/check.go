@@ -70,7 +70,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	options := c.loadOptions(global)
 	var notes []string
 	useStandIns(options.Registry, func(text string) { notes = append(notes, text) })
-	_, faults := c.newLogger(config)
+	faults := c.checkLog(config, global)
 	found := &findings{faults: []error{faults}, seen: map[pipeline.Warning]bool{}}
 	for _, name := range servers {
 		options.Name = name

@@ -11,22 +11,56 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
+// logs is where the command logs, as the .ini file says. It is safe for concurrent use.
+type logs struct {
+	call   *call
+	level  slog.LevelVar
+	logger *slog.Logger
+}
+
+// openLog reads how to log from the file that a CONFIG names, with the settings from outside. The error is of type
+// [pipeline.Errors].
+func (c *call) openLog(config string, global map[string]string) (*logs, error) {
+	l := &logs{call: c}
+	logger, err := c.newLogger(config, &l.level)
+	l.logger = logger
+	return l, err
+}
+
+// checkLog returns the faults that openLog would return, and opens nothing.
+func (c *call) checkLog(config string, global map[string]string) error {
+	_, err := c.openLog(config, global)
+	return err
+}
+
+// Logger returns a logger that stays valid, and follows what Reload reads.
+func (l *logs) Logger() *slog.Logger { return l.logger }
+
+// Reload reads anew how to log. After a fault everything is as it was.
+func (l *logs) Reload(config string, global map[string]string) error {
+	var level slog.LevelVar
+	if _, err := l.call.newLogger(config, &level); err != nil {
+		return err
+	}
+	l.level.Set(level.Level())
+	return nil
+}
+
+// Close closes what the log is written to. It is for when everything else has been closed.
+func (l *logs) Close() error { return nil }
+
 // newLogger makes the logger that the [logging] section of a configuration describes. It returns the faults of that
 // section; a file that can't be read or parsed is left to the loader, which has more to say about it.
-func (c *call) newLogger(config string) (*slog.Logger, error) {
-	path, isFile := configPath(config)
-	if !isFile {
-		return newLogger(c.Err, nil, c.level)
+func (c *call) newLogger(config string, level *slog.LevelVar) (*slog.Logger, error) {
+	var settings []pipeline.Setting
+	if path, isFile := configPath(config); isFile {
+		if text, err := os.ReadFile(path); err == nil {
+			if file, err := pipeline.Parse(path, text); err == nil {
+				settings = file.Settings("logging")
+			}
+		}
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return newLogger(c.Err, nil, c.level)
-	}
-	file, err := pipeline.Parse(path, text)
-	if err != nil {
-		return newLogger(c.Err, nil, c.level)
-	}
-	return newLogger(c.Err, file.Settings("logging"), c.level)
+	return newLogger(c.Err, settings, c.level, level)
 }
 
 // configPath returns the path of the file that a CONFIG names: "site.ini#name" and "config:site.ini" do, "egg:…" does not.
@@ -43,7 +77,7 @@ func configPath(config string) (string, bool) {
 	return path, true
 }
 
-func newLogger(w io.Writer, settings []pipeline.Setting, asked *slog.Level) (*slog.Logger, error) {
+func newLogger(w io.Writer, settings []pipeline.Setting, asked *slog.Level, at *slog.LevelVar) (*slog.Logger, error) {
 	level, format := slog.LevelInfo, "text"
 	var faults []error
 	for _, s := range settings {
@@ -73,7 +107,8 @@ func newLogger(w io.Writer, settings []pipeline.Setting, asked *slog.Level) (*sl
 	if asked != nil {
 		level = *asked
 	}
-	options := &slog.HandlerOptions{Level: level}
+	at.Set(level)
+	options := &slog.HandlerOptions{Level: at}
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options)), pipeline.JoinErrors(faults...)
 	}

@@ -69,7 +69,7 @@ func (h headerFlag) Set(text string) error {
 	return nil
 }
 
-func (o *requestOptions) run(ctx context.Context, c *call, args []string) error {
+func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err error) {
 	if len(args) < 2 {
 		return usagef("want the path of an .ini file and the path of a page, such as development.ini /hello")
 	}
@@ -88,10 +88,12 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) error 
 	if err != nil {
 		return err
 	}
-	logger, err := c.newLogger(config)
+	log, err := c.openLog(config, global)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	logger := log.Logger()
 	load := c.loadOptions(global)
 	load.Name, load.Logger = o.name, logger
 	p, err := pipeline.Load(ctx, config, load)

@@ -72,10 +72,12 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 	case o.quiet:
 		c.level = new(slog.LevelError)
 	}
-	logger, err := c.newLogger(o.config)
+	log, err := c.openLog(o.config, o.global)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, log.Close()) }() // the last thing to be closed
+	logger := log.Logger()
 	site, err := c.load(ctx, o, logger)
 	if err != nil {
 		return err
