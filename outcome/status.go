@@ -88,12 +88,13 @@ func Log(logger *slog.Logger, message string, r *http.Request, err error, attrs 
 const retryAfter = "1"
 
 // Respond answers with err's [Status] and the status's standard text; what err says may be secret and is for the log.
-// A transient error is answered with Retry-After. Header fields which describe a body that was given up are removed.
+// A transient error is answered with Retry-After. Header fields which describe a body that was given up are removed, but for
+// Content-Encoding, as by [http.Error]: it may be that of a filter outside, which compresses whatever comes.
 func Respond(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(r, err)
 	header := w.Header()
 	for _, name := range [...]string{
-		"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Location",
+		"Accept-Ranges", "Content-Disposition", "Content-Language", "Content-Length", "Content-Location",
 		"Content-Range", "Etag", "Expires", "Last-Modified", "Retry-After", "Trailer", "Transfer-Encoding",
 	} {
 		header.Del(name)

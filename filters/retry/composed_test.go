@@ -1,6 +1,7 @@
 package retry_test
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -324,5 +325,38 @@ func TestProxiedUpgradeHasTheCookie(t *testing.T) {
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols || names != "repoze.browserid backend " {
 		t.Errorf("status %d, cookies %q", response.StatusCode, names)
+	}
+}
+
+// gzipped is a compressor that announces itself before it calls on, as some do.
+type gzipped struct {
+	http.ResponseWriter
+	to *gzip.Writer
+}
+
+func (w gzipped) Write(p []byte) (int, error) { return w.to.Write(p) }
+
+// The answer for a failed request is legible behind a compressor that stands outside.
+func TestFailureBehindACompressor(t *testing.T) {
+	t.Parallel()
+	for name, chain := range chains(t) {
+		handler := chain(outcome.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return errOther }))
+		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			compressor := gzip.NewWriter(w)
+			handler.ServeHTTP(gzipped{w, compressor}, r)
+			_ = compressor.Close()
+		})
+		for server := range protocols(t, outer) {
+			got := ask(t, server, http.MethodGet, "/", nil)
+			text := ""
+			if reader, err := gzip.NewReader(strings.NewReader(got.Body)); err == nil {
+				all, _ := io.ReadAll(reader)
+				text = string(all)
+			}
+			if got.Header.Get("Content-Encoding") != "gzip" || text != "Internal Server Error\n" {
+				t.Errorf("%s: encoding %q of %q", name, got.Header.Get("Content-Encoding"), text)
+			}
+		}
 	}
 }
