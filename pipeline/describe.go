@@ -1,6 +1,10 @@
 package pipeline
 
-import "slices"
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
 
 // A FactoryInfo describes what is registered under a name.
 type FactoryInfo struct {
@@ -63,12 +67,27 @@ func (r *Registry) describe(f *factory) FactoryInfo {
 		}
 	}
 	slices.Sort(info.Aliases)
-	for _, field := range f.schema.fields {
+	info.Settings = f.schema.describe()
+	return info
+}
+
+// DescribeSettings tells what a struct of settings has, such as one for [ReadSection]. It panics if S is none.
+func DescribeSettings[S any]() []SettingInfo {
+	schema, err := newSchema(reflect.TypeFor[S]())
+	if err != nil {
+		panic(fmt.Sprintf("pipeline: %v", err))
+	}
+	return schema.describe()
+}
+
+func (s *schema) describe() []SettingInfo {
+	var settings []SettingInfo
+	for _, field := range s.fields {
 		name, _ := field.typeName() // newSchema has refused what has none and can't explain itself
-		info.Settings = append(info.Settings, SettingInfo{
+		settings = append(settings, SettingInfo{
 			Key: field.key, Type: name, Default: field.def, HasDefault: field.hasDefault, Required: field.required,
 			Secret: field.secret, OneOf: field.oneOf, Min: field.min, Max: field.max, Help: field.help,
 		})
 	}
-	return info
+	return settings
 }

@@ -29,6 +29,10 @@ func nearest(name string, candidates []string) (string, bool) {
 	return near[0], true
 }
 
+// DidYouMean is the Hint of an [Error] about a name that there is not: the only one of the candidates that is near to it, or
+// else what there is.
+func DidYouMean(name string, candidates []string) string { return didYouMean(name, candidates) }
+
 // didYouMean is the hint on a miss: the nearest candidate, or else all of them.
 func didYouMean(name string, candidates []string) string {
 	if near, ok := nearest(name, candidates); ok {

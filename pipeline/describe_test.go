@@ -1,0 +1,52 @@
+package pipeline_test
+
+import (
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+func TestDescribeSettings(t *testing.T) {
+	t.Parallel()
+	type settings struct {
+		Format string            `default:"text" oneof:"text json" help:"how lines look"`
+		Tries  int               `required:"true" min:"1"`
+		Rest   map[string]string `ini:"*"`
+	}
+	want := []pipeline.SettingInfo{
+		{Key: "format", Type: "text", Default: "text", HasDefault: true, OneOf: []string{"text", "json"}, Help: "how lines look"},
+		{Key: "tries", Type: "a whole number", Required: true, OneOf: []string{}, Min: "1"},
+	}
+	if diff := gocmp.Diff(want, pipeline.DescribeSettings[settings]()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDescribeSettingsOfNoStruct(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	pipeline.DescribeSettings[int]()
+}
+
+func TestDidYouMean(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, want string
+		candidates []string
+	}{
+		{"levle", `did you mean "level"?`, []string{"level", "format"}},
+		{"colour", "have: format, level", []string{"level", "format"}},
+		{"colour", "there is none", nil},
+	}
+	for _, tt := range tests {
+		if got := pipeline.DidYouMean(tt.name, tt.candidates); got != tt.want {
+			t.Errorf("%s of %q: got %s, want %s", tt.name, tt.candidates, got, tt.want)
+		}
+	}
+}
