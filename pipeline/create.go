@@ -178,6 +178,9 @@ func (n *Node) notRegistered(registry *Registry) *Error {
 		return fault(fmt.Errorf("a [filter-app:] can't use %s", name),
 			"give it a [filter:] section and use that, or write paste.filter_factory = "+n.Factory.Object)
 	}
+	if n.Factory.Object != "" && !strings.Contains(n.Factory.Object, ":") {
+		return fault(fmt.Errorf("%s is a module, and not a function in it", n.Factory.Object), "write module:function")
+	}
 	for _, other := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
 		if other != kind && registry.find(other, n.Factory) != nil {
 			return fault(fmt.Errorf("%s is not registered as %s but as %s", name, kind, other), "")

@@ -32,7 +32,7 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
-		b.WriteString(position(e.File, e.Line))
+		b.WriteString(oneLine(position(e.File, e.Line)))
 		b.WriteString(": ")
 	}
 	if e.Section != "" {

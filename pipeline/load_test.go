@@ -301,8 +301,8 @@ func TestBoundedWork(t *testing.T) {
 	}
 	doublingSet := "[app:main]\nuse = config:site.ini\nset x = %(x)s%(x)s\n"
 	growingSet := "[app:main]\nuse = config:site.ini\nset x = %(x)sa\n"
-	chain := "[app:c500]\nuse = egg:x\n"
-	for i := range 500 {
+	chain := "[app:c600]\nuse = egg:x\n"
+	for i := range 600 {
 		chain += fmt.Sprintf("[app:c%d]\nuse = c%d\n", i, i+1)
 	}
 	tests := []struct{ name, site, uri, want string }{
@@ -310,8 +310,8 @@ func TestBoundedWork(t *testing.T) {
 		{"values that double to nothing", strings.Replace(doubling, "v9 = xxxxxxxxxx", "v9 =", 1), "site.ini", "more than can be meant"},
 		{"sections that double", "[pipeline:main]\npipeline = f0 egg:x\n" + nested, "site.ini", "more than can be meant"},
 		{"a set that doubles", doublingSet, "site.ini", "more than can be meant"},
-		{"a set that grows", growingSet, "site.ini", "more than 400 sections"},
-		{"a long chain", chain, "site.ini#c0", "more than 400 sections"},
+		{"a set that grows", growingSet, "site.ini", "more than 500 sections"},
+		{"a long chain", chain, "site.ini#c0", "more than 500 sections"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,32 @@ func absolutePath(path string) (string, error) {
 		full = "/" + full
 	}
 	return full, err
+}
+
+// directoryOf is Python's os.path.dirname of what absolutePath returned.
+func directoryOf(full string) string {
+	dir := filepath.Dir(full)
+	if strings.HasPrefix(full, "//") && !strings.HasPrefix(dir, "//") {
+		dir = "/" + dir
+	}
+	return dir
+}
+
+// readFault says why a file can't be read. It names the file when the fault is reported elsewhere.
+func readFault(err error, name string, elsewhere bool) error {
+	if errors.Is(err, os.ErrNotExist) {
+		if !elsewhere {
+			name = ""
+		}
+		return noFileError(name)
+	}
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		err = path.Err // what it was doing, and to which file, is said anyway
+	}
+	if elsewhere {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return err
 }
 
 // noFileError is an os.ErrNotExist that says so in our words.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -115,6 +116,66 @@ func TestPaths(t *testing.T) {
 			}
 			if got := tree.Root.Factory.String(); got != "egg:found#main" || len(tree.Files) != 2 || tree.Files[1] != tt.file {
 				t.Errorf("got %s from %v, want it from %s", got, tree.Files, tt.file)
+			}
+		})
+	}
+}
+
+// Python keeps two slashes in front of a path, and looks for the ".." of a path where the system finds it.
+func TestPathsAsPythonHasThem(t *testing.T) {
+	t.Parallel()
+	const site = "[app:main]\nuse = egg:x\nat = %(here)s %(__file__)s\n"
+	files := text(nil, map[string]string{"/etc/site.ini": site, "/etc/sub/site.ini": "[app:main]\nuse = config:../site.ini\n"})
+	var opened []string
+	read := files.ReadFile
+	files.ReadFile = func(name string) ([]byte, error) {
+		opened = append(opened, name)
+		return read("/" + strings.TrimLeft(name, "/"))
+	}
+	tests := []struct {
+		uri, at string
+		opened  []string
+	}{
+		{"config://etc/site.ini", "//etc //etc/site.ini", []string{"//etc/site.ini"}},
+		{"config:///etc/site.ini", "/etc /etc/site.ini", []string{"/etc/site.ini"}},
+		{"config:/etc/a/../sub/site.ini", "/etc /etc/site.ini", []string{"/etc/a/../sub/site.ini", "/etc/a/../sub/../site.ini"}},
+	}
+	for _, tt := range tests {
+		opened = nil
+		tree, err := pipeline.Resolve(tt.uri, pipeline.KindApp, files)
+		if err != nil {
+			t.Errorf("%s: %v", tt.uri, err)
+			continue
+		}
+		if at, _ := tree.Root.LocalConf.Get("at"); at.Value != tt.at {
+			t.Errorf("%s: got %s, want %s", tt.uri, at.Value, tt.at)
+		}
+		if diff := gocmp.Diff(tt.opened, opened); diff != "" {
+			t.Errorf("%s: opened (-want +got):\n%s", tt.uri, diff)
+		}
+	}
+}
+
+func TestUnreadableFiles(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	tests := []struct{ name, uri, want string }{
+		{"a folder", folder, folder + ": is a directory"},
+		{"a folder from a file", "site.ini", `site.ini:2: [app:main] use = "config:` + folder + `": ` + folder + `: is a directory`},
+		{"a name of two lines", "no\nfile.ini", `no\nfile.ini: there is no such file`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			opts := pipeline.Options{ReadFile: func(name string) ([]byte, error) {
+				if name == "site.ini" {
+					return []byte("[app:main]\nuse = config:" + folder + "\n"), nil
+				}
+				return os.ReadFile(name)
+			}}
+			_, err := pipeline.Resolve(tt.uri, pipeline.KindApp, opts)
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
 	}

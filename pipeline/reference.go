@@ -53,12 +53,12 @@ func callReference(spec string) (Factory, error) {
 	switch {
 	case !ok || strings.Contains(function, ":"):
 		return Factory{}, errors.New("want call:module:function")
-	case module == "" || strings.ContainsFunc(module, isSpace), function == "" || strings.ContainsFunc(function, isSpace):
+	case module == "" || strings.ContainsFunc(spec, isSpace):
 		return Factory{}, errors.New("want call:module:function, without spaces")
 	case strings.Contains(function, "."):
 		return Factory{}, errors.New("want call:module:function, with no dot in the function; paste.app_factory = module:object.method takes one")
 	}
-	return Factory{Object: spec}, nil
+	return Factory{Object: strings.TrimSuffix(spec, ":")}, nil
 }
 
 // objectReference reads the value of a paste.app_factory and its like.

@@ -147,7 +147,7 @@ func (at reference) source() Position {
 }
 
 const (
-	maxDepth = 400     // sections that lead from one to the next; Python's stack ends at about as many
+	maxDepth = 500     // sections that lead from one to the next; Python's stack ends a little earlier
 	maxWork  = 1 << 22 // characters interpolated and, times 16, settings copied: far more than a large site needs
 )
 
@@ -319,7 +319,7 @@ func (r *resolver) openConfig(path, relativeTo string, global *Conf, at referenc
 		r.fault(at.fault(file.name, err, ""))
 		return nil
 	}
-	for _, s := range []Setting{{Key: "here", Value: filepath.Dir(full)}, {Key: "__file__", Value: full}} {
+	for _, s := range []Setting{{Key: "here", Value: directoryOf(full)}, {Key: "__file__", Value: full}} {
 		// Unlike in PasteDeploy, a percent sign in the path is only that.
 		s.Raw, s.Written, s.File, s.literal = s.Value, s.Key, file.name, true
 		l.extra.set(&s)
@@ -341,18 +341,14 @@ func (r *resolver) file(path string, at reference) *File {
 	name := filepath.Clean(path)
 	data, err := r.readFile(path)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			err = noFileError(name)
-			if at.setting == nil {
-				err = noFileError("")
-			}
-		}
-		r.fault(at.fault(name, err, ""))
+		r.fault(at.fault(name, readFault(err, name, at.setting != nil), ""))
 		return nil
 	}
 	file, err := Parse(name, data)
 	r.files[path] = file
-	r.order = append(r.order, name)
+	if !slices.Contains(r.order, name) {
+		r.order = append(r.order, name)
+	}
 	if err != nil {
 		r.faults = append(r.faults, flatten(err, nil)...)
 		return nil

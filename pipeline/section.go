@@ -1,9 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -90,10 +90,18 @@ func (l *configLoader) defaults(r *resolver) *Conf {
 	return defaults
 }
 
+// directory is where relative paths in the file start. It is not cleaned: behind a symbolic link ".." is another directory.
+func (l *configLoader) directory() string {
+	dir := l.path[:strings.LastIndexByte(l.path, '/')+1]
+	if trimmed := strings.TrimRight(dir, "/"); trimmed != "" {
+		dir = trimmed
+	}
+	return cmp.Or(dir, ".")
+}
+
 func (l *configLoader) context(r *resolver, typ *objectType, name *string, global *Conf, at reference) *Node {
 	if name != nil && isAbsolute(*name) {
-		directory := filepath.ToSlash(filepath.Dir(l.path))
-		return r.load(typ, *name, nil, directory, global, at)
+		return r.load(typ, *name, nil, l.directory(), global, at)
 	}
 	section, ok := l.find(r, typ, name, at)
 	if !ok {
