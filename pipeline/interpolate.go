@@ -23,7 +23,8 @@ type interpolator struct {
 	// spend accounts for work, so that a few lines that name each other many times can't keep the loader busy.
 	spend func(n int) error
 
-	raw  string // the value at hand
+	raw  string   // the value at hand
+	path []string // the names that led to where expand is
 	out  strings.Builder
 	refs []*Setting
 }
@@ -61,7 +62,7 @@ func (p *interpolator) write(text string) error {
 // expand writes out a value. Its faults do not quote it: it may be a secret.
 func (p *interpolator) expand(value string, depth int) error {
 	if depth > maxInterpolationDepth {
-		return fmt.Errorf("its %%(name)s lead from one to the next more than %d times; do they go round in a circle?", maxInterpolationDepth)
+		return p.tooDeep()
 	}
 	for rest := value; rest != ""; {
 		percent := strings.IndexByte(rest, '%')
@@ -108,9 +109,23 @@ func (p *interpolator) reference(name string, depth int) error {
 		p.refs = append(p.refs, setting)
 	}
 	if strings.Contains(setting.Raw, "%") && !setting.literal {
-		return p.expand(setting.Raw, depth+1)
+		p.path = append(p.path, name)
+		err := p.expand(setting.Raw, depth+1)
+		p.path = p.path[:len(p.path)-1]
+		return err
 	}
 	return p.write(setting.Raw)
+}
+
+// tooDeep shows the circle, if it is one.
+func (p *interpolator) tooDeep() error {
+	last := len(p.path) - 1
+	for i := last - 1; i >= 0; i-- {
+		if p.path[i] == p.path[last] {
+			return fmt.Errorf("its %%(name)s go round in a circle: %s", strings.Join(p.path[i:], " -> "))
+		}
+	}
+	return fmt.Errorf("its %%(name)s lead from one to the next more than %d times", maxInterpolationDepth)
 }
 
 func (p *interpolator) fault(value, rest, what string) error {
