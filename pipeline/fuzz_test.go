@@ -95,20 +95,30 @@ func FuzzInterpolate(f *testing.F) {
 	})
 }
 
-// Loading two files that may refer to each other never panics or hangs, and every fault is at a line that there is.
+// Loading files that may refer to each other never panics or hangs. Every fault and every warning is at a line that there
+// is, and every setting comes from the line that it says.
 func FuzzLoad(f *testing.F) {
-	seed(f, func(data []byte) { f.Add(string(data), "[app:main]\nuse = egg:strict\n", "main") })
-	f.Add("[app:main]\nuse = config:other.ini\n", "[app:main]\nuse = config:site.ini\n", "")
-	f.Add("[composite:main]\nuse = egg:map\n/ = config:other.ini#x\n", "[composite:x]\nuse = egg:map\na = config:site.ini\nb = x\n", "")
-	f.Fuzz(func(t *testing.T, site, other, name string) {
-		registry := strictRegistry(t)
-		files := map[string]string{"site.ini": site, "other.ini": other}
-		opts := text(registry, files)
+	seed(f, func(data []byte) { f.Add(string(data), "[app:main]\nuse = egg:strict\n", "main", "g") })
+	f.Add("[app:main]\nuse = config:sub/other.ini\n", "[app:main]\nuse = config:../site.ini\n", "", "")
+	f.Add("[composite:main]\nuse = egg:map\n/ = config:sub/other.ini#x\n", "[composite:x]\nuse = egg:map\na = config:../site.ini\nb = x\n", "", "%(here)s")
+	f.Add("[app:main]\nuse = config:sub%%2Fother.ini#a\nset x = %(x)s\nget y = here\n", "[DEFAULT]\nx = 1\n[app:a]\nuse = call:m:f\nx = 2\n", "", "50%%")
+	f.Add("[filter-app:main]\nuse = config:sub/other.ini\nnext = x\n[app:x]\nuse = egg:wiki\nfilter-with = y\n[filter:y]\nuse = egg:strict\npassword = 12345678\n",
+		"[filter:main]\npaste.filter_factory = m:f\nrequire = Paste\n[server:main]\npaste.server_runner = m:f\n", "", "")
+	f.Fuzz(func(t *testing.T, site, other, name, global string) {
+		files := map[string]string{"site.ini": site, "sub/other.ini": other}
+		opts := text(strictRegistry(t), files)
 		opts.Name = name
+		opts.Global = map[string]string{"x": global}
 		for _, kind := range []pipeline.Kind{pipeline.KindApp, pipeline.KindFilter, pipeline.KindServer} {
-			if _, err := pipeline.Resolve("site.ini", kind, opts); err != nil {
+			tree, err := pipeline.Resolve("site.ini", kind, opts)
+			if err != nil {
 				checkLines(t, err, files)
+				continue
 			}
+			for _, w := range tree.Warnings {
+				checkLine(t, w.String(), w.File, w.Line, files)
+			}
+			checkSources(t, tree.Root, files)
 		}
 		p, err := pipeline.Load(context.Background(), "site.ini", opts)
 		if err != nil {
@@ -121,6 +131,29 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
+// checkSources checks that every setting of a tree stands where it says.
+func checkSources(t *testing.T, n *pipeline.Node, files map[string]string) {
+	t.Helper()
+	if n == nil {
+		return
+	}
+	checkLine(t, n.Name, n.Source.File, n.Source.Line, files)
+	for _, conf := range []*pipeline.Conf{n.GlobalConf, n.LocalConf} {
+		for s := range conf.All() {
+			if s.Line == 0 {
+				continue // from outside, or here and __file__
+			}
+			checkLine(t, s.Key, s.File, s.Line, files)
+			if line := strings.TrimSpace(lines(files[s.File])[s.Line-1]); !strings.HasPrefix(line, s.Written) {
+				t.Errorf("%s is said to stand as %q in %q, line %d of %s", s.Key, s.Written, line, s.Line, s.File)
+			}
+		}
+	}
+	for _, part := range append([]*pipeline.Node{n.App, n.Filter, n.Next}, n.Filters...) {
+		checkSources(t, part, files)
+	}
+}
+
 func checkLines(t *testing.T, err error, files map[string]string) {
 	t.Helper()
 	var faults pipeline.Errors
@@ -128,9 +161,8 @@ func checkLines(t *testing.T, err error, files map[string]string) {
 		t.Fatalf("%v: not of type Errors", err)
 	}
 	for _, fault := range faults {
-		data, ok := files[fault.File]
-		if fault.File != "" && fault.Line != 0 && (!ok || fault.Line < 1 || fault.Line > lineCount(data)) {
-			t.Errorf("%v: there is no such line", fault)
+		if !errors.Is(fault, os.ErrNotExist) || fault.Line != 0 {
+			checkLine(t, fault.Error(), fault.File, fault.Line, files)
 		}
 		if text := fault.Error(); strings.Contains(text, "\n") || fault.Err == nil {
 			t.Errorf("%q: not one line that says something", text)
@@ -138,7 +170,22 @@ func checkLines(t *testing.T, err error, files map[string]string) {
 	}
 }
 
-func lineCount(data string) int {
+// checkLine checks that what is said is about a line that there is. It may be about the whole of a file, or about what was
+// given from outside.
+func checkLine(t *testing.T, what, file string, line int, files map[string]string) {
+	t.Helper()
+	data, ok := files[file]
+	if file == "" && line == 0 {
+		return
+	}
+	if !ok || line < 0 || line > lineCount(data) {
+		t.Errorf("%q: there is no line %d of %q", what, line, file)
+	}
+}
+
+func lineCount(data string) int { return len(lines(data)) }
+
+func lines(data string) []string {
 	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(data)
-	return strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
