@@ -15,10 +15,13 @@ func ResolveAs(uri string, kind Kind, name *string, loader bool, opts Options) (
 	var err error
 	switch {
 	case loader:
-		global := newConf()
-		l := r.openConfig(strings.TrimPrefix(uri, "config:"), "", global, reference{})
-		node, err = r.finish(l.context(r, map[Kind]*objectType{KindApp: typeApp, KindFilter: typeFilter, KindServer: typeServer}[kind], name, global, reference{}))
+		l := r.openConfig(strings.TrimPrefix(uri, "config:"), "", newConf(), reference{})
+		if l != nil {
+			node = l.context(r, map[Kind]*objectType{KindApp: typeApp, KindFilter: typeFilter, KindServer: typeServer}[kind], name, opts.global(), reference{})
+		}
+		node, err = r.finish(node)
 	case name != nil && *name == "":
+		uri, _, _ = strings.Cut(uri, "#")
 		node, err = r.start(uri+"#", kind, opts)
 	default:
 		if name != nil {
