@@ -21,7 +21,9 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type Slot struct {
 	mu      sync.Mutex // guards the rest
 	err     error
+	open    int // transactions that are not decided yet
 	settled bool
+	kept    bool
 	late    error
 }
 
@@ -73,7 +75,7 @@ func Fail(ctx context.Context, err error) bool {
 func (s *Slot) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.settled {
+	if s.settled && s.open == 0 {
 		if s.late == nil {
 			s.late = err
 		}
@@ -99,12 +101,29 @@ func (s *Slot) Err() error {
 	return s.err
 }
 
-// Settle makes what Err says final, because what was to be decided by it has been: committed work must not be done once
-// more, whatever fails afterwards.
-func (s *Slot) Settle() {
+// Open says that a transaction begins, which will be decided by what Err says then, and be followed by a call of Settle. There may
+// be several in one attempt, as when a cascade tries one app after the other.
+func (s *Slot) Open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.open++
+}
+
+// Settle makes what Err says final, because what was to be decided by it has been, until a further transaction begins. Kept
+// says that work was committed.
+func (s *Slot) Settle(kept bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = max(s.open-1, 0)
 	s.settled = true
+	s.kept = s.kept || kept
+}
+
+// Kept reports whether work of the attempt was committed: it must not be done once more, whatever failed afterwards.
+func (s *Slot) Kept() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
 }
 
 // Late returns the first error that was recorded after Settle: too late to change anything but the log.

@@ -73,11 +73,20 @@ func TestSlot(t *testing.T) {
 	}
 
 	_, slot = outcome.NewContext(t.Context())
-	slot.Settle()
+	slot.Open()
+	slot.Settle(false)
 	slot.Fail(errSecret)
 	slot.Fail(errors.New("a consequence"))
-	if slot.Err() != nil || !errors.Is(slot.Late(), errSecret) {
-		t.Errorf("settled: %v, late %v", slot.Err(), slot.Late())
+	if slot.Err() != nil || !errors.Is(slot.Late(), errSecret) || slot.Kept() {
+		t.Errorf("settled: %v, late %v, kept %v", slot.Err(), slot.Late(), slot.Kept())
+	}
+	slot.Open() // two at once
+	slot.Open()
+	slot.Settle(true)
+	slot.Fail(errSecret)
+	slot.Settle(false)
+	if !errors.Is(slot.Err(), errSecret) || !slot.Kept() {
+		t.Errorf("the second: %v, kept %v", slot.Err(), slot.Kept())
 	}
 }
 

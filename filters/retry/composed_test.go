@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
@@ -358,5 +360,84 @@ func TestFailureBehindACompressor(t *testing.T) {
 				t.Errorf("%s: encoding %q of %q", name, got.Header.Get("Content-Encoding"), text)
 			}
 		}
+	}
+}
+
+// Two transactions in one attempt, one after the other, as when a cascade tries the next app: each counts. Once work of the
+// first is kept, a failure of the second is answered, but nothing is run again.
+func TestTwoTransactionsInOneAttempt(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		first  string // what the first app answers
+		second error  // what the second app returns
+		commit error  // why its commit fails
+		status int
+		runs   int
+		want   []string
+	}{
+		{"both kept", "404", nil, nil, 200, 1, []string{"first", "second"}},
+		{"second returns an error", "404", errOther, nil, 500, 1, []string{"first"}},
+		{"second loses a race", "404", nil, transaction.Transient(errCommit), 503, 1, []string{"first"}},
+		{"second can't commit", "404", nil, errCommit, 500, 1, []string{"first"}},
+		{"first aborted", "500", nil, transaction.Transient(errCommit), 200, 2, []string{"second"}},
+		{"first aborted, second returns an error", "500", errOther, nil, 500, 1, nil},
+	}
+	for _, tt := range tests {
+		for _, between := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/between=%v", tt.name, between), func(t *testing.T) {
+				t.Parallel()
+				l := &ledger{}
+				runs := 0
+				first := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+					runs++
+					if tt.first == "500" {
+						w.WriteHeader(http.StatusInternalServerError)
+					}
+					return l.write(r.Context(), "first")
+				})
+				second := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+					fmt.Fprint(w, "kept!")
+					if runs == 1 && tt.commit != nil {
+						l.failNext(tt.commit)
+					}
+					return errors.Join(l.write(r.Context(), "second"), tt.second)
+				})
+				one, two := mustTM(t, tm.Config{})(first), mustTM(t, tm.Config{})(second)
+				var cascade http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					one.ServeHTTP(httptest.NewRecorder(), r)
+					if between {
+						w = &unwrapping{ResponseWriter: w}
+					}
+					two.ServeHTTP(w, r)
+				})
+				got := get(t, mustRetry(t, retry.Config{})(cascade))
+				if got.Code != tt.status || (got.Body.String() == "kept!") != (tt.status == 200) || runs != tt.runs {
+					t.Errorf("got %d %q after %d runs, want %d after %d", got.Code, got.Body, runs, tt.status, tt.runs)
+				}
+				if diff := cmp.Diff(tt.want, l.entries()); diff != "" {
+					t.Errorf("committed: %s", diff)
+				}
+			})
+		}
+	}
+}
+
+// What a handler has committed by itself is not done once more.
+func TestNoAttemptAfterTheHandlersOwnCommit(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	app := outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		if err := l.write(r.Context(), "entry"); err != nil {
+			return err
+		}
+		txn, _ := transaction.FromContext(r.Context())
+		return errors.Join(txn.Commit(r.Context()), transaction.Transient(errRace))
+	})
+	if got := get(t, composed(t, retry.Config{}, tm.Config{})(app)); got.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d", got.Code)
+	}
+	if got := l.entries(); len(got) != 1 {
+		t.Errorf("committed %v, want one entry", got)
 	}
 }

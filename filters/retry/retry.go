@@ -102,6 +102,10 @@ func (f *filter) attempt(w http.ResponseWriter, source *source, attempts *transa
 	attempts.End() // a turn is not kept waiting for a slow client
 	err := slot.Err()
 	if err != nil && !held.Sent() {
+		if slot.Kept() { // of a transaction before the one that failed
+			f.fail(w, source.request, err, attempts.Attempt())
+			return nil
+		}
 		return err
 	}
 	if late := errors.Join(err, slot.Late()); late != nil {

@@ -95,9 +95,11 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, slot *outcome.Slot,
 	if f.User != nil {
 		user = f.User(r)
 	}
+	slot.Open()
 	ctx, txn, err := f.Manager.Begin(ctx)
 	if err != nil {
 		slot.Fail(err)
+		slot.Settle(false)
 		return
 	}
 	t := &run{Context: ctx, filter: f, request: r, txn: txn, held: held, slot: slot}
@@ -255,7 +257,7 @@ func goneError(ctx context.Context) error {
 // end aborts the transaction unless it is over, and tells those who wait for its end.
 func (t *run) end() {
 	defer t.callAfterEnd()
-	defer t.slot.Settle()
+	defer func() { t.slot.Settle(t.txn.Status() == transaction.Committed) }()
 	if t.txn.Status() == transaction.Committed {
 		return
 	}

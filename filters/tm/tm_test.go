@@ -313,6 +313,14 @@ func TestNoTransactionToBeHad(t *testing.T) {
 	if recorder.Code != 500 {
 		t.Errorf("status %d", recorder.Code)
 	}
+	// Also if it would be the second one in an attempt.
+	ctx, slot := outcome.NewContext(t.Context())
+	slot.Open()
+	slot.Settle(true)
+	mustTM(t, tm.Config{Manager: manager})(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+	if slot.Err() == nil {
+		t.Error("nobody is told that the second transaction was not to be had")
+	}
 }
 
 type judge struct {
