@@ -14,6 +14,10 @@ var (
 
 	// ErrHeaderSent is returned when the response header has been sent, so that the browser can't be told of a new id.
 	ErrHeaderSent = errors.New("browserid: the response header has been sent: renew the id before the first write or flush")
+
+	// ErrInTransaction is returned when the filter stands inside of the transaction, so that the header is written before
+	// it is known whether the renewal was committed.
+	ErrInTransaction = errors.New("browserid: the filter stands behind tm, so the cookie can't wait for the commit: put it before tm in the pipeline")
 )
 
 // Renew gives the browser a new id and returns it. Call it when a visitor logs in, or gains rights in another way, and
@@ -23,7 +27,7 @@ var (
 // this context, and it becomes the browser's id, and a cookie, only if the transaction commits. An attempt that fails
 // leaves nothing of it. Without a transaction it is the browser's id at once.
 //
-// The errors are [ErrNoFilter] and [ErrHeaderSent]. If the header is sent between Renew and the commit, the commit fails
+// The errors are [ErrNoFilter], [ErrInTransaction] and [ErrHeaderSent]. If the header is sent between Renew and the commit, the commit fails
 // with ErrHeaderSent. Rolling back to a savepoint does not take a renewal back. Renew is safe for concurrent use.
 func Renew(ctx context.Context) (ID, error) {
 	v, ok := ctx.Value(visitKey{}).(*visit)
@@ -37,6 +41,9 @@ func Renew(ctx context.Context) (ID, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok || t.Status() != transaction.Active && t.Status() != transaction.Doomed {
 		return id, v.adopt(id)
+	}
+	if outer, ok := transaction.FromContext(v.request.Context()); ok && outer == t {
+		return "", ErrInTransaction
 	}
 	v.renewIn(t, id)
 	return id, nil

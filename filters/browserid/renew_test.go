@@ -218,3 +218,19 @@ func TestRenewAfterTheTransaction(t *testing.T) {
 		t.Errorf("issued a cookie for %q, want %q", issued, renewed)
 	}
 }
+
+// Inside of a transaction the header may leave before the commit, or be kept back without it. That never goes well, so it is
+// said at once.
+func TestRenewBehindTheTransaction(t *testing.T) {
+	t.Parallel()
+	r := get()
+	ctx, txn := transaction.Begin(r.Context())
+	issued := serve(t, browserid.Config{Lazy: true}, r.WithContext(ctx), func(_ http.ResponseWriter, r *http.Request) {
+		if id, err := browserid.Renew(r.Context()); !errors.Is(err, browserid.ErrInTransaction) {
+			t.Errorf("got %q, %v, want ErrInTransaction", id, err)
+		}
+	})
+	if err := txn.Commit(ctx); err != nil || issued != "" {
+		t.Errorf("commit: %v; issued a cookie for %q", err, issued)
+	}
+}

@@ -62,11 +62,14 @@ func (w *writer) FlushError() error {
 // Flush implements [http.Flusher] for code that does not know [http.ResponseController].
 func (w *writer) Flush() { _ = w.FlushError() }
 
-// Hijack hands over the connection. The cookie is in the header map by then: whoever takes the connection over, and
-// writes a header of his own, can send what is in it.
+// Hijack hands over the connection. The cookie is in the header map then: whoever takes the connection over, and writes a
+// header of his own, can send what is in it. A connection that can't be had changes nothing.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.decide()
-	return http.NewResponseController(w.ResponseWriter).Hijack()
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.decide()
+	}
+	return conn, buffered, err
 }
 
 var (
