@@ -36,6 +36,9 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 	if err := control.Flush(); err != nil {
 		return err // nothing has been sent; a conflict is tried again
 	}
+	if r.Method == http.MethodHead {
+		return nil
+	}
 	tick := time.NewTicker(eventInterval)
 	defer tick.Stop()
 	stopping := a.streams.stopping(r)

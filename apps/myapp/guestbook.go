@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/pasteline/pasteline/scriptname"
 	"github.com/pasteline/pasteline/storage"
 )
 
@@ -57,7 +58,12 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 	}
 	e := entry{Name: tidy(r.PostForm.Get("name")), Text: tidy(r.PostForm.Get("text")), Time: time.Now().UTC().Truncate(time.Second)}
 	if fault := e.fault(); fault != "" {
-		return a.message(w, http.StatusUnprocessableEntity, "Not quite", fault)
+		page, err := a.homePage(r)
+		if err != nil {
+			return err
+		}
+		page.Draft, page.Fault = e, fault
+		return a.pages.show(w, http.StatusUnprocessableEntity, "page.html", page)
 	}
 	book, err := a.bucket(r, bookBucket)
 	if err != nil {
@@ -73,7 +79,7 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Flash("Thank you, "+e.Name+". Your entry is in the book.", "", false); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/#guestbook", http.StatusSeeOther)
+	http.Redirect(w, r, scriptname.Join(r.Context(), "/#guestbook"), http.StatusSeeOther)
 	return nil
 }
 

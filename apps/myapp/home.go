@@ -13,11 +13,14 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/scriptname"
 	"github.com/pasteline/pasteline/session"
 )
 
 // homePage is what the page shows.
 type homePage struct {
+	frame
+
 	BrowserID string
 	New       bool
 	Created   time.Time
@@ -25,11 +28,14 @@ type homePage struct {
 	Timeout   time.Duration
 	Visits    int
 	N         int
+	HasN      bool // whether it is in the session
 	Shared    uint64
 	Items     []item
 	Messages  []string
 	Token     string
 	Entries   []entry
+	Draft     entry  // what was refused, so that nobody has to write it once more
+	Fault     string // why
 
 	MaxName, MaxText, MaxEntries int
 	Attempt                      int
@@ -57,7 +63,7 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	}
 	id, _ := browserid.FromContext(r.Context())
 	page := &homePage{
-		BrowserID: id.Short(), New: s.IsNew(), Created: s.Created(), Now: time.Now(), Timeout: a.settings.Timeout,
+		frame: newFrame(r, "Pasteline: the tutorial"), BrowserID: id.Short(), New: s.IsNew(), Created: s.Created(), Now: time.Now(), Timeout: a.settings.Timeout,
 		MaxName: maxName, MaxText: maxText, MaxEntries: maxEntries, Attempt: attempt(r),
 	}
 	if page.Visits, _, err = session.Value[int](s, "visits"); err != nil {
@@ -73,7 +79,7 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	if page.Token, err = s.CSRFToken(); err != nil {
 		return nil, err
 	}
-	if page.N, _, err = session.Value[int](s, "n"); err != nil {
+	if page.N, page.HasN, err = session.Value[int](s, "n"); err != nil {
 		return nil, err
 	}
 	if page.Items, err = items(s); err != nil {
@@ -117,7 +123,7 @@ func (a *app) forget(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Invalidate(); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	http.Redirect(w, r, scriptname.Join(r.Context(), "/"), http.StatusSeeOther)
 	return nil
 }
 
@@ -129,9 +135,9 @@ func (a *app) form(w http.ResponseWriter, r *http.Request) (s *session.Session, 
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return nil, false, a.message(w, http.StatusRequestEntityTooLarge, "That was too much", "The form is larger than any that this page sends.")
+			return nil, false, a.message(w, r, http.StatusRequestEntityTooLarge, "That was too much", "The form is larger than any that this page sends.")
 		}
-		return nil, false, a.message(w, http.StatusBadRequest, "That was no form", "The form could not be read.")
+		return nil, false, a.message(w, r, http.StatusBadRequest, "That was no form", "The form could not be read.")
 	}
 	s, err = a.session(r)
 	if err != nil {
@@ -141,29 +147,44 @@ func (a *app) form(w http.ResponseWriter, r *http.Request) (s *session.Session, 
 	if err != nil || ok {
 		return s, ok, err
 	}
+	a.refused(r, "its token is not that of the session", slog.String("session", s.Ref()), slog.Bool("new", s.IsNew()))
+	return nil, false, a.message(w, r, http.StatusForbidden, "That form is too old", "Your session has ended since the page was shown. Go back, reload the page, and try again.")
+}
+
+// crossOrigin answers what a browser sends for a page of another site.
+func (a *app) crossOrigin(w http.ResponseWriter, r *http.Request) error {
+	a.refused(r, "cross-origin request detected", slog.String("origin", r.Header.Get("Origin")), slog.String("host", r.Host))
+	return a.message(w, r, http.StatusForbidden, "That came from another site", "This site takes forms from its own pages only.")
+}
+
+// refused tells whoever has set debug_authorization why a form was refused.
+func (a *app) refused(r *http.Request, why string, attrs ...slog.Attr) {
 	if a.settings.DebugAuthorization {
-		a.logger.LogAttrs(r.Context(), slog.LevelInfo, "a form was refused",
-			slog.String("why", "its token is not that of the session"), slog.String("path", r.URL.Path),
-			slog.String("session", s.Ref()), slog.Bool("new", s.IsNew()))
+		attrs = append([]slog.Attr{slog.String("why", why), slog.String("path", r.URL.Path)}, attrs...)
+		a.logger.LogAttrs(r.Context(), slog.LevelInfo, "a form was refused", attrs...)
 	}
-	return nil, false, a.message(w, http.StatusForbidden, "That form is too old", "Your session has ended since the page was shown. Go back, reload the page, and try again.")
 }
 
 // messagePage is a page that says one thing.
 type messagePage struct {
-	Status      int
-	Title, Text string
-	Routes      []string
+	frame
+
+	Status int
+	Text   string
+	Routes []string
 }
 
-func (a *app) message(w http.ResponseWriter, status int, title, text string) error {
-	return a.pages.show(w, status, "message.html", messagePage{Status: status, Title: title, Text: text})
+func (a *app) message(w http.ResponseWriter, r *http.Request, status int, title, text string) error {
+	return a.pages.show(w, status, "message.html", messagePage{frame: newFrame(r, title), Status: status, Text: text})
 }
 
 // notFound answers for addresses that do not exist; with debug_notfound it says which do.
 func (a *app) notFound(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		page := messagePage{Status: http.StatusNotFound, Title: "Nothing here", Text: fmt.Sprintf("There is no page at %s.", r.URL.Path)}
+		page := messagePage{
+			frame: newFrame(r, "Nothing here"), Status: http.StatusNotFound,
+			Text: fmt.Sprintf("There is no page at %s%s.", scriptname.FromContext(r.Context()), r.URL.Path),
+		}
 		if a.settings.DebugNotfound {
 			err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 				page.Routes = append(page.Routes, method+" "+route)
@@ -179,6 +200,25 @@ func (a *app) notFound(routes chi.Routes) func(http.ResponseWriter, *http.Reques
 			})
 		}
 		return a.pages.show(w, http.StatusNotFound, "message.html", page)
+	}
+}
+
+// methodNotAllowed answers for addresses that know other methods, with their names.
+func (a *app) methodNotAllowed(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		path := cmp.Or(r.URL.RawPath, r.URL.Path)
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			if routes.Match(chi.NewRouteContext(), method, path) {
+				allowed = append(allowed, method)
+			}
+			if method == http.MethodGet && len(allowed) > 0 {
+				allowed = append(allowed, http.MethodHead)
+			}
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return a.message(w, r, http.StatusMethodNotAllowed, "Not in this way",
+			fmt.Sprintf("This address can't be sent a %s, but %s.", r.Method, strings.Join(allowed, " and ")))
 	}
 }
 

@@ -67,7 +67,9 @@ func newApp(b *pipeline.Build, settings Settings) (http.Handler, error) {
 	routes := a.routes()
 	b.Routes(routes)
 	// Browsers send no form of another site, whatever it is for; programs are no browsers, and pass.
-	return http.NewCrossOriginProtection().Handler(routes), nil
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(outcome.HandlerFunc(a.crossOrigin))
+	return protection.Handler(routes), nil
 }
 
 func (a *app) routes() chi.Router {
@@ -76,6 +78,7 @@ func (a *app) routes() chi.Router {
 	r.Method("GET", "/hello", outcome.HandlerFunc(hello))
 	r.Method("GET", "/static/{name}", outcome.HandlerFunc(a.pages.static))
 	r.NotFound(outcome.HandlerFunc(a.notFound(r)).ServeHTTP)
+	r.MethodNotAllowed(outcome.HandlerFunc(a.methodNotAllowed(r)).ServeHTTP)
 
 	r.Group(func(r chi.Router) {
 		r.Use(a.needTransaction)

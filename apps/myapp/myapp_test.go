@@ -2,6 +2,7 @@ package myapp_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pasteline/pasteline/apps/myapp"
 	"github.com/pasteline/pasteline/pipeline"
@@ -201,7 +203,7 @@ func TestGuestbook(t *testing.T) {
 		return url.Values{"csrf_token": {token}, "name": {name}, "text": {text}}
 	}
 	page := b.want(200, "POST", "/guestbook", sign("Ada <b>", "<script>alert(1)</script>\n\x00 & more")).body
-	if !strings.Contains(page, "<strong>Ada &lt;b&gt;</strong>") || !strings.Contains(page, "<p>&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>") {
+	if !strings.Contains(page, "<strong dir=\"auto\">Ada &lt;b&gt;</strong>") || !strings.Contains(page, "<p dir=\"auto\">&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>") {
 		t.Errorf("the entry is not on the page as text:\n%s", page)
 	}
 	if !strings.Contains(page, "Thank you, Ada &lt;b&gt;.") {
@@ -211,7 +213,10 @@ func TestGuestbook(t *testing.T) {
 		t.Error("thanked twice")
 	}
 
-	b.want(422, "POST", "/guestbook", sign("", "text"))
+	refused := b.want(422, "POST", "/guestbook", sign("", `half a "text"`)).body
+	if !strings.Contains(refused, "An entry needs a name and a text.") || !strings.Contains(refused, `value="half a &#34;text&#34;"`) {
+		t.Errorf("what was refused is lost, or why:\n%s", refused)
+	}
 	b.want(422, "POST", "/guestbook", sign("name", " \n "))
 	b.want(422, "POST", "/guestbook", sign(strings.Repeat("ü", 41), "text"))
 	b.want(422, "POST", "/guestbook", sign("name", strings.Repeat("ü", 281)))
@@ -225,7 +230,7 @@ func TestGuestbook(t *testing.T) {
 		page = b.want(200, "POST", "/guestbook", sign(fmt.Sprintf("visitor%d", i), strings.Repeat("ü", 280))).body
 	}
 	var names []string
-	for _, match := range regexp.MustCompile(`<strong>([^<]+)</strong>`).FindAllStringSubmatch(page, -1) {
+	for _, match := range regexp.MustCompile(`<strong dir="auto">([^<]+)</strong>`).FindAllStringSubmatch(page, -1) {
 		names = append(names, match[1])
 	}
 	if len(names) != 20 || names[0] != "visitor24" || names[19] != "visitor5" {
@@ -245,7 +250,7 @@ func TestGuestbookUnderLoad(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := strings.Count(b.want(200, "GET", "/", nil).body, "<p>me too</p>"); n != 16 {
+	if n := strings.Count(b.want(200, "GET", "/", nil).body, `<p dir="auto">me too</p>`); n != 16 {
 		t.Errorf("got %d entries, want 16", n)
 	}
 }
@@ -292,7 +297,9 @@ func TestRace(t *testing.T) {
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
-	b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site", "cross-site")
+	if page := b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site", "cross-site").body; !strings.Contains(page, "That came from another site") {
+		t.Errorf("got no page that says why:\n%s", page)
+	}
 	b.want(403, "POST", "/shared/incr", nil, "Origin", "https://elsewhere.example")
 	if got := b.want(200, "POST", "/shared/incr", nil).body; got != "1" {
 		t.Errorf("got %s, want 1: the others were refused", got)
@@ -305,8 +312,11 @@ func TestRefusedFormIsLogged(t *testing.T) {
 		var log bytes.Buffer
 		b := newBrowser(t, ini(allFilters, fmt.Sprintf("debug_authorization = %t", debug)), &log)
 		b.want(403, "POST", "/forget", nil)
-		if got := strings.Contains(log.String(), "a form was refused"); got != debug {
-			t.Errorf("debug_authorization = %t: logged: %t\n%s", debug, got, log.String())
+		b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site", "cross-site")
+		for _, why := range []string{"its token is not that of the session", "cross-origin request detected"} {
+			if got := strings.Contains(log.String(), why); got != debug {
+				t.Errorf("debug_authorization = %t: logged that %s: %t\n%s", debug, why, got, log.String())
+			}
 		}
 	}
 }
@@ -348,7 +358,74 @@ func TestNotFound(t *testing.T) {
 		if got := strings.Contains(page, "POST /shared/incr"); got != debug {
 			t.Errorf("debug_notfound = %t: the routes are listed: %t", debug, got)
 		}
-		b.want(405, "POST", "/hello", nil)
+	}
+}
+
+// An address that knows another method says which, to programs and to people.
+func TestMethodNotAllowed(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	for _, tt := range []struct{ method, path, allow string }{
+		{"POST", "/hello", "GET, HEAD"},
+		{"DELETE", "/read", "GET, HEAD"},
+		{"GET", "/incr", "POST"},
+		{"HEAD", "/fail", "POST"},
+		{"PUT", "/shared", "GET, HEAD"},
+		{"GET", "/shared/incr", "POST"},
+		{"POST", "/events", "GET, HEAD"},
+		{"GET", "/body", "POST"},
+		{"GET", "/guestbook", "POST"},
+		{"POST", "/", "GET, HEAD"},
+	} {
+		got := b.want(405, tt.method, tt.path, nil)
+		if allow := got.header.Get("Allow"); allow != tt.allow {
+			t.Errorf("%s %s: got Allow: %s, want %s", tt.method, tt.path, allow, tt.allow)
+		}
+		if tt.method != "HEAD" && !strings.Contains(got.body, "To the front page") {
+			t.Errorf("%s %s: got no page:\n%s", tt.method, tt.path, got.body)
+		}
+	}
+}
+
+// Mounted below a path, the app has its links, forms, files and redirects there.
+func TestBelowAPath(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(ini(allFilters, ""), "[pipeline:main]", "[composite:main]\nuse = egg:Paste#urlmap\n/ä = site\n[pipeline:site]", 1)
+	b := newBrowser(t, text, io.Discard)
+	page := b.want(200, "GET", "/%C3%A4/", nil).body
+	for _, match := range regexp.MustCompile(`(?:href|src|action|data-race|data-events)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if !strings.HasPrefix(match[1], "/%C3%A4/") {
+			t.Errorf("%s leads out", match[0])
+		}
+		if asset := match[1]; strings.Contains(asset, "/static/") {
+			b.want(200, "GET", asset, nil)
+		}
+	}
+	form := url.Values{"csrf_token": {tokenField.FindStringSubmatch(page)[1]}, "name": {"Ada"}, "text": {"hello"}}
+	if page := b.want(200, "POST", "/%C3%A4/guestbook", form).body; !strings.Contains(page, "Thank you, Ada.") {
+		t.Errorf("signing does not lead back to the page:\n%s", page)
+	}
+	if page := b.want(200, "POST", "/%C3%A4/forget", form).body; !strings.Contains(page, "your first visit") {
+		t.Errorf("forgetting does not lead back to the page:\n%s", page)
+	}
+	if page := b.want(404, "GET", "/%C3%A4/nope", nil).body; !strings.Contains(page, "There is no page at /ä/nope.") || !strings.Contains(page, `href="/%C3%A4/"`) {
+		t.Errorf("the page of what does not exist does not know where it is:\n%s", page)
+	}
+}
+
+// Whoever asks only for the header of a stream gets that, and no stream.
+func TestEventsHead(t *testing.T) {
+	t.Parallel()
+	p, err := load(t, ini(allFilters, ""), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodHead, "/events", nil))
+	if got := w.Header().Get("Content-Type"); got != "text/event-stream" || ctx.Err() != nil {
+		t.Errorf("got Content-Type %q, %v", got, ctx.Err())
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/scriptname"
 )
 
 //go:embed templates static
@@ -86,7 +87,17 @@ func (p *pages) parse() (*template.Template, error) {
 	return template.New("").Funcs(functions).ParseFS(p.files, "templates/*.html")
 }
 
-// asset is the address of a file of the folder static. It changes with the file, so that caches can keep it for ever.
+// A frame is what every page has.
+type frame struct {
+	Title string
+	Root  string // the path below which the app is on its site, "" if it has the site for itself
+}
+
+func newFrame(r *http.Request, title string) frame {
+	return frame{title, scriptname.Join(r.Context(), "")}
+}
+
+// asset is the address of a file of the folder static, below the app's root. It changes with the file, so that caches can keep it for ever.
 func (p *pages) asset(name string) (string, error) {
 	content, err := fs.ReadFile(p.files, "static/"+name)
 	if err != nil {
