@@ -58,6 +58,10 @@ func (b *Build) Storage(uri string) (*storage.DB, error) {
 	return db, nil
 }
 
+// ReadFile reads a file that a setting names, such as one with a secret, by the ReadFile of [Options]. So whoever watches what a
+// pipeline was made of, as serve --reload does, knows of it.
+func (b *Build) ReadFile(name string) ([]byte, error) { return b.creation.resolver.readFile(name) }
+
 // Warn tells whoever starts the program that something about a key works, but hardly as meant. The message says what, and
 // what to write instead. It is logged once at the start, with file, line, section and key; the key may be "".
 func (b *Build) Warn(key, message string) {

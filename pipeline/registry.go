@@ -45,11 +45,17 @@ type named struct {
 }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry {
+func NewRegistry() *Registry { return newRegistry(storage.NewOpener()) }
+
+// Renew returns an empty registry that shares with r the databases that are open. With it, a program loads a configuration
+// anew while what it has loaded with r still runs: a database that both name stays open from one to the other.
+func (r *Registry) Renew() *Registry { return newRegistry(r.opener.Renew()) }
+
+func newRegistry(opener *storage.Opener) *Registry {
 	return &Registry{
 		factories: map[Kind]map[string]*factory{},
 		values:    map[reflect.Type]map[string]named{},
-		opener:    storage.NewOpener(),
+		opener:    opener,
 	}
 }
 

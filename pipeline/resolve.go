@@ -27,7 +27,8 @@ type Options struct {
 	// RelativeTo is the directory that a "config:" URI with a relative path starts from. A plain path needs none.
 	RelativeTo string
 	// ReadFile reads a file; nil is os.ReadFile. The paths that it gets are those of the URI and, for files that include
-	// each other, the first one's directory with the path of the reference.
+	// each other, the first one's directory with the path of the reference; and what factories give to [Build.ReadFile]. So it
+	// also tells what a load depends on, whether it succeeds or not.
 	ReadFile func(name string) ([]byte, error)
 }
 

@@ -21,15 +21,22 @@ type CanonicalFunc func(uri *url.URL) (*url.URL, error)
 
 // An Opener opens databases by URI, each one once, however many ask for it. It is safe for concurrent use by multiple goroutines.
 type Opener struct {
-	mu      sync.Mutex // guards the maps and shared.users; taken after a shared.mu
+	mu      sync.Mutex // guards schemes
 	schemes map[string]scheme
 	between func(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error)
-	open    map[string]*shared // by canonical URI without query
+	open    *openSet
+	renewed bool
 }
 
 type scheme struct {
 	open      OpenFunc
 	canonical CanonicalFunc
+}
+
+// openSet is what is open, by the canonical URI without query. An Opener and those that it was renewed to have one set.
+type openSet struct {
+	mu        sync.Mutex // guards databases and shared.users; taken after a shared.mu
+	databases map[string]*shared
 }
 
 // shared is a database that some have open, or are just opening or closing.
@@ -42,7 +49,13 @@ type shared struct {
 
 // NewOpener returns an Opener that knows no scheme yet: bolt.Register and memory.Register add theirs.
 func NewOpener() *Opener {
-	return &Opener{schemes: map[string]scheme{}, open: map[string]*shared{}}
+	return &Opener{schemes: map[string]scheme{}, open: &openSet{databases: map[string]*shared{}}}
+}
+
+// Renew returns an Opener that knows no scheme yet, and shares with o what is open: whoever opens a database with one of them,
+// while it is open by the other, gets the same. It is for a program that builds anew what it is running, and then closes the old.
+func (o *Opener) Renew() *Opener {
+	return &Opener{schemes: map[string]scheme{}, open: o.open, renewed: true}
 }
 
 // Register makes URIs that start with scheme:// known. Those that differ in nothing but the query name the same database.
@@ -99,22 +112,37 @@ func (o *Opener) openDB(ctx context.Context, text string) (*DB, error) {
 	bare.RawQuery, bare.ForceQuery = "", false
 	id := bare.String()
 
-	s := o.claim(id)
+	s := o.open.claim(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	opened := false
+	defer func() { // also when an engine panics
+		if !opened {
+			o.open.unclaim(id, s)
+		}
+	}()
 	switch {
 	case s.core == nil:
 		engine, err := o.engine(ctx, uri, scheme.open)
 		if err != nil {
-			o.unclaim(id, s)
 			return nil, err
 		}
 		s.core, s.query = newCore(Redact(bare.String()), engine), query
 	case s.query != query:
-		o.unclaim(id, s)
-		return nil, fmt.Errorf("already open with other options (%s): write the same options wherever it is named", orNone(s.query))
+		return nil, o.otherOptions(s.query)
 	}
-	return newDB(s.core, func() error { return o.close(id, s) }), nil
+	opened = true
+	return newDB(s.core, func() error { return o.open.close(id, s) }), nil
+}
+
+// otherOptions is the error for a database that is open with the options of query. Whoever has changed them everywhere gets the
+// error, too, if what is to be replaced still runs.
+func (o *Opener) otherOptions(query string) error {
+	remedy := "write the same options wherever it is named"
+	if o.renewed {
+		remedy += ", and restart the program to change them"
+	}
+	return fmt.Errorf("already open with other options (%s): %s", orNone(query), remedy)
 }
 
 func (o *Opener) engine(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error) {
@@ -125,31 +153,31 @@ func (o *Opener) engine(ctx context.Context, uri *url.URL, open OpenFunc) (Engin
 }
 
 // claim keeps s in the map until it is unclaimed.
-func (o *Opener) claim(id string) *shared {
+func (o *openSet) claim(id string) *shared {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := o.open[id]
+	s := o.databases[id]
 	if s == nil {
 		s = &shared{}
-		o.open[id] = s
+		o.databases[id] = s
 	}
 	s.users++
 	return s
 }
 
 // unclaim reports whether nobody has claimed s any more.
-func (o *Opener) unclaim(id string, s *shared) (last bool) {
+func (o *openSet) unclaim(id string, s *shared) (last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s.users--
 	if s.users == 0 && s.core == nil {
-		delete(o.open, id)
+		delete(o.databases, id)
 	}
 	return s.users == 0
 }
 
 // close gives back one use. Whoever opens the database while it is being closed waits for it, and opens it anew.
-func (o *Opener) close(id string, s *shared) error {
+func (o *openSet) close(id string, s *shared) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !o.unclaim(id, s) {
@@ -161,7 +189,7 @@ func (o *Opener) close(id string, s *shared) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s.users == 0 {
-		delete(o.open, id)
+		delete(o.databases, id)
 	}
 	return err
 }

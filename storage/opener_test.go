@@ -138,6 +138,78 @@ func TestOpenerShares(t *testing.T) {
 	}
 }
 
+// An opener and the one that it was renewed to open a database once, and close it with the last user of both.
+func TestRenewedOpenerShares(t *testing.T) {
+	t.Parallel()
+	opened, closed := 0, 0
+	register := func(o *storage.Opener) *storage.Opener {
+		o.Register("counted", func(context.Context, *url.URL) (storage.Engine, error) {
+			opened++
+			return closing{memory.New("x").Engine(), &closed}, nil
+		})
+		return o
+	}
+	first := register(storage.NewOpener())
+	db := mustOpen(t, first, "counted://x")
+	put(t, db, "k", "v")
+	for range 3 { // the first goes, and is not needed by those that follow
+		first = register(first.Renew())
+		next := mustOpen(t, first, "counted://x")
+		if _, err := first.Open(t.Context(), "counted://x?y=1"); err == nil || !strings.Contains(err.Error(), "restart the program to change them") {
+			t.Errorf("with other options: got %v", err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+		db = next
+		if got := get(t, db, "k"); got != "v" {
+			t.Errorf("got %q, want v", got)
+		}
+	}
+	if err := db.Close(); err != nil || opened != 1 || closed != 1 {
+		t.Errorf("opened %d times and closed %d times, %v; want once each", opened, closed, err)
+	}
+	mustOpen(t, first, "counted://x")
+	if opened != 2 {
+		t.Errorf("opened %d times, want 2: all had closed it", opened)
+	}
+}
+
+// closing counts how often it is closed.
+type closing struct {
+	storage.Engine
+	closed *int
+}
+
+func (c closing) Close() error {
+	*c.closed++
+	return c.Engine.Close()
+}
+
+// An engine that panics leaves nothing behind.
+func TestOpenPanics(t *testing.T) {
+	t.Parallel()
+	o, broken, closed := storage.NewOpener(), true, 0
+	o.Register("broken", func(context.Context, *url.URL) (storage.Engine, error) {
+		if broken {
+			panic("broken")
+		}
+		return closing{memory.New("x").Engine(), &closed}, nil
+	})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		mustOpen(t, o, "broken://x")
+	}()
+	broken = false
+	if err := mustOpen(t, o, "broken://x").Close(); err != nil || closed != 1 {
+		t.Errorf("closed %d times, %v; want once", closed, err)
+	}
+}
+
 // Opening and closing at once, by many, never meets a database that is half closed.
 func TestOpenerConcurrently(t *testing.T) {
 	t.Parallel()

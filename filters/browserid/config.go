@@ -64,6 +64,8 @@ type Config struct {
 	// Compat says how to live with cookies of repoze.browserid, which has the same secret, name and vary.
 	Compat Compat `ini:"compat" oneof:"none read repoze" help:"cookies of the Python original: none, read (accept them, issue new ones), repoze (issue them too)"`
 
+	readFile func(name string) ([]byte, error) // for SecretKeyFile; nil is os.ReadFile
+
 	hooks // set by tests
 }
 

@@ -27,6 +27,7 @@ func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error)
 	if here, ok := b.Global("here"); ok && c.SecretKeyFile != "" && !filepath.IsAbs(c.SecretKeyFile) {
 		c.SecretKeyFile = filepath.Join(here, c.SecretKeyFile)
 	}
+	c.readFile = b.ReadFile
 	f, err := c.filter()
 	if err != nil {
 		return nil, err

@@ -77,7 +77,11 @@ func (c *Config) secrets() ([]string, error) {
 	case "secret_key":
 		keys = []string{c.SecretKey.Reveal()}
 	case "secret_key_file":
-		text, err := os.ReadFile(c.SecretKeyFile)
+		readFile := c.readFile
+		if readFile == nil {
+			readFile = os.ReadFile
+		}
+		text, err := readFile(c.SecretKeyFile)
 		if err != nil {
 			fault := &pipeline.Error{Key: "secret_key_file", Err: err}
 			if errors.Is(err, fs.ErrNotExist) {
