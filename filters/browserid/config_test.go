@@ -38,6 +38,8 @@ func TestValidate(t *testing.T) {
 		{name: "domain with port", config: browserid.Config{CookieDomain: "example.org:80"}, want: []string{"cookie_domain"}},
 		{name: "domain is a URL", config: browserid.Config{CookieDomain: "https://example.org"}, want: []string{"cookie_domain"}},
 		{name: "domain with a gap", config: browserid.Config{CookieDomain: "example..org"}, want: []string{"cookie_domain"}},
+		{name: "domain that net/http leaves out", config: browserid.Config{CookieDomain: "my_site.example.org"}, want: []string{"cookie_domain"}},
+		{name: "the original's domain", config: browserid.Config{CookieDomain: "my_site.example.org", Compat: browserid.CompatRepoze}},
 		{name: "domain with a line", config: browserid.Config{CookieDomain: "a\nb", Compat: browserid.CompatRepoze}, want: []string{"cookie_domain"}},
 		{name: "negative lifetime", config: browserid.Config{CookieLifetime: -browserid.Lifetime(time.Second)}, want: []string{"cookie_lifetime"}},
 		{name: "half a second", config: browserid.Config{CookieLifetime: browserid.Lifetime(time.Second / 2)}, want: []string{"cookie_lifetime"}},

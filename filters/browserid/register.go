@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -35,6 +36,9 @@ func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error)
 	if err := c.checkSecrets(b, f.repoze.secrets); err != nil {
 		return nil, err
 	}
+	if c.SecretKeyFile != "" {
+		c.warnOfFile(b)
+	}
 	c.warnOfVary(b)
 	return f.wrap, nil
 }
@@ -54,10 +58,30 @@ func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
 	case len(secret) < minSecretLen:
 		b.Warn(key, fmt.Sprintf("this secret has %d characters and may be guessed: %s", len(secret), makeOne))
 	}
-	if slices.ContainsFunc(secrets[1:], isPlaceholder) && !b.Debug() {
-		b.Warn("old_secret_keys", "one of these is an example that everybody knows: as long as it is accepted, anybody can forge a browser id")
+	for i, old := range secrets[1:] {
+		if i >= len(secrets)-1-len(c.OldSecretKeys) {
+			key = "old_secret_keys"
+		}
+		switch {
+		case isPlaceholder(old) && !b.Debug():
+			b.Warn(key, "one of the former secrets is an example that everybody knows: as long as it is accepted, anybody can forge a browser id")
+		case !isPlaceholder(old) && len(old) < minSecretLen:
+			b.Warn(key, fmt.Sprintf("one of the former secrets has %d characters and may be guessed: as long as it is accepted, so may browser ids", len(old)))
+		}
 	}
 	return nil
+}
+
+// warnOfFile warns of a file with secrets that any user of the machine can read, or write.
+func (c Config) warnOfFile(b *pipeline.Build) {
+	info, err := os.Stat(c.SecretKeyFile)
+	if err != nil || runtime.GOOS == "windows" { // which has no such modes
+		return
+	}
+	if mode := info.Mode().Perm(); mode&0o006 != 0 {
+		b.Warn("secret_key_file", fmt.Sprintf("every user of this machine can read or change the file (mode %04o), and be any browser then: chmod 600 %s",
+			mode, c.SecretKeyFile))
+	}
 }
 
 // warnOfVary warns of names that make nothing vary, and of those that make everything.

@@ -1,6 +1,7 @@
 package browserid_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,8 +34,19 @@ func load(t *testing.T, debug bool, settings string) (*pipeline.Pipeline, error)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "the-secret"), []byte(testSecret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, file := range map[string]struct {
+		text string
+		mode os.FileMode
+	}{
+		"the-secret":  {testSecret + "\n", 0o600},
+		"secrets":     {testSecret + "\nchangeme\n", 0o640},
+		"open-secret": {testSecret + "\n", 0o644},
+		"empty":       {" \n\n", 0o600},
+	} {
+		name = filepath.Join(filepath.Dir(path), name)
+		if err := errors.Join(os.WriteFile(name, []byte(file.text), file.mode), os.Chmod(name, file.mode)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p, err := pipeline.Load(t.Context(), path, pipeline.Options{Registry: r})
 	if err == nil {
@@ -61,7 +73,7 @@ func TestLoadedSettings(t *testing.T) {
 secret_key = a key with blanks, 100 characters
 old_secret_keys =
     another with blanks
-    and one more
+    and one more of them
 cookie_name = bid
 cookie_path = /sub
 cookie_domain = .example.org
@@ -174,6 +186,8 @@ func TestLoadFaults(t *testing.T) {
 		{"placeholder", "secret_key = my-secret-key", "site.ini:8:", []string{"everybody knows", "openssl rand -hex 32", "debug"}},
 		{"two sources", "secret_key = " + testSecret + "\nsecret_key_env = X", "site.ini:9:", []string{"secret_key_env", "keep one"}},
 		{"no such file", "secret_key_file = nowhere", "site.ini:8:", []string{"secret_key_file", "nowhere", "openssl rand -hex 32 >"}},
+		{"empty file", "secret_key_file = empty", "site.ini:8:", []string{"secret_key_file", "empty is empty", "openssl rand -hex 32"}},
+		{"folder", "secret_key_file = .", "site.ini:8:", []string{"secret_key_file", "is a directory"}},
 		{"no such variable", "secret_key_env = BROWSERID_TEST_UNSET", "site.ini:8:", []string{"BROWSERID_TEST_UNSET", "not set"}},
 		{"host and path", "secret_key = " + testSecret + "\ncookie_name = __Host-id\ncookie_path = /sub", "site.ini:10:", []string{"cookie_path", "__Host-"}},
 		{"unknown key", "secret_key = " + testSecret + "\ncookie_nam = x", "site.ini:9:", []string{"cookie_name"}},
@@ -215,6 +229,9 @@ func TestLoadWarnings(t *testing.T) {
 		{"placeholder in development", true, "secret_key = my-secret-key", []string{"example that everybody knows"}},
 		{"short", false, "secret_key = 0a1b2c", []string{"6 characters"}},
 		{"placeholder among old ones", false, "secret_key = " + testSecret + "\nold_secret_keys = changeme", []string{"old_secret_keys"}},
+		{"placeholder on the second line", false, "secret_key_file = secrets", []string{"secret_key_file"}},
+		{"short one among old ones", false, "secret_key = " + testSecret + "\nold_secret_keys = " + testSecret + "\n  0a1b2c", []string{"6 characters"}},
+		{"file for everybody", false, "secret_key_file = open-secret", []string{"mode 0644"}},
 		{"header's name", false, "secret_key = " + testSecret + "\nvary = User-Agent", []string{`did you mean "HTTP_USER_AGENT"`}},
 		{"no such variable", false, "secret_key = " + testSecret + "\nvary = HTTP_", []string{"nothing varies on it"}},
 		{"cookie", false, "secret_key = " + testSecret + "\nvary = HTTP_COOKIE", []string{"every request is a new visitor"}},
