@@ -53,14 +53,15 @@ type goldenError struct{ Class, Message string }
 func (e *goldenError) String() string { return e.Class + ": " + e.Message }
 
 // differences are the cases in which we deliberately do something else than PasteDeploy, by what it says to them. What they
-// get instead: a refusal, now or when the tree is created, with a node that is marked as not registered; or an app.
+// get instead: a refusal, now or when the tree is created, with a node that is marked as not registered; or an app. The docs
+// have the same list.
 //
 // Two more run through all cases, and describe evens them out: composites are of kind "composite" here and of kind "app"
 // there, filter-app and filter-with are written filter_app and filtered_with there; and the protocol of what an egg:
 // reference names is that of the group of its entry point there, of which we have one for each kind (see golden.protocol).
 var differences = []struct {
 	why     string
-	says    *regexp.Regexp
+	says    *regexp.Regexp // nil when no message tells
 	instead string
 	cases   int // of the recorded set
 }{
@@ -94,6 +95,21 @@ var differences = []struct {
 		regexp.MustCompile(`^PackageNotFoundError: No package metadata was found for Missing`),
 		"created", 1,
 	},
+	{
+		"%(ENV_NAME)s, where no setting has that name, stands for the environment variable NAME. The original refuses it.",
+		regexp.MustCompile(`contains an interpolation key 'ENV_`),
+		"created", 0,
+	},
+	{
+		"A percent sign in the path of a file is only that, in %(here)s and %(__file__)s. The original takes it for the start of a name, and " +
+			"refuses whatever lies below a folder called 100%.",
+		nil, "created", 0,
+	},
+	{
+		"A file or a value of more than 1 MB, and what would compose to very much more than a site, are refused: a wrong path, or a few lines " +
+			"that refer to each other again and again, must not keep the loader busy. The original reads on, or ends with a RecursionError.",
+		nil, "refused", 0,
+	},
 }
 
 // difference returns the index of the last difference that a case falls under, or -1.
@@ -101,7 +117,7 @@ func difference(c goldenCase) int {
 	found := -1
 	for i, d := range differences {
 		for _, e := range []*goldenError{c.Error, c.CreateError} {
-			if e != nil && d.says.MatchString(e.String()) {
+			if e != nil && d.says != nil && d.says.MatchString(e.String()) {
 				found = i
 			}
 		}
@@ -336,6 +352,19 @@ func TestGolden(t *testing.T) {
 	for i, d := range differences {
 		if count[i] != d.cases && os.Getenv(otherGolden) == "" {
 			t.Errorf("%d cases, not %d, differ like this: %s", count[i], d.cases, d.why)
+		}
+	}
+}
+
+func TestDifferencesAreInTheDocs(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "docs", "ini.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range differences {
+		if !strings.Contains(string(page), d.why) {
+			t.Errorf("docs/ini.md does not say: %s", d.why)
 		}
 	}
 }

@@ -156,6 +156,20 @@ func TestPathsAsPythonHasThem(t *testing.T) {
 	}
 }
 
+func TestPercentSignInPath(t *testing.T) {
+	t.Parallel()
+	tree, err := pipeline.Resolve("config:/100%25/site.ini", pipeline.KindApp, text(nil, map[string]string{
+		"/100%/site.ini":  "[app:main]\nuse = config:other.ini\n",
+		"/100%/other.ini": "[DEFAULT]\nroot = %(here)s\n[app:main]\nuse = egg:x\nget root = root\nat = %(root)s %(__file__)s\n",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, _ := tree.Root.LocalConf.Get("at"); at.Value != "/100% /100%/other.ini" {
+		t.Errorf("got %s", at.Value)
+	}
+}
+
 func TestUnreadableFiles(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
