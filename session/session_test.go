@@ -282,6 +282,40 @@ func TestSessionEndsWithItsTransaction(t *testing.T) {
 	}
 }
 
+// A rollback to before anything was asked of the manager leaves nothing of it, and the transaction goes on.
+func TestSavepointBeforeFirstUse(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	f.set(t, "id", map[string]any{"n": 1})
+	f.events.take()
+	f.clock.pass(time.Minute)
+	do(t, func(ctx context.Context) {
+		txn, _ := transaction.FromContext(ctx)
+		before, err := txn.Savepoint()
+		must(t, err)
+		for range 2 {
+			must(t, f.get(ctx, t, "id").Set("n", 2))
+			must(t, f.get(ctx, t, "new").Set("x", 1))
+			must(t, f.Carry(ctx, "id", "elsewhere"))
+			must(t, before.Rollback())
+		}
+		s := f.get(ctx, t, "id")
+		if got, err := s.All(); err != nil || !cmp.Equal(got, map[string]any{"n": int64(1)}) {
+			t.Errorf("after the rollback: got %v, %v", got, err)
+		}
+		must(t, s.Set("m", 5))
+	})
+	if got := f.stored(t, "id"); !cmp.Equal(got, map[string]any{"n": int64(1), "m": int64(5)}) {
+		t.Errorf("stored: got %v", got)
+	}
+	if f.stored(t, "new") != nil || f.stored(t, "elsewhere") != nil {
+		t.Error("what was rolled back was stored")
+	}
+	if got := f.events.take(); got != nil {
+		t.Errorf("events: got %v", got)
+	}
+}
+
 func TestInvalidate(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})

@@ -39,8 +39,16 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 }
 
 // Abort drops everything. It comes also after a Commit or Prepare that failed, and after a Prepare that was given up.
-func (m *dataManager) Abort(context.Context, *transaction.Txn) error {
-	(*Tx)(m).end()
+// After a rollback to before the first use only the writes go: what was read may be why, and has to be validated still.
+func (m *dataManager) Abort(_ context.Context, t *transaction.Txn) error {
+	tx := (*Tx)(m)
+	if status := t.Status(); status == transaction.Active || status == transaction.Doomed {
+		for _, b := range tx.buckets {
+			b.writes = nil
+		}
+		return t.Join(newDataManager(tx))
+	}
+	tx.end()
 	return nil
 }
 

@@ -16,12 +16,17 @@ type DataManager interface {
 	SortKey() string
 
 	// Commit makes the changes durable in one phase. An error means that nothing was committed, except one that wraps
-	// [ErrInDoubt]; Abort follows in either case, to let go of what is held. When t.Prepared() reports true, others hold prepared work, and this Commit is the
-	// decision: what it makes durable has to include t.ID(), for whoever has to find out after a crash.
+	// [ErrInDoubt]; Abort follows in either case, to let go of what is held. When t.Prepared() reports true, others hold
+	// prepared work, and this Commit is the decision: what it makes durable has to include t.ID(), for whoever has to find
+	// out after a crash.
 	Commit(ctx context.Context, t *Txn) error
 
 	// Abort drops the changes and lets go of everything held, prepared or not. It has no say in whether to abort; an
 	// error is reported only.
+	//
+	// The transaction is over then, with one exception: if t is still Active or Doomed, it was rolled back to a savepoint
+	// from before the manager joined, and goes on without it. Who has to remember more than its changes, such as what was
+	// read, joins again at once: Abort may call t.Join.
 	Abort(ctx context.Context, t *Txn) error
 }
 

@@ -38,6 +38,7 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 			return err
 		})
 		if err != nil {
+			t.fail(err) // before anybody is told: see DataManager.Abort
 			err = t.undo(t.background(), managers, err)
 			t.fail(err)
 			t.mu.Lock()
@@ -71,7 +72,7 @@ func (n noRollback) Rollback() error {
 }
 
 // Rollback brings the data managers back to where they were, and aborts those that joined later: they are no longer part
-// of the transaction. Savepoints made later become invalid; this one can be used again.
+// of the transaction, but may join again. Savepoints made later become invalid; this one can be used again.
 // Hooks, notes and data are not rolled back. If a data manager fails, the transaction has failed and can only be aborted.
 // Errors: [ErrInvalidSavepoint], [ErrNoSavepoint], [ErrCommitFailed], what data managers returned.
 func (s *Savepoint) Rollback() error {

@@ -322,3 +322,77 @@ func testSavepoints(t *suite) {
 	c.put("g", "7")
 	wantConflict(t, db, c.txn.Commit(c.ctx), "a") // what was read has been read
 }
+
+// A rollback to before the database was first used undoes what was written, and the transaction goes on: with the same snapshot,
+// and what was read has been read.
+func testSavepointBeforeFirstUse(t *suite) {
+	db := t.open()
+	for _, conflict := range []bool{false, true} {
+		set(t, db, "a", "1", "b", "1")
+		ctx, txn := transaction.Begin(t.Context())
+		sp, err := txn.Savepoint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			tx, err := db.Tx(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &client{t, ctx, txn, tx.Bucket("b")}
+			c.want("a", "1")
+			c.put("b", "2")
+			c.put("x", "2")
+			if err := sp.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.list(storage.Range{}, 1); got != "a=1" { // goes on, and the next round's Tx is the same
+				t.Errorf("after the rollback: got %q, want a=1", got)
+			}
+			if conflict {
+				set(t, db, "a", "3")
+			}
+		}
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &client{t, ctx, txn, tx.Bucket("b")}
+		c.want("a", "1")
+		c.want("b", "1")
+		c.put("b", "4")
+		if err := txn.Commit(ctx); conflict {
+			wantConflict(t, db, err, "a")
+		} else if err != nil {
+			t.Error(err)
+		}
+		want := "a=1 b=4"
+		if conflict {
+			want = "a=3 b=1"
+		}
+		if got := all(t, db); got != want {
+			t.Errorf("conflict %t: got %q, want %q", conflict, got, want)
+		}
+	}
+
+	// One that nobody comes back to is let go of with the transaction.
+	ctx, txn := transaction.Begin(t.Context())
+	sp, err := txn.Savepoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	(&client{t, ctx, txn, tx.Bucket("b")}).put("a", "5")
+	if err := errors.Join(sp.Rollback(), txn.Commit(ctx)); err != nil {
+		t.Error(err)
+	}
+	if _, err := tx.Bucket("b").Get([]byte("a")); !errors.Is(err, transaction.ErrEnded) {
+		t.Errorf("after the end: got %v, want ErrEnded", err)
+	}
+	if got := all(t, db); got != "a=3 b=1" {
+		t.Errorf("rolled back, then committed: got %q", got)
+	}
+}

@@ -66,6 +66,7 @@ func Run(t *testing.T, e Engine) {
 		{"EqualValueConflicts", testEqualValueConflicts},
 		{"ReadOnlyNeverConflicts", testReadOnlyNeverConflicts},
 		{"Savepoints", testSavepoints},
+		{"SavepointBeforeFirstUse", testSavepointBeforeFirstUse},
 		{"TwoDatabases", testTwoDatabases},
 		{"TwoDatabasesConflict", testTwoDatabasesConflict},
 		{"Decision", testDecision},
