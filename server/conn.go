@@ -1,7 +1,10 @@
 package server
 
 import (
+	"errors"
+	"io"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -122,6 +125,42 @@ func (c *conn) Write(b []byte) (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+// ReadFrom writes what src has, piece by piece. If that is a file, the system sends it by itself.
+func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
+	to, ok := c.Conn.(io.ReaderFrom)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{c}, src) // without the struct, io.Copy would call ReadFrom again, for ever
+	}
+	// The system looks through one limit only, so that of the caller is taken over.
+	limited, ok := src.(*io.LimitedReader)
+	if !ok {
+		limited = &io.LimitedReader{R: src, N: math.MaxInt64}
+	}
+	for limited.N > 0 {
+		piece := &io.LimitedReader{R: limited.R, N: min(limited.N, pieceSize)}
+		size := piece.N
+		if err := c.Conn.SetWriteDeadline(c.next()); err != nil {
+			return n, err
+		}
+		m, err := to.ReadFrom(piece)
+		n += m
+		limited.N -= m
+		if err != nil || m < size {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// CloseWrite ends what is sent, and lets net/http take what still comes from a client that it has refused: else the end
+// of the connection could overtake the answer.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // next is when the next piece has to be written: in time, and not later than the deadline that was set.

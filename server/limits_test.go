@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -538,4 +539,57 @@ func (r running) accepted(t *testing.T) {
 	if _, err := io.Copy(io.Discard, c); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A client that still sends when it is refused gets the answer whole, and the end of the connection after it.
+func TestRefusedClientGetsTheAnswer(t *testing.T) {
+	t.Parallel()
+	s := run(t, server.Config{MaxBodyBytes: 1 << 10}, io.Discard, func(http.ResponseWriter, *http.Request) {
+		t.Error("the handler was called")
+	})
+	c := s.connect(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", 100<<10))
+	answer, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413 ") {
+		t.Errorf("got %.40q, %v, want 413 and the end", answer, err)
+	}
+	s.end(t)
+}
+
+// A file goes from the system to the system, whole or in part, and a client that stops taking it is given up.
+func TestFile(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "file")
+	content := bytes.Repeat([]byte("0123456789abcdef"), 300<<10/16) // more than a piece, and less than the system's buffers
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, name)
+	})
+	for header, want := range map[string][]byte{"": content, "bytes=10-99": content[10:100], "bytes=1-": content[1:], fmt.Sprintf("bytes=0-%d", 64<<10-1): content[:64<<10]} {
+		if _, got := get(t, http.DefaultClient, "http://"+s.addr, "Range", header); got != string(want) {
+			t.Errorf("%s: got %d bytes, want %d", header, len(got), len(want))
+		}
+	}
+	s.end(t)
+
+	failed := make(chan error, 1)
+	s = run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
+		file, err := os.Open(os.Args[0])
+		if err != nil {
+			t.Error(err)
+		}
+		defer file.Close()
+		for err == nil {
+			if _, err = file.Seek(0, io.SeekStart); err == nil {
+				_, err = w.(io.ReaderFrom).ReadFrom(file)
+			}
+		}
+		failed <- err
+	})
+	s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v, want a deadline that was exceeded", err)
+	}
+	s.end(t)
 }
