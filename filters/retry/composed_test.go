@@ -441,3 +441,47 @@ func TestNoAttemptAfterTheHandlersOwnCommit(t *testing.T) {
 		t.Errorf("committed %v, want one entry", got)
 	}
 }
+
+// A request's trailers are there when an attempt has read the body, as the client sent them.
+func TestRequestTrailers(t *testing.T) {
+	t.Parallel()
+	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		attempt, _ := transaction.AttemptFromContext(r.Context())
+		if got := r.Trailer.Values("X-Sum"); len(got) > 0 {
+			t.Errorf("attempt %d: trailer %q before the body is read", attempt.Number, got)
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return err
+		}
+		fmt.Fprint(w, r.Trailer.Values("X-Sum"))
+		if values := r.Trailer["X-Sum"]; len(values) > 0 {
+			values[0] = "changed"
+		}
+		r.Trailer.Add("X-Sum", "added")
+		if !attempt.Last() {
+			return transaction.Transient(errRace)
+		}
+		return nil
+	})
+	handler := composed(t, retry.Config{}, tm.Config{})(app)
+	mux := http.NewServeMux()
+	mux.Handle("/", handler)
+	for _, outer := range []http.Handler{handler, mux} {
+		for server := range protocols(t, outer) {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, onlyReader{strings.NewReader("body")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Trailer = http.Header{"X-Sum": {"42"}}
+			response, err := server.Client().Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			if string(text) != "[42]" {
+				t.Errorf("%s: got %q, want [42]", response.Proto, text)
+			}
+		}
+	}
+}

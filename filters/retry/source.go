@@ -2,6 +2,9 @@ package retry
 
 import (
 	"context"
+	"errors"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -49,8 +52,31 @@ func (s *source) next(ctx context.Context, slot *outcome.Slot, attempt transacti
 	r := s.copy(ctx, attempt)
 	if s.body != nil {
 		r.Body = s.body.Attempt(slot, attempt.Last())
+		if len(s.request.Trailer) > 0 {
+			own := &trailed{ReadCloser: r.Body, server: s.request.Trailer, attempt: make(http.Header)}
+			for name := range own.server {
+				own.attempt[name] = nil // announced
+			}
+			r.Body, r.Trailer = own, own.attempt
+		}
 	}
 	return r
+}
+
+// A trailed is the body of an attempt whose request has trailers. When it has been read, it gives the attempt a copy of those
+// that the server has received.
+type trailed struct {
+	io.ReadCloser
+	server, attempt http.Header
+	once            sync.Once
+}
+
+func (t *trailed) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		t.once.Do(func() { maps.Copy(t.attempt, t.server.Clone()) })
+	}
+	return n, err
 }
 
 // bodiless returns the request of an attempt for somebody who must not read the attempt's body.
@@ -75,9 +101,7 @@ func (s *source) copy(ctx context.Context, attempt transaction.Attempt) *http.Re
 		}
 	}
 	if s.cloned {
-		clone := r.Clone(ctx)
-		clone.Trailer = r.Trailer // the server's map, which it fills when the body has been read
-		return clone
+		return r.Clone(ctx)
 	}
 	r = r.WithContext(ctx)
 	if attempt.Number > 1 { // the first attempt has the maps, perhaps in a goroutine that it left behind
