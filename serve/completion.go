@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -34,24 +35,59 @@ The script completes commands, flags, .ini files, and what help and list take. A
 var programPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
 func (o *completionOptions) run(_ context.Context, c *call, args []string) error {
-	shells := map[string]func(program string) string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
+	shells := map[string]func(completion) string{"bash": completion.bash, "zsh": completion.zsh, "fish": completion.fish}
 	if len(args) != 1 || shells[args[0]] == nil {
 		return usagef("want one of bash, zsh and fish")
 	}
 	if !programPattern.MatchString(o.program) {
 		return usagef("--program %q can't be the name of a program", o.program)
 	}
-	_, err := io.WriteString(c.Out, shells[args[0]](o.program))
+	_, err := io.WriteString(c.Out, shells[args[0]](completion{o.program, c.shortNames()}))
 	return err
 }
 
+// A completion is what a script is made of.
+type completion struct {
+	program string
+	names   []string // of what is registered
+}
+
+// shortNames returns for everything that is registered a short name that help knows it by, if there is one: what stands
+// behind the #, or else in front of it.
+func (c *call) shortNames() []string {
+	var names []string
+	for _, info := range standardRegistry(c.register).DescribeAll() {
+		var parts []string
+		for _, full := range append([]string{info.Name}, info.Aliases...) {
+			dist, entryPoint, _ := strings.Cut(strings.TrimPrefix(full, "egg:"), "#")
+			if entryPoint != "main" {
+				parts = append(parts, entryPoint)
+			}
+			parts = append(parts, dist)
+		}
+		if i := slices.IndexFunc(parts, c.isShortName); i >= 0 {
+			names = append(names, parts[i])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// isShortName reports whether help takes a word for a name, and for that of one thing only.
+func (c *call) isShortName(word string) bool {
+	_, isCommand := commandNamed(word)
+	_, isKind := kindNamed(word)
+	return !isCommand && !isKind && programPattern.MatchString(word) && len(c.registered(factoryKinds, word)) == 1
+}
+
 // words are what a command takes, other than flags and .ini files.
-func words(cmd command) []string {
+func (c completion) words(cmd command) []string {
+	kinds := []string{"app", "composite", "filter", "server"}
 	switch cmd.name {
 	case "help":
-		return append(commandNames(), "app", "composite", "filter", "server")
+		return slices.Concat(commandNames(), kinds, c.names)
 	case "list":
-		return []string{"app", "composite", "filter", "server"}
+		return kinds
 	case "completion":
 		return []string{"bash", "zsh", "fish"}
 	}
@@ -72,7 +108,9 @@ func flagNames(cmd command) []string {
 	return names
 }
 
-func bashCompletion(program string) string {
+// bash completes with one word on each line, so that the names of files may have spaces. It is for bash 3.2 too, which
+// macOS has.
+func (c completion) bash() string {
 	var cases strings.Builder
 	all := commands()
 	for _, cmd := range append(all[1:], all[0]) { // the one without a name is for everything else, and so comes last
@@ -80,35 +118,45 @@ func bashCompletion(program string) string {
 		if pattern == "" {
 			pattern = "*"
 		}
-		fmt.Fprintf(&cases, "    %s) flags=%q words=%q ;;\n", pattern, strings.Join(flagNames(cmd), " "), strings.Join(words(cmd), " "))
+		files := ""
+		if takesFile(cmd) {
+			files = " files=1"
+		}
+		fmt.Fprintf(&cases, "    %s) flags=%s words=%s%s ;;\n", pattern,
+			bashLines(flagNames(cmd)), bashLines(c.words(cmd)), files)
 	}
-	return strings.NewReplacer("PROGRAM", program, "COMMANDS", strings.Join(commandNames(), " "), "CASES", cases.String()).Replace(
+	return strings.NewReplacer("PROGRAM", c.program, "COMMANDS", bashLines(commandNames()), "CASES", cases.String()).Replace(
 		`# bash completion for PROGRAM
 _PROGRAM_complete() {
-  local cur=${COMP_WORDS[COMP_CWORD]} flags words
+  local IFS=$'\n' cur=${COMP_WORDS[COMP_CWORD]} flags= words= files=
   case ${COMP_WORDS[1]} in
 CASES  esac
   if [[ $COMP_CWORD == 1 ]]; then
-    words="COMMANDS"
+    words=COMMANDS files=1
   fi
   if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W "$flags" -- "$cur"))
-  else
-    COMPREPLY=($(compgen -W "$words" -- "$cur") $(compgen -f -X '!*.ini' -- "$cur") $(compgen -d -S / -- "$cur"))
+    words=$flags files=
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+  if [[ $files ]]; then
+    COMPREPLY+=($(compgen -f -X '!*.ini' -- "$cur") $(compgen -d -- "$cur"))
   fi
 }
-complete -o nospace -F _PROGRAM_complete PROGRAM
+complete -o filenames -o bashdefault -F _PROGRAM_complete PROGRAM
 `)
 }
 
-func zshCompletion(program string) string {
+// bashLines has one word on each line.
+func bashLines(words []string) string { return "$'" + strings.Join(words, `\n`) + "'" }
+
+func (c completion) zsh() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#compdef %[1]s\n_%[1]s() {\n  local -a commands\n  commands=(\n", program)
+	fmt.Fprintf(&b, "#compdef %[1]s\ncompdef _%[1]s %[1]s\n\n_%[1]s() {\n  local -a commands\n  commands=(\n", c.program)
 	all := commands()
 	for _, cmd := range all[1:] {
 		fmt.Fprintf(&b, "    %s\n", singleQuoted(cmd.name+":"+cmd.summary))
 	}
-	b.WriteString("  )\n  if (( CURRENT == 2 )); then\n    _describe command commands\n    _files -g '*.ini'\n    return\n  fi\n  case $words[2] in\n")
+	b.WriteString("  )\n  if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then\n    _describe command commands\n    _files -g '*.ini'\n    return\n  fi\n  case $words[2] in\n")
 	for _, cmd := range append(all[1:], all[0]) {
 		pattern := cmd.name
 		if pattern == "" {
@@ -119,7 +167,7 @@ func zshCompletion(program string) string {
 			for _, name := range f.names {
 				spec := dashes(name) + "[" + strings.NewReplacer("[", "(", "]", ")", ":", " -").Replace(f.text) + "]"
 				if f.value != "" {
-					spec += ":" + f.value + ":"
+					spec += ":" + strings.ReplaceAll(f.value, ":", `\:`) + ":"
 					if f.value == "FILE" || f.value == "FOLDER" {
 						spec += "_files"
 					}
@@ -127,23 +175,24 @@ func zshCompletion(program string) string {
 				b.WriteString(" " + singleQuoted(spec))
 			}
 		}
-		switch {
+		switch words := c.words(cmd); {
 		case takesFile(cmd):
 			b.WriteString(` '*:file:_files -g "*.ini"'`)
-		case words(cmd) != nil:
-			b.WriteString(" " + singleQuoted("*:word:("+strings.Join(words(cmd), " ")+")"))
-		default:
+		case words != nil:
+			b.WriteString(" " + singleQuoted("*:word:("+strings.Join(words, " ")+")"))
+		case cmd.args != "":
 			b.WriteString(" '*:file:_files'")
 		}
 		b.WriteString(" ;;\n")
 	}
-	fmt.Fprintf(&b, "  esac\n}\n_%s \"$@\"\n", program)
+	// When zsh loads it from a folder of functions, the file itself is the function, and is called at once.
+	fmt.Fprintf(&b, "  esac\n}\n\nif [[ $funcstack[1] == _%[1]s ]]; then\n  _%[1]s \"$@\"\nfi\n", c.program)
 	return b.String()
 }
 
-func fishCompletion(program string) string {
+func (c completion) fish() string {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, "complete -c "+program+" "+format+"\n", args...) }
+	line := func(format string, args ...any) { fmt.Fprintf(&b, "complete -c "+c.program+" "+format+"\n", args...) }
 	all := commands()
 	names := strings.Join(commandNames(), " ")
 	line("-f -n __fish_use_subcommand -a '(__fish_complete_suffix .ini)'")
@@ -169,11 +218,13 @@ func fishCompletion(program string) string {
 			}
 			line("%s -d %s", strings.Join(options, " "), singleQuoted(f.text))
 		}
-		switch {
+		switch words := c.words(cmd); {
 		case takesFile(cmd) && cmd.name != "":
 			line("-f -n %s -a '(__fish_complete_suffix .ini)'", condition)
-		case words(cmd) != nil:
-			line("-f -n %s -a %s", condition, singleQuoted(strings.Join(words(cmd), " ")))
+		case words != nil:
+			line("-f -n %s -a %s", condition, singleQuoted(strings.Join(words, " ")))
+		case cmd.args == "":
+			line("-f -n %s", condition)
 		}
 	}
 	return b.String()
