@@ -4,8 +4,14 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"regexp"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // A command is what the first argument can be. Every other first argument is a CONFIG: to serve it is what serve is for.
@@ -54,10 +60,16 @@ func (cmd *command) flags() (*flag.FlagSet, runner) {
 func (c *call) dispatch(ctx context.Context, args []string) error {
 	cmd := commands()[0]
 	if len(args) > 0 {
-		if named, ok := commandNamed(args[0]); ok {
+		named, ok := commandNamed(args[0])
+		switch {
+		case ok:
 			cmd, args = named, args[1:]
-		} else if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		case slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
 			return c.overview()
+		case slices.Contains([]string{"-version", "--version"}, args[0]):
+			return version(ctx, c, args[1:])
+		case isNeither(args[0]):
+			return usagef("%q is no file, and no command; have %s", args[0], strings.Join(commandNames(), ", "))
 		}
 	}
 	flags, run := cmd.flags()
@@ -83,6 +95,15 @@ func commandNamed(name string) (command, bool) {
 	return all[i], true
 }
 
+// isNeither reports whether a word that is not the name of a command looks like one misspelt, and not like a CONFIG.
+func isNeither(word string) bool {
+	if word == "" || strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		return false
+	}
+	_, err := os.Stat(word)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // parse reads flags that stand before, between and after the other arguments, which it returns. All that follows "--" is
 // no flag. It reports wantHelp for -h and -help.
 func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, err error) {
@@ -93,7 +114,7 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, er
 		case errors.Is(err, flag.ErrHelp):
 			return nil, true, nil
 		case err != nil:
-			return nil, false, &usageError{err: err}
+			return nil, false, &usageError{err: inOurWords(err)}
 		case flags.NArg() == 0:
 			return rest, false, nil
 		}
@@ -104,6 +125,26 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, er
 		args = flags.Args()[1:]
 	}
 }
+
+// inOurWords writes flags as the help does, which package flag does not.
+func inOurWords(err error) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		return fmt.Errorf("there is no flag %s", dashes(name))
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		return fmt.Errorf("%s needs a value behind it", dashes(name))
+	}
+	if m := invalidValue.FindStringSubmatch(text); m != nil {
+		if m[1] != "" {
+			return fmt.Errorf("%s takes no value, but %s was given", dashes(m[3]), m[2])
+		}
+		return fmt.Errorf("%s %s: %s", dashes(m[3]), m[2], m[4])
+	}
+	return err
+}
+
+var invalidValue = regexp.MustCompile(`^invalid (boolean )?value (".*") for (?:flag )?-([^:]+): (.*)$`)
 
 // noArguments refuses what a command that takes none was given.
 func noArguments(args []string) error {

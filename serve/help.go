@@ -15,10 +15,11 @@ import (
 
 func helpCommand() command {
 	return command{
-		name: "help", args: "[COMMAND | KIND NAME]", summary: "explain a command, or the settings of an app, filter, composite or server",
+		name: "help", args: "[COMMAND | [KIND] NAME]", summary: "explain a command, or the settings of an app, filter, composite or server",
 		about: `
-Without arguments it lists the commands. KIND is app, composite, filter or server, and NAME what is registered: as .ini files
-write it, such as egg:repoze.browserid#browserid, or a part of that if only one has it, such as browserid.
+Without arguments it lists the commands. NAME is what is registered: as .ini files write it, such as
+egg:repoze.browserid#browserid, or a part of that if only one has it, such as browserid. KIND is app, composite, filter or
+server, for a name that is of several kinds.
 
 For each setting it prints the key with its default, what a value looks like, and what it is for.`,
 		examples: []example{
@@ -44,17 +45,28 @@ func help(_ context.Context, c *call, args []string) error {
 		if _, ok := kindNamed(args[0]); ok {
 			return usagef("want a name behind %q: one that %s list %s prints", args[0], programName, args[0])
 		}
-		return usagef("there is no command %q; have %s, and %s help serve for %s CONFIG", args[0], strings.Join(commandNames(), ", "), programName, programName)
+		found := c.registered(factoryKinds, args[0])
+		switch len(found) {
+		case 0:
+			return usagef("there is no command %q, and nothing of that name is registered; have the commands %s, and what %s list prints",
+				args[0], strings.Join(commandNames(), ", "), programName)
+		case 1:
+			return c.helpOnFactory(found[0])
+		}
+		return ambiguous(args[0], found)
 	case 2:
 		kind, ok := kindNamed(args[0])
 		if !ok {
 			return usagef("%q is no kind of thing; want app, composite, filter or server", args[0])
 		}
-		info, err := c.registered(kind, args[1])
-		if err != nil {
-			return err
+		found := c.registered([]pipeline.Kind{kind}, args[1])
+		switch len(found) {
+		case 0:
+			return c.notRegistered(kind, args[1])
+		case 1:
+			return c.helpOnFactory(found[0])
 		}
-		return c.helpOnFactory(info)
+		return ambiguous(args[1], found)
 	}
 	return usagef("want a command, or a kind and a name, not %d words", len(args))
 }
@@ -170,36 +182,46 @@ func dashes(name string) string {
 }
 
 // registered finds what is registered under a name, or under a part of one.
-func (c *call) registered(kind pipeline.Kind, name string) (pipeline.FactoryInfo, error) {
+func (c *call) registered(kinds []pipeline.Kind, name string) []pipeline.FactoryInfo {
 	registry := standardRegistry(c.register)
-	if info, ok := registry.Describe(kind, name); ok {
-		return info, nil
+	var whole, part []pipeline.FactoryInfo
+	for _, kind := range kinds {
+		if info, ok := registry.Describe(kind, name); ok {
+			whole = append(whole, info)
+		}
 	}
-	var found []pipeline.FactoryInfo
-	var have []string
 	for _, info := range registry.DescribeAll() {
-		if info.Kind != kind {
-			continue
-		}
-		have = append(have, info.Name)
-		if slices.ContainsFunc(append([]string{info.Name}, info.Aliases...), func(full string) bool { return isPart(name, full) }) {
-			found = append(found, info)
+		if slices.Contains(kinds, info.Kind) &&
+			slices.ContainsFunc(append([]string{info.Name}, info.Aliases...), func(full string) bool { return isPart(name, full) }) {
+			part = append(part, info)
 		}
 	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		if len(have) == 0 {
-			return pipeline.FactoryInfo{}, fmt.Errorf("no %s is registered", kind)
-		}
-		return pipeline.FactoryInfo{}, fmt.Errorf("no %s %q is registered; have %s", kind, name, strings.Join(have, ", "))
+	if len(whole) > 0 {
+		return whole
 	}
-	var names []string
+	return part
+}
+
+func (c *call) notRegistered(kind pipeline.Kind, name string) error {
+	var have []string
+	for _, info := range standardRegistry(c.register).DescribeAll() {
+		if info.Kind == kind {
+			have = append(have, info.Name)
+		}
+	}
+	if len(have) == 0 {
+		return fmt.Errorf("no %s is registered", kind)
+	}
+	return fmt.Errorf("no %s %q is registered; have %s", kind, name, strings.Join(have, ", "))
+}
+
+// ambiguous asks which of several was meant.
+func ambiguous(name string, found []pipeline.FactoryInfo) error {
+	var choices []string
 	for _, info := range found {
-		names = append(names, info.Name)
+		choices = append(choices, fmt.Sprintf("%s help %s %s", programName, info.Kind, info.Name))
 	}
-	return pipeline.FactoryInfo{}, fmt.Errorf("%q may be each of %s; write one of them", name, strings.Join(names, ", "))
+	return fmt.Errorf("%q may be each of several: %s", name, strings.Join(choices, ", "))
 }
 
 // isPart reports whether name is the distribution, the entry point or the function of a full name.

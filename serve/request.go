@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -105,8 +106,11 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 
 func (o *requestOptions) request(ctx context.Context, path string, in io.Reader) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(o.method), "http://localhost"+path, nil)
+	if _, wrongPath := errors.AsType[*url.Error](err); wrongPath {
+		return nil, usagef("%q can't be the path of a page: %w", path, errors.Unwrap(err))
+	}
 	if err != nil {
-		return nil, &usageError{err: err}
+		return nil, usagef("-m %q can't be a method; want one such as POST", o.method)
 	}
 	r.Header = http.Header(o.headers)
 	if host := r.Header.Get("Host"); host != "" {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"flag"
 
 	"github.com/pasteline/pasteline/internal/show"
@@ -36,7 +37,7 @@ What is odd about the file goes to the standard error. Faults do too, each with 
 			{"serve show site.ini -n blog debug=false", "another one, with a setting from outside"},
 			{"serve show site.ini --server", "the server main"},
 			{"serve show site.ini --svg > site.svg", "a picture of it"},
-			{"serve show site.ini --json | jq .filters[].use", "the filters of a pipeline, for programs"},
+			{"serve show site.ini --json | jq -r '.filters[].use'", "the filters of a pipeline, for programs"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o showOptions
@@ -53,10 +54,17 @@ What is odd about the file goes to the standard error. Faults do too, each with 
 	}
 }
 
-// nameFlag defines the flag of a section's name, as pserve has it.
+// nameFlag defines the flag of a section's name, as pserve has it. A name that is empty is none: what a variable of the
+// shell should have said, perhaps.
 func nameFlag(flags *flag.FlagSet, name *string, text string) {
-	flags.StringVar(name, "n", "", text)
-	flags.StringVar(name, "app-name", "", text)
+	set := func(value string) error {
+		if *name = value; value == "" {
+			return errors.New("want the name of a section")
+		}
+		return nil
+	}
+	flags.Func("n", text, set)
+	flags.Func("app-name", text, set)
 }
 
 func (o *showOptions) run(_ context.Context, c *call, args []string) error {
