@@ -28,7 +28,7 @@ func AsBool(s string) (bool, error) {
 // fit 64 bits is an error.
 func AsInt(s string) (int64, error) {
 	errWant := errors.New("want a whole number")
-	digits := []rune(strip(s))
+	digits := []rune(strings.TrimFunc(s, unicode.IsSpace)) // to Python's int, other than to strip, U+001C to U+001F are no space
 	negative := false
 	if len(digits) > 0 && (digits[0] == '-' || digits[0] == '+') {
 		negative = digits[0] == '-'

@@ -296,7 +296,7 @@ func TestAsInt(t *testing.T) {
 			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"_1", "1_", "1__0", "+-1", "-", "1 2", "9223372036854775808", "½"} {
+	for _, text := range []string{"_1", "1_", "1__0", "+-1", "-", "1 2", "9223372036854775808", "½", "7\x1c", "\x1f٧"} {
 		if got, err := pipeline.AsInt(text); err == nil {
 			t.Errorf("%q: got %d, want an error", text, got)
 		}
