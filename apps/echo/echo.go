@@ -73,8 +73,8 @@ func New(c Config) (http.Handler, error) {
 
 func (c Config) serve(w http.ResponseWriter, r *http.Request) error {
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "%s %s %s\n", r.Method, r.URL.RequestURI(), r.Proto)
-	fmt.Fprintf(&text, "Host: %s\n", r.Host)
+	fmt.Fprintf(&text, "%s %s %s\n", r.Method, printable(r.URL.RequestURI()), r.Proto)
+	fmt.Fprintf(&text, "Host: %s\n", printable(r.Host))
 	c.fields(&text, r.Header)
 	fmt.Fprintf(&text, "\nscript name: %q\npath: %q\nscheme: %s\nremote address: %s\n",
 		scriptname.FromContext(r.Context()), r.URL.Path, scriptname.Scheme(r), r.RemoteAddr)

@@ -61,6 +61,17 @@ Sum: 9
 	}
 }
 
+// What a terminal could take for a command is written as characters, wherever a visitor can put it.
+func TestEscapes(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.URL.RawQuery, r.Host = "a=\u009b31m", "x\u202ey"
+	got := get(t, echo.Config{}, r).Body.String()
+	if want := "GET \"/?a=\\u009b31m\" HTTP/1.1\nHost: \"x\\u202ey\"\n"; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestBody(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
