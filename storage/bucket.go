@@ -43,7 +43,7 @@ func (b Bucket) Get(key []byte) ([]byte, error) {
 		b.data.read(string(key))
 	}
 	value, err := view.Get(b.data.name, key)
-	return bytes.Clone(value), b.tx.named(err)
+	return value, b.tx.named(err)
 }
 
 // Put sets the value of key. Both slices may be reused afterwards. It returns an error, and writes nothing, if key is empty or

@@ -20,7 +20,7 @@ type Engine interface {
 
 // A View is one transaction's snapshot of an engine's data. It is used by one goroutine at a time.
 //
-// The slices that it returns belong to the engine: the caller must not change them, nor use them once the view is closed.
+// The slices that it returns belong to the caller, who may change and keep them: an engine that has the data in memory copies them.
 type View interface {
 	// Get returns the value of a key; nil if there is none (an empty value is not nil).
 	Get(bucket string, key []byte) ([]byte, error)

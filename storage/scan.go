@@ -64,28 +64,21 @@ type scan struct {
 	bucket    Bucket
 	r         Range
 	yield     func(Item, error) bool
-	last      []byte // the last key given: a slice of the view, which the user can't change
-	lastOwn   string // the same, of an own write
+	last      []byte // a copy of the last key given: the user may change that; empty: none
 	exhausted bool
 }
 
-func (s *scan) give(item Item) bool {
-	s.last, s.lastOwn = item.Key, ""
-	return s.emit(len(item.Key), append(append(make([]byte, 0, len(item.Key)+len(item.Value)), item.Key...), item.Value...))
-}
-
 func (s *scan) giveOwn(own *ownWrites) bool {
-	key, value := own.key(), own.value()
+	value := own.value()
 	if value == nil {
 		return true // deleted
 	}
-	s.last, s.lastOwn = nil, key
-	return s.emit(len(key), append(append(make([]byte, 0, len(key)+len(value)), key...), value...))
+	return s.give(Item{[]byte(own.key()), append(make([]byte, 0, len(value)), value...)}) // an empty value is not nil
 }
 
-// emit gives the user a key and value of their own, in one allocation.
-func (s *scan) emit(keyLen int, both []byte) bool {
-	if !s.yield(Item{both[:keyLen:keyLen], both[keyLen:]}, nil) {
+func (s *scan) give(item Item) bool {
+	s.last = append(s.last[:0], item.Key...)
+	if !s.yield(item, nil) {
 		return false
 	}
 	if s.bucket.tx.ended { // in the loop's body
@@ -101,18 +94,14 @@ func (s *scan) record() {
 		return
 	}
 	consumed := interval{string(s.r.From), string(s.r.To)}
-	last := s.lastOwn
-	if s.last != nil {
-		last = string(s.last)
-	}
 	switch {
 	case s.exhausted:
-	case last == "":
+	case len(s.last) == 0:
 		return // nothing yet
 	case s.r.Reverse:
-		consumed.from = last
+		consumed.from = string(s.last)
 	default:
-		consumed.to = last + "\x00" // the next possible key
+		consumed.to = string(s.last) + "\x00" // the next possible key
 	}
 	s.bucket.data.ranges.add(consumed)
 }

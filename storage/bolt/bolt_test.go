@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -418,6 +419,38 @@ func TestCutWhileOpen(t *testing.T) {
 	db := open(t, path)
 	for i := range 400 {
 		mustPut(t, db, fmt.Sprintf("%04d", i), strings.Repeat("v", 1000))
+	}
+	// Of a value that has pages of its own the beginning is still there: the fault comes while it is copied.
+	mustPut(t, db, "large", strings.Repeat("v", 1<<20))
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, int64(bytes.Index(raw, bytes.Repeat([]byte("v"), 5000))+5000)); err != nil {
+		t.Fatal(err)
+	}
+	for _, read := range []func(b storage.Bucket) error{
+		func(b storage.Bucket) error {
+			_, err := b.Get([]byte("large"))
+			return err
+		},
+		func(b storage.Bucket) error {
+			for _, err := range b.Range(storage.Prefix([]byte("l"))) {
+				return err
+			}
+			return nil
+		},
+	} {
+		err := transaction.Run(t.Context(), func(ctx context.Context) error {
+			tx, err := db.Tx(ctx)
+			if err != nil {
+				return err
+			}
+			return read(tx.Bucket("b"))
+		})
+		if !errors.Is(err, storage.ErrDamaged) {
+			t.Errorf("a value that was cut: got %v, want ErrDamaged", err)
+		}
 	}
 	if err := os.Truncate(path, 4*int64(os.Getpagesize())); err != nil {
 		t.Fatal(err)

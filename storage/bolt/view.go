@@ -45,7 +45,7 @@ func (v *view) bucket(name string) *bbolt.Bucket {
 func (v *view) Get(name string, key []byte) (value []byte, err error) {
 	defer guard(protect(), &err)
 	if b := v.bucket(name); b != nil {
-		value = b.Get(key)
+		value = bytes.Clone(b.Get(key)) // under guard, too: it may lie on pages of its own
 	}
 	return value, nil
 }
@@ -100,12 +100,15 @@ func (c *cursor) next() (item storage.Item, err error) {
 	return c.inside(c.c.Next()), nil
 }
 
-// inside returns no item if key is beyond the range.
+// inside returns copies, in one allocation, or no item if key is beyond the range.
 func (c *cursor) inside(key, value []byte) storage.Item {
-	if c.r.Reverse && bytes.Compare(key, c.r.From) < 0 || !c.r.Reverse && c.r.To != nil && bytes.Compare(key, c.r.To) >= 0 {
+	if key == nil || c.r.Reverse && bytes.Compare(key, c.r.From) < 0 ||
+		!c.r.Reverse && c.r.To != nil && bytes.Compare(key, c.r.To) >= 0 {
 		return storage.Item{}
 	}
-	return storage.Item{Key: key, Value: value}
+	n := len(key)
+	both := append(append(make([]byte, 0, n+len(value)), key...), value...)
+	return storage.Item{Key: both[:n:n], Value: both[n:]}
 }
 
 func (v *view) Commit(_ context.Context, c *storage.Changes) error {

@@ -13,6 +13,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -149,7 +150,7 @@ func (v *view) Get(name string, key []byte) ([]byte, error) {
 		return nil, nil
 	}
 	value, _ := b.Get(string(key))
-	return value, nil
+	return bytes.Clone(value), nil
 }
 
 func (v *view) Range(name string, r storage.Range) iter.Seq2[storage.Item, error] {
@@ -158,7 +159,9 @@ func (v *view) Range(name string, r storage.Range) iter.Seq2[storage.Item, error
 		if !ok {
 			return
 		}
-		give := func(key string, value []byte) bool { return yield(storage.Item{Key: []byte(key), Value: value}, nil) }
+		give := func(key string, value []byte) bool {
+			return yield(storage.Item{Key: []byte(key), Value: bytes.Clone(value)}, nil)
+		}
 		switch {
 		case !r.Reverse:
 			b.Ascend(string(r.From), func(key string, value []byte) bool {
