@@ -1,0 +1,177 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const (
+	root   = ".."
+	readme = "README.md"
+)
+
+// A document is a Markdown file and the fenced blocks in it.
+type document struct {
+	path   string // from the module's root, such as "docs/ini.md"
+	text   string
+	blocks []block
+}
+
+// A block is what stands between two fences. Its info, the words after the fence's backquotes, begins with the language.
+// For GitHub the rest is a comment; for the test of listings it says what to do:
+//
+//	go, ini … file=PATH      write the block to a file of the document's folder
+//	go, ini … append=PATH    add it to one
+//	diff file=PATH           change one; hunks are separated by lines "@@"
+//	console                  run what stands after "$ ", and compare what comes out
+//	console background       the same, but leave it running
+//	console fails            the same, but it has to end with another exit code than 0
+type block struct {
+	line     int // of the first line of its text
+	language string
+	options  map[string]string
+	text     string
+}
+
+var fence = regexp.MustCompile("(?m)^```([^`\n]*)\n((?s:.*?))^```$")
+
+func readDocument(t *testing.T, path string) document {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := document{path: path, text: string(data)}
+	for _, m := range fence.FindAllStringSubmatchIndex(d.text, -1) {
+		b := block{line: 1 + strings.Count(d.text[:m[4]], "\n"), options: map[string]string{}, text: d.text[m[4]:m[5]]}
+		for i, word := range strings.Fields(d.text[m[2]:m[3]]) {
+			name, value, _ := strings.Cut(word, "=")
+			if i == 0 {
+				b.language = name
+			} else {
+				b.options[name] = value
+			}
+		}
+		d.blocks = append(d.blocks, b)
+	}
+	if fences := strings.Count("\n"+d.text, "\n```"); fences != 2*len(d.blocks) {
+		t.Fatalf("%s: %d fences, but %d blocks", path, fences, len(d.blocks))
+	}
+	return d
+}
+
+// documents returns every document of the tree.
+func documents(t *testing.T) []document {
+	t.Helper()
+	var all []document
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: found %v, %v", pattern, paths, err)
+		}
+		for _, path := range paths {
+			path, err := filepath.Rel(root, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, readDocument(t, filepath.ToSlash(path)))
+		}
+	}
+	return all
+}
+
+// ofTree reports whether the document is about the tree itself, as the README is.
+func (d document) ofTree() bool { return !strings.Contains(d.path, "/") }
+
+// prose returns the document without its blocks.
+func (d document) prose() string { return fence.ReplaceAllString(d.text, "") }
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+)
+
+// Links lead to files that are there, and to headings that are in them.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	for _, d := range documents(t) {
+		for _, m := range link.FindAllStringSubmatch(d.prose(), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			to, fragment, _ := strings.Cut(m[1], "#")
+			path := filepath.ToSlash(filepath.Join(filepath.Dir(d.path), to))
+			if to == "" {
+				path = d.path
+			}
+			if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+				t.Errorf("%s links to %s, which is not there", d.path, m[1])
+			} else if fragment != "" && !readDocument(t, path).has(fragment) {
+				t.Errorf("%s links to %s, which has no such heading", d.path, m[1])
+			}
+		}
+	}
+}
+
+var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+
+// has reports whether the document has a heading that GitHub gives that anchor.
+func (d document) has(anchor string) bool {
+	for _, m := range heading.FindAllStringSubmatch(d.prose(), -1) {
+		if strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
+}
+
+var makeTarget = regexp.MustCompile(`(?m)^make (\S+)`)
+
+// The commands for people who work on the tree are in shell listings, which no test runs: they run the tests themselves.
+func TestMakeTargetsAreThere(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range documents(t) {
+		for _, b := range d.blocks {
+			if b.language != "sh" {
+				continue
+			}
+			for _, m := range makeTarget.FindAllStringSubmatch(b.text, -1) {
+				if !strings.Contains("\n"+string(makefile), "\n"+m[1]+":") {
+					t.Errorf("%s:%d: the Makefile has no %s", d.path, b.line, m[1])
+				}
+			}
+		}
+	}
+}
+
+// What the README lists is in the tree, word for word.
+func TestReadmeListsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	var files []string
+	for _, pattern := range []string{"*.ini", "examples/*/*"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: found %v, %v", pattern, paths, err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, string(data))
+		}
+	}
+	all := strings.Join(files, "\x00")
+	for _, b := range readDocument(t, readme).blocks {
+		if (b.language == "go" || b.language == "ini") && !strings.Contains(all, b.text) {
+			t.Errorf("%s:%d: no file has this listing:\n%s", readme, b.line, b.text)
+		}
+	}
+}

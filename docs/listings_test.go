@@ -1,0 +1,364 @@
+//go:build unix
+
+package docs_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/pasteline/pasteline/apps/myapp"
+	"github.com/pasteline/pasteline/serve"
+)
+
+// patience is how long a command may take, on the slowest machine.
+const patience = 2 * time.Minute
+
+// Each document is one session of a reader who does what it says, from the beginning to the end, in an empty folder of
+// their own; for the documents beside the README, which speak of the tree itself, in the tree. "serve" is the command as it is built from the tree.
+// Output is compared line by line; "..." stands for any text, and, on a line by itself, for any number of lines.
+// The ports 6543 and 8080 stand for free ones.
+
+func TestMain(m *testing.M) {
+	commands := map[string]func(){"serve": func() { serve.Main(myapp.Register) }}
+	if _, err := exec.LookPath("curl"); err != nil {
+		commands["curl"] = curl
+	}
+	testscript.Main(m, commands)
+}
+
+func TestListings(t *testing.T) {
+	t.Parallel()
+	modules := newModules(t)
+	for _, d := range documents(t) {
+		if strings.HasPrefix(d.path, "docs/reference/") {
+			continue // generated; see TestReferenceListings
+		}
+		t.Run(d.path, func(t *testing.T) {
+			t.Parallel()
+			newReader(t, d, modules).read()
+		})
+	}
+}
+
+// A reader is one session.
+type reader struct {
+	t        *testing.T
+	document document
+	modules  modules
+	home     string // where the session begins
+	dir      string // where it is
+	ports    *strings.Replacer // what a document says is what is really used
+	said     *strings.Replacer // the other way round, and for the names of folders
+	server   *process // that runs in the background
+}
+
+func newReader(t *testing.T, d document, m modules) *reader {
+	t.Helper()
+	home := t.TempDir()
+	one, other := freePort(t), freePort(t)
+	r := &reader{
+		t: t, document: d, modules: m, home: home, dir: home,
+		ports: strings.NewReplacer("6543", one, "8080", other),
+		said:  strings.NewReplacer(one, "6543", other, "8080", home, "/home/you"),
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+func (r *reader) read() {
+	for _, b := range r.document.blocks {
+		_, isFile := b.options["file"]
+		_, isAddition := b.options["append"]
+		switch {
+		case b.language == "console":
+			r.run(b)
+		case b.language == "diff":
+			r.patch(b)
+		case isFile || isAddition:
+			r.write(b)
+		case (b.language == "go" || b.language == "ini" || b.language == "sh") && !r.document.ofTree():
+			r.errorf(b.line, "a listing that nothing tests: give it file=NAME, or make it console")
+		}
+	}
+	r.stop()
+	r.checkUse()
+	r.compile()
+}
+
+// checkUse finds .ini listings that nothing in the document uses.
+func (r *reader) checkUse() {
+	for _, b := range r.document.blocks {
+		name := filepath.Base(b.options["file"])
+		used := func(other block) bool {
+			return strings.Contains(other.text, name) && (other.language == "console" || other.language == "ini")
+		}
+		if filepath.Ext(name) == ".ini" && !slices.ContainsFunc(r.document.blocks, used) {
+			r.errorf(b.line, "no command uses %s", name)
+		}
+	}
+}
+
+// compile compiles the listings in Go that no command of the document has.
+func (r *reader) compile() {
+	if loose, err := filepath.Glob(filepath.Join(r.home, "*.go")); err != nil || len(loose) == 0 {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(r.home, "go.mod")); err == nil {
+		return
+	}
+	r.dir = r.home
+	r.run(block{text: "$ go mod init example.org/listings\n...\n$ go get " + module + "/serve@latest\n...\n$ go build -mod=mod .\n...\n"})
+}
+
+func (r *reader) errorf(line int, format string, args ...any) {
+	r.t.Helper()
+	r.t.Errorf("%s:%d: %s", r.document.path, line, fmt.Sprintf(format, args...))
+}
+
+func (r *reader) write(b block) {
+	path, flags := b.options["file"], os.O_TRUNC
+	if path == "" {
+		path, flags = b.options["append"], os.O_APPEND
+	}
+	path = filepath.Join(r.dir, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, flags|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.WriteString(r.ports.Replace(b.text)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// patch makes the change that a diff shows: of each hunk, the lines as they were must be in the file, and only once.
+func (r *reader) patch(b block) {
+	path := filepath.Join(r.dir, b.options["file"])
+	text, err := os.ReadFile(path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for hunk := range strings.SplitSeq(b.text, "@@\n") {
+		var before, after strings.Builder
+		for line := range strings.Lines(hunk) {
+			if !strings.HasPrefix(line, "+") {
+				before.WriteString(line[min(1, len(line)-1):])
+			}
+			if !strings.HasPrefix(line, "-") {
+				after.WriteString(line[min(1, len(line)-1):])
+			}
+		}
+		if n := strings.Count(string(text), before.String()); n != 1 {
+			r.errorf(b.line, "%s has this %d times, want 1:\n%s", b.options["file"], n, before.String())
+			return
+		}
+		text = []byte(strings.Replace(string(text), before.String(), after.String(), 1))
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// differ reports that a document says something else than what came out, or, with -update, has the document say it.
+func (r *reader) differ(line int, command, want, got string) {
+	r.t.Helper()
+	if !*update {
+		r.errorf(line, "%s:\ngot:\n%s\nwant:\n%s", command, got, want)
+		return
+	}
+	path := filepath.Join(root, r.document.path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	want, got = strings.TrimRight(want, "\n"), strings.TrimRight(got, "\n")
+	said := strings.TrimRight("$ "+command+"\n"+want, "\n") + "\n"
+	says := strings.TrimRight("$ "+command+"\n"+got, "\n") + "\n"
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), said, says, 1)), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+var assignments = regexp.MustCompile(`^(\w+=\S+ )*`)
+
+// run runs the commands of a block.
+func (r *reader) run(b block) {
+	_, background := b.options["background"]
+	_, fails := b.options["fails"]
+	line := b.line
+	for step := range strings.SplitSeq(strings.TrimPrefix(b.text, "$ "), "\n$ ") {
+		command, want, _ := strings.Cut(step, "\n")
+		switch to, isCd := strings.CutPrefix(command, "cd "); {
+		case isCd:
+			r.dir = filepath.Join(r.dir, to)
+		case background:
+			r.stop()
+			r.server = r.start(line, assignments.ReplaceAllString(command, "${0}exec ")) // the signal is for it, and not for sh
+			r.server.waitFor(want)
+		default:
+			p := r.start(line, command)
+			if failed := p.wait(); failed != fails {
+				r.errorf(line, "%s: failed: %t, want %t\n%s", command, failed, fails, p.output())
+			} else if got := p.output(); !matches(want, got) {
+				r.differ(line, command, want, got)
+			}
+		}
+		line += 1 + strings.Count(step, "\n")
+	}
+}
+
+// matches compares an output with what a document says of it.
+func matches(want, got string) bool {
+	pattern := regexp.QuoteMeta(tidy(want))
+	pattern = regexp.MustCompile(`(?m)^\\\.\\\.\\\.\n`).ReplaceAllString(pattern, `(?s:.*)`)
+	pattern = strings.ReplaceAll(pattern, `\.\.\.`, `.*`)
+	return regexp.MustCompile(`^` + pattern + `$`).MatchString(tidy(got))
+}
+
+var (
+	lineEnd = regexp.MustCompile(`(?m)[ \t\r]+$`)
+	columns = regexp.MustCompile(`(\S)  +`)
+)
+
+// tidy leaves out white space that nobody sees, and how wide the columns of a table are: that may depend on a path.
+func tidy(text string) string {
+	text = lineEnd.ReplaceAllString(strings.TrimSpace(text)+"\n", "")
+	return columns.ReplaceAllString(text, "$1  ")
+}
+
+// A process is a command that runs, or has run.
+type process struct {
+	r       *reader
+	line    int
+	command string
+	cmd     *exec.Cmd
+	done    chan struct{} // closed at its end
+
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (r *reader) start(line int, command string) *process {
+	r.t.Helper()
+	p := &process{r: r, line: line, command: command, done: make(chan struct{})}
+	dir := r.dir
+	env := os.Environ()
+	if r.document.ofTree() {
+		command, dir = r.inTree(command), root
+	} else {
+		env = append(env, r.modules.environ(r.home)...)
+	}
+	p.cmd = exec.Command("sh", "-c", r.ports.Replace(command))
+	p.cmd.Dir, p.cmd.Env = dir, env
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run hands no signal on
+	if err := p.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // who asks looks at ProcessState
+		close(p.done)
+	}()
+	return p
+}
+
+var iniFile = regexp.MustCompile(`\S+\.ini`)
+
+// inTree lets a command of such a document use copies of the tree's .ini files: they have other ports, and their data in other folders.
+func (r *reader) inTree(command string) string {
+	return iniFile.ReplaceAllStringFunc(command, func(path string) string {
+		data, err := os.ReadFile(filepath.Join(root, path))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		own := filepath.Join(r.home, filepath.Base(path))
+		if err := os.WriteFile(own, []byte(r.ports.Replace(string(data))), 0o644); err != nil {
+			r.t.Fatal(err)
+		}
+		return own
+	})
+}
+
+// Write collects the output.
+func (p *process) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(text)
+}
+
+// output is what came out so far, with ports and the names of the session's folders as a reader would see them.
+func (p *process) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.r.said.Replace(p.text.String())
+}
+
+func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) } // it may be gone
+
+// wait reports whether the command failed.
+func (p *process) wait() (failed bool) {
+	p.r.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.signal(syscall.SIGKILL)
+		p.r.t.Fatalf("%s:%d: %s: did not end\n%s", p.r.document.path, p.line, p.command, p.output())
+	}
+	return !p.cmd.ProcessState.Success()
+}
+
+// waitFor waits until the output is as wanted.
+func (p *process) waitFor(want string) {
+	p.r.t.Helper()
+	deadline := time.After(patience)
+	for !matches(want, p.output()) {
+		select {
+		case <-p.done:
+			p.r.t.Fatalf("%s:%d: %s: ended:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command, p.output(), want)
+		case <-deadline:
+			p.r.t.Fatalf("%s:%d: %s: got:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command, p.output(), want)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// stop ends what runs in the background, as Ctrl-C does.
+func (r *reader) stop() {
+	r.t.Helper()
+	if r.server == nil {
+		return
+	}
+	p := r.server
+	r.server = nil
+	p.signal(syscall.SIGINT)
+	if failed := p.wait(); failed && !strings.Contains(p.command, "go run ") { // go run fails after Ctrl-C, whatever the program does
+		r.errorf(p.line, "%s: failed after Ctrl-C\n%s", p.command, p.output())
+	}
+}

@@ -1,0 +1,288 @@
+package docs_test
+
+import (
+	"bytes"
+	"cmp"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/doc/comment"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/apps/myapp"
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/serve"
+)
+
+// The pages below reference/ are made of what is registered: of each factory the documentation of its package, and the settings that its
+// struct describes, which are also what "serve help" shows.
+//
+//go:generate go test . -run TestReference -update
+
+var update = flag.Bool("update", false, "write the pages anew")
+
+func registry() *pipeline.Registry {
+	r := pipeline.NewRegistry()
+	serve.Standard(r)
+	myapp.Register(r)
+	return r
+}
+
+// TestReference fails when a page is stale, is missing, or is about nothing.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{}
+	index := indexHead
+	for _, info := range registry().DescribeAll() {
+		page := newPage(t, info)
+		want[page.file()] = page.text()
+		index += fmt.Sprintf("| %s | [%s](%s) | %s |\n", info.Kind, page.name(), page.file(), page.synopsis())
+	}
+	want["README.md"] = index
+	got := map[string]string{}
+	paths, err := filepath.Glob("reference/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[filepath.Base(path)] = string(data)
+	}
+	diff := gocmp.Diff(want, got)
+	if diff == "" {
+		return
+	}
+	if !*update {
+		t.Fatalf("run go generate ./docs (-want +got):\n%s", diff)
+	}
+	for file := range got {
+		if _, ok := want[file]; !ok {
+			if err := os.Remove(filepath.Join("reference", file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for file, text := range want {
+		if err := os.WriteFile(filepath.Join("reference", file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+const indexHead = `# Reference
+
+What a section of an ` + "`.ini`" + ` file can use, without a program of one's own. The same is in the command: ` + "`serve list`" + ` names it, and
+` + "`serve help filter browserid`" + ` shows one of them. How a file is read is in [the .ini format](../ini.md).
+
+| kind | name | what it is |
+|---|---|---|
+`
+
+// A page is about one factory.
+type page struct {
+	info pipeline.FactoryInfo
+	pkg  *doc.Package
+}
+
+func newPage(t *testing.T, info pipeline.FactoryInfo) page {
+	t.Helper()
+	p := page{info: info}
+	folder := map[pipeline.Kind]string{
+		pipeline.KindApp: "apps/", pipeline.KindComposite: "apps/", pipeline.KindFilter: "filters/", pipeline.KindServer: "server",
+	}[info.Kind]
+	if strings.HasSuffix(folder, "/") {
+		folder += p.name()
+	}
+	fset := token.NewFileSet()
+	paths, err := filepath.Glob(filepath.Join(root, folder, "*.go"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%s %s: no package %s documents it", info.Kind, info.Name, folder)
+	}
+	var files []*ast.File
+	for _, path := range paths {
+		file, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			files = append(files, file)
+		}
+	}
+	p.pkg, err = doc.NewFromFiles(fset, files, module+"/"+folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// name is the entry point, unless that is a word for any.
+func (p page) name() string {
+	dist, entryPoint, _ := strings.Cut(strings.TrimPrefix(p.info.Name, "egg:"), "#")
+	if entryPoint == "main" || entryPoint == "app" {
+		return dist
+	}
+	return entryPoint
+}
+
+func (p page) file() string { return string(p.info.Kind) + "-" + p.name() + ".md" }
+
+// synopsis is what the package documentation says first, of the package.
+func (p page) synopsis() string {
+	text := strings.TrimPrefix(p.pkg.Synopsis(p.pkg.Doc), "Package "+p.pkg.Name+" ")
+	return strings.TrimSuffix(strings.TrimPrefix(text, "is "), ".")
+}
+
+func (p page) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# The %s %s\n\n`use = %s`", p.info.Kind, p.name(), p.info.Name)
+	if len(p.info.Aliases) > 0 {
+		fmt.Fprintf(&b, ", or under another name: `%s`", strings.Join(p.info.Aliases, "`, `"))
+	}
+	b.WriteString("\n")
+	about, more, _ := strings.Cut(p.documentation(), "\n## ")
+	fmt.Fprintf(&b, "\n%s\n## Settings\n\n%s", about, p.settings())
+	if more != "" {
+		b.WriteString("\n## " + more)
+	}
+	return b.String()
+}
+
+func (p page) settings() string {
+	if len(p.info.Settings) == 0 && !p.info.Others {
+		return "None.\n"
+	}
+	var b strings.Builder
+	b.WriteString("| key | value | default | |\n|---|---|---|---|\n")
+	for _, s := range p.info.Settings {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Key, value(s), standard(s), escape(s.Help))
+	}
+	if p.info.Others {
+		b.WriteString("| any other | | | see below |\n")
+	}
+	return b.String()
+}
+
+// value says what can be written.
+func value(s pipeline.SettingInfo) string {
+	text := s.Type
+	switch {
+	case len(s.OneOf) > 0:
+		text = "`" + strings.Join(s.OneOf, "`, `") + "`"
+	case s.Min != "" && s.Max != "":
+		text += " from " + s.Min + " to " + s.Max
+	case s.Min != "":
+		text += " of " + s.Min + " or more"
+	case s.Max != "":
+		text += " of " + s.Max + " or less"
+	}
+	if s.Secret {
+		text = strings.TrimPrefix(text+", never shown", ", ")
+	}
+	return escape(text)
+}
+
+// standard says what an absent key means.
+func standard(s pipeline.SettingInfo) string {
+	switch {
+	case s.Required:
+		return "required"
+	case s.Default != "":
+		return "`" + escape(s.Default) + "`"
+	}
+	return ""
+}
+
+func escape(s string) string {
+	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;").Replace(s)
+}
+
+// documentation is that of the package, with fences around what is code.
+func (p page) documentation() string {
+	printer := p.pkg.Printer()
+	printer.HeadingLevel = 2
+	printer.HeadingID = func(*comment.Heading) string { return "" }
+	printer.DocLinkURL = func(link *comment.DocLink) string {
+		link.ImportPath = cmp.Or(link.ImportPath, p.pkg.ImportPath)
+		return link.DefaultURL("https://pkg.go.dev")
+	}
+	var b strings.Builder
+	for _, part := range p.pkg.Parser().Parse(p.pkg.Doc).Content {
+		b.WriteByte('\n')
+		if code, ok := part.(*comment.Code); ok {
+			fmt.Fprintf(&b, "```%s\n%s```\n", language(code.Text), code.Text)
+			continue
+		}
+		b.Write(bytes.TrimLeft(printer.Markdown(&comment.Doc{Content: []comment.Block{part}}), "\n"))
+	}
+	text := strings.TrimPrefix(b.String(), "\nPackage "+p.pkg.Name)
+	return fmt.Sprintf("The %s %s%s", p.info.Kind, p.name(), text)
+}
+
+func language(code string) string {
+	if strings.HasPrefix(code, "[") {
+		return "ini"
+	}
+	if _, err := format.Source([]byte(code)); err == nil {
+		return "go"
+	}
+	return "text"
+}
+
+// What the reference, and the warnings and errors in it, say of settings is so: every .ini listing parses, and its sections have no setting that
+// their factories do not have.
+func TestReferenceListings(t *testing.T) {
+	t.Parallel()
+	r := registry()
+	listings := 0
+	for _, d := range documents(t) {
+		for _, b := range d.blocks {
+			if b.language != "ini" || !strings.HasPrefix(d.path, "docs/reference/") {
+				continue
+			}
+			listings++
+			file, err := pipeline.Parse(fmt.Sprintf("%s:%d", d.path, b.line), []byte(b.text))
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			for _, section := range file.Sections() {
+				checkSettings(t, r, section, file.Settings(section))
+			}
+		}
+	}
+	if listings < 10 {
+		t.Errorf("only %d listings", listings)
+	}
+}
+
+func checkSettings(t *testing.T, r *pipeline.Registry, section string, settings []pipeline.Setting) {
+	t.Helper()
+	kind, _, _ := strings.Cut(section, ":")
+	var info pipeline.FactoryInfo
+	known := map[string]bool{"use": true}
+	for _, s := range settings {
+		if s.Key == "use" {
+			info, _ = r.Describe(pipeline.Kind(kind), s.Value)
+		}
+	}
+	for _, s := range info.Settings {
+		known[s.Key] = true
+	}
+	for _, s := range settings {
+		if info.Name != "" && !info.Others && !known[s.Key] {
+			t.Errorf("%s: [%s] %s: no such setting of %s", s.File, section, s.Key, info.Name)
+		}
+	}
+}
