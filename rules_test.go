@@ -104,6 +104,7 @@ var layers = []struct {
 	{"docs", false},
 	{"internal/show", false},
 	{"internal/scaffold", false},
+	{"internal/logging", false},
 	{"server", false},
 	{"apps", false},
 	{"filters", false},

@@ -18,11 +18,20 @@
 //
 // # Logging
 //
-// The log goes to the standard error. A section of the .ini file says how:
+// The log goes to the standard error. A section of the .ini file can say otherwise:
 //
 //	[logging]
-//	level = info      debug, info, warn or error
-//	format = text     text or json
+//	level = info                 debug, info, warn or error
+//	format = text                text or json
+//	output = stderr              stderr, stdout, or a file, from the folder of the .ini on; it is appended to
+//	level.browserid = debug      the level of one section
+//	level.server.main = warn     of one of several with that name: a dot for the colon, which would end the key
+//
+// Where there is none, the sections [loggers], [handlers] and [formatters] are read which every .ini file of Pyramid has, as far
+// as they have a meaning here: levels, streams and files, and as qualname the name of a section, or of the distribution that its
+// use names. A reload reads it all anew, and opens the files again, so that they can be rotated by renaming them.
+//
+// What a factory logs to is [pipeline.Build.Logger]; its lines have the section's name in the attribute section.
 //
 // # Caveats
 //

@@ -89,7 +89,7 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	if err != nil {
 		return err
 	}
-	log, err := c.openLog(config, global)
+	log, err := c.openLogAside(config, global)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,88 @@
+package logging
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// A plan says which lines go where. It is data: nothing has been opened.
+type plan struct {
+	sinks []sink
+	route func(origin) route
+	notes []note
+}
+
+// A sink is something that lines are written to.
+type sink struct {
+	target target
+	json   bool
+	level  Level // what is written at least
+}
+
+// A target is a stream or a file, and where that is written.
+type target struct {
+	name    string // stderr, stdout, or a path
+	file    bool
+	setting pipeline.Setting
+}
+
+var stderr = target{name: "stderr"}
+
+// An origin is where lines come from, by their attributes section and logger.
+type origin struct{ section, logger string }
+
+// A route is what happens to the lines of one origin.
+type route struct {
+	level Level
+	sinks []int // of the plan
+}
+
+// A note is about something in the file that is not as it says.
+type note struct {
+	level   slog.Level
+	warning pipeline.Warning
+}
+
+// read makes the plan that the file of a config has. A config without a file, or a file that says nothing, logs text of the
+// level info to the standard error.
+func read(config string, o Options) (*plan, error) {
+	src := newSource(config, o.Global)
+	settings, err := pipeline.ReadSection[settings](config, "logging", src.opts)
+	p := &plan{}
+	switch {
+	case src.file != nil && !src.has("logging") && src.has("loggers"):
+		p = readPython(src)
+	case src.file != nil:
+		p, err = readNative(src, settings, err)
+	case err == nil:
+		p, err = settings.plan(nil), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.Level != nil {
+		p.force(Level(*o.Level))
+	}
+	return p, nil
+}
+
+// force gives everything one level.
+func (p *plan) force(level Level) {
+	for i := range p.sinks {
+		p.sinks[i].level = everything
+	}
+	inner := p.route
+	p.route = func(o origin) route {
+		r := inner(o)
+		r.level = level
+		return r
+	}
+}
+
+func (p *plan) note(level slog.Level, s *pipeline.Setting, format string, args ...any) {
+	p.notes = append(p.notes, note{level, pipeline.Warning{
+		File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Message: fmt.Sprintf(format, args...),
+	}})
+}

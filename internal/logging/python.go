@@ -1,0 +1,338 @@
+package logging
+
+import (
+	"cmp"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// A pythonReader reads the sections of Python's logging.config.fileConfig. What it can't use it notes.
+type pythonReader struct {
+	src     *source
+	plan    *plan
+	json    map[string]bool // the formatters by name, and whether they are JSON
+	handler map[string]pythonHandler
+}
+
+// A pythonHandler is a handler by what is left of it.
+type pythonHandler struct {
+	sink int  // of the plan; -1 for none
+	null bool // whether it is to write nothing
+}
+
+// A pythonLogger is a [logger_x] section. The root has no name.
+type pythonLogger struct {
+	name     string
+	level    Level // everything for NOTSET
+	handlers []string
+	keeps    bool // propagate = 0
+}
+
+func readPython(src *source) *plan {
+	r := &pythonReader{src: src, plan: &plan{}, json: map[string]bool{}, handler: map[string]pythonHandler{}}
+	loggers := r.loggers()
+	for _, name := range r.keys("formatters") {
+		r.formatter(name)
+	}
+	listed := r.keys("handlers")
+	for _, logger := range loggers {
+		for _, name := range logger.handlers {
+			if _, ok := r.handler[name]; ok {
+				continue
+			}
+			if !slices.Contains(listed, name) {
+				r.handler[name] = pythonHandler{sink: -1}
+				continue // loggers has noted it
+			}
+			r.handler[name] = r.readHandler(name)
+		}
+	}
+	for _, name := range listed {
+		if _, ok := r.handler[name]; !ok {
+			r.noteSection(slog.LevelDebug, "handler_"+name, "no logger has this handler, so it is not opened")
+		}
+	}
+	r.plan.route = r.router(loggers)
+	slices.SortStableFunc(r.plan.notes, func(a, b note) int { return cmp.Compare(a.warning.Line, b.warning.Line) })
+	return r.plan
+}
+
+// router returns what finds the most exact logger for the names of an origin, and goes up from there to the root.
+func (r *pythonReader) router(loggers []pythonLogger) func(origin) route {
+	slices.SortFunc(loggers, func(a, b pythonLogger) int { return cmp.Compare(len(b.name), len(a.name)) }) // the root is the last
+	// Where nothing is left to write to, the standard error is better than silence.
+	fallback := len(r.plan.sinks)
+	r.plan.sinks = append(r.plan.sinks, sink{target: stderr, level: everything})
+	origins := map[string]string{}
+	for _, section := range r.src.sections() {
+		origins[section] = r.src.origin(section)
+	}
+	return func(o origin) route {
+		names := []string{o.logger, o.section, bareName(o.section), cmp.Or(origins[o.section], originOf(o.section))}
+		start := slices.IndexFunc(loggers, func(l pythonLogger) bool {
+			return slices.ContainsFunc(names, func(name string) bool { return isBelow(name, l.name) })
+		})
+		at, found := loggers[start].name, route{level: everything}
+		null, keeps := false, false
+		for _, l := range loggers[start:] {
+			if !isBelow(at, l.name) {
+				continue
+			}
+			if found.level == everything {
+				found.level = l.level
+			}
+			if keeps {
+				continue
+			}
+			keeps = l.keeps
+			for _, name := range l.handlers {
+				handler := r.handler[name]
+				null = null || handler.null
+				if handler.sink >= 0 && !slices.Contains(found.sinks, handler.sink) {
+					found.sinks = append(found.sinks, handler.sink)
+				}
+			}
+		}
+		if len(found.sinks) == 0 && !null {
+			found.sinks = []int{fallback}
+		}
+		return found
+	}
+}
+
+// isBelow reports whether a logger of that name takes after another: app.views after app, and all after the root.
+func isBelow(name, logger string) bool {
+	return logger == "" || name == logger || strings.HasPrefix(name, logger+".")
+}
+
+// loggers reads the loggers; there is always a root.
+func (r *pythonReader) loggers() []pythonLogger {
+	handlers := r.keys("handlers")
+	root := pythonLogger{level: Level(slog.LevelWarn)} // as in Python
+	var loggers []pythonLogger
+	for _, key := range r.keys("loggers") {
+		section := "logger_" + key
+		if !r.src.has(section) {
+			r.noteKey(slog.LevelInfo, "loggers", "keys", "there is no [%s]", section)
+			continue
+		}
+		settings := r.section(section)
+		logger := pythonLogger{level: everything, handlers: listOf(settings["handlers"].Value)}
+		if key == "root" {
+			logger.level = root.level
+		} else if logger.name = settings["qualname"].Value; logger.name == "" {
+			r.noteSection(slog.LevelInfo, section, "not used: it has no qualname")
+			continue
+		}
+		if s, ok := settings["level"]; ok {
+			r.level(&s, &logger.level)
+		}
+		if s, ok := settings["propagate"]; ok {
+			logger.keeps = r.isZero(&s)
+		}
+		for _, name := range logger.handlers {
+			if !slices.Contains(handlers, name) {
+				s := settings["handlers"]
+				r.plan.note(slog.LevelInfo, &s, "%q is not among the keys of [handlers]", name)
+			}
+		}
+		r.ignore(settings, "level", "handlers", "qualname", "propagate")
+		if key == "root" || logger.name == "root" {
+			root = logger
+			root.name = ""
+			continue
+		}
+		if s := settings["qualname"]; !r.isSection(logger.name) {
+			r.plan.note(slog.LevelDebug, &s, "no section of this file is called so, or is from there: it is for lines with this name in the attribute logger")
+		}
+		loggers = append(loggers, logger)
+	}
+	return append(loggers, root)
+}
+
+// isSection reports whether a qualname stands for a section of the file.
+func (r *pythonReader) isSection(qualname string) bool {
+	return slices.ContainsFunc(r.src.sections(), func(section string) bool {
+		return isBelow(section, qualname) || isBelow(bareName(section), qualname) || isBelow(r.src.origin(section), qualname)
+	})
+}
+
+func (r *pythonReader) level(s *pipeline.Setting, level *Level) {
+	if strings.EqualFold(strings.TrimSpace(s.Value), "NOTSET") {
+		*level = everything
+		return
+	}
+	if err := level.UnmarshalText([]byte(s.Value)); err != nil {
+		r.plan.note(slog.LevelInfo, s, "%q is no level that is known here, and not used; %v", s.Value, err)
+	}
+}
+
+func (r *pythonReader) isZero(s *pipeline.Setting) bool {
+	n, err := pipeline.AsInt(s.Value)
+	if err != nil {
+		r.plan.note(slog.LevelInfo, s, "%q is neither 0 nor 1, and not used", s.Value)
+	}
+	return err == nil && n == 0
+}
+
+var jsonFormat = regexp.MustCompile(`^\s*\{\s*"`)
+
+// formatter reads a formatter. Its settings are templates, and so they are taken as they are written, as Python does.
+func (r *pythonReader) formatter(name string) {
+	section := "formatter_" + name
+	if !r.src.has(section) {
+		r.noteKey(slog.LevelInfo, "formatters", "keys", "there is no [%s]", section)
+		return
+	}
+	for _, s := range r.src.file.Settings(section) {
+		switch strings.ToLower(s.Key) {
+		case "class":
+			r.json[name] = r.json[name] || strings.Contains(strings.ToLower(s.Value), "json")
+		case "format":
+			r.json[name] = r.json[name] || jsonFormat.MatchString(s.Value)
+		}
+	}
+	as := "text"
+	if r.json[name] {
+		as = "JSON"
+	}
+	r.noteSection(slog.LevelDebug, section, "lines are %s, and not laid out as it says", as)
+}
+
+// Python's handlers, by what they come to here: the last part of their class.
+var (
+	streamHandlers = []string{"StreamHandler"}
+	fileHandlers   = []string{"FileHandler", "WatchedFileHandler"}
+	rotateHandlers = []string{"RotatingFileHandler", "TimedRotatingFileHandler"}
+)
+
+func (r *pythonReader) readHandler(name string) pythonHandler {
+	section := "handler_" + name
+	if !r.src.has(section) {
+		r.noteKey(slog.LevelInfo, "handlers", "keys", "there is no [%s]", section)
+		return pythonHandler{sink: -1}
+	}
+	settings := r.section(section)
+	class := settings["class"]
+	kind := class.Value[strings.LastIndexByte(class.Value, '.')+1:]
+	if kind == "NullHandler" {
+		return pythonHandler{sink: -1, null: true}
+	}
+	made := sink{level: everything, json: r.json[settings["formatter"].Value]}
+	args := settings["args"]
+	words := pythonWords(args.Value)
+	if kwargs, ok := settings["kwargs"]; ok && !slices.ContainsFunc(words, pythonWord.isValue) {
+		args, words = kwargs, argument(pythonWords(kwargs.Value), "filename", "stream")
+	}
+	switch {
+	case slices.Contains(streamHandlers, kind):
+		made.target = r.stream(&args, words)
+	case slices.Contains(fileHandlers, kind) || slices.Contains(rotateHandlers, kind):
+		i := slices.IndexFunc(words, pythonWord.isValue)
+		if i < 0 || !words[i].quoted {
+			r.noteSection(slog.LevelInfo, section, "not used: its args do not start with the path of a file, such as ('%%(here)s/site.log', 'a')")
+			return pythonHandler{sink: -1}
+		}
+		path, err := filepath.Abs(words[i].text) // from the working directory, as in Python
+		if err != nil {
+			r.plan.note(slog.LevelInfo, &args, "not used: %v", err)
+			return pythonHandler{sink: -1}
+		}
+		made.target = target{path, true, args}
+		if slices.Contains(rotateHandlers, kind) {
+			r.plan.note(slog.LevelInfo, &class, "the file is not rotated from here: rename it from time to time, and then reload")
+		}
+	case class.Key == "":
+		r.noteSection(slog.LevelInfo, section, "not used: it has no class")
+		return pythonHandler{sink: -1}
+	default:
+		r.plan.note(slog.LevelInfo, &class, "not used: there is no such handler here")
+		return pythonHandler{sink: -1}
+	}
+	if s, ok := settings["level"]; ok {
+		r.level(&s, &made.level)
+	}
+	r.ignore(settings, "class", "level", "formatter", "args", "kwargs")
+	r.plan.sinks = append(r.plan.sinks, made)
+	return pythonHandler{sink: len(r.plan.sinks) - 1}
+}
+
+// stream finds the stream of a StreamHandler: the standard error, if nothing is said.
+func (r *pythonReader) stream(args *pipeline.Setting, words []pythonWord) target {
+	i := slices.IndexFunc(words, pythonWord.isValue)
+	switch {
+	case i < 0 || words[i] == pythonWord{text: "sys.stderr"}:
+	case words[i] == pythonWord{text: "sys.stdout"}:
+		return target{name: "stdout"}
+	default:
+		r.plan.note(slog.LevelInfo, args, "neither sys.stdout nor sys.stderr: lines go to the standard error")
+	}
+	return stderr
+}
+
+// section returns the settings of a section by their keys, which Python takes in upper or lower case. Where one of them can't
+// be interpolated, those that need no interpolation are left.
+func (r *pythonReader) section(name string) map[string]pipeline.Setting {
+	settings, err := r.src.section(name)
+	if err != nil {
+		for _, s := range r.src.file.Settings(name) {
+			if !strings.Contains(s.Raw, "%") {
+				settings = append(settings, s)
+			}
+		}
+		for _, fault := range pipeline.JoinErrors(err).(pipeline.Errors) { //nolint:errcheck,errorlint // JoinErrors returns nothing else
+			r.plan.notes = append(r.plan.notes, note{slog.LevelInfo, pipeline.Warning{
+				File: fault.File, Line: fault.Line, Section: fault.Section, Key: fault.Key, Message: "not used: " + fault.Err.Error(),
+			}})
+		}
+	}
+	byKey := map[string]pipeline.Setting{}
+	for _, s := range settings {
+		byKey[strings.ToLower(s.Key)] = s
+	}
+	return byKey
+}
+
+// keys returns the names that a section lists.
+func (r *pythonReader) keys(section string) []string {
+	return listOf(r.section(section)["keys"].Value)
+}
+
+func listOf(text string) []string {
+	var list []string
+	for word := range strings.SplitSeq(text, ",") {
+		if word = strings.TrimSpace(word); word != "" && !slices.Contains(list, word) {
+			list = append(list, word)
+		}
+	}
+	return list
+}
+
+// ignore notes the settings that have no meaning, also in Python.
+func (r *pythonReader) ignore(settings map[string]pipeline.Setting, known ...string) {
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if s := settings[key]; !slices.Contains(known, key) {
+			r.plan.note(slog.LevelDebug, &s, "not used")
+		}
+	}
+}
+
+func (r *pythonReader) noteKey(level slog.Level, section, key, format string, args ...any) {
+	s := r.section(section)[key]
+	r.plan.note(level, &s, format, args...)
+}
+
+// noteSection is for what concerns a section as a whole; its first setting says where that is.
+func (r *pythonReader) noteSection(level slog.Level, section, format string, args ...any) {
+	s := pipeline.Setting{File: r.src.file.Name(), Section: section}
+	if all := r.src.file.Settings(section); len(all) > 0 {
+		s.Line = all[0].Line
+	}
+	r.plan.note(level, &s, format, args...)
+}

@@ -1,0 +1,145 @@
+package logging
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// A source is the .ini file that says how to log. It is read once, so that all of its sections are of the same time.
+type source struct {
+	config string
+	opts   pipeline.Options
+	path   string
+	text   []byte
+	file   *pipeline.File // nil when there is none, or one with faults
+}
+
+func newSource(config string, global map[string]string) *source {
+	s := &source{config: config}
+	s.opts = pipeline.Options{Global: global, RelativeTo: ".", ReadFile: s.read}
+	return s
+}
+
+func (s *source) read(path string) ([]byte, error) {
+	if s.path == path {
+		return s.text, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s.path, s.text = path, text
+	s.file, _ = pipeline.Parse(path, text) // ReadSection reports its faults
+	return text, nil
+}
+
+// here is the folder of the file.
+func (s *source) here() (string, error) {
+	path, err := filepath.Abs(s.path)
+	return filepath.Dir(path), err
+}
+
+func (s *source) has(section string) bool { return slices.Contains(s.file.Sections(), section) }
+
+// section returns all settings of a section with their places, interpolated. The error has what can't be.
+func (s *source) section(name string) ([]pipeline.Setting, error) {
+	all, err := pipeline.ReadSection[struct {
+		Settings []pipeline.Setting `ini:"*"`
+	}](s.config, name, s.opts)
+	return all.Settings, err
+}
+
+// sections returns the names of what logs: of the sections, but for those that are about logging, and of what stands in
+// pipelines without a section of its own.
+func (s *source) sections() []string {
+	var names []string
+	for _, name := range s.file.Sections() {
+		if isAboutLogging(name) {
+			continue
+		}
+		names = append(names, name)
+		for _, setting := range s.file.Settings(name) {
+			if setting.Key == "use" {
+				continue
+			}
+			for word := range strings.FieldsSeq(setting.Value) {
+				if strings.HasPrefix(word, "egg:") && !slices.Contains(names, word) {
+					names = append(names, word)
+				}
+			}
+		}
+	}
+	return names
+}
+
+func isAboutLogging(section string) bool {
+	if slices.Contains([]string{"logging", "loggers", "handlers", "formatters"}, section) {
+		return true
+	}
+	prefix, _, ok := strings.Cut(section, "_")
+	return ok && slices.Contains([]string{"logger", "handler", "formatter"}, prefix)
+}
+
+// includes reports whether the file has parts in other files, whose sections are not known here.
+func (s *source) includes() bool {
+	return slices.ContainsFunc(append(s.file.Sections(), "DEFAULT"), func(section string) bool {
+		return slices.ContainsFunc(s.file.Settings(section), func(setting pipeline.Setting) bool {
+			return strings.Contains(strings.ToLower(setting.Value), "config:")
+		})
+	})
+}
+
+// origin returns the distribution or the module that a section's factory is from, "" for one that does not say so itself.
+func (s *source) origin(section string) string {
+	if strings.HasPrefix(section, "egg:") {
+		return originOf(section)
+	}
+	for _, setting := range s.file.Settings(section) {
+		if setting.Key == "use" {
+			return originOf(setting.Value)
+		}
+		if strings.HasPrefix(setting.Key, "paste.") {
+			return originOf("call:" + setting.Value)
+		}
+	}
+	return ""
+}
+
+// originOf takes a reference apart: "egg:repoze.retry#retry" is from repoze.retry.
+func originOf(reference string) string {
+	scheme, rest, _ := strings.Cut(reference, ":")
+	switch scheme {
+	case "egg":
+		dist, _, _ := strings.Cut(rest, "#")
+		return strings.ReplaceAll(dist, "-", "_") // as the module is called
+	case "call":
+		module, _, _ := strings.Cut(rest, ":")
+		return module
+	}
+	return ""
+}
+
+// bareName is a section's name as pipelines write it, without its prefix; of "egg:Dist#name" it is the name.
+func bareName(section string) string {
+	prefix, rest, ok := strings.Cut(section, ":")
+	if !ok {
+		return section
+	}
+	rest = strings.TrimSpace(rest)
+	if prefix == "egg" {
+		dist, name, _ := strings.Cut(rest, "#")
+		if name == "" || name == "main" {
+			return dist
+		}
+		return name
+	}
+	return rest
+}
+
+func fault(s *pipeline.Setting, err error, hint string) *pipeline.Error {
+	return &pipeline.Error{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Value: s.Value, Err: err, Hint: hint}
+}
