@@ -59,11 +59,11 @@ type reader struct {
 	t        *testing.T
 	document document
 	modules  modules
-	home     string // where the session begins
-	dir      string // where it is
+	home     string            // where the session begins
+	dir      string            // where it is
 	ports    *strings.Replacer // what a document says is what is really used
 	said     *strings.Replacer // the other way round, and for the names of folders
-	server   *process // that runs in the background
+	server   *process          // that runs in the background
 }
 
 func newReader(t *testing.T, d document, m modules) *reader {
