@@ -74,7 +74,7 @@ func (c Config) addresses() ([]address, error) {
 		list = append(list, a)
 	}
 	if c.UnixSocket != "" {
-		list = append(list, address{key: "unix_socket", text: c.UnixSocket, kind: kindUnix, path: c.UnixSocket})
+		list = append(list, address{key: "unix_socket", text: c.UnixSocket, kind: kindUnix, path: socketFile(c.UnixSocket)})
 	}
 	if len(list) == 0 {
 		list = append(list, address{key: "host", text: c.Host, host: bareHost(c.Host), port: strconv.Itoa(c.Port)})
@@ -86,7 +86,7 @@ func (c Config) addresses() ([]address, error) {
 func parseAddress(word string) (address, error) {
 	a := address{key: "listen", text: word}
 	if path, ok := strings.CutPrefix(word, "unix:"); ok {
-		a.kind, a.path = kindUnix, path
+		a.kind, a.path = kindUnix, socketFile(path)
 		if path == "" {
 			return a, errors.New(`"unix:" needs a path, such as unix:/run/site.sock`)
 		}
@@ -121,6 +121,14 @@ func parseAddress(word string) (address, error) {
 	}
 	a.port = port
 	return a, nil
+}
+
+// socketFile keeps Go from taking @name for a socket of Linux that is in no folder, and so has no permissions.
+func socketFile(path string) string {
+	if strings.HasPrefix(path, "@") {
+		return "./" + path
+	}
+	return path
 }
 
 // Listen opens the listeners and returns their addresses, each an [Addr], with the real number where the port is 0. Nobody

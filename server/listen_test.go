@@ -170,6 +170,20 @@ func TestUnixSocketStale(t *testing.T) {
 	}
 }
 
+// A name that the system would take for one outside of all folders is a file's, with permissions, as with Waitress.
+func TestUnixSocketIsAFile(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("sockets have no permissions there")
+	}
+	t.Chdir(shortDir(t))
+	s := newServer(t, server.Config{UnixSocket: "@site", UnixSocketPerms: 0o640})
+	start(t, s, tell)
+	info, err := os.Lstat("@site")
+	if err != nil || info.Mode().Perm() != 0o640 || info.Mode()&fs.ModeSocket == 0 {
+		t.Errorf("got %v, %v, want a socket with the permissions 640", info, err)
+	}
+}
+
 // A socket is removed on shutdown, but not one that another server has put into its place.
 func TestUnixSocketRemoved(t *testing.T) {
 	t.Parallel()
