@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -374,6 +375,79 @@ func TestOpenErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever single bit of a file is wrong: it opens, or it is an error; and what is read then is right, or wrong, or an error. Nothing
+// ends the process.
+func TestOneBitWrong(t *testing.T) {
+	t.Parallel()
+	path := tempFile(t)
+	db := open(t, path)
+	for i := range 300 {
+		mustPut(t, db, fmt.Sprintf("%04d", i*7%300), strings.Repeat("v", 30))
+		mustPut(t, db, fmt.Sprintf("long%04d", i*7%300), strings.Repeat("v", 300))
+	}
+	mustPut(t, db, "large", strings.Repeat("v", 1<<16))
+	closeDB(t, db)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	pageSize := os.Getpagesize()
+	var used []int
+	for at := 0; at < len(content); at += pageSize {
+		if bytes.Trim(content[at:min(at+pageSize, len(content))], "\x00") != nil {
+			used = append(used, at)
+		}
+	}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	opened := 0
+	for i := range 1000 {
+		at := used[random.IntN(len(used))]
+		if i%2 == 0 {
+			at += random.IntN(200) // in what describes the page
+		} else {
+			at += random.IntN(pageSize)
+		}
+		if _, err := f.WriteAt([]byte{content[at] ^ 1<<random.IntN(8)}, int64(at)); err != nil {
+			t.Fatal(err)
+		}
+		if db, err := bolt.Open(path, nil); err == nil {
+			opened++
+			err := transaction.Run(t.Context(), func(ctx context.Context) error {
+				tx, err := db.Tx(ctx)
+				if err != nil {
+					return err
+				}
+				for _, err := range tx.Bucket("b").Range(storage.Range{}) {
+					if err != nil {
+						return err
+					}
+				}
+				_, err = tx.Bucket("b").Get([]byte("long0100"))
+				return err
+			})
+			if err != nil && !errors.Is(err, storage.ErrDamaged) {
+				t.Errorf("byte %d: got %v, want ErrDamaged", at, err)
+			}
+			closeDB(t, db)
+		}
+		if _, err := f.WriteAt(content[at:at+1], int64(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if opened == 1000 {
+		t.Error("nothing was noticed")
+	}
+	t.Logf("%d of 1000 could be opened", opened)
+	closeDB(t, open(t, path)) // as it was
 }
 
 func rawUpdate(tb testing.TB, path string, f func(*bbolt.Tx) error) {

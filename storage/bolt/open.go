@@ -115,29 +115,38 @@ func checkFile(path string, o Options) (isNew bool, err error) {
 	}
 	options := o.bbolt()
 	options.ReadOnly, options.InitialMmapSize = true, 0
+	var file *os.File
+	options.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode) //nolint:gosec // as above
+		return file, err
+	}
 	db, err := openFile(path, options)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, closeFile(db)) }()
-	return checkTree(db, info.Size())
+	return checkContent(db, file, info.Size())
 }
 
-// checkTree goes through all of the tree. bbolt does so at opening, too, but on a goroutine of its own, where a damaged page
-// would be the end of the process.
-func checkTree(db *bbolt.DB, size int64) (isNew bool, err error) {
+// checkContent looks at what is in the file.
+func checkContent(db *bbolt.DB, file *os.File, size int64) (isNew bool, err error) {
 	defer guard(protect(), &err)
 	err = db.View(func(tx *bbolt.Tx) error {
 		if tx.Size() > size {
 			return fmt.Errorf("%w: it has %d bytes of %d", storage.ErrDamaged, size, tx.Size())
 		}
+		depth, err := checkTree(file, db, tx) // first of all: bbolt trusts the tree
+		if err != nil {
+			return err
+		}
 		if err := checkFormat(tx); err != nil {
 			return err
 		}
+		if depth > 1 { // also another program's, or a damaged mark
+			return fmt.Errorf("%w: it has buckets within buckets", storage.ErrDamaged)
+		}
 		isNew = tx.Bucket(metaBucket) == nil
-		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
-			return b.ForEach(func(_, _ []byte) error { return nil })
-		})
+		return nil
 	})
 	return isNew, err
 }
