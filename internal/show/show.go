@@ -107,6 +107,9 @@ func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]refe
 		p.settings = append(p.settings, v.line(n, s, true))
 	}
 	for s := range n.LocalConf.All() {
+		if handsOn(n, s) {
+			continue
+		}
 		l := v.line(n, s, false)
 		drawn := 0
 		for _, c := range children[n] {
@@ -163,6 +166,14 @@ func (v *View) defaults(n *pipeline.Node) []line {
 		}
 	}
 	return lines
+}
+
+// handsOn reports whether a setting of a filter-app or filter-with is drawn with the filter, or the app, that gets it.
+func handsOn(n *pipeline.Node, s pipeline.Setting) bool {
+	return slices.ContainsFunc(partsOf(n), func(part *pipeline.Node) bool {
+		same, ok := part.LocalConf.Get(s.Key)
+		return ok && same.Value == s.Value && same.Line == s.Line && same.File == s.File
+	})
 }
 
 // title is the first line of a part.
