@@ -75,6 +75,9 @@ func (l *configLoader) suggest(typ *objectType, wanted string) string {
 			}
 			continue
 		}
+		if section == prefix && wanted == "main" {
+			return fmt.Sprintf("write [%s:main] in place of [%s] (%s), which has no name", prefix, section, place)
+		}
 		if name == "" {
 			name = "[" + section + "]"
 		}
