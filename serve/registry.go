@@ -39,9 +39,13 @@ func Standard(r *pipeline.Registry) {
 // standardRegistry has the standard set, and what a program adds to it.
 func standardRegistry(register []func(*pipeline.Registry)) *pipeline.Registry {
 	r := pipeline.NewRegistry()
+	fill(r, register)
+	return r
+}
+
+func fill(r *pipeline.Registry, register []func(*pipeline.Registry)) {
 	Standard(r)
 	for _, f := range register {
 		f(r)
 	}
-	return r
 }

@@ -19,6 +19,9 @@ type Stdio struct {
 	In  io.Reader
 	Out io.Writer
 	Err io.Writer
+
+	// Reload has a server load its file anew for each value that it receives, as SIGHUP does for [Main]. May be nil.
+	Reload <-chan struct{}
 }
 
 // The exit codes of [Run].
@@ -39,7 +42,11 @@ func Main(register ...func(*pipeline.Registry)) {
 		signal.Stop(signals) // from here on, a signal does what it does to any process
 		cancel()
 	}()
-	os.Exit(Run(ctx, os.Args[1:], Stdio{os.Stdin, os.Stdout, os.Stderr}, register...))
+	c := &call{
+		Stdio: Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, register: register,
+		reloads: func() <-chan struct{} { return hangUps(cancel) },
+	}
+	os.Exit(c.run(ctx, os.Args[1:]))
 }
 
 // Run runs the command with args, without the program's name, and returns its exit code. When ctx is done, a server is
@@ -54,7 +61,11 @@ func Run(ctx context.Context, args []string, stdio Stdio, register ...func(*pipe
 	if stdio.Err == nil {
 		stdio.Err = io.Discard
 	}
-	c := &call{Stdio: stdio, register: register}
+	c := &call{Stdio: stdio, register: register, reloads: func() <-chan struct{} { return stdio.Reload }}
+	return c.run(ctx, args)
+}
+
+func (c *call) run(ctx context.Context, args []string) int {
 	err := c.dispatch(ctx, args)
 	if err == nil {
 		return ExitOK
@@ -76,7 +87,8 @@ const programName = "serve"
 type call struct {
 	Stdio
 	register []func(*pipeline.Registry)
-	level    *slog.Level // of the log, when the command line says it; nil is what the file says
+	reloads  func() <-chan struct{} // called by a server; what it returns asks for reloads from then on
+	level    *slog.Level            // of the log, when the command line says it; nil is what the file says
 }
 
 // complain prints a line on the standard error. If that can't be written there is nobody left to tell.

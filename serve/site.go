@@ -11,7 +11,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -25,6 +28,9 @@ type serveOptions struct {
 	browser    bool
 	verbose    bool
 	quiet      bool
+	reload     bool
+	interval   time.Duration
+	grace      time.Duration
 	global     map[string]string
 }
 
@@ -36,13 +42,20 @@ CONFIG is the path of the file. It may end with #name, the section to serve inst
 outside, as in [DEFAULT].
 
 When it listens it prints where. On SIGINT or SIGTERM it stops accepting, lets running requests finish, closes what the apps
-opened, and ends with the exit code 0; a second signal ends it at once.`,
+opened, and ends with the exit code 0; a second signal ends it at once.
+
+On SIGHUP it loads the file and everything that it includes anew. New requests go to the new pipeline; those that run finish in
+the old one, and a stream that does not is ended after --reload-grace. If anything is wrong with the file, the log says what, and
+the old pipeline goes on. With --reload, a change of one of these files does the same. What a [server:] section says counts
+from the next start on, apart from the files of a certificate; the log names what has changed. Go code is compiled: a change of
+it needs a rebuild and a restart.`,
 		examples: []example{
 			{"serve development.ini", "main of that file"},
 			{"serve site.ini -n blog --server-name public", "other sections"},
 			{"serve site.ini debug=false port=8080", "with settings from outside, as [DEFAULT] has them"},
 			{"serve site.ini --addr-file /run/site.addr", "for programs that want to know the address"},
 			{"serve -b development.ini", "and look at it"},
+			{"serve --reload development.ini", "while you work on the file"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o serveOptions
@@ -53,6 +66,9 @@ opened, and ends with the exit code 0; a second signal ends it at once.`,
 			flags.BoolVar(&o.browser, "browser", false, "open a browser when the server listens")
 			flags.BoolVar(&o.verbose, "v", false, "log more: the level is debug, whatever the file says")
 			flags.BoolVar(&o.verbose, "verbose", false, "log more: the level is debug, whatever the file says")
+			flags.BoolVar(&o.reload, "reload", false, "load the file anew when it, a file that it includes, or a file with a secret changes")
+			durationFlag(flags, &o.interval, "reload-interval", time.Second, "how often --reload looks, as `TIME` such as 500ms or 2; 1s if not given")
+			durationFlag(flags, &o.grace, "reload-grace", time.Minute, "how long requests may go on after a reload, as `TIME`; then their context is cancelled; 1m if not given")
 			quietFlag(flags, &o.quiet, "log errors alone, and do not print where it listens")
 			return o.run
 		},
@@ -63,8 +79,8 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 	if o.config, o.global, err = settingsFromOutside(args); err != nil {
 		return err
 	}
-	if o.verbose && o.quiet {
-		return usagef("-v and -q exclude each other")
+	if err := o.check(); err != nil {
+		return err
 	}
 	switch {
 	case o.verbose:
@@ -72,59 +88,117 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 	case o.quiet:
 		c.level = new(slog.LevelError)
 	}
+	asked := c.reloads() // before it starts, so that a signal that comes too soon is not the end
 	log, err := c.openLog(o.config, o.global)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }() // the last thing to be closed
-	logger := log.Logger()
-	site, err := c.load(ctx, o, logger)
+	s := &site{call: c, options: o, log: log, logger: log.Logger(), registry: pipeline.NewRegistry()}
+	first, err := s.load(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.run(ctx, site, o, logger), site.close(logger))
+	s.server, s.relay = first.server, newRelay(first.pipeline, o.grace, s.logger)
+	return errors.Join(s.run(ctx, asked), s.close())
 }
 
-// A site is a pipeline, and the server for it.
+// durationFlag defines a flag for a time above 0: a number of seconds, or one with its unit.
+func durationFlag(flags *flag.FlagSet, d *time.Duration, name string, value time.Duration, text string) {
+	*d = value
+	flags.Func(name, text, func(text string) error {
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			text += "s"
+		}
+		parsed, err := time.ParseDuration(text)
+		if err != nil || parsed <= 0 {
+			return errors.New("want a time above 0, such as 500ms, 2s or 2")
+		}
+		*d = parsed
+		return nil
+	})
+}
+
+// check refuses flags that do not go together.
+func (o *serveOptions) check() error {
+	if o.verbose && o.quiet {
+		return usagef("-v and -q exclude each other")
+	}
+	if _, isFile := configPath(o.config); o.reload && !isFile {
+		return usagef("--reload watches files, and %s is none", o.config)
+	}
+	return nil
+}
+
+// A site is a server, and the pipeline that it serves at the moment.
 type site struct {
+	call     *call
+	options  *serveOptions
+	log      *logs
+	logger   *slog.Logger
+	registry *pipeline.Registry // of the last load
+	read     *reading           // of the last load, also if it failed
+	server   *pipeline.LoadedServer
+	relay    *relay
+}
+
+// loaded is what a file describes.
+type loaded struct {
 	pipeline *pipeline.Pipeline
 	server   *pipeline.LoadedServer
 }
 
-// load makes both, and reports the faults of both.
-func (c *call) load(ctx context.Context, options *serveOptions, logger *slog.Logger) (site, error) {
-	load := c.loadOptions(options.global)
-	load.Logger = logger
-	var s site
-	var serverErr, pipelineErr error
-	load.Name = options.serverName
-	s.server, serverErr = pipeline.LoadServer(ctx, options.config, load)
-	load.Name = options.appName
-	s.pipeline, pipelineErr = pipeline.Load(ctx, options.config, load)
-	if err := pipeline.JoinErrors(serverErr, pipelineErr); err != nil {
-		return s, errors.Join(err, s.close(logger))
+// load makes it, with a registry of its own, and reports all faults.
+func (s *site) load(ctx context.Context) (l loaded, err error) {
+	s.registry, s.read = s.registry.Renew(), newReading()
+	defer s.read.over()
+	fill(s.registry, s.call.register)
+	complete := false
+	defer func() { // also when a factory panics
+		if !complete {
+			err = errors.Join(err, l.close())
+			l = loaded{}
+		}
+	}()
+	options := pipeline.Options{
+		Global: s.options.global, Registry: s.registry, RelativeTo: ".", Logger: s.logger, ReadFile: s.read.ReadFile,
 	}
-	return s, nil
+	var serverErr, pipelineErr error
+	options.Name = s.options.serverName
+	l.server, serverErr = pipeline.LoadServer(ctx, s.options.config, options)
+	options.Name = s.options.appName
+	l.pipeline, pipelineErr = pipeline.Load(ctx, s.options.config, options)
+	err = pipeline.JoinErrors(serverErr, pipelineErr)
+	complete = err == nil
+	return l, err
 }
 
 // close closes what was loaded, the last loaded first.
-func (s site) close(logger *slog.Logger) error {
+func (l loaded) close() error {
 	var errs []error
-	if s.pipeline != nil {
-		errs = append(errs, s.pipeline.Close())
+	if l.pipeline != nil {
+		errs = append(errs, l.pipeline.Close())
 	}
-	if s.server != nil {
-		errs = append(errs, s.server.Close())
+	if l.server != nil {
+		errs = append(errs, l.server.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing: %w", err)
 	}
-	logger.Debug("everything is closed")
 	return nil
 }
 
-// run serves until ctx is done, or the server fails.
-func (c *call) run(ctx context.Context, s site, options *serveOptions, logger *slog.Logger) error {
+// close closes the pipelines and the server, which has ended.
+func (s *site) close() error {
+	if err := errors.Join(s.relay.close(), s.server.Close()); err != nil {
+		return fmt.Errorf("closing: %w", err)
+	}
+	s.logger.Debug("everything is closed")
+	return nil
+}
+
+// run serves until ctx is done, or the server fails. It reloads when it is asked to.
+func (s *site) run(ctx context.Context, asked <-chan struct{}) error {
 	addrs, err := s.server.Listen(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -134,27 +208,32 @@ func (c *call) run(ctx context.Context, s site, options *serveOptions, logger *s
 	}
 	// Serve is to return before what it serves with is closed.
 	failed := make(chan error, 1)
-	go func() { failed <- s.server.Serve(s.pipeline) }()
-	if err := c.announce(addrs, options); err != nil {
+	go func() { failed <- s.server.Serve(s.relay) }()
+	if err := s.call.announce(addrs, s.options); err != nil {
 		return errors.Join(err, s.server.Shutdown(context.WithoutCancel(ctx)), <-failed)
 	}
-	if options.addrFile != "" {
-		defer os.Remove(options.addrFile) //nolint:errcheck // it may be gone already
+	if s.options.addrFile != "" {
+		defer os.Remove(s.options.addrFile) //nolint:errcheck // it may be gone already
 	}
-	if options.browser {
+	if s.options.browser {
 		if err := openBrowser(ctx, addrs); err != nil {
-			logger.WarnContext(ctx, "can't open a browser", slog.Any("error", err))
+			s.logger.WarnContext(ctx, "can't open a browser", slog.Any("error", err))
 		}
 	}
+	var reloads sync.WaitGroup
+	defer reloads.Wait() // nothing is to be replaced while it is closed
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	reloads.Go(func() { s.reloads(running, asked) })
 	select {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
 	}
-	logger.InfoContext(ctx, "shutting down: running requests may finish, a second signal ends them")
+	s.logger.InfoContext(ctx, "shutting down: running requests may finish, a second signal ends them")
 	if err := s.server.Shutdown(context.WithoutCancel(ctx)); err != nil {
 		// It was asked to end, and it ends. That some requests did not finish in time is for the log.
-		logger.WarnContext(ctx, "not every request could finish", slog.Any("error", err))
+		s.logger.WarnContext(ctx, "not every request could finish", slog.Any("error", err))
 	}
 	return <-failed
 }

@@ -1,0 +1,174 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// reloads loads the file anew whenever somebody asks for it or, with --reload, when a file has changed, until ctx is done.
+func (s *site) reloads(ctx context.Context, asked <-chan struct{}) {
+	var look <-chan time.Time
+	if s.options.reload {
+		ticker := time.NewTicker(s.options.interval)
+		defer ticker.Stop()
+		look = ticker.C
+		s.logger.DebugContext(ctx, "watching what was read", slog.Int("files", len(s.read.stamps)))
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-asked:
+			if !ok { // nobody will ask any more
+				asked = nil
+				continue
+			}
+		case <-look:
+			if !s.read.changed(ctx, s.options.interval) {
+				continue
+			}
+		}
+		s.reload(ctx)
+	}
+}
+
+// reload loads the file, and everything that it includes, and replaces the pipeline. After a fault all is as it was.
+func (s *site) reload(ctx context.Context) {
+	next, err := s.loadAnew(ctx)
+	if err == nil {
+		if err = s.log.Reload(s.options.config, s.options.global); err != nil {
+			err = errors.Join(err, next.close())
+		}
+	}
+	if ctx.Err() != nil { // it is to end, and a load that was cancelled on the way is no fault
+		if err == nil {
+			err = next.close()
+		}
+		s.logger.DebugContext(ctx, "not reloaded: the server ends", slog.Any("error", err))
+		return
+	}
+	if err != nil {
+		s.complain(ctx, err)
+		return
+	}
+	for _, w := range changedSettings(s.server.Tree(), next.server.Tree()) {
+		s.logger.WarnContext(ctx, "needs a restart", slog.String("setting", w.String()))
+	}
+	s.relay.replace(next.pipeline)
+	s.logger.InfoContext(ctx, "reloaded", slog.String("config", s.options.config))
+	if err := next.server.Close(); err != nil { // it has only shown what its section says
+		s.logger.ErrorContext(ctx, "closing what the server's section has opened", slog.Any("error", err))
+	}
+}
+
+// loadAnew is load for a process that is to survive whatever is in the file.
+func (s *site) loadAnew(ctx context.Context) (next loaded, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &factoryPanic{p, string(debug.Stack())}
+		}
+	}()
+	next, err = s.load(ctx)
+	if fault := s.call.checkLog(s.options.config, s.options.global); fault != nil {
+		return loaded{}, errors.Join(err, fault, next.close())
+	}
+	return next, err
+}
+
+// A factoryPanic is what a factory panicked with.
+type factoryPanic struct {
+	value any
+	stack string
+}
+
+func (p *factoryPanic) Error() string { return fmt.Sprintf("a factory panicked: %v", p.value) }
+
+// complain logs why there is no new pipeline, each fault by itself.
+func (s *site) complain(ctx context.Context, err error) {
+	const message = "not reloaded, the old pipeline goes on"
+	if p, ok := errors.AsType[*factoryPanic](err); ok {
+		s.logger.ErrorContext(ctx, message, slog.Any("fault", err), slog.String("stack", p.stack))
+		return
+	}
+	faults, _ := pipeline.JoinErrors(err).(pipeline.Errors) //nolint:errorlint // JoinErrors returns nothing else
+	for _, fault := range faults {
+		s.logger.ErrorContext(ctx, message, slog.String("fault", fault.Error()))
+	}
+}
+
+// changedSettings says what of a server's section is not as it was when the server was started: nothing of it can change while
+// connections are open.
+func changedSettings(running, written *pipeline.Node) []pipeline.Warning {
+	var warnings []pipeline.Warning
+	warn := func(at pipeline.Setting, format string, args ...any) {
+		warnings = append(warnings, pipeline.Warning{
+			File: at.File, Line: at.Line, Section: at.Section, Key: at.Written, Message: fmt.Sprintf(format, args...),
+		})
+	}
+	head := pipeline.Setting{File: written.Source.File, Line: written.Source.Line, Section: written.Source.Section}
+	if now, then := written.Factory.String(), running.Factory.String(); now != then {
+		warn(head, "the server is %s until it is restarted, and then %s", then, now)
+	}
+	value := func(s pipeline.Setting) string {
+		if running.IsSecret(s.Key) || written.IsSecret(s.Key) {
+			return "another one"
+		}
+		return fmt.Sprintf("%q", s.Value)
+	}
+	for now := range written.LocalConf.All() {
+		switch then, ok := running.LocalConf.Get(now.Key); {
+		case !ok:
+			warn(now, "the server runs without it until it is restarted")
+		case now.Value != then.Value:
+			warn(now, "the server runs with %s until it is restarted, and then with %s", value(then), value(now))
+		}
+	}
+	for then := range running.LocalConf.All() {
+		if _, ok := written.LocalConf.Get(then.Key); !ok {
+			head.Written = then.Written
+			warn(head, "it is gone, but the server runs with %s until it is restarted", value(then))
+		}
+	}
+	return warnings
+}
+
+// hangUps returns a channel with the wishes to reload that come as SIGHUP from now on. A terminal that is closed sends SIGHUP
+// too, to end what runs in it: then end is called.
+func hangUps(end func()) <-chan struct{} {
+	inTerminal := !signal.Ignored(syscall.SIGHUP) && hasTerminal() // nohup ignores it
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	asked := make(chan struct{}, 1)
+	go func() {
+		for range signals {
+			if inTerminal && !hasTerminal() {
+				end()
+				continue
+			}
+			select {
+			case asked <- struct{}{}:
+			default: // who asked before will get what there is now
+			}
+		}
+	}()
+	return asked
+}
+
+// hasTerminal reports whether the process has a terminal that is still there.
+func hasTerminal() bool {
+	terminal, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	_ = terminal.Close()
+	return true
+}

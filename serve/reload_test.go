@@ -1,0 +1,806 @@
+package serve_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/serve"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A workshop is a site in a folder that is reloaded while it runs, and what is known of the apps that were made for it.
+type workshop struct {
+	t          *testing.T
+	dir, ini   string
+	base       string // of its URLs
+	reload     chan struct{}
+	errs       buffer
+	hold       chan struct{} // a request for /hold is answered when this is closed
+	held       chan struct{} // gets one when such a request has come
+	registered int
+
+	mu     sync.Mutex
+	events []string // what was opened, what closed
+	open   int
+}
+
+const workshopSite = `
+[app:main]
+use = egg:test#work
+text = one
+[server:main]
+use = egg:Paste#http
+port = 0
+`
+
+// newWorkshop starts a site, which is expected to end with exit code 0.
+func newWorkshop(t *testing.T, ini string, flags ...string) *workshop {
+	t.Helper()
+	w := &workshop{t: t, reload: make(chan struct{}), hold: make(chan struct{}), held: make(chan struct{}, 1)}
+	w.dir, w.ini = writeSite(t, ini)
+	ctx, cancel := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	addrFile := filepath.Join(w.dir, "addr")
+	go func() {
+		code <- serve.Run(ctx, append([]string{w.ini, "--addr-file", addrFile}, flags...), serve.Stdio{Err: &w.errs, Reload: w.reload}, w.register)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if got := <-code; got != serve.ExitOK {
+			t.Errorf("exit code %d, want 0", got)
+		}
+		if w.open != 0 {
+			t.Errorf("%d apps are still open", w.open)
+		}
+		if t.Failed() {
+			t.Logf("events %q, log:\n%s", w.events, w.errs.String())
+		}
+	})
+	w.base = "http://" + waitFor(t, addrFile)
+	return w
+}
+
+func (w *workshop) note(event string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, event)
+	switch {
+	case strings.HasPrefix(event, "open"):
+		w.open++
+	case strings.HasPrefix(event, "close"):
+		w.open--
+	}
+}
+
+func (w *workshop) seen(event string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.events, event)
+}
+
+// wait waits until a condition holds.
+func (w *workshop) wait(what string, condition func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("this never came: %s", what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func (w *workshop) waitForLog(text string, n int) {
+	w.t.Helper()
+	w.wait(text, func() bool { return strings.Count(w.errs.String(), text) >= n })
+}
+
+// register adds an app that answers with its text, and can go wrong in each way.
+func (w *workshop) register(r *pipeline.Registry) {
+	w.registered++
+	type settings struct {
+		Text   string `required:"true"`
+		Secret string // the name of a file, whose content is added
+		Fail   string // error, or panic
+		URI    string // of a database, in which requests are counted
+		Close  string // an error
+	}
+	pipeline.App(r, "egg:test#work", func(b *pipeline.Build, s settings) (http.Handler, error) {
+		if s.Secret != "" {
+			text, err := b.ReadFile(s.Secret)
+			if err != nil {
+				return nil, &pipeline.Error{Key: "secret", Err: err}
+			}
+			s.Text += " " + strings.TrimSpace(string(text))
+		}
+		w.note("open " + s.Text)
+		b.OnClose(func() error {
+			w.note("close " + s.Text)
+			if s.Close != "" {
+				return errors.New(s.Close)
+			}
+			return nil
+		})
+		var db *storage.DB
+		if s.URI != "" {
+			var err error
+			if db, err = b.Storage(s.URI); err != nil {
+				return nil, &pipeline.Error{Key: "uri", Err: err}
+			}
+		}
+		switch s.Fail {
+		case "error":
+			return nil, errors.New("no luck")
+		case "panic":
+			panic("no luck")
+		case "wait":
+			<-b.Context().Done()
+			return nil, b.Context().Err()
+		}
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			text := s.Text
+			switch {
+			case r.URL.Path == "/hold":
+				w.held <- struct{}{}
+				<-w.hold
+				if w.seen("close " + s.Text) {
+					text = "closed under my hands"
+				}
+			case r.URL.Path == "/stream":
+				fmt.Fprintln(rw, "first")
+				_ = http.NewResponseController(rw).Flush()
+				<-r.Context().Done()
+				text = context.Cause(r.Context()).Error()
+			case db != nil:
+				text += " " + count(r.Context(), db)
+			}
+			fmt.Fprint(rw, text)
+		}), nil
+	})
+}
+
+func count(ctx context.Context, db *storage.DB) (n string) {
+	err := transaction.Run(ctx, func(ctx context.Context) error {
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		value, err := tx.Bucket("b").Get([]byte("n"))
+		n = string(value) + "|"
+		return errors.Join(err, tx.Bucket("b").Put([]byte("n"), []byte(n)))
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return n
+}
+
+func (w *workshop) get(path string) string {
+	w.t.Helper()
+	response, err := http.Get(w.base + path)
+	if err != nil {
+		w.t.Error(err)
+		return ""
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		w.t.Errorf("%s: got %s, %v", path, response.Status, err)
+	}
+	return string(text)
+}
+
+func (w *workshop) write(name, text string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// one returns the site with another text.
+func withText(text string) string {
+	return strings.Replace(workshopSite, "text = one", "text = "+text, 1)
+}
+
+// A request that runs when the pipeline is replaced is finished by the old one, which is closed after that and not before.
+// New requests go to the new one.
+func TestReloadReplacesThePipeline(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, workshopSite)
+	if got := w.get("/"); got != "one" {
+		t.Errorf("got %q, want one", got)
+	}
+	held := make(chan string, 1)
+	go func() { held <- w.get("/hold") }()
+	<-w.held
+	w.write("site.ini", withText("two"))
+	w.reload <- struct{}{}
+	w.waitForLog("msg=reloaded", 1)
+	if got := w.get("/"); got != "two" {
+		t.Errorf("after a reload: got %q, want two", got)
+	}
+	if w.seen("close one") {
+		t.Error("the old pipeline was closed while it served a request")
+	}
+	w.write("site.ini", withText("three"))
+	w.reload <- struct{}{}
+	w.waitForLog("msg=reloaded", 2)
+	w.wait("the end of two", func() bool { return w.seen("close two") }) // which had no requests left
+	close(w.hold)
+	if got := <-held; got != "one" {
+		t.Errorf("the request from before: got %q, want one", got)
+	}
+	w.wait("the end of one", func() bool { return w.seen("close one") })
+	if got := w.get("/"); got != "three" {
+		t.Errorf("got %q, want three", got)
+	}
+	if w.registered != 3 {
+		t.Errorf("register was called %d times, want 3: once for each load", w.registered)
+	}
+}
+
+// After a fault, of whatever kind, the old pipeline goes on, the log says why, and nothing of the new one stays open.
+func TestReloadWithFaults(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, workshopSite)
+	faulty := 0
+	for _, tt := range []struct {
+		name, ini string
+		want      []string // of the log: faults
+	}{
+		{"no file", "", []string{`: there is no such file`}},
+		{"syntax", "[app:main\n", []string{`site.ini:1: `}},
+		{"an unknown setting", strings.Replace(workshopSite, "text =", "txt =", 1), []string{`site.ini:4: [app:main] txt: `, `site.ini:2: [app:main] text: `}},
+		{"a missing include", strings.Replace(workshopSite, "use = egg:test#work", "use = config:nowhere.ini", 1), []string{`there is no file `}},
+		{"a factory that is not there", strings.Replace(workshopSite, "#work", "#wrok", 1), []string{`site.ini:3: [app:main] use = \"egg:test#wrok\": `}},
+		{"a factory that fails", withText("fails\nfail = error"), []string{`site.ini:2: [app:main]: no luck`}},
+		{"a factory that panics", withText("panics\nfail = panic"), []string{`a factory panicked: no luck`}},
+		{"the server", strings.Replace(workshopSite, "port = 0", "port = x", 1), []string{`site.ini:7: [server:main] port = \"x\": `}},
+		{"both", strings.Replace(withText("both\nfail = error"), "port = 0", "prt = 0", 1), []string{`no luck`, `[server:main] prt: `}},
+		{"no server", strings.Replace(workshopSite, "server:", "servr:", 1), []string{`server`}},
+		{"the log", workshopSite + "[logging]\nlevel = all\n", []string{`site.ini:9: [logging] level = \"all\": `}},
+		{"the log and the app", withText("x\nfail = error") + "[logging]\nlevel = all\n", []string{`site.ini:10: [logging] level = \"all\": `, `no luck`}},
+	} {
+		if tt.ini == "" {
+			if err := os.Remove(w.ini); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			w.write("site.ini", tt.ini)
+		}
+		before := len(w.errs.String())
+		w.reload <- struct{}{}
+		faulty += len(tt.want)
+		w.waitForLog("msg=\"not reloaded, the old pipeline goes on\" fault=", faulty)
+		log := w.errs.String()[before:]
+		for _, want := range tt.want {
+			if !strings.Contains(log, want) {
+				t.Errorf("%s: no %s in\n%s", tt.name, want, log)
+			}
+		}
+		if got := strings.Count(log, "\n"); got != len(tt.want) {
+			t.Errorf("%s: got %d lines, want %d:\n%s", tt.name, got, len(tt.want), log)
+		}
+		if got := w.get("/"); got != "one" {
+			t.Errorf("%s: got %q, want one", tt.name, got)
+		}
+		if w.mu.Lock(); w.open != 1 {
+			t.Errorf("%s: %d apps are open, want 1", tt.name, w.open)
+		}
+		w.mu.Unlock()
+	}
+	if log := w.errs.String(); !strings.Contains(log, "reload_test.go") {
+		t.Error("the stack of the panic is not in the log")
+	}
+	w.write("site.ini", withText("mended"))
+	w.reload <- struct{}{}
+	w.waitForLog("msg=reloaded", 1)
+	if got := w.get("/"); got != "mended" {
+		t.Errorf("got %q, want mended", got)
+	}
+}
+
+// What a changed [server:] section says can't be done while the server runs. The log names each setting.
+func TestReloadNamesWhatNeedsARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, workshopSite+"idle_timeout = 10s\n")
+	w.write("site.ini", strings.Replace(withText("two"), "port = 0", "host = localhost\nport = 8081", 1))
+	for n := range 2 { // as long as it is so
+		w.reload <- struct{}{}
+		w.waitForLog("msg=reloaded", n+1)
+		for _, want := range []string{
+			`site.ini:7: [server:main] host: the server runs without it until it is restarted`,
+			`site.ini:8: [server:main] port: the server runs with \"0\" until it is restarted, and then with \"8081\"`,
+			`site.ini:5: [server:main] idle_timeout: it is gone, but the server runs with \"10s\" until it is restarted`,
+		} {
+			if got := strings.Count(w.errs.String(), `level=WARN msg="needs a restart" setting="`+w.dir+"/"+want+`"`); got != n+1 {
+				t.Errorf("reload %d: got it %d times: %s", n+1, got, want)
+			}
+		}
+	}
+	if got := w.get("/"); got != "two" {
+		t.Errorf("got %q, want two: all else has been reloaded", got)
+	}
+	w.write("site.ini", strings.Replace(withText("three"), "egg:Paste#http", "egg:waitress\nhost = 127.0.0.1", 1)+"idle_timeout = 10s\n")
+	w.reload <- struct{}{}
+	w.waitForLog("not reloaded", 1) // Waitress calls it channel_timeout
+	w.write("site.ini", strings.Replace(withText("three"), "egg:Paste#http", "egg:waitress", 1))
+	w.reload <- struct{}{}
+	w.waitForLog("the server is egg:Paste#http until it is restarted, and then egg:waitress#main", 1)
+}
+
+// The log's settings are reloaded too.
+func TestReloadTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, workshopSite+"[logging]\nlevel = error\n")
+	w.write("site.ini", withText("two")+"[logging]\nlevel = info\n")
+	w.reload <- struct{}{}
+	w.waitForLog("msg=reloaded", 1)
+}
+
+// A database that both name stays open.
+func TestReloadKeepsDatabases(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, withText("one\nuri = bolt://%(here)s/data.db")+"[DEFAULT]\nx = 1\n")
+	if got := w.get("/"); got != "one |" {
+		t.Errorf("got %q, want one |", got)
+	}
+	for n, text := range []string{"two", "three"} {
+		w.write("site.ini", withText(text+"\nuri = bolt://%(here)s/data.db"))
+		w.reload <- struct{}{}
+		w.waitForLog("msg=reloaded", n+1)
+		if got, want := w.get("/"), text+" "+strings.Repeat("|", n+2); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	w.write("site.ini", withText("four\nuri = bolt://%(here)s/data.db?mmap_size=1GiB"))
+	w.reload <- struct{}{}
+	w.waitForLog("already open with other options (none): write the same options wherever it is named, and restart the program to change them", 1)
+	w.write("site.ini", withText("five"))
+	w.reload <- struct{}{}
+	w.waitForLog("msg=reloaded", 3)
+	w.wait("the end of three", func() bool { return w.seen("close three") })
+	w.write("site.ini", withText("six\nuri = bolt://%(here)s/data.db?mmap_size=1GiB")) // nobody has it open by now
+	w.reload <- struct{}{}
+	w.waitForLog("msg=reloaded", 4)
+	if got := w.get("/"); got != "six ||||" {
+		t.Errorf("got %q, want six ||||", got)
+	}
+}
+
+// A stream does not keep the old pipeline for ever.
+func TestReloadEndsStreams(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, workshopSite, "--reload-grace", "1ms")
+	stream, err := http.Get(w.base + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	w.write("site.ini", withText("two"))
+	w.reload <- struct{}{}
+	text, err := io.ReadAll(stream.Body)
+	if want := "first\nthe pipeline has been replaced, and the time for its last requests is over"; err != nil || string(text) != want {
+		t.Errorf("got %q, %v, want %q and a proper end", text, err, want)
+	}
+	w.wait("the end of one", func() bool { return w.seen("close one") })
+}
+
+// With --reload nobody has to ask: all files are watched, also those of a load that failed.
+func TestReloadWatches(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, workshopSite, "--reload", "--reload-interval", "8ms", "-v", "name=value")
+	w.waitForLog("watching", 1)
+	answers := func(want string) {
+		t.Helper()
+		w.wait(want, func() bool { return w.get("/") == want })
+	}
+	answers("one")
+	w.write("site.ini", withText("two"))
+	answers("two")
+
+	w.write("part.ini", "[app:main]\nuse = egg:test#work\ntext = three\n")
+	w.write("site.ini", strings.Replace(workshopSite, "use = egg:test#work\ntext = one", "use = config:part.ini", 1))
+	answers("three")
+	w.write("part.ini", "[app:main]\nuse = egg:test#work\ntext = four\nsecret = "+filepath.Join(w.dir, "secret")+"\n")
+	w.waitForLog("[app:main] secret", 1)
+	answers("three")
+	w.write("secret", "s1")
+	answers("four s1")
+	w.write("secret", "s2")
+	answers("four s2")
+
+	w.write("part.ini", "[app:main]\nuse = egg:test#wrok\n")
+	w.waitForLog("egg:test#wrok", 1)
+	answers("four s2")
+	w.write("part.ini", "[app:main]\nuse = egg:test#work\ntext = five\n")
+	answers("five")
+
+	if err := os.Remove(w.ini); err != nil {
+		t.Fatal(err)
+	}
+	w.waitForLog("there is no such file", 1)
+	answers("five")
+	w.write("site.ini", withText("six"))
+	answers("six")
+	w.reload <- struct{}{} // also possible
+	answers("six")
+}
+
+// A load that hangs does not keep the server from ending.
+func TestEndWhileItReloads(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, workshopSite)
+	w.write("site.ini", withText("two\nfail = wait"))
+	w.reload <- struct{}{}
+	w.wait("the load", func() bool { return w.seen("open two") })
+}
+
+// Nobody asks any more.
+func TestReloadChannelIsClosed(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, workshopSite)
+	close(w.reload)
+	if got := w.get("/"); got != "one" {
+		t.Errorf("got %q, want one", got)
+	}
+	if w.seen("close one") {
+		t.Error("it was reloaded")
+	}
+}
+
+func TestReloadFlags(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ args, want string }{
+		{"site.ini --reload-interval 0", "want a time above 0, such as 500ms, 2s or 2"},
+		{"site.ini --reload-grace -1s", "want a time above 0"},
+		{"site.ini --reload-grace soon", "want a time above 0"},
+		{"egg:test#work --reload", "--reload watches files, and egg:test#work is none"},
+	} {
+		var errs buffer
+		if got := serve.Run(t.Context(), strings.Fields(tt.args), serve.Stdio{Err: &errs}); got != serve.ExitUsage || !strings.Contains(errs.String(), tt.want) {
+			t.Errorf("%s: exit code %d, %q, want 2 and %q", tt.args, got, errs.String(), tt.want)
+		}
+	}
+}
+
+// A fakeApp says what was asked of it.
+type fakeApp struct {
+	http.HandlerFunc
+	closed chan struct{}
+	err    error
+}
+
+func newFakeApp(h http.HandlerFunc) *fakeApp {
+	return &fakeApp{HandlerFunc: h, closed: make(chan struct{})}
+}
+
+func (a *fakeApp) Close() error {
+	close(a.closed)
+	return a.err
+}
+
+func (a *fakeApp) isClosed() bool {
+	select {
+	case <-a.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Of the requests that run when an app is replaced, those that end in time are not disturbed, the others are told to end, and
+// those that don't listen are waited for, until the relay itself is closed.
+func TestRelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		ends := map[string]string{}
+		var mu sync.Mutex
+		begin := time.Now()
+		note := func(name, how string) {
+			mu.Lock()
+			defer mu.Unlock()
+			ends[name] = fmt.Sprintf("%s after %s", how, time.Since(begin))
+		}
+		deaf := make(chan struct{})
+		old := newFakeApp(func(_ http.ResponseWriter, r *http.Request) {
+			switch name := r.URL.Path[1:]; name {
+			case "short":
+				select {
+				case <-time.After(20 * time.Second):
+					note(name, "done")
+				case <-r.Context().Done():
+					note(name, "cut off")
+				}
+			case "stream", "derived", "late", "panics":
+				ctx := r.Context()
+				if name == "derived" {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, time.Hour)
+					defer cancel()
+				}
+				if name == "late" { // it does not ask before the time is over
+					time.Sleep(time.Minute + time.Second)
+					if ctx.Err() == nil {
+						t.Error("Err is nil although the time is over")
+					}
+				}
+				<-ctx.Done()
+				note(name, context.Cause(ctx).Error())
+				if name == "panics" {
+					panic(http.ErrAbortHandler)
+				}
+			case "deaf":
+				<-deaf
+				note(name, "done")
+			}
+		})
+		next := newFakeApp(func(w http.ResponseWriter, r *http.Request) {
+			if err := r.Context().Err(); err != nil {
+				t.Error(err)
+			}
+			fmt.Fprint(w, "new")
+		})
+		next.err = errors.New("stuck")
+		relay := serve.NewRelay(old, time.Minute, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		send := func(path string) string {
+			w := httptest.NewRecorder()
+			relay.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+			return w.Body.String()
+		}
+		var requests sync.WaitGroup
+		names := []string{"short", "stream", "derived", "late", "deaf", "panics"}
+		for _, name := range names {
+			requests.Go(func() {
+				defer func() { _ = recover() }()
+				send("/" + name)
+			})
+		}
+		synctest.Wait()
+		relay.Replace(next)
+		synctest.Wait()
+		if got := send("/"); got != "new" || old.isClosed() {
+			t.Errorf("got %q, want new, and the old one open (closed: %t)", got, old.isClosed())
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if old.isClosed() {
+			t.Error("closed while a request runs")
+		}
+		close(deaf)
+		requests.Wait()
+		synctest.Wait()
+		if !old.isClosed() {
+			t.Error("not closed after the last request")
+		}
+		replaced := "the pipeline has been replaced, and the time for its last requests is over after 1m"
+		for name, want := range map[string]string{
+			"short": "done after 20s", "stream": replaced + "0s", "derived": replaced + "0s", "late": replaced + "1s", "panics": replaced + "0s",
+			"deaf": "done after 1h0m0s",
+		} {
+			if got := ends[name]; got != want {
+				t.Errorf("%s: %s, want %s", name, got, want)
+			}
+		}
+		if want := `msg="requests that still run in the old pipeline are asked to end" requests=5`; strings.Count(log.String(), want) != 1 {
+			t.Errorf("got the log\n%s, want once %s", log.String(), want)
+		}
+
+		// At the end nobody is waited for.
+		relay.Replace(newFakeApp(func(http.ResponseWriter, *http.Request) {}))
+		synctest.Wait()
+		if !next.isClosed() || !strings.Contains(log.String(), "closing the old pipeline\" error=stuck") {
+			t.Errorf("closed %t, log\n%s", next.isClosed(), log.String())
+		}
+		forever := make(chan struct{})
+		last := newFakeApp(func(http.ResponseWriter, *http.Request) { <-forever })
+		relay.Replace(last)
+		go send("/")
+		synctest.Wait()
+		final := newFakeApp(nil)
+		final.err = errors.New("stuck")
+		relay.Replace(final)
+		synctest.Wait()
+		if last.isClosed() {
+			t.Error("closed while a request runs")
+		}
+		if err := relay.Close(); !errors.Is(err, final.err) || !last.isClosed() || !final.isClosed() {
+			t.Errorf("got %v, want stuck, and all closed", err)
+		}
+		close(forever)
+	})
+}
+
+// The request's own end reaches handlers as before, and its values and deadline do.
+func TestRelayKeepsTheContext(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	cause := errors.New("the client has gone")
+	ctx, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+	ctx, stop := context.WithTimeout(ctx, time.Hour)
+	defer stop()
+	var kept context.Context
+	a := newFakeApp(func(_ http.ResponseWriter, r *http.Request) {
+		kept = r.Context()
+		if got := kept.Value(key{}); got != "value" {
+			t.Errorf("got %v, want value", got)
+		}
+		if _, ok := kept.Deadline(); !ok {
+			t.Error("the deadline is gone")
+		}
+		if kept.Err() != nil {
+			t.Error(kept.Err())
+		}
+		child, stop := context.WithCancel(kept)
+		defer stop()
+		cancel(cause)
+		<-child.Done()
+		if got := context.Cause(child); !errors.Is(got, cause) {
+			t.Errorf("got %v, want %v", got, cause)
+		}
+		if got := kept.Value(key{}); got != "value" {
+			t.Errorf("got %v, want value", got)
+		}
+	})
+	relay := serve.NewRelay(a, time.Minute, slog.New(slog.DiscardHandler))
+	relay.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
+	if got := context.Cause(kept); !errors.Is(got, cause) {
+		t.Errorf("afterwards: got %v, want %v", got, cause)
+	}
+}
+
+// Swapping while many send never shows them an app that is closed.
+func TestRelayUnderLoad(t *testing.T) {
+	t.Parallel()
+	open := func() *fakeApp {
+		var a *fakeApp
+		a = newFakeApp(func(_ http.ResponseWriter, r *http.Request) {
+			if a.isClosed() {
+				t.Error("a request reached an app that is closed")
+			}
+			select {
+			case <-r.Context().Done():
+				t.Error("cut off")
+			default:
+			}
+		})
+		return a
+	}
+	relay := serve.NewRelay(open(), time.Hour, slog.New(slog.DiscardHandler))
+	var clients sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					relay.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+				}
+			}
+		})
+	}
+	for range 1000 {
+		relay.Replace(open())
+	}
+	close(stop)
+	clients.Wait()
+	if err := relay.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// BenchmarkRelay is what a request pays for pipelines that can be replaced.
+func BenchmarkRelay(b *testing.B) {
+	for name, h := range map[string]http.HandlerFunc{
+		"plain":    func(http.ResponseWriter, *http.Request) {},
+		"listened": func(_ http.ResponseWriter, r *http.Request) { _ = r.Context().Done() },
+	} {
+		b.Run("context="+name, func(b *testing.B) {
+			b.ReportAllocs()
+			relay := serve.NewRelay(newFakeApp(h), time.Minute, slog.New(slog.DiscardHandler))
+			ctx, cancel := context.WithCancel(b.Context())
+			defer cancel()
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
+			for b.Loop() {
+				relay.ServeHTTP(nil, r)
+			}
+		})
+	}
+}
+
+// A change is told when it is complete: a file that is being written, or that an editor is about to replace, is waited for.
+func TestReadingChanges(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		name, other := filepath.Join(dir, "site.ini"), filepath.Join(dir, "other.ini")
+		modified := time.Unix(1e9, 0)
+		write := func(text string) {
+			t.Helper()
+			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(name, modified, modified); err != nil { // only what the test says is to tell versions apart
+				t.Fatal(err)
+			}
+		}
+		write("one")
+		readFile, changed := serve.NewReading()
+		for range 2 {
+			if text, err := readFile(name); err != nil || string(text) != "one" {
+				t.Fatalf("got %q, %v", text, err)
+			}
+			write("two") // a load sees what it has seen before
+		}
+		write("one")
+		if _, err := readFile(other); !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		const interval = time.Second
+		for _, tt := range []struct {
+			name   string
+			before func()
+			during func() // in another goroutine
+			want   bool
+			after  time.Duration
+		}{
+			{"nothing", func() {}, nil, false, 0},
+			{"the same again", func() { write("one") }, nil, false, 0},
+			{"another content of the same length", func() { write("two") }, nil, true, interval / 4},
+			{"touched", func() { modified = modified.Add(1); write("one"); modified = modified.Add(-1) }, nil, true, interval / 4},
+			{"written in pieces", func() { write("t") }, func() {
+				for _, text := range []string{"tw", "two", "t", "tw", "two"} {
+					time.Sleep(190 * time.Millisecond)
+					write(text)
+				}
+			}, true, 5 * interval / 4},
+			{"taken back", func() { write("") }, func() {
+				time.Sleep(100 * time.Millisecond)
+				write("one")
+			}, false, interval / 4},
+			{"gone for a moment", func() { _ = os.Remove(name) }, func() {
+				time.Sleep(900 * time.Millisecond)
+				write("one")
+			}, false, interval},
+			{"gone for good", func() { _ = os.Remove(name) }, nil, true, interval},
+			{"one that was missing", func() { _ = os.WriteFile(other, nil, 0o644) }, nil, true, interval / 4},
+		} {
+			write("one")
+			tt.before()
+			if tt.during != nil {
+				go tt.during()
+			}
+			begin := time.Now()
+			if got := changed(t.Context(), interval); got != tt.want {
+				t.Errorf("%s: got %t, want %t", tt.name, got, tt.want)
+			}
+			if got := time.Since(begin); got != tt.after {
+				t.Errorf("%s: got it after %v, want %v", tt.name, got, tt.after)
+			}
+			time.Sleep(time.Minute)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if changed(ctx, interval) {
+			t.Error("it goes on when it is to end")
+		}
+	})
+}

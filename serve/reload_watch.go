@@ -1,0 +1,110 @@
+package serve
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"time"
+)
+
+// A reading is what one load reads: each file once, so that all parts of a load see the same, whatever is written meanwhile.
+// Later on it tells whether a file has changed since. It is for one goroutine.
+type reading struct {
+	files  map[string]readFile // nil when the load is over
+	stamps map[string]stamp
+}
+
+type readFile struct {
+	content []byte
+	err     error
+}
+
+// A stamp tells two states of a file apart.
+type stamp struct {
+	modified int64 // ns since 1970
+	size     int64
+	sum      [sha256.Size]byte
+	fault    string // why it can't be read
+	missing  bool
+}
+
+func newReading() *reading {
+	return &reading{files: map[string]readFile{}, stamps: map[string]stamp{}}
+}
+
+// ReadFile is os.ReadFile for a load.
+func (r *reading) ReadFile(name string) ([]byte, error) {
+	file, ok := r.files[name]
+	if !ok {
+		info, err := os.Stat(name) // before reading, so that a change in between is seen later on
+		file.content, file.err = os.ReadFile(name)
+		if err == nil {
+			err = file.err
+		}
+		r.files[name], r.stamps[name] = file, stampOf(info, file.content, err)
+	}
+	return file.content, file.err
+}
+
+// over lets go of what was read, of which only the stamps are needed after the load.
+func (r *reading) over() { r.files = nil }
+
+func stampOf(info fs.FileInfo, content []byte, err error) stamp {
+	if err != nil {
+		return stamp{fault: err.Error(), missing: errors.Is(err, fs.ErrNotExist)}
+	}
+	s := stamp{modified: info.ModTime().UnixNano(), size: info.Size()}
+	if info.Mode().IsRegular() {
+		s.sum = sha256.Sum256(content)
+	}
+	return s
+}
+
+// look returns the stamps of the files as they are now.
+func (r *reading) look() map[string]stamp {
+	now := make(map[string]stamp, len(r.stamps))
+	for name := range r.stamps {
+		var content []byte
+		info, err := os.Stat(name)
+		if err == nil && info.Mode().IsRegular() { // to read from a pipe might wait for ever
+			content, err = os.ReadFile(name)
+		}
+		now[name] = stampOf(info, content, err)
+	}
+	return now
+}
+
+// changed reports whether a file is other than it was when it was read. If so, it waits until nobody writes any more: until all
+// have stayed the same for a quarter of the interval. A file that has vanished may be about to be replaced, as some editors do
+// it, so it has the whole interval to come back.
+func (r *reading) changed(ctx context.Context, interval time.Duration) bool {
+	now := r.look()
+	for !maps.Equal(now, r.stamps) {
+		quiet := interval / 4
+		if r.vanished(now) {
+			quiet = interval
+		}
+		select {
+		case <-time.After(quiet):
+		case <-ctx.Done():
+			return false
+		}
+		before := now
+		if now = r.look(); maps.Equal(now, before) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reading) vanished(now map[string]stamp) bool {
+	for name, s := range now {
+		if s.missing && !r.stamps[name].missing {
+			return true
+		}
+	}
+	return false
+}
