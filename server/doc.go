@@ -25,7 +25,8 @@
 //
 // With tls_certificate, or Paste's ssl_pem, the server speaks TLS at all of its addresses, and HTTP/2 with clients that can.
 // The files are looked at for new connections, once a second at most: a renewed certificate needs no restart. While the two
-// files don't fit, the old certificate stays in use, which the log tells. h2c = true speaks HTTP/2 without TLS, beside
+// files don't fit, the old certificate stays in use, which the log tells. In an .ini file their paths begin at its folder;
+// those of unix sockets begin where the command runs, as with Waitress. h2c = true speaks HTTP/2 without TLS, beside
 // HTTP/1.1.
 //
 // # Proxies
@@ -33,7 +34,8 @@
 // What X-Forwarded-… and Forwarded say counts if trusted_proxy names the peer, and trusted_proxy_headers the field. The
 // rules are those of Waitress: of a list, what the outermost of trusted_proxy_count proxies has added. The request then has
 // the visitor's Host, URL.Scheme and RemoteAddr (with port 0 if that is not known). What can't be understood is answered
-// with 400. The server of Waitress removes all other fields of this kind; Paste's leaves them, unless
+// with 400. A scheme in the request line, as in GET https://…, is nothing but the client's claim and never counts; the host in
+// it does, as HTTP has it. The server of Waitress removes all other fields of this kind; Paste's leaves them, unless
 // clear_untrusted_proxy_headers says otherwise, for the filter prefix, which has rules of its own.
 //
 // # Time limits
@@ -47,7 +49,8 @@
 // # Shutdown
 //
 // Shutdown stops accepting at once, lets what runs go on for at most ShutdownTimeout, then cancels the contexts of the
-// requests that are left and closes their connections. A stream that would go on for ever should end by itself when
+// requests that are left and closes their connections. A connection on which no request has come so far, as browsers open
+// them in advance, is closed after a second. A stream that would go on for ever should end by itself when
 // Shutdown begins; it can be told so by the [http.Server] in its context:
 //
 //	srv, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
@@ -55,7 +58,8 @@
 //
 // # Caveats
 //
-// host = 0.0.0.0 is the IPv4 wildcard alone, as in Python; an empty host or [::] takes both families.
+// host = 0.0.0.0 is the IPv4 wildcard alone, as in Python; an empty host or [::] takes both families, but beside an IPv4
+// address with the same port, as in listen = 0.0.0.0:80 [::]:80, IPv6 alone.
 // Settings that mean something to Python's servers only, such as threads, are accepted and have no effect; a warning says so.
 //
 // A client that max_connections keeps waiting is not told: it waits in the queue of the system.
