@@ -191,5 +191,9 @@ func (n *Node) notRegistered(registry *Registry) *Error {
 	if n.written.setting != nil && n.written.word == "" {
 		err = fmt.Errorf("no %s of that name is registered", kind)
 	}
-	return fault(err, didYouMean(name, registry.names(kind))+" (is its Register passed to serve.Main?)")
+	hint := have(registry.names(kind))
+	if near, ok := nearest(name, registry.spellings(kind)); ok {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return fault(err, hint+" (is its Register passed to serve.Main?)")
 }

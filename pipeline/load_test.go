@@ -197,6 +197,7 @@ func TestBuild(t *testing.T) {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "f "); next.ServeHTTP(w, r) })
 		}, nil
 	})
+	r.Alias("egg:Old.Dist#filter", "egg:f")
 	pipeline.App(r, "egg:leaf", func(b *pipeline.Build, s struct{ Word string }) (http.Handler, error) {
 		prefix, ok := b.Global("prefix")
 		if _, none := b.Global("nothing"); !ok || none {
@@ -224,7 +225,8 @@ func TestBuild(t *testing.T) {
 	})
 	site := "[DEFAULT]\nprefix = -\n[composite:main]\nuse = egg:c\nchild = leaf\naround = egg:f\nset prefix = >\n" +
 		"[app:leaf]\nuse = egg:leaf\nword = hi\n" +
-		"[composite:bad]\nuse = egg:c\nchild = leef\n[composite:worse]\nuse = egg:c\nchild = leaf\naround = egg:g\n"
+		"[composite:bad]\nuse = egg:c\nchild = leef\n[composite:worse]\nuse = egg:c\nchild = leaf\naround = egg:g\n" +
+		"[composite:old]\nuse = egg:c\nchild = leaf\naround = egg:Old.Dist#filte\n"
 	opts := text(r, map[string]string{"site.ini": site})
 	opts.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 	opts.Global = map[string]string{"debug": "yes"}
@@ -256,6 +258,7 @@ func TestBuild(t *testing.T) {
 	for name, want := range map[string]string{
 		"bad":   `site.ini:13: [composite:bad] child = "leef": no app "leef"; did you mean "leaf" (site.ini:8)?`,
 		"worse": `site.ini:17: [composite:worse] around = "egg:g": no filter of that name is registered; did you mean "egg:f"? (is its Register passed to serve.Main?)`,
+		"old":   `site.ini:21: [composite:old] around = "egg:Old.Dist#filte": no filter of that name is registered; did you mean "egg:Old.Dist#filter"? (is its Register passed to serve.Main?)`,
 	} {
 		opts.Name = name
 		if _, err := pipeline.Load(t.Context(), "site.ini", opts); err == nil || err.Error() != want {

@@ -214,6 +214,15 @@ func (r *Registry) names(kind Kind) []string {
 	return names
 }
 
+// spellings returns what is registered of a kind, with aliases.
+func (r *Registry) spellings(kind Kind) []string {
+	var names []string
+	for _, f := range r.factories[kind] {
+		names = append(names, f.name)
+	}
+	return names
+}
+
 func callerOf(skip int) string {
 	_, file, line, _ := runtime.Caller(skip + 1)
 	return fmt.Sprintf("%s:%d", file, line)
