@@ -52,7 +52,11 @@ func (s *Setting) origin() string {
 		if text != "" {
 			text += ", "
 		}
-		text += ref.Key + " is from " + ref.source()
+		if ref.Line > 0 {
+			text += ref.Key + " is from " + ref.source()
+		} else {
+			text += ref.Key + " is " + ref.source()
+		}
 	}
 	if s.Line == 0 && s.File == "" {
 		text = "given from outside"
