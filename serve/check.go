@@ -1,11 +1,13 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
@@ -93,6 +95,9 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		found.fault(err)
 	}
 	if !o.quiet || o.strict {
+		slices.SortStableFunc(found.warnings, func(a, b pipeline.Warning) int {
+			return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+		})
 		c.warn(found.warnings)
 	}
 	if err := pipeline.JoinErrors(found.faults...); err != nil {
