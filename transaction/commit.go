@@ -23,33 +23,22 @@ func (t *Txn) Commit(ctx context.Context) error {
 		return err
 	}
 	ctx = t.detach(ctx)
+	defer t.leave() // this and what is deferred below is due, too, when somebody who is called ends the goroutine
 	managers, err := t.beforeCommitting(ctx)
 	if err != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.ending = false
 		return err
 	}
+	return t.commitManagers(ctx, managers)
+}
 
-	err = t.commitManagers(ctx, managers)
-
-	t.mu.Lock()
-	t.status, t.prepared, t.settled = Committed, false, true
-	if err != nil {
-		t.status, t.cause = CommitFailed, err
-	}
-	t.mu.Unlock()
-
-	t.afterCompletion(ctx)
-	each(ctx, t, &t.afterCommit, "hook after commit panicked", func(f func(context.Context, bool)) { f(ctx, err == nil) })
-
+// leave is the last act of a Commit or Abort.
+func (t *Txn) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ending = false
-	if err == nil {
+	if t.status == Committed || t.status == Aborted {
 		t.forget()
 	}
-	return err
 }
 
 func (t *Txn) startCommit(ctx context.Context) error {
@@ -116,33 +105,58 @@ func (t *Txn) beforeCommitting(ctx context.Context) ([]DataManager, error) {
 	return t.managers, nil
 }
 
-func (t *Txn) afterCompletion(ctx context.Context) {
-	for _, s := range t.synchronizers {
-		t.report(ctx, "synchronizer panicked after completion", nil, contain(func() error { s.AfterCompletion(t); return nil }))
+// afterCommitting tells of the outcome.
+func (t *Txn) afterCommitting(ctx context.Context, err error) {
+	t.mu.Lock()
+	t.status, t.prepared, t.settled = Committed, false, true
+	if err != nil {
+		t.status, t.cause = CommitFailed, err
 	}
+	t.mu.Unlock()
+
+	t.afterCompletion(ctx)
+	each(ctx, t, &t.afterCommit, "hook after commit panicked", func(f func(context.Context, bool)) { f(ctx, err == nil) })
 }
 
-// commitManagers is the two-phase protocol. When it returns, every manager knows how it ended.
-func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) error {
+func (t *Txn) afterCompletion(ctx context.Context) {
+	forAll(t.synchronizers, func(s Synchronizer) {
+		t.report(ctx, "synchronizer panicked after completion", nil, contain(func() error { s.AfterCompletion(t); return nil }))
+	})
+}
+
+// commitManagers is the two-phase protocol. When it returns, everybody knows how it ended.
+func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err error) {
+	defer func() { t.afterCommitting(ctx, err) }()
 	if len(managers) == 0 {
 		return nil
 	}
+	rest := managers // whom a failure aborts
+	err = errExit    // until something else is known
+	defer func() {
+		if err != nil {
+			err = t.undo(ctx, rest, err)
+		}
+	}()
 	o, err := arrange(managers)
+	rest = o.all
 	if err != nil {
-		return t.undo(ctx, o.all, err)
+		return err
 	}
+	err = errExit
 	for i, dm := range o.readers {
+		rest = o.all[i:]
 		if err := contain(func() error { return dm.Commit(ctx, t) }); err != nil {
-			return t.undo(ctx, o.all[i:], err)
+			return err
 		}
 	}
 	if o.last == nil {
 		return nil // nobody writes
 	}
 	writers := o.all[len(o.readers):]
+	rest = writers
 	for _, dm := range o.preparers {
 		if err := contain(func() error { return dm.Prepare(ctx, t) }); err != nil {
-			return t.undo(ctx, writers, err)
+			return err
 		}
 	}
 	if len(o.preparers) > 0 {
@@ -150,17 +164,24 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) error 
 		t.prepared = true
 		t.mu.Unlock()
 	}
-	if err := contain(func() error { return o.last.Commit(ctx, t) }); err != nil {
-		if len(o.preparers) > 0 && inDoubt(err) {
-			t.report(ctx, "transaction in doubt: its decision is not known, others stay prepared", o.last, err)
-			return t.undo(ctx, writers[len(o.preparers):], fmt.Errorf("%w: %w", ErrInDoubt, err))
-		}
-		return t.undo(ctx, writers, err)
+
+	// While the last one commits, nobody knows: those that prepared are to stay so.
+	rest = writers[len(o.preparers):]
+	err = errExitInDoubt
+	switch err := contain(func() error { return o.last.Commit(ctx, t) }); {
+	case err == nil:
+	case !inDoubt(err):
+		rest = writers
+		return err
+	default:
+		t.report(ctx, "transaction in doubt: it is not known whether it was committed; who prepared stays so", o.last, err)
+		return fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
-	for _, dm := range o.preparers {
+	err = nil // decided
+	forAll(o.preparers, func(dm Preparer) {
 		t.report(ctx, "data manager in doubt: it did not finish a committed transaction", dm,
 			contain(func() error { return dm.Finish(ctx, t) }))
-	}
+	})
 	return nil
 }
 
@@ -239,12 +260,12 @@ func (t *Txn) undo(ctx context.Context, managers []DataManager, err error) error
 
 // abortManagers aborts every one of the managers, and returns the errors of those that failed to.
 func (t *Txn) abortManagers(ctx context.Context, managers []DataManager) (errs []error) {
-	for _, dm := range managers {
+	forAll(managers, func(dm DataManager) {
 		if err := contain(func() error { return dm.Abort(ctx, t) }); err != nil {
 			t.report(ctx, "data manager did not abort", dm, err)
 			errs = append(errs, err)
 		}
-	}
+	})
 	return errs
 }
 
@@ -255,37 +276,36 @@ func (t *Txn) abortManagers(ctx context.Context, managers []DataManager) (errs [
 // in between. Errors: [ErrEnded] if the transaction is over already, so that Abort can be deferred like the Rollback of
 // database/sql; or those of synchronizers and data managers, joined with [errors.Join], with the transaction aborted
 // nonetheless.
-func (t *Txn) Abort(ctx context.Context) error {
+func (t *Txn) Abort(ctx context.Context) (err error) {
 	if err := t.startAbort(); err != nil {
 		return err
 	}
 	ctx = t.detach(ctx)
-	each(ctx, t, &t.beforeAbort, "hook before abort panicked", func(f func(context.Context)) { f(ctx) })
 	var errs []error
-	for _, s := range t.synchronizers {
+	defer t.leave() // this and what is deferred below is due, too, when somebody who is called ends the goroutine
+	defer func() {
+		each(ctx, t, &t.afterAbort, "hook after abort panicked", func(f func(context.Context)) { f(ctx) })
+		t.afterCompletion(ctx)
+		err = errors.Join(errs...)
+	}()
+	defer func() {
+		t.mu.Lock()
+		var managers []DataManager
+		if !t.settled {
+			managers = t.managers
+		}
+		t.status = Aborted
+		t.mu.Unlock()
+		errs = append(errs, t.abortManagers(ctx, managers)...)
+	}()
+	each(ctx, t, &t.beforeAbort, "hook before abort panicked", func(f func(context.Context)) { f(ctx) })
+	forAll(t.synchronizers, func(s Synchronizer) {
 		if err := contain(func() error { return s.BeforeCompletion(t) }); err != nil {
 			t.report(ctx, "synchronizer failed before an abort", nil, err)
 			errs = append(errs, err)
 		}
-	}
-
-	t.mu.Lock()
-	var managers []DataManager
-	if !t.settled {
-		managers = t.managers
-	}
-	t.status = Aborted
-	t.mu.Unlock()
-
-	errs = append(errs, t.abortManagers(ctx, managers)...)
-	each(ctx, t, &t.afterAbort, "hook after abort panicked", func(f func(context.Context)) { f(ctx) })
-	t.afterCompletion(ctx)
-
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ending = false
-	t.forget()
-	return errors.Join(errs...)
+	})
+	return nil
 }
 
 func (t *Txn) startAbort() error {

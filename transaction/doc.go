@@ -46,8 +46,8 @@
 //   - A cancelled context stops a commit only before it has begun. Data managers bound the time of what they do themselves.
 //   - A hook after the commit can't fail it any more, and isn't run if the process dies. What must happen belongs into the
 //     transaction.
-//   - Panics of data managers, hooks and synchronizers are contained, as a [PanicError], so that everybody learns of the end.
-//     Those of the function that Run runs go on up, after the abort.
+//   - Panics of data managers, hooks and synchronizers are contained, as a [PanicError], so that everybody learns of the end;
+//     so does everybody when one of these ends the goroutine. Those of the function that Run runs go on up, after the abort.
 //   - A transaction of a context hides one further out. The two are independent: work done in the inner one is kept even if
 //     the outer one is aborted, and they may conflict with each other.
 package transaction

@@ -23,7 +23,7 @@ var (
 	ErrOnePhase = errors.New("transaction: more than one data manager can only commit in one phase")
 
 	// ErrInDoubt is wrapped by the error of a commit whose outcome isn't known: the answer was lost, or the data manager
-	// that decides panicked while others were prepared. Those stay prepared until recovery has asked for the decision.
+	// that decides panicked. Others that had prepared stay so until recovery has asked for the decision.
 	// Such an error is never transient: another attempt might do the work twice.
 	ErrInDoubt = errors.New("transaction: in doubt, the commit may or may not have happened")
 
@@ -52,7 +52,8 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// contain calls f and returns its panic as an error.
+// contain calls f and returns its panic as an error. There is no way to contain [runtime.Goexit]: where it matters, what
+// has to be done nonetheless is deferred.
 func contain(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -60,6 +61,31 @@ func contain(f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// What a commit failed with where a data manager has ended the goroutine.
+var (
+	errExit        = errors.New("transaction: a data manager ended the goroutine (runtime.Goexit)")
+	errExitInDoubt = fmt.Errorf("%w: %w", ErrInDoubt, errExit)
+)
+
+// forAll calls f with each of list, though a call ends the goroutine (runtime.Goexit, as t.FailNow does).
+func forAll[T any](list []T, f func(T)) {
+	for i, x := range list {
+		orElse(func() { f(x) }, func() { forAll(list[i+1:], f) })
+	}
+}
+
+// orElse calls f, and rest only if f does not return.
+func orElse(f, rest func()) {
+	returned := false
+	defer func() {
+		if !returned {
+			rest()
+		}
+	}()
+	f()
+	returned = true
 }
 
 // Transient marks err as worth another attempt: [IsTransient] reports true of it. It wraps err, and is nil if err is.

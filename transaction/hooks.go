@@ -51,6 +51,9 @@ func each[F any](ctx context.Context, t *Txn, hooks *[]F, what string, call func
 			return
 		}
 		dropFirst(t, hooks)
-		t.report(ctx, what, nil, contain(func() error { call(f); return nil }))
+		orElse(
+			func() { t.report(ctx, what, nil, contain(func() error { call(f); return nil })) },
+			func() { each(ctx, t, hooks, what, call) },
+		)
 	}
 }

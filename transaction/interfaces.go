@@ -7,7 +7,8 @@ import "context"
 //
 // Every manager that joined is told the end exactly once: Commit (after which nothing more is said if it returned nil),
 // Finish, or Abort. Its methods are called by the one goroutine that ends the transaction, never two at a time, with a
-// context that carries the transaction and isn't cancelled with the caller's. A panic counts as an error.
+// context that carries the transaction and isn't cancelled with the caller's. A panic counts as an error; in the Commit
+// that decides it leaves the transaction in doubt.
 //
 // A DataManager may also be a [Preparer], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge].
 type DataManager interface {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ var update = flag.Bool("update", false, "write the files of testdata anew")
 type script struct {
 	name     string
 	readOnly bool
-	fails    map[string]string // step: "error", "panic", "doubt" or "transient"
+	fails    map[string]string // step: "error", "panic", "exit", "doubt" or "transient"
 	log      *[]string
 	prepared []bool // what Prepared said in Commit
 }
@@ -37,6 +38,9 @@ func (s *script) step(name string) error {
 		return nil
 	case "panic":
 		panic(s.name + "." + name)
+	case "exit":
+		runtime.Goexit()
+		return nil
 	case "doubt":
 		return fmt.Errorf("%s.%s: answer lost: %w", s.name, name, transaction.ErrInDoubt)
 	case "transient":

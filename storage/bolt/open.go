@@ -96,13 +96,12 @@ func (e *engine) start(isNew bool) (err error) {
 // checkFile looks at the file before anything can be changed in it.
 func checkFile(path string, o Options) (isNew bool, err error) {
 	dir := filepath.Dir(path)
-	//nolint:gosec // the path is the administrator's
 	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("the directory %q does not exist: make it, or correct the path", dir)
 	} else if err == nil && !info.IsDir() {
 		return false, fmt.Errorf("%q is not a directory: correct the path", dir)
 	}
-	info, err := os.Stat(path) //nolint:gosec // as above
+	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return true, nil
@@ -117,7 +116,7 @@ func checkFile(path string, o Options) (isNew bool, err error) {
 	options.ReadOnly, options.InitialMmapSize = true, 0
 	var file *os.File
 	options.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-		file, err = os.OpenFile(name, flag, mode) //nolint:gosec // as above
+		file, err = os.OpenFile(name, flag, mode)
 		return file, err
 	}
 	db, err := openFile(path, options)
