@@ -42,7 +42,7 @@ func Renew(ctx context.Context) (ID, error) {
 	if !ok || t.Status() != transaction.Active && t.Status() != transaction.Doomed {
 		return id, v.adopt(id)
 	}
-	if outer, ok := transaction.FromContext(v.request.Context()); ok && outer == t {
+	if outer, ok := transaction.FromContext(v.request.Context()); ok && outer == t { //nolint:contextcheck // it is what came from outside
 		return "", ErrInTransaction
 	}
 	v.renewIn(t, id)
