@@ -16,6 +16,7 @@ type Setting struct {
 	literal bool       // whether Raw is the value, whatever percent signs it has
 	lines   []int      // of Raw's lines
 	refs    []*Setting // what interpolation put in
+	getter  *Setting   // the "get" that took it from the global conf, if one did
 }
 
 // source says in a few words where the setting comes from.
@@ -30,9 +31,18 @@ func (s *Setting) source() string {
 	}
 }
 
+// place is the line to look at: where the value is written, or, when that is in no file, where it was asked for.
+func (s *Setting) place() *Setting {
+	if s.Line == 0 && s.getter != nil {
+		return s.getter
+	}
+	return s
+}
+
 // fault makes a fault about the setting.
 func (s *Setting) fault(err error, hint string) *Error {
-	return &Error{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Value: s.Value, Origin: s.origin(), Err: err, Hint: hint}
+	at := s.place()
+	return &Error{File: at.File, Line: at.Line, Section: at.Section, Key: at.Written, Value: s.Value, Origin: s.origin(), Err: err, Hint: hint}
 }
 
 // unquoted makes a fault about the setting that leaves out the value: nobody knows yet whether it is a secret.
@@ -58,8 +68,11 @@ func (s *Setting) origin() string {
 			text += ref.Key + " is " + ref.source()
 		}
 	}
-	if s.Line == 0 && s.File == "" {
-		text = "given from outside"
+	switch {
+	case s.place() != s:
+		text = s.Written + " is " + s.source()
+	case s.Line == 0 && s.File == "":
+		text = s.source()
 	}
 	return text
 }

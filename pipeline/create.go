@@ -143,8 +143,9 @@ func isNil(v any) bool {
 func (n *Node) locate(err error) Errors {
 	return flatten(err, func(fault *Error) {
 		if s := n.LocalConf.find(fault.Key); s != nil {
-			fault.File, fault.Line, fault.Section, fault.Key = s.File, s.Line, s.Section, s.Written
-			fault.Value, fault.Origin = s.Value, s.origin()
+			at := s.fault(fault.Err, fault.Hint)
+			fault.File, fault.Line, fault.Section, fault.Key = at.File, at.Line, at.Section, at.Key
+			fault.Value, fault.Origin = at.Value, at.Origin
 			if n.IsSecret(s.Key) {
 				fault.Value, fault.Origin = hidden, ""
 			}

@@ -175,14 +175,18 @@ func redact(value string) string {
 	return passwordInList.ReplaceAllString(storage.Redact(value), "${1}"+hidden)
 }
 
+// isInvisible reports whether a character would break a line, or not be seen in it: controls, the spaces and line separators
+// of Unicode, marks that turn the direction of the text.
+func isInvisible(r rune) bool { return !unicode.IsPrint(r) }
+
 // oneLine keeps what a file, or an error from elsewhere, says from breaking the line of a message.
 func oneLine(s string) string {
-	if !strings.ContainsFunc(s, unicode.IsControl) {
+	if !strings.ContainsFunc(s, isInvisible) {
 		return s
 	}
 	var b strings.Builder
 	for _, r := range s {
-		if unicode.IsControl(r) {
+		if isInvisible(r) {
 			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
 		} else {
 			b.WriteRune(r)

@@ -239,6 +239,7 @@ func TestErrorText(t *testing.T) {
 		{"section", &pipeline.Error{File: "f", Line: 2, Section: "a\tb", Err: errors.New("odd")}, `f:2: [a\tb]: odd`},
 		{"key alone", &pipeline.Error{Key: "k", Err: errors.New("odd")}, `k: odd`},
 		{"nothing", &pipeline.Error{Err: errors.New("odd")}, `odd`},
+		{"what nobody sees", &pipeline.Error{File: "f", Section: "app:\u00a0x\u2028", Err: errors.New("é \u202e")}, `f: [app:\u00a0x\u2028]: é \u202e`},
 		{"password", &pipeline.Error{Key: "k", Value: "postgres://u:p@ss/wd@host/db", Err: errors.New("odd")}, `k = "postgres://***@host/db": odd`},
 		{"password in a query", &pipeline.Error{Key: "k", Value: "host=h password=hunter2 user=u", Err: errors.New("odd")}, `k = "host=h password=*** user=u": odd`},
 		{"no password", &pipeline.Error{Key: "k", Value: "http://host:80/a@b", Err: errors.New("odd")}, `k = "http://***@b": odd`},

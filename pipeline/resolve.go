@@ -187,7 +187,7 @@ func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
 		name = &opts.Name
 	}
 	uri, relativeTo := fromPath(uri, opts.RelativeTo)
-	return r.finish(r.load(typ, uri, name, relativeTo, opts.global(), reference{}))
+	return r.finish(r.load(typ, uri, name, relativeTo, opts.global(), reference{word: uri}))
 }
 
 // fromPath makes a URI of what may be a path. A path is taken literally, but for the name behind it.

@@ -245,7 +245,7 @@ func (s *sectionReader) get(r *resolver, wanted *Conf) {
 			continue
 		}
 		setting := *found
-		setting.Key = key
+		setting.Key, setting.getter = key, get
 		s.local.set(&setting)
 	}
 }
@@ -267,7 +267,7 @@ func (l *configLoader) warnSetInvisible(r *resolver, section string, added *Conf
 	for _, name := range added.keys {
 		for _, key := range l.file.keys(section) {
 			s, meant := l.raw(section, key), l.lookup(section, name)
-			if meant != nil && strings.Contains(s.Raw, "%("+name+")s") && key != added.settings[name].Written {
+			if meant != nil && strings.Contains(strings.ReplaceAll(s.Raw, "%%", ""), "%("+name+")s") && key != added.settings[name].Written {
 				r.warn(s, fmt.Sprintf(`%%(%s)s is not what "set %s" says, but what %s (%s) says`, name, name, meant.Written, meant.source()))
 			}
 		}
@@ -334,7 +334,11 @@ func (s *sectionReader) warnUnused(r *resolver, node *Node) {
 		return
 	}
 	for _, key := range s.local.keys {
-		r.warn(s.local.settings[key], fmt.Sprintf("has no effect: [%s] is a %s, and hands no settings on", node.Name, node.Kind))
+		setting := s.local.settings[key]
+		if setting.getter != nil {
+			setting = setting.getter
+		}
+		r.warn(setting, fmt.Sprintf("has no effect: [%s] is a %s, and hands no settings on", node.Name, node.Kind))
 	}
 }
 
@@ -365,7 +369,7 @@ func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
 		return r.fault(fault)
 	case len(found) == 0:
 		if use := s.loader.raw("DEFAULT", "use"); use != nil {
-			return r.fault(use.fault(fmt.Errorf("no section takes a use from [DEFAULT], [%s] neither", oneLine(s.name)), "move it into the section"))
+			return r.fault(use.fault(fmt.Errorf("[%s] does not take its use from [DEFAULT]", oneLine(s.name)), "move it into the section"))
 		}
 		return s.fault(r, errors.New("nothing says what it is"), fmt.Sprintf("write use = egg:Dist#name, use = another section, or %s = module:function", typ.protocols[0][0]))
 	}
