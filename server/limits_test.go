@@ -362,6 +362,34 @@ func TestWrongOrder(t *testing.T) {
 	}
 }
 
+// Shutdown may come at any time, also while Listen looks a name up; nothing is listened on after it.
+func TestShutdownWhileListening(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		s, err := server.New(server.Config{Listen: []string{"localhost:0", "127.0.0.1:0"}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listened := make(chan []net.Addr, 1)
+		go func() {
+			addrs, _ := s.Listen(t.Context())
+			listened <- addrs
+		}()
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, addr := range within(t, listened) {
+			if c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr.String()); err == nil {
+				c.Close()
+				t.Errorf("%v is still listened on", addr)
+			}
+		}
+		if _, err := s.Listen(t.Context()); err == nil {
+			t.Error("Listen after Shutdown: no error")
+		}
+	}
+}
+
 func TestListenErrorsNameTheSetting(t *testing.T) {
 	t.Parallel()
 	first := run(t, server.Config{}, io.Discard, func(http.ResponseWriter, *http.Request) {})

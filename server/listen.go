@@ -135,29 +135,61 @@ func socketFile(path string) string {
 // is answered before Serve. Each error is a [pipeline.Error] with the key that is to blame; with several they are joined.
 // After an error nothing is listened on.
 func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
-	if s.listeners != nil {
+	if s.opened() != nil {
 		return nil, errors.New("server: Listen was called twice")
 	}
+	var listeners []*listener
 	var addrs []net.Addr
 	var errs []error
 	for _, a := range s.addresses {
 		opened, err := s.open(ctx, a)
 		for _, l := range opened {
-			s.listeners = append(s.listeners, newListener(l, s.config.WriteTimeout, s.slots))
+			listeners = append(listeners, newListener(l, s.config.WriteTimeout, s.slots))
 			addrs = append(addrs, Addr{l.Addr(), s.tls != nil})
 		}
 		errs = append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
-		s.closeListeners()
+	err := errors.Join(errs...)
+	if err == nil && !s.keep(listeners) {
+		err = errors.New("server: Listen was called twice, or after Shutdown")
+	}
+	if err != nil {
+		closeAll(listeners)
 		return nil, err
 	}
 	s.warnSystemd()
 	return addrs, nil
 }
 
+// opened returns what the server listens on, nil before Listen.
+func (s *Server) opened() []*listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listeners
+}
+
+// keep makes listeners those of the server, unless it has some, or has been shut down.
+func (s *Server) keep(listeners []*listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down || s.listeners != nil {
+		return false
+	}
+	s.listeners = listeners
+	return true
+}
+
+// closeListeners ends listening, for good.
 func (s *Server) closeListeners() {
-	for _, l := range s.listeners {
+	s.mu.Lock()
+	s.down = true
+	listeners := s.listeners
+	s.mu.Unlock()
+	closeAll(listeners)
+}
+
+func closeAll(listeners []*listener) {
+	for _, l := range listeners {
 		_ = l.Close() // a second close does no harm
 	}
 }

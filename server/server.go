@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,10 +26,13 @@ type Server struct {
 	files     *certificateFiles // nil without TLS from files
 	visitor   *translator       // nil when requests are taken as they come
 	http      *http.Server
-	listeners []*listener
 	slots     slots
 	cancel    context.CancelFunc // of what all requests' contexts come from
 	running   atomic.Int64       // requests in their handler
+
+	mu        sync.Mutex // guards the rest of the paragraph
+	listeners []*listener
+	down      bool // there will be no more of them
 
 	silent      silentConns
 	silentGrace time.Duration // how long Shutdown waits for them
@@ -85,12 +89,13 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 // Serve answers requests with h until Shutdown, and then returns nil, without waiting for the requests that still run:
 // Shutdown does.
 func (s *Server) Serve(h http.Handler) error {
-	if s.listeners == nil {
+	listeners := s.opened()
+	if listeners == nil {
 		return errors.New("server: Listen was not called")
 	}
 	s.http.Handler = s.watch(s.translated(h))
-	ended := make(chan error, len(s.listeners))
-	for _, l := range s.listeners {
+	ended := make(chan error, len(listeners))
+	for _, l := range listeners {
 		go func() {
 			if s.tls != nil {
 				ended <- s.http.ServeTLS(l, "", "")
@@ -100,7 +105,7 @@ func (s *Server) Serve(h http.Handler) error {
 		}()
 	}
 	var errs []error
-	for range s.listeners {
+	for range listeners {
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			errs = append(errs, fmt.Errorf("server: %w", err))
 			s.closeListeners() // a server that answers at some of its addresses only is hard to find out about
