@@ -31,6 +31,9 @@
 //
 // # Caveats
 //
+// Only the file that a program is started with is asked, not those that it includes. Their sections may be named all the same;
+// whether they are there is not known, so their names are not checked.
+//
 // A file is always appended to, whatever mode a handler of Python's asks for, and none is rotated by its size or age: to rotate,
 // rename it and reload. A line that can't be written to its file, because the disk is full, goes to the standard error.
 package logging

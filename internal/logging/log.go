@@ -1,7 +1,6 @@
 package logging
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -81,14 +80,18 @@ func (l *Log) Reload(config string, global map[string]string) error {
 	for _, n := range p.notes {
 		if text := n.warning.String(); !l.noted[text] {
 			l.noted[text] = true
-			l.logger.LogAttrs(context.Background(), n.level, "note on the logging configuration", slog.String("note", text))
+			write := l.logger.Debug
+			if n.level >= slog.LevelInfo {
+				write = l.logger.Info
+			}
+			write("note on the logging configuration", slog.String("note", text))
 		}
 	}
 	if last == nil {
 		return nil
 	}
 	if err := last.close(next.files); err != nil { // that is of no use to whoever has asked for the reload
-		l.logger.LogAttrs(context.Background(), slog.LevelWarn, "can't close the log file of before", slog.Any("error", err))
+		l.logger.Warn("can't close the log file of before", slog.Any("error", err))
 	}
 	return nil
 }

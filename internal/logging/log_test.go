@@ -78,7 +78,7 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "[app:a]\n")
 	log := s.open()
-	logger := of(log, "app:a").WithGroup("g").With("k", 1)
+	logger := of(log, "app:a").WithGroup("g").With(slog.Int("k", 1))
 	logger.Debug("unheard")
 	logger.Info("one")
 	s.write("[logging]\nformat = json\noutput = stdout\nlevel.a = debug\n[app:a]\n")
@@ -169,7 +169,7 @@ func TestReloadLosesNothing(t *testing.T) {
 		wg.Go(func() {
 			logger := of(log, "app:a")
 			for i := range lines {
-				logger.With("writer", w).Error("line", slog.Int("n", i))
+				logger.With(slog.Int("writer", w)).Error("line", slog.Int("n", i))
 				logger.Debug("perhaps")
 			}
 		})

@@ -324,8 +324,12 @@ func (r *pythonReader) ignore(settings map[string]pipeline.Setting, known ...str
 }
 
 func (r *pythonReader) noteKey(level slog.Level, section, key, format string, args ...any) {
-	s := r.section(section)[key]
-	r.plan.note(level, &s, format, args...)
+	for _, s := range r.src.file.Settings(section) {
+		if strings.EqualFold(s.Key, key) {
+			r.plan.note(level, &s, format, args...)
+			return
+		}
+	}
 }
 
 // noteSection is for what concerns a section as a whole; its first setting says where that is.

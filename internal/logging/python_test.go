@@ -1,6 +1,7 @@
 package logging_test
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,15 +105,23 @@ func TestPythonLevels(t *testing.T) {
 		{"half a word is none", "[loggers]\nkeys = x\n[logger_x]\nqualname = acm\nlevel = DEBUG", "app:plain=warn"},
 		{"a child", "[loggers]\nkeys = x\n[logger_x]\nqualname = blog\nlevel = DEBUG", "app:blog.views=debug"},
 		{"inline", "[loggers]\nkeys = x\n[logger_x]\nqualname = repoze\nlevel = DEBUG", "egg:repoze.retry#retry=debug egg:repoze.tm2#tm=debug"},
-		{"the most exact", "[loggers]\nkeys = x,y\n[logger_x]\nqualname = acme\nlevel = DEBUG\n[logger_y]\nqualname = acme.blog\nlevel = ERROR",
-			"app:blog.views=error app:plain=debug"},
-		{"NOTSET takes after the parent", "[loggers]\nkeys = x,y\n[logger_x]\nqualname = acme\nlevel = DEBUG\n[logger_y]\nqualname = acme.blog\nlevel = NOTSET",
-			"app:blog.views=debug"},
-		{"none takes after the parent, without propagation too", "[loggers]\nkeys = x,y\n[logger_x]\nqualname = acme\nlevel = DEBUG\n[logger_y]\nqualname = acme.blog\npropagate = 0",
-			"app:blog.views=debug"},
+		{
+			"the most exact", "[loggers]\nkeys = x,y\n[logger_x]\nqualname = acme\nlevel = DEBUG\n[logger_y]\nqualname = acme.blog\nlevel = ERROR",
+			"app:blog.views=error app:plain=debug",
+		},
+		{
+			"NOTSET takes after the parent", "[loggers]\nkeys = x,y\n[logger_x]\nqualname = acme\nlevel = DEBUG\n[logger_y]\nqualname = acme.blog\nlevel = NOTSET",
+			"app:blog.views=debug",
+		},
+		{
+			"none takes after the parent, without propagation too", "[loggers]\nkeys = x,y\n[logger_x]\nqualname = acme\nlevel = DEBUG\n[logger_y]\nqualname = acme.blog\npropagate = 0",
+			"app:blog.views=debug",
+		},
 		{"a handler's level", "[loggers]\nkeys = root\n[handlers]\nkeys = h\n[logger_root]\nlevel = DEBUG\nhandlers = h\n[handler_h]\nclass = StreamHandler\nlevel = ERROR", "=error"},
-		{"of several handlers", "[loggers]\nkeys = root\n[handlers]\nkeys = h,i\n[logger_root]\nlevel = DEBUG\nhandlers = h,i\n[handler_h]\nclass = StreamHandler\nlevel = ERROR\n" +
-			"[handler_i]\nclass = StreamHandler\nlevel = INFO", "=info"},
+		{
+			"of several handlers", "[loggers]\nkeys = root\n[handlers]\nkeys = h,i\n[logger_root]\nlevel = DEBUG\nhandlers = h,i\n[handler_h]\nclass = StreamHandler\nlevel = ERROR\n" +
+				"[handler_i]\nclass = StreamHandler\nlevel = INFO", "=info",
+		},
 		{"nowhere", "[loggers]\nkeys = root\n[handlers]\nkeys = h\n[logger_root]\nhandlers = h\n[handler_h]\nclass = NullHandler", "=nothing"},
 		{"[logging] wins", "[logging]\nlevel = error\n[loggers]\nkeys = root\n[logger_root]\nlevel = DEBUG", "=error"},
 	}
@@ -235,8 +244,8 @@ func TestLoggerByAttribute(t *testing.T) {
 	s := newSite(t, "[loggers]\nkeys = root, wsgi\n[logger_root]\nlevel = ERROR\n[logger_wsgi]\nqualname = wsgi\nlevel = INFO")
 	log := of(s.open(), "filter:translogger")
 	log.Info("unheard")
-	log.With("logger", "wsgi").Info("heard")
-	log.WithGroup("group").With("logger", "wsgi").Info("unheard")
+	log.With(slog.String("logger", "wsgi")).Info("heard")
+	log.WithGroup("group").With(slog.String("logger", "wsgi")).Info("unheard")
 	if got, want := s.stderr.String(), "level=INFO msg=heard section=filter:translogger logger=wsgi\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -34,18 +34,20 @@ func Settings() []pipeline.SettingInfo {
 func readNative(src *source, decoded settings, err error) (*plan, error) {
 	faults := []error{err}
 	written, _ := src.section("logging") // err has what can't be interpolated
+	known := keysOf(pipeline.DescribeSettings[settings]())
 	levels := map[string]Level{}
 	var output pipeline.Setting
 	for _, s := range written {
+		if name, ok := strings.CutPrefix(s.Key, levelOf); ok {
+			level, err := levelOfSection(src, name, &s)
+			faults = append(faults, err)
+			levels[name] = level
+		} else if !slices.Contains(known, s.Key) {
+			faults = append(faults, unquoted(&s, errors.New("unknown setting"), pipeline.DidYouMean(s.Key, keysOf(Settings()))))
+		}
 		if s.Key == "output" {
 			output = s
 		}
-		if isKnown(s.Key) {
-			continue
-		}
-		name, level, err := levelOfSection(src, &s)
-		faults = append(faults, err)
-		levels[name] = level
 	}
 	to, err := outputTarget(src, decoded.Output, output)
 	if err := pipeline.JoinErrors(append(faults, err)...); err != nil {
@@ -57,6 +59,14 @@ func readNative(src *source, decoded settings, err error) (*plan, error) {
 		p.note(slog.LevelDebug, &s, "not used, and neither are the sections that it is about, because there is a [logging]")
 	}
 	return p, nil
+}
+
+func keysOf(settings []pipeline.SettingInfo) []string {
+	var keys []string
+	for _, s := range settings {
+		keys = append(keys, s.Key)
+	}
+	return keys
 }
 
 // plan has one sink, and a level for each section that has one.
@@ -74,37 +84,27 @@ func (s *settings) plan(levels map[string]Level) *plan {
 	}
 }
 
-func isKnown(key string) bool {
-	return slices.ContainsFunc(pipeline.DescribeSettings[settings](), func(s pipeline.SettingInfo) bool { return s.Key == key })
-}
-
-// levelOfSection reads level.NAME.
-func levelOfSection(src *source, s *pipeline.Setting) (name string, level Level, err error) {
-	name, ok := strings.CutPrefix(s.Key, levelOf)
-	if !ok {
-		var known []string
-		for _, s := range Settings() {
-			known = append(known, s.Key)
-		}
-		unknown := fault(s, errors.New("unknown setting"), pipeline.DidYouMean(s.Key, known))
-		unknown.Value = "" // nobody knows whether it is a secret
-		return name, level, unknown
-	}
+// levelOfSection reads level.NAME. Which sections included files have is not known.
+func levelOfSection(src *source, name string, s *pipeline.Setting) (Level, error) {
 	var faults []error
-	if !isSection(src, name) {
-		unknown := fault(s, errors.New("no section of that name"), pipeline.DidYouMean(name, shortNames(src)))
-		unknown.Value = ""
-		if rest, _, ok := strings.Cut(s.Value, "="); ok {
-			unknown.Err = errors.New("the colon has ended the key")
-			unknown.Hint = fmt.Sprintf("write %s.%s = …", s.Key, strings.TrimSpace(rest))
-			return name, level, unknown
+	named := slices.DeleteFunc(src.sections(), func(section string) bool { return !slices.Contains(keyNames(section), name) })
+	switch {
+	case len(named) > 0:
+		if !slices.ContainsFunc(named, func(section string) bool { return !strings.HasPrefix(section, "pipeline:") }) {
+			faults = append(faults, unquoted(s, errors.New("a pipeline itself logs nothing"), "name one of its members"))
 		}
-		faults = append(faults, unknown)
+	case src.includes():
+	default:
+		if rest, _, ok := strings.Cut(s.Value, "="); ok { // level.server:main = debug
+			return 0, unquoted(s, errors.New("the colon has ended the key"), fmt.Sprintf("write %s.%s = …", s.Key, strings.TrimSpace(rest)))
+		}
+		faults = append(faults, unquoted(s, errors.New("no section of that name"), pipeline.DidYouMean(name, shortNames(src))))
 	}
+	var level Level
 	if err := level.UnmarshalText([]byte(s.Value)); err != nil {
 		faults = append(faults, fault(s, err, ""))
 	}
-	return name, level, pipeline.JoinErrors(faults...)
+	return level, pipeline.JoinErrors(faults...)
 }
 
 // keyNames are what stands for a section in level.NAME, the most exact first.
@@ -115,17 +115,13 @@ func keyNames(section string) []string {
 	return []string{strings.ReplaceAll(section, ":", "."), strings.ReplaceAll(bareName(section), ":", ".")}
 }
 
-// isSection reports whether NAME stands for a section. Those of included files are not known.
-func isSection(src *source, name string) bool {
-	return src.includes() || slices.ContainsFunc(src.sections(), func(section string) bool {
-		return slices.Contains(keyNames(section), name)
-	})
-}
-
 // shortNames are the names that sections have in level.NAME; of those of one name the long ones too.
 func shortNames(src *source) []string {
 	byShort := map[string][]string{}
 	for _, section := range src.sections() {
+		if strings.HasPrefix(section, "pipeline:") {
+			continue
+		}
 		names := keyNames(section)
 		byShort[names[1]] = append(byShort[names[1]], names[0])
 	}

@@ -41,7 +41,7 @@ func (s *stream) close(successor *stream) error {
 const fileMode = 0o640
 
 func openFile(t target) (*os.File, error) {
-	f, err := os.OpenFile(t.name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, fileMode) //nolint:gosec // see fileMode
+	f, err := os.OpenFile(t.name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, fileMode)
 	if err != nil {
 		return nil, t.fault(err)
 	}
