@@ -244,7 +244,7 @@ func TestFailuresLeaveNoTrace(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
-		_, err := v.do(ctx, "POST", "/incr?pause=1000")
+		_, err := v.do(ctx, "POST", "/incr", "Trouble", "stall")
 		left <- err
 	}()
 	s.waitForLog("msg=called", called+1)
@@ -262,39 +262,56 @@ func TestFailuresLeaveNoTrace(t *testing.T) {
 	s.stop()
 }
 
-// When the commit fails the client never sees a success, however the handler answers.
-func TestFailedCommitIsNeverASuccess(t *testing.T) {
+// When the commit fails the client never sees a success, however the handler answers, and whatever is spoken.
+func TestFailedCommitIsNeverASuccess(t *testing.T) { //nolint:tparallel // they share a server, which ends with the test
 	t.Parallel()
-	s := newSite(t, "serve-test", troubled(t))
+	s := newSite(t, "serve-test", troubled(t)+"h2c = true\n")
 	v := s.newVisitor()
-	for _, tt := range []struct {
-		method, path, trouble string
-		want                  int
-	}{
-		{"GET", "/", "commit", 500},
-		{"HEAD", "/", "commit", 500},
-		{"GET", "/hello", "commit", 500},
-		{"POST", "/incr", "commit", 500},
-		{"POST", "/incr", "conflict", 503},
-		{"POST", "/shared/incr", "commit", 500},
-		{"GET", "/events", "commit", 500},
-		{"GET", "/events", "conflict", 503},
-	} {
-		got, err := v.do(t.Context(), tt.method, tt.path, "Trouble", tt.trouble)
-		if err != nil || got.status != tt.want {
-			t.Errorf("%s %s, %s: got %d, %v, want %d", tt.method, tt.path, tt.trouble, got.status, err, tt.want)
+	for major, client := range map[int]*http.Client{1: s.client, 2: newHTTP2Client()} {
+		s.client = client
+		for _, tt := range []struct {
+			method, path, trouble string
+			want                  int
+		}{
+			{"GET", "/", "commit", 500},
+			{"HEAD", "/", "commit", 500},
+			{"GET", "/hello", "commit", 500},
+			{"POST", "/incr", "commit", 500},
+			{"POST", "/incr", "conflict", 503},
+			{"POST", "/shared/incr", "commit", 500},
+			{"POST", "/body", "commit", 500},
+			{"GET", "/events", "commit", 500},
+			{"GET", "/events", "conflict", 503},
+		} {
+			t.Run(fmt.Sprintf("HTTP%d/%s/%s/%s", major, tt.method, tt.path, tt.trouble), func(t *testing.T) {
+				var body io.Reader
+				if tt.method == http.MethodPost {
+					body = struct{ io.Reader }{strings.NewReader("some text")} // of unknown length
+				}
+				got, err := v.send(t.Context(), tt.method, tt.path, body, "Trouble", tt.trouble)
+				if err != nil || got.status != tt.want || got.major != major {
+					t.Errorf("got HTTP/%d, %d, %v, want HTTP/%d, %d", got.major, got.status, err, major, tt.want)
+				}
+				if after := got.header.Get("Retry-After"); (after != "") != (tt.want == 503) {
+					t.Errorf("got Retry-After %q", after)
+				}
+				if strings.Contains(got.body, "disk") {
+					t.Errorf("the answer tells of the inside: %q", got.body)
+				}
+			})
 		}
-		if after := got.header.Get("Retry-After"); (after != "") != (tt.want == 503) {
-			t.Errorf("%s %s, %s: got Retry-After %q", tt.method, tt.path, tt.trouble, after)
+		if n := v.number("GET", "/read") + v.number("GET", "/shared"); n != 0 {
+			t.Errorf("got %d, want 0: nothing was committed", n)
 		}
-		if strings.Contains(got.body, "disk") {
-			t.Errorf("%s %s, %s: the answer tells of the inside: %q", tt.method, tt.path, tt.trouble, got.body)
-		}
-	}
-	if n := v.number("GET", "/read") + v.number("GET", "/shared"); n != 0 {
-		t.Errorf("got %d, want 0: nothing was committed", n)
 	}
 	s.stop()
+}
+
+// newHTTP2Client returns a client that speaks HTTP/2 alone, without TLS.
+func newHTTP2Client() *http.Client {
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	return &http.Client{Transport: transport}
 }
 
 // An attempt that is run again has the whole body, and nothing of the failed ones is in the answer.

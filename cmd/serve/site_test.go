@@ -30,6 +30,8 @@ type site struct {
 	t       *testing.T
 	dir     string
 	command string
+	flags   []string
+	prepare func(*exec.Cmd) // may be nil
 	cmd     *exec.Cmd
 	log     *os.File
 	done    chan struct{} // closed when the process has ended
@@ -38,9 +40,9 @@ type site struct {
 }
 
 // newSite starts a site.
-func newSite(t *testing.T, command, ini string) *site {
+func newSite(t *testing.T, command, ini string, flags ...string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), command: command}
+	s := &site{t: t, dir: t.TempDir(), command: command, flags: flags}
 	if err := os.WriteFile(filepath.Join(s.dir, "site.ini"), []byte(ini), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +70,11 @@ func (s *site) start() {
 		s.t.Fatal(err)
 	}
 	s.log = log
-	s.cmd = exec.Command(s.command, "site.ini", "--addr-file", "addr")
+	s.cmd = exec.Command(s.command, append([]string{"site.ini", "--addr-file", "addr"}, s.flags...)...)
 	s.cmd.Dir, s.cmd.Stderr = s.dir, log
+	if s.prepare != nil {
+		s.prepare(s.cmd)
+	}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -155,6 +160,7 @@ func (s *site) waitForLog(text string, n int) {
 
 // A reply is a response that has been read whole.
 type reply struct {
+	major   int // of the protocol's version
 	status  int
 	header  http.Header
 	cookies []*http.Cookie
@@ -209,7 +215,7 @@ func (v *visitor) send(ctx context.Context, method, path string, body io.Reader,
 			v.cookie = c.Name + "=" + c.Value
 		}
 	}
-	return reply{response.StatusCode, response.Header, cookies, text.String()}, nil
+	return reply{response.ProtoMajor, response.StatusCode, response.Header, cookies, text.String()}, nil
 }
 
 // must does a request whose answer has to be 200, and returns the text.

@@ -15,7 +15,7 @@ import (
 //	panic    the handler panics when it has done its work
 //	commit   the commit fails
 //	conflict the commit fails in every attempt, with a transient error
-//	stall    the handler does not return until its context is done
+//	stall    the handler has done its work, but does not return until its context is done
 //
 // With every value, and none, it logs when the transaction is decided and when the handler has returned.
 func registerTrouble(r *pipeline.Registry) {
