@@ -30,9 +30,9 @@ type ConflictError struct {
 	Bucket string
 	Key    []byte
 
-	turns *turns  // nil: nothing to wait for
-	held  *turn   // what the losing attempt had the turn on, if anything
-	lost  turnKey // what it lost over
+	turns *turns // nil: nothing to wait for
+	held  *turn  // what the losing attempt had the turn on, if anything
+	lost  span   // what it lost over
 }
 
 // Error names the database, the bucket and the beginning of the key. The rest of the key is left out: it may name a visitor.
@@ -50,12 +50,12 @@ func (e *ConflictError) Error() string {
 // Transient reports true: another attempt may succeed.
 func (e *ConflictError) Transient() bool { return true }
 
-// Wait queues, first come first served, for the turn on the key that was conflicted over, and on those that the losing attempt
-// had already had the turn on. The next attempt runs with the context that Wait returns, which carries the turn; release, to
-// be called when that attempt has ended, passes the turn on.
+// Wait queues, first come first served, for the turn on what was conflicted over: the key, or the whole range if the key lies in
+// one that the losing attempt went through; and on what it had already had the turn on. The next attempt runs with the context
+// that Wait returns, which carries the turn; release, to be called when that attempt has ended, passes the turn on.
 //
-// While somebody has the turn on a key, nobody else in this process can commit a write to it, so the one who has it can't lose
-// over it again. A wait that lasts too long ends without a turn and without an error; a turn that is held too long lapses.
+// While somebody has the turn, nobody else in this process can commit a write to those keys, so the one who has it can't lose
+// over them again. A wait that lasts too long ends without a turn and without an error; a turn that is held too long lapses.
 // The error is the context's.
 func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release func(), err error) {
 	if e.turns == nil {

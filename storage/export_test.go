@@ -8,12 +8,17 @@ const (
 	MaxTurnHold = maxTurnHold
 )
 
-// Turns returns how many keys somebody has the turn on, and how many commits are under way.
-func Turns(db *DB) (held, admitted int) {
+// Turns returns how many have a turn or wait for it, and how many commits are under way.
+func Turns(db *DB) (queued, admitted int) {
 	ts := &db.core.turns
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	return len(ts.queues), len(ts.admitted)
+	return len(ts.queue), len(ts.admitted)
+}
+
+// ConflictOver returns a conflict such as e, but over a range of a bucket.
+func ConflictOver(db *DB, e *ConflictError, bucket, from, to string) *ConflictError {
+	return &ConflictError{DB: e.DB, Bucket: bucket, turns: &db.core.turns, lost: span{bucket, from, to}}
 }
 
 // Intervals adds intervals to a set, and returns it; the last of each pair is the end, "" for none.

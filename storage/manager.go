@@ -32,7 +32,7 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 		if t.Prepared() {
 			c.Decision = t.ID()
 		}
-		err = tx.explain(view.Commit(context.WithoutCancel(ctx), c))
+		err = tx.explain(view.Commit(context.WithoutCancel(ctx), c), c)
 	}
 	tx.end()
 	return err
@@ -63,7 +63,7 @@ func (tx *Tx) handOver() (View, *Changes, error) {
 		return tx.view, c, nil
 	}
 	if e := tx.core.turns.admit(&tx.commit, c.Writes, tx.turn); e != nil {
-		return nil, c, tx.explain(e)
+		return nil, c, tx.explain(e, c)
 	}
 	view, err := tx.open()
 	return view, c, err
@@ -82,7 +82,7 @@ func (p preparer) Prepare(ctx context.Context, _ *transaction.Txn) error {
 	if !ok {
 		return fmt.Errorf("storage: %s: the engine said that it can prepare, but its view can't", tx.core.name)
 	}
-	return tx.explain(pv.Prepare(ctx, c))
+	return tx.explain(pv.Prepare(ctx, c), c)
 }
 
 func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {

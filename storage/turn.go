@@ -9,8 +9,9 @@ import (
 )
 
 // A blind retry of an optimistic transaction loses again and again when many want the same key: of 64, one wins each round. So
-// those who lost queue for the turn on the key. Whoever has the turn can't lose over that key, because nobody else can commit a
-// write to it meanwhile; so each loser needs one more attempt, two if it loses over another key, whatever the crowd.
+// those who lost queue for the turn on what they lost over: a key, or a range in which one was changed. Whoever has the turn can't
+// lose over that, because nobody else can commit a write to it meanwhile; so each loser needs one more attempt, two if it loses over
+// something else, whatever the crowd.
 const (
 	// maxTurnWait is how long to queue; one who has waited longer goes on without a turn.
 	maxTurnWait = 5 * time.Second
@@ -18,22 +19,42 @@ const (
 	maxTurnHold = time.Second
 )
 
-// A turnKey is what one can have the turn on.
-type turnKey struct{ bucket, key string }
+// A span is what one can have the turn on: the keys from from (inclusive) to to (exclusive; empty: without end).
+type span struct{ bucket, from, to string }
 
-func (k turnKey) compare(other turnKey) int {
-	return cmp.Or(cmp.Compare(k.bucket, other.bucket), cmp.Compare(k.key, other.key))
+// single is the span of one key.
+func single(bucket, key string) span { return span{bucket, key, key + "\x00"} }
+
+func (s span) overlaps(other span) bool {
+	return s.bucket == other.bucket && (s.to == "" || other.from < s.to) && (other.to == "" || s.from < other.to)
 }
 
-// A turn is the right to be the only one who commits writes to some keys.
+// written returns the first of writes, which are sorted, that lies in s.
+func (s span) written(writes []Write) (Write, bool) {
+	i, _ := slices.BinarySearchFunc(writes, s, func(w Write, s span) int {
+		return cmp.Or(cmp.Compare(w.Bucket, s.bucket), cmp.Compare(w.Key, s.from))
+	})
+	if i < len(writes) && writes[i].Bucket == s.bucket && (s.to == "" || writes[i].Key < s.to) {
+		return writes[i], true
+	}
+	return Write{}, false
+}
+
+// A turn is the right to be the only one who commits writes to some spans, or the wish for it.
 type turn struct {
-	keys []turnKey // sorted; all are waited for in this order, so that two can't wait for each other
+	spans  []span
+	before int           // how many turns in the queue have to go first
+	come   chan struct{} // closed when there is none
+}
+
+func (t *turn) overlaps(other *turn) bool {
+	return slices.ContainsFunc(t.spans, func(s span) bool { return slices.ContainsFunc(other.spans, s.overlaps) })
 }
 
 // turns are the turns of one database, in this process.
 type turns struct {
 	mu       sync.Mutex // guards the rest
-	queues   map[turnKey]*turnQueue
+	queue    []*turn    // in the order in which they came; one has come when it overlaps with none before it
 	admitted map[*admission]struct{}
 }
 
@@ -41,17 +62,6 @@ type turns struct {
 type admission struct {
 	writes  []Write
 	decided chan struct{} // closed when it is; nil while nobody waits for it
-}
-
-// A turnQueue is there as long as somebody has the turn.
-type turnQueue struct {
-	holder  *turn
-	waiting []waitingTurn
-}
-
-type waitingTurn struct {
-	turn *turn
-	come chan struct{} // closed when it holds
 }
 
 // turnContext is the context key of a turn; a context may carry one of each database.
@@ -68,9 +78,12 @@ func (ts *turns) held(ctx context.Context) *turn {
 func (ts *turns) admit(a *admission, writes []Write, mine *turn) *ConflictError {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if len(ts.queues) > 0 {
-		for _, w := range writes {
-			if q := ts.queues[turnKey{w.Bucket, w.Key}]; q != nil && q.holder != mine {
+	for _, t := range ts.queue {
+		if t == mine || t.before > 0 {
+			continue
+		}
+		for _, s := range t.spans {
+			if w, ok := s.written(writes); ok {
 				return &ConflictError{Bucket: w.Bucket, Key: []byte(w.Key)}
 			}
 		}
@@ -97,16 +110,13 @@ func (ts *turns) discharge(a *admission) {
 	}
 }
 
-// underWay returns channels that are closed when what is about to write key now is decided: what was admitted before somebody got the
-// turn may still make him lose.
-func (ts *turns) underWay(key turnKey) (decided []<-chan struct{}) {
+// underWay returns channels that are closed when what is about to write to t's spans now is decided: what was admitted before somebody
+// got the turn may still make him lose.
+func (ts *turns) underWay(t *turn) (decided []<-chan struct{}) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for a := range ts.admitted {
-		_, found := slices.BinarySearchFunc(a.writes, key, func(w Write, key turnKey) int {
-			return turnKey{w.Bucket, w.Key}.compare(key)
-		})
-		if found {
+		if slices.ContainsFunc(t.spans, func(s span) bool { _, ok := s.written(a.writes); return ok }) {
 			if a.decided == nil {
 				a.decided = make(chan struct{})
 			}
@@ -117,18 +127,22 @@ func (ts *turns) underWay(key turnKey) (decided []<-chan struct{}) {
 }
 
 // wait gives back what is held and waits for the turn on all that was held, and on lost.
-func (ts *turns) wait(ctx context.Context, held *turn, lost turnKey) (context.Context, func(), error) {
-	t := &turn{keys: []turnKey{lost}}
+func (ts *turns) wait(ctx context.Context, held *turn, lost span) (context.Context, func(), error) {
+	t := &turn{spans: []span{lost}, come: make(chan struct{})}
 	if held != nil {
 		ts.release(held)
-		t.keys = append(t.keys, held.keys...)
+		t.spans = append(t.spans, held.spans...)
 	}
-	slices.SortFunc(t.keys, turnKey.compare)
-	t.keys = slices.Compact(t.keys)
-
 	patience, cancel := context.WithTimeout(ctx, maxTurnWait)
 	defer cancel()
-	if !ts.take(patience, t) {
+	ts.enqueue(t)
+	come := wait(patience, t.come)
+	if come {
+		for _, decided := range ts.underWay(t) {
+			come = come && wait(patience, decided)
+		}
+	}
+	if !come {
 		ts.release(t)
 		return ctx, func() {}, ctx.Err() // nil if it took too long: on without a turn
 	}
@@ -140,21 +154,6 @@ func (ts *turns) wait(ctx context.Context, held *turn, lost turnKey) (context.Co
 	return context.WithValue(ctx, turnContext{ts}, t), release, nil
 }
 
-// take waits for all of t's keys, in order. It reports false when ctx is done.
-func (ts *turns) take(ctx context.Context, t *turn) bool {
-	for _, key := range t.keys {
-		if !wait(ctx, ts.enqueue(key, t)) {
-			return false
-		}
-		for _, decided := range ts.underWay(key) {
-			if !wait(ctx, decided) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 func wait(ctx context.Context, closed <-chan struct{}) bool {
 	select {
 	case <-closed:
@@ -164,40 +163,34 @@ func wait(ctx context.Context, closed <-chan struct{}) bool {
 	}
 }
 
-// enqueue returns a channel that is closed when t has the turn on key.
-func (ts *turns) enqueue(key turnKey, t *turn) <-chan struct{} {
+func (ts *turns) enqueue(t *turn) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	come := make(chan struct{})
-	if q := ts.queues[key]; q != nil {
-		q.waiting = append(q.waiting, waitingTurn{t, come})
-		return come
+	for _, other := range ts.queue {
+		if other.overlaps(t) {
+			t.before++
+		}
 	}
-	if ts.queues == nil {
-		ts.queues = make(map[turnKey]*turnQueue)
+	if t.before == 0 {
+		close(t.come)
 	}
-	ts.queues[key] = &turnQueue{holder: t}
-	close(come)
-	return come
+	ts.queue = append(ts.queue, t)
 }
 
-// release passes on what t holds, and leaves the queues that it waits in. It may be called again.
+// release takes t out of the queue, whether it has come or not. It may be called again.
 func (ts *turns) release(t *turn) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	for _, key := range t.keys {
-		q := ts.queues[key]
-		switch {
-		case q == nil:
-		case q.holder != t:
-			q.waiting = slices.DeleteFunc(q.waiting, func(w waitingTurn) bool { return w.turn == t })
-		case len(q.waiting) == 0:
-			delete(ts.queues, key)
-		default:
-			next := q.waiting[0]
-			q.waiting = slices.Delete(q.waiting, 0, 1)
-			q.holder = next.turn
-			close(next.come)
+	i := slices.Index(ts.queue, t)
+	if i < 0 {
+		return
+	}
+	ts.queue = slices.Delete(ts.queue, i, i+1)
+	for _, later := range ts.queue[i:] {
+		if later.overlaps(t) {
+			if later.before--; later.before == 0 {
+				close(later.come)
+			}
 		}
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -146,6 +149,111 @@ func TestTurnOnSeveralKeys(t *testing.T) {
 	}
 	release()
 	noneLeft(t, db)
+}
+
+// One who lost over a range that he went through has the turn on all of it: the next change in it is one of another key.
+func TestTurnOnARange(t *testing.T) {
+	t.Parallel()
+	db := memory.New("turns")
+	defer db.Close()
+	scan := func(ctx context.Context, before func()) error {
+		ctx, txn := transaction.Begin(ctx)
+		defer func() { _ = txn.Abort(ctx) }()
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		for _, err := range tx.Bucket("b").Range(storage.Range{From: []byte("c"), To: []byte("f")}) {
+			if err != nil {
+				return err
+			}
+		}
+		before()
+		if err := tx.Bucket("result").Put([]byte("k"), nil); err != nil {
+			return err
+		}
+		return txn.Commit(ctx)
+	}
+	write := func(key string) error { return attempt(t.Context(), db, nil, key) }
+	conflict, ok := errors.AsType[*storage.ConflictError](scan(t.Context(), func() {
+		if err := write("d"); err != nil {
+			t.Error(err)
+		}
+	}))
+	if !ok || string(conflict.Key) != "d" {
+		t.Fatalf("got %v, want a conflict over d", conflict)
+	}
+	ctx, release, err := conflict.Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = scan(ctx, func() {
+		for key, away := range map[string]bool{"b": false, "bz": false, "c": true, "cc": true, "d": true, "ez": true, "f": false, "g": false} {
+			if err := write(key); transaction.IsTransient(err) != away || !away && err != nil {
+				t.Errorf("another one, key %s: got %v, want kept away: %t", key, err, away)
+			}
+		}
+	})
+	if err != nil {
+		t.Errorf("the one whose turn it is: %v", err)
+	}
+	release()
+	if err := write("d"); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	noneLeft(t, db)
+}
+
+// Turns that have nothing in common come at once; one that overlaps with several waits for all of them, and those behind it for it.
+func TestTurnsThatOverlap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memory.New("turns")
+		defer db.Close()
+		come := map[string]func(){}
+		want := func(names string) {
+			t.Helper()
+			synctest.Wait()
+			if got := strings.Join(slices.Sorted(maps.Keys(come)), " "); got != names {
+				t.Errorf("got the turns of %q, want %q", got, names)
+			}
+		}
+		var mu sync.Mutex
+		queue := func(name string, conflict *storage.ConflictError) {
+			go func() {
+				_, release, err := conflict.Wait(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				come[name] = release
+				mu.Unlock()
+			}()
+			synctest.Wait()
+		}
+		onA, onB, onC := lose(t.Context(), t, db, "a"), lose(t.Context(), t, db, "b"), lose(t.Context(), t, db, "c")
+		queue("a", onA)
+		queue("b", onB)
+		want("a b")
+		queue("range", storage.ConflictOver(db, onA, "b", "a", "c")) // both
+		queue("a2", onA)                                             // behind the range
+		queue("c", onC)
+		want("a b c")
+		release := func(name string) {
+			f := come[name]
+			delete(come, name) // before others come
+			f()
+		}
+		release("a")
+		want("b c")
+		release("b")
+		want("c range")
+		release("range")
+		want("a2 c")
+		release("a2")
+		release("c")
+		noneLeft(t, db)
+	})
 }
 
 // Neither waiting nor holding lasts for ever.

@@ -123,8 +123,8 @@ func (tx *Tx) end() {
 	tx.view, tx.buckets, tx.scans = nil, nil, nil
 }
 
-// explain completes an engine's error of a commit with what it can't know.
-func (tx *Tx) explain(err error) error {
+// explain completes an engine's error of a commit of c with what it can't know.
+func (tx *Tx) explain(err error, c *Changes) error {
 	e, ok := errors.AsType[*ConflictError](err)
 	if !ok {
 		return tx.named(err)
@@ -133,7 +133,19 @@ func (tx *Tx) explain(err error) error {
 	if e.Bucket != "" {
 		e.turns = &tx.core.turns
 		e.held = tx.turn
-		e.lost = turnKey{e.Bucket, string(e.Key)}
+		e.lost = c.readWith(e.Bucket, string(e.Key))
 	}
 	return err
+}
+
+// readWith returns the range that was read and has the key in it; otherwise it was read by itself, or only written.
+func (c *Changes) readWith(bucket, key string) span {
+	if !slices.Contains(c.Reads, ReadKey{bucket, key}) {
+		for _, r := range c.Ranges {
+			if r.Bucket == bucket && r.Contains(key) {
+				return span{bucket, r.From, r.To}
+			}
+		}
+	}
+	return single(bucket, key)
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -100,6 +101,25 @@ func testIncrementsOppositeOrder(t *suite) {
 	})
 	if got, want := all(t, db), fmt.Sprintf("m=%[1]d n=%[1]d", committed); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Many look at a whole range before they add to it, so that each change is one of a new key.
+func testCountAndAdd(t *suite) {
+	db := t.open()
+	committed := every(t, db, func(_, n int, b storage.Bucket) error {
+		room := fmt.Appendf(nil, "%d.", n/10)
+		count := 0
+		for _, err := range b.Range(storage.Prefix(room)) {
+			if err != nil {
+				return err
+			}
+			count++
+		}
+		return b.Put(fmt.Appendf(room, "%06d", count), nil)
+	})
+	if got := strings.Count(all(t, db), "="); got != committed {
+		t.Errorf("got %d keys, want %d", got, committed)
 	}
 }
 

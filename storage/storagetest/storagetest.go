@@ -74,6 +74,7 @@ func Run(t *testing.T, e Engine) {
 		{"Close", testClose},
 		{"Increments", testIncrements},
 		{"IncrementsOppositeOrder", testIncrementsOppositeOrder},
+		{"CountAndAdd", testCountAndAdd},
 		{"Transfers", testTransfers},
 		{"RandomAgainstModel", testRandomAgainstModel},
 		{"RandomConcurrent", testRandomConcurrent},
