@@ -137,9 +137,9 @@ func shortNames(src *source) []string {
 
 // outputTarget is what output says. A relative path begins at the folder of the file.
 func outputTarget(src *source, output string, s pipeline.Setting) (target, error) {
-	switch output {
+	switch name := strings.ToLower(output); name {
 	case "stderr", "stdout":
-		return target{name: output}, nil
+		return target{name: name}, nil
 	case "":
 		if s.Key == "" || s.Value != "" {
 			return stderr, nil // it is not there, or has a fault of its own

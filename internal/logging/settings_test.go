@@ -181,6 +181,7 @@ func TestOutputs(t *testing.T) {
 		{name: "default", wantStder: "level=INFO msg=hello\n"},
 		{name: "stderr", settings: "output = stderr", wantStder: "level=INFO msg=hello\n"},
 		{name: "stdout", settings: "output = stdout", stdout: "level=INFO msg=hello\n"},
+		{name: "in upper case", settings: "output = STDOUT", stdout: "level=INFO msg=hello\n"},
 		{name: "JSON", settings: "format = json", wantStder: `{"level":"INFO","msg":"hello"}` + "\n"},
 		{name: "a file", settings: "output = site.log", wantFile: "before\nlevel=INFO msg=hello\n"},
 		{name: "a file, absolute", settings: "output = %(here)s/site.log\nformat = json", wantFile: "before\n" + `{"level":"INFO","msg":"hello"}` + "\n"},
