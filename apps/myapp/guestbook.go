@@ -111,7 +111,7 @@ func entryKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, 
 // fault says what is wrong with an entry, "" if nothing is.
 func (e entry) fault() string {
 	switch {
-	case e.Name == "" || e.Text == "":
+	case !visible(e.Name) || !visible(e.Text):
 		return "An entry needs a name and a text."
 	case utf8.RuneCountInString(e.Name) > maxName:
 		return fmt.Sprintf("A name has at most %d characters.", maxName)
@@ -119,6 +119,11 @@ func (e entry) fault() string {
 		return fmt.Sprintf("An entry has at most %d characters.", maxText)
 	}
 	return ""
+}
+
+// visible reports whether a text has a character that can be seen by itself. Accents and joiners can't.
+func visible(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.IsMark(r) })
 }
 
 // tidy makes one line of a text, of characters that can be seen.

@@ -218,6 +218,8 @@ func TestGuestbook(t *testing.T) {
 		t.Errorf("what was refused is lost, or why:\n%s", refused)
 	}
 	b.want(422, "POST", "/guestbook", sign("name", " \n "))
+	b.want(422, "POST", "/guestbook", sign("\u200b\u2060\u0301", "text")) // nothing that can be seen
+	b.want(422, "POST", "/guestbook", sign("name", "\u200d\ufeff"))
 	b.want(422, "POST", "/guestbook", sign(strings.Repeat("ü", 41), "text"))
 	b.want(422, "POST", "/guestbook", sign("name", strings.Repeat("ü", 281)))
 	b.want(413, "POST", "/guestbook", sign("name", strings.Repeat("x", 20<<10)))
