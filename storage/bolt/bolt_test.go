@@ -327,6 +327,16 @@ func TestOpenErrors(t *testing.T) {
 	rawUpdate(t, odd, func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte("\x00meta")).Put([]byte("format"), []byte("pasteline/x"))
 	})
+	fresh, err := bbolt.Open(filepath.Join(dir, "fresh.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh.Close()
+	content, err := os.ReadFile(filepath.Join(dir, "fresh.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unfinished := write("unfinished.db", content[:2*os.Getpagesize()])
 	inUse := filepath.Join(dir, "inuse.db")
 	mustOpen(t, inUse)
 
@@ -346,6 +356,7 @@ func TestOpenErrors(t *testing.T) {
 		{"garbage", write("garbage", []byte(strings.Repeat("\xde\xad\xbe\xef", 1<<14))), storage.ErrDamaged, "not a database"},
 		{"zeros", write("zeros", make([]byte, 1<<16)), storage.ErrDamaged, "not a database"},
 		{"cut to one page", damaged("cut1.db", func(b []byte) []byte { return b[:4096] }), storage.ErrDamaged, "damaged"},
+		{"never finished", unfinished, nil, "nothing in it: delete the file"},
 		{"cut to half", damaged("cut2.db", func(b []byte) []byte { return b[:20*4096] }), storage.ErrDamaged, "of"},
 		{"header overwritten", damaged("header.db", func(b []byte) []byte { clear(b[:2*4096]); return b }), storage.ErrDamaged, "damaged"},
 		{"all but header overwritten", damaged("pages.db", func(b []byte) []byte {
@@ -366,6 +377,9 @@ func TestOpenErrors(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.path) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %q, want one line with the path and %q", err, tt.want)
+			}
+			if errors.Is(err, storage.ErrDamaged) && !strings.HasSuffix(err.Error(), ": restore it from a backup, or name another file") {
+				t.Errorf("got %q, which does not say what to do", err)
 			}
 			if tt.is != nil && !errors.Is(err, tt.is) {
 				t.Errorf("got %v, want %v", err, tt.is)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -62,7 +63,12 @@ func (o Options) bbolt() *bbolt.Options {
 }
 
 // openEngine opens the file at path. Its errors don't name path.
-func openEngine(path string, o Options) (*engine, error) {
+func openEngine(path string, o Options) (_ *engine, err error) {
+	defer func() {
+		if errors.Is(err, storage.ErrDamaged) {
+			err = fmt.Errorf("%w: restore it from a backup, or name another file", err)
+		}
+	}()
 	o = o.withDefaults()
 	isNew, err := checkFile(path, o)
 	if err != nil {
@@ -131,7 +137,10 @@ func checkFile(path string, o Options) (isNew bool, err error) {
 func checkContent(db *bbolt.DB, file *os.File, size int64) (isNew bool, err error) {
 	defer guard(protect(), &err)
 	err = db.View(func(tx *bbolt.Tx) error {
-		if tx.Size() > size {
+		switch {
+		case tx.Size() > size && tx.ID() <= 1: // has never seen a commit; the disk was full, say
+			return errors.New("a database that could not be made, with nothing in it: delete the file")
+		case tx.Size() > size:
 			return fmt.Errorf("%w: it has %d bytes of %d", storage.ErrDamaged, size, tx.Size())
 		}
 		depth, err := checkTree(file, db, tx) // first of all: bbolt trusts the tree
@@ -170,9 +179,11 @@ func explain(err error) error {
 		return fmt.Errorf("%w, or a second time by this one: stop that one, or name another file", storage.ErrInUse)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReadOnlyFS):
 		return fmt.Errorf("%w: the file, and the directory of a new one, must be writable for the user that runs this", err)
+	case errors.Is(err, syscall.ENOMEM):
+		return fmt.Errorf("%w: if the address space is limited (ulimit -v), reserve less of it for the file, such as ?mmap_size=256MiB", err)
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch),
 		strings.Contains(err.Error(), "file size too small"): // bbolt has no name for that one
-		return fmt.Errorf("%w, or not a database: %w: restore it from a backup, or name another file", storage.ErrDamaged, err)
+		return fmt.Errorf("%w, or not a database: %w", storage.ErrDamaged, err)
 	default:
 		return err
 	}

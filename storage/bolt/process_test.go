@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 		"commit":   childCommit,
 		"fulldisk": childFullDisk,
 		"readonly": childReadOnly,
+		"limited":  childLimited,
 	}
 	mode, path, _ := strings.Cut(os.Getenv(childVar), ":")
 	if child := children[mode]; child != nil {
@@ -293,5 +295,34 @@ func TestReadOnly(t *testing.T) {
 		if !strings.Contains(lines[i], name) || !strings.Contains(lines[i], "permission denied") || !strings.Contains(lines[i], "must be writable") {
 			t.Errorf("%s: got %q", name, lines[i])
 		}
+	}
+}
+
+// childLimited prints why a file can't be opened where the address space is limited, and opens it as that says.
+func childLimited(path string) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_AS, &limit); err != nil {
+		return err
+	}
+	limit.Cur = 8 << 30
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &limit); err != nil {
+		return err
+	}
+	_, err := bolt.Open(path, nil)
+	fmt.Println(err)
+	db, err := bolt.Open(path, &bolt.Options{MmapSize: 256 << 20})
+	if err != nil {
+		return err
+	}
+	return errors.Join(put(db, "k", []byte("v")), db.Close())
+}
+
+func TestLimitedAddressSpace(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux keeps RLIMIT_AS")
+	}
+	if got := run(t, "limited", tempFile(t)); !strings.Contains(got, "cannot allocate memory") || !strings.Contains(got, "?mmap_size=256MiB") {
+		t.Errorf("got %q", got)
 	}
 }
