@@ -46,7 +46,7 @@ func Ops(tb testing.TB, db *storage.DB, next func() byte, n int) {
 	var clients []*modelClient
 	for step := range n {
 		if len(clients) == 0 || len(clients) < 4 && next()%8 == 0 {
-			clients = append(clients, &modelClient{client: begin(tb, db), model: m, id: step, own: map[string]*string{}, reads: map[string]bool{}})
+			clients = append(clients, m.begin(tb, db, step))
 		}
 		i := int(next()) % len(clients)
 		if over := clients[i].step(next); over {
@@ -89,6 +89,24 @@ type modelClient struct {
 	own        map[string]*string
 	reads      map[string]bool // of keys in the model's small world
 	savepoints []modelSavepoint
+}
+
+// begin starts a transaction with a savepoint, before it comes to the database.
+func (m *model) begin(tb testing.TB, db *storage.DB, id int) *modelClient {
+	tb.Helper()
+	ctx, txn := transaction.Begin(tb.Context())
+	sp, err := txn.Savepoint()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &modelClient{
+		client: &client{tb, ctx, txn, tx.Bucket("b")}, model: m, id: id, own: map[string]*string{}, reads: map[string]bool{},
+		savepoints: []modelSavepoint{{map[string]*string{}, sp}},
+	}
 }
 
 type modelSavepoint struct {
@@ -211,7 +229,17 @@ func (c *modelClient) scan(next func() byte) {
 	}
 	state := c.state()
 	want := show(state, r, limit)
-	if got := c.list(r, limit); got != want {
+	writes := next()%4 == 0 // in the loop, which must not see them
+	got := c.listWhile(r, limit, func(key string) {
+		if writes {
+			value := fmt.Sprintf("%d.loop", c.id)
+			other := world[int(next())%len(world)]
+			c.delete(key)
+			c.put(other, value)
+			c.own[key], c.own[other] = nil, &value
+		}
+	})
+	if got != want {
 		c.t.Errorf("range %q to %q, reverse %t, limit %d: got %q, want %q", r.From, r.To, r.Reverse, limit, got, want)
 	}
 	items := strings.Fields(want)

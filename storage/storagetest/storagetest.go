@@ -172,6 +172,12 @@ func (c *client) delete(key string) {
 // list goes through a range, at most limit keys of it (0: all), and returns "a=1 b=2".
 func (c *client) list(r storage.Range, limit int) string {
 	c.t.Helper()
+	return c.listWhile(r, limit, func(string) {})
+}
+
+// listWhile is list with something to do in the loop, with each key.
+func (c *client) listWhile(r storage.Range, limit int, do func(key string)) string {
+	c.t.Helper()
 	text, n := "", 0
 	for item, err := range c.bucket.Range(r) {
 		if err != nil {
@@ -181,6 +187,8 @@ func (c *client) list(r storage.Range, limit int) string {
 			text += " "
 		}
 		text += string(item.Key) + "=" + string(item.Value)
+		do(string(item.Key))
+		clear(item.Key) // it is ours
 		if n++; n == limit {
 			break
 		}
