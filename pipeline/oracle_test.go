@@ -167,7 +167,7 @@ func (a *author) sections() string {
 			case 1:
 				settings["get "+a.one("k9", "x1", "alpha")] = a.one("here", "__file__", "g1", "gnew")
 			default:
-				settings[a.one("x1", "alpha", "Alpha", "opt_q", "opt_a b", "use", "g1", "here", "opt_é")] = value()
+				settings[a.one("x1", "alpha", "Alpha", "opt_q", "opt_a b", "use", "g1", "here", "opt_é", "global_conf", "opt_app")] = value()
 			}
 		}
 		if a.chance(20) && !strings.HasPrefix(name, "server") {
