@@ -66,7 +66,7 @@ func (s *site) reload(ctx context.Context) {
 	s.relay.replace(next.pipeline)
 	s.logger.InfoContext(ctx, "reloaded", slog.String("config", s.options.config))
 	if err := next.server.Close(); err != nil { // it has only shown what its section says
-		s.logger.ErrorContext(ctx, "closing what the server's section has opened", slog.Any("error", err))
+		s.logger.ErrorContext(ctx, "can't close what the server's section has opened", slog.Any("error", err))
 	}
 }
 
@@ -74,7 +74,7 @@ func (s *site) reload(ctx context.Context) {
 func (s *site) loadAnew(ctx context.Context) (next loaded, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &factoryPanic{p, string(debug.Stack())}
+			err = &panicError{p, string(debug.Stack())}
 		}
 	}()
 	next, err = s.load(ctx)
@@ -84,18 +84,18 @@ func (s *site) loadAnew(ctx context.Context) (next loaded, err error) {
 	return next, err
 }
 
-// A factoryPanic is what a factory panicked with.
-type factoryPanic struct {
+// A panicError is what a factory has panicked with.
+type panicError struct {
 	value any
 	stack string
 }
 
-func (p *factoryPanic) Error() string { return fmt.Sprintf("a factory panicked: %v", p.value) }
+func (p *panicError) Error() string { return fmt.Sprintf("a factory panicked: %v", p.value) }
 
 // complain logs why there is no new pipeline, each fault by itself.
 func (s *site) complain(ctx context.Context, err error) {
 	const message = "not reloaded, the old pipeline goes on"
-	if p, ok := errors.AsType[*factoryPanic](err); ok {
+	if p, ok := errors.AsType[*panicError](err); ok {
 		s.logger.ErrorContext(ctx, message, slog.Any("fault", err), slog.String("stack", p.stack))
 		return
 	}

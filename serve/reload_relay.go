@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -42,7 +41,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer g.leave()
 	ctx := &requestContext{Context: req.Context(), replaced: g.replaced}
 	defer ctx.end()
-	g.app.ServeHTTP(w, req.WithContext(ctx))
+	g.app.ServeHTTP(w, req.WithContext(ctx)) //nolint:contextcheck // ctx is the one of req, with an end more
 }
 
 // replace makes a the one that answers requests from now on.
@@ -69,7 +68,7 @@ func (r *relay) retire(g *generation) {
 	}
 	g.cancel(errReplaced)
 	if err := g.app.Close(); err != nil {
-		r.logger.Error("closing the old pipeline", slog.Any("error", err))
+		r.logger.Error("can't close the old pipeline", slog.Any("error", err))
 		return
 	}
 	r.logger.Debug("the old pipeline is closed")
@@ -82,7 +81,20 @@ func (r *relay) close() error {
 	return r.newest.Load().app.Close()
 }
 
-var errReplaced = errors.New("the pipeline has been replaced, and the time for its last requests is over")
+// errReplaced is why the context of a request is cancelled that has outlived the grace.
+var errReplaced error = replacedError{}
+
+type replacedError struct{}
+
+func (replacedError) Error() string {
+	return "the pipeline has been replaced, and the time for its last requests is over"
+}
+
+// Is says that it is no fault of the server when a stream ends in the middle of something, and that its time is over when a
+// request does, to which tm and retry give an answer.
+func (replacedError) Is(target error) bool {
+	return target == context.Canceled || target == context.DeadlineExceeded
+}
 
 // A generation is an app with its users: the relay, for as long as it is the newest, and each of its requests.
 type generation struct {

@@ -267,7 +267,7 @@ func TestReloadWithFaults(t *testing.T) {
 		{"syntax", "[app:main\n", []string{`site.ini:1: `}},
 		{"an unknown setting", strings.Replace(workshopSite, "text =", "txt =", 1), []string{`site.ini:4: [app:main] txt: `, `site.ini:2: [app:main] text: `}},
 		{"a missing include", strings.Replace(workshopSite, "use = egg:test#work", "use = config:nowhere.ini", 1), []string{`there is no file `}},
-		{"a factory that is not there", strings.Replace(workshopSite, "#work", "#wrok", 1), []string{`site.ini:3: [app:main] use = \"egg:test#wrok\": `}},
+		{"a factory that is not there", strings.Replace(workshopSite, "#work", "#nowhere", 1), []string{`site.ini:3: [app:main] use = \"egg:test#nowhere\": `}},
 		{"a factory that fails", withText("fails\nfail = error"), []string{`site.ini:2: [app:main]: no luck`}},
 		{"a factory that panics", withText("panics\nfail = panic"), []string{`a factory panicked: no luck`}},
 		{"the server", strings.Replace(workshopSite, "port = 0", "port = x", 1), []string{`site.ini:7: [server:main] port = \"x\": `}},
@@ -425,8 +425,8 @@ func TestReloadWatches(t *testing.T) {
 	w.write("secret", "s2")
 	answers("four s2")
 
-	w.write("part.ini", "[app:main]\nuse = egg:test#wrok\n")
-	w.waitForLog("egg:test#wrok", 1)
+	w.write("part.ini", "[app:main]\nuse = egg:test#nowhere\n")
+	w.waitForLog("egg:test#nowhere", 1)
 	answers("four s2")
 	w.write("part.ini", "[app:main]\nuse = egg:test#work\ntext = five\n")
 	answers("five")
@@ -605,7 +605,7 @@ func TestRelay(t *testing.T) {
 		// At the end nobody is waited for.
 		relay.Replace(newFakeApp(func(http.ResponseWriter, *http.Request) {}))
 		synctest.Wait()
-		if !next.isClosed() || !strings.Contains(log.String(), "closing the old pipeline\" error=stuck") {
+		if !next.isClosed() || !strings.Contains(log.String(), "can't close the old pipeline\" error=stuck") {
 			t.Errorf("closed %t, log\n%s", next.isClosed(), log.String())
 		}
 		forever := make(chan struct{})
@@ -637,7 +637,7 @@ func TestRelayKeepsTheContext(t *testing.T) {
 	defer stop()
 	var kept context.Context
 	a := newFakeApp(func(_ http.ResponseWriter, r *http.Request) {
-		kept = r.Context()
+		kept = r.Context() //nolint:fatcontext // it is looked at afterwards, too
 		if got := kept.Value(key{}); got != "value" {
 			t.Errorf("got %v, want value", got)
 		}

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"serve":      main,
-		"serve-test": func() { serve.Main(myapp.Register, registerTrouble) },
+		"serve-test": func() { serve.Main(myapp.Register, registerTrouble, registerMark) },
 	})
 }
 
