@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/pasteline/pasteline/storage"
@@ -19,9 +20,13 @@ const (
 	DefaultMaxSize = 64 << 10
 )
 
+// usedSuffix makes the name of the index bucket.
+const usedSuffix = ".used"
+
 // A Config says how a [Manager] works. The zero Config is the default.
 type Config struct {
-	// Name tells the managers of one database apart: it begins the names of the buckets used. Default "session".
+	// Name tells the managers of one database apart: the sessions are in the bucket of that name, and the index in one whose
+	// name ends in ".used", which no Name may. Default "session".
 	Name string
 
 	// Timeout is how long a session may be unused before it ends, give or take one Period.
@@ -56,6 +61,10 @@ type Config struct {
 // Validate reports everything that is wrong with c.
 func (c Config) Validate() error {
 	var errs []error
+	if longest := storage.MaxBucketName - len(usedSuffix); len(c.Name) > longest || strings.HasPrefix(c.Name, "\x00") || strings.HasSuffix(c.Name, usedSuffix) {
+		errs = append(errs, fmt.Errorf("session: name %.64q: want at most %d bytes, no zero byte at the beginning and no %q at the end",
+			c.Name, longest, usedSuffix))
+	}
 	if c.Timeout != 0 && c.Timeout < time.Millisecond {
 		errs = append(errs, fmt.Errorf("session: timeout %v: want at least 1ms, such as %v", c.Timeout, DefaultTimeout))
 	}
@@ -198,7 +207,7 @@ func (m *Manager) attempt(ctx context.Context) (*attempt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	a := &attempt{m: m, txn: t, data: tx.Bucket(m.config.Name), index: tx.Bucket(m.config.Name + ".used")}
+	a := &attempt{m: m, txn: t, data: tx.Bucket(m.config.Name), index: tx.Bucket(m.config.Name + usedSuffix)}
 	a.sessions = a.room[:0]
 	t.SetData(m, a)
 	return a, nil

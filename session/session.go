@@ -93,7 +93,7 @@ type Source interface {
 // Value returns the value under key; ok is false if there is none.
 //
 // What was set as a string, []byte, bool, float or integer is read as one of the same kind, integers of any size that
-// holds them. Everything else was encoded as JSON and is read as whatever encoding/json can make of it. A T of any
+// holds them; the type read may have a name of its own, such as time.Duration. Everything else was encoded as JSON and is read as whatever encoding/json can make of it. A T of any
 // gives what is there by itself: string, []byte, bool, float64, int64 (uint64 if it must) or what JSON makes of it.
 // The error is a [TypeError] if the value does not fit T, and a [RecordError] if it is damaged.
 func Value[T any](s Source, key string) (value T, ok bool, err error) {

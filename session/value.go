@@ -1,11 +1,13 @@
 package session
 
 import (
+	"encoding"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 )
 
 // Every item is stored by itself: when it was written (milliseconds since the session was created, a varint), a tag,
@@ -169,9 +171,44 @@ func (e encoded) decode(to any) error {
 		}
 	}
 	if e[0] == tagJSON {
-		return json.Unmarshal(e[1:], to)
+		return e.decodeJSON(to)
 	}
-	return errType
+	return e.decodeNamed(to)
+}
+
+// decodeNamed reads into a type that has a name of its own, such as time.Duration, what fits the type that it is made of: an
+// app may introduce such a type while sessions hold what it stored before. One that has its own way of reading is left alone.
+func (e encoded) decodeNamed(to any) error {
+	switch to.(type) {
+	case json.Unmarshaler, encoding.TextUnmarshaler:
+		return errType
+	}
+	v := reflect.ValueOf(to).Elem()
+	var n uint64
+	switch {
+	case v.Kind() == reflect.String && e[0] == tagString:
+		v.SetString(string(e[1:]))
+	case v.Kind() == reflect.Bool && (e[0] == tagTrue || e[0] == tagFalse):
+		v.SetBool(e[0] == tagTrue)
+	case v.CanInt() && e[0] == tagInt && !v.OverflowInt(e.int()):
+		v.SetInt(e.int())
+	case v.CanUint() && decodeUint(e, &n) == nil && !v.OverflowUint(n):
+		v.SetUint(n)
+	case v.CanFloat() && e[0] == tagFloat:
+		v.SetFloat(e.float())
+	default:
+		return errType
+	}
+	return nil
+}
+
+// decodeJSON tells what is no JSON from what is JSON of another type.
+func (e encoded) decodeJSON(to any) error {
+	err := json.Unmarshal(e[1:], to)
+	if err != nil && !json.Valid(e[1:]) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
 }
 
 // decodeAny gives what is stored the Go type that it has by itself: string, []byte, int64, uint64, float64, bool,
@@ -191,7 +228,7 @@ func (e encoded) decodeAny(to *any) error {
 	case tagTrue, tagFalse:
 		*to = e[0] == tagTrue
 	default:
-		return json.Unmarshal(e[1:], to)
+		return e.decodeJSON(to)
 	}
 	return nil
 }
@@ -244,7 +281,7 @@ func decodeInt[I int | int8 | int16 | int32 | int64](e encoded, to *I) error {
 			return nil
 		}
 	case tagJSON:
-		return json.Unmarshal(e[1:], to)
+		return e.decodeJSON(to)
 	}
 	return errType
 }
@@ -260,7 +297,7 @@ func decodeUint[U uint | uint8 | uint16 | uint32 | uint64](e encoded, to *U) err
 	case tagUint:
 		v = e.uint()
 	case tagJSON:
-		return json.Unmarshal(e[1:], to)
+		return e.decodeJSON(to)
 	default:
 		return errType
 	}

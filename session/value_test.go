@@ -15,6 +15,14 @@ import (
 
 type point struct{ X, Y int }
 
+// Types that have a name, but are of a kind that has a form of its own.
+type (
+	role  string
+	level uint8
+	ratio float32
+	flag  bool
+)
+
 func TestValueRoundTrip(t *testing.T) {
 	t.Parallel()
 	when := time.Date(2026, 5, 1, 12, 0, 0, 123, time.UTC)
@@ -148,6 +156,15 @@ func TestValueOfAnotherType(t *testing.T) {
 		{"JSON number as int", time.Second, errorOf[int], ""},
 		{"JSON number as unsigned", time.Second, errorOf[uint], ""},
 		{"nil as pointer", nil, errorOf[*point], ""},
+		{"string as a named one", "x", errorOf[role], ""},
+		{"named string as string", role("x"), errorOf[string], ""},
+		{"int as a named one", 255, errorOf[level], ""},
+		{"large int as a named one", 256, errorOf[level], "is an integer, which does not fit session_test.level"},
+		{"int as a named string", 1, errorOf[role], "is an integer, which does not fit session_test.role"},
+		{"int as duration", 5, errorOf[time.Duration], ""},
+		{"float as a named one", 1.5, errorOf[ratio], ""},
+		{"bool as a named one", true, errorOf[flag], ""},
+		{"string as one that reads itself", "x", errorOf[time.Time], "is a string, which does not fit time.Time"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,6 +185,24 @@ func TestValueOfAnotherType(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An app that gives its values a type of their own, or takes it away, can still read what it stored before.
+func TestValueOfANamedType(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	f.set(t, "id", map[string]any{"role": "admin", "level": 7, "ratio": 1.5, "flag": true, "wait": int64(time.Minute)})
+	do(t, func(ctx context.Context) {
+		s := f.get(ctx, t, "id")
+		r, _, err1 := session.Value[role](s, "role")
+		l, _, err2 := session.Value[level](s, "level")
+		x, _, err3 := session.Value[ratio](s, "ratio")
+		b, _, err4 := session.Value[flag](s, "flag")
+		d, _, err5 := session.Value[time.Duration](s, "wait")
+		if err := errors.Join(err1, err2, err3, err4, err5); err != nil || r != "admin" || l != 7 || x != 1.5 || !b || d != time.Minute {
+			t.Errorf("got %v, %v, %v, %v, %v, %v", r, l, x, b, d, err)
+		}
+	})
 }
 
 func TestSetOfWhatCannotBeEncoded(t *testing.T) {
@@ -199,6 +234,7 @@ func TestDamagedItems(t *testing.T) {
 		"long integer": {0, 'i', 2, 2},
 		"long bool":    {0, 't', 't'},
 		"small uint":   {0, 'u', 1},
+		"half JSON":    {0, 'j', '['},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
