@@ -40,7 +40,7 @@ func TestDidYouMean(t *testing.T) {
 		name, want string
 		candidates []string
 	}{
-		{"levle", `did you mean "level"?`, []string{"level", "format"}},
+		{"lvel", `did you mean "level"?`, []string{"level", "format"}},
 		{"colour", "have: format, level", []string{"level", "format"}},
 		{"colour", "there is none", nil},
 	}
