@@ -2,6 +2,9 @@ package server_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -198,6 +201,51 @@ func FuzzForwarded(f *testing.F) {
 		}
 		if err == nil && (translated.URL.Path != "/x" || strings.ContainsAny(translated.Host, "/?# \r\n")) {
 			t.Errorf("%s: %q gives host %q, path %q", name, value, translated.Host, translated.URL.Path)
+		}
+	})
+}
+
+// Whatever the fields say, what an app sees has a scheme, a host and an address that can be; and what a peer says that is
+// not trusted changes nothing.
+func FuzzTranslate(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"1.2.3.4, 5.6.7.8", `for="[::1]:80";host=a;proto=https, for=_x`}, {"fe80::1%eth0", "proto=http;;"}, {`"1.2.3.4:5"`, "host=\"a\\\"b\""}, {"unknown", "for"},
+	} {
+		f.Add(seed[0], "example.org", "8443", "https", seed[1], 2)
+	}
+	f.Fuzz(func(t *testing.T, client, host, port, scheme, standard string, count int) {
+		for _, fields := range []string{"x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto", "forwarded"} {
+			s := newServer(t, server.Config{
+				TrustedProxy: []string{"127.0.0.1"}, TrustedProxyHeaders: strings.Fields(fields), TrustedProxyCount: 1 + (count & 3), ClearUntrustedProxyHeaders: true,
+			})
+			for _, peer := range []string{"127.0.0.1:9", "10.0.0.1:9"} {
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", nil)
+				r.RemoteAddr = peer
+				for name, value := range map[string]string{
+					"X-Forwarded-For": client, "X-Forwarded-Host": host, "X-Forwarded-Port": port, "X-Forwarded-Proto": scheme, "Forwarded": standard,
+				} {
+					r.Header.Set(name, value)
+				}
+				got, err := s.Translate(r)
+				if err != nil {
+					if peer != "127.0.0.1:9" {
+						t.Errorf("%s is not trusted, and refused for what it says: %v", peer, err)
+					}
+					continue
+				}
+				if peer != "127.0.0.1:9" && (got.RemoteAddr != peer || got.Host != r.Host || got.URL.String() != "/x" || len(got.Header) > 0) {
+					t.Errorf("%s is not trusted, and believed: %s %s %s %v", peer, got.RemoteAddr, got.Host, got.URL, got.Header)
+				}
+				if _, err := netip.ParseAddrPort(got.RemoteAddr); err != nil {
+					t.Errorf("the address %q: %v", got.RemoteAddr, err)
+				}
+				if scheme := got.URL.Scheme; scheme != "" && scheme != "http" && scheme != "https" {
+					t.Errorf("the scheme %q", scheme)
+				}
+				if u, err := url.Parse("http://" + got.Host + "/"); err != nil || u.Host != got.Host || u.Path != "/" {
+					t.Errorf("the host %q: %v", got.Host, err)
+				}
+			}
 		}
 	})
 }
