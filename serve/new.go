@@ -50,7 +50,10 @@ func (o *newOptions) run(_ context.Context, c *call, args []string) error {
 	if err != nil {
 		return err
 	}
-	next := "cd " + quoteForShell(args[0]) + " && "
+	next := ""
+	if filepath.Clean(args[0]) != "." {
+		next = "cd " + quoteForShell(args[0]) + " && "
+	}
 	switch {
 	case config.Source != "":
 	case config.Version != "":
