@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -63,11 +64,20 @@ func (headerFlag) String() string { return "" }
 // Set adds a field.
 func (h headerFlag) Set(text string) error {
 	name, value, ok := strings.Cut(text, ":")
-	if !ok || strings.TrimSpace(name) == "" || strings.ContainsAny(text, "\r\n") {
+	name, value = textproto.TrimString(name), textproto.TrimString(value)
+	if !ok || name == "" || strings.ContainsFunc(name, isNotOfToken) {
 		return errors.New("want NAME:VALUE")
 	}
-	http.Header(h).Add(textproto.TrimString(name), textproto.TrimString(value))
+	if strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }) {
+		return errors.New("the value has control characters")
+	}
+	http.Header(h).Add(name, value)
 	return nil
+}
+
+// isNotOfToken reports whether a character can't be in the name of a header field.
+func isNotOfToken(r rune) bool {
+	return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 }
 
 func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err error) {
@@ -105,6 +115,7 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 }
 
 func (o *requestOptions) request(ctx context.Context, path string, in io.Reader) (*http.Request, error) {
+	path = strings.ReplaceAll(path, " ", "%20") // in the query, too
 	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(o.method), "http://localhost"+path, nil)
 	if _, wrongPath := errors.AsType[*url.Error](err); wrongPath {
 		return nil, usagef("%q can't be the path of a page: %w", path, errors.Unwrap(err))
@@ -166,6 +177,9 @@ func (o *requestOptions) print(c *call, response *http.Response) error {
 		}
 	}
 	if _, err := io.Copy(c.Out, response.Body); err != nil {
+		if response.Request.Context().Err() != nil {
+			return errors.New("stopped before the answer was complete")
+		}
 		return fmt.Errorf("the answer is incomplete: %w", err)
 	}
 	if response.StatusCode >= 400 {
