@@ -45,7 +45,7 @@ func (db *DB) Name() string { return db.core.name }
 func (db *DB) Engine() Engine { return db.core.engine }
 
 // Tx returns the view that the transaction of ctx has of db. The first call in a transaction joins it; later ones return the same
-// view. It returns [ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
+// view, which outlives ctx. As that is for one goroutine at a time, so are the calls in one transaction. It returns [ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
 func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
@@ -61,7 +61,7 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	if db.closed.Load() {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), ErrClosed)
 	}
-	tx := &Tx{core: db.core, ctx: ctx, turn: db.core.turns.held(ctx)}
+	tx := &Tx{core: db.core, ctx: t.Context(), turn: db.core.turns.held(t.Context())}
 	if err := t.Join(newDataManager(tx)); err != nil {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), err)
 	}

@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"iter"
+
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // An Engine is one open database of some kind. Everything that does not depend on the kind is written once, in this package.
@@ -51,8 +53,9 @@ type Preparer interface {
 type PreparingView interface {
 	View
 
-	// Prepare does all of Commit that can fail. Until Finish or Close no other commit can come between.
-	Prepare(ctx context.Context, c *Changes) error
+	// Prepare does all of Commit that can fail, durably if the engine is, and records t.ID() and t.Decider() with it. Until Finish
+	// or Close no other commit can come between.
+	Prepare(ctx context.Context, t *transaction.Txn, c *Changes) error
 
 	// Finish makes what was prepared visible and durable.
 	Finish(ctx context.Context) error

@@ -72,7 +72,7 @@ func (tx *Tx) handOver() (View, *Changes, error) {
 // preparer is the data manager of an engine that can prepare.
 type preparer struct{ *dataManager }
 
-func (p preparer) Prepare(ctx context.Context, _ *transaction.Txn) error {
+func (p preparer) Prepare(ctx context.Context, t *transaction.Txn) error {
 	tx := (*Tx)(p.dataManager)
 	view, c, err := tx.handOver()
 	if view == nil || err != nil {
@@ -82,7 +82,7 @@ func (p preparer) Prepare(ctx context.Context, _ *transaction.Txn) error {
 	if !ok {
 		return fmt.Errorf("storage: %s: the engine said that it can prepare, but its view can't", tx.core.name)
 	}
-	return tx.explain(pv.Prepare(ctx, c), c)
+	return tx.explain(pv.Prepare(ctx, t, c), c)
 }
 
 func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {

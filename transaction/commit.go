@@ -154,6 +154,11 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 	}
 	writers := o.all[len(o.readers):]
 	rest = writers
+	if len(o.preparers) > 0 {
+		t.mu.Lock()
+		t.decider = o.lastKey
+		t.mu.Unlock()
+	}
 	for _, dm := range o.preparers {
 		if err := contain(func() error { return dm.Prepare(ctx, t) }); err != nil {
 			return err
@@ -191,6 +196,7 @@ type order struct {
 	readers   []DataManager
 	preparers []Preparer
 	last      DataManager // nil if all only read
+	lastKey   string      // its sort key, if there are others
 }
 
 // arrange puts managers, of which there are some, in the order in which they commit: by sort key, but those that only
@@ -232,7 +238,7 @@ func arrange(managers []DataManager) (order, error) {
 		case r.rank == reads:
 			o.readers = o.all[:i+1]
 		case i == len(list)-1:
-			o.last = r.DataManager
+			o.last, o.lastKey = r.DataManager, r.key
 		case ok:
 			o.preparers = append(o.preparers, p)
 		default: // there is another such one behind it

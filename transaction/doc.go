@@ -29,7 +29,7 @@
 // exception: if it isn't known whether the last Commit happened ([ErrInDoubt]), those that prepared stay so.
 //
 // There is no log of the coordinator. A data manager that decides while others hold prepared work ([Txn.Prepared]) has to
-// record [Txn.ID] in the same durable act. After a crash, recovery finds what is prepared, and asks the last one: the
+// record [Txn.ID] in the same durable act. After a crash, recovery finds what is prepared, and asks [Txn.Decider]: the
 // transaction is recorded, so finish; or it is not, so abort. Nobody has finished before the decision, and nobody that
 // prepared has aborted after it, so that is right whenever the crash came.
 //

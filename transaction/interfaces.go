@@ -37,7 +37,8 @@ type Preparer interface {
 	DataManager
 
 	// Prepare makes the changes durable, under a name that includes t.ID(), so that Finish can't fail for a reason of
-	// theirs, not even after a crash. An error means no promise; Abort follows.
+	// theirs, not even after a crash; and with them t.Decider(), which recovery has to ask. An error means no promise; Abort
+	// follows.
 	Prepare(ctx context.Context, t *Txn) error
 
 	// Finish makes what was prepared visible: the transaction is committed. An error leaves it prepared, in doubt, for

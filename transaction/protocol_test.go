@@ -29,6 +29,7 @@ type script struct {
 	fails    map[string]string // step: "error", "panic", "exit", "doubt" or "transient"
 	log      *[]string
 	prepared []bool // what Prepared said in Commit
+	decider  string // what Decider said in Prepare
 }
 
 func (s *script) step(name string) error {
@@ -67,8 +68,11 @@ func (s *script) ReadOnly() bool                                { return s.readO
 
 type prepares struct{ *script }
 
-func (p prepares) Prepare(context.Context, *transaction.Txn) error { return p.step("prepare") }
-func (p prepares) Finish(context.Context, *transaction.Txn) error  { return p.step("finish") }
+func (p prepares) Prepare(_ context.Context, t *transaction.Txn) error {
+	p.decider = t.Decider()
+	return p.step("prepare")
+}
+func (p prepares) Finish(context.Context, *transaction.Txn) error { return p.step("finish") }
 
 // cast makes managers from a text of one letter each: p can prepare, o can only commit in one phase, r reads only (and can
 // only commit in one phase). They are named in order, and join in the opposite order.
@@ -256,6 +260,11 @@ func check(scripts map[string]*script, log []string, onePhase int, doomed bool, 
 			others := slices.ContainsFunc(log[:i], func(line string) bool { return strings.HasSuffix(line, ".prepare") })
 			if !slices.Equal(s.prepared, []bool{others}) {
 				return name + " was told wrongly whether others are prepared"
+			}
+			for other, o := range scripts {
+				if slices.Contains(log, other+".prepare") && o.decider != name {
+					return other + " was told that " + o.decider + " decides"
+				}
 			}
 		}
 	}

@@ -24,10 +24,11 @@ type Txn struct {
 
 	mu       sync.Mutex // guards the rest; never held while calling managers, hooks, synchronizers
 	status   Status
-	ending   bool  // a Commit or Abort is running
-	settled  bool  // the managers have been told of the end
-	prepared bool  // managers other than the last hold prepared work
-	cause    error // why the status is CommitFailed
+	ending   bool   // a Commit or Abort is running
+	settled  bool   // the managers have been told of the end
+	prepared bool   // managers other than the last hold prepared work
+	decider  string // the sort key of the last, if others prepare
+	cause    error  // why the status is CommitFailed
 
 	id          string
 	user        string
@@ -57,6 +58,10 @@ func (t *Txn) ID() string {
 	return t.id
 }
 
+// Context returns the context that t was begun with, and carries t. A data manager that keeps a context keeps this one: that of
+// a call may be done sooner.
+func (t *Txn) Context() context.Context { return &t.carrier }
+
 // Status returns the state that t is in.
 func (t *Txn) Status() Status {
 	t.mu.Lock()
@@ -70,6 +75,14 @@ func (t *Txn) Prepared() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.prepared
+}
+
+// Decider returns, from the first [Preparer.Prepare] on, the sort key of the data manager whose Commit is the decision. Who
+// prepares writes it down, so that recovery knows whom to ask, even if the program is configured in another way by then.
+func (t *Txn) Decider() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.decider
 }
 
 // Join lets dm take part in the transaction. To join again has no effect. It is possible until the data managers begin to

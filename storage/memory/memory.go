@@ -24,6 +24,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/internal/occ"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // Register makes URIs such as memory://name known to o. All who open the same name share one database.
@@ -195,7 +196,7 @@ func (v *view) Commit(_ context.Context, c *storage.Changes) error {
 }
 
 // Prepare keeps c safe from other commits.
-func (v *view) Prepare(_ context.Context, c *storage.Changes) error {
+func (v *view) Prepare(_ context.Context, _ *transaction.Txn, c *storage.Changes) error {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()
 	if err := v.engine.validate(c, v.seq); err != nil {
