@@ -29,6 +29,8 @@ type document struct {
 //	console                  run what stands after "$ ", and compare what comes out
 //	console background       the same, but leave it running
 //	console fails            the same, but it has to end with another exit code than 0
+//	console alone            end what runs in the background first, as with Ctrl-C
+//	text log                 wait until what runs in the background has printed this
 type block struct {
 	line     int // of the first line of its text
 	language string

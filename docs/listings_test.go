@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a command may take, on the slowest machine.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // Each document is one session of a reader who does what it says, from the beginning to the end, in an empty folder of
 // their own; for the documents beside the README, which speak of the tree itself, in the tree. "serve" is the command as it is built from the tree.
@@ -93,7 +93,12 @@ func (r *reader) read() {
 	for _, b := range r.document.blocks {
 		_, isFile := b.options["file"]
 		_, isAddition := b.options["append"]
+		_, isLog := b.options["log"]
 		switch {
+		case isLog && r.server == nil:
+			r.errorf(b.line, "a log of nothing: no program runs in the background")
+		case isLog:
+			r.server.waitFor("...\n" + b.text + "...\n")
 		case b.language == "console":
 			r.run(b)
 		case b.language == "diff":
@@ -212,6 +217,9 @@ var assignments = regexp.MustCompile(`^(\w+=\S+ )*`)
 func (r *reader) run(b block) {
 	_, background := b.options["background"]
 	_, fails := b.options["fails"]
+	if _, alone := b.options["alone"]; alone {
+		r.stop()
+	}
 	line := b.line
 	for step := range strings.SplitSeq(strings.TrimPrefix(b.text, "$ "), "\n$ ") {
 		command, want, _ := strings.Cut(step, "\n")
@@ -274,6 +282,7 @@ func (r *reader) start(line int, command string) *process {
 		command, dir = r.inTree(command), root
 	} else {
 		env = append(env, r.modules.environ(r.home)...)
+		r.choosePorts()
 	}
 	p.cmd = exec.Command("sh", "-c", r.ports.Replace(command))
 	p.cmd.Dir, p.cmd.Env = dir, env
@@ -290,6 +299,24 @@ func (r *reader) start(line int, command string) *process {
 }
 
 var iniFile = regexp.MustCompile(`\S+\.ini`)
+
+// choosePorts has the .ini files that a command has written use the free ports, too.
+func (r *reader) choosePorts() {
+	r.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(r.dir, "*.ini"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(r.ports.Replace(string(text))), 0o644); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
 
 // inTree lets a command of such a document use copies of the tree's .ini files: they have other ports, and their data in other folders.
 func (r *reader) inTree(command string) string {
@@ -338,7 +365,10 @@ func (p *process) wait() (failed bool) {
 func (p *process) waitFor(want string) {
 	p.r.t.Helper()
 	deadline := time.After(patience)
-	for !matches(want, p.output()) {
+	for got := p.output(); !matches(want, got); got = p.output() {
+		if strings.Contains(want, "serving on") && regexp.MustCompile(`(?m)^serving on .*\n`).MatchString(got) {
+			p.r.t.Fatalf("%s:%d: %s: got:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command, got, want) // it says no more
+		}
 		select {
 		case <-p.done:
 			p.r.t.Fatalf("%s:%d: %s: ended:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command, p.output(), want)
