@@ -33,9 +33,24 @@
 //
 // What a factory logs to is [pipeline.Build.Logger]; its lines have the section's name in the attribute section.
 //
+// # Reloading
+//
+// On SIGHUP, and with --reload when a file has changed, the file and all that it includes are loaded anew: a new registry, a new
+// server that is only looked at, a new pipeline, beside the one that runs. If there is any fault, each is a line of the log, what
+// was made is closed again, and nothing changes. Else one pointer is exchanged. A request is answered by the pipeline that was
+// the newest when it came; a pipeline that has been replaced is closed with its last request. One that runs for longer than
+// --reload-grace has its context cancelled, which ends a stream properly; nothing is closed under its hands.
+//
+// A database that both pipelines name is open once, and stays open. Whatever else only one can have, an app must share with
+// itself, since for a while there are two of it. What has changed in the [server:] section takes a restart, and is logged, with its
+// position; certificates are read anew when their files change. --reload compares what the load has read, by time, size and
+// content, every --reload-interval, and waits until nobody writes any more. Go code is compiled: it takes a rebuild.
+//
 // # Caveats
 //
 // Main is the only function that ends the process or looks for signals. A first SIGINT or SIGTERM stops accepting, lets
 // running requests finish, and closes what the pipeline opened, in reverse order; a second one ends the process at once.
-// What was acknowledged is durable in either case.
+// What was acknowledged is durable in either case. SIGHUP reloads; when it comes because the terminal has been closed, it ends the
+// process as SIGTERM does, unless the process was started with nohup. A handler that goes on in goroutines of its own, after it has
+// returned, is not waited for.
 package serve

@@ -37,6 +37,9 @@ func newReading() *reading {
 
 // ReadFile is os.ReadFile for a load.
 func (r *reading) ReadFile(name string) ([]byte, error) {
+	if r.files == nil { // the load is over, and whoever reads on is not watched
+		return os.ReadFile(name)
+	}
 	file, ok := r.files[name]
 	if !ok {
 		info, err := os.Stat(name) // before reading, so that a change in between is seen later on

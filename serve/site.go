@@ -46,9 +46,9 @@ opened, and ends with the exit code 0; a second signal ends it at once.
 
 On SIGHUP it loads the file and everything that it includes anew. New requests go to the new pipeline; those that run finish in
 the old one, and a stream that does not is ended after --reload-grace. If anything is wrong with the file, the log says what, and
-the old pipeline goes on. With --reload, a change of one of these files does the same. What a [server:] section says counts
-from the next start on, apart from the files of a certificate; the log names what has changed. Go code is compiled: a change of
-it needs a rebuild and a restart.`,
+the old pipeline goes on. With --reload, a change of one of these files does the same, or a touch. What a [server:] section says
+counts from the next start on, apart from the files of a certificate; the log names what has changed. Go code is compiled: a
+change of it needs a rebuild and a restart. A terminal that is closed ends the server.`,
 		examples: []example{
 			{"serve development.ini", "main of that file"},
 			{"serve site.ini -n blog --server-name public", "other sections"},
@@ -56,6 +56,7 @@ it needs a rebuild and a restart.`,
 			{"serve site.ini --addr-file /run/site.addr", "for programs that want to know the address"},
 			{"serve -b development.ini", "and look at it"},
 			{"serve --reload development.ini", "while you work on the file"},
+			{`kill -HUP "$(pidof serve)"`, "a server that runs loads its file anew"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o serveOptions
