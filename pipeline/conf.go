@@ -31,6 +31,14 @@ func (s *Setting) source() string {
 	}
 }
 
+// hides says why a setting of that name in a section does not count.
+func (s *Setting) hides() string {
+	if s.Section == "DEFAULT" {
+		return "[DEFAULT] (" + s.source() + ") has it too"
+	}
+	return "it is " + s.source()
+}
+
 // place is the line to look at: where the value is written, or, when that is in no file, where it was asked for.
 func (s *Setting) place() *Setting {
 	if s.Line == 0 && s.getter != nil {

@@ -170,6 +170,17 @@ func TestPercentSignInPath(t *testing.T) {
 	}
 }
 
+// What the caller gives hides what a section needs.
+func TestHiddenFromOutside(t *testing.T) {
+	t.Parallel()
+	opts := text(nil, map[string]string{"site.ini": "[pipeline:main]\npipeline = egg:x\n"})
+	opts.Global = map[string]string{"pipeline": "egg:y"}
+	const want = `site.ini:2: [pipeline:main] pipeline = "egg:x": ignored, because it is given from outside; take it out there`
+	if _, err := pipeline.Resolve("site.ini", pipeline.KindApp, opts); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestUnreadableFiles(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

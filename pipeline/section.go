@@ -255,11 +255,7 @@ func (l *configLoader) warnShadowed(r *resolver, own, hidden *Setting) {
 	if own.Raw == hidden.Raw {
 		return
 	}
-	by := "[DEFAULT] (" + hidden.source() + ") has it too"
-	if hidden.Section != "DEFAULT" {
-		by = "it is " + hidden.source()
-	}
-	r.warn(own, fmt.Sprintf(`ignored, because %s; write "set %s = …" to change it for this section and what it uses`, by, own.Key))
+	r.warn(own, fmt.Sprintf(`ignored, because %s; write "set %s = …" to change it for this section and what it uses`, hidden.hides(), own.Key))
 }
 
 // warnSetInvisible tells that %(x)s does not see "set x".
@@ -285,7 +281,15 @@ func (s *sectionReader) position() Position {
 	return Position{File: s.loader.file.name, Line: s.loader.file.heads[s.name], Section: s.name}
 }
 
-func (s *sectionReader) fault(r *resolver, err error, hint string) *Node {
+// missing makes a fault about a key that the section needs. It may be there, and not count.
+func (s *sectionReader) missing(r *resolver, key string, err error, hint string) *Node {
+	own, hidden := s.loader.raw(s.name, key), s.loader.lookup("DEFAULT", key)
+	switch {
+	case own != nil && hidden != nil:
+		return r.fault(own.fault(fmt.Errorf("ignored, because %s", hidden.hides()), "take it out there"))
+	case hidden != nil && hidden.Section == "DEFAULT":
+		return r.fault(hidden.fault(fmt.Errorf("[%s] does not take its %s from [DEFAULT]", oneLine(s.name), key), "move it into the section"))
+	}
 	p := s.position()
 	return r.fault(&Error{File: p.File, Line: p.Line, Section: p.Section, Err: err, Hint: hint})
 }
@@ -368,10 +372,7 @@ func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
 		fault := s.local.find(found[1]).fault(fmt.Errorf("there is a %s too (%s)", found[0], s.local.find(found[0]).source()), "write only one of them")
 		return r.fault(fault)
 	case len(found) == 0:
-		if use := s.loader.raw("DEFAULT", "use"); use != nil {
-			return r.fault(use.fault(fmt.Errorf("[%s] does not take its use from [DEFAULT]", oneLine(s.name)), "move it into the section"))
-		}
-		return s.fault(r, errors.New("nothing says what it is"), fmt.Sprintf("write use = egg:Dist#name, use = another section, or %s = module:function", typ.protocols[0][0]))
+		return s.missing(r, "use", errors.New("nothing says what it is"), fmt.Sprintf("write use = egg:Dist#name, use = another section, or %s = module:function", typ.protocols[0][0]))
 	}
 	setting := s.local.take(found[0])
 	ref, err := objectReference(setting.Value)
@@ -387,7 +388,7 @@ func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
 func (s *sectionReader) filterApp(r *resolver) *Node {
 	next := s.local.take("next")
 	if next == nil {
-		return s.fault(r, errors.New("next is missing"), "write next = the app that the filter is around")
+		return s.missing(r, "next", errors.New("next is missing"), "write next = the app that the filter is around")
 	}
 	node := s.node(KindFilterApp)
 	node.Next = s.loader.context(r, typeApp, &next.Value, s.global, s.at(next))
@@ -402,7 +403,7 @@ func (s *sectionReader) filterApp(r *resolver) *Node {
 func (s *sectionReader) pipeline(r *resolver) *Node {
 	members := s.local.take("pipeline")
 	if members == nil {
-		return s.fault(r, errors.New("pipeline is missing"), "write pipeline = filters and, last, the app")
+		return s.missing(r, "pipeline", errors.New("pipeline is missing"), "write pipeline = filters and, last, the app")
 	}
 	for _, key := range s.local.keys {
 		r.fault(s.local.settings[key].unquoted(errors.New("not a setting of a pipeline"), "its members have sections of their own; set, get and filter-with may stand here"))
