@@ -16,7 +16,8 @@ type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads until it is closed.
 	Begin(ctx context.Context) (View, error)
 
-	// Close waits until the open views are closed and the running commits are decided, then closes the database.
+	// Close waits until the open views are closed and the running commits are decided, then closes the database. It does not wait for
+	// what is prepared: if that is in doubt, nobody will come to finish it.
 	Close() error
 }
 

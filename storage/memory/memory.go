@@ -84,7 +84,7 @@ func (e *engine) Begin(context.Context) (storage.View, error) {
 	return &view{engine: e, snapshot: e.history.Open(), seq: e.seq, buckets: e.buckets}, nil
 }
 
-// Close waits for the open views.
+// Close waits for the open views, but not for a decision that others make.
 func (e *engine) Close() error {
 	e.mu.Lock()
 	e.closed = true
@@ -203,6 +203,7 @@ func (v *view) Prepare(_ context.Context, _ *transaction.Txn, c *storage.Changes
 		return err
 	}
 	v.engine.prepared[v] = c
+	v.engine.views.Done() // if the decision is never known, Close must not wait for it
 	return nil
 }
 
@@ -230,8 +231,11 @@ func (v *view) release() {
 		return
 	}
 	v.closed = true
-	delete(v.engine.prepared, v)
 	v.engine.history.Close(v.snapshot)
-	v.engine.views.Done()
+	if _, ok := v.engine.prepared[v]; ok {
+		delete(v.engine.prepared, v)
+	} else {
+		v.engine.views.Done()
+	}
 	v.buckets = nil
 }
