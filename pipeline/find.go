@@ -69,6 +69,9 @@ func (l *configLoader) suggest(typ *objectType, wanted string) string {
 		prefix, name, _ := strings.Cut(section, ":")
 		name = strip(name)
 		place := position(l.file.name, l.file.heads[section])
+		if meant, ok := typ.misspelled(prefix); ok && name == wanted {
+			return fmt.Sprintf("[%s] (%s): did you mean [%s:%s]?", oneLine(section), place, meant, oneLine(name))
+		}
 		if !typ.takes(prefix) {
 			if name == wanted && name != "main" && name != "" { // a file has a main of several kinds
 				namesake = fmt.Sprintf("[%s] (%s) is no %s", oneLine(section), place, typ.kind)
@@ -97,6 +100,16 @@ func (l *configLoader) suggest(typ *objectType, wanted string) string {
 		names[i] = oneLine(names[i])
 	}
 	return have(names)
+}
+
+// misspelled returns the prefix that was probably meant by one that there is not.
+func (t *objectType) misspelled(prefix string) (string, bool) {
+	for _, known := range []*objectType{typeApp, typeFilter, typeServer} {
+		if known.takes(prefix) {
+			return "", false
+		}
+	}
+	return nearest(prefix, slices.Concat(t.prefixes...))
 }
 
 func (t *objectType) takes(prefix string) bool {
