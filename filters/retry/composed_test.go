@@ -485,3 +485,43 @@ func TestRequestTrailers(t *testing.T) {
 		}
 	}
 }
+
+// A request that a handler makes up, and has answered into its own response by a pipeline of its own, decides nothing about the
+// handler's transaction.
+func TestMadeUpRequest(t *testing.T) {
+	t.Parallel()
+	for name, chain := range chains(t) {
+		if name == "retry" {
+			continue // has no transaction
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inner, outer := &ledger{}, &ledger{}
+			sub := mustTM(t, tm.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				fmt.Fprint(w, "kept!")
+				return errors.Join(inner.write(r.Context(), "inner"), http.NewResponseController(w).Flush())
+			}))
+			app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				fmt.Fprint(w, "work is ")
+				made, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+				if err != nil {
+					return err
+				}
+				if err := outer.write(r.Context(), "outer"); err != nil {
+					return err
+				}
+				outer.failNext(errCommit)
+				sub.ServeHTTP(w, made)
+				return nil
+			})
+			for server := range protocols(t, chain(app)) {
+				if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
+					t.Errorf("got %d %q, %s", got.Status, got.Body, got.Err)
+				}
+			}
+			if got := outer.entries(); len(got) != 0 {
+				t.Errorf("committed %v", got)
+			}
+		})
+	}
+}

@@ -42,5 +42,8 @@
 // A filter between retry and tm that wraps the response writer sees only what is kept; but it costs a second
 // held response.
 //
+// A handler that goes on in a goroutine of its own must not use the transaction any more. Behind [http.TimeoutHandler] every slow one
+// does: put that around the filter, not inside.
+//
 // A second tm, or one inside of transaction.Run, passes through: whoever began the transaction ends it.
 package tm

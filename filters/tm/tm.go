@@ -48,20 +48,19 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := r.Context()
-	held, shared := w.(*hold.Writer) // retry's
-	shared = shared && !held.Sent()
-	answered := shared
+	slot, answered := outcome.FromContext(ctx)
+	held, shared := w.(*hold.Writer) // retry's, for this very attempt
+	shared = shared && held.Slot() == slot && !held.Sent()
 	if !shared {
 		options := hold.Options{HighWater: f.HighWater, Max: f.MaxResponse}
-		var slot *outcome.Slot
-		if slot, answered = outcome.FromContext(ctx); answered { // retry is around, with something in between
+		if answered { // retry is around, with something in between
 			held = hold.New(w, slot, options)
 		} else {
 			held, ctx = hold.Begin(ctx, w, options)
+			slot = held.Slot()
 		}
 		defer held.Drop()
 	}
-	slot := held.Slot()
 	f.run(ctx, held, slot, r)
 	if shared {
 		return

@@ -22,5 +22,8 @@
 // that is not kept, which a cache, or an access log, must not; the price is a second copy.
 //
 // A goroutine which goes on using a Writer after its handler has returned gets [ErrOver]. It can't reach another request's
-// response: only the memory for the body is pooled, and the Writer lets go of it under its lock.
+// response: only the memory for the body is pooled, and the Writer lets go of it under its lock. (An io.Copy to a released Writer
+// that still runs then is at the server, as it would be without this package.)
+//
+// A deadline that a failed attempt has set for the connection is still set in the next one.
 package hold
