@@ -25,7 +25,8 @@ type Policy struct {
 	// with 1 the delay is anything between nothing and the whole.
 	Jitter float64
 
-	// Retryable says which errors are worth another attempt. Nil means IsTransient.
+	// Retryable says which errors are worth another attempt. Nil means IsTransient. It isn't asked about what wraps
+	// ErrInDoubt: another attempt might do the work twice.
 	Retryable func(error) bool
 }
 
@@ -121,7 +122,7 @@ func (a *Attempts) Attempt() Attempt { return a.current.attempt }
 // Retryable reports whether the policy would try again after err, tries and context aside.
 func (a *Attempts) Retryable(err error) bool {
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, ErrInDoubt):
 		return false
 	case a.policy.Retryable != nil:
 		return a.policy.Retryable(err)

@@ -137,3 +137,19 @@ func TestRunPolicy(t *testing.T) {
 		t.Error("two policies are accepted")
 	}
 }
+
+// What may have been done is not done again, whatever a policy says.
+func TestRunInDoubt(t *testing.T) {
+	t.Parallel()
+	for _, fails := range []string{"doubt", "panic"} {
+		attempts := 0
+		err := transaction.Run(t.Context(), func(ctx context.Context) error {
+			attempts++
+			txn, _ := transaction.FromContext(ctx)
+			return txn.Join(&script{name: "a", log: new([]string), fails: map[string]string{"commit": fails}})
+		}, transaction.Policy{Retryable: func(error) bool { return true }})
+		if !errors.Is(err, transaction.ErrInDoubt) || attempts != 1 {
+			t.Errorf("%s: got %v after %d attempts, want one and ErrInDoubt", fails, err, attempts)
+		}
+	}
+}
