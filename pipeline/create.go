@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -23,14 +24,25 @@ type creation struct {
 	closers  []func() error
 }
 
-// close closes what was opened, in reverse order.
+// close closes what was opened, in reverse order, and all of it: a panic is an error like others, since a program that has
+// loaded something anew goes on when the old is closed.
 func (c *creation) close() error {
 	var errs []error
 	for _, f := range slices.Backward(c.closers) {
-		errs = append(errs, f())
+		errs = append(errs, c.contained(f))
 	}
 	c.closers = nil
 	return errors.Join(errs...)
+}
+
+func (c *creation) contained(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.logger.LogAttrs(c.ctx, slog.LevelError, "panic while closing", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return f()
 }
 
 // all creates a node and what it is made of, unless resolving it has failed. All settings are decoded before the first

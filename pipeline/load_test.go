@@ -76,6 +76,33 @@ func TestCloseInReverseOrder(t *testing.T) {
 	}
 }
 
+// What panics when it is closed keeps nothing else open, and does not end the program.
+func TestCloseContainsPanics(t *testing.T) {
+	t.Parallel()
+	var closed []string
+	registry := closing(&closed)
+	pipeline.Filter(registry, "egg:panics", func(b *pipeline.Build, _ struct{}) (func(http.Handler) http.Handler, error) {
+		b.OnClose(func() error { panic("no luck") })
+		return func(next http.Handler) http.Handler { return next }, nil
+	})
+	var log strings.Builder
+	options := text(registry, map[string]string{"site.ini": "[pipeline:main]\npipeline = f egg:panics a\n[filter:f]\nuse = egg:n\n[app:a]\nuse = egg:n\n"})
+	options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	p, err := pipeline.Load(t.Context(), "site.ini", options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err == nil || err.Error() != "panic: no luck" {
+		t.Errorf("got %v, want panic: no luck", err)
+	}
+	if want := []string{"filter:f", "app:a"}; !slices.Equal(closed, want) {
+		t.Errorf("closed %v, want %v", closed, want)
+	}
+	if !strings.Contains(log.String(), "load_test.go") {
+		t.Errorf("no stack in the log: %s", &log)
+	}
+}
+
 func TestFailedLoadCloses(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
