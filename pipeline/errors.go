@@ -54,7 +54,11 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 	}
 	if e.Err != nil {
-		b.WriteString(oneLine(e.Err.Error()))
+		text := e.Err.Error()
+		if e.Value != "" {
+			text = strings.TrimPrefix(text, "storage: "+redact(e.Value)+": ") // it stands there already
+		}
+		b.WriteString(oneLine(text))
 	}
 	if e.Hint != "" {
 		b.WriteString("; ")

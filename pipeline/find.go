@@ -94,7 +94,7 @@ func (l *configLoader) suggest(typ *objectType, wanted string) string {
 		return fmt.Sprintf("did you mean %q (%s)?", near, places[near])
 	}
 	if len(names) == 0 {
-		return fmt.Sprintf("there is no [%s:…] section", typ.prefixes[0][0])
+		return fmt.Sprintf("write a section [%s:%s]", typ.prefixes[0][0], oneLine(wanted))
 	}
 	for i := range names {
 		names[i] = oneLine(names[i])

@@ -154,7 +154,7 @@ func (p *parser) startSection(n int, name string) {
 			p.fault(n, "", err, "")
 		}
 	} else if name != ini.DefaultSection {
-		p.fault(n, "", fmt.Errorf("the section is there already, at line %d", first), "")
+		p.fault(n, "", fmt.Errorf("the section is there already, at line %d", first), "put the settings of both there")
 	}
 }
 
@@ -171,7 +171,7 @@ func (p *parser) option(n int, text string) {
 		return
 	}
 	if first, ok := p.file.lines[p.section][key]; ok {
-		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]), "")
+		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]), "keep one of them")
 	}
 	p.key = key
 	p.add(n, strip(text[delimiter+1:]))

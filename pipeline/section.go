@@ -151,7 +151,7 @@ func (f *frame) check(at reference) *Error {
 	}
 	for other := f.up; other != nil; other = other.up {
 		if other.file == f.file && other.section == f.section && other.typ == f.typ && other.global.same(f.global) {
-			return at.fault(f.file, fmt.Errorf("goes round in a circle: %s", f.trail(other)), "")
+			return at.fault(f.file, fmt.Errorf("goes round in a circle: %s", f.trail(other)), "have one of them use something else")
 		}
 	}
 	if f.depth > maxDepth {
