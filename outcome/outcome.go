@@ -19,12 +19,9 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // A Slot holds the outcome of one attempt at a request. It is safe for concurrent use by multiple goroutines.
 type Slot struct {
-	mu      sync.Mutex // guards the rest
-	err     error
-	open    int // transactions that are not decided yet
-	settled bool
-	kept    bool
-	late    error
+	mu   sync.Mutex // guards the rest
+	err  error
+	kept bool
 }
 
 // A Context is a context that carries a slot of its own. It is a type so that a struct may have it as a field, and cost one
@@ -75,11 +72,7 @@ func Fail(ctx context.Context, err error) bool {
 func (s *Slot) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.settled && s.open == 0 {
-		if s.late == nil {
-			s.late = err
-		}
-	} else if s.err == nil {
+	if s.err == nil {
 		s.err = err
 	}
 }
@@ -101,34 +94,16 @@ func (s *Slot) Err() error {
 	return s.err
 }
 
-// Open says that a transaction begins, which will be decided by what Err says then, and be followed by a call of Settle. There may
-// be several in one attempt, as when a cascade tries one app after the other.
-func (s *Slot) Open() {
+// Keep says that work of the attempt was committed.
+func (s *Slot) Keep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open++
+	s.kept = true
 }
 
-// Settle makes what Err says final, because what was to be decided by it has been, until a further transaction begins. Kept
-// says that work was committed.
-func (s *Slot) Settle(kept bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open = max(s.open-1, 0)
-	s.settled = true
-	s.kept = s.kept || kept
-}
-
-// Kept reports whether work of the attempt was committed: it must not be done once more, whatever failed afterwards.
+// Kept reports whether work of the attempt was committed: it must not be done once more, whatever has failed afterwards.
 func (s *Slot) Kept() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kept
-}
-
-// Late returns the first error that was recorded after Settle: too late to change anything but the log.
-func (s *Slot) Late() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.late
 }

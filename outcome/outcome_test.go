@@ -72,21 +72,12 @@ func TestSlot(t *testing.T) {
 		t.Errorf("amended: %v", slot.Err())
 	}
 
-	_, slot = outcome.NewContext(t.Context())
-	slot.Open()
-	slot.Settle(false)
-	slot.Fail(errSecret)
-	slot.Fail(errors.New("a consequence"))
-	if slot.Err() != nil || !errors.Is(slot.Late(), errSecret) || slot.Kept() {
-		t.Errorf("settled: %v, late %v, kept %v", slot.Err(), slot.Late(), slot.Kept())
+	if slot.Kept() {
+		t.Error("kept out of nowhere")
 	}
-	slot.Open() // two at once
-	slot.Open()
-	slot.Settle(true)
-	slot.Fail(errSecret)
-	slot.Settle(false)
-	if !errors.Is(slot.Err(), errSecret) || !slot.Kept() {
-		t.Errorf("the second: %v, kept %v", slot.Err(), slot.Kept())
+	slot.Keep()
+	if !slot.Kept() || !errors.Is(slot.Err(), errSecret) {
+		t.Errorf("kept %v, %v", slot.Kept(), slot.Err())
 	}
 }
 

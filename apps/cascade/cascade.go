@@ -111,6 +111,9 @@ func (c *cascade) ask(app http.Handler, w http.ResponseWriter, r *http.Request, 
 	}
 	app.ServeHTTP(g, inner)
 
+	if answered && slot.Kept() { // whatever the next one does, this must not be done once more
+		outer.Keep()
+	}
 	err := slot.Err()
 	switch {
 	case err == nil || !answered:

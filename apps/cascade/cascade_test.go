@@ -412,3 +412,25 @@ func TestFromINIErrors(t *testing.T) {
 		})
 	}
 }
+
+// Who answers for the attempt learns that an app which had no answer has kept something.
+func TestKeptWork(t *testing.T) {
+	t.Parallel()
+	for _, keeps := range []bool{true, false} {
+		first := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if slot, ok := outcome.FromContext(r.Context()); ok && keeps {
+				slot.Keep()
+			}
+			http.NotFound(w, r)
+		})
+		handler, err := cascade.New(cascade.Config{Apps: []http.Handler{first, http.NotFoundHandler()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, slot := outcome.NewContext(t.Context())
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		if slot.Kept() != keeps {
+			t.Errorf("kept %v, want %v", slot.Kept(), keeps)
+		}
+	}
+}

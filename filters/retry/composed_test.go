@@ -423,6 +423,28 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 	}
 }
 
+// What fails around a transaction when its work is kept is answered as the failure that it is; nothing is run again.
+func TestFailureAfterTheCommit(t *testing.T) {
+	t.Parallel()
+	for status, err := range map[int]error{http.StatusInternalServerError: errOther, http.StatusServiceUnavailable: transaction.Transient(errRace)} {
+		l := &ledger{}
+		transact := mustTM(t, tm.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			fmt.Fprint(w, "fine")
+			return l.write(r.Context(), "entry")
+		}))
+		around := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			transact.ServeHTTP(w, r)
+			return err
+		})
+		if got := get(t, mustRetry(t, retry.Config{})(around)); got.Code != status || strings.Contains(got.Body.String(), "fine") {
+			t.Errorf("got %d %q, want %d", got.Code, got.Body, status)
+		}
+		if got := l.entries(); len(got) != 1 {
+			t.Errorf("committed %v, want one entry", got)
+		}
+	}
+}
+
 // What a handler has committed by itself is not done once more.
 func TestNoAttemptAfterTheHandlersOwnCommit(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -102,18 +101,14 @@ func (f *filter) attempt(w http.ResponseWriter, source *source, attempts *transa
 	attempts.End() // a turn is not kept waiting for a slow client
 	err := slot.Err()
 	if err != nil && !held.Sent() {
-		if slot.Kept() { // of a transaction before the one that failed
+		if slot.Kept() { // by a transaction before the one that failed, or before what failed around it
 			f.fail(w, source.request, err, attempts.Attempt())
 			return nil
 		}
 		return err
 	}
-	if late := errors.Join(err, slot.Late()); late != nil {
-		outcome.Log(f.Logger, "request failed after its response was decided", source.request, late)
-	}
-	if err := held.Err(); err != nil { // the work is kept, so there is no further attempt, but not the answer
-		outcome.Respond(w, source.request, err)
-		return nil
+	if err != nil {
+		outcome.Log(f.Logger, "request failed after its response was sent", source.request, err)
 	}
 	if err := held.Release(); err != nil {
 		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.String("path", source.request.URL.Path), slog.Any("error", err))

@@ -70,14 +70,11 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !answered {
 		if failed {
 			outcome.Log(f.Logger, "request failed", r, err)
-		} else if late := errors.Join(err, slot.Late()); late != nil {
-			outcome.Log(f.Logger, "request failed after its response was decided", r, late)
+		} else if err != nil {
+			outcome.Log(f.Logger, "request failed after its response was sent", r, err)
 		}
 	}
-	if !failed {
-		err = held.Err() // the work is kept, but not the answer
-	}
-	if failed || err != nil {
+	if failed {
 		// If retry is around, it drops this or answers the same; what is in between sees how it ended.
 		held.Drop()
 		outcome.Respond(w, r, err)
@@ -94,11 +91,9 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, slot *outcome.Slot,
 	if f.User != nil {
 		user = f.User(r)
 	}
-	slot.Open()
 	ctx, txn, err := f.Manager.Begin(ctx)
 	if err != nil {
 		slot.Fail(err)
-		slot.Settle(false)
 		return
 	}
 	t := &run{Context: ctx, filter: f, request: r, txn: txn, held: held, slot: slot}
@@ -256,8 +251,8 @@ func goneError(ctx context.Context) error {
 // end aborts the transaction unless it is over, and tells those who wait for its end.
 func (t *run) end() {
 	defer t.callAfterEnd()
-	defer func() { t.slot.Settle(t.txn.Status() == transaction.Committed) }()
 	if t.txn.Status() == transaction.Committed {
+		t.slot.Keep()
 		return
 	}
 	if err := t.txn.Abort(t); err != nil && !errors.Is(err, transaction.ErrEnded) {

@@ -125,6 +125,7 @@ func (h *Writer) ask() error {
 // refuse makes sure that nothing leaves any more.
 func (h *Writer) refuse(err error) error {
 	h.state, h.err = refused, fmt.Errorf("response is held back: %w", err)
+	h.slot.Fail(err)
 	_ = h.body.Close() // nothing of it will be read
 	return h.err
 }

@@ -64,7 +64,7 @@ type Writer struct {
 	state   state
 	last    interface{ End() } // Options.Attempts
 	decider Decider
-	err     error // why nothing leaves or nothing more is taken
+	err     error // why nothing leaves or nothing more is taken; the slot has an error then
 
 	header http.Header // the handler's; nil until it asks for it
 	status int         // zero until the first WriteHeader; then sent is the header
@@ -284,13 +284,6 @@ func (h *Writer) Sent() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.state == passing || h.state == hijacked
-}
-
-// Err returns why nothing of the response can be sent, or nil. It is also the slot's error, unless that was settled before.
-func (h *Writer) Err() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.err
 }
 
 // Returned says that the handler has returned, so that the decision is the owner's: a flush by a hook, or by a goroutine
