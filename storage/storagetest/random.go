@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -95,6 +96,7 @@ type modelClient struct {
 func (m *model) begin(tb testing.TB, db *storage.DB, id int) *modelClient {
 	tb.Helper()
 	ctx, txn := transaction.Begin(tb.Context())
+	tb.Cleanup(func() { _ = txn.Abort(context.Background()) }) // of those that a failed test left open
 	sp, err := txn.Savepoint()
 	if err != nil {
 		tb.Fatal(err)
