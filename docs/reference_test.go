@@ -13,6 +13,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -140,9 +141,14 @@ func (p page) file() string { return string(p.info.Kind) + "-" + p.name() + ".md
 
 // synopsis is what the package documentation says first, of the package.
 func (p page) synopsis() string {
-	text := strings.TrimPrefix(p.pkg.Synopsis(p.pkg.Doc), "Package "+p.pkg.Name+" ")
-	return strings.TrimSuffix(strings.TrimPrefix(text, "is "), ".")
+	text := strings.TrimPrefix(p.pkg.Synopsis(p.pkg.Doc), "Package "+p.pkg.Name)
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(shorten(text), " "), "is "), ".")
 }
+
+var kindAgain = regexp.MustCompile(`^ is an? (app|filter) that `)
+
+// shorten leaves out what the heading, or the column, says already.
+func shorten(text string) string { return kindAgain.ReplaceAllString(text, " ") }
 
 func (p page) text() string {
 	var b strings.Builder
@@ -163,16 +169,26 @@ func (p page) settings() string {
 	if len(p.info.Settings) == 0 && !p.info.Others {
 		return "None.\n"
 	}
-	var b strings.Builder
+	var b, idle strings.Builder
 	b.WriteString("| key | value | default | |\n|---|---|---|---|\n")
 	for _, s := range p.info.Settings {
+		if strings.Contains(s.Help, noEffect) {
+			fmt.Fprintf(&idle, "| `%s` | %s |\n", s.Key, escape(strings.Replace(s.Help, noEffect, "", 1)))
+			continue
+		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Key, value(s), standard(s), escape(s.Help))
 	}
 	if p.info.Others {
 		b.WriteString("| any other | | | see below |\n")
 	}
+	if idle.Len() > 0 {
+		fmt.Fprintf(&b, "\nAccepted, so that files of Python need no change, but with no effect:\n\n| key | why |\n|---|---|\n%s", idle.String())
+	}
 	return b.String()
 }
+
+// noEffect is in the help of settings that mean something to Python only.
+const noEffect = "has no effect: "
 
 // value says what can be written.
 func value(s pipeline.SettingInfo) string {
@@ -226,7 +242,7 @@ func (p page) documentation() string {
 		}
 		b.Write(bytes.TrimLeft(printer.Markdown(&comment.Doc{Content: []comment.Block{part}}), "\n"))
 	}
-	text := strings.TrimPrefix(b.String(), "\nPackage "+p.pkg.Name)
+	text := shorten(strings.TrimPrefix(b.String(), "\nPackage "+p.pkg.Name))
 	return fmt.Sprintf("The %s %s%s", p.info.Kind, p.name(), text)
 }
 

@@ -45,14 +45,14 @@ type Config struct {
 
 	// CookieSecure keeps the cookie to https: On, Off or Auto. Auto, the default, does so for a visitor who came over
 	// https. Behind a proxy that ends TLS say On. The default is On for names with a prefix, and Off with CompatRepoze.
-	CookieSecure Toggle `ini:"cookie_secure" help:"send the cookie over https only: true, false, or auto (for visitors who came over https)"`
+	CookieSecure Toggle `ini:"cookie_secure" help:"send the cookie over https only: true, false, or auto (for visitors who came over https); auto if not given"`
 
 	// CookieHTTPOnly hides the cookie from the page's scripts: On (the default; Off with CompatRepoze) or Off.
-	CookieHTTPOnly Toggle `ini:"cookie_httponly" help:"hide the cookie from scripts"`
+	CookieHTTPOnly Toggle `ini:"cookie_httponly" help:"hide the cookie from scripts: true or false; true if not given"`
 
 	// CookieSameSite says whether requests from other sites' pages carry the cookie. SameSiteLax is the default
 	// (SameSiteOff with CompatRepoze): only when a visitor follows a link.
-	CookieSameSite SameSite `ini:"cookie_samesite" oneof:"lax strict none off" help:"which requests from other sites carry the cookie"`
+	CookieSameSite SameSite `ini:"cookie_samesite" oneof:"lax strict none off" help:"which requests from other sites carry the cookie; lax if not given"`
 
 	// Vary names WSGI environ variables that the id is bound to, such as HTTP_USER_AGENT: a cookie is good only as long
 	// as they stay what they were. REMOTE_ADDR loses every visitor whose address changes (a phone that leaves the
