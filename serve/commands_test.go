@@ -214,8 +214,21 @@ func TestOutputThatFails(t *testing.T) {
 	_, path := writeSite(t, variety)
 	closed := 0
 	for _, args := range [][]string{
-		{"show", path}, {"show", path, "--json"}, {"show", path, "--dot"}, {"show", path, "--svg"}, {"check", path}, {"routes", path},
-		{"request", path, "/"}, {"request", path, "/", "-d"}, {"list"}, {"help"}, {"help", "show"}, {"help", "retry"}, {"completion", "bash"}, {"version"}, {path},
+		{"show", path},
+		{"show", path, "--json"},
+		{"show", path, "--dot"},
+		{"show", path, "--svg"},
+		{"check", path},
+		{"routes", path},
+		{"request", path, "/"},
+		{"request", path, "/", "-d"},
+		{"list"},
+		{"help"},
+		{"help", "show"},
+		{"help", "retry"},
+		{"completion", "bash"},
+		{"version"},
+		{path},
 	} {
 		var errs bytes.Buffer
 		if code := serve.Run(t.Context(), args, serve.Stdio{Out: full{}, Err: &errs}, registerVariety(&closed)); code != serve.ExitFailed || !strings.Contains(errs.String(), "the disk is full") {

@@ -100,7 +100,7 @@ func (c goldenCase) args() []string {
 	return args
 }
 
-func TestGoldenShow(t *testing.T) { //nolint:tparallel // it has a working directory of its own
+func TestGoldenShow(t *testing.T) { // not parallel: it has a working directory of its own
 	folder := os.Getenv(otherGolden)
 	if folder == "" {
 		folder = "../pipeline/testdata"

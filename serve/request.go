@@ -158,12 +158,14 @@ func (o *requestOptions) send(c *call, r *http.Request, h http.Handler, logger *
 	if shutdown := server.Shutdown(context.WithoutCancel(r.Context())); shutdown != nil {
 		err = errors.Join(err, shutdown)
 	}
-	<-served
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }
 
 func (o *requestOptions) print(c *call, response *http.Response) error {
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // all that can go wrong was told when it was read
 	if o.display {
 		var head strings.Builder
 		head.WriteString(response.Status + "\n")

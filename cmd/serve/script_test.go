@@ -50,7 +50,7 @@ func TestScriptsNameEverything(t *testing.T) {
 			page = "serve"
 		}
 		for _, flag := range helpFor(t, `(?m)^  (-.*?)  `, page) {
-			for _, f := range strings.Split(flag, ", ") {
+			for f := range strings.SplitSeq(flag, ", ") {
 				f, _, _ = strings.Cut(f, " ")
 				if !slices.ContainsFunc(used[name], func(word string) bool { return word == f || strings.HasPrefix(word, f+"=") }) {
 					t.Errorf("serve %s: no script gives it the flag %s", name, f)
