@@ -61,7 +61,7 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	if db.closed.Load() {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), ErrClosed)
 	}
-	tx := &Tx{core: db.core, ctx: t.Context(), turn: db.core.turns.held(t.Context())}
+	tx := &Tx{core: db.core, ctx: t.Context(), turn: db.core.turns.held(ctx)}
 	if err := t.Join(newDataManager(tx)); err != nil {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), err)
 	}

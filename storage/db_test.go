@@ -9,22 +9,22 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// beginning keeps the context of the last snapshot.
+// beginning tells of the context of each snapshot.
 type beginning struct {
 	storage.Engine
-	ctx *context.Context
+	contexts chan context.Context
 }
 
 func (b beginning) Begin(ctx context.Context) (storage.View, error) {
-	*b.ctx = ctx
+	b.contexts <- ctx
 	return b.Engine.Begin(ctx)
 }
 
 // A snapshot lives as long as its transaction, and not as long as the context of the call that happened to come first.
 func TestSnapshotOutlivesTheFirstCall(t *testing.T) {
 	t.Parallel()
-	var got context.Context
-	db := storage.New("memory://x", beginning{memory.New("x").Engine(), &got})
+	contexts := make(chan context.Context, 1)
+	db := storage.New("memory://x", beginning{memory.New("x").Engine(), contexts})
 	defer db.Close()
 	request, hangUp := context.WithCancel(t.Context())
 	ctx, txn := transaction.Begin(request)
@@ -38,6 +38,7 @@ func TestSnapshotOutlivesTheFirstCall(t *testing.T) {
 	if _, err := tx.Bucket("b").Get([]byte("k")); err != nil {
 		t.Fatal(err)
 	}
+	got := <-contexts
 	if err := got.Err(); err != nil {
 		t.Errorf("after the call: got %v, want none", err)
 	}
