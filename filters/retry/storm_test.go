@@ -68,7 +68,6 @@ func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) outcome.
 		for _, name := range []string{"one", "two"} {
 			http.SetCookie(w, &http.Cookie{Name: name, Value: strconv.Itoa(attempt.Number)})
 		}
-		controller := http.NewResponseController(w)
 		switch how {
 		case "body":
 			_, err := io.Copy(w, r.Body)
@@ -78,19 +77,19 @@ func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) outcome.
 			return err
 		case "flush", "flush+panic":
 			fmt.Fprint(w, "x")
-			if err := controller.Flush(); err != nil {
+			if err := http.NewResponseController(w).Flush(); err != nil {
 				return err
 			}
 			if how == "flush+panic" {
 				panic(http.ErrAbortHandler)
 			}
 		case "stray":
+			body := r.Body // and not w: the compressor is not made for that; TestUseAfterReturn is
 			go func() {
-				_, _ = r.Body.Read(make([]byte, 10))
-				_, _ = io.WriteString(w, "STRAY")
-				_ = controller.Flush()
+				for range 5 {
+					_, _ = body.Read(make([]byte, 10))
+				}
 			}()
-			return nil
 		case "500":
 			w.WriteHeader(http.StatusInternalServerError)
 		case "late":
@@ -204,7 +203,7 @@ func blow(ctx context.Context, t *testing.T, client *http.Client, url string, bo
 		return 0
 	}
 	how := url[strings.LastIndexByte(url, '/')+1:]
-	if how != "stray" && bytes.Contains(text, []byte("STRAY")) || how == "body" && response.StatusCode == http.StatusOK && !bytes.Equal(text, body) {
+	if how == "body" && response.StatusCode == http.StatusOK && !bytes.Equal(text, body) {
 		t.Errorf("%s: an answer of %d bytes, %.20q", url, len(text), text)
 	}
 	values := map[string]string{}
