@@ -4,6 +4,8 @@ package bolt_test
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +25,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // Some tests need a second process; it is this test binary, which a variable tells what to be.
@@ -115,7 +118,7 @@ func TestInUseByAnotherProcess(t *testing.T) {
 
 const killClients = 8
 
-// childCommit counts up a key for each of some clients, and prints what is committed, until it is killed.
+// childCommit counts up a key in two buckets for each of some clients, and prints what is committed, until it is killed.
 func childCommit(path string) error {
 	db, err := bolt.Open(path, nil)
 	if err != nil {
@@ -127,7 +130,16 @@ func childCommit(path string) error {
 		group.Go(func() {
 			for n := uint64(1); ; n++ {
 				value := binary.BigEndian.AppendUint64(make([]byte, 0, 600), n)
-				if err := put(db, strconv.Itoa(client), value[:8+rand.N(500)]); err != nil { // of all sizes, so that pages split
+				value = value[:8+rand.N(500)] // of all sizes, so that pages split
+				err := transaction.Run(context.Background(), func(ctx context.Context) error {
+					tx, err := db.Tx(ctx)
+					if err != nil {
+						return err
+					}
+					key := []byte(strconv.Itoa(client))
+					return errors.Join(tx.Bucket("b").Put(key, value), tx.Bucket("other").Put(key, value))
+				})
+				if err != nil {
 					fmt.Println("error:", err)
 					return
 				}
@@ -141,7 +153,8 @@ func childCommit(path string) error {
 	return nil
 }
 
-// What was acknowledged is there after kill -9, and at most one commit more of each client.
+// What was acknowledged is there after kill -9, and at most one commit more of each client; and each commit is there in both buckets, or
+// in none.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for range 4 {
@@ -173,6 +186,21 @@ func TestKill(t *testing.T) {
 			}
 			if want := acknowledged[key]; stored < want || stored > want+1 {
 				t.Errorf("client %d: %d were acknowledged, found %d", client, want, stored)
+			}
+			err := transaction.Run(t.Context(), func(ctx context.Context) error {
+				tx, err := db.Tx(ctx)
+				if err != nil {
+					return err
+				}
+				one, err1 := tx.Bucket("b").Get([]byte(key))
+				two, err2 := tx.Bucket("other").Get([]byte(key))
+				if !bytes.Equal(one, two) {
+					t.Errorf("client %d: half of a commit is there: %x and %x", client, one, two)
+				}
+				return errors.Join(err1, err2)
+			})
+			if err != nil {
+				t.Error(err)
 			}
 		}
 		closeDB(t, db)
