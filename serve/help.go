@@ -91,19 +91,15 @@ var factoryKinds = []pipeline.Kind{pipeline.KindApp, pipeline.KindComposite, pip
 func (c *call) overview() error {
 	var b strings.Builder
 	b.WriteString(programName + " runs the apps and filters that an .ini file composes.\n\nUsage:\n")
-	width := 0
 	for _, cmd := range commands() {
-		width = max(width, len(cmd.usage()))
+		fmt.Fprintf(&b, "  %s\n      %s\n", cmd.usage(), wrap(cmd.summary, 6))
 	}
-	for _, cmd := range commands() {
-		fmt.Fprintf(&b, "  %-*s  %s\n", width, cmd.usage(), cmd.summary)
-	}
-	fmt.Fprintf(&b, `
+	b.WriteString("\n" + paragraphs(fmt.Sprintf(`
 %[1]s help COMMAND, or %[1]s COMMAND -h, explains a command with its flags; %[1]s help serve does so for %[1]s CONFIG.
 CONFIG is the path of an .ini file; one that is called like a command is written ./%[2]s.
 
 Exit codes: 0 did what was asked, 1 could not start, failed or found a fault, 2 wrong usage.
-`, programName, commandNames()[0])
+`, programName, commandNames()[0])))
 	_, err := io.WriteString(c.Out, b.String())
 	return err
 }
@@ -112,12 +108,45 @@ func (cmd *command) usage() string {
 	return strings.Join(strings.Fields(programName+" "+cmd.name+" "+cmd.args), " ")
 }
 
+// helpWidth is the number of columns that help keeps to: those of a terminal that nobody has made wider.
+const helpWidth = 80
+
+// wrap breaks a text into lines that begin at a column. The first one is there already.
+func wrap(text string, column int) string {
+	var b strings.Builder
+	at := column
+	for i, word := range strings.Fields(text) {
+		size := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+size > helpWidth:
+			b.WriteString("\n" + strings.Repeat(" ", column))
+			at = column
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += size
+	}
+	return b.String()
+}
+
+// paragraphs wraps each of the texts between blank lines.
+func paragraphs(text string) string {
+	wrapped := strings.Split(strings.TrimSpace(text), "\n\n")
+	for i, paragraph := range wrapped {
+		wrapped[i] = wrap(paragraph, 0)
+	}
+	return strings.Join(wrapped, "\n\n") + "\n"
+}
+
 // helpOn explains a command.
 func (c *call) helpOn(cmd command) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n\nUsage:\n  %s\n", strings.TrimSpace(programName+" "+cmp.Or(cmd.name, "CONFIG")), cmd.summary, cmd.usage())
+	b.WriteString(wrap(programName+" "+cmp.Or(cmd.name, "CONFIG")+": "+cmd.summary, 0) + "\n\nUsage:\n  " + cmd.usage() + "\n")
 	if cmd.about != "" {
-		b.WriteString("\n" + strings.TrimSpace(cmd.about) + "\n")
+		b.WriteString("\n" + paragraphs(cmd.about))
 	}
 	list := flagList(cmd)
 	if len(list) > 0 {
@@ -127,13 +156,13 @@ func (c *call) helpOn(cmd command) error {
 			width = max(width, len(f.usage))
 		}
 		for _, f := range list {
-			fmt.Fprintf(&b, "  %-*s  %s\n", width, f.usage, f.text)
+			fmt.Fprintf(&b, "  %-*s  %s\n", width, f.usage, wrap(f.text, width+4))
 		}
 	}
 	if len(cmd.examples) > 0 {
 		b.WriteString("\nExamples:\n")
 		for _, e := range cmd.examples {
-			fmt.Fprintf(&b, "  %s\n      %s\n", e.line, e.what)
+			fmt.Fprintf(&b, "  %s\n      %s\n", e.line, wrap(e.what, 6))
 		}
 	}
 	_, err := io.WriteString(c.Out, b.String())
@@ -235,8 +264,8 @@ func isPart(name, full string) bool {
 func (c *call) helpOnFactory(info pipeline.FactoryInfo) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", info.Kind, info.Name)
-	if len(info.Aliases) > 0 {
-		fmt.Fprintf(&b, "also known as %s\n", strings.Join(info.Aliases, ", "))
+	for _, alias := range info.Aliases {
+		fmt.Fprintf(&b, "    or %s\n", alias)
 	}
 	fmt.Fprintf(&b, "\nUsage:\n  [%s:NAME]\n  use = %s\n", info.Kind, info.Name)
 	switch {
@@ -286,7 +315,7 @@ func settingHelp(s pipeline.SettingInfo) string {
 	for _, text := range []string{strings.Join(rules, ", "), s.Help} {
 		if text != "" {
 			first, size := utf8.DecodeRuneInString(text)
-			fmt.Fprintf(&b, "      %s%s\n", strings.ToUpper(string(first)), strings.TrimSuffix(text[size:], ".")+".")
+			fmt.Fprintf(&b, "      %s\n", wrap(strings.ToUpper(string(first))+strings.TrimSuffix(text[size:], ".")+".", 6))
 		}
 	}
 	return b.String()

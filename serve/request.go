@@ -41,7 +41,7 @@ The exit code is 0 if the status is below 400, and else 1.`,
 		examples: []example{
 			{"serve request development.ini /hello", "GET, and print the body"},
 			{"serve request -d development.ini /", "with status and headers"},
-			{"echo -n data | serve request -m POST --header Content-Type:text/plain development.ini /body", "POST"},
+			{"echo -n data | serve request -m POST development.ini /body", "POST, with a body"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			o := requestOptions{headers: headerFlag{}}
