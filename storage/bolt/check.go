@@ -39,6 +39,7 @@ type treeCheck struct {
 	pageSize int64
 	seen     []bool // by number of the page; those beyond are not in use
 	deepest  int
+	buffers  [][]byte // of pages that are done
 }
 
 // page checks the page id and all below it. Its keys must lie between from (inclusive) and to (exclusive; nil: without end);
@@ -49,6 +50,7 @@ func (c *treeCheck) page(id uint64, from, to []byte, depth int) error {
 	}
 	at := int64(id) * c.pageSize //nolint:gosec // checked
 	b := block{c: c, page: id, at: at, size: c.pageSize}
+	defer b.done()
 	header, err := b.bytes(0, headerSize)
 	if err != nil {
 		return err
@@ -135,6 +137,7 @@ func (b *block) leaf(elements, from, to []byte, depth int) error {
 
 // bucket checks a block that is the value of a bucket.
 func (b *block) bucket(depth int) error {
+	defer b.done()
 	b.c.deepest = max(b.c.deepest, depth)
 	head, err := b.bytes(0, bucketSize)
 	if err != nil {
@@ -143,7 +146,8 @@ func (b *block) bucket(depth int) error {
 	if root := binary.NativeEndian.Uint64(head); root != 0 {
 		return b.c.page(root, nil, nil, depth)
 	}
-	b.at, b.size, b.prefix = b.at+bucketSize, b.size-bucketSize, nil
+	b.done()
+	b.at, b.size = b.at+bucketSize, b.size-bucketSize
 	header, err := b.bytes(0, headerSize)
 	if err != nil {
 		return err
@@ -180,7 +184,7 @@ func (b *block) bytes(from, n int64) ([]byte, error) {
 		return nil, damaged(b.page, "what it refers to does not lie in it")
 	}
 	if b.prefix == nil {
-		b.prefix = make([]byte, min(b.size, b.c.pageSize))
+		b.prefix = b.c.buffer()[:min(b.size, b.c.pageSize)]
 		if _, err := b.c.file.ReadAt(b.prefix, b.at); err != nil {
 			return nil, damaged(b.page, "%w", err)
 		}
@@ -193,6 +197,24 @@ func (b *block) bytes(from, n int64) ([]byte, error) {
 		return nil, damaged(b.page, "%w", err)
 	}
 	return part, nil
+}
+
+// done lets others have the memory.
+func (b *block) done() {
+	if b.prefix != nil {
+		b.c.buffers = append(b.c.buffers, b.prefix)
+		b.prefix = nil
+	}
+}
+
+func (c *treeCheck) buffer() []byte {
+	last := len(c.buffers) - 1
+	if last < 0 {
+		return make([]byte, c.pageSize)
+	}
+	buffer := c.buffers[last]
+	c.buffers = c.buffers[:last]
+	return buffer[:cap(buffer)]
 }
 
 func damaged(page uint64, format string, args ...any) error {

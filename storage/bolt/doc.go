@@ -19,7 +19,8 @@
 //
 // A database can't take part in a two-phase commit that another decides, but it can be the one that decides: see [storage.Decider].
 //
-// Opening reads the file's tree once, so it takes longer the more is stored.
+// Opening goes through all of the file's tree, to see whether it is sound, so it takes longer the more is stored: some tenths of a second
+// for a million keys.
 //
 // A commit that fails because the disk is full loses nothing but itself, and later ones succeed when there is room again. After a
 // failed fsync nobody can know what is on the disk: such a commit is in doubt ([transaction.ErrInDoubt]), and everything later is
