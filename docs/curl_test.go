@@ -20,14 +20,15 @@ func curl() {
 	data := flags.String("d", "", "the body, a form")
 	send := flags.String("b", "", "the file with the cookies to send")
 	keep := flags.String("c", "", "the file for the cookies that come back")
+	header := flags.String("H", "", "a header field")
 	_ = flags.Parse(os.Args[1:]) // exits
-	if err := fetch(flags.Arg(0), *method, *data, *send, *keep, *include); err != nil {
+	if err := fetch(flags.Arg(0), *method, *data, *header, *send, *keep, *include); err != nil {
 		fmt.Fprintln(os.Stderr, "curl:", err)
 		os.Exit(1)
 	}
 }
 
-func fetch(target, method, data, send, keep string, include bool) error {
+func fetch(target, method, data, header, send, keep string, include bool) error {
 	if !strings.Contains(target, "://") {
 		target = "http://" + target
 	}
@@ -39,13 +40,16 @@ func fetch(target, method, data, send, keep string, include bool) error {
 		return err
 	}
 	request.Header.Set("User-Agent", "curl")
+	if name, value, ok := strings.Cut(header, ": "); ok {
+		request.Header.Set(name, value)
+	}
 	if data != "" {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	if cookies, err := os.ReadFile(send); err == nil {
 		request.Header.Set("Cookie", string(cookies))
 	}
-	response, err := http.DefaultTransport.RoundTrip(request) // follows no redirect
+	response, err := (&http.Transport{DisableCompression: true}).RoundTrip(request) // follows no redirect
 	if err != nil {
 		return err
 	}
