@@ -85,7 +85,7 @@ func (c completion) words(cmd command) []string {
 	kinds := []string{"app", "composite", "filter", "server"}
 	switch cmd.name {
 	case "help":
-		return slices.Concat(commandNames(), kinds, c.names)
+		return slices.Concat(commandNames(), kinds, []string{loggingSection}, c.names)
 	case "list":
 		return kinds
 	case "completion":

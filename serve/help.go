@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pasteline/pasteline/internal/logging"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -21,11 +22,13 @@ Without arguments it lists the commands. NAME is what is registered: as .ini fil
 egg:repoze.browserid#browserid, or a part of that if only one has it, such as browserid. KIND is app, composite, filter or
 server, for a name that is of several kinds.
 
-For each setting it prints the key with its default, what a value looks like, and what it is for.`,
+For each setting it prints the key with its default, what a value looks like, and what it is for. The section [logging] has
+settings too: see help logging.`,
 		examples: []example{
 			{"serve help show", "the command show"},
 			{"serve help filter browserid", "the settings of a [filter:] section that uses it"},
 			{"serve help server egg:Paste#http", "the settings of a server, by its full name"},
+			{"serve help logging", "the settings of the section [logging]"},
 		},
 		setup: withoutFlags(help),
 	}
@@ -41,6 +44,9 @@ func help(_ context.Context, c *call, args []string) error {
 		}
 		if args[0] == programName {
 			return c.helpOn(commands()[0])
+		}
+		if args[0] == loggingSection {
+			return c.helpOnLogging()
 		}
 		if _, ok := kindNamed(args[0]); ok {
 			return usagef("want a name behind %q: one that %s list %s prints", args[0], programName, args[0])
@@ -279,6 +285,20 @@ func (c *call) helpOnFactory(info pipeline.FactoryInfo) error {
 	}
 	if info.Others {
 		b.WriteString("\nIt takes settings of any other name too.\n")
+	}
+	_, err := io.WriteString(c.Out, b.String())
+	return err
+}
+
+// loggingSection is the one section with settings that nothing registers.
+const loggingSection = "logging"
+
+// helpOnLogging prints what there is to know of that section.
+func (c *call) helpOnLogging() error {
+	var b strings.Builder
+	b.WriteString("how and where to log\n\nUsage:\n  [" + loggingSection + "]\n\nSettings:\n")
+	for _, s := range logging.Settings() {
+		b.WriteString(settingHelp(s))
 	}
 	_, err := io.WriteString(c.Out, b.String())
 	return err
