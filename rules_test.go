@@ -163,9 +163,16 @@ func TestImportsPointDown(t *testing.T) {
 			}
 		}
 	}
+	architecture, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, l := range layers {
 		if !used[i] {
 			t.Errorf("the list of layers names %s, which is not there", l.folder)
+		}
+		if !strings.Contains(string(architecture), "`"+l.folder+"/") {
+			t.Errorf("ARCHITECTURE.md does not say what %s is for", l.folder)
 		}
 	}
 }
