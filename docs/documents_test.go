@@ -2,6 +2,7 @@ package docs_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -9,6 +10,7 @@ import (
 )
 
 const (
+	module = "github.com/pasteline/pasteline"
 	root   = ".."
 	readme = "README.md"
 )
@@ -175,5 +177,29 @@ func TestReadmeListsWhatIsThere(t *testing.T) {
 		if (b.language == "go" || b.language == "ini") && !strings.Contains(all, b.text) {
 			t.Errorf("%s:%d: no file has this listing:\n%s", readme, b.line, b.text)
 		}
+	}
+}
+
+// The README shows what a mistake in hello.ini is answered with.
+func TestReadmeShowsTheError(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "examples/hello/hello.ini"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir() + string(filepath.Separator)
+	path := folder + "hello.ini"
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), "greeting", "greting", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./examples/hello", "check", path)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("check found no fault:\n%s", out)
+	}
+	line, _, _ := strings.Cut(strings.ReplaceAll(string(out), folder, ""), "\n")
+	if !strings.Contains(readDocument(t, readme).text, "\n"+line+"\n") {
+		t.Errorf("%s does not show this:\n%s", readme, line)
 	}
 }

@@ -12,10 +12,7 @@ import (
 	"testing"
 )
 
-const (
-	module  = "github.com/pasteline/pasteline"
-	version = "v0.1.0" // of the tree, as the readers see it
-)
+const version = "v0.1.0" // of the tree, as the readers see it
 
 // modules lets the readers' go commands get the tree as a released module, and everything else from this machine's own cache, so
 // that "go install …@latest" does what it says, with no network.
