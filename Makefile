@@ -53,6 +53,7 @@ cover: ## coverage by package, and coverage.html
 update: ## rewrite the expectations that tests compare with
 	go test ./pipeline -update
 	UPDATE_SCRIPTS=1 go test ./cmd/serve -run Script
+	go generate ./docs
 
 .PHONY: ci
 ci: ## what must pass before a change lands

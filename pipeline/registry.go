@@ -83,14 +83,16 @@ func Composite[S any](r *Registry, name string, f func(b *Build, settings S) (ht
 	register(r, KindComposite, name, f)
 }
 
-// Filter registers a filter factory. S is as for [App]. Any middleware of the form func(http.Handler) http.Handler is a
-// filter:
-//
-//	pipeline.Filter(r, "egg:chi#request-id", func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
-//		return middleware.RequestID, nil
-//	})
+// Filter registers a filter factory. S is as for [App]. For a filter without settings there is [Middleware].
 func Filter[S any](r *Registry, name string, f func(b *Build, settings S) (func(http.Handler) http.Handler, error)) {
 	register(r, KindFilter, name, f)
+}
+
+// Middleware registers a filter that has no settings, as any func(http.Handler) http.Handler is one:
+//
+//	pipeline.Middleware(r, "egg:chi#request-id", middleware.RequestID)
+func Middleware(r *Registry, name string, m func(http.Handler) http.Handler) {
+	register(r, KindFilter, name, func(*Build, struct{}) (func(http.Handler) http.Handler, error) { return m, nil })
 }
 
 // ServerFactory registers a server factory. S is as for [App].

@@ -73,6 +73,31 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestMiddleware(t *testing.T) {
+	t.Parallel()
+	r := pipeline.NewRegistry()
+	saying(r, "egg:a", "inner")
+	pipeline.Middleware(r, "egg:m", func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, "outer ")
+			next.ServeHTTP(w, r)
+		})
+	})
+	p, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[pipeline:main]\npipeline = egg:m egg:a"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := answer(t, p), "outer inner"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	_, err = pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{
+		"site.ini": "[filter:m]\nuse = egg:m\nlevel = 5\n[pipeline:main]\npipeline = m egg:a",
+	}))
+	if want := "site.ini:3: [filter:m] level: unknown setting; it takes no settings"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestRegistrationPanics(t *testing.T) {
 	t.Parallel()
 	type twice struct {

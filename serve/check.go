@@ -71,7 +71,11 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	}
 	options := c.loadOptions(global)
 	var notes []string
-	useStandIns(options.Registry, func(text string) { notes = append(notes, text) })
+	useStandIns(options.Registry, func(text string) {
+		if !slices.Contains(notes, text) {
+			notes = append(notes, text)
+		}
+	})
 	faults := c.checkLog(config, global)
 	found := &findings{faults: []error{faults}, seen: map[pipeline.Warning]bool{}}
 	for _, name := range servers {

@@ -22,13 +22,13 @@ func register(r *pipeline.Registry) {
 			fmt.Fprintf(w, "%s, %s!\n", s.Greeting, html.EscapeString(r.URL.Path[1:]))
 		}), nil
 	})
-	pipeline.Filter(r, "egg:hello#nosniff", func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
-		return func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("X-Content-Type-Options", "nosniff")
-				next.ServeHTTP(w, r)
-			})
-		}, nil
+	pipeline.Middleware(r, "egg:hello#nosniff", nosniff)
+}
+
+func nosniff(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
 	})
 }
 
