@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -32,10 +33,17 @@ func (b *Build) Global(name string) (string, bool) {
 // GlobalConf returns the whole global conf.
 func (b *Build) GlobalConf() *Conf { return b.node.GlobalConf }
 
-// Debug reports whether the global conf's debug is true, as [AsBool] reads it. It is false when there is none.
+// Debug reports whether the global conf's debug is true, as [AsBool] reads it. It is false when there is none, and, with a
+// warning, when it is neither true nor false.
 func (b *Build) Debug() bool {
-	text, _ := b.Global("debug")
-	debug, err := AsBool(text)
+	s := b.node.GlobalConf.find("debug")
+	if s == nil {
+		return false
+	}
+	debug, err := AsBool(s.Value)
+	if err != nil {
+		b.creation.resolver.warn(s, fmt.Sprintf("%q is taken for false; write true or false", s.Value))
+	}
 	return err == nil && debug
 }
 

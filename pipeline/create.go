@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -196,7 +197,7 @@ func (n *Node) notRegistered(registry *Registry) *Error {
 	}
 	for _, other := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
 		if other != kind && registry.find(other, n.Factory) != nil {
-			return fault(fmt.Errorf("%s is not registered as %s but as %s", name, kind, other), "")
+			return fault(fmt.Errorf("%s is not registered as %s but as %s", name, kind, other), cmp.Or(n.written.order(kind), have(registry.names(kind))))
 		}
 	}
 	name = strings.TrimSuffix(name, "#main")

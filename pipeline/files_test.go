@@ -122,6 +122,7 @@ func faults(t *testing.T, file string) string {
 type strictSettings struct {
 	Tries    int             `default:"3" min:"1" help:"How often."`
 	Delay    time.Duration   `default:"1s" max:"1m"`
+	Pause    time.Duration   `default:"0" min:"0"`
 	Size     pipeline.Bytes  `max:"2MB"`
 	Mode     string          `oneof:"fast safe"`
 	Ratio    float64         `min:"0" max:"1"`

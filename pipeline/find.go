@@ -23,7 +23,7 @@ func (l *configLoader) find(r *resolver, typ *objectType, name *string, at refer
 		if name != nil {
 			wanted = *name
 		}
-		r.fault(at.fault(l.file.name, fmt.Errorf("no %s %q", typ.kind, wanted), l.suggest(typ, wanted)))
+		r.fault(at.fault(l.file.name, fmt.Errorf("no %s %q", typ.kind, wanted), l.suggest(typ, wanted, at)))
 		return "", false
 	case 1:
 		return possible[0], true
@@ -61,7 +61,7 @@ func (l *configLoader) sections(prefix string, name *string) []string {
 }
 
 // suggest says what there is when a name can't be found: the same name under another prefix, a similar one, or all.
-func (l *configLoader) suggest(typ *objectType, wanted string) string {
+func (l *configLoader) suggest(typ *objectType, wanted string, at reference) string {
 	var names []string
 	namesake := ""
 	places := map[string]string{}
@@ -75,6 +75,9 @@ func (l *configLoader) suggest(typ *objectType, wanted string) string {
 		if !typ.takes(prefix) {
 			if name == wanted && name != "main" && name != "" { // a file has a main of several kinds
 				namesake = fmt.Sprintf("[%s] (%s) is no %s", oneLine(section), place, typ.kind)
+				if rule := at.order(typ.kind); rule != "" {
+					namesake += "; " + rule
+				}
 			}
 			continue
 		}

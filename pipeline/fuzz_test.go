@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -144,7 +145,7 @@ func checkSources(t *testing.T, n *pipeline.Node, files map[string]string) {
 				continue // from outside, or here and __file__
 			}
 			checkLine(t, s.Key, s.File, s.Line, files)
-			if line := strings.TrimSpace(lines(files[s.File])[s.Line-1]); !strings.HasPrefix(line, s.Written) {
+			if line := strings.TrimFunc(lines(files[s.File])[s.Line-1], isPythonSpace); !strings.HasPrefix(line, s.Written) {
 				t.Errorf("%s is said to stand as %q in %q, line %d of %s", s.Key, s.Written, line, s.Line, s.File)
 			}
 		}
@@ -153,6 +154,9 @@ func checkSources(t *testing.T, n *pipeline.Node, files map[string]string) {
 		checkSources(t, part, files)
 	}
 }
+
+// isPythonSpace reports what Python's str.strip takes away.
+func isPythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
 func checkLines(t *testing.T, err error, files map[string]string) {
 	t.Helper()

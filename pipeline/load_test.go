@@ -393,3 +393,36 @@ func TestJoinErrors(t *testing.T) {
 		t.Error("Warning.String")
 	}
 }
+
+// What is neither true nor false is taken for false, and whoever starts the program is told.
+func TestDebug(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		text, warning string
+		want          bool
+	}{
+		{"debug = true", "", true},
+		{"debug = no", "", false},
+		{"", "", false},
+		{"debug = maybe", `site.ini:2: [DEFAULT] debug: "maybe" is taken for false; write true or false`, false},
+	} {
+		var got bool
+		r := pipeline.NewRegistry()
+		pipeline.App(r, "egg:x", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+			_ = b.Debug() // asked twice, told once
+			got = b.Debug()
+			return http.NotFoundHandler(), nil
+		})
+		p, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[DEFAULT]\n" + tt.text + "\n[app:main]\nuse = egg:x\n"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var warnings []string
+		for _, w := range p.Warnings() {
+			warnings = append(warnings, w.String())
+		}
+		if got != tt.want || strings.Join(warnings, "\n") != tt.warning {
+			t.Errorf("%q: got %v, %q, want %v, %q", tt.text, got, warnings, tt.want, tt.warning)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -88,6 +89,7 @@ type parser struct {
 	headless bool   // a fault before the first section has been reported
 	section  string // "" before the first; no section has an empty name
 	indent   int    // of the last header or key
+	half     string // the hint about a key of the section that was probably meant to start another; "" if there is none
 	key      string // "" when a line can't go on with a value
 	value    []string
 	numbers  []int
@@ -127,7 +129,7 @@ func (p *parser) line(n int, line string) {
 	if p.section == "" {
 		if !p.headless {
 			p.headless = true
-			p.fault(n, "", fmt.Errorf("%q stands before the first [section]", text), "")
+			p.fault(n, "", fmt.Errorf("%q stands before the first [section]", text), cmp.Or(halfHeader(text), "write [DEFAULT] above it, or the section that it belongs to"))
 		}
 		return
 	}
@@ -141,7 +143,7 @@ func (p *parser) add(n int, text string) {
 
 func (p *parser) startSection(n int, name string) {
 	p.endOption()
-	p.section = name
+	p.section, p.half = name, ""
 	first, exists := p.file.heads[name]
 	if !exists {
 		p.file.heads[name] = n
@@ -161,7 +163,7 @@ func (p *parser) startSection(n int, name string) {
 func (p *parser) option(n int, text string) {
 	delimiter := strings.IndexAny(text, "=:")
 	if delimiter < 0 {
-		p.fault(n, "", fmt.Errorf("%q is no setting", text), `write "key = value", or indent it if it goes on with the line above`)
+		p.fault(n, "", fmt.Errorf("%q is no setting", text), cmp.Or(halfHeader(text), `write "key = value", or indent it if it goes on with the line above`))
 		return
 	}
 	p.endOption()
@@ -171,10 +173,25 @@ func (p *parser) option(n int, text string) {
 		return
 	}
 	if first, ok := p.file.lines[p.section][key]; ok {
-		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]), "keep one of them")
+		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]), cmp.Or(p.half, "keep one of them"))
+	}
+	if halfHeader(key) != "" && p.half == "" {
+		p.half = fmt.Sprintf(`if line %d is to start a section, it ends with "]"`, n)
 	}
 	p.key = key
 	p.add(n, strip(text[delimiter+1:]))
+}
+
+// halfHeader is the hint about a line that was probably meant to start a section, "" if it was not.
+func halfHeader(text string) string {
+	switch {
+	case !strings.HasPrefix(text, "["):
+		return ""
+	case strings.Contains(text, "]"):
+		return "a section has a name, as [app:main]"
+	default:
+		return `a line that starts a section ends with "]"`
+	}
 }
 
 // endOption hands the key and value that were being read to ini.v1.

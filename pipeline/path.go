@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // absolutePath is Python's os.path.abspath: of several slashes in front exactly two are kept.
@@ -36,6 +37,12 @@ func readFault(err error, name string, elsewhere bool) error {
 	}
 	if path, ok := errors.AsType[*os.PathError](err); ok {
 		err = path.Err // what it was doing, and to which file, is said anyway
+	}
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		err = fmt.Errorf("%w: the user that runs this must be allowed to read it", err)
+	case errors.Is(err, syscall.EISDIR):
+		err = fmt.Errorf("%w: name a file in it", err)
 	}
 	if elsewhere {
 		err = fmt.Errorf("%s: %w", name, err)

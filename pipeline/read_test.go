@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -39,7 +40,7 @@ func TestReadSection(t *testing.T) {
 		{"a URI", "config:folder/b", logging{Level: "debug", Rest: map[string]string{}}, ""},
 		{"no file", "egg:x", logging{Level: "info", Rest: map[string]string{}}, ""},
 		{"missing file", "other.ini", logging{}, "other.ini: there is no such file"},
-		{"broken file", "broken.ini", logging{}, `broken.ini:1: "nothing" stands before the first [section]`},
+		{"broken file", "broken.ini", logging{}, `broken.ini:1: "nothing" stands before the first [section]; write [DEFAULT] above it, or the section that it belongs to`},
 		{"faults", "faults.ini", logging{}, "faults.ini:2: [logging] output: %(nothing)s: no setting of that name, here or in [DEFAULT]\n" +
 			`faults.ini:3: [logging] level = "loud": want debug or info`},
 	}
@@ -185,16 +186,20 @@ func TestUnreadableFiles(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	tests := []struct{ name, uri, want string }{
-		{"a folder", folder, folder + ": is a directory"},
-		{"a folder from a file", "site.ini", `site.ini:2: [app:main] use = "config:` + folder + `": ` + folder + `: is a directory`},
+		{"a folder", folder, folder + ": is a directory: name a file in it"},
+		{"a folder from a file", "site.ini", `site.ini:2: [app:main] use = "config:` + folder + `": ` + folder + `: is a directory: name a file in it`},
+		{"not ours", "closed.ini", `closed.ini: permission denied: the user that runs this must be allowed to read it`},
 		{"a name of two lines", "no\nfile.ini", `no\nfile.ini: there is no such file`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			opts := pipeline.Options{ReadFile: func(name string) ([]byte, error) {
-				if name == "site.ini" {
+				switch name {
+				case "site.ini":
 					return []byte("[app:main]\nuse = config:" + folder + "\n"), nil
+				case "closed.ini": // those who run this may be allowed everything
+					return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EACCES}
 				}
 				return os.ReadFile(name)
 			}}

@@ -122,6 +122,18 @@ func (at reference) fault(file string, err error, hint string) *Error {
 	return fault
 }
 
+// order is the hint about a member of a pipeline that was to be of a kind and is of another: "" for what is no member.
+func (at reference) order(kind Kind) string {
+	switch {
+	case at.setting == nil || at.word == "":
+		return ""
+	case kind == KindFilter:
+		return "a pipeline has one app, and it stands last"
+	default:
+		return "a pipeline ends with its app"
+	}
+}
+
 // malformed makes a fault about a reference that can't be one.
 func (at reference) malformed(err error) *Error {
 	if at.word != "" {

@@ -406,7 +406,7 @@ func (s *sectionReader) pipeline(r *resolver) *Node {
 		return s.missing(r, "pipeline", errors.New("pipeline is missing"), "write pipeline = filters and, last, the app")
 	}
 	for _, key := range s.local.keys {
-		r.fault(s.local.settings[key].unquoted(errors.New("not a setting of a pipeline"), "its members have sections of their own; set, get and filter-with may stand here"))
+		r.fault(s.local.settings[key].unquoted(errors.New("not a setting of a pipeline"), cmp.Or(halfHeader(key), "its members have sections of their own; set, get and filter-with may stand here")))
 	}
 	names := fields(members.Value)
 	if len(names) == 0 {

@@ -170,7 +170,7 @@ func (s *schema) decode(conf *Conf) (reflect.Value, Errors) {
 	} else {
 		for setting := range conf.All() {
 			if !known[setting.Key] {
-				faults = append(faults, setting.unquoted(errors.New("unknown setting"), s.suggest(setting.Key)))
+				faults = append(faults, setting.unquoted(errors.New("unknown setting"), cmp.Or(halfHeader(setting.Written), s.suggest(setting.Key))))
 			}
 		}
 	}
@@ -295,6 +295,8 @@ func (f *field) explain(err error) error {
 
 func (f *field) example() string {
 	switch {
+	case f.typ == typeDuration && f.def == "0" && f.max == "": // an example that shows a unit
+		return "30s"
 	case f.def != "":
 		return f.def
 	case f.min != "":
