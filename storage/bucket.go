@@ -27,6 +27,8 @@ type Bucket struct {
 
 // Get returns the value of key; nil, nil if there is none (an empty value is not nil). The value is the caller's.
 func (b Bucket) Get(key []byte) ([]byte, error) {
+	b.tx.mu.Lock()
+	defer b.tx.mu.Unlock()
 	if err := b.check(key); err != nil {
 		return nil, err
 	}
@@ -49,6 +51,8 @@ func (b Bucket) Get(key []byte) ([]byte, error) {
 // Put sets the value of key. Both slices may be reused afterwards. It returns an error, and writes nothing, if key is empty or
 // longer than [MaxKey], or value is longer than [MaxValue].
 func (b Bucket) Put(key, value []byte) error {
+	b.tx.mu.Lock()
+	defer b.tx.mu.Unlock()
 	if err := b.check(key); err != nil {
 		return err
 	}
@@ -63,6 +67,8 @@ func (b Bucket) Put(key, value []byte) error {
 
 // Delete removes key; a key that is not there is removed already.
 func (b Bucket) Delete(key []byte) error {
+	b.tx.mu.Lock()
+	defer b.tx.mu.Unlock()
 	if err := b.check(key); err != nil {
 		return err
 	}
@@ -82,6 +88,8 @@ func (b Bucket) Snapshot() Bucket {
 // AddReadConflict makes the commit fail if key was changed by another since the snapshot, as if it had been read. Unlike Get it
 // counts keys, too, that the transaction has written itself.
 func (b Bucket) AddReadConflict(key []byte) error {
+	b.tx.mu.Lock()
+	defer b.tx.mu.Unlock()
 	if err := b.check(key); err != nil {
 		return err
 	}
@@ -105,6 +113,7 @@ func (b *bucketData) write(key string, value []byte) {
 	b.writes.Set(key, value)
 }
 
+// check returns why key can't be used in b, if it can't. It is called with the Tx locked, and so is usable.
 func (b Bucket) check(key []byte) error {
 	if err := b.usable(); err != nil {
 		return err
@@ -119,9 +128,10 @@ func (b Bucket) check(key []byte) error {
 }
 
 func (b Bucket) usable() error {
+	if err := b.tx.errEnded(); err != nil {
+		return err
+	}
 	switch name := b.data.name; {
-	case b.tx.ended:
-		return b.tx.errEnded()
 	case name == "":
 		return b.errorf("want a name of 1 to %d bytes", MaxBucketName)
 	case len(name) > MaxBucketName:

@@ -53,8 +53,10 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 			db.Name(), ErrNoTransaction)
 	}
 	if tx, ok := t.Data(db.core).(*Tx); ok {
-		if tx.ended {
-			return nil, tx.errEnded()
+		tx.mu.Lock()
+		defer tx.mu.Unlock()
+		if err := tx.errEnded(); err != nil {
+			return nil, err
 		}
 		return tx, nil
 	}

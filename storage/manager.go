@@ -43,9 +43,11 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 func (m *dataManager) Abort(_ context.Context, t *transaction.Txn) error {
 	tx := (*Tx)(m)
 	if status := t.Status(); status == transaction.Active || status == transaction.Doomed {
+		tx.mu.Lock()
 		for _, b := range tx.buckets {
 			b.writes = nil
 		}
+		tx.mu.Unlock()
 		return t.Join(newDataManager(tx))
 	}
 	tx.end()
@@ -54,6 +56,8 @@ func (m *dataManager) Abort(_ context.Context, t *transaction.Txn) error {
 
 // handOver closes the transaction to its user and returns what the engine needs; the view is nil if nothing was read or written.
 func (tx *Tx) handOver() (View, *Changes, error) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
 	c := tx.changes()
 	tx.ended = true
 	if tx.view == nil && len(c.Writes) == 0 {
@@ -98,8 +102,10 @@ func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
 // Savepoint remembers what has been written. What has been read stays read: it may be why the transaction was rolled back.
 func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 	tx := (*Tx)(m)
-	if tx.ended {
-		return nil, tx.errEnded()
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := tx.errEnded(); err != nil {
+		return nil, err
 	}
 	s := &savepoint{tx: tx, writes: make(map[*bucketData]*btree.Map[string, []byte], len(tx.buckets))}
 	for _, b := range tx.buckets {
@@ -117,8 +123,10 @@ type savepoint struct {
 
 // Rollback may be called more than once, so it gives away copies.
 func (s *savepoint) Rollback() error {
-	if s.tx.ended {
-		return s.tx.errEnded()
+	s.tx.mu.Lock()
+	defer s.tx.mu.Unlock()
+	if err := s.tx.errEnded(); err != nil {
+		return err
 	}
 	for _, b := range s.tx.buckets {
 		if writes := s.writes[b]; writes != nil {

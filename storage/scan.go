@@ -17,45 +17,10 @@ import (
 // After an error, which comes with a zero Item, the iteration is over.
 func (b Bucket) Range(r Range) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		if err := b.usable(); err != nil {
-			yield(Item{}, err)
-			return
-		}
-		if r.empty() {
-			return
-		}
-		view, err := b.tx.open()
-		if err != nil {
-			yield(Item{}, err)
-			return
-		}
 		s := &scan{bucket: b, r: r, yield: yield}
-		own := newOwnWrites(b.data.writes, r)
-		b.tx.scans = append(b.tx.scans, s)
-		defer s.end()
-		for item, err := range view.Range(b.data.name, r) {
-			if err != nil {
-				yield(Item{}, b.tx.named(err))
-				return
-			}
-			replaced := false
-			for own.ok && !replaced && own.notAfter(item.Key) {
-				replaced = own.key() == string(item.Key)
-				if !s.giveOwn(own) {
-					return
-				}
-				own.next()
-			}
-			if !replaced && !s.give(item) {
-				return
-			}
+		if err := s.run(); err != nil && !s.left {
+			yield(Item{}, err)
 		}
-		for ; own.ok; own.next() {
-			if !s.giveOwn(own) {
-				return
-			}
-		}
-		s.exhausted = true
 	}
 }
 
@@ -66,6 +31,49 @@ type scan struct {
 	yield     func(Item, error) bool
 	last      []byte // a copy of the last key given: the user may change that; empty: none
 	exhausted bool
+	left      bool // by the loop's body
+}
+
+func (s *scan) run() error {
+	tx, data := s.bucket.tx, s.bucket.data
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := s.bucket.usable(); err != nil {
+		return err
+	}
+	if s.r.empty() {
+		return nil
+	}
+	view, err := tx.open()
+	if err != nil {
+		return err
+	}
+	own := newOwnWrites(data.writes, s.r)
+	tx.scans = append(tx.scans, s)
+	defer s.end()
+	for item, err := range view.Range(data.name, s.r) {
+		if err != nil {
+			return tx.named(err)
+		}
+		replaced := false
+		for own.ok && !replaced && own.notAfter(item.Key) {
+			replaced = own.key() == string(item.Key)
+			if !s.giveOwn(own) {
+				return tx.errEnded()
+			}
+			own.next()
+		}
+		if !replaced && !s.give(item) {
+			return tx.errEnded()
+		}
+	}
+	for ; own.ok; own.next() {
+		if !s.giveOwn(own) {
+			return tx.errEnded()
+		}
+	}
+	s.exhausted = true
+	return nil
 }
 
 func (s *scan) giveOwn(own *ownWrites) bool {
@@ -76,16 +84,18 @@ func (s *scan) giveOwn(own *ownWrites) bool {
 	return s.give(Item{[]byte(own.key()), append(make([]byte, 0, len(value)), value...)}) // an empty value is not nil
 }
 
+// give reports whether to go on: the loop was not left, nor the transaction ended in its body.
 func (s *scan) give(item Item) bool {
 	s.last = append(s.last[:0], item.Key...)
-	if !s.yield(item, nil) {
-		return false
-	}
-	if s.bucket.tx.ended { // in the loop's body
-		s.yield(Item{}, s.bucket.tx.errEnded())
-		return false
-	}
-	return true
+	s.left = !s.callBody(item)
+	return !s.left && !s.bucket.tx.ended
+}
+
+// callBody lets the loop's body use the Tx, and locks it again, also after a panic.
+func (s *scan) callBody(item Item) bool {
+	s.bucket.tx.mu.Unlock()
+	defer s.bucket.tx.mu.Lock()
+	return s.yield(item, nil)
 }
 
 // record adds what has been gone through to what the transaction has read.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tidwall/btree"
 
@@ -13,15 +14,18 @@ import (
 )
 
 // A Tx is one transaction's view of a [DB]: a snapshot, and what the transaction has written on top of it.
-// It is for one goroutine at a time. To use it after the end of the transaction is an error, [transaction.ErrEnded].
+// It is for one goroutine at a time. To use it after the end of the transaction is an error, [transaction.ErrEnded], also for
+// a goroutine that is still at work when another ends the transaction: each of its calls counts whole or is refused.
 type Tx struct {
-	core    *core
-	ctx     context.Context // the transaction's, for the snapshot, as sql.DB.BeginTx keeps its own
-	turn    *turn           // nil: none
-	view    View            // nil until something is read
-	buckets []*bucketData   // sorted by name
-	scans   []*scan         // the iterations that are under way
-	ended   bool
+	core *core
+	ctx  context.Context // the transaction's, for the snapshot, as sql.DB.BeginTx keeps its own
+	turn *turn           // nil: none
+
+	mu      sync.Mutex    // guards the rest; free while a loop's body runs, and while the engine commits
+	view    View          // nil until something is read
+	buckets []*bucketData // sorted by name
+	scans   []*scan       // the iterations that are under way
+	ended   bool          // the view, and the admission, are the data manager's now
 	commit  admission
 }
 
@@ -35,6 +39,8 @@ type bucketData struct {
 
 // Bucket returns the bucket of that name. There is nothing to create: a bucket is there as long as it has keys.
 func (tx *Tx) Bucket(name string) Bucket {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
 	i, found := slices.BinarySearchFunc(tx.buckets, name, func(b *bucketData, name string) int {
 		return strings.Compare(b.name, name)
 	})
@@ -44,7 +50,13 @@ func (tx *Tx) Bucket(name string) Bucket {
 	return Bucket{tx: tx, data: tx.buckets[i]}
 }
 
-func (tx *Tx) errEnded() error { return tx.named(transaction.ErrEnded) }
+// errEnded returns nil as long as the transaction can be used. It is called with mu locked.
+func (tx *Tx) errEnded() error {
+	if !tx.ended {
+		return nil
+	}
+	return tx.named(transaction.ErrEnded)
+}
 
 // named adds the database's name.
 func (tx *Tx) named(err error) error {
@@ -54,7 +66,7 @@ func (tx *Tx) named(err error) error {
 	return fmt.Errorf("storage: %s: %w", tx.core.name, err)
 }
 
-// open returns the snapshot, taken by the first read.
+// open returns the snapshot, taken by the first read. It is called with mu locked.
 func (tx *Tx) open() (View, error) {
 	if tx.view == nil {
 		view, err := tx.core.engine.Begin(tx.ctx)
@@ -67,6 +79,8 @@ func (tx *Tx) open() (View, error) {
 }
 
 func (tx *Tx) readOnly() bool {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
 	for _, b := range tx.buckets {
 		if b.writes != nil && b.writes.Len() > 0 {
 			return false
@@ -75,7 +89,7 @@ func (tx *Tx) readOnly() bool {
 	return true
 }
 
-// changes returns what the transaction did, for the engine.
+// changes returns what the transaction did, for the engine. It is called with mu locked.
 func (tx *Tx) changes() *Changes {
 	for _, s := range tx.scans { // a commit from inside a loop
 		s.record()
@@ -115,6 +129,8 @@ func (tx *Tx) changes() *Changes {
 
 // end closes the snapshot and drops the buffers.
 func (tx *Tx) end() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
 	tx.ended = true
 	if tx.view != nil {
 		tx.view.Close()

@@ -74,6 +74,60 @@ func every(t *suite, db *storage.DB, f func(client, n int, b storage.Bucket) err
 }
 
 // No increment is lost, and with turns nearly everybody gets through.
+// A handler that is given up, as by http.TimeoutHandler, may still be at work when its transaction ends. What it does counts whole,
+// or is refused.
+func testEndsWhileUsed(t *suite) {
+	db := t.open()
+	for i := range 20 {
+		for _, end := range []func(*client){(*client).commit, (*client).abort} {
+			set(t, db, "a", "1", "b", "2")
+			c := begin(t, db)
+			started := make(chan struct{}, 2)
+			var left sync.WaitGroup
+			for name, f := range map[string]func(storage.Bucket, []byte) error{
+				"get":    func(b storage.Bucket, key []byte) error { _, err := b.Get(key); return err },
+				"put":    func(b storage.Bucket, key []byte) error { return b.Put(key, key) },
+				"delete": storage.Bucket.Delete,
+				"range": func(b storage.Bucket, _ []byte) error {
+					for _, err := range b.Range(storage.Range{}) {
+						if err != nil {
+							return err
+						}
+					}
+					return nil
+				},
+				"add read conflict": storage.Bucket.AddReadConflict,
+				"Tx": func(storage.Bucket, []byte) error {
+					tx, err := db.Tx(c.ctx)
+					if err == nil {
+						tx.Bucket("another")
+					}
+					return err
+				},
+			} {
+				left.Go(func() {
+					var err error
+					for n := 0; err == nil; n++ {
+						err = f(c.bucket, strconv.AppendInt(nil, int64(n%100), 10))
+						select {
+						case started <- struct{}{}:
+						default:
+						}
+					}
+					if !errors.Is(err, transaction.ErrEnded) {
+						t.Errorf("%s: got %v, want ErrEnded", name, err)
+					}
+				})
+			}
+			for range i % 5 {
+				<-started
+			}
+			end(c)
+			left.Wait()
+		}
+	}
+}
+
 func testIncrements(t *suite) {
 	db := t.open()
 	committed := every(t, db, func(_, _ int, b storage.Bucket) error {

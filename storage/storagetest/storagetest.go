@@ -57,6 +57,7 @@ func Run(t *testing.T, e Engine) {
 		{"LargeBucket", testLargeBucket},
 		{"NoTransaction", testNoTransaction},
 		{"Ended", testEnded},
+		{"EndsWhileUsed", testEndsWhileUsed},
 		{"AbortLeavesNothing", testAbortLeavesNothing},
 		{"Snapshot", testSnapshot},
 		{"Conflicts", testConflicts},
