@@ -393,8 +393,11 @@ func (a *attempt) SortKey() string { return "session:" + a.m.config.Name }
 func (a *attempt) Commit(context.Context, *transaction.Txn) error { return nil }
 
 // Abort implements [transaction.DataManager]. It matters when a savepoint is rolled back from before the attempt joined:
-// then the transaction goes on.
-func (a *attempt) Abort(context.Context, *transaction.Txn) error {
+// then the transaction goes on. Otherwise nothing is touched: the handler may still be at work, if somebody has given it up.
+func (a *attempt) Abort(_ context.Context, t *transaction.Txn) error {
+	if status := t.Status(); status != transaction.Active && status != transaction.Doomed {
+		return nil
+	}
 	for _, s := range a.sessions[:a.clean] {
 		s.now = s.got
 	}

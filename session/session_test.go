@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -473,6 +474,44 @@ func TestNothingOfAFailedAttemptStays(t *testing.T) {
 	must(t, f.Carry(ctx, "id", "third"))
 	must(t, f.get(ctx, t, "other").Invalidate())
 	must(t, txn.Abort(ctx))
+	if diff := cmp.Diff(before, f.records(t)); diff != "" {
+		t.Errorf("records: %s", diff)
+	}
+	if got := f.events.take(); got != nil {
+		t.Errorf("events: got %v", got)
+	}
+}
+
+// A handler that is given up, as by http.TimeoutHandler, may still be at work when its transaction is aborted.
+func TestAbortedWhileUsed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	f.set(t, "id", map[string]any{"n": 1})
+	before := f.records(t)
+	f.events.take()
+	for range 20 {
+		ctx, txn := transaction.Begin(t.Context())
+		started := make(chan struct{})
+		var left sync.WaitGroup
+		left.Go(func() {
+			var err error
+			for n := 0; err == nil; n++ {
+				var s *session.Session
+				if s, err = f.Get(ctx, []string{"id", "new"}[n%2]); err == nil {
+					err = s.Set("n", n)
+				}
+				if n == 2 {
+					close(started)
+				}
+			}
+			if !errors.Is(err, transaction.ErrEnded) && !errors.Is(err, session.ErrFinished) {
+				t.Errorf("got %v, want ErrEnded or ErrFinished", err)
+			}
+		})
+		<-started
+		must(t, txn.Abort(ctx))
+		left.Wait()
+	}
 	if diff := cmp.Diff(before, f.records(t)); diff != "" {
 		t.Errorf("records: %s", diff)
 	}
