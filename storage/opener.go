@@ -196,7 +196,10 @@ func (o *openSet) close(id string, s *shared) error {
 
 func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 	name, rest, ok := strings.Cut(text, "://")
-	if !ok {
+	switch {
+	case !ok && strings.HasPrefix(text, "/"):
+		return scheme{}, nil, fmt.Errorf("not a URI of a database: write %s", &url.URL{Scheme: "bolt", Path: text})
+	case !ok:
 		return scheme{}, nil, errors.New("not a URI of a database: want one such as bolt:///path/to/data.db")
 	}
 	o.mu.Lock()
@@ -204,12 +207,9 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 	o.mu.Unlock()
 	switch {
 	case !known && name == "zeo":
-		path, _, _ := strings.Cut(rest, "?")
-		path = path[:strings.LastIndex(path, "/")+1]
-		if !strings.HasPrefix(path, "/") {
-			path = "/path/"
-		}
-		return s, nil, fmt.Errorf("ZODB's network protocol is not spoken here: write bolt://%sdata.db instead", path)
+		return s, nil, fmt.Errorf("ZODB's network protocol is not spoken here: write %s instead", beside(rest))
+	case !known && name == "file":
+		return s, nil, fmt.Errorf("ZODB's files are not read here: write %s instead", beside(rest))
 	case !known:
 		return s, nil, o.unknown(name)
 	}
@@ -222,6 +222,16 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 		return s, nil, errors.New("a URI of a database has no #fragment: in a path write %23 for #")
 	}
 	return s, uri, nil
+}
+
+// beside returns the URI of a file in the folder of another database's.
+func beside(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	path = path[:strings.LastIndex(path, "/")+1]
+	if !strings.HasPrefix(path, "/") {
+		path = "/path/"
+	}
+	return "bolt://" + path + "data.db"
 }
 
 func (o *Opener) unknown(name string) error {

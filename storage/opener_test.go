@@ -261,7 +261,8 @@ func TestOpenerErrors(t *testing.T) {
 	for _, tt := range []struct{ uri, want string }{
 		{"", "not a URI of a database: want one such as bolt:///path/to/data.db"},
 		{"data.db", "not a URI of a database"},
-		{"/path/data.db", "not a URI of a database"},
+		{"/path/data.db", "not a URI of a database: write bolt:///path/data.db"},
+		{"/100% path/data.db", "not a URI of a database: write bolt:///100%25%20path/data.db"},
 		{"bolt:/path/data.db", "not a URI of a database"},
 		{"bolt://data.db", "want three slashes and the file's absolute path, such as bolt:///path/to/data.db (in an .ini file: bolt://%(here)s/data.db)"},
 		{"bolt://var/lib/data.db", "want three slashes"},
@@ -290,6 +291,8 @@ func TestOpenerErrors(t *testing.T) {
 		{"mysql://host/db", `no kind of database "mysql": have bolt, memory, pg`},
 		{"zeo:///srv/site/zeo.sock", "ZODB's network protocol is not spoken here: write bolt:///srv/site/data.db instead"},
 		{"zeo://localhost:8100?wait=1", "ZODB's network protocol is not spoken here: write bolt:///path/data.db instead"},
+		{"file:///srv/site/Data.fs?quota=10", "ZODB's files are not read here: write bolt:///srv/site/data.db instead"},
+		{"file://Data.fs", "ZODB's files are not read here: write bolt:///path/data.db instead"},
 		{"pg://user:hunter2@host/db", "connection refused"},
 		{"pg://user:hunter2/@host:port/db", "not a well-formed URI"},
 		{"pg://user:hunter2%zz@host/db", "not a well-formed URI"},
