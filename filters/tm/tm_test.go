@@ -9,11 +9,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/filters/tm"
 	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/session"
+	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -341,6 +344,45 @@ func TestDataManagerJudges(t *testing.T) {
 		if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" {
 			t.Errorf("at commit %v: got %d %v", atCommit, recorder.Code, recorder.Header())
 		}
+	}
+}
+
+// Put inside of tm, http.TimeoutHandler leaves a slow handler at work in a transaction that has ended. It is refused there.
+func TestTimeoutHandlerInside(t *testing.T) {
+	t.Parallel()
+	db := memory.New("t")
+	defer db.Close()
+	sessions, err := session.NewManager(db, session.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan error)
+	slow := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var err error
+		for err == nil {
+			var s *session.Session
+			if s, err = sessions.Get(r.Context(), "id"); err == nil {
+				err = s.Set("n", 1)
+			}
+		}
+		refused <- err
+	})
+	handler := mustTM(t, tm.Config{})(http.TimeoutHandler(slow, time.Millisecond, ""))
+	if got := get(t, handler, "/").Code; got != http.StatusServiceUnavailable {
+		t.Errorf("status: got %d, want 503", got)
+	}
+	if err := <-refused; !errors.Is(err, session.ErrFinished) && !errors.Is(err, transaction.ErrEnded) {
+		t.Errorf("the handler: got %v, want ErrFinished or ErrEnded", err)
+	}
+	err = transaction.Run(t.Context(), func(ctx context.Context) error {
+		had, err := sessions.Has(ctx, "id")
+		if had {
+			t.Error("the session of the handler was kept")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
