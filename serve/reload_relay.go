@@ -41,7 +41,9 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer g.leave()
 	ctx := &requestContext{Context: req.Context(), replaced: g.replaced}
 	defer ctx.end()
-	g.app.ServeHTTP(w, req.WithContext(ctx)) //nolint:contextcheck // ctx is the one of req, with an end more
+	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is the one of req, with an end more
+	g.app.ServeHTTP(w, &ctx.request)
+	req.MultipartForm = ctx.request.MultipartForm // its files are removed by whoever made req
 }
 
 // replace makes a the one that answers requests from now on.
@@ -131,10 +133,12 @@ func (g *generation) leave() {
 }
 
 // A requestContext is the context of a request that is also done when the replaced one is. To join two contexts costs more
-// than all else that a relay does, and most handlers never wait for their context: so it is done when somebody asks for Done.
+// than all else that a relay does, and most handlers never wait for their context: so it is done when somebody asks for Done,
+// or when there is an end to tell of.
 type requestContext struct {
 	context.Context // the request's own
 	replaced        context.Context
+	request         http.Request // with this context; a field, so that the two cost one allocation
 
 	joined atomic.Pointer[joinedContext] // nil before somebody asks; written with mu held
 	mu     sync.Mutex                    // guards ended
@@ -147,44 +151,40 @@ type joinedContext struct {
 }
 
 // Done is closed when the request's own context is done, or its pipeline has been replaced for too long.
-func (c *requestContext) Done() <-chan struct{} {
-	if joined := c.joined.Load(); joined != nil {
-		return joined.Done()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	joined := c.joined.Load()
-	if joined == nil {
-		joined = c.join()
-		c.joined.Store(joined)
-	}
-	return joined.Done()
-}
-
-func (c *requestContext) join() *joinedContext {
-	ctx, cancel := context.WithCancelCause(c.Context)
-	if c.ended { // nobody is to hear of it any more, and the request's own is done in a moment
-		return &joinedContext{ctx, func() { cancel(nil) }}
-	}
-	if c.replaced.Err() != nil {
-		cancel(context.Cause(c.replaced)) // at once, as Err has it
-	}
-	unhook := context.AfterFunc(c.replaced, func() { cancel(context.Cause(c.replaced)) })
-	return &joinedContext{ctx, func() {
-		unhook()
-		cancel(nil)
-	}}
-}
+func (c *requestContext) Done() <-chan struct{} { return c.join().Done() }
 
 // Err is not nil when Done is closed.
 func (c *requestContext) Err() error {
+	if c.joined.Load() == nil && c.replaced.Err() == nil {
+		return c.Context.Err()
+	}
+	return c.join().Err() // and so the cause is known, too
+}
+
+// join makes one context of the two, the first time.
+func (c *requestContext) join() *joinedContext {
 	if joined := c.joined.Load(); joined != nil {
-		return joined.Err()
+		return joined
 	}
-	if c.Context.Err() == nil && c.replaced.Err() != nil {
-		return context.Canceled
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if joined := c.joined.Load(); joined != nil {
+		return joined
 	}
-	return c.Context.Err()
+	ctx, cancel := context.WithCancelCause(c.Context)
+	joined := &joinedContext{ctx, func() { cancel(nil) }}
+	if !c.ended { // else nobody is to hear of it any more, and the request's own is done in a moment
+		if c.replaced.Err() != nil {
+			cancel(context.Cause(c.replaced)) // at once, as Err has it
+		}
+		unhook := context.AfterFunc(c.replaced, func() { cancel(context.Cause(c.replaced)) })
+		joined.stop = func() {
+			unhook()
+			cancel(nil)
+		}
+	}
+	c.joined.Store(joined)
+	return joined
 }
 
 // Value is that of the request's own context, but for what package context asks: a context that is made from this one is to
@@ -196,7 +196,10 @@ func (c *requestContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// end lets go of what Done has made.
+// String is what fmt prints for a context.
+func (c *requestContext) String() string { return "serve.relay" }
+
+// end lets go of what join has made.
 func (c *requestContext) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

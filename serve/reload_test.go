@@ -546,6 +546,12 @@ func TestRelay(t *testing.T) {
 				if name == "panics" {
 					panic(http.ErrAbortHandler)
 				}
+			case "polls": // it never waits for its context, and looks at it once
+				time.Sleep(time.Minute + time.Second)
+				if err := r.Context().Err(); !errors.Is(err, context.Canceled) {
+					t.Errorf("Err: got %v, want %v", err, context.Canceled)
+				}
+				note(name, context.Cause(r.Context()).Error())
 			case "deaf":
 				<-deaf
 				note(name, "done")
@@ -565,7 +571,7 @@ func TestRelay(t *testing.T) {
 			return w.Body.String()
 		}
 		var requests sync.WaitGroup
-		names := []string{"short", "stream", "derived", "late", "deaf", "panics"}
+		names := []string{"short", "stream", "derived", "late", "polls", "deaf", "panics"}
 		for _, name := range names {
 			requests.Go(func() {
 				defer func() { _ = recover() }()
@@ -591,14 +597,14 @@ func TestRelay(t *testing.T) {
 		}
 		replaced := "the pipeline has been replaced, and the time for its last requests is over after 1m"
 		for name, want := range map[string]string{
-			"short": "done after 20s", "stream": replaced + "0s", "derived": replaced + "0s", "late": replaced + "1s", "panics": replaced + "0s",
+			"short": "done after 20s", "stream": replaced + "0s", "derived": replaced + "0s", "late": replaced + "1s", "polls": replaced + "1s", "panics": replaced + "0s",
 			"deaf": "done after 1h0m0s",
 		} {
 			if got := ends[name]; got != want {
 				t.Errorf("%s: %s, want %s", name, got, want)
 			}
 		}
-		if want := `msg="requests that still run in the old pipeline are asked to end" requests=5`; strings.Count(log.String(), want) != 1 {
+		if want := `msg="requests that still run in the old pipeline are asked to end" requests=6`; strings.Count(log.String(), want) != 1 {
 			t.Errorf("got the log\n%s, want once %s", log.String(), want)
 		}
 
@@ -662,6 +668,27 @@ func TestRelayKeepsTheContext(t *testing.T) {
 	relay.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
 	if got := context.Cause(kept); !errors.Is(got, cause) {
 		t.Errorf("afterwards: got %v, want %v", got, cause)
+	}
+}
+
+// Files of a form that an app has parsed are removed by the server, which looks for them in the request that it made itself.
+func TestRelayHandsBackForms(t *testing.T) {
+	t.Parallel()
+	a := newFakeApp(func(_ http.ResponseWriter, r *http.Request) {
+		if err := r.ParseMultipartForm(1); err != nil {
+			t.Error(err)
+		}
+	})
+	relay := serve.NewRelay(a, time.Minute, slog.New(slog.DiscardHandler))
+	body := "--x\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\ncontent\r\n--x--\r\n"
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	relay.ServeHTTP(httptest.NewRecorder(), r)
+	if r.MultipartForm == nil || len(r.MultipartForm.File["f"]) != 1 {
+		t.Fatalf("got %v, want the form that was parsed", r.MultipartForm)
+	}
+	if err := r.MultipartForm.RemoveAll(); err != nil {
+		t.Error(err)
 	}
 }
 
