@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/pasteline/pasteline/pipeline"
 )
 
 // A command is what the first argument can be. Every other first argument is a CONFIG: to serve it is what serve is for.
@@ -69,7 +71,7 @@ func (c *call) dispatch(ctx context.Context, args []string) error {
 		case slices.Contains([]string{"-version", "--version"}, args[0]):
 			return version(ctx, c, args[1:])
 		case isNeither(args[0]):
-			return usagef("%q is no file, and no command; have %s", args[0], strings.Join(commandNames(), ", "))
+			return usagef("%q is no file, and no command; %s", args[0], hint(args[0], commandNames(), "have "+strings.Join(commandNames(), ", ")))
 		}
 	}
 	flags, run := cmd.flags()
@@ -114,7 +116,7 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, er
 		case errors.Is(err, flag.ErrHelp):
 			return nil, true, nil
 		case err != nil:
-			return nil, false, &usageError{err: inOurWords(err)}
+			return nil, false, &usageError{err: inOurWords(err, flags)}
 		case flags.NArg() == 0:
 			return rest, false, nil
 		}
@@ -127,9 +129,18 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, er
 }
 
 // inOurWords writes flags as the help does, which package flag does not.
-func inOurWords(err error) error {
+func inOurWords(err error, flags *flag.FlagSet) error {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		var long []string
+		flags.VisitAll(func(f *flag.Flag) {
+			if len(f.Name) > 1 && len(name) > 1 {
+				long = append(long, dashes(f.Name))
+			}
+		})
+		if similar := hint(dashes(name), long, ""); similar != "" {
+			return fmt.Errorf("there is no flag %s; %s", dashes(name), similar)
+		}
 		return fmt.Errorf("there is no flag %s", dashes(name))
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
@@ -142,6 +153,14 @@ func inOurWords(err error) error {
 		return fmt.Errorf("%s %s: %s", dashes(m[3]), m[2], m[4])
 	}
 	return err
+}
+
+// hint says what was probably meant by a word that there is not, or else what is said otherwise.
+func hint(word string, candidates []string, otherwise string) string {
+	if similar := pipeline.DidYouMean(word, candidates); strings.HasPrefix(similar, "did you mean") {
+		return similar
+	}
+	return otherwise
 }
 
 var invalidValue = regexp.MustCompile(`^invalid (boolean )?value (".*") for (?:flag )?-([^:]+): (.*)$`)

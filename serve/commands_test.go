@@ -251,7 +251,7 @@ func TestFileWithoutExtension(t *testing.T) {
 	if code, _, errs := run(t, "", []string{"site"}); code != serve.ExitFailed || !strings.HasPrefix(errs, "site:3: [app:main] use = ") {
 		t.Errorf("got %d, %q, want a fault of the file", code, errs)
 	}
-	if code, _, errs := run(t, "", []string{"sites"}); code != serve.ExitUsage || !strings.HasPrefix(errs, `serve: "sites" is no file, and no command; have show, `) {
+	if code, _, errs := run(t, "", []string{"wsgi"}); code != serve.ExitUsage || !strings.HasPrefix(errs, `serve: "wsgi" is no file, and no command; have show, `) {
 		t.Errorf("got %d, %q, want wrong usage", code, errs)
 	}
 }

@@ -54,8 +54,9 @@ func help(_ context.Context, c *call, args []string) error {
 		found := c.registered(factoryKinds, args[0])
 		switch len(found) {
 		case 0:
-			return usagef("there is no command %q, and nothing of that name is registered; have the commands %s, and what %s list prints",
-				args[0], strings.Join(commandNames(), ", "), programName)
+			have := fmt.Sprintf("have the commands %s, and what %s list prints", strings.Join(commandNames(), ", "), programName)
+			return usagef("there is no command %q, and nothing of that name is registered; %s",
+				args[0], hint(args[0], slices.Concat(commandNames(), c.shortNames()), have))
 		case 1:
 			return c.helpOnFactory(found[0])
 		}
@@ -247,7 +248,9 @@ func (c *call) notRegistered(kind pipeline.Kind, name string) error {
 	if len(have) == 0 {
 		return fmt.Errorf("no %s is registered", kind)
 	}
-	return fmt.Errorf("no %s %q is registered; have %s", kind, name, strings.Join(have, ", "))
+	ofOtherKind := func(short string) bool { return len(c.registered([]pipeline.Kind{kind}, short)) == 0 }
+	candidates := slices.Concat(have, slices.DeleteFunc(c.shortNames(), ofOtherKind))
+	return fmt.Errorf("no %s %q is registered; %s", kind, name, hint(name, candidates, "have "+strings.Join(have, ", ")))
 }
 
 // ambiguous asks which of several was meant.
