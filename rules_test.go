@@ -110,6 +110,7 @@ var layers = []struct {
 	{"filters", false},
 	{"pipeline", false},
 	{"internal/forwarded", false},
+	{"internal/form", false},
 	{"scriptname", false},
 	{"internal/hold", false},
 	{"internal/replay", false},

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pasteline/pasteline/internal/form"
 )
 
 // An app is what a relay hands requests to: a pipeline.
@@ -43,7 +45,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer ctx.end()
 	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is the one of req, with an end more
 	g.app.ServeHTTP(w, &ctx.request)
-	req.MultipartForm = ctx.request.MultipartForm // its files are removed by whoever made req
+	form.HandBack(req, &ctx.request)
 }
 
 // replace makes a the one that answers requests from now on.

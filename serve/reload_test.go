@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -689,6 +691,100 @@ func TestRelayHandsBackForms(t *testing.T) {
 	}
 	if err := r.MultipartForm.RemoveAll(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The same, with everything in between that passes on a request of its own.
+func TestFilesOfFormsAreRemoved(t *testing.T) {
+	t.Parallel()
+	var sent []*multipart.FileHeader // one a request
+	register := func(r *pipeline.Registry) {
+		pipeline.App(r, "egg:test#upload", func(*pipeline.Build, struct{}) (http.Handler, error) {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for _, file := range sent {
+					if f, err := file.Open(); !errors.Is(err, fs.ErrNotExist) {
+						t.Errorf("got the file of an earlier request (%v), want none", err)
+						if err == nil {
+							_ = f.Close()
+						}
+					}
+				}
+				if err := r.ParseMultipartForm(1); err != nil {
+					t.Error(err)
+					return
+				}
+				sent = append(sent, r.MultipartForm.File["f"]...)
+				if r.Header.Get("First") != "" {
+					http.NotFound(w, r)
+				}
+			}), nil
+		})
+	}
+	const site = `
+[pipeline:main]
+pipeline = browserid config prefix map
+[filter:browserid]
+use = egg:pasteline#browserid
+secret_key = 0123456789abcdef0123456789abcdef
+[filter:config]
+use = egg:pasteline#config
+[filter:prefix]
+use = egg:PasteDeploy#prefix
+prefix = /site
+trusted_proxies = 127.0.0.1
+[composite:map]
+use = egg:Paste#urlmap
+/a/b = cascade
+[composite:cascade]
+use = egg:Paste#cascade
+app1 = upload
+app2 = upload
+[app:upload]
+use = egg:test#upload
+[server:main]
+use = egg:waitress#main
+port = 0
+trusted_proxy = 127.0.0.1
+trusted_proxy_headers = x-forwarded-host
+`
+	_, ini := writeSite(t, site)
+	addrFile := ini + ".addr"
+	ctx, cancel := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	var errs buffer
+	go func() {
+		code <- serve.Run(ctx, []string{ini, "--addr-file", addrFile}, serve.Stdio{Err: &errs}, register)
+	}()
+	defer func() {
+		cancel()
+		if got := <-code; got != serve.ExitOK {
+			t.Errorf("exit code %d, want 0\n%s", got, errs.String())
+		}
+	}()
+	base := "http://" + waitFor(t, addrFile)
+	const body = "--x\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\ncontent\r\n--x--\r\n"
+	const requests = 3
+	for i := range requests { // on one connection, so the server has done with one before the next
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/a//b/x", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		r.Header.Set("X-Forwarded-Host", "site.example")
+		if i == 0 {
+			r.Header.Set("First", "not found")
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Error(err)
+		}
+		_ = response.Body.Close()
+	}
+	if got, want := len(sent), requests+1; got != want { // the second app of the cascade has the first one, too
+		t.Errorf("got %d files, want %d", got, want)
 	}
 }
 

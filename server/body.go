@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/pasteline/pasteline/internal/form"
 )
 
 // withBody serves a request that has a body, of limit bytes at most if that is not 0, whose every piece has to come in time. http.Server's ReadTimeout is one
@@ -26,6 +28,7 @@ func withBody(w http.ResponseWriter, r *http.Request, timeout time.Duration, lim
 		own.Body = http.MaxBytesReader(w, b, limit)
 	}
 	h.ServeHTTP(w, &own)
+	form.HandBack(r, &own)
 }
 
 // A body is a request's body that gives up on a client which has stopped sending. It is for one goroutine at a time.

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -127,17 +128,19 @@ func (s *Server) translated(h http.Handler) http.Handler {
 		if ident != "" {
 			w.Header().Set("Server", ident)
 		}
+		own := r
 		if visitor != nil {
-			translated, err := visitor.translate(r)
+			var err error
+			own, err = visitor.translate(r)
 			if err != nil {
 				s.logger.LogAttrs(r.Context(), slog.LevelWarn, "a trusted proxy has sent what can't be understood",
 					slog.String("remote_addr", r.RemoteAddr), slog.Any("error", err))
 				http.Error(w, "Bad Request", http.StatusBadRequest)
 				return
 			}
-			r = translated
 		}
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(w, own)
+		form.HandBack(r, own)
 	})
 }
 
@@ -148,7 +151,7 @@ func (s *Server) watch(h http.Handler) http.Handler {
 		s.running.Add(1)
 		defer s.running.Add(-1)
 		defer s.logPanic(r)
-		r, ok := withPath(r)
+		own, ok := withPath(r)
 		if !ok {
 			http.Error(w, "Bad Request", http.StatusBadRequest)
 			return
@@ -165,10 +168,11 @@ func (s *Server) watch(h http.Handler) http.Handler {
 			w = stream
 		}
 		if r.Body == nil || r.Body == http.NoBody {
-			h.ServeHTTP(w, r)
+			h.ServeHTTP(w, own)
 			return
 		}
-		withBody(w, r, s.config.ReadTimeout, limit, h)
+		withBody(w, own, s.config.ReadTimeout, limit, h)
+		form.HandBack(r, own)
 	})
 }
 

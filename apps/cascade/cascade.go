@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/replay"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
@@ -84,8 +85,10 @@ func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			slot = &outcome.Slot{} // nobody looks; the app sees the error that it gets from its read
 		}
-		r = r.WithContext(r.Context())
-		r.Body = body.Attempt(slot, true)
+		own := r.WithContext(r.Context())
+		own.Body = body.Attempt(slot, true)
+		defer form.HandBack(r, own)
+		r = own
 	}
 	c.Apps[last].ServeHTTP(w, r)
 }
@@ -108,6 +111,7 @@ func (c *cascade) ask(app http.Handler, w http.ResponseWriter, r *http.Request, 
 	inner := r.Clone(ctx)
 	if body != nil {
 		inner.Body = body.Attempt(slot, false)
+		defer form.Remove(r, inner)
 	}
 	app.ServeHTTP(g, inner)
 

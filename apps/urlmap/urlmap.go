@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/scriptname"
 )
 
@@ -89,6 +90,7 @@ func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if cut, ok := scriptname.Cut(inside, e.path); ok {
 			e.app.ServeHTTP(w, cut)
+			form.HandBack(r, cut)
 			return
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/pasteline/pasteline/internal/form"
 )
 
 // An ID names one browser. It is an opaque string of printable characters, different for every browser that was given
@@ -82,6 +84,7 @@ func (f *filter) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	}
 	v.passed = *r.WithContext(&v.context) //nolint:contextcheck // it is the request's context, in an envelope
 	next.ServeHTTP(&v.writer, &v.passed)
+	form.HandBack(r, &v.passed)
 	// Not deferred: a handler that panics sends no header of its own, so it sends no cookie either.
 	v.writer.decide()
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -21,7 +22,9 @@ func New(conf map[string]string) func(http.Handler) http.Handler {
 	c := Conf{maps.Clone(conf)}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), ctxKey{}, c)))
+			own := r.WithContext(context.WithValue(r.Context(), ctxKey{}, c))
+			next.ServeHTTP(w, own)
+			form.HandBack(r, own)
 		})
 	}
 }

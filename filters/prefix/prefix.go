@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/forwarded"
 	"github.com/pasteline/pasteline/scriptname"
 )
@@ -59,8 +60,9 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.ForcePort != 0 {
 		v.Host = withPort(v.Host, f.ForcePort)
 	}
-	r = scriptname.Below(r, f.Prefix)
-	f.next.ServeHTTP(w, v.Apply(r, translated...))
+	own := v.Apply(scriptname.Below(r, f.Prefix), translated...)
+	f.next.ServeHTTP(w, own)
+	form.HandBack(r, own)
 }
 
 // forwardedNames are the fields that are translated.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/hold"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
@@ -91,9 +92,7 @@ func (f *filter) attempt(w http.ResponseWriter, source *source, attempts *transa
 	defer held.Drop()
 	slot := held.Slot()
 	request := source.next(ctx, slot, attempts.Attempt())
-	if source.request.MultipartForm == nil {
-		defer removeFiles(request)
-	}
+	defer form.Remove(source.request, request)
 
 	f.next.ServeHTTP(held, request)
 
@@ -114,14 +113,6 @@ func (f *filter) attempt(w http.ResponseWriter, source *source, attempts *transa
 		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.String("path", source.request.URL.Path), slog.Any("error", err))
 	}
 	return nil
-}
-
-// removeFiles removes the temporary files of a form that the handler has parsed: the server does so only for the request that
-// it made itself.
-func removeFiles(r *http.Request) {
-	if r.MultipartForm != nil {
-		_ = r.MultipartForm.RemoveAll() // they are in the directory for such things
-	}
 }
 
 // fail answers for a request that nothing more can be done for.

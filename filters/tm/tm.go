@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/hold"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
@@ -107,9 +108,7 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, slot *outcome.Slot,
 			held.Returned()
 			t.giveUp()
 		}
-		if t.passed.MultipartForm != nil && r.MultipartForm == nil {
-			_ = t.passed.MultipartForm.RemoveAll() // the server does so only for the request that it made itself
-		}
+		form.Remove(r, &t.passed)
 	}()
 	f.next.ServeHTTP(held, &t.passed)
 	returned = true
