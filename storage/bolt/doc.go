@@ -17,6 +17,9 @@
 // The file belongs to one process at a time; another one gets [storage.ErrInUse]. It must be on a local file system. It grows
 // and never shrinks, but reuses what was freed; pages are not reused while a snapshot that shows them is open.
 //
+// A file that is being written can't be backed up by copying it. Close the database first, or take an atomic snapshot of the file
+// system, which is as good as a power cut.
+//
 // A database can't take part in a two-phase commit that another decides, but it can be the one that decides: see [storage.Decider].
 //
 // Opening goes through all of the file's tree, to see whether it is sound, so it takes longer the more is stored: some tenths of a second
