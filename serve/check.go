@@ -144,7 +144,6 @@ func sections(config string) (apps, servers []string, err error) {
 	if !isFile {
 		return nil, nil, usagef("--all is for files, not for %s", config)
 	}
-	path, _, _ = strings.Cut(path, "#")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return []string{""}, nil, nil //nolint:nilerr // the loader has more to say about it

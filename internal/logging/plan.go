@@ -57,7 +57,7 @@ func read(config string, o Options) (*plan, error) {
 	case src.file != nil:
 		p, err = readNative(src, settings, err)
 	case err == nil:
-		p, err = settings.plan(nil), nil
+		p = settings.plan(nil)
 	}
 	if err != nil {
 		return nil, err
