@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -22,11 +23,10 @@ The script completes commands, flags, .ini files, and what help and list take. A
 			{"source <(serve completion bash)", "in ~/.bashrc"},
 			{`serve completion zsh > "${fpath[1]}/_serve"`, "once, for zsh"},
 			{"serve completion fish > ~/.config/fish/completions/serve.fish", "once, for fish"},
-			{"guestbook completion bash --program guestbook", "for a program of one's own"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			o := completionOptions{}
-			flags.StringVar(&o.program, "program", programName, "the `NAME` of the program; "+programName+" if not given")
+			flags.StringVar(&o.program, "program", "", "the `NAME` of the program; its own if not given")
 			return o.run
 		},
 	}
@@ -39,10 +39,11 @@ func (o *completionOptions) run(_ context.Context, c *call, args []string) error
 	if len(args) != 1 || shells[args[0]] == nil {
 		return usagef("want one of bash, zsh and fish")
 	}
-	if !programPattern.MatchString(o.program) {
-		return usagef("--program %q can't be the name of a program", o.program)
+	program := cmp.Or(o.program, c.program)
+	if !programPattern.MatchString(program) {
+		return usagef("--program %q can't be the name of a program", program)
 	}
-	_, err := io.WriteString(c.Out, shells[args[0]](completion{o.program, c.shortNames()}))
+	_, err := io.WriteString(c.Out, shells[args[0]](completion{program, c.shortNames()}))
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -42,25 +43,25 @@ func help(_ context.Context, c *call, args []string) error {
 		if cmd, ok := commandNamed(args[0]); ok {
 			return c.helpOn(cmd)
 		}
-		if args[0] == programName {
+		if args[0] == standardName || args[0] == c.program {
 			return c.helpOn(commands()[0])
 		}
 		if args[0] == loggingSection {
 			return c.helpOnLogging()
 		}
 		if _, ok := kindNamed(args[0]); ok {
-			return usagef("want a name behind %q: one that %s list %s prints", args[0], programName, args[0])
+			return usagef("want a name behind %q: one that %s list %s prints", args[0], c.program, args[0])
 		}
 		found := c.registered(factoryKinds, args[0])
 		switch len(found) {
 		case 0:
-			have := fmt.Sprintf("have the commands %s, and what %s list prints", strings.Join(commandNames(), ", "), programName)
+			have := fmt.Sprintf("have the commands %s, and what %s list prints", strings.Join(commandNames(), ", "), c.program)
 			return usagef("there is no command %q, and nothing of that name is registered; %s",
 				args[0], hint(args[0], slices.Concat(commandNames(), c.shortNames()), have))
 		case 1:
 			return c.helpOnFactory(found[0])
 		}
-		return ambiguous(args[0], found)
+		return c.ambiguous(args[0], found)
 	case 2:
 		kind, ok := kindNamed(args[0])
 		if !ok {
@@ -73,7 +74,7 @@ func help(_ context.Context, c *call, args []string) error {
 		case 1:
 			return c.helpOnFactory(found[0])
 		}
-		return ambiguous(args[1], found)
+		return c.ambiguous(args[1], found)
 	}
 	return usagef("want a command, or a kind and a name, not %d words", len(args))
 }
@@ -97,22 +98,22 @@ var factoryKinds = []pipeline.Kind{pipeline.KindApp, pipeline.KindComposite, pip
 // overview lists the commands.
 func (c *call) overview() error {
 	var b strings.Builder
-	b.WriteString(programName + " runs the apps and filters that an .ini file composes.\n\nUsage:\n")
+	b.WriteString(c.program + " runs the apps and filters that an .ini file composes.\n\nUsage:\n")
 	for _, cmd := range commands() {
-		fmt.Fprintf(&b, "  %s\n      %s\n", cmd.usage(), wrap(cmd.summary, 6))
+		fmt.Fprintf(&b, "  %s\n      %s\n", cmd.usage(c.program), wrap(cmd.summary, 6))
 	}
 	b.WriteString("\n" + paragraphs(fmt.Sprintf(`
-%[1]s help COMMAND, or %[1]s COMMAND -h, explains a command with its flags; %[1]s help serve does so for %[1]s CONFIG.
+%[1]s help COMMAND, or %[1]s COMMAND -h, explains a command with its flags; %[1]s help %[1]s does so for %[1]s CONFIG.
 CONFIG is the path of an .ini file; one that is called like a command is written ./%[2]s.
 
 Exit codes: 0 did what was asked, 1 could not start, failed or found a fault, 2 wrong usage.
-`, programName, commandNames()[0])))
+`, c.program, commandNames()[0])))
 	_, err := io.WriteString(c.Out, b.String())
 	return err
 }
 
-func (cmd *command) usage() string {
-	return strings.Join(strings.Fields(programName+" "+cmd.name+" "+cmd.args), " ")
+func (cmd *command) usage(program string) string {
+	return strings.Join(strings.Fields(program+" "+cmd.name+" "+cmd.args), " ")
 }
 
 // helpWidth is the number of columns that help keeps to: those of a terminal that nobody has made wider.
@@ -148,10 +149,13 @@ func paragraphs(text string) string {
 	return strings.Join(wrapped, "\n\n") + "\n"
 }
 
+// nameInExample is what stands for the program in an example; the rest of the line may speak of a server.
+var nameInExample = regexp.MustCompile(standardName + `\b`)
+
 // helpOn explains a command.
 func (c *call) helpOn(cmd command) error {
 	var b strings.Builder
-	b.WriteString(wrap(programName+" "+cmp.Or(cmd.name, "CONFIG")+": "+cmd.summary, 0) + "\n\nUsage:\n  " + cmd.usage() + "\n")
+	b.WriteString(wrap(c.program+" "+cmp.Or(cmd.name, "CONFIG")+": "+cmd.summary, 0) + "\n\nUsage:\n  " + cmd.usage(c.program) + "\n")
 	if cmd.about != "" {
 		b.WriteString("\n" + paragraphs(cmd.about))
 	}
@@ -169,7 +173,7 @@ func (c *call) helpOn(cmd command) error {
 	if len(cmd.examples) > 0 {
 		b.WriteString("\nExamples:\n")
 		for _, e := range cmd.examples {
-			fmt.Fprintf(&b, "  %s\n      %s\n", e.line, wrap(e.what, 6))
+			fmt.Fprintf(&b, "  %s\n      %s\n", nameInExample.ReplaceAllLiteralString(e.line, c.program), wrap(e.what, 6))
 		}
 	}
 	_, err := io.WriteString(c.Out, b.String())
@@ -254,10 +258,10 @@ func (c *call) notRegistered(kind pipeline.Kind, name string) error {
 }
 
 // ambiguous asks which of several was meant.
-func ambiguous(name string, found []pipeline.FactoryInfo) error {
+func (c *call) ambiguous(name string, found []pipeline.FactoryInfo) error {
 	var choices []string
 	for _, info := range found {
-		choices = append(choices, fmt.Sprintf("%s help %s %s", programName, info.Kind, info.Name))
+		choices = append(choices, fmt.Sprintf("%s help %s %s", c.program, info.Kind, info.Name))
 	}
 	return fmt.Errorf("%q may be each of several: %s", name, strings.Join(choices, ", "))
 }

@@ -22,7 +22,7 @@ func routesCommand() command {
 	return command{
 		name: "routes", args: "CONFIG [name=value ...]", summary: "list the routes of the apps, and the filters in front of each",
 		about: `
-It creates the pipeline, as serve check does, and prints for each route the method, the pattern, and what a request passes on
+It creates the pipeline, as the command check does, and prints for each route the method, the pattern, and what a request passes on
 its way, from outside in. Behind a composite stands, in brackets, the setting that leads on.
 
 The routes are known of apps that are chi routers, and of those whose factory calls Build.Routes. Of another app there

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -43,7 +44,7 @@ func Main(register ...func(*pipeline.Registry)) {
 		cancel()
 	}()
 	c := &call{
-		Stdio: Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, register: register,
+		Stdio: Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, register: register, program: nameOf(os.Args[0]),
 		reloads: func() <-chan struct{} { return hangUps(cancel) },
 	}
 	os.Exit(c.run(ctx, os.Args[1:]))
@@ -61,7 +62,7 @@ func Run(ctx context.Context, args []string, stdio Stdio, register ...func(*pipe
 	if stdio.Err == nil {
 		stdio.Err = io.Discard
 	}
-	c := &call{Stdio: stdio, register: register, reloads: func() <-chan struct{} { return stdio.Reload }}
+	c := &call{Stdio: stdio, register: register, program: standardName, reloads: func() <-chan struct{} { return stdio.Reload }}
 	return c.run(ctx, args)
 }
 
@@ -71,8 +72,8 @@ func (c *call) run(ctx context.Context, args []string) int {
 		return ExitOK
 	}
 	if usage, ok := errors.AsType[*usageError](err); ok {
-		command := strings.TrimSpace(programName + " " + usage.command)
-		help := strings.TrimSpace(programName + " help " + usage.command)
+		command := strings.TrimSpace(c.program + " " + usage.command)
+		help := strings.TrimSpace(c.program + " help " + usage.command)
 		c.complain(fmt.Sprintf("%s: %v (%s says more)", command, usage, help))
 		return ExitUsage
 	}
@@ -80,13 +81,23 @@ func (c *call) run(ctx context.Context, args []string) int {
 	return ExitFailed
 }
 
-// programName is how the command calls itself.
-const programName = "serve"
+// standardName is what the command is called that comes with this package, also in the examples of the help.
+const standardName = "serve"
+
+// nameOf returns the name of the program that was started by a path.
+func nameOf(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), ".exe")
+	if !programPattern.MatchString(name) {
+		return standardName
+	}
+	return name
+}
 
 // A call is one run of the command.
 type call struct {
 	Stdio
 	register []func(*pipeline.Registry)
+	program  string                 // what it is called
 	reloads  func() <-chan struct{} // called by a server; what it returns asks for reloads from then on
 	level    *slog.Level            // of the log, when the command line says it; nil is what the file says
 }

@@ -13,7 +13,7 @@ const module = "github.com/pasteline/pasteline"
 func versionCommand() command {
 	return command{
 		name: "version", summary: "print the version",
-		about: "\nIt prints the version of Pasteline, or the revision that it was built from, and that of Go. " + programName + " --version does the same.",
+		about: "\nIt prints the version of Pasteline, or the revision that it was built from, and that of Go. The flag --version does the same.",
 		setup: withoutFlags(version),
 	}
 }
