@@ -70,7 +70,11 @@ try() {
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel()
 			path, err := exec.LookPath(shell)
-			if err != nil {
+			switch {
+			case err == nil:
+			case os.Getenv("PASTELINE_REQUIRE_SERVICES") != "":
+				t.Fatalf("%s is not installed", shell)
+			default:
 				t.Skip(shell + " is not installed")
 			}
 			var script, errs bytes.Buffer
