@@ -134,7 +134,7 @@ func hammer(t *testing.T, v *visitor, path string, clients, each int) (good, bus
 // kill -9 under load loses nothing that was acknowledged, and the file opens every time.
 func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	const kills, clients = 20, 16
+	const kills, clients = 20, 64
 	s := newSite(t, "serve", tutorial(t))
 	ada := s.newVisitor()
 	counters := []*watched{
@@ -148,7 +148,7 @@ func TestKilledUnderLoad(t *testing.T) {
 			enough.Add(1)
 			loaded.Go(func() {
 				// So many each before the kill, and on until it comes.
-				c.load(t, &v, 1+rand.IntN(30), enough.Done)
+				c.load(t, &v, 1+rand.IntN(10), enough.Done)
 			})
 		}
 		enough.Wait()
