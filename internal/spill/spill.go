@@ -48,9 +48,6 @@ func (b *Buffer) Len() int64 {
 	return int64(len(b.memory))*chunkSize + b.filed + int64(b.filled)
 }
 
-// InFile reports whether the high-water mark was passed.
-func (b *Buffer) InFile() bool { return b.file != nil }
-
 // Write appends p. An error is one of the temporary file (a full disk); then the Buffer's content is undefined.
 func (b *Buffer) Write(p []byte) (int, error) {
 	return write(b, p)
