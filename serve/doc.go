@@ -53,4 +53,7 @@
 // What was acknowledged is durable in either case. SIGHUP reloads; when it comes because the terminal has been closed, it ends the
 // process as SIGTERM does, unless the process was started with nohup. A handler that goes on in goroutines of its own, after it has
 // returned, is not waited for.
+//
+// Apps are made before filters, as PasteDeploy does it. So a start that fails, for want of a secret say, can leave a new and empty
+// database file behind; the check command leaves nothing.
 package serve

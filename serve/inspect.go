@@ -32,6 +32,20 @@ func settingsFromOutside(args []string) (config string, global map[string]string
 	return args[0], global, nil
 }
 
+// configPath returns the path of the file that a CONFIG names: "site.ini#name" and "config:site.ini" do, "egg:…" does not.
+func configPath(config string) (string, bool) {
+	path, _, _ := strings.Cut(config, "#")
+	if scheme, rest, ok := strings.Cut(path, ":"); ok && filepath.VolumeName(path) == "" {
+		switch strings.ToLower(scheme) {
+		case "config":
+			return rest, true
+		case "egg", "call":
+			return "", false
+		}
+	}
+	return path, true
+}
+
 // loadOptions are those of every command that loads or resolves something.
 func (c *call) loadOptions(global map[string]string) pipeline.Options {
 	return pipeline.Options{

@@ -1,11 +1,6 @@
 package serve
 
-import (
-	"path/filepath"
-	"strings"
-
-	"github.com/pasteline/pasteline/internal/logging"
-)
+import "github.com/pasteline/pasteline/internal/logging"
 
 // logs is where a command logs, as the .ini file says.
 type logs = logging.Log
@@ -31,18 +26,4 @@ func (c *call) checkLog(config string, global map[string]string) error {
 
 func (c *call) logOptions(global map[string]string) logging.Options {
 	return logging.Options{Global: global, Stdout: c.Out, Stderr: c.Err, Level: c.level}
-}
-
-// configPath returns the path of the file that a CONFIG names: "site.ini#name" and "config:site.ini" do, "egg:…" does not.
-func configPath(config string) (string, bool) {
-	path, _, _ := strings.Cut(config, "#")
-	if scheme, rest, ok := strings.Cut(path, ":"); ok && filepath.VolumeName(path) == "" {
-		switch strings.ToLower(scheme) {
-		case "config":
-			return rest, true
-		case "egg", "call":
-			return "", false
-		}
-	}
-	return path, true
 }
