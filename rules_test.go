@@ -118,7 +118,8 @@ var layers = []struct {
 	{"outcome", false},
 	{"session", false},
 	{"storage", true},
-	{"transaction", false},
+	{"transaction", true},
+	{"internal/crashpoint", false},
 }
 
 func layer(folder string) int {

@@ -11,7 +11,7 @@ import (
 // commit can't fail by them.
 const (
 	MaxBucketName = 255
-	MaxKey        = 32 << 10
+	MaxKey        = 2 << 10 // what fits, with a bucket's name, into one entry of PostgreSQL's B-trees
 	MaxValue      = 16 << 20
 )
 
@@ -45,7 +45,7 @@ func (b Bucket) Get(key []byte) ([]byte, error) {
 		b.data.read(string(key))
 	}
 	value, err := view.Get(b.data.name, key)
-	return value, b.tx.named(err)
+	return value, b.tx.explain(err, &Changes{})
 }
 
 // Put sets the value of key. Both slices may be reused afterwards. It returns an error, and writes nothing, if key is empty or
@@ -93,10 +93,14 @@ func (b Bucket) AddReadConflict(key []byte) error {
 	if err := b.check(key); err != nil {
 		return err
 	}
-	if _, err := b.tx.open(); err != nil { // changed since when? since now, at the latest
+	view, err := b.tx.open() // changed since when? since now, at the latest
+	if err != nil {
 		return err
 	}
 	b.data.read(string(key))
+	if w, ok := view.(Watcher); ok {
+		return b.tx.explain(w.Watch(b.data.name, key), &Changes{})
+	}
 	return nil
 }
 

@@ -22,10 +22,12 @@ type core struct {
 	sortKey string
 	engine  Engine
 	turns   turns
+	locks   locks
 }
 
 func newCore(name string, engine Engine) *core {
-	return &core{name: name, sortKey: "storage:" + name, engine: engine}
+	turner, _ := engine.(Turner)
+	return &core{name: name, sortKey: "storage:" + name, engine: engine, turns: turns{turner: turner}}
 }
 
 // New makes a DB of an engine, which it owns from now on. Errors, and the sort key of the data manager, call it name, so there
@@ -69,6 +71,36 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	}
 	t.SetData(db.core, tx)
 	return tx, nil
+}
+
+// TryLock takes the lock of that name, unless somebody else has it, in this process or in another that uses the same database: for
+// work that need not be done twice. It returns at once. The lock is let go of by unlock, or with the end of the process. Errors are the
+// engine's, or of ctx.
+func (db *DB) TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
+	unlock, ok = db.core.locks.try(name)
+	locker, among := db.core.engine.(Locker)
+	if !ok || !among {
+		return unlock, ok, nil
+	}
+	free, ok, err := locker.TryLock(ctx, name)
+	if !ok || err != nil {
+		unlock()
+		if err != nil {
+			err = fmt.Errorf("storage: %s: %w", db.Name(), err)
+		}
+		return func() {}, false, err
+	}
+	return func() { free(); unlock() }, true, nil
+}
+
+// locks are those that somebody in this process has.
+type locks struct{ held sync.Map }
+
+func (l *locks) try(name string) (unlock func(), ok bool) {
+	if _, taken := l.held.LoadOrStore(name, struct{}{}); taken {
+		return func() {}, false
+	}
+	return sync.OnceFunc(func() { l.held.Delete(name) }), true
 }
 
 // Close gives the database back; the engine is closed with the last DB that shares it, once its open transactions have ended.

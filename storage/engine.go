@@ -5,13 +5,15 @@ import (
 	"iter"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
 // An Engine is one open database of some kind. Everything that does not depend on the kind is written once, in this package.
 // Its methods may be called by many goroutines at once.
 //
-// What else an engine may be: a [Preparer], if it can take part in a two-phase commit that another decides, and a [Decider], if it
-// remembers those that it decided itself.
+// What else an engine may be: a [Preparer], if it can take part in a two-phase commit that another decides; a [Decider], if it
+// remembers those that it decided itself; a [recovery.Participant], if what it prepares outlives the process; a [Turner] and a
+// [Locker], if other processes use the same database; a [transaction.TransientJudge]. A view may be a [Watcher] and a [SideView].
 type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads until it is closed.
 	Begin(ctx context.Context) (View, error)
@@ -50,6 +52,14 @@ type Preparer interface {
 	CanPrepare() bool
 }
 
+// A TwoPhaser is an [Engine] that may be a [Preparer], but can't prepare for a reason that somebody could change.
+type TwoPhaser interface {
+	Engine
+
+	// WhyNotPrepare returns that reason, with what to do about it; nil if CanPrepare reports true, or nobody asked for it.
+	WhyNotPrepare() error
+}
+
 // A PreparingView can take part in a two-phase commit in which another data manager decides.
 type PreparingView interface {
 	View
@@ -62,13 +72,57 @@ type PreparingView interface {
 	Finish(ctx context.Context) error
 }
 
-// A Decider is an [Engine] that records, with the commit itself, that a transaction was decided. Whoever finds a prepared part
-// of a transaction after a crash asks the engine that was to decide; no record means that it was aborted.
+// A Decider is an [Engine] that records, with the commit itself, that a transaction was decided: Changes.Decision is its id. Whoever
+// finds a prepared part of a transaction after a crash asks the engine that was to decide.
 type Decider interface {
 	Engine
+	recovery.Decider
 
-	// Decided reports whether a transaction whose commit had Changes.Decision id was committed.
-	Decided(ctx context.Context, id string) (bool, error)
+	// Forget says that nobody will ask for the record of a committed transaction any more. It may be deleted when it suits,
+	// with the next commit, say.
+	Forget(id string)
+}
+
+// A Watcher is a [View] that does not know from its beginning which version of each key its snapshot shows. Watch is called for keys
+// that are not read, but have to be unchanged for the commit: since now, at the latest.
+type Watcher interface {
+	View
+	Watch(bucket string, key []byte) error
+}
+
+// A SideView is a [View] that can be written to beside this package, as by the app's own SQL in the same transaction. What is
+// written there is committed, prepared and dropped with the rest.
+type SideView interface {
+	View
+
+	// Written reports whether that has happened.
+	Written() bool
+
+	// Savepoint marks the present moment; rollback, which may be called more than once, drops what is written afterwards.
+	Savepoint() (rollback func() error, err error)
+
+	// Undo drops all that was written beside. The snapshot, and what was read, stay.
+	Undo() error
+}
+
+// A Turner is an [Engine] whose databases other processes use too. While one of them has the turn on a key, a commit of any other
+// that writes to it is a conflict.
+type Turner interface {
+	Engine
+
+	// Turn waits for the turn on a key, and release passes it on. The commit of who has it says so (Changes.Turns).
+	// The error is that of ctx, or says why there can be no turn.
+	Turn(ctx context.Context, key ReadKey) (release func(), err error)
+}
+
+// A Locker is an [Engine] whose databases other processes use too, and that has locks across them, for work that one of them has
+// to do at a time.
+type Locker interface {
+	Engine
+
+	// TryLock returns at once, and reports whether nobody else had the lock of that name. It is let go of by unlock, and
+	// with the end of the process.
+	TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error)
 }
 
 // Changes is what a transaction did: what has to be unchanged for it to commit, and what it writes.
@@ -77,6 +131,9 @@ type Changes struct {
 	Reads  []ReadKey
 	Ranges []ReadRange
 	Writes []Write
+
+	// Turns are the keys on which a Turner has given this transaction the turn.
+	Turns []ReadKey
 
 	// Decision is the transaction's id if other participants hold prepared work and this commit decides over it. An engine that
 	// is a [Decider] records it in the same atomic step. It is empty otherwise.

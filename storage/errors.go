@@ -55,11 +55,11 @@ func (e *ConflictError) Transient() bool { return true }
 // that Wait returns, which carries the turn; release, to be called when that attempt has ended, passes the turn on.
 //
 // While somebody has the turn, nobody else in this process can commit a write to those keys, so the one who has it can't lose
-// over them again. A wait that lasts too long ends without a turn and without an error; a turn that is held too long lapses.
+// over them again; nor can other processes write to the one key, if the engine sees to it. A wait that lasts too long ends without a turn and without an error; a turn that is held too long lapses.
 // The error is the context's.
 func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release func(), err error) {
 	if e.turns == nil {
 		return ctx, func() {}, nil
 	}
-	return e.turns.wait(ctx, e.held, e.lost)
+	return e.turns.wait(ctx, e.held, e.lost, ReadKey{e.Bucket, string(e.Key)})
 }

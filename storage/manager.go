@@ -24,6 +24,27 @@ func (m *dataManager) SortKey() string { return m.core.sortKey }
 
 func (m *dataManager) ReadOnly() bool { return (*Tx)(m).readOnly() }
 
+// DeciderID is empty if the engine records no decisions.
+func (m *dataManager) DeciderID() string {
+	if d, ok := m.core.engine.(Decider); ok {
+		return d.DeciderID()
+	}
+	return ""
+}
+
+// Forget is called only if there is a DeciderID.
+func (m *dataManager) Forget(_ context.Context, t *transaction.Txn) {
+	if d, ok := m.core.engine.(Decider); ok {
+		d.Forget(t.ID())
+	}
+}
+
+// IsTransient asks the engine, about errors of the app's own work with it.
+func (m *dataManager) IsTransient(err error) bool {
+	judge, ok := m.core.engine.(transaction.TransientJudge)
+	return ok && judge.IsTransient(err)
+}
+
 // Commit validates and applies in one step.
 func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 	tx := (*Tx)(m)
@@ -44,10 +65,15 @@ func (m *dataManager) Abort(_ context.Context, t *transaction.Txn) error {
 	tx := (*Tx)(m)
 	if status := t.Status(); status == transaction.Active || status == transaction.Doomed {
 		tx.mu.Lock()
+		defer tx.mu.Unlock()
 		for _, b := range tx.buckets {
 			b.writes = nil
 		}
-		tx.mu.Unlock()
+		if side, ok := tx.view.(SideView); ok {
+			if err := side.Undo(); err != nil {
+				return tx.named(err)
+			}
+		}
 		return t.Join(newDataManager(tx))
 	}
 	tx.end()
@@ -64,7 +90,7 @@ func (tx *Tx) handOver() (View, *Changes, error) {
 		return nil, c, nil
 	}
 	if len(c.Writes) == 0 {
-		return tx.view, c, nil
+		return tx.view, c, nil // the view knows whether it was written to beside
 	}
 	if e := tx.core.turns.admit(&tx.commit, c.Writes, tx.turn); e != nil {
 		return nil, c, tx.explain(e, c)
@@ -107,7 +133,22 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 	if err := tx.errEnded(); err != nil {
 		return nil, err
 	}
-	s := &savepoint{tx: tx, writes: make(map[*bucketData]*btree.Map[string, []byte], len(tx.buckets))}
+	undo := func() error { return nil }
+	switch side, ok := tx.view.(SideView); {
+	case ok:
+		var err error
+		if undo, err = side.Savepoint(); err != nil {
+			return nil, tx.named(err)
+		}
+	case tx.view == nil: // if there is one later, all that will have been written beside is to go
+		undo = func() error {
+			if side, ok := tx.view.(SideView); ok {
+				return side.Undo()
+			}
+			return nil
+		}
+	}
+	s := &savepoint{tx: tx, undo: undo, writes: make(map[*bucketData]*btree.Map[string, []byte], len(tx.buckets))}
 	for _, b := range tx.buckets {
 		if b.writes != nil {
 			s.writes[b] = b.writes.Copy() // costs nothing until one of the two is written to
@@ -118,6 +159,7 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 
 type savepoint struct {
 	tx     *Tx
+	undo   func() error // what was written beside
 	writes map[*bucketData]*btree.Map[string, []byte]
 }
 
@@ -135,5 +177,5 @@ func (s *savepoint) Rollback() error {
 			b.writes = nil
 		}
 	}
-	return nil
+	return s.tx.named(s.undo())
 }

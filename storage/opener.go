@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
 // An OpenFunc opens an engine by URI. Errors name what is wrong and what to write instead; the opener adds the URI.
@@ -37,6 +39,7 @@ type scheme struct {
 type openSet struct {
 	mu        sync.Mutex // guards databases and shared.users; taken after a shared.mu
 	databases map[string]*shared
+	recovery  recovery.Set
 }
 
 // shared is a database that some have open, or are just opening or closing.
@@ -45,6 +48,7 @@ type shared struct {
 	users int
 	core  *core // nil: not open
 	query string
+	leave func() // the set of those that take part in recovery
 }
 
 // NewOpener returns an Opener that knows no scheme yet: bolt.Register and memory.Register add theirs.
@@ -79,6 +83,42 @@ func (o *Opener) RegisterCanonical(name string, open OpenFunc, canonical Canonic
 // It is to be called before the first Open.
 func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error)) {
 	o.between = f
+}
+
+// Recovery is the set of databases that are asked, and looked through, after a crash. All that are open are in it, as far as they have
+// to do with that; others can be added. An Opener and those that it was renewed to have one.
+func (o *Opener) Recovery() *recovery.Set { return &o.open.recovery }
+
+// CheckTwoPhase returns an error if more than one of the open databases can't prepare, so that a transaction which writes to two of
+// those must fail, and one of them says that it could be otherwise (see [TwoPhaser]). Call it when all are open.
+func (o *Opener) CheckTwoPhase() error {
+	o.open.mu.Lock()
+	open := slices.Collect(maps.Values(o.open.databases))
+	o.open.mu.Unlock()
+	var names []string
+	var errs []error
+	for _, s := range open {
+		s.mu.Lock()
+		core := s.core
+		s.mu.Unlock()
+		if core == nil {
+			continue
+		}
+		if p, ok := core.engine.(Preparer); ok && p.CanPrepare() {
+			continue
+		}
+		names = append(names, core.name)
+		if e, ok := core.engine.(TwoPhaser); ok {
+			if err := e.WhyNotPrepare(); err != nil {
+				errs = append(errs, fmt.Errorf("storage: %s: %w", core.name, err))
+			}
+		}
+	}
+	if len(names) < 2 || len(errs) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return fmt.Errorf("a transaction that writes to more than one of %s can't be committed: %w", strings.Join(names, " and "), errors.Join(errs...))
 }
 
 // Schemes returns what is registered, sorted.
@@ -128,6 +168,7 @@ func (o *Opener) openDB(ctx context.Context, text string) (*DB, error) {
 			return nil, err
 		}
 		s.core, s.query = newCore(Redact(bare.String()), engine), query
+		s.leave = o.open.recovery.Add(engine)
 	case s.query != query:
 		return nil, o.otherOptions(s.query)
 	}
@@ -185,6 +226,7 @@ func (o *openSet) close(id string, s *shared) error {
 	}
 	engine := s.core.engine
 	s.core = nil
+	s.leave()
 	err := engine.Close()
 	o.mu.Lock()
 	defer o.mu.Unlock()

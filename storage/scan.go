@@ -53,7 +53,7 @@ func (s *scan) run() error {
 	defer s.end()
 	for item, err := range view.Range(data.name, s.r) {
 		if err != nil {
-			return tx.named(err)
+			return tx.explain(err, &Changes{})
 		}
 		replaced := false
 		for own.ok && !replaced && own.notAfter(item.Key) {

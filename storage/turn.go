@@ -43,6 +43,7 @@ func (s span) written(writes []Write) (Write, bool) {
 // A turn is the right to be the only one who commits writes to some spans, or the wish for it.
 type turn struct {
 	spans  []span
+	keys   []ReadKey     // on which there is the turn among processes, too
 	before int           // how many turns in the queue have to go first
 	come   chan struct{} // closed when there is none
 }
@@ -53,6 +54,7 @@ func (t *turn) overlaps(other *turn) bool {
 
 // turns are the turns of one database, in this process.
 type turns struct {
+	turner   Turner     // nil: no other process uses the database
 	mu       sync.Mutex // guards the rest
 	queue    []*turn    // in the order in which they came; one has come when it overlaps with none before it
 	admitted map[*admission]struct{}
@@ -127,7 +129,8 @@ func (ts *turns) underWay(t *turn) (decided []<-chan struct{}) {
 }
 
 // wait gives back what is held and waits for the turn on all that was held, and on lost.
-func (ts *turns) wait(ctx context.Context, held *turn, lost span) (context.Context, func(), error) {
+// The key is what was lost over; it is the one on which other processes are kept away, too.
+func (ts *turns) wait(ctx context.Context, held *turn, lost span, key ReadKey) (context.Context, func(), error) {
 	t := &turn{spans: []span{lost}, come: make(chan struct{})}
 	if held != nil {
 		ts.release(held)
@@ -146,12 +149,21 @@ func (ts *turns) wait(ctx context.Context, held *turn, lost span) (context.Conte
 		ts.release(t)
 		return ctx, func() {}, ctx.Err() // nil if it took too long: on without a turn
 	}
-	lapse := time.AfterFunc(maxTurnHold, func() { ts.release(t) })
-	release := func() {
-		lapse.Stop()
-		ts.release(t)
+	pass := func() {}
+	if ts.turner != nil {
+		if free, err := ts.turner.Turn(patience, key); err == nil {
+			pass, t.keys = free, append(t.keys, key)
+		} else if ctx.Err() != nil {
+			ts.release(t)
+			return ctx, func() {}, ctx.Err()
+		}
 	}
-	return context.WithValue(ctx, turnContext{ts}, t), release, nil
+	release := sync.OnceFunc(func() {
+		pass()
+		ts.release(t)
+	})
+	lapse := time.AfterFunc(maxTurnHold, release)
+	return context.WithValue(ctx, turnContext{ts}, t), func() { lapse.Stop(); release() }, nil
 }
 
 func wait(ctx context.Context, closed <-chan struct{}) bool {

@@ -78,9 +78,23 @@ func (tx *Tx) open() (View, error) {
 	return tx.view, nil
 }
 
+// View returns the engine's view, which is made if there is none yet: for packages of engines that can do more with it than this
+// one knows of. It returns [transaction.ErrEnded], or the engine's error, wrapped.
+func (tx *Tx) View() (View, error) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := tx.errEnded(); err != nil {
+		return nil, err
+	}
+	return tx.open()
+}
+
 func (tx *Tx) readOnly() bool {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
+	if side, ok := tx.view.(SideView); ok && side.Written() {
+		return false
+	}
 	for _, b := range tx.buckets {
 		if b.writes != nil && b.writes.Len() > 0 {
 			return false
@@ -105,6 +119,9 @@ func (tx *Tx) changes() *Changes {
 	}
 	if writes == 0 {
 		return c // nothing to validate either
+	}
+	if tx.turn != nil {
+		c.Turns = tx.turn.keys
 	}
 	c.Reads = make([]ReadKey, 0, reads)
 	c.Ranges = make([]ReadRange, 0, ranges)

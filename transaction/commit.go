@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/pasteline/pasteline/internal/crashpoint"
 )
 
 // Commit makes the work of the transaction durable, in all its data managers or in none; the package comment tells in
@@ -156,13 +158,15 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 	rest = writers
 	if len(o.preparers) > 0 {
 		t.mu.Lock()
-		t.decider = o.lastKey
+		t.decider = o.lastID
 		t.mu.Unlock()
 	}
 	for _, dm := range o.preparers {
+		crashpoint.Here("before prepare")
 		if err := contain(func() error { return dm.Prepare(ctx, t) }); err != nil {
 			return err
 		}
+		crashpoint.Here("after prepare")
 	}
 	if len(o.preparers) > 0 {
 		t.mu.Lock()
@@ -173,6 +177,7 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 	// While the last one commits, nobody knows: those that prepared are to stay so.
 	rest = writers[len(o.preparers):]
 	err = errExitInDoubt
+	crashpoint.Here("before decision")
 	switch err := contain(func() error { return o.last.Commit(ctx, t) }); {
 	case err == nil:
 	case !inDoubt(err):
@@ -183,10 +188,18 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 		return fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
 	err = nil // decided
+	crashpoint.Here("after decision")
+	finished := true
 	forAll(o.preparers, func(dm Preparer) {
-		t.report(ctx, "data manager in doubt: it did not finish a committed transaction", dm,
-			contain(func() error { return dm.Finish(ctx, t) }))
+		crashpoint.Here("before finish")
+		err := contain(func() error { return dm.Finish(ctx, t) })
+		t.report(ctx, "data manager in doubt: it did not finish a committed transaction", dm, err)
+		finished = finished && err == nil
+		crashpoint.Here("after finish")
 	})
+	if decider, ok := o.last.(Decider); ok && finished && o.lastID != "" && len(o.preparers) > 0 {
+		t.report(ctx, "data manager did not forget a decision", o.last, contain(func() error { decider.Forget(ctx, t); return nil }))
+	}
 	return nil
 }
 
@@ -196,11 +209,11 @@ type order struct {
 	readers   []DataManager
 	preparers []Preparer
 	last      DataManager // nil if all only read
-	lastKey   string      // its sort key, if there are others
+	lastID    string      // its DeciderID, if others prepare and it has one
 }
 
 // arrange puts managers, of which there are some, in the order in which they commit: by sort key, but those that only
-// read first, and the one that can't prepare, if there is one, last. With an error, order has all only.
+// read first, and last the one that can't prepare, or, if all can, one that records decisions. With an error, order has all only.
 func arrange(managers []DataManager) (order, error) {
 	if len(managers) == 1 {
 		return order{all: managers, last: managers[0]}, nil // if it only reads, that is the same
@@ -209,14 +222,21 @@ func arrange(managers []DataManager) (order, error) {
 		DataManager
 		rank int
 		key  string
+		id   string
 	}
-	const reads, prepares, onePhase = 0, 1, 2
+	const reads, prepares, decides, onePhase = 0, 1, 2, 3
 	list := make([]ranked, len(managers))
 	err := contain(func() error {
 		for i, dm := range managers {
 			r := ranked{DataManager: dm, rank: onePhase, key: dm.SortKey()}
+			if decider, ok := dm.(Decider); ok {
+				r.id = decider.DeciderID()
+			}
 			if _, ok := dm.(Preparer); ok {
 				r.rank = prepares
+				if r.id != "" {
+					r.rank = decides
+				}
 			}
 			if ro, ok := dm.(ReadOnlyReporter); ok && ro.ReadOnly() {
 				r.rank = reads
@@ -238,7 +258,7 @@ func arrange(managers []DataManager) (order, error) {
 		case r.rank == reads:
 			o.readers = o.all[:i+1]
 		case i == len(list)-1:
-			o.last, o.lastKey = r.DataManager, r.key
+			o.last, o.lastID = r.DataManager, r.id
 		case ok:
 			o.preparers = append(o.preparers, p)
 		default: // there is another such one behind it

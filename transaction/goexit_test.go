@@ -30,7 +30,7 @@ func TestGoexit(t *testing.T) {
 		{"ppo", "p1", "finish", "p1.prepare p2.prepare o3.commit p1.finish p2.finish after-commit=true", transaction.Committed, false},
 		{"rp", "r1", "commit", "r1.commit r1.abort p2.abort after-commit=false", transaction.CommitFailed, false},
 		{"ppo", "", "before", "", transaction.Active, false},
-		{"po", "", "after", "p1.prepare o2.commit p1.finish after-commit=true", transaction.Committed, false},
+		{"po", "", "after", "p1.prepare o2.commit p1.finish o2.forget after-commit=true", transaction.Committed, false},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%s, %s.%s", tt.cast, tt.who, tt.step), func(t *testing.T) {

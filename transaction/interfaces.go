@@ -10,7 +10,7 @@ import "context"
 // context that carries the transaction and isn't cancelled with the caller's. A panic counts as an error; in the Commit
 // that decides it leaves the transaction in doubt.
 //
-// A DataManager may also be a [Preparer], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge].
+// A DataManager may also be a [Preparer], a [Decider], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge].
 type DataManager interface {
 	// SortKey orders the managers of a transaction, so that two transactions that lock do so in one order. It should
 	// name the resource, and not change.
@@ -44,6 +44,21 @@ type Preparer interface {
 	// Finish makes what was prepared visible: the transaction is committed. An error leaves it prepared, in doubt, for
 	// recovery to settle; the transaction stays committed.
 	Finish(ctx context.Context, t *Txn) error
+}
+
+// A Decider is a DataManager that can record, with its own Commit, that a transaction was committed over others who had
+// prepared. Whoever finds prepared work after a crash asks where it was to be decided; no record means aborted. A manager
+// that decides and is no Decider leaves no record, so that what others prepared is rolled back after a crash.
+type Decider interface {
+	DataManager
+
+	// DeciderID names the place where decisions are recorded: up to 64 letters, digits and hyphens, which are the same in
+	// every process, stay so when the place is called or reached in another way, and no other place has. If it is empty,
+	// nothing is recorded.
+	DeciderID() string
+
+	// Forget is called when t was committed here and all who had prepared have finished: nobody will ask for its record.
+	Forget(ctx context.Context, t *Txn)
 }
 
 // A ReadOnlyReporter can say that it has nothing to write. If so, it is committed before the others: that it can't

@@ -63,6 +63,8 @@ func (s *script) Commit(_ context.Context, t *transaction.Txn) error {
 	return s.step("commit")
 }
 
+func (s *script) DeciderID() string                             { return s.name }
+func (s *script) Forget(context.Context, *transaction.Txn)      { _ = s.step("forget") }
 func (s *script) Abort(context.Context, *transaction.Txn) error { return s.step("abort") }
 func (s *script) ReadOnly() bool                                { return s.readOnly }
 

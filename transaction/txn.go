@@ -27,7 +27,7 @@ type Txn struct {
 	ending   bool   // a Commit or Abort is running
 	settled  bool   // the managers have been told of the end
 	prepared bool   // managers other than the last hold prepared work
-	decider  string // the sort key of the last, if others prepare
+	decider  string // the id of the last as a Decider, if others prepare
 	cause    error  // why the status is CommitFailed
 
 	id          string
@@ -77,8 +77,9 @@ func (t *Txn) Prepared() bool {
 	return t.prepared
 }
 
-// Decider returns, from the first [Preparer.Prepare] on, the sort key of the data manager whose Commit is the decision. Who
-// prepares writes it down, so that recovery knows whom to ask, even if the program is configured in another way by then.
+// Decider returns, from the first [Preparer.Prepare] on, the [Decider.DeciderID] of the data manager whose Commit is the
+// decision; empty if that one keeps no record. Who prepares writes it down, so that recovery knows whom to ask, even if the
+// program is configured in another way by then.
 func (t *Txn) Decider() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

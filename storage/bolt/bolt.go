@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"sync"
@@ -38,6 +39,9 @@ type engine struct {
 	queue    queue
 	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit, but in tests
 	broken   atomic.Pointer[error] // why nothing can be done any more; nil: all is well
+
+	id        string // the DeciderID
+	forgotten forgotten
 
 	mu     sync.Mutex // guards the next two
 	closed bool
@@ -89,21 +93,8 @@ func (e *engine) Close() (err error) {
 		return nil
 	}
 	defer guard(protect(), &err)
-	return e.db.Close()
-}
-
-// Decided reports whether a transaction that had others prepared was committed here.
-func (e *engine) Decided(_ context.Context, id string) (decided bool, err error) {
-	if err := e.enter(); err != nil {
-		return false, err
+	if ids := e.forgotten.take(); len(ids) > 0 && e.broken.Load() == nil {
+		err = e.db.Update(func(tx *bbolt.Tx) error { return unrecord(tx, ids) })
 	}
-	defer e.views.Done()
-	tx, err := e.begin(false)
-	if err != nil {
-		return false, err
-	}
-	defer guard(protect(), &err)
-	defer func() { _ = tx.Rollback() }() // only fails if done already
-	b := tx.Bucket(decidedBucket)
-	return b != nil && b.Get([]byte(id)) != nil, nil
+	return errors.Join(err, e.db.Close())
 }

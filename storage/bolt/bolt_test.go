@@ -133,42 +133,59 @@ func TestFileMode(t *testing.T) {
 	}
 }
 
-// Decisions outlive the process: that is what they are for.
+// Decisions outlive the process: that is what they are for. Those that nobody will ask for go.
 func TestDecidedAfterReopening(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
 	db := open(t, path)
-	ctx, txn := transaction.Begin(t.Context())
-	tx, err := db.Tx(ctx)
-	if err != nil {
+	commit := func(other prepared) (id string) {
+		ctx, txn := transaction.Begin(t.Context())
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(tx.Bucket("b").Put([]byte("k"), nil), txn.Join(&other), txn.Commit(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		return txn.ID()
+	}
+	unfinished, finished := commit(prepared{errors.New("died")}), commit(prepared{})
+	before := decider(t, db)
+	givenUp := "given up"
+	if _, err := before.Settle(t.Context(), givenUp); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(tx.Bucket("b").Put([]byte("k"), nil), txn.Join(prepared{}), txn.Commit(ctx)); err != nil {
-		t.Fatal(err)
-	}
-	id := txn.ID()
 	closeDB(t, db)
 
 	db = mustOpen(t, path)
-	decider, ok := db.Engine().(storage.Decider)
-	if !ok {
-		t.Fatal("not a Decider")
+	decider := decider(t, db)
+	if got := decider.DeciderID(); got != before.DeciderID() || got == "" {
+		t.Errorf("got another id, %q instead of %q", got, before.DeciderID())
 	}
-	for id, want := range map[string]bool{id: true, "another": false} {
+	for id, want := range map[string]bool{unfinished: true, finished: false, givenUp: false, "another": false} {
 		if got, err := decider.Decided(t.Context(), id); got != want || err != nil {
 			t.Errorf("decided %q: got %t, %v, want %t", id, got, err, want)
 		}
 	}
 }
 
-// prepared is a data manager that can prepare.
-type prepared struct{}
+func decider(tb testing.TB, db *storage.DB) storage.Decider {
+	tb.Helper()
+	d, ok := db.Engine().(storage.Decider)
+	if !ok {
+		tb.Fatal("not a Decider")
+	}
+	return d
+}
 
-func (prepared) SortKey() string                                 { return "" }
-func (prepared) Prepare(context.Context, *transaction.Txn) error { return nil }
-func (prepared) Finish(context.Context, *transaction.Txn) error  { return nil }
-func (prepared) Commit(context.Context, *transaction.Txn) error  { return nil }
-func (prepared) Abort(context.Context, *transaction.Txn) error   { return nil }
+// prepared is a data manager that can prepare, and finishes with an error if it has one.
+type prepared struct{ finish error }
+
+func (*prepared) SortKey() string                                  { return "" }
+func (*prepared) Prepare(context.Context, *transaction.Txn) error  { return nil }
+func (p *prepared) Finish(context.Context, *transaction.Txn) error { return p.finish }
+func (*prepared) Commit(context.Context, *transaction.Txn) error   { return nil }
+func (*prepared) Abort(context.Context, *transaction.Txn) error    { return nil }
 
 // until polls for a condition.
 func until(tb testing.TB, what string, condition func() bool) {

@@ -113,12 +113,13 @@ func (e *engine) run(group []*request) {
 	if len(accepted) == 0 {
 		return
 	}
-	writes := merge(accepted)
 	committing = true
-	seq, err := e.update(writes, accepted)
+	seq, writes, err := e.update(accepted)
 	if err != nil {
 		for _, r := range accepted {
-			r.err = err
+			if r.err == nil {
+				r.err = err
+			}
 		}
 		return
 	}
@@ -177,31 +178,69 @@ func merge(accepted []*request) []storage.Write {
 	return all[:n]
 }
 
-// update makes writes durable, in one bbolt transaction, whose id it returns. After an error it finds out whether they may
-// have been applied nonetheless.
-func (e *engine) update(writes []storage.Write, accepted []*request) (seq uint64, err error) {
+// update makes durable what the accepted write, in one bbolt transaction, whose id it returns with what was written. After an error
+// it finds out whether that may have been applied nonetheless.
+func (e *engine) update(accepted []*request) (seq uint64, writes []storage.Write, err error) {
 	tx, err := e.begin(true)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	id := tx.ID()
-	err = apply(tx, writes, accepted)
+	if accepted, err = e.decide(tx, accepted); err == nil {
+		writes = merge(accepted)
+		err = apply(tx, writes)
+	}
 	if err == nil {
 		if err = e.commitGuarded(tx); err == nil {
-			return uint64(id), nil //nolint:gosec // ids are not negative
+			return uint64(id), writes, nil //nolint:gosec // ids are not negative
 		}
 	}
 	if rollbackErr := rollback(tx); rollbackErr != nil {
-		return 0, e.fail(fmt.Errorf("%w; %w", err, rollbackErr)) // bbolt's writer stays locked
+		return 0, nil, e.fail(fmt.Errorf("%w; %w", err, rollbackErr)) // bbolt's writer stays locked
 	}
 	now, nowErr := e.newest()
 	if nowErr != nil {
-		return 0, e.fail(fmt.Errorf("%w; %w", err, nowErr))
+		return 0, nil, e.fail(fmt.Errorf("%w; %w", err, nowErr))
 	}
 	if now >= id {
-		return 0, e.fail(err)
+		return 0, nil, e.fail(err)
 	}
-	return 0, fmt.Errorf("nothing was committed: %w", err)
+	return 0, nil, fmt.Errorf("nothing was committed: %w", err)
+}
+
+// decide records the decisions over others, and refuses those that recovery has given up.
+func (e *engine) decide(tx *bbolt.Tx, accepted []*request) (remaining []*request, err error) {
+	defer guard(protect(), &err)
+	if ids := e.forgotten.take(); len(ids) > 0 {
+		if err := unrecord(tx, ids); err != nil {
+			return nil, err
+		}
+	}
+	isGivenUp := func(r *request) bool {
+		if r.changes.Decision == "" {
+			return false
+		}
+		known, _ := decided(tx, r.changes.Decision)
+		return known
+	}
+	if slices.ContainsFunc(accepted, isGivenUp) {
+		accepted = slices.Clone(accepted)
+		accepted = slices.DeleteFunc(accepted, func(r *request) bool {
+			if !isGivenUp(r) {
+				return false
+			}
+			r.err = errGivenUp
+			return true
+		})
+	}
+	for _, r := range accepted {
+		if id := r.changes.Decision; id != "" {
+			if err := record(tx, id, decision(time.Now())); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return accepted, nil
 }
 
 // fail ends the life of the engine after a commit that may or may not be on the disk. The memory map shows it, but after a
@@ -221,7 +260,7 @@ func (e *engine) newest() (id int, err error) {
 	return id, rollback(tx)
 }
 
-func apply(tx *bbolt.Tx, writes []storage.Write, accepted []*request) (err error) {
+func apply(tx *bbolt.Tx, writes []storage.Write) (err error) {
 	defer guard(protect(), &err)
 	var b *bbolt.Bucket
 	for i, w := range writes {
@@ -237,17 +276,6 @@ func apply(tx *bbolt.Tx, writes []storage.Write, accepted []*request) (err error
 		}
 		if err != nil {
 			return err
-		}
-	}
-	for _, r := range accepted {
-		if id := r.changes.Decision; id != "" {
-			b, err := tx.CreateBucketIfNotExists(decidedBucket)
-			if err != nil {
-				return err
-			}
-			if err := b.Put([]byte(id), decision(time.Now())); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

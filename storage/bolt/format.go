@@ -14,9 +14,10 @@ import (
 
 // Buckets of users can't begin with a zero byte; these do.
 var (
-	metaBucket    = []byte("\x00meta")    // the format
+	metaBucket    = []byte("\x00meta")    // the format, and the DeciderID
 	decidedBucket = []byte("\x00decided") // transactions that were decided here, by id, with the time
 	formatKey     = []byte("format")
+	identityKey   = []byte("identity")
 )
 
 // formatVersion is the version of what this package keeps in a bbolt file. A newer one is not touched.

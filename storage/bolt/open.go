@@ -93,6 +93,9 @@ func (e *engine) start(isNew bool) (err error) {
 		}
 		syncDir(filepath.Dir(e.db.Path()))
 	}
+	if e.id, err = identity(e.db); err != nil {
+		return err
+	}
 	current, err := e.newest()
 	e.history = occ.New(uint64(current))  //nolint:gosec // ids are not negative
 	e.queue.synced.Store(uint64(current)) //nolint:gosec // as above

@@ -70,6 +70,9 @@ func testConflicts(t *suite) {
 		t.sub(tt.name, func(t *suite) {
 			for _, there := range []bool{true, false} { // that a key is absent is something to read, too
 				for _, how := range []string{"put", "delete"} {
+					if !there && how == "delete" {
+						continue // changes nothing, so it may be a conflict or not
+					}
 					db := t.open()
 					set(t, db, "j", "1")
 					if there {

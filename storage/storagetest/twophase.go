@@ -128,22 +128,55 @@ func testDecision(t *suite) {
 		t.Errorf("alone: %v, decided %t, want no record", err, decided(id))
 	}
 	// The sort key of the fake is before all others, so the database is last, and decides.
-	if id, err := commit(&fakePreparer{}); err != nil || !decided(id) {
+	id, err := commit(&fakePreparer{finish: errors.New("died")})
+	if err != nil || !decided(id) {
 		t.Errorf("with another: %v, decided %t, want a record", err, decided(id))
 	}
+	if yes, err := decider.Settle(t.Context(), id); err != nil || !yes {
+		t.Errorf("settle what was committed: got %t, %v", yes, err)
+	}
+	decider.Forget(id) // some time, at the latest with the close
 	if id, err := commit(&fakePreparer{err: errors.New("boom")}); err == nil || decided(id) {
 		t.Errorf("with one that can't: %v, decided %t, want no record", err, decided(id))
 	}
-	if decided("somebody else's") {
+	if decided("never") {
 		t.Error("a transaction that never was is decided")
+	}
+
+	// What recovery has given up can't be committed any more.
+	for _, settled := range []bool{false, true} {
+		set(t, db, "k", "1")
+		c := begin(t, db)
+		c.put("k", "2")
+		if err := c.txn.Join(&fakePreparer{}); err != nil {
+			t.Fatal(err)
+		}
+		if settled {
+			for range 2 {
+				if yes, err := decider.Settle(t.Context(), c.txn.ID()); yes || err != nil {
+					t.Errorf("settle: got %t, %v", yes, err)
+				}
+			}
+		}
+		err := c.txn.Commit(c.ctx)
+		want := "k=2"
+		if settled {
+			want = "k=1"
+		}
+		if got := all(t, db); got != want || (err != nil) != settled || transaction.IsTransient(err) {
+			t.Errorf("given up %t: got %v, %q, want %q", settled, err, got, want)
+		}
+		if settled && decided(c.txn.ID()) {
+			t.Error("what was given up is decided")
+		}
 	}
 }
 
-// fakePreparer takes part in two-phase commits, with an error in Prepare if it has one.
-type fakePreparer struct{ err error }
+// fakePreparer takes part in two-phase commits, with errors in Prepare and Finish if it has them.
+type fakePreparer struct{ err, finish error }
 
 func (p *fakePreparer) SortKey() string                                 { return "" }
 func (p *fakePreparer) Prepare(context.Context, *transaction.Txn) error { return p.err }
-func (p *fakePreparer) Finish(context.Context, *transaction.Txn) error  { return nil }
+func (p *fakePreparer) Finish(context.Context, *transaction.Txn) error  { return p.finish }
 func (p *fakePreparer) Commit(context.Context, *transaction.Txn) error  { return p.err }
 func (p *fakePreparer) Abort(context.Context, *transaction.Txn) error   { return nil }
