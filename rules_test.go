@@ -28,6 +28,8 @@ func goFiles(t *testing.T) (*token.FileSet, map[string][]*ast.File) {
 			return err
 		case d.IsDir() && path != "." && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")):
 			return fs.SkipDir
+		case d.IsDir() && path != "." && isModule(path): // bench, whose dependencies are its own
+			return fs.SkipDir
 		case d.IsDir() || filepath.Ext(path) != ".go":
 			return nil
 		}
@@ -46,6 +48,12 @@ func goFiles(t *testing.T) (*token.FileSet, map[string][]*ast.File) {
 		t.Fatalf("found only %d folders with Go files; is the test run in the module's root?", len(folders))
 	}
 	return fset, folders
+}
+
+// isModule reports whether folder is a module of its own.
+func isModule(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, "go.mod"))
+	return err == nil
 }
 
 func isTest(fset *token.FileSet, file *ast.File) bool {

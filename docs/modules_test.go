@@ -64,7 +64,7 @@ func pack(name string) error {
 		switch {
 		case err != nil || path == root:
 			return err
-		case strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || rel == "docs":
+		case strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || rel == "docs" || rel == "bench":
 			if d.IsDir() {
 				return fs.SkipDir
 			}

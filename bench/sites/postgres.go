@@ -1,0 +1,214 @@
+package sites
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/pgxstore"
+	"github.com/alexedwards/scs/v2"
+	"github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// poolSize is how many connections each of these sites has, ours too: one for each of the 16 clients.
+const poolSize = 16
+
+func openPool(ctx context.Context, s Settings, site *Site) (*pgxpool.Pool, error) {
+	if s.Postgres == "" {
+		return nil, errors.New("no PostgreSQL database")
+	}
+	config, err := pgxpool.ParseConfig(s.Postgres)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = poolSize
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	site.onClose(func() error { pool.Close(); return nil })
+	// The schema of scs's README, and a table of one's own.
+	_, err = pool.Exec(ctx, `
+		CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL);
+		CREATE INDEX IF NOT EXISTS sessions_expiry_idx ON sessions (expiry);
+		CREATE TABLE IF NOT EXISTS counters (id TEXT PRIMARY KEY, n BIGINT NOT NULL)`)
+	return pool, err
+}
+
+func openSCSPostgres(ctx context.Context, s Settings, site *Site) error {
+	pool, err := openPool(ctx, s, site)
+	if err != nil {
+		return err
+	}
+	serveSCS(site, newSCS(pgxstore.NewWithCleanupInterval(pool, 0), false))
+	return nil
+}
+
+// maxTries is how often the hand-written loops try, as our retry filter does with its defaults.
+const maxTries = 3
+
+func serializationFailure(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40001" || e.Code == "40P01")
+}
+
+// serializable is the loop that everybody writes who uses SERIALIZABLE.
+func serializable(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) (err error) {
+	for range maxTries {
+		err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, f)
+		if !serializationFailure(err) {
+			return err
+		}
+	}
+	return err
+}
+
+// sqlCounter counts in a table of one's own, in transactions that run makes.
+type sqlCounter struct {
+	run func(context.Context, func(pgx.Tx) error) error
+}
+
+func (c sqlCounter) Read(r *http.Request) (n int, err error) {
+	cookie, err := r.Cookie("id")
+	if err != nil {
+		return 0, nil //nolint:nilerr // a new browser
+	}
+	return n, c.run(r.Context(), func(tx pgx.Tx) error {
+		n, err = selectCounter(r.Context(), tx, cookie.Value)
+		return err
+	})
+}
+
+func (c sqlCounter) Incr(w http.ResponseWriter, r *http.Request) (n int, err error) {
+	id := plainID(w, r)
+	return n, c.run(r.Context(), func(tx pgx.Tx) error {
+		if n, err = selectCounter(r.Context(), tx, id); err != nil {
+			return err
+		}
+		n++
+		_, err := tx.Exec(r.Context(), "INSERT INTO counters (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = EXCLUDED.n", id, n)
+		return err
+	})
+}
+
+func selectCounter(ctx context.Context, tx pgx.Tx, id string) (n int, err error) {
+	err = tx.QueryRow(ctx, "SELECT n FROM counters WHERE id = $1", id).Scan(&n)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	return n, err
+}
+
+func openPgxSerializable(ctx context.Context, s Settings, site *Site) error {
+	pool, err := openPool(ctx, s, site)
+	if err != nil {
+		return err
+	}
+	site.Handler = routes(sqlCounter{func(ctx context.Context, f func(pgx.Tx) error) error { return serializable(ctx, pool, f) }})
+	return nil
+}
+
+func openCockroachRetry(ctx context.Context, s Settings, site *Site) error {
+	pool, err := openPool(ctx, s, site)
+	if err != nil {
+		return err
+	}
+	site.Handler = routes(sqlCounter{func(ctx context.Context, f func(pgx.Tx) error) error {
+		return crdbpgx.ExecuteTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, f)
+	}})
+	return nil
+}
+
+// openSCSPostgresTx has scs commit in the request's transaction, as an app must whose session has to agree with its data: what our
+// pipeline does, written by hand around scs.
+func openSCSPostgresTx(ctx context.Context, s Settings, site *Site) error {
+	pool, err := openPool(ctx, s, site)
+	if err != nil {
+		return err
+	}
+	sessions := newSCS(txStore{}, false)
+	inner := sessions.LoadAndSave(routes(scsCounter{sessions}))
+	site.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var held *heldResponse
+		err := serializable(r.Context(), pool, func(tx pgx.Tx) error {
+			held = &heldResponse{header: http.Header{}, body: new(bytes.Buffer)}
+			failure := &txFailure{}
+			attempt := context.WithValue(r.Context(), txKey{}, tx)
+			inner.ServeHTTP(held, r.WithContext(context.WithValue(attempt, txFailureKey{}, failure)))
+			return failure.err
+		})
+		if err != nil {
+			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+			return
+		}
+		held.release(w)
+	})
+	// scs answers an error of its store itself; the transaction has to know of it.
+	sessions.ErrorFunc = func(_ http.ResponseWriter, r *http.Request, err error) {
+		if failure, ok := r.Context().Value(txFailureKey{}).(*txFailure); ok {
+			failure.err = err
+		}
+	}
+	return nil
+}
+
+type (
+	txKey        struct{}
+	txFailureKey struct{}
+	txFailure    struct{ err error }
+)
+
+// txStore is an scs.CtxStore with the statements of scs's pgxstore, run in the transaction of the context.
+type txStore struct{}
+
+var _ scs.CtxStore = txStore{}
+
+var errNoTransaction = errors.New("no transaction in this context")
+
+func txOf(ctx context.Context) (pgx.Tx, error) {
+	tx, ok := ctx.Value(txKey{}).(pgx.Tx)
+	if !ok {
+		return nil, errNoTransaction
+	}
+	return tx, nil
+}
+
+func (txStore) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
+	tx, err := txOf(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	err = tx.QueryRow(ctx, "SELECT data FROM sessions WHERE token = $1 AND current_timestamp < expiry", token).Scan(&data)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, false, nil
+	}
+	return data, err == nil, err
+}
+
+func (txStore) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
+	tx, err := txOf(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO sessions (token, data, expiry) VALUES ($1, $2, $3)
+		ON CONFLICT (token) DO UPDATE SET data = EXCLUDED.data, expiry = EXCLUDED.expiry`, token, data, expiry)
+	return err
+}
+
+func (txStore) DeleteCtx(ctx context.Context, token string) error {
+	tx, err := txOf(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "DELETE FROM sessions WHERE token = $1", token)
+	return err
+}
+
+func (txStore) Find(string) ([]byte, bool, error)      { return nil, false, errNoTransaction }
+func (txStore) Commit(string, []byte, time.Time) error { return errNoTransaction }
+func (txStore) Delete(string) error                    { return errNoTransaction }
