@@ -28,8 +28,11 @@ func NewClient(handler http.Handler) *Client {
 }
 
 // Clone returns another client with the same cookie: the same browser, in another tab.
-func (c *Client) Clone() *Client {
-	clone := NewClient(c.handler)
+func (c *Client) Clone() *Client { return c.On(c.handler) }
+
+// On returns another client with the same cookie, that talks to another handler.
+func (c *Client) On(handler http.Handler) *Client {
+	clone := NewClient(handler)
 	clone.cookie = c.cookie
 	return clone
 }

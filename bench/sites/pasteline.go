@@ -79,8 +79,13 @@ func register(r *pipeline.Registry, opened func(*storage.DB, *session.Manager)) 
 
 // OpenPasteline opens the site with its sessions in the database that a URI names.
 func OpenPasteline(ctx context.Context, dir, database string) (*PastelineSite, error) {
+	return OpenPastelineIni(ctx, dir, fmt.Sprintf(Ini, database))
+}
+
+// OpenPastelineIni opens the site that an .ini text describes, which may be [Ini] with other settings.
+func OpenPastelineIni(ctx context.Context, dir, ini string) (*PastelineSite, error) {
 	site := &PastelineSite{Site: &Site{}}
-	p, err := load(ctx, dir, fmt.Sprintf(Ini, database), func(r *pipeline.Registry) {
+	p, err := load(ctx, dir, ini, func(r *pipeline.Registry) {
 		register(r, func(db *storage.DB, sessions *session.Manager) { site.DB, site.Sessions = db, sessions })
 	})
 	if err != nil {

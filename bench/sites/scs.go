@@ -2,6 +2,8 @@ package sites
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -90,4 +92,11 @@ func OpenSCSBolt(path string, idle bool) (*SCSBoltSite, error) {
 	site.onClose(db.Close)
 	serveSCS(site, newSCS(store, idle))
 	return &SCSBoltSite{Site: site, DB: db, Store: store}, nil
+}
+
+// SCSToken returns a new token as scs makes them: 256 random bits in base64.
+func SCSToken() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
 }

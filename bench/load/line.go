@@ -1,0 +1,39 @@
+package load
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Metric is a figure and its unit, as testing.B's ReportMetric has them.
+type Metric struct {
+	Value float64
+	Unit  string
+}
+
+// Line writes a line of the Go benchmark format, for programs that measure something that testing.B can't.
+func Line(w io.Writer, name string, n int, metrics ...Metric) error {
+	var line strings.Builder
+	fmt.Fprintf(&line, "Benchmark%s %d", name, n)
+	for _, m := range metrics {
+		fmt.Fprintf(&line, " %s %s", strconv.FormatFloat(m.Value, 'g', 6, 64), m.Unit)
+	}
+	_, err := fmt.Fprintln(w, line.String())
+	return err
+}
+
+// Nanoseconds is a duration as a metric.
+func Nanoseconds(d time.Duration, unit string) Metric {
+	return Metric{float64(d.Nanoseconds()), unit}
+}
+
+// Metrics are the figures of a run, as the benchmarks report them.
+func (s Stats) Metrics() []Metric {
+	return []Metric{
+		{s.Rate(), "req/s"},
+		Nanoseconds(s.P50, "p50-ns"), Nanoseconds(s.P99, "p99-ns"), Nanoseconds(s.Max, "max-ns"),
+	}
+}
