@@ -132,13 +132,15 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 	if len(managers) == 0 {
 		return nil
 	}
-	rest := managers // whom a failure aborts
-	err = errExit    // until something else is known
+	rest := managers       // whom a failure aborts
+	var inDoubt []Preparer // whom it leaves as they are
+	err = errExit          // until something else is known
 	defer func() {
 		if err != nil {
 			err = t.undo(ctx, rest, err)
 		}
 	}()
+	defer func() { t.leaveInDoubt(ctx, inDoubt) }()
 	o, err := arrange(managers)
 	rest = o.all
 	if err != nil {
@@ -175,19 +177,19 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 	}
 
 	// While the last one commits, nobody knows: those that prepared are to stay so.
-	rest = writers[len(o.preparers):]
+	rest, inDoubt = writers[len(o.preparers):], o.preparers
 	err = errExitInDoubt
 	crashpoint.Here("before decision")
 	switch err := contain(func() error { return o.last.Commit(ctx, t) }); {
 	case err == nil:
-	case !inDoubt(err):
-		rest = writers
+	case !isInDoubt(err):
+		rest, inDoubt = writers, nil
 		return err
 	default:
 		t.report(ctx, "transaction in doubt: it is not known whether it was committed; who prepared stays so", o.last, err)
 		return fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
-	err = nil // decided
+	err, inDoubt = nil, nil // decided
 	crashpoint.Here("after decision")
 	finished := true
 	forAll(o.preparers, func(dm Preparer) {
@@ -270,10 +272,19 @@ func arrange(managers []DataManager) (order, error) {
 	return o, nil
 }
 
-// inDoubt reports whether the decision may have been made though its Commit failed with err.
-func inDoubt(err error) bool {
+// isInDoubt reports whether the decision may have been made though its Commit failed with err.
+func isInDoubt(err error) bool {
 	_, panicked := errors.AsType[*PanicError](err)
 	return panicked || errors.Is(err, ErrInDoubt)
+}
+
+// leaveInDoubt tells those that prepared that nobody will come to finish them, but recovery.
+func (t *Txn) leaveInDoubt(ctx context.Context, preparers []Preparer) {
+	forAll(preparers, func(dm Preparer) {
+		if leaver, ok := dm.(Leaver); ok {
+			t.report(ctx, "data manager in doubt did not let go", dm, contain(func() error { leaver.Leave(ctx, t); return nil }))
+		}
+	})
 }
 
 // undo aborts the managers because of err, and returns err joined with what else went wrong.

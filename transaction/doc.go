@@ -26,7 +26,8 @@
 //  7. [Synchronizer.AfterCompletion] is called, and hooks registered with [Txn.AfterCommit] run.
 //
 // If anything fails in steps 2 to 5, whoever has not been let go in step 3 gets Abort, and nothing is kept. There is one
-// exception: if it isn't known whether the last Commit happened ([ErrInDoubt]), those that prepared stay so.
+// exception: if it isn't known whether the last Commit happened ([ErrInDoubt]), those that prepared stay so, and get Leave if
+// they are a [Leaver].
 //
 // There is no log of the coordinator. A data manager that decides while others hold prepared work ([Txn.Prepared]) has to
 // record [Txn.ID] in the same durable act. After a crash, recovery finds what is prepared, and asks [Txn.Decider]: the

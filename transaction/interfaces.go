@@ -6,11 +6,11 @@ import "context"
 // them. It is joined with [Txn.Join], and has to be comparable, as pointers are.
 //
 // Every manager that joined is told the end exactly once: Commit (after which nothing more is said if it returned nil),
-// Finish, or Abort. Its methods are called by the one goroutine that ends the transaction, never two at a time, with a
+// Finish, or Abort; a [Leaver] may be told Leave in place of these. Its methods are called by the one goroutine that ends the transaction, never two at a time, with a
 // context that carries the transaction and isn't cancelled with the caller's. A panic counts as an error; in the Commit
 // that decides it leaves the transaction in doubt.
 //
-// A DataManager may also be a [Preparer], a [Decider], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge].
+// A DataManager may also be a [Preparer], a [Leaver], a [Decider], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge].
 type DataManager interface {
 	// SortKey orders the managers of a transaction, so that two transactions that lock do so in one order. It should
 	// name the resource, and not change.
@@ -44,6 +44,16 @@ type Preparer interface {
 	// Finish makes what was prepared visible: the transaction is committed. An error leaves it prepared, in doubt, for
 	// recovery to settle; the transaction stays committed.
 	Finish(ctx context.Context, t *Txn) error
+}
+
+// A Leaver is a Preparer that holds more than what it has prepared: a connection, say, or what tells recovery that somebody is
+// at work.
+type Leaver interface {
+	Preparer
+
+	// Leave comes in place of Finish or Abort if it isn't known whether t was committed. What was prepared stays so, and is recovery's
+	// from now on, though the process lives; everything else is let go of.
+	Leave(ctx context.Context, t *Txn)
 }
 
 // A Decider is a DataManager that can record, with its own Commit, that a transaction was committed over others who had
