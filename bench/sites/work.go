@@ -42,6 +42,19 @@ func routes(c Counter) http.Handler {
 	r.Method("GET", "/big", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		return write(w, big)
 	}))
+	r.Method("GET", "/large/{size}", outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		size, err := strconv.Atoi(chi.URLParam(r, "size"))
+		if err != nil {
+			return outcome.WithStatus(http.StatusBadRequest, err)
+		}
+		for chunk := big[:32<<10]; size > 0; size -= len(chunk) {
+			chunk = chunk[:min(size, len(chunk))]
+			if err := write(w, chunk); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 	r.Method("POST", "/upload", outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		n, err := io.Copy(io.Discard, r.Body)
 		if err != nil {

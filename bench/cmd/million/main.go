@@ -82,8 +82,10 @@ func run(ctx context.Context, w io.Writer, dir string, s scale) (err error) {
 			if err != nil {
 				return err
 			}
-			name := fmt.Sprintf("File/sessions=%d/values=%d/who=%s", file.sessions, file.values, c.name())
-			if err := load.Line(w, name, 1, load.Metric{Value: float64(info.Size()), Unit: "file-B"}); err != nil {
+			name := fmt.Sprintf("File/values=%d/who=%s", file.values, c.name())
+			err = load.Line(w, name, 1, load.Metric{Value: float64(info.Size()), Unit: "file-B"},
+				load.Metric{Value: float64(file.sessions), Unit: "sessions"})
+			if err != nil {
 				return err
 			}
 		}
@@ -176,8 +178,9 @@ func measureReads(ctx context.Context, w io.Writer, dir string, c contender, s s
 		if err := errors.Join(warm.Err, stats.Err, site.Close()); err != nil {
 			return err
 		}
-		name := fmt.Sprintf("Sessions/n=%d/who=%s", size.sessions, c.name())
-		metrics := append(stats.Metrics(), load.Nanoseconds(stats.Elapsed/time.Duration(s.reads), "ns/op"))
+		name := fmt.Sprintf("Sessions/size=%s/who=%s", size.kind, c.name())
+		metrics := append(stats.Metrics(), load.Nanoseconds(stats.Elapsed/time.Duration(s.reads), "ns/op"),
+			load.Metric{Value: float64(size.sessions), Unit: "sessions"})
 		if err := load.Line(w, name, s.reads, metrics...); err != nil {
 			return err
 		}
@@ -236,7 +239,7 @@ func measureSweep(ctx context.Context, w io.Writer, dir string, c contender, s s
 		if tenth != s.tenth {
 			return fmt.Errorf("swept %d sessions, want %d", tenth, s.tenth)
 		}
-		err := load.Line(w, fmt.Sprintf("Sweep/expired=%d/who=%s", tenth, c.name()), 1,
+		err := load.Line(w, "Sweep/part=tenth/who="+c.name(), 1,
 			load.Nanoseconds(smallTime, "sweep-ns"), load.Nanoseconds(smallTime/time.Duration(tenth), "ns/session"))
 		if err != nil {
 			return err
@@ -246,7 +249,7 @@ func measureSweep(ctx context.Context, w io.Writer, dir string, c contender, s s
 		load.Nanoseconds(took, "sweep-ns"), load.Nanoseconds(took/time.Duration(swept), "ns/session"),
 		load.Nanoseconds(before.P99, "calm-p99-ns"), load.Nanoseconds(before.Max, "calm-max-ns"),
 		load.Metric{Value: before.Rate(), Unit: "calm-req/s"})
-	return load.Line(w, fmt.Sprintf("Sweep/expired=%d/who=%s", swept, c.name()), max(during.Done, 1), metrics...)
+	return load.Line(w, "Sweep/part=whole/who="+c.name(), max(during.Done, 1), metrics...)
 }
 
 // copyFile copies a database, and waits until the copy is on the disk: no commit shall wait for that.

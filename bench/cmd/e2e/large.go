@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/pasteline/pasteline/bench/load"
+	"github.com/pasteline/pasteline/bench/sites"
+)
+
+// large is the name of the program that is asked for large responses: ours with the site of this module.
+const large = "large"
+
+// How much is sent at the same time, and how often.
+const (
+	largeClients = 4
+	largeRounds  = 3
+)
+
+// large measures the most memory that a server ever had, with bodies and responses of different sizes: a new server for each.
+func (b *bench) large(ctx context.Context) error {
+	for _, megabytes := range b.plan.large {
+		peak, err := b.peak(ctx, megabytes<<20)
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("Memory/megabytes=%d/who=%s", megabytes, sites.Pasteline)
+		if err := load.Line(b.w, name, largeClients*largeRounds, load.Metric{Value: float64(peak), Unit: "peak-rss-B"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) peak(ctx context.Context, size int) (peak int, err error) {
+	s, err := b.start(ctx, large)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop(&err)
+	stats := load.Run(largeClients, load.Times(largeClients*largeRounds), func(int) error {
+		var got counting
+		if err := s.get(ctx, "/large/"+strconv.Itoa(size), "", &got); err != nil {
+			return err
+		}
+		if int(got) != size {
+			return fmt.Errorf("got %d bytes, want %d", got, size)
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/upload", io.LimitReader(zeros{}, int64(size)))
+		if err != nil {
+			return err
+		}
+		r.ContentLength = int64(size)
+		return s.send(r, io.Discard)
+	})
+	if stats.Err != nil {
+		return 0, stats.Err
+	}
+	return s.memory("VmHWM")
+}
+
+type counting int
+
+func (c *counting) Write(p []byte) (int, error) {
+	*c += counting(len(p))
+	return len(p), nil
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

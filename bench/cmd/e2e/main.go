@@ -1,0 +1,248 @@
+// Command e2e starts each program, drives it over the loopback with wrk, and prints what came of it in the Go benchmark format:
+// rows 7, 8, 12 and 13 of the table, and what the plots show.
+//
+//	e2e [-quick] [-count 6] [-clients 1,2,4] [-requests 10000000] > e2e.txt
+//
+// It builds the programs itself, so it is to be started in the folder of the bench module.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pasteline/pasteline/bench/load"
+	"github.com/pasteline/pasteline/bench/sites"
+)
+
+// The programs that are compared: ours is cmd/serve with an .ini file, as one would run it.
+var programs = []string{sites.Pasteline, sites.SCSBolt, sites.SCSBoltIdle, sites.BoltGroup}
+
+// A plan says how much is measured.
+type plan struct {
+	count    int
+	duration time.Duration // of each run of wrk
+	warm     time.Duration
+	sweep    []int // numbers of clients for the plots
+	requests int   // that a server answers before its memory is looked at again
+	large    []int // megabytes of bodies and responses
+	browsers int
+}
+
+const clients = 64
+
+func main() {
+	quick := flag.Bool("quick", false, "short runs, to see that everything still works")
+	count := flag.Int("count", 6, "how often to measure")
+	sweep := flag.String("clients", "", "numbers of clients for the plots, such as 1,2,4,8; none if not given")
+	requests := flag.Int("requests", 10_000_000, "how many requests a server answers before its memory is looked at again")
+	flag.Parse()
+	p := plan{
+		count: *count, duration: 5 * time.Second, warm: time.Second, requests: *requests, large: []int{1, 5, 64, 256}, browsers: 1024,
+	}
+	if *quick {
+		p = plan{count: 1, duration: time.Second, warm: 100 * time.Millisecond, requests: 20_000, large: []int{5, 64}, browsers: 256}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := parse(*sweep, &p)
+	if err == nil {
+		err = run(ctx, os.Stdout, p)
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(sweep string, p *plan) error {
+	if sweep == "" {
+		return nil
+	}
+	for text := range strings.SplitSeq(sweep, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("-clients: %w", err)
+		}
+		p.sweep = append(p.sweep, n)
+	}
+	return nil
+}
+
+func run(ctx context.Context, w io.Writer, p plan) error {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		return errors.New("no wrk: install it, with apt-get install wrk on Debian")
+	}
+	bin, err := filepath.Abs("bin")
+	if err != nil {
+		return err
+	}
+	for name, pkg := range map[string]string{
+		"serve": "github.com/pasteline/pasteline/cmd/serve", "peer": "./cmd/peer", "site": "./cmd/site",
+	} {
+		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, name), pkg) //nolint:gosec // names of ours
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", pkg, err, out)
+		}
+	}
+	b := &bench{w: w, bin: bin, plan: p}
+	for range p.count {
+		for _, name := range programs {
+			if err := b.program(ctx, name); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	for _, n := range p.sweep {
+		for _, name := range programs {
+			if err := b.sweep(ctx, name, n); err != nil {
+				return fmt.Errorf("%s, %d clients: %w", name, n, err)
+			}
+		}
+	}
+	if err := b.large(ctx); err != nil {
+		return fmt.Errorf("large bodies: %w", err)
+	}
+	return b.growth(ctx)
+}
+
+type bench struct {
+	w   io.Writer
+	bin string
+	plan
+}
+
+// program measures one start of one program: how long that takes, its memory, and the three works, and one session for all.
+func (b *bench) program(ctx context.Context, name string) (err error) {
+	s, err := b.start(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer s.stop(&err)
+	idle, err := s.memory("VmRSS")
+	if err != nil {
+		return err
+	}
+	err = load.Line(b.w, "Start/who="+name, 1,
+		load.Nanoseconds(s.took, "start-ns"), load.Metric{Value: float64(idle), Unit: "rss-B"})
+	if err != nil {
+		return err
+	}
+	cookies, err := s.browsers(ctx, b.browsers)
+	if err != nil {
+		return err
+	}
+	for _, work := range works {
+		if _, err := s.wrk(ctx, clients, b.warm, cookies.of(work), work); err != nil {
+			return err
+		}
+		r, err := s.wrk(ctx, clients, b.duration, cookies.of(work), work)
+		if err != nil {
+			return err
+		}
+		if r.failed > 0 || r.broken > 0 {
+			return fmt.Errorf("%s: of %d requests %d failed and %d broke", work.name, r.requests, r.failed, r.broken)
+		}
+		if err := r.line(b.w, fmt.Sprintf("HTTP/work=%s/who=%s", work.name, name)); err != nil {
+			return err
+		}
+	}
+	return b.one(ctx, s)
+}
+
+// one has all clients increment one session, and counts what became of that.
+func (b *bench) one(ctx context.Context, s *server) error {
+	cookies, err := s.browsers(ctx, 1)
+	if err != nil {
+		return err
+	}
+	before, err := s.number(ctx, cookies)
+	if err != nil {
+		return err
+	}
+	r, err := s.wrk(ctx, clients, b.duration, cookies, incr)
+	if err != nil {
+		return err
+	}
+	after, err := s.number(ctx, cookies)
+	if err != nil {
+		return err
+	}
+	acknowledged := r.requests - r.failed
+	// What was under way when wrk left may have been committed, too.
+	lost := max(0, acknowledged-(after-before))
+	return r.line(b.w, "HTTPOneSession/who="+s.name,
+		load.Metric{Value: float64(acknowledged) / float64(max(1, r.requests)), Unit: "succeeded"},
+		load.Metric{Value: float64(lost) / float64(max(1, acknowledged)), Unit: "lost"})
+}
+
+// sweep is for the plots: the three works, with so many clients.
+func (b *bench) sweep(ctx context.Context, name string, n int) (err error) {
+	s, err := b.start(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer s.stop(&err)
+	cookies, err := s.browsers(ctx, b.browsers)
+	if err != nil {
+		return err
+	}
+	for _, work := range works {
+		r, err := s.wrk(ctx, n, b.duration, cookies.of(work), work)
+		if err != nil {
+			return err
+		}
+		if err := r.line(b.w, fmt.Sprintf("HTTPSweep/work=%s/clients=%d/who=%s", work.name, n, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// growth is the memory of a server that has answered a great many requests.
+func (b *bench) growth(ctx context.Context) (err error) {
+	s, err := b.start(ctx, sites.Pasteline)
+	if err != nil {
+		return err
+	}
+	defer s.stop(&err)
+	cookies, err := s.browsers(ctx, b.browsers)
+	if err != nil {
+		return err
+	}
+	chunk := 2 * b.duration
+	var early, answered int
+	for answered < b.requests {
+		r, err := s.wrk(ctx, clients, chunk, cookies, mixed)
+		if err != nil {
+			return err
+		}
+		if r.failed > 0 || r.broken > 0 {
+			return fmt.Errorf("of %d requests %d failed and %d broke", r.requests, r.failed, r.broken)
+		}
+		answered += r.requests
+		if early == 0 && answered >= b.requests/20 {
+			if early, err = s.memory("VmRSS"); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(os.Stderr, "e2e: %d of %d requests\n", answered, b.requests)
+	}
+	late, err := s.memory("VmRSS")
+	if err != nil {
+		return err
+	}
+	return load.Line(b.w, "Growth/who="+sites.Pasteline, answered,
+		load.Metric{Value: float64(early), Unit: "early-rss-B"}, load.Metric{Value: float64(late), Unit: "rss-B"},
+		load.Metric{Value: float64(late) / float64(early), Unit: "growth"})
+}

@@ -1,0 +1,55 @@
+// Command report reads what the benchmarks of some runs have written, and writes the table with what is asked for beside it.
+//
+//	report [-o RESULTS.md] [-plots FOLDER] [-note TEXT] FOLDER...
+//
+// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. The plots are of the last run.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/pasteline/pasteline/bench/results"
+)
+
+func main() {
+	output := flag.String("o", "", "a file for the table; the standard output if not given")
+	plots := flag.String("plots", "", "a folder for the plots; none are made if not given")
+	note := flag.String("note", "", "a sentence on top of the table")
+	flag.Parse()
+	if err := run(*output, *plots, *note, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
+
+func run(output, plots, note string, dirs []string) error {
+	if len(dirs) == 0 {
+		return errors.New("which runs? Name their folders, such as out/first")
+	}
+	var runs []*results.Run
+	for _, dir := range dirs {
+		r, err := results.Read(dir)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, r)
+	}
+	var table bytes.Buffer
+	if err := results.Markdown(&table, note, runs...); err != nil {
+		return err
+	}
+	if plots != "" {
+		if _, err := runs[len(runs)-1].Plots(plots); err != nil {
+			return err
+		}
+	}
+	if output == "" {
+		_, err := os.Stdout.Write(table.Bytes())
+		return err
+	}
+	return os.WriteFile(output, table.Bytes(), 0o644) //nolint:gosec // a document for everybody
+}

@@ -1,0 +1,97 @@
+package results
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Markdown writes the tables of some runs, the newest last. The note, if there is one, stands on top.
+func Markdown(w io.Writer, note string, runs ...*Run) error {
+	var b bytes.Buffer
+	b.WriteString("# Results\n\nWritten by `make bench` and `make bench-e2e`; [README.md](README.md) says what is measured, and how to read this.\n" +
+		"Medians of the samples of one run; in brackets the least and the most of the ratios of single samples.\n")
+	if note != "" {
+		fmt.Fprintf(&b, "\n**%s**\n", note)
+	}
+	for _, run := range runs {
+		fmt.Fprintf(&b, "\n## The run %q\n\n", run.Name)
+		run.table(&b)
+		run.latencies(&b)
+		run.machine(&b)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// Short returns how many checks were made, and how many of them fall short.
+func (run *Run) Short() (made, short int) {
+	for _, c := range checks {
+		if v := c.judge(run); v.measured {
+			made++
+			if !v.holds {
+				short++
+			}
+		}
+	}
+	return made, short
+}
+
+func (run *Run) table(b *bytes.Buffer) {
+	b.WriteString("| # | work | figure | ours | the peer's | ratio | bound | |\n|---|---|---|---|---|---|---|---|\n")
+	for _, c := range checks {
+		v := c.judge(run)
+		fmt.Fprintf(b, "| %d | %s | %s | %s | %s | %s | %s | %s |\n",
+			v.row, v.work, v.figure, quantity(v.ours, v.unit), quantity(v.peer, v.unit), v.valueText(), v.boundText(), v.outcome())
+	}
+	made, short := run.Short()
+	fmt.Fprintf(b, "\n%d of %d figures were measured; %d of them fall short.\n", made, len(checks), short)
+}
+
+// latencies are the tails: of all benchmarks that have them, those of the plots apart.
+func (run *Run) latencies(b *bytes.Buffer) {
+	b.WriteString("\n### Latency\n\nThe medians of p50 and p99, and the longest of all samples.\n\n| benchmark | who | a second | p50 | p99 | longest | |\n|---|---|---|---|---|---|---|\n")
+	last := ""
+	for _, name := range run.names {
+		if run.Samples(name, "p50-ns") == nil || strings.Contains(name, "Sweep/") && strings.Contains(name, "/clients=") {
+			continue
+		}
+		benchmark, who := split(name)
+		shown := benchmark
+		if benchmark == last {
+			shown = ""
+		}
+		last = benchmark
+		var notes []string
+		if lost := run.Samples(name, "lost"); lost != nil {
+			notes = append(notes, "lost "+quantity(run.Max(name, "lost"), "lost"))
+		}
+		if ok := run.Samples(name, "succeeded"); ok != nil && slices.Min(ok) < 1 {
+			notes = append(notes, "succeeded "+quantity(run.Min(name, "succeeded"), "succeeded"))
+		}
+		if calm := run.Samples(name, "calm-max-ns"); calm != nil {
+			notes = append(notes, "without a sweep the longest is "+quantity(run.Max(name, "calm-max-ns"), "ns"))
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s |\n", shown, who, quantity(run.Median(name, "req/s"), "req/s"),
+			quantity(run.Median(name, "p50-ns"), "ns"), quantity(run.Median(name, "p99-ns"), "ns"), quantity(run.Max(name, "max-ns"), "ns"),
+			strings.Join(notes, ", "))
+	}
+}
+
+func split(name string) (benchmark, who string) {
+	benchmark, who, _ = strings.Cut(name, "/who=")
+	return benchmark, who
+}
+
+func (run *Run) machine(b *bytes.Buffer) {
+	if len(run.Machine) == 0 {
+		return
+	}
+	b.WriteString("\n### Machine and versions\n\n| | |\n|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(run.Machine)) {
+		fmt.Fprintf(b, "| %s | %s |\n", name, run.Machine[name])
+	}
+}
