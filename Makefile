@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## serve the tutorial's site on port 6543
@@ -40,9 +40,21 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 		done; \
 	done
 
-.PHONY: bench
-bench: ## every benchmark once, with allocations
+.PHONY: microbench
+microbench: ## the packages' own benchmarks once, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench
+bench: ## measure against the peers (RUN=name, QUICK=1), and write bench/RESULTS.md
+	bench/run.sh go $(RUN)
+
+.PHONY: bench-e2e
+bench-e2e: ## the same over HTTP, with wrk
+	bench/run.sh e2e $(RUN)
+
+.PHONY: bench-compare
+bench-compare: ## compare two commits (OLD=, NEW=, ONLY=regexp)
+	bench/compare.sh "$(OLD)" "$(NEW)" $(ONLY)
 
 .PHONY: cover
 cover: ## coverage by package, and coverage.html
