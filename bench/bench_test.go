@@ -338,4 +338,3 @@ func TestSitesLoseNothing(t *testing.T) {
 		})
 	}
 }
-

@@ -1,6 +1,7 @@
 package sites
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -61,6 +62,13 @@ func routes(c Counter) http.Handler {
 			return err
 		}
 		return answer(w, strconv.FormatInt(n, 10))
+	}))
+	r.Method("GET", "/state", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		state, err := readState()
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(w).Encode(state)
 	}))
 	if c == nil {
 		return r
