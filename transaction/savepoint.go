@@ -116,6 +116,14 @@ func (s *Savepoint) Valid() bool {
 	return (s.t.status == Active || s.t.status == Doomed) && slices.Contains(s.t.savepoints, s)
 }
 
+// HasSavepoint reports whether t may yet be rolled back to a savepoint: for a data manager that is about to do its first work, and has to
+// prepare for that.
+func (t *Txn) HasSavepoint() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.savepoints) > 0
+}
+
 // fail leaves nothing but Abort.
 func (t *Txn) fail(err error) {
 	t.mu.Lock()
