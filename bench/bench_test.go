@@ -128,6 +128,7 @@ func BenchmarkRead(b *testing.B) {
 	each(b, []string{
 		sites.Pasteline, sites.SCSMemory, sites.SCSMemIdle, sites.SCSBolt, sites.SCSBoltIdle, sites.BoltUpdate, sites.GorillaCookie, sites.GorillaFilesystem,
 	}, func(b *testing.B, name string) {
+		b.Helper()
 		clientsOf(b, name, 1, "GET", "/read")
 	})
 }
@@ -141,6 +142,7 @@ func BenchmarkIncr(b *testing.B) {
 				names = append(names, sites.GorillaFilesystem)
 			}
 			each(b, names, func(b *testing.B, name string) {
+				b.Helper()
 				clientsOf(b, name, clients, "POST", "/incr")
 			})
 		})
@@ -176,6 +178,7 @@ func oneSession(b *testing.B, name string, clients int) {
 func BenchmarkOneSession(b *testing.B) {
 	b.Run("clients=64", func(b *testing.B) {
 		each(b, []string{sites.Pasteline, sites.SCSBolt, sites.SCSMemory, sites.BoltGroup}, func(b *testing.B, name string) {
+			b.Helper()
 			oneSession(b, name, 64)
 		})
 	})
@@ -202,7 +205,7 @@ func postgresSite(tb testing.TB, name string) *sites.Site {
 		tb.Skip("not measured yet: there is no storage/postgres")
 	}
 	uri := postgresURI(tb)
-	dir, err := os.MkdirTemp("", "pasteline-bench-")
+	dir, err := os.MkdirTemp("", "pasteline-bench-") //nolint:usetesting // it outlives this benchmark
 	must(tb, err)
 	postgresDirs = append(postgresDirs, dir)
 	ctx := context.Background() // it outlives this benchmark
@@ -238,6 +241,7 @@ func BenchmarkPostgres(b *testing.B) {
 			each(b, []string{
 				sites.PastelinePostgres, sites.SCSPostgres, sites.SCSPostgresTx, sites.PgxSerializable, sites.CockroachRetry,
 			}, func(b *testing.B, name string) {
+				b.Helper()
 				site := postgresSite(b, name)
 				all := make([]*load.Client, postgresClients)
 				for i := range all {
@@ -270,12 +274,20 @@ func BenchmarkSweep(b *testing.B) {
 		run   func(b *testing.B, name string, clients int)
 	}{
 		{
-			"read", []string{sites.Pasteline, sites.BoltGroup, sites.SCSMemory, sites.SCSBoltIdle},
-			func(b *testing.B, name string, clients int) { clientsOf(b, name, clients, "GET", "/read") },
+			"read",
+			[]string{sites.Pasteline, sites.BoltGroup, sites.SCSMemory, sites.SCSBoltIdle},
+			func(b *testing.B, name string, clients int) {
+				b.Helper()
+				clientsOf(b, name, clients, "GET", "/read")
+			},
 		},
 		{
-			"incr", []string{sites.Pasteline, sites.BoltGroup, sites.BoltUpdate, sites.SCSBolt},
-			func(b *testing.B, name string, clients int) { clientsOf(b, name, clients, "POST", "/incr") },
+			"incr",
+			[]string{sites.Pasteline, sites.BoltGroup, sites.BoltUpdate, sites.SCSBolt},
+			func(b *testing.B, name string, clients int) {
+				b.Helper()
+				clientsOf(b, name, clients, "POST", "/incr")
+			},
 		},
 		{"one", []string{sites.Pasteline, sites.BoltGroup, sites.SCSBolt}, oneSession},
 	} {
@@ -283,7 +295,10 @@ func BenchmarkSweep(b *testing.B) {
 			clients, err := strconv.Atoi(text)
 			must(b, err)
 			b.Run(fmt.Sprintf("work=%s/clients=%d", work.name, clients), func(b *testing.B) {
-				each(b, work.sites, func(b *testing.B, name string) { work.run(b, name, clients) })
+				each(b, work.sites, func(b *testing.B, name string) {
+					b.Helper()
+					work.run(b, name, clients)
+				})
 			})
 		}
 	}

@@ -160,6 +160,7 @@ func page(b *testing.B, name string) http.Handler {
 // BenchmarkPage is a page of 1 kB, without a session, through the whole pipeline, against the bare handler behind chi (row 3).
 func BenchmarkPage(b *testing.B) {
 	each(b, []string{sites.Pasteline, sites.Chi, sites.Hand, sites.SCSMemory}, func(b *testing.B, name string) {
+		b.Helper()
 		handler := page(b, name)
 		client := load.NewClient(handler)
 		_, err := client.Do(b.Context(), "GET", "/page")
@@ -176,6 +177,7 @@ func BenchmarkLarge(b *testing.B) {
 	names := []string{sites.Pasteline, sites.Hand, sites.Chi}
 	b.Run("what=response", func(b *testing.B) {
 		each(b, names, func(b *testing.B, name string) {
+			b.Helper()
 			handler := page(b, name)
 			client := load.NewClient(handler)
 			response, err := client.Do(b.Context(), "GET", "/big")
@@ -190,6 +192,7 @@ func BenchmarkLarge(b *testing.B) {
 	b.Run("what=body", func(b *testing.B) {
 		body := bytes.Repeat([]byte("0123456789abcdef"), bodySize/16)
 		each(b, names, func(b *testing.B, name string) {
+			b.Helper()
 			handler := page(b, name)
 			reader := bytes.NewReader(body)
 			r := httptest.NewRequestWithContext(b.Context(), "POST", "/upload", reader)

@@ -46,7 +46,7 @@ func (s *BoltStore) Commit(token string, data []byte, expiry time.Time) error {
 // Put stores a session in a transaction that may have many.
 func (s *BoltStore) Put(tx *bbolt.Tx, token string, data []byte, expiry time.Time) error {
 	value := make([]byte, 0, deadlineSize+len(data))
-	value = binary.BigEndian.AppendUint64(value, uint64(expiry.UnixNano())) //nolint:gosec // after 1970
+	value = binary.BigEndian.AppendUint64(value, uint64(expiry.UnixNano()))
 	return tx.Bucket(boltStoreBucket).Put([]byte(token), append(value, data...))
 }
 
@@ -83,5 +83,5 @@ func (s *BoltStore) DeleteExpired() (int, error) {
 }
 
 func expired(value []byte, now time.Time) bool {
-	return uint64(now.UnixNano()) > binary.BigEndian.Uint64(value[:deadlineSize]) //nolint:gosec // after 1970
+	return uint64(now.UnixNano()) > binary.BigEndian.Uint64(value[:deadlineSize])
 }

@@ -43,7 +43,7 @@ func HandBrowserID(secret []byte) func(http.Handler) http.Handler {
 				id = c.Value[:idSize]
 			} else {
 				id = (rand.Text() + "0")[:idSize]
-				http.SetCookie(w, &http.Cookie{Name: "id", Value: id + sign(id), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+				setCookie(w, id+sign(id))
 			}
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), browserIDKey{}, id)))
 		})

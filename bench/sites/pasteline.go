@@ -85,7 +85,7 @@ func OpenPasteline(ctx context.Context, dir, database string) (*PastelineSite, e
 // OpenPastelineIni opens the site that an .ini text describes, which may be [Ini] with other settings.
 func OpenPastelineIni(ctx context.Context, dir, ini string) (*PastelineSite, error) {
 	site := &PastelineSite{Site: &Site{}}
-	p, err := load(ctx, dir, ini, func(r *pipeline.Registry) {
+	p, err := load(ctx, dir, ini, func(r *pipeline.Registry) { //nolint:contextcheck // the sweeper outlives ctx
 		register(r, func(db *storage.DB, sessions *session.Manager) { site.DB, site.Sessions = db, sessions })
 	})
 	if err != nil {
@@ -124,7 +124,8 @@ func openPastelineSite(ctx context.Context, s Settings, site *Site) error {
 }
 
 func openPastelinePostgres(ctx context.Context, s Settings, site *Site) error {
-	opened, err := OpenPasteline(ctx, s.Dir, s.Postgres)
+	// The peers' pools have as many connections.
+	opened, err := OpenPasteline(ctx, s.Dir, fmt.Sprintf("%s&pool_max_conns=%d", s.Postgres, poolSize))
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/alexedwards/scs/pgxstore"
 	"github.com/alexedwards/scs/v2"
-	"github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5"
+	crdbpgx "github.com/cockroachdb/cockroach-go/v2/crdb/crdbpgxv5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -58,9 +58,9 @@ func serializationFailure(err error) bool {
 }
 
 // serializable is the loop that everybody writes who uses SERIALIZABLE.
-func serializable(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) (err error) {
+func serializable(ctx context.Context, pool *pgxpool.Pool, f func(context.Context, pgx.Tx) error) (err error) {
 	for range maxTries {
-		err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, f)
+		err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error { return f(ctx, tx) })
 		if !serializationFailure(err) {
 			return err
 		}
@@ -70,7 +70,7 @@ func serializable(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error)
 
 // sqlCounter counts in a table of one's own, in transactions that run makes.
 type sqlCounter struct {
-	run func(context.Context, func(pgx.Tx) error) error
+	run func(context.Context, func(context.Context, pgx.Tx) error) error
 }
 
 func (c sqlCounter) Read(r *http.Request) (n int, err error) {
@@ -78,20 +78,20 @@ func (c sqlCounter) Read(r *http.Request) (n int, err error) {
 	if err != nil {
 		return 0, nil //nolint:nilerr // a new browser
 	}
-	return n, c.run(r.Context(), func(tx pgx.Tx) error {
-		n, err = selectCounter(r.Context(), tx, cookie.Value)
+	return n, c.run(r.Context(), func(ctx context.Context, tx pgx.Tx) (err error) {
+		n, err = selectCounter(ctx, tx, cookie.Value)
 		return err
 	})
 }
 
 func (c sqlCounter) Incr(w http.ResponseWriter, r *http.Request) (n int, err error) {
 	id := plainID(w, r)
-	return n, c.run(r.Context(), func(tx pgx.Tx) error {
-		if n, err = selectCounter(r.Context(), tx, id); err != nil {
+	return n, c.run(r.Context(), func(ctx context.Context, tx pgx.Tx) (err error) {
+		if n, err = selectCounter(ctx, tx, id); err != nil {
 			return err
 		}
 		n++
-		_, err := tx.Exec(r.Context(), "INSERT INTO counters (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = EXCLUDED.n", id, n)
+		_, err = tx.Exec(ctx, "INSERT INTO counters (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = EXCLUDED.n", id, n)
 		return err
 	})
 }
@@ -109,7 +109,9 @@ func openPgxSerializable(ctx context.Context, s Settings, site *Site) error {
 	if err != nil {
 		return err
 	}
-	site.Handler = routes(sqlCounter{func(ctx context.Context, f func(pgx.Tx) error) error { return serializable(ctx, pool, f) }})
+	site.Handler = routes(sqlCounter{func(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
+		return serializable(ctx, pool, f)
+	}})
 	return nil
 }
 
@@ -118,8 +120,8 @@ func openCockroachRetry(ctx context.Context, s Settings, site *Site) error {
 	if err != nil {
 		return err
 	}
-	site.Handler = routes(sqlCounter{func(ctx context.Context, f func(pgx.Tx) error) error {
-		return crdbpgx.ExecuteTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, f)
+	site.Handler = routes(sqlCounter{func(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
+		return crdbpgx.ExecuteTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error { return f(ctx, tx) })
 	}})
 	return nil
 }
@@ -135,11 +137,11 @@ func openSCSPostgresTx(ctx context.Context, s Settings, site *Site) error {
 	inner := sessions.LoadAndSave(routes(scsCounter{sessions}))
 	site.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var held *heldResponse
-		err := serializable(r.Context(), pool, func(tx pgx.Tx) error {
+		err := serializable(r.Context(), pool, func(ctx context.Context, tx pgx.Tx) error {
 			held = &heldResponse{header: http.Header{}, body: new(bytes.Buffer)}
 			failure := &txFailure{}
-			attempt := context.WithValue(r.Context(), txKey{}, tx)
-			inner.ServeHTTP(held, r.WithContext(context.WithValue(attempt, txFailureKey{}, failure)))
+			ctx = context.WithValue(context.WithValue(ctx, txKey{}, tx), txFailureKey{}, failure)
+			inner.ServeHTTP(held, r.WithContext(ctx))
 			return failure.err
 		})
 		if err != nil {

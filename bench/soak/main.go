@@ -82,7 +82,7 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 	s.shared = cookie
 	s.sum.Add(1)
 
-	fmt.Fprintln(w, "  time  memory  goroutines  descriptors  file")
+	say(w, "  time  memory  goroutines  descriptors  file\n")
 	began := time.Now()
 	if err := s.line(ctx, w, began); err != nil {
 		return err
@@ -112,13 +112,16 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	for i, kind := range kinds {
-		fmt.Fprintf(w, "%-14s %8d done, %d failed\n", kind.name, s.counts[i].ok.Load(), s.counts[i].failed.Load())
+		say(w, "%-14s %8d done, %d failed\n", kind.name, s.counts[i].ok.Load(), s.counts[i].failed.Load())
 	}
 	if s.first.err != nil {
-		fmt.Fprintln(w, "the first failure:", s.first.err)
+		say(w, "the first failure: %v\n", s.first.err)
 	}
 	return s.server.complaints()
 }
+
+// say prints; a terminal that is gone is no reason to end.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 // sharedIsWhole fails if an increment of the shared session is missing, or one is there that nobody sent.
 func (s *soak) sharedIsWhole(ctx context.Context, w io.Writer) error {
@@ -131,7 +134,7 @@ func (s *soak) sharedIsWhole(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	low, open := s.sum.Load(), s.maybe.Load()
-	fmt.Fprintf(w, "the shared session has %d: %d were acknowledged, and of %d nobody waited for the answer\n", got, low, open)
+	say(w, "the shared session has %d: %d were acknowledged, and of %d nobody waited for the answer\n", got, low, open)
 	if got < low || got > low+open {
 		return &wrongError{int(got), int(low)}
 	}

@@ -259,7 +259,7 @@ func copyFile(from, to string) (err error) {
 		return err
 	}
 	defer func() { err = cmp.Or(err, in.Close()) }()
-	out, err := os.Create(to) //nolint:gosec // a folder of our own
+	out, err := os.Create(to)
 	if err != nil {
 		return err
 	}

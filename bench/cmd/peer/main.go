@@ -24,7 +24,7 @@ func main() {
 	flag.StringVar(&settings.Dir, "dir", ".", "a folder for the site's files")
 	flag.StringVar(&settings.Postgres, "postgres", "", "the URI of a database, for the sites that need one")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: peer [flags] SITE\n\nSITE is one of %s.\n\n", strings.Join(sites.Names(), ", "))
+		_, _ = fmt.Fprintf(flag.CommandLine.Output(), "usage: peer [flags] SITE\n\nSITE is one of %s.\n\n", strings.Join(sites.Names(), ", "))
 		flag.PrintDefaults()
 	}
 	flag.Parse()
