@@ -11,6 +11,17 @@
 // it still lives and is only slow, its commit meets the record and fails. Nevertheless nothing is touched whose process is known
 // to live: a slow commit is no reason to make it fail.
 //
+// What was not told the outcome by a process that lives on, because the answer of the decider was lost, is for recovery, too.
+//
 // A [Set] knows the databases of a program: those that may hold prepared work are [Participant]s, those that decide are
 // [Decider]s, many are both. What another program has prepared is not shown by a Participant, so it is never touched.
+// [Set.Recover] settles once, and a [Worker] again and again. What can't be settled, because who decides is not in the set, stays until
+// it is, or until somebody who knows says what to do ([Set.Force]).
+//
+// # Caveats
+//
+// A record is forgotten when all have finished; those of transactions that a crash has cut short stay, which costs a few bytes each.
+//
+// Where a transaction was to be decided by a data manager that keeps no record, what others had prepared is rolled back after a crash,
+// whether or not that one had committed.
 package recovery

@@ -38,5 +38,5 @@ type Prepared struct {
 	Transaction string    // its id
 	Decider     string    // the DeciderID of who was to decide; empty: nobody keeps a record, so nobody has decided
 	Since       time.Time // when it was prepared
-	Orphan      bool      // the process that prepared it is gone
+	Orphan      bool      // nobody works on it: the process that prepared it is gone, or was left in doubt (see transaction.Leaver)
 }

@@ -1,6 +1,9 @@
 package recovery
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // A Set is the databases of a program, as far as they have to do with two-phase commits. It is safe for concurrent use by multiple
 // goroutines; the zero Set is empty.
@@ -10,8 +13,9 @@ type Set struct {
 	deciders     []Decider
 }
 
-// Add adds a database, which may be a [Participant], a [Decider] or both; of anything else nothing becomes known. A call of remove
-// takes it out again.
+// Add adds a database, which may be a [Participant], a [Decider] or both, and has to be comparable, as pointers are; of anything else
+// nothing becomes known. A call of remove takes it out again. One database may be added under several objects, as it is while one
+// pipeline replaces another.
 func (s *Set) Add(database any) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,12 +39,24 @@ func (s *Set) Add(database any) (remove func()) {
 	})
 }
 
-// without returns a new slice that lacks the first x in list.
+// databases returns what is in the set now.
+func (s *Set) databases() ([]Participant, []Decider) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.participants), slices.Clone(s.deciders)
+}
+
+// has reports whether p is still in the set.
+func (s *Set) has(p Participant) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.participants, p)
+}
+
+// without returns a slice that lacks the first x in list.
 func without[T comparable](list []T, x T) []T {
-	for i := range list {
-		if list[i] == x {
-			return append(list[:i:i], list[i+1:]...)
-		}
+	if i := slices.Index(list, x); i >= 0 {
+		return slices.Delete(list, i, i+1)
 	}
 	return list
 }

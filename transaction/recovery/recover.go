@@ -1,0 +1,257 @@
+package recovery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// Options say how to recover. The zero Options are the defaults.
+type Options struct {
+	// DryRun changes nothing in any database: what would be done is only reported.
+	DryRun bool
+
+	// Timeout is how long a database may take for an answer; 5 s if 0. One that takes longer is not asked again in the same pass.
+	Timeout time.Duration
+}
+
+// A Verdict says what has to become of a prepared part of a transaction.
+type Verdict int
+
+// The verdicts.
+const (
+	Unknown Verdict = iota // it can't be told: Finding.Err says why
+	Leave                  // leave it alone: its process lives, and works on it
+	Finish                 // commit it: the transaction was committed
+	Abort                  // roll it back: the transaction never will be committed
+)
+
+// String returns the verdict in lower case, such as "finish".
+func (v Verdict) String() string {
+	switch v {
+	case Leave:
+		return "leave"
+	case Finish:
+		return "finish"
+	case Abort:
+		return "abort"
+	default:
+		return "unknown"
+	}
+}
+
+// A Finding is one prepared part of a transaction, or a database that can't say what it has.
+type Finding struct {
+	Participant string   // the name of the database
+	Prepared    Prepared // empty if it can't be asked
+	Verdict     Verdict
+	Settled     bool  // what the verdict says is done
+	Err         error // why the database can't be asked, there is no verdict, or it isn't done
+}
+
+// InDoubt reports whether somebody or something has yet to settle it: it isn't settled, and nobody works on it.
+func (f Finding) InDoubt() bool { return !f.Settled && f.Verdict != Leave }
+
+// Recover goes once through what the databases of the set hold prepared, and settles what can be settled. It returns what it found,
+// sorted by database and age. The databases are asked at the same time, one goroutine each; what goes wrong with one of them is in its
+// findings, and stops no other. Any number of processes may recover at once, while others run transactions.
+//
+// It returns early when ctx is done, as far as the databases do.
+func (s *Set) Recover(ctx context.Context, o Options) []Finding {
+	p := s.newPass(o)
+	return p.each(ctx, func(at Participant, prepared Prepared) (Finding, bool) {
+		verdict, err := p.judge(ctx, prepared)
+		return p.act(ctx, at, prepared, verdict, err), true
+	})
+}
+
+// Force settles a transaction by hand, in all databases of the set that hold a part of it: it is committed, or aborted, as somebody says who
+// knows. It is for transactions whose decider is gone for good. If that decider is in the set, or a process works on the transaction,
+// or there is nothing prepared of it, Force returns an error, having changed nothing.
+func (s *Set) Force(ctx context.Context, transaction string, commit bool, o Options) ([]Finding, error) {
+	p := s.newPass(o)
+	verdict := Abort
+	if commit {
+		verdict = Finish
+	}
+	mine := func(prepared Prepared) bool { return prepared.Transaction == transaction }
+	// Look at all of it before touching any.
+	parts := 0
+	var refusal error
+	seen := p.each(ctx, func(_ Participant, prepared Prepared) (Finding, bool) {
+		if !mine(prepared) {
+			return Finding{}, false
+		}
+		return Finding{Prepared: prepared}, true
+	})
+	for _, f := range seen {
+		switch {
+		case f.Err != nil: // it can't be asked; the next look says so again
+			continue
+		case !f.Prepared.Orphan:
+			refusal = fmt.Errorf("transaction %s is at work: the process that prepared it at %s lives", transaction, f.Participant)
+		case len(p.decidersOf(f.Prepared)) > 0:
+			refusal = fmt.Errorf("transaction %s is not to be settled by hand: %s, which decides it, is a database of this configuration",
+				transaction, f.Prepared.Decider)
+		}
+		parts++
+	}
+	switch {
+	case refusal != nil:
+		return nil, refusal
+	case parts == 0:
+		return seen, fmt.Errorf("nothing is prepared of a transaction %q", transaction)
+	}
+	return p.each(ctx, func(at Participant, prepared Prepared) (Finding, bool) {
+		if !mine(prepared) {
+			return Finding{}, false
+		}
+		return p.act(ctx, at, prepared, verdict, nil), true
+	}), nil
+}
+
+// A pass goes through the set once.
+type pass struct {
+	options      Options
+	set          *Set
+	participants []Participant
+	deciders     []Decider
+
+	mu     sync.Mutex // guards silent
+	silent map[any]error
+}
+
+func (s *Set) newPass(o Options) *pass {
+	o.Timeout = cmp.Or(o.Timeout, 5*time.Second)
+	p := &pass{options: o, set: s, silent: map[any]error{}}
+	p.participants, p.deciders = s.databases()
+	return p
+}
+
+// each calls f for all that is prepared, and collects the findings for which it reports true.
+func (p *pass) each(ctx context.Context, f func(Participant, Prepared) (Finding, bool)) []Finding {
+	found := make([][]Finding, len(p.participants))
+	var wg sync.WaitGroup
+	for i, at := range p.participants {
+		wg.Go(func() { found[i] = p.eachAt(ctx, at, f) })
+	}
+	wg.Wait()
+	all := slices.Concat(found...)
+	slices.SortStableFunc(all, func(a, b Finding) int {
+		return cmp.Or(strings.Compare(a.Participant, b.Participant), a.Prepared.Since.Compare(b.Prepared.Since),
+			strings.Compare(a.Prepared.Name, b.Prepared.Name))
+	})
+	return slices.CompactFunc(all, func(a, b Finding) bool { // what was added twice is found twice
+		return a.Participant == b.Participant && a.Prepared.Name == b.Prepared.Name
+	})
+}
+
+func (p *pass) eachAt(ctx context.Context, at Participant, f func(Participant, Prepared) (Finding, bool)) (found []Finding) {
+	name := at.Name()
+	add := func(one Finding) {
+		if one.Err != nil && !p.set.has(at) {
+			return // it was closed meanwhile, and is no business of this program any more
+		}
+		one.Participant = name
+		found = append(found, one)
+	}
+	var list []Prepared
+	err := p.call(ctx, at, func(ctx context.Context) (err error) {
+		list, err = at.Prepared(ctx)
+		return err
+	})
+	if err != nil {
+		add(Finding{Err: err})
+		return found
+	}
+	for _, prepared := range list {
+		if one, ok := f(at, prepared); ok {
+			add(one)
+		}
+	}
+	return found
+}
+
+// judge finds the verdict. It is final, unless this is a dry run.
+func (p *pass) judge(ctx context.Context, prepared Prepared) (Verdict, error) {
+	switch {
+	case !prepared.Orphan:
+		return Leave, nil
+	case prepared.Decider == "":
+		return Abort, nil // there is no record, and never will be
+	}
+	err := fmt.Errorf("decided by %s, which is no database of this configuration", prepared.Decider)
+	for _, d := range p.decidersOf(prepared) { // more than one only if it was added twice
+		committed := false
+		err = p.call(ctx, d, func(ctx context.Context) (err error) {
+			if p.options.DryRun {
+				committed, err = d.Decided(ctx, prepared.Transaction)
+			} else {
+				committed, err = d.Settle(ctx, prepared.Transaction)
+			}
+			return err
+		})
+		if err == nil && committed {
+			return Finish, nil
+		}
+		if err == nil {
+			return Abort, nil
+		}
+		err = fmt.Errorf("%s, which decides, can't be asked: %w", prepared.Decider, err)
+	}
+	return Unknown, err
+}
+
+func (p *pass) decidersOf(prepared Prepared) []Decider {
+	var list []Decider
+	for _, d := range p.deciders {
+		if prepared.Decider != "" && d.DeciderID() == prepared.Decider {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// act does what the verdict says.
+func (p *pass) act(ctx context.Context, at Participant, prepared Prepared, verdict Verdict, err error) Finding {
+	f := Finding{Prepared: prepared, Verdict: verdict, Err: err}
+	settle := map[Verdict]func(context.Context, Prepared) error{Finish: at.Finish, Abort: at.Abort}[verdict]
+	if settle == nil || p.options.DryRun {
+		return f
+	}
+	f.Err = p.call(ctx, at, func(ctx context.Context) error { return settle(ctx, prepared) })
+	f.Settled = f.Err == nil
+	return f
+}
+
+// call has f ask a database, in bounded time.
+func (p *pass) call(ctx context.Context, database any, f func(context.Context) error) (err error) {
+	p.mu.Lock()
+	err = p.silent[database]
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			err = &transaction.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	if err = f(ctx); err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %v: %w", p.options.Timeout, err)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.silent[database] = err
+	}
+	return err
+}
