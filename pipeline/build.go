@@ -66,6 +66,16 @@ func (b *Build) Storage(uri string) (*storage.DB, error) {
 	return db, nil
 }
 
+// Recover has a database take part in the recovery after a crash, until the pipeline is closed: as a Participant, a Decider or both, as
+// package transaction/recovery calls them. It is for what the factory has opened itself; with what [Build.Storage] opens it is so anyway.
+func (b *Build) Recover(database any) {
+	remove := b.registry.opener.Recovery().Add(database)
+	b.OnClose(func() error {
+		remove()
+		return nil
+	})
+}
+
 // ReadFile reads a file that a setting names, such as one with a secret, by the ReadFile of [Options]. So whoever watches what a
 // pipeline was made of, as serve --reload does, knows of it.
 func (b *Build) ReadFile(name string) ([]byte, error) { return b.creation.resolver.readFile(name) }
