@@ -23,8 +23,9 @@ type CanonicalFunc func(uri *url.URL) (*url.URL, error)
 
 // An Opener opens databases by URI, each one once, however many ask for it. It is safe for concurrent use by multiple goroutines.
 type Opener struct {
-	mu      sync.Mutex // guards schemes
+	mu      sync.Mutex // guards the next two
 	schemes map[string]scheme
+	opened  map[string]bool // what was opened with this Opener, by the canonical URI without query
 	between func(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error)
 	open    *openSet
 	renewed bool
@@ -53,13 +54,13 @@ type shared struct {
 
 // NewOpener returns an Opener that knows no scheme yet: bolt.Register and memory.Register add theirs.
 func NewOpener() *Opener {
-	return &Opener{schemes: map[string]scheme{}, open: &openSet{databases: map[string]*shared{}}}
+	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: &openSet{databases: map[string]*shared{}}}
 }
 
 // Renew returns an Opener that knows no scheme yet, and shares with o what is open: whoever opens a database with one of them,
 // while it is open by the other, gets the same. It is for a program that builds anew what it is running, and then closes the old.
 func (o *Opener) Renew() *Opener {
-	return &Opener{schemes: map[string]scheme{}, open: o.open, renewed: true}
+	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: o.open, renewed: true}
 }
 
 // Register makes URIs that start with scheme:// known. Those that differ in nothing but the query name the same database.
@@ -89,11 +90,20 @@ func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL, open OpenFu
 // to do with that; others can be added. An Opener and those that it was renewed to have one.
 func (o *Opener) Recovery() *recovery.Set { return &o.open.recovery }
 
-// CheckTwoPhase returns an error if more than one of the open databases can't prepare, so that a transaction which writes to two of
-// those must fail, and one of them says that it could be otherwise (see [TwoPhaser]). Call it when all are open.
+// CheckTwoPhase returns an error if more than one of the databases that were opened with o, and not with the one that o was renewed from,
+// can't prepare, so that a transaction which writes to two of those must fail, and one of them says that it could be otherwise (see
+// [TwoPhaser]). Call it when all are open.
 func (o *Opener) CheckTwoPhase() error {
+	o.mu.Lock()
+	opened := maps.Clone(o.opened)
+	o.mu.Unlock()
+	var open []*shared
 	o.open.mu.Lock()
-	open := slices.Collect(maps.Values(o.open.databases))
+	for id, s := range o.open.databases {
+		if opened[id] {
+			open = append(open, s)
+		}
+	}
 	o.open.mu.Unlock()
 	var names []string
 	var errs []error
@@ -173,6 +183,9 @@ func (o *Opener) openDB(ctx context.Context, text string) (*DB, error) {
 		return nil, o.otherOptions(s.query)
 	}
 	opened = true
+	o.mu.Lock()
+	o.opened[id] = true
+	o.mu.Unlock()
 	return newDB(s.core, func() error { return o.open.close(id, s) }), nil
 }
 

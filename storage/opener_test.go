@@ -187,6 +187,70 @@ func (c closing) Close() error {
 }
 
 // An engine that panics leaves nothing behind.
+// onePhase can't prepare.
+type onePhase struct {
+	storage.Engine
+	why error // it could be otherwise
+}
+
+func (*onePhase) CanPrepare() bool       { return false }
+func (o *onePhase) WhyNotPrepare() error { return o.why }
+
+func TestCheckTwoPhase(t *testing.T) {
+	t.Parallel()
+	why := errors.New("its server says no; write yes")
+	register := func(o *storage.Opener) *storage.Opener {
+		memory.Register(o)
+		for name, why := range map[string]error{"never": nil, "not-yet": why} {
+			o.Register(name, func(context.Context, *url.URL) (storage.Engine, error) {
+				return &onePhase{memory.New("x").Engine(), why}, nil
+			})
+		}
+		return o
+	}
+	for _, tt := range []struct {
+		name, uris, want string
+	}{
+		{"none", "", ""},
+		{"one", "not-yet://a", ""},
+		{"one beside others that can", "not-yet://a memory://b memory://c", ""},
+		{"it could never be", "never://a never://b", ""},
+		{
+			"it could be", "not-yet://a never://b memory://c",
+			"a transaction that writes to more than one of never://b and not-yet://a can't be committed: storage: not-yet://a: its server says no; write yes",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			o := register(storage.NewOpener())
+			for uri := range strings.FieldsSeq(tt.uris) {
+				mustOpen(t, o, uri)
+			}
+			got := ""
+			if err := o.CheckTwoPhase(); err != nil {
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+
+	// What is to be replaced is still open then, and does not count.
+	o := register(storage.NewOpener())
+	mustOpen(t, o, "never://old")
+	mustOpen(t, o, "never://kept")
+	next := register(o.Renew())
+	mustOpen(t, next, "not-yet://new")
+	if err := next.CheckTwoPhase(); err != nil {
+		t.Errorf("got %v", err)
+	}
+	mustOpen(t, next, "never://kept")
+	if err := next.CheckTwoPhase(); err == nil {
+		t.Error("got no error of two that are in use")
+	}
+}
+
 func TestOpenPanics(t *testing.T) {
 	t.Parallel()
 	o, broken, closed := storage.NewOpener(), true, 0
