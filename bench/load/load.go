@@ -45,6 +45,7 @@ func (c *Client) Do(ctx context.Context, method, path string) (*Response, error)
 	r := c.Request(ctx, method, path)
 	c.response.reset()
 	c.handler.ServeHTTP(&c.response, r)
+	c.response.WriteHeader(http.StatusOK) // as a server does for a handler that has written nothing
 	if c.response.Status != http.StatusOK {
 		return nil, fmt.Errorf("%s %s: status %d: %s", method, path, c.response.Status, c.response.Body)
 	}
