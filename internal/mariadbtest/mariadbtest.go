@@ -1,0 +1,127 @@
+// Package mariadbtest gives tests a MariaDB of their own, run from the binary that is installed (10.5 or later; on Debian:
+// apt-get install mariadb-server-core). A test that finds none is skipped, or fails when PASTELINE_REQUIRE_SERVICES is set.
+//
+// The server has InnoDB, transactions and XA. It has no system tables, because to make them takes longer than most tests: so
+// there are no accounts, stored procedures or events, and everybody who connects may do everything. It listens on a port of the
+// loopback interface. Nothing of it outlives the test process, even one that is killed.
+package mariadbtest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/pasteline/pasteline/internal/testserver"
+)
+
+var software = testserver.Software{
+	Name:    "MariaDB",
+	Program: "mariadbd",
+	Folders: []string{
+		"/usr/sbin", // Debian; not in everybody's PATH
+		"/usr/libexec",
+		"/opt/homebrew/opt/mariadb/bin",
+		"/usr/local/opt/mariadb/bin",
+	},
+	Package: "mariadb-server-core",
+}
+
+// Database returns the data source name, for github.com/go-sql-driver/mysql, of a new, empty database on a server that the
+// process shares, started at the first call. It has no parameters: append "?parseTime=true" to choose some. The database stays
+// until the process ends: to drop it would wait for whatever a test has left open or prepared. What XA RECOVER lists is that of
+// all databases. The server never waits for a disk, and allows 200 connections. Database is safe for concurrent use.
+func Database(tb testing.TB) string {
+	tb.Helper()
+	software.Require(tb)
+	s, err := shared()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	dsn, err := s.create(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return dsn
+}
+
+type server struct {
+	port      int
+	databases atomic.Int64
+}
+
+var shared = sync.OnceValues(func() (*server, error) {
+	program, err := software.Look()
+	if err != nil {
+		return nil, err
+	}
+	home, err := testserver.NewHome("mysql")
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(home.Dir, "data")
+	if err := home.Run("mkdir", data); err != nil {
+		return nil, err
+	}
+	s := &server{}
+	for range 20 {
+		if s.port, err = testserver.FreePort(); err != nil {
+			break
+		}
+		// Between the look and the start somebody else may have taken it, another test process for one.
+		_, err = home.Start("ready for connections", program,
+			"--no-defaults", // nothing of what is in /etc
+			"--datadir="+data,
+			"--socket=socket", // relative, for the path of a socket must not be longer than 107 bytes
+			"--bind-address=127.0.0.1",
+			"--port="+strconv.Itoa(s.port),
+			"--skip-grant-tables",
+			"--skip-name-resolve",
+			"--character-set-server=utf8mb4",
+			"--max-connections=200",
+			"--innodb-stats-persistent=OFF", // its tables are not there
+			"--innodb-buffer-pool-size=16M",
+			"--innodb-log-file-size=16M",
+			"--innodb-flush-log-at-trx-commit=0",
+			"--innodb-doublewrite=OFF",
+			"--innodb-flush-method=nosync",
+		)
+		if !errors.Is(err, testserver.ErrPortInUse) {
+			break
+		}
+	}
+	if err != nil {
+		home.Close()
+		return nil, err
+	}
+	return s, nil
+})
+
+// create makes an empty database.
+func (s *server) create(ctx context.Context) (dsn string, err error) {
+	db, err := sql.Open("mysql", s.dsn(""))
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	name := fmt.Sprintf("test_%d", s.databases.Add(1))
+	_, err = db.ExecContext(ctx, "CREATE DATABASE "+name)
+	return s.dsn(name), err
+}
+
+func (s *server) dsn(database string) string {
+	c := mysql.NewConfig()
+	c.User = "root"
+	c.Net = "tcp"
+	c.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
+	c.DBName = database
+	return c.FormatDSN()
+}
