@@ -106,6 +106,9 @@ var layers = []struct {
 	folder string // a folder, or a folder and all below it
 	peers  bool   // may import others of the same line
 }{
+	{"internal/pgtest", false}, // above all, so that only tests import it
+	{"internal/mariadbtest", false},
+	{"internal/testserver", false},
 	{"cmd", false},
 	{"examples", false},
 	{"serve", false},
