@@ -128,9 +128,11 @@ var layers = []struct {
 	{"internal/spill", false},
 	{"outcome", false},
 	{"session", false},
+	{"sqltx", false},
 	{"storage", true},
 	{"transaction", true},
 	{"internal/crashpoint", false},
+	{"internal/sqltext", false},
 }
 
 func layer(folder string) int {

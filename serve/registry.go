@@ -5,6 +5,7 @@ import (
 	"github.com/pasteline/pasteline/apps/echo"
 	"github.com/pasteline/pasteline/apps/static"
 	"github.com/pasteline/pasteline/apps/urlmap"
+	"github.com/pasteline/pasteline/apps/vars"
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/filters/config"
 	"github.com/pasteline/pasteline/filters/prefix"
@@ -15,10 +16,11 @@ import (
 	"github.com/pasteline/pasteline/server"
 	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/memory"
+	"github.com/pasteline/pasteline/storage/postgres"
 )
 
 // Standard registers what comes with Pasteline: the filters browserid, retry, tm, prefix, config and translogger; the
-// composites urlmap and cascade; the apps static and echo; the servers; and databases of the kinds bolt and memory. [Run]
+// composites urlmap and cascade; the apps static, echo and vars; the servers; and databases of the kinds bolt, memory and postgres. [Run]
 // has called it already; it is for programs that load a pipeline without this package's command.
 func Standard(r *pipeline.Registry) {
 	browserid.Register(r)
@@ -31,9 +33,11 @@ func Standard(r *pipeline.Registry) {
 	cascade.Register(r)
 	static.Register(r)
 	echo.Register(r)
+	vars.Register(r)
 	server.Register(r)
 	bolt.Register(r.Opener())
 	memory.Register(r.Opener())
+	postgres.Register(r.Opener())
 }
 
 // standardRegistry has the standard set, and what a program adds to it.

@@ -68,8 +68,11 @@ type PreparingView interface {
 	// or Close no other commit can come between.
 	Prepare(ctx context.Context, t *transaction.Txn, c *Changes) error
 
-	// Finish makes what was prepared visible and durable.
+	// Finish makes what was prepared visible and durable. After an error it stays prepared, for recovery.
 	Finish(ctx context.Context) error
+
+	// Leave is Close, but what was prepared stays so, for recovery: it is not known whether the transaction was committed.
+	Leave()
 }
 
 // A Decider is an [Engine] that records, with the commit itself, that a transaction was decided: Changes.Decision is its id. Whoever
@@ -110,9 +113,9 @@ type SideView interface {
 type Turner interface {
 	Engine
 
-	// Turn waits for the turn on a key, and release passes it on. The commit of who has it says so (Changes.Turns).
+	// Turn waits for the turn on all of keys, and release passes it on, at once. The commit of who has it says so (Changes.Turns).
 	// The error is that of ctx, or says why there can be no turn.
-	Turn(ctx context.Context, key ReadKey) (release func(), err error)
+	Turn(ctx context.Context, keys []ReadKey) (release func(), err error)
 }
 
 // A Locker is an [Engine] whose databases other processes use too, and that has locks across them, for work that one of them has

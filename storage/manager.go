@@ -125,6 +125,18 @@ func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
 	return err
 }
 
+// Leave lets go of all but what was prepared.
+func (p preparer) Leave(context.Context, *transaction.Txn) {
+	tx := (*Tx)(p.dataManager)
+	if pv, ok := tx.view.(PreparingView); ok {
+		pv.Leave()
+	}
+	tx.mu.Lock()
+	tx.view = nil // nobody closes it any more
+	tx.mu.Unlock()
+	tx.end()
+}
+
 // Savepoint remembers what has been written. What has been read stays read: it may be why the transaction was rolled back.
 func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 	tx := (*Tx)(m)

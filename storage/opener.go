@@ -97,37 +97,39 @@ func (o *Opener) CheckTwoPhase() error {
 	o.mu.Lock()
 	opened := maps.Clone(o.opened)
 	o.mu.Unlock()
-	var open []*shared
 	o.open.mu.Lock()
-	for id, s := range o.open.databases {
-		if opened[id] {
-			open = append(open, s)
-		}
-	}
+	databases := maps.Clone(o.open.databases)
 	o.open.mu.Unlock()
+	engines := map[string]Engine{}
+	for id, s := range databases {
+		s.mu.Lock()
+		if s.core != nil && opened[id] {
+			engines[s.core.name] = s.core.engine
+		}
+		s.mu.Unlock()
+	}
+	return CheckTwoPhase(engines)
+}
+
+// CheckTwoPhase is what [Opener.CheckTwoPhase] does, for engines that somebody else has opened, by what errors call them. They may be
+// closed again; nil stands for one that can't prepare.
+func CheckTwoPhase(engines map[string]Engine) error {
 	var names []string
 	var errs []error
-	for _, s := range open {
-		s.mu.Lock()
-		core := s.core
-		s.mu.Unlock()
-		if core == nil {
+	for _, name := range slices.Sorted(maps.Keys(engines)) {
+		if p, ok := engines[name].(Preparer); ok && p.CanPrepare() {
 			continue
 		}
-		if p, ok := core.engine.(Preparer); ok && p.CanPrepare() {
-			continue
-		}
-		names = append(names, core.name)
-		if e, ok := core.engine.(TwoPhaser); ok {
+		names = append(names, name)
+		if e, ok := engines[name].(TwoPhaser); ok {
 			if err := e.WhyNotPrepare(); err != nil {
-				errs = append(errs, fmt.Errorf("storage: %s: %w", core.name, err))
+				errs = append(errs, fmt.Errorf("storage: %s: %w", name, err))
 			}
 		}
 	}
 	if len(names) < 2 || len(errs) == 0 {
 		return nil
 	}
-	slices.Sort(names)
 	return fmt.Errorf("a transaction that writes to more than one of %s can't be committed: %w", strings.Join(names, " and "), errors.Join(errs...))
 }
 

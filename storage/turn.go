@@ -43,7 +43,7 @@ func (s span) written(writes []Write) (Write, bool) {
 // A turn is the right to be the only one who commits writes to some spans, or the wish for it.
 type turn struct {
 	spans  []span
-	keys   []ReadKey     // on which there is the turn among processes, too
+	keys   []ReadKey     // what was lost over; on these there is the turn among processes, too
 	before int           // how many turns in the queue have to go first
 	come   chan struct{} // closed when there is none
 }
@@ -131,10 +131,11 @@ func (ts *turns) underWay(t *turn) (decided []<-chan struct{}) {
 // wait gives back what is held and waits for the turn on all that was held, and on lost.
 // The key is what was lost over; it is the one on which other processes are kept away, too.
 func (ts *turns) wait(ctx context.Context, held *turn, lost span, key ReadKey) (context.Context, func(), error) {
-	t := &turn{spans: []span{lost}, come: make(chan struct{})}
+	t := &turn{spans: []span{lost}, keys: []ReadKey{key}, come: make(chan struct{})}
 	if held != nil {
 		ts.release(held)
 		t.spans = append(t.spans, held.spans...)
+		t.keys = append(t.keys, held.keys...)
 	}
 	patience, cancel := context.WithTimeout(ctx, maxTurnWait)
 	defer cancel()
@@ -151,9 +152,11 @@ func (ts *turns) wait(ctx context.Context, held *turn, lost span, key ReadKey) (
 	}
 	pass := func() {}
 	if ts.turner != nil {
-		if free, err := ts.turner.Turn(patience, key); err == nil {
-			pass, t.keys = free, append(t.keys, key)
-		} else if ctx.Err() != nil {
+		free, err := ts.turner.Turn(patience, t.keys)
+		switch {
+		case err == nil:
+			pass = free
+		case ctx.Err() != nil:
 			ts.release(t)
 			return ctx, func() {}, ctx.Err()
 		}

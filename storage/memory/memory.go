@@ -219,6 +219,9 @@ func (v *view) Finish(context.Context) error {
 	return nil
 }
 
+// Leave keeps it prepared, for ever: there is nobody to ask, and the data goes with the process.
+func (v *view) Leave() {}
+
 func (v *view) Close() {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()

@@ -22,6 +22,23 @@ func testSnapshot(t *suite) {
 	writer.put("c", "2")
 	writer.commit()
 	reader.want("a", "1")
+	if t.ReadsConflict {
+		reader.mayLose = true
+		if got := reader.get("b"); reader.lost == nil {
+			t.Errorf("got %q for b, want a conflict: a was changed since it was read", got)
+		}
+		reader.abort()
+		reader = begin(t, db)
+		reader.want("a", "2")
+		reader.want("b", "2") // there is a snapshot now
+		set(t, db, "a", "3", "b", "3")
+		reader.want("a", "2")
+		if got := reader.list(storage.Range{}, 0); got != "a=2 b=2 c=2" {
+			t.Errorf("range: got %q", got)
+		}
+		reader.commit()
+		return
+	}
 	reader.want("b", "1") // first read only now, from the same snapshot
 	if got := reader.list(storage.Range{}, 0); got != "a=1 b=1" {
 		t.Errorf("range: got %q", got)
@@ -342,7 +359,7 @@ func testSavepointBeforeFirstUse(t *suite) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := &client{t, ctx, txn, tx.Bucket("b")}
+			c := &client{t: t, ctx: ctx, txn: txn, bucket: tx.Bucket("b")}
 			c.want("a", "1")
 			c.put("b", "2")
 			c.put("x", "2")
@@ -360,7 +377,7 @@ func testSavepointBeforeFirstUse(t *suite) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &client{t, ctx, txn, tx.Bucket("b")}
+		c := &client{t: t, ctx: ctx, txn: txn, bucket: tx.Bucket("b")}
 		c.want("a", "1")
 		c.want("b", "1")
 		c.put("b", "4")
@@ -388,7 +405,7 @@ func testSavepointBeforeFirstUse(t *suite) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	(&client{t, ctx, txn, tx.Bucket("b")}).put("a", "5")
+	(&client{t: t, ctx: ctx, txn: txn, bucket: tx.Bucket("b")}).put("a", "5")
 	if err := errors.Join(sp.Rollback(), txn.Commit(ctx)); err != nil {
 		t.Error(err)
 	}

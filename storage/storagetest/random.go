@@ -35,7 +35,7 @@ func seed(tb testing.TB) *rand.Rand {
 func testRandomAgainstModel(t *suite) {
 	random := seed(t)
 	for range 20 {
-		Ops(t, t.open(), func() byte { return byte(random.UintN(256)) }, 400) //nolint:gosec // fits
+		ops(t, t.open(), t.ReadsConflict, func() byte { return byte(random.UintN(256)) }, 400) //nolint:gosec // fits
 	}
 }
 
@@ -43,7 +43,12 @@ func testRandomAgainstModel(t *suite) {
 // model. Fuzz tests of an engine call it with the fuzzer's bytes.
 func Ops(tb testing.TB, db *storage.DB, next func() byte, n int) {
 	tb.Helper()
-	m := &model{versions: map[string]version{}}
+	ops(tb, db, false, next, n)
+}
+
+func ops(tb testing.TB, db *storage.DB, readsConflict bool, next func() byte, n int) {
+	tb.Helper()
+	m := &model{versions: map[string]version{}, readsConflict: readsConflict}
 	var clients []*modelClient
 	for step := range n {
 		if len(clients) == 0 || len(clients) < 4 && next()%8 == 0 {
@@ -70,12 +75,14 @@ type model struct {
 	now      int
 	history  []map[string]string
 	versions map[string]version
+
+	readsConflict bool
 }
 
 type version struct{ written int }
 
 func (m *model) at(seq int) map[string]string {
-	if seq == 0 {
+	if seq <= 0 {
 		return nil
 	}
 	return m.history[seq-1]
@@ -86,7 +93,8 @@ type modelClient struct {
 	*client
 	model      *model
 	id         int
-	snapshot   int // of the model, plus one; 0: not taken
+	snapshot   int                                  // of the model, plus one; 0: not taken
+	saw        []func(state map[string]string) bool // whether a snapshot is what the transaction has seen until now
 	own        map[string]*string
 	reads      map[string]bool // of keys in the model's small world
 	savepoints []modelSavepoint
@@ -106,7 +114,7 @@ func (m *model) begin(tb testing.TB, db *storage.DB, id int) *modelClient {
 		tb.Fatal(err)
 	}
 	return &modelClient{
-		client: &client{tb, ctx, txn, tx.Bucket("b")}, model: m, id: id, own: map[string]*string{}, reads: map[string]bool{},
+		client: &client{t: tb, ctx: ctx, txn: txn, bucket: tx.Bucket("b"), mayLose: m.readsConflict}, model: m, id: id, own: map[string]*string{}, reads: map[string]bool{},
 		savepoints: []modelSavepoint{{map[string]*string{}, sp}},
 	}
 }
@@ -119,35 +127,78 @@ type modelSavepoint struct {
 // The world of keys, small so that they meet.
 var world = []string{"a", "aa", "ab", "b", "ba", "c", "d", "da", "daa", "e"}
 
-// state is what the transaction should see.
-func (c *modelClient) state() map[string]string {
+// begins takes the snapshot, if there is none yet.
+func (c *modelClient) begins() {
 	if c.snapshot == 0 {
 		c.snapshot = c.model.now + 1
 	}
-	state := maps.Clone(c.model.at(c.snapshot - 1))
-	if state == nil {
-		state = map[string]string{}
+}
+
+// snapshots are the states of the model that the transaction may be seeing: the one of its first read, and, if an engine begins its
+// snapshot with the second, later ones in which all that was seen until now is the same.
+func (c *modelClient) snapshots() []int {
+	if !c.model.readsConflict || c.snapshot == 0 {
+		return []int{c.snapshot - 1}
 	}
-	for key, value := range c.own {
-		if value == nil {
-			delete(state, key)
-		} else {
-			state[key] = *value
+	var list []int
+	for seq := c.snapshot - 1; seq <= c.model.now; seq++ {
+		state := c.model.at(seq)
+		if !slices.ContainsFunc(c.saw, func(same func(map[string]string) bool) bool { return !same(state) }) {
+			list = append(list, seq)
 		}
 	}
-	return state
+	return list
+}
+
+// sees compares what a read returned with what it should have, as want tells from a state in which the transaction's own writes are.
+func (c *modelClient) sees(what, got string, want func(state map[string]string) string) {
+	c.t.Helper()
+	if c.lost != nil {
+		if c.model.now == c.snapshot-1 {
+			c.t.Errorf("%s: %v, though nothing was committed since", what, c.lost)
+		}
+		return
+	}
+	own := maps.Clone(c.own)
+	full := func(state map[string]string) map[string]string {
+		state = maps.Clone(state)
+		if state == nil {
+			state = map[string]string{}
+		}
+		for key, value := range own {
+			if value == nil {
+				delete(state, key)
+			} else {
+				state[key] = *value
+			}
+		}
+		return state
+	}
+	before := c.model.at(c.snapshots()[0])
+	c.saw = append(c.saw, func(state map[string]string) bool { return want(full(state)) == got })
+	if list := c.snapshots(); len(list) == 0 || !c.model.readsConflict && want(full(c.model.at(list[0]))) != got {
+		c.t.Errorf("%s: got %q, want %q", what, got, want(full(before)))
+	}
 }
 
 func (c *modelClient) step(next func() byte) (over bool) {
 	c.t.Helper()
 	key := world[int(next())%len(world)]
+	defer func() {
+		if !over && c.lost != nil {
+			c.abort()
+			over = true
+		}
+	}()
+	value := func(state map[string]string) string { return orAbsent(state, key) }
 	switch op := next() % 16; op {
 	case 0, 1, 2:
 		if own, wrote := c.own[key]; wrote { // is answered without a snapshot
 			c.want(key, orDash(own))
 		} else {
 			c.reads[key] = true
-			c.want(key, orAbsent(c.state(), key))
+			c.begins()
+			c.sees("get "+key, c.get(key), value)
 		}
 	case 3, 4, 5:
 		value := fmt.Sprintf("%d.%d", c.id, next())
@@ -164,13 +215,14 @@ func (c *modelClient) step(next func() byte) (over bool) {
 		if _, wrote := c.own[key]; wrote {
 			c.want(key, orDash(c.own[key]))
 		} else {
-			c.want(key, orAbsent(c.state(), key))
+			c.begins()
+			c.sees("snapshot get "+key, c.get(key), value)
 		}
 		c.bucket = validated
 	case 11:
-		c.state()
+		c.begins()
 		c.reads[key] = true
-		if err := c.bucket.AddReadConflict([]byte(key)); err != nil {
+		if err := c.bucket.AddReadConflict([]byte(key)); err != nil && !c.failed(err) {
 			c.t.Error(err)
 		}
 	case 12:
@@ -229,22 +281,25 @@ func (c *modelClient) scan(next func() byte) {
 		}
 		return
 	}
-	state := c.state()
-	want := show(state, r, limit)
+	c.begins()
 	writes := next()%4 == 0 // in the loop, which must not see them
+	later := map[string]*string{}
 	got := c.listWhile(r, limit, func(key string) {
 		if writes {
 			value := fmt.Sprintf("%d.loop", c.id)
 			other := world[int(next())%len(world)]
 			c.delete(key)
 			c.put(other, value)
-			c.own[key], c.own[other] = nil, &value
+			later[key], later[other] = nil, &value
 		}
 	})
-	if got != want {
-		c.t.Errorf("range %q to %q, reverse %t, limit %d: got %q, want %q", r.From, r.To, r.Reverse, limit, got, want)
+	c.sees(fmt.Sprintf("range %q to %q, reverse %t, limit %d", r.From, r.To, r.Reverse, limit), got,
+		func(state map[string]string) string { return show(state, r, limit) })
+	maps.Copy(c.own, later)
+	if c.lost != nil {
+		return
 	}
-	items := strings.Fields(want)
+	items := strings.Fields(got)
 	if limit > 0 && len(items) == limit { // left early
 		last, _, _ := strings.Cut(items[limit-1], "=")
 		if r.Reverse {
@@ -282,9 +337,17 @@ func show(state map[string]string, r storage.Range, limit int) string {
 // finish commits in both.
 func (c *modelClient) finish() {
 	c.t.Helper()
-	conflict := false
-	for key := range c.reads {
-		conflict = conflict || len(c.own) > 0 && c.model.versions[key].written > c.snapshot-1
+	conflict, perhaps := true, false // in all that it may have seen, or in some
+	for _, seq := range c.snapshots() {
+		one := false
+		for key := range c.reads {
+			changed := len(c.own) > 0 && c.model.versions[key].written > seq
+			_, was := c.model.at(seq)[key]
+			_, is := c.model.at(c.model.now)[key]
+			one = one || changed && (was || is)
+			perhaps = perhaps || changed // what was absent is so again, or still
+		}
+		conflict = conflict && one
 	}
 	next := maps.Clone(c.model.at(c.model.now))
 	if next == nil {
@@ -295,6 +358,11 @@ func (c *modelClient) finish() {
 	case conflict:
 		if _, ok := errors.AsType[*storage.ConflictError](err); !ok {
 			c.t.Errorf("commit: got %v, want a conflict", err)
+		}
+		return
+	case perhaps && err != nil:
+		if _, ok := errors.AsType[*storage.ConflictError](err); !ok {
+			c.t.Errorf("commit: got %v, want a conflict, or none", err)
 		}
 		return
 	case err != nil:

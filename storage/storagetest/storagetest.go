@@ -17,6 +17,7 @@ package storagetest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -31,6 +32,10 @@ type Engine struct {
 
 	// Reopen closes db and opens the same database again. Nil: the engine does not keep data, and durability is not tested.
 	Reopen func(t testing.TB, db *storage.DB) *storage.DB
+
+	// ReadsConflict says that a snapshot begins with the second read, not with the first, which is then found to be out of date if
+	// somebody has changed it in between: the second read is a conflict then.
+	ReadsConflict bool
 
 	// Check looks whether the database is sound; it is called after each test, when db has been closed. It may be nil.
 	Check func(t testing.TB, db *storage.DB)
@@ -123,6 +128,18 @@ type client struct {
 	ctx    context.Context
 	txn    *transaction.Txn
 	bucket storage.Bucket
+
+	mayLose bool  // a read may be a conflict
+	lost    error // that conflict
+}
+
+// failed notes an error of a read, and reports whether it was expected to be possible.
+func (c *client) failed(err error) bool {
+	if _, ok := errors.AsType[*storage.ConflictError](err); !ok || !c.mayLose || !transaction.IsTransient(err) {
+		return false
+	}
+	c.lost = err
+	return true
 }
 
 // begin starts a transaction on one bucket.
@@ -134,12 +151,15 @@ func begin(tb testing.TB, db *storage.DB) *client {
 	if err != nil {
 		tb.Fatalf("Tx: %v", err)
 	}
-	return &client{tb, ctx, txn, tx.Bucket("b")}
+	return &client{t: tb, ctx: ctx, txn: txn, bucket: tx.Bucket("b")}
 }
 
 func (c *client) get(key string) string {
 	c.t.Helper()
 	value, err := c.bucket.Get([]byte(key))
+	if err != nil && c.failed(err) {
+		return ""
+	}
 	if err != nil {
 		c.t.Fatalf("get %q: %v", key, err)
 	}
@@ -181,6 +201,9 @@ func (c *client) listWhile(r storage.Range, limit int, do func(key string)) stri
 	c.t.Helper()
 	text, n := "", 0
 	for item, err := range c.bucket.Range(r) {
+		if err != nil && c.failed(err) {
+			return ""
+		}
 		if err != nil {
 			c.t.Fatalf("range: %v", err)
 		}

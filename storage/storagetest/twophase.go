@@ -19,7 +19,7 @@ func both(tb testing.TB, one, two *storage.DB) (a, b *client) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return a, &client{tb, a.ctx, a.txn, tx.Bucket("b")}
+	return a, &client{t: tb, ctx: a.ctx, txn: a.txn, bucket: tx.Bucket("b")}
 }
 
 func canPrepare(db *storage.DB) bool {

@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// maxTurns is how many keys a commit may write and still ask for each whether somebody has the turn on it. It is a matter of fairness
+// only, and the server's table of locks is not for bulk work.
+const maxTurns = 32
+
+// work is a commit, as parameters.
+type work struct {
+	parts   parts
+	args    []any
+	version int64 // that of what it writes
+
+	changes *storage.Changes
+	seen    *seen
+}
+
+// A pair is a bucket and a key.
+type pair struct{ bucket, key string }
+
+// newWork takes c apart. Reads have to be known to s. locks says whether turns are to be asked for.
+func newWork(c *storage.Changes, s *seen, lock func(bucket, key string) int64) (*work, error) {
+	w := &work{changes: c, seen: s, version: rand.Int64N(1<<62) + 1} //nolint:gosec // differs from all others, and keeps no secret
+	if n := len(c.Reads); n > 0 {
+		w.parts |= reads
+		buckets, keys, versions := make([][]byte, n), make([][]byte, n), make([]int64, n)
+		for i, r := range c.Reads {
+			version, known := s.bucket(r.Bucket).version(r.Key)
+			if !known {
+				return nil, fmt.Errorf("nothing is known of key %.32q in bucket %q, which counts as read", r.Key, r.Bucket)
+			}
+			buckets[i], keys[i], versions[i] = []byte(r.Bucket), []byte(r.Key), version
+		}
+		w.args = append(w.args, buckets, keys, versions)
+	}
+	if n := len(c.Ranges); n > 0 {
+		w.parts |= ranges
+		buckets, lows, highs := make([][]byte, n), make([][]byte, n), make([][]byte, n)
+		numbers, totals := make([]int64, n), make([]string, n)
+		for i, r := range c.Ranges {
+			buckets[i], lows[i] = []byte(r.Bucket), []byte(r.From)
+			if r.To != "" {
+				highs[i] = []byte(r.To)
+			}
+			numbers[i], totals[i] = s.bucket(r.Bucket).sum(interval{r.From, r.To})
+		}
+		w.args = append(w.args, buckets, lows, highs, numbers, totals)
+	}
+	w.addTurns(c, lock)
+	w.addWrites(c)
+	return w, nil
+}
+
+func (w *work) addTurns(c *storage.Changes, lock func(bucket, key string) int64) {
+	if lock == nil || len(c.Writes) == 0 || len(c.Writes) > maxTurns {
+		return
+	}
+	w.parts |= turnsPart
+	mine := make(map[pair]bool, len(c.Turns))
+	for _, k := range c.Turns {
+		mine[pair{k.Bucket, k.Key}] = true
+	}
+	locks := make([]*int64, len(c.Writes)) // in step with the writes; null is never refused
+	for i, write := range c.Writes {
+		if !mine[pair{write.Bucket, write.Key}] {
+			locks[i] = new(lock(write.Bucket, write.Key))
+		}
+	}
+	w.args = append(w.args, locks)
+}
+
+func (w *work) addWrites(c *storage.Changes) {
+	var deleted, put [3][][]byte
+	for _, write := range c.Writes {
+		bucket, key := []byte(write.Bucket), []byte(write.Key)
+		if write.Value == nil {
+			deleted[0], deleted[1] = append(deleted[0], bucket), append(deleted[1], key)
+		} else {
+			put[0], put[1], put[2] = append(put[0], bucket), append(put[1], key), append(put[2], write.Value)
+		}
+	}
+	if len(deleted[0]) > 0 {
+		w.parts |= deletes
+		w.args = append(w.args, deleted[0], deleted[1])
+	}
+	if len(put[0]) > 0 {
+		w.parts |= puts
+		w.args = append(w.args, put[0], put[1], put[2], w.version)
+	}
+	if c.Decision != "" {
+		w.parts |= decision
+		w.args = append(w.args, c.Decision)
+	}
+}
+
+// split returns the parameters of the checks, and those of each of the writes.
+func (w *work) split() (check []any, writes []partial) {
+	rest := w.args
+	take := func(p parts, n int) []any {
+		if w.parts&p == 0 {
+			return nil
+		}
+		args := rest[:n:n]
+		rest = rest[n:]
+		return args
+	}
+	check = append(check, take(reads, 3)...)
+	check = append(check, take(ranges, 5)...)
+	check = append(check, take(turnsPart, 1)...)
+	for _, part := range []partial{{deletes, take(deletes, 2)}, {puts, take(puts, 4)}, {decision, take(decision, 1)}} {
+		if part.args != nil {
+			writes = append(writes, part)
+		}
+	}
+	return check, writes
+}
+
+// partial is one part of a commit, by itself.
+type partial struct {
+	part parts
+	args []any
+}
+
+// lockNumber returns the number of an advisory lock. Two things may have the same, which makes somebody wait in vain, and no more.
+func lockNumber(words ...string) int64 {
+	h := fnv.New64a()
+	for _, word := range words {
+		_, _ = h.Write([]byte(word)) // never fails
+		_, _ = h.Write([]byte{0})
+	}
+	return int64(h.Sum64()) //nolint:gosec // all 64 bits
+}

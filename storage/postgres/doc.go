@@ -1,0 +1,74 @@
+// Package postgres keeps a database in PostgreSQL, for sites that run on several machines, and lets the app's own SQL run in the same
+// transaction.
+//
+//	postgres.Register(opener)                                   // postgres://user:password@host:5432/site
+//	db, err := opener.Open(ctx, "postgres://localhost/site")
+//	tx, err := postgres.Tx(ctx, db)                              // a pgx.Tx: the app's own SQL
+//
+// Buckets are rows of one table, each with the version that the commit gave it which wrote it last.
+//
+// # How a transaction goes
+//
+// Two designs were built and measured (see the benchmarks). One opens a SERIALIZABLE SQL transaction at the first use and keeps it
+// until the commit: BEGIN, the reads, the writes, COMMIT, and a connection that is idle in a transaction while the handler does
+// something else. The other, which is the one for buckets, holds nothing:
+//
+//   - The first read is one statement by itself, one round trip, which is all that a request costs that only reads its session. It
+//     can't be fewer, unless sessions were cached in the process, and then another process could have changed them.
+//   - What else is read comes from a snapshot, which is a read-only SQL transaction that begins with the second read (in the same round
+//     trip). It checks that what the first read had shown is unchanged. If it is not, the read is a conflict, and the work is run again.
+//   - The commit is one statement, one round trip: it compares the versions of all that was read, ranges by number and sum, and only if
+//     nothing differs writes. It names the key that differed.
+//
+// All statements run at the isolation level SERIALIZABLE, so the commits are serializable among each other, ranges included, and so is
+// whoever only reads. PostgreSQL also finds conflicts where there are none (on small tables it watches pages, not rows): since the
+// versions decide, the commit statement is simply run again then, without running the handler again.
+//
+// [Tx] is the other design, because SQL that this package does not see can't be compared: from there on the transaction is one
+// SERIALIZABLE SQL transaction, which the buckets use too; a conflict is then what PostgreSQL says is one.
+//
+// # Options
+//
+// The URI is that of libpq, with all of its parameters (sslmode, sslrootcert, connect_timeout, target_session_attrs …), those of the pool,
+// and any run-time parameter of the server. Times are as PostgreSQL writes them, such as 5s.
+//
+//	pool_max_conns            the most connections (4, or the number of processors if that is more)
+//	pool_min_conns, pool_min_idle_conns, pool_max_conn_lifetime, pool_max_conn_idle_time, pool_health_check_period, …
+//	                          see pgxpool.ParseConfig
+//	acquire_timeout=5s        how long to wait for a free connection; then the request fails, and may be tried again
+//	statement_timeout=30s     the server ends a statement that takes longer
+//	lock_timeout=5s           … that waits longer for a lock
+//	idle_in_transaction_session_timeout=1min
+//	                          the server ends a transaction whose client does nothing for so long
+//	schema=name               where the tables are; made if it does not exist (the first of the search_path)
+//	table_prefix=pasteline_   what their names begin with
+//	snapshot=lazy             first: the snapshot begins with the first read, so that no read is ever a conflict, and a connection is
+//	                          held from there on
+//	two_phase=auto            off: no transaction writes here and to another database that can't prepare
+//	program=pasteline         what this program calls itself in the ids of prepared transactions: letters, digits, -, up to 32
+//
+// # Several databases in one transaction
+//
+// If the server allows it (max_prepared_transactions is more than 0), a database can prepare, with PREPARE TRANSACTION, under
+//
+//	pasteline:program:tables:transaction:process:decider
+//
+// where tables is an id that the tables were given when they were made. It can also decide over others; it keeps a record of that until
+// all have finished. See package recovery for what is done after a crash.
+//
+// # Who goes first
+//
+// Those who conflict over a key queue for it, within the process and among processes (with advisory locks, on a few connections of
+// their own), so that a crowd on one session gets through with few attempts.
+//
+// # Caveats
+//
+// Run-time parameters, prepared statements and advisory locks belong to the connection: a proxy such as PgBouncer works in its mode
+// "session" only.
+//
+// A commit whose answer was lost is looked for afterwards, by the versions of what it wrote. If that does not tell, it is in doubt
+// ([transaction.ErrInDoubt]) and not tried again.
+//
+// Tested with PostgreSQL 15. CockroachDB and YugabyteDB speak the protocol, but nothing was tested with them: there, a commit is several
+// statements, turns are only within the process, and two-phase commit only as the one who decides.
+package postgres

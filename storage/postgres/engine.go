@@ -1,0 +1,238 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// Register makes URIs such as postgres://localhost/site known to o; postgresql:// is the same.
+func Register(o *storage.Opener) {
+	o.RegisterCanonical("postgres", open, canonical)
+	o.RegisterCanonical("postgresql", open, canonical)
+}
+
+// An engine is one set of tables.
+type engine struct {
+	options    options
+	config     *pgxpool.Config
+	pool       *pgxpool.Pool
+	statements *statements
+	separately bool // a commit is several statements
+	id         string
+	canPrepare bool
+
+	turns   *pgxpool.Pool // of connections that only hold advisory locks; nil: there are none
+	owner   owner
+	decided decided
+
+	mu     sync.Mutex // guards the next two
+	closed bool
+	views  sync.WaitGroup // the open ones, and the connections that are just being given back
+}
+
+func open(ctx context.Context, uri *url.URL) (_ storage.Engine, err error) {
+	config, o, err := parse(uri)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{options: o, config: config, statements: newStatements(&o)}
+	e.owner.engine = e
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		// On a small table PostgreSQL would rather read all of it, and then take every row for read: conflicts that are none.
+		_, _ = conn.Exec(ctx, "SET enable_seqscan = off") // where it is not known, nobody needs it
+		return nil
+	}
+	config.ConnConfig.OnPgError = keepError
+	if e.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, explainOpen(err)
+	}
+	opened := false
+	defer func() {
+		if !opened {
+			e.pool.Close()
+		}
+	}()
+	if err := e.inspect(ctx); err != nil {
+		return nil, explainOpen(err)
+	}
+	if !storage.ChangesNothing(ctx) {
+		if err := e.makeTables(ctx); err != nil {
+			return nil, explainOpen(err)
+		}
+	}
+	opened = true
+	return e, nil
+}
+
+// inspect finds out what the server can do.
+func (e *engine) inspect(ctx context.Context) error {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var version string
+	if err := conn.QueryRow(ctx, "SELECT version()").Scan(&version); err != nil {
+		return err
+	}
+	if e.separately = !strings.HasPrefix(version, "PostgreSQL") || strings.Contains(version, "-YB-"); e.separately {
+		return nil // advisory locks and PREPARE TRANSACTION are missing there, or do nothing
+	}
+	var most string
+	if err := conn.QueryRow(ctx, "SELECT current_setting('max_prepared_transactions')").Scan(&most); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(most)
+	e.canPrepare = err == nil && n > 0 && !e.options.noTwoPhase
+	return e.openTurns(ctx)
+}
+
+// Begin costs nothing: what is not used holds no connection.
+func (e *engine) Begin(ctx context.Context) (storage.View, error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	return &view{engine: e, ctx: ctx}, nil
+}
+
+func (e *engine) enter() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return storage.ErrClosed
+	}
+	e.views.Add(1)
+	return nil
+}
+
+// Close waits for the open views.
+func (e *engine) Close() error {
+	e.mu.Lock()
+	again := e.closed
+	e.closed = true
+	e.mu.Unlock()
+	e.views.Wait()
+	if again {
+		return nil
+	}
+	e.decided.flush(e)
+	e.owner.close()
+	if e.turns != nil {
+		e.turns.Close()
+	}
+	e.pool.Close()
+	return nil
+}
+
+// acquire takes a connection from the pool. It does not wait for ever: those that hold one may be waiting for another.
+func (e *engine) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	patience, cancel := context.WithTimeout(ctx, e.options.acquireTimeout)
+	defer cancel()
+	conn, err := e.pool.Acquire(patience)
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, &lackError{fmt.Errorf("no connection became free in %s: more requests than connections (pool_max_conns is %d)",
+			e.options.acquireTimeout, e.config.MaxConns)}
+	}
+	return conn, e.explain(err)
+}
+
+// alone runs f, which is one statement that only reads, and runs it again where that can help.
+func (e *engine) alone(ctx context.Context, f func(*pgxpool.Conn) error) error {
+	conn, err := e.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	for n := 1; ; n++ {
+		err := f(conn)
+		if err == nil || n == rounds || !isConflict(err) {
+			return e.explain(err)
+		}
+	}
+}
+
+// rounds is how often a statement is run that PostgreSQL calls a conflict, when it may well be none.
+const rounds = 20
+
+// end ends the SQL transaction on conn, and gives it back, without anybody waiting for it.
+func (e *engine) end(conn *pgxpool.Conn) {
+	if conn.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() == 'I' {
+		conn.Release()
+		return
+	}
+	if conn.Conn().PgConn().IsBusy() { // somebody still reads from it; that can't be waited for
+		conn.Release() // which closes it
+		return
+	}
+	e.views.Go(func() { // the caller is counted, so it is not too late
+		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+		defer cancel()
+		_, _ = conn.Exec(ctx, "ROLLBACK") // if that fails, the pool closes the connection, which does the same
+		conn.Release()
+	})
+}
+
+const endTimeout = 5 * time.Second
+
+// changed returns the first key in r that is not as it was seen.
+func (e *engine) changed(ctx context.Context, r storage.ReadRange, b *seenBucket) string {
+	text, args := "SELECT key, version FROM "+e.statements.data+" WHERE bucket = $1 AND key >= $2", []any{[]byte(r.Bucket), []byte(r.From)}
+	if r.To != "" {
+		text, args = text+" AND key < $3", append(args, []byte(r.To))
+	}
+	found, first := map[string]int64{}, ""
+	err := e.alone(context.WithoutCancel(ctx), func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, text+" ORDER BY key", args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		clear(found)
+		for rows.Next() {
+			var key []byte
+			var version int64
+			if err := rows.Scan(&key, &version); err != nil {
+				return err
+			}
+			found[string(key)] = version
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return r.From
+	}
+	consider := func(key string) {
+		if first == "" || key < first {
+			first = key
+		}
+	}
+	for key, version := range found {
+		if was, _ := b.versions.Get(key); was != version {
+			consider(key)
+		}
+	}
+	b.versions.Ascend(r.From, func(key string, version int64) bool {
+		if !(interval{r.From, r.To}).contains(key) {
+			return false
+		}
+		if version != 0 && found[key] == 0 {
+			consider(key)
+		}
+		return true
+	})
+	if first == "" {
+		return r.From
+	}
+	return first
+}

@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// isNetwork reports whether err is of the connection, not of what was said over it.
+func isNetwork(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+}
+
+// explain gives an error that came before anything was committed its kind: a conflict, a lost connection, or what it is.
+func (e *engine) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isLost(err):
+		e.pool.Reset() // the others are likely to be lost, too
+		return &lackError{err}
+	case isConflict(err):
+		return &lackError{err}
+	}
+	return err
+}
+
+// IsTransient knows the errors of the app's own SQL.
+func (e *engine) IsTransient(err error) bool { return isConflict(err) || isLost(err) }
+
+// A lackError is bad luck: another attempt may succeed.
+type lackError struct{ err error }
+
+func (e *lackError) Error() string { return e.err.Error() }
+func (e *lackError) Unwrap() error { return e.err }
+
+// Transient reports true.
+func (e *lackError) Transient() bool { return true }
+
+// isConflict reports whether the server gave up a transaction so that others could go on.
+func isConflict(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch e.Code {
+	case "40001", "40P01", // serialization_failure, deadlock_detected
+		"55P03": // lock_not_available: lock_timeout
+		return true
+	}
+	return false
+}
+
+// isLost reports whether the connection was lost, or there was none: not because somebody gave up.
+func isLost(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case strings.HasPrefix(e.Code, "57P"), // the server is shut down, or was, or starts
+			strings.HasPrefix(e.Code, "08"), // connection exceptions
+			e.Code == "53300",               // too_many_connections
+			e.Code == "25P03":               // idle_in_transaction_session_timeout
+			return true
+		}
+		return false
+	}
+	return isNetwork(err)
+}

@@ -1,0 +1,190 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+//go:embed migrations/*.sql
+var ownMigrations embed.FS
+
+// own is the name under which this package's migrations are recorded.
+const own = "pasteline/storage"
+
+// Migrate brings the app's own tables up to date: it runs the files *.sql of files that have not been run in this database yet, in
+// the order of their names, each in a transaction of its own, and records them under the name of the app. It may be called by any number
+// of processes at once: one of them does it, and the others wait. Call it when the app is made, before the first [Tx].
+//
+// A file that was run must not be changed afterwards, and none that was run may be missing: that is an error, as the database belongs
+// to a newer version of the app then, or to another. It returns the errors of the database, too, which name the file.
+func Migrate(ctx context.Context, db *storage.DB, app string, files fs.FS) error {
+	if storage.IsStandIn(db, "postgres") {
+		return nil
+	}
+	e, ok := db.Engine().(*engine)
+	if !ok {
+		return fmt.Errorf("storage/postgres: %s is no PostgreSQL database, which the app's own tables need: write postgres://host/database", db.Name())
+	}
+	if app == "" || app == own {
+		return fmt.Errorf("storage/postgres: want a name for the app whose tables these are, not %q", app)
+	}
+	if err := e.migrate(ctx, app, files); err != nil {
+		return fmt.Errorf("storage: %s: %w", db.Name(), err)
+	}
+	return nil
+}
+
+// makeTables brings this package's tables up to date, and finds out their id.
+func (e *engine) makeTables(ctx context.Context) error {
+	files, err := fs.Sub(ownMigrations, "migrations")
+	if err != nil {
+		return err
+	}
+	if err := e.migrate(ctx, own, files); err != nil {
+		return err
+	}
+	table := e.options.table("identity")
+	for n := 1; ; n++ {
+		_, err := e.pool.Exec(ctx, "INSERT INTO "+table+" (one, id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING", newID())
+		switch {
+		case err == nil:
+			return e.pool.QueryRow(ctx, "SELECT id FROM "+table).Scan(&e.id)
+		case !isConflict(err) || n == rounds:
+			return err
+		}
+	}
+}
+
+func newID() string { return rand.Text() }
+
+// A migration is one file.
+type migration struct{ name, text, sum string }
+
+func (e *engine) readMigrations(files fs.FS) ([]migration, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	list := make([]migration, len(names))
+	for i, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(text)
+		list[i] = migration{path.Base(name), strings.ReplaceAll(string(text), "{prefix}", e.options.table("")), hex.EncodeToString(sum[:])}
+	}
+	return list, nil
+}
+
+// migrate runs what has not been run. Each round looks at what has, so that whoever comes second, or loses a race where there are no
+// advisory locks, finds the work done.
+func (e *engine) migrate(ctx context.Context, app string, files fs.FS) error {
+	list, err := e.readMigrations(files)
+	if err != nil {
+		return err
+	}
+	config := e.config.ConnConfig.Copy()
+	config.RuntimeParams["statement_timeout"], config.RuntimeParams["lock_timeout"] = "0", "2min"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // which ends the lock, too
+	if done, err := e.applied(ctx, conn, app, list); err == nil && done == len(list) {
+		return nil
+	}
+	if !e.separately {
+		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockNumber("migrations")); err != nil {
+			return err
+		}
+	}
+	for n := 1; ; n++ {
+		err := e.migrateOnce(ctx, conn, app, list)
+		if err == nil || !isRace(err) || n == rounds {
+			return err
+		}
+		time.Sleep(time.Duration(n) * outcomePause)
+	}
+}
+
+// isRace reports whether somebody else was just making the same table or schema.
+func isRace(err error) bool {
+	if isConflict(err) {
+		return true
+	}
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains([]string{"23505", "42P06", "42P07", "XX000"}, e.Code) // unique_violation, duplicate_schema, duplicate_table, "tuple concurrently updated"
+}
+
+func (e *engine) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, list []migration) error {
+	if schema := e.options.schema; schema != "" {
+		if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
+			return err
+		}
+	}
+	table := e.options.table("migrations")
+	_, err := conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS "+table+
+		" (app text NOT NULL, name text NOT NULL, sum text NOT NULL, applied timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (app, name))")
+	if err != nil {
+		return err
+	}
+	done, err := e.applied(ctx, conn, app, list)
+	if err != nil {
+		return err
+	}
+	for _, m := range list[done:] {
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, m.text); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, "INSERT INTO "+table+" (app, name, sum) VALUES ($1, $2, $3)", app, m.name, m.sum)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migration %s: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+// applied returns how many of list have been run, which must be the first ones, and nothing else.
+func (e *engine) applied(ctx context.Context, conn *pgx.Conn, app string, list []migration) (int, error) {
+	rows, err := conn.Query(ctx, "SELECT name, sum FROM "+e.options.table("migrations")+" WHERE app = $1 ORDER BY name", app)
+	if err != nil {
+		return 0, err
+	}
+	done, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m migration, err error) {
+		return m, row.Scan(&m.name, &m.sum)
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i, m := range done {
+		switch {
+		case i >= len(list):
+			return 0, fmt.Errorf("the tables of %s were upgraded by a newer version (%s): use that one", app, m.name)
+		case m.name != list[i].name:
+			return 0, fmt.Errorf("the tables of %s were made by another version: migration %s was run, which is not here, or %s was not", app, m.name, list[i].name)
+		case m.sum != list[i].sum:
+			return 0, fmt.Errorf("migration %s of %s was changed after it was run: write what is new into another file", m.name, app)
+		}
+	}
+	return len(done), nil
+}

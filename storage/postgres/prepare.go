@@ -1,0 +1,264 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/recovery"
+)
+
+// CanPrepare reports whether the server allows it, and the URI does.
+func (e *engine) CanPrepare() bool { return e.canPrepare }
+
+// WhyNotPrepare says what the server lacks.
+func (e *engine) WhyNotPrepare() error {
+	switch {
+	case e.canPrepare || e.options.noTwoPhase:
+		return nil
+	case e.separately:
+		return errors.New("this server knows no PREPARE TRANSACTION: write ?two_phase=off if no request writes to both")
+	}
+	return errors.New("the server has max_prepared_transactions = 0: set it to max_connections or more and restart the server," +
+		" or write ?two_phase=off if no request writes to both")
+}
+
+// Prepare is the whole commit but for its last word.
+func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Changes) error {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	owner, err := v.engine.owner.name(ctx)
+	if err != nil {
+		return v.engine.explain(fmt.Errorf("preparing: %w", err))
+	}
+	if err := v.sqlUsable(); err != nil {
+		return err
+	}
+	w, err := v.work(c)
+	if err != nil {
+		return err
+	}
+	conn, err := v.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.engine.end(conn) //nolint:contextcheck // an end is told with a context of its own
+	if _, err := v.stage(ctx, conn, w); err != nil {
+		return err
+	}
+	v.sql = nil
+	v.prepared = gid{v.engine.options.program, v.engine.id, t.ID(), owner, t.Decider()}.String()
+	v.engine.owner.begin(v.prepared)
+	if _, err := conn.Exec(ctx, "PREPARE TRANSACTION '"+v.prepared+"'"); err != nil {
+		return v.engine.explain(err) // if the answer was lost, the abort that follows looks for it
+	}
+	return nil
+}
+
+// Finish commits what was prepared.
+func (v *view) Finish(ctx context.Context) error {
+	name := v.prepared
+	v.prepared = ""
+	defer v.engine.owner.end(name)
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	return v.engine.settle(ctx, "COMMIT PREPARED", name)
+}
+
+// Leave leaves what was prepared to recovery.
+func (v *view) Leave() {
+	v.engine.owner.end(v.prepared)
+	v.prepared = ""
+	v.Close()
+}
+
+// rollbackPrepared is for an abort. What can't be reached now is left to recovery.
+func (e *engine) rollbackPrepared(name string) {
+	defer e.owner.end(name)
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	_ = e.settle(ctx, "ROLLBACK PREPARED", name)
+}
+
+// settle ends a prepared transaction. One that is not there any more has been settled by somebody else.
+func (e *engine) settle(ctx context.Context, how, name string) error {
+	conn, err := e.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	for n := 1; ; n++ {
+		_, err := conn.Exec(ctx, how+" '"+strings.ReplaceAll(name, "'", "''")+"'")
+		pgErr, _ := errors.AsType[*pgconn.PgError](err)
+		switch {
+		case err == nil, pgErr != nil && pgErr.Code == "42704": // undefined_object
+			return nil
+		case pgErr != nil && pgErr.Code == "55000" && n < rounds: // somebody else is at it
+			time.Sleep(outcomePause)
+		default:
+			return e.explain(err)
+		}
+	}
+}
+
+// A gid is the name of a prepared transaction, as the server keeps it.
+type gid struct {
+	program     string
+	tables      string // the id of the tables that took part
+	transaction string
+	owner       string // the process
+	decider     string // whom to ask; empty: nobody keeps a record
+}
+
+const gidPrefix = "pasteline:"
+
+func (g gid) String() string {
+	return gidPrefix + strings.Join([]string{g.program, g.tables, g.transaction, g.owner, g.decider}, ":")
+}
+
+func parseGID(name string) (g gid, ok bool) {
+	rest, ours := strings.CutPrefix(name, gidPrefix)
+	parts := strings.Split(rest, ":")
+	if !ours || len(parts) != 5 {
+		return g, false
+	}
+	return gid{parts[0], parts[1], parts[2], parts[3], parts[4]}, true
+}
+
+// An owner is the process, as others see it: as long as it lives, it holds an advisory lock, on a connection of its own.
+type owner struct {
+	engine *engine
+
+	mu     sync.Mutex // guards the rest
+	id     string     // empty: it has never prepared anything
+	conn   *pgx.Conn
+	active map[string]bool // what is prepared, and just being finished or rolled back
+}
+
+func ownerLock(id string) int64 { return lockNumber("owner", id) }
+
+// name makes sure that the lock is held.
+func (o *owner) name(ctx context.Context) (string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.id == "" {
+		o.id, o.active = newID(), map[string]bool{}
+	}
+	if o.conn != nil && !o.conn.IsClosed() {
+		return o.id, nil
+	}
+	config := o.engine.config.ConnConfig.Copy()
+	config.RuntimeParams["idle_session_timeout"] = "0"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return "", err
+	}
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", ownerLock(o.id)); err != nil {
+		return "", errors.Join(err, conn.Close(ctx))
+	}
+	o.conn = conn
+	return o.id, nil
+}
+
+func (o *owner) begin(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.active[name] = true
+}
+
+func (o *owner) end(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.active, name)
+}
+
+// has reports whether a prepared transaction is this process's own, and whether it is just being worked on.
+func (o *owner) has(g gid) (mine, active bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.id != "" && g.owner == o.id, o.active[g.String()]
+}
+
+func (o *owner) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+		defer cancel()
+		_ = o.conn.Close(ctx)
+	}
+}
+
+// Name is the server and database, for recovery.
+func (e *engine) Name() string {
+	c := e.config.ConnConfig
+	name := fmt.Sprintf("postgres://%s:%d/%s", c.Host, c.Port, c.Database)
+	if e.options.schema != "" || e.options.prefix != defaultPrefix {
+		name += " (" + e.options.table("*") + ")"
+	}
+	return name
+}
+
+// Prepared lists what carries the program's name, and the tables' id.
+func (e *engine) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
+	if !e.canPrepare {
+		return nil, nil
+	}
+	conn, err := e.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	rows, err := conn.Query(ctx, "SELECT gid, prepared FROM pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, $1) ORDER BY prepared, gid",
+		gidPrefix+e.options.program+":"+e.id+":")
+	if err != nil {
+		return nil, e.explain(err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p recovery.Prepared, err error) {
+		return p, row.Scan(&p.Name, &p.Since)
+	})
+	if err != nil {
+		return nil, e.explain(err)
+	}
+	known := make(map[string]bool) // which owners are gone
+	found := list[:0]
+	for _, p := range list {
+		g, ok := parseGID(p.Name)
+		if !ok {
+			continue
+		}
+		p.Transaction, p.Decider = g.transaction, g.decider
+		mine, active := e.owner.has(g)
+		switch gone, asked := known[g.owner]; {
+		case mine:
+			p.Orphan = !active
+		case asked:
+			p.Orphan = gone
+		default:
+			if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", ownerLock(g.owner)).Scan(&p.Orphan); err != nil {
+				return nil, e.explain(err)
+			}
+			known[g.owner] = p.Orphan
+		}
+		found = append(found, p)
+	}
+	return found, nil
+}
+
+// Finish commits what another process had prepared, or this one.
+func (e *engine) Finish(ctx context.Context, p recovery.Prepared) error {
+	return e.settle(ctx, "COMMIT PREPARED", p.Name)
+}
+
+// Abort rolls it back.
+func (e *engine) Abort(ctx context.Context, p recovery.Prepared) error {
+	return e.settle(ctx, "ROLLBACK PREPARED", p.Name)
+}

@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/btree"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// seen is what a view has looked at, with the versions that it found.
+type seen struct {
+	buckets []*seenBucket // a transaction uses few
+}
+
+type seenBucket struct {
+	name     string
+	versions btree.Map[string, int64] // 0: not there
+	covered  []interval               // where it is known, too, what is not there
+}
+
+// interval is the keys from from (inclusive) to to (exclusive; empty: without end).
+type interval struct{ from, to string }
+
+func (i interval) contains(key string) bool { return i.from <= key && (i.to == "" || key < i.to) }
+
+func (i interval) holds(other interval) bool {
+	return i.from <= other.from && (i.to == "" || other.to != "" && other.to <= i.to)
+}
+
+func (s *seen) bucket(name string) *seenBucket {
+	for _, b := range s.buckets {
+		if b.name == name {
+			return b
+		}
+	}
+	b := &seenBucket{name: name}
+	s.buckets = append(s.buckets, b)
+	return b
+}
+
+// version reports whether it is known which version of a key the view shows.
+func (b *seenBucket) version(key string) (version int64, known bool) {
+	if version, known = b.versions.Get(key); known {
+		return version, true
+	}
+	return 0, slices.ContainsFunc(b.covered, func(i interval) bool { return i.contains(key) })
+}
+
+// sum describes what a range held, so that any change of it shows: how many keys, and the sum of their versions.
+func (b *seenBucket) sum(i interval) (number int64, total string) {
+	var sum, one big.Int
+	b.versions.Ascend(i.from, func(key string, version int64) bool {
+		if !i.contains(key) {
+			return false
+		}
+		if version != 0 {
+			number++
+			sum.Add(&sum, one.SetInt64(version))
+		}
+		return true
+	})
+	return number, sum.String()
+}
+
+// all returns everything as if it had been read: to look whether it is unchanged.
+func (s *seen) all() *storage.Changes {
+	c := &storage.Changes{}
+	for _, b := range s.buckets {
+		for _, i := range b.covered {
+			c.Ranges = append(c.Ranges, storage.ReadRange{Bucket: b.name, From: i.from, To: i.to})
+		}
+		b.versions.Scan(func(key string, _ int64) bool {
+			if !slices.ContainsFunc(b.covered, func(i interval) bool { return i.contains(key) }) {
+				c.Reads = append(c.Reads, storage.ReadKey{Bucket: b.name, Key: key})
+			}
+			return true
+		})
+	}
+	return c
+}
+
+// after returns the key next to key.
+func after(key string) string { return strings.Clone(key) + "\x00" }

@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// statements are the texts of what is sent; pgx prepares each once for each connection.
+type statements struct {
+	data      string // the table's name
+	decisions string
+	get       string
+	version   string
+	scans     [2][2]string // by: in reverse, with an upper bound
+
+	mu    sync.Mutex // guards texts
+	texts map[textKey]string
+}
+
+type textKey struct {
+	kind  int
+	parts parts
+}
+
+// parts are what a commit consists of. One that lacks some of them is a shorter statement.
+type parts uint8
+
+const (
+	reads     parts = 1 << iota // compare the versions of keys: buckets, keys, versions
+	ranges                      // compare number and sum of the versions in ranges: buckets, from, to, numbers, sums
+	turnsPart                   // nobody else has the turn: locks
+	deletes                     // buckets, keys
+	puts                        // buckets, keys, values, version
+	decision                    // id
+)
+
+const checks = reads | ranges | turnsPart
+
+// What differed is the first column of what a check returns; the second is which of them, from 1.
+const (
+	badRead  = 1
+	badRange = 2
+	badTurn  = 3
+)
+
+func newStatements(o *options) *statements {
+	s := &statements{data: o.table("data"), decisions: o.table("decisions"), texts: map[textKey]string{}}
+	s.get = "SELECT version, value FROM " + s.data + " WHERE bucket = $1 AND key = $2"
+	s.version = "SELECT version FROM " + s.data + " WHERE bucket = $1 AND key = $2"
+	for reverse, order := range []string{"key", "key DESC"} {
+		for bounded, bound := range []string{"", " AND key < $4"} {
+			s.scans[reverse][bounded] = "SELECT key, version, value FROM " + s.data +
+				" WHERE bucket = $1 AND key >= $2" + bound + " ORDER BY " + order + " LIMIT $3"
+		}
+	}
+	return s
+}
+
+// commit is the whole commit in one statement. It returns a row for what differed, and has written nothing then; else none.
+func (s *statements) commit(p parts) string {
+	return s.text(1, p, func(n *numbering) string {
+		var with []string
+		last := "SELECT 0 AS what, 0 AS n WHERE false"
+		condition := ""
+		if p&checks != 0 {
+			with = append(with, "bad AS ("+s.bad(p, n)+")")
+			condition = " AND NOT EXISTS (SELECT FROM bad)"
+			last = "SELECT what, n FROM bad LIMIT 1"
+		}
+		for i, write := range s.writes(p, n, condition) {
+			with = append(with, fmt.Sprintf("write%d AS (%s)", i, write))
+		}
+		return "WITH " + strings.Join(with, ", ") + " " + last
+	})
+}
+
+// check is the first half of a commit alone.
+func (s *statements) check(p parts) string {
+	return s.text(2, p&checks, func(n *numbering) string { return s.bad(p&checks, n) + " LIMIT 1" })
+}
+
+// write is one of the parts of the second half alone.
+func (s *statements) write(p parts) string {
+	return s.text(3, p, func(n *numbering) string { return s.writes(p, n, "")[0] })
+}
+
+func (s *statements) text(kind int, p parts, make func(*numbering) string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := textKey{kind, p}
+	text, ok := s.texts[key]
+	if !ok {
+		text = make(new(numbering))
+		s.texts[key] = text
+	}
+	return text
+}
+
+// numbering gives out the placeholders $1, $2, …
+type numbering int
+
+func (n *numbering) next() string {
+	*n++
+	return "$" + strconv.Itoa(int(*n))
+}
+
+// bad has a row for each thing that forbids the commit. The lookups are lateral, so that they go by the index, whatever is known of
+// the table.
+func (s *statements) bad(p parts, n *numbering) string {
+	var union []string
+	if p&reads != 0 {
+		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[]) WITH ORDINALITY AS r(bucket, key, version, n)"+
+			" LEFT JOIN LATERAL (SELECT d.version FROM %s AS d WHERE d.bucket = r.bucket AND d.key = r.key) AS d ON true"+
+			" WHERE coalesce(d.version, 0) <> r.version", badRead, n.next(), n.next(), n.next(), s.data))
+	}
+	if p&ranges != 0 {
+		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n FROM unnest(%s::bytea[], %s::bytea[], %s::bytea[], %s::bigint[], %s::text[])"+
+			" WITH ORDINALITY AS r(bucket, low, high, number, total, n)"+
+			" CROSS JOIN LATERAL (SELECT count(*) AS number, coalesce(sum(d.version), 0) AS total FROM %s AS d"+
+			" WHERE d.bucket = r.bucket AND d.key >= r.low AND (r.high IS NULL OR d.key < r.high)) AS d"+
+			" WHERE d.number <> r.number OR d.total <> r.total::numeric", badRange, n.next(), n.next(), n.next(), n.next(), n.next(), s.data))
+	}
+	if p&turnsPart != 0 {
+		union = append(union, fmt.Sprintf("SELECT %d AS what, t.n FROM unnest(%s::bigint[]) WITH ORDINALITY AS t(lock, n)"+
+			" WHERE NOT pg_try_advisory_xact_lock_shared(t.lock)", badTurn, n.next()))
+	}
+	return strings.Join(union, " UNION ALL ")
+}
+
+func (s *statements) writes(p parts, n *numbering, condition string) []string {
+	var list []string
+	if p&deletes != 0 {
+		list = append(list, fmt.Sprintf("DELETE FROM %s AS d USING unnest(%s::bytea[], %s::bytea[]) AS w(bucket, key)"+
+			" WHERE d.bucket = w.bucket AND d.key = w.key%s", s.data, n.next(), n.next(), condition))
+	}
+	if p&puts != 0 {
+		list = append(list, fmt.Sprintf("INSERT INTO %s AS d (bucket, key, value, version)"+
+			" SELECT w.bucket, w.key, w.value, %[5]s::bigint FROM unnest(%[2]s::bytea[], %[3]s::bytea[], %[4]s::bytea[]) AS w(bucket, key, value) WHERE true%[6]s"+
+			" ON CONFLICT (bucket, key) DO UPDATE SET value = excluded.value, version = excluded.version",
+			s.data, n.next(), n.next(), n.next(), n.next(), condition))
+	}
+	if p&decision != 0 {
+		list = append(list, fmt.Sprintf("INSERT INTO %s (id, committed) SELECT %s::text, true WHERE true%s", s.decisions, n.next(), condition))
+	}
+	return list
+}

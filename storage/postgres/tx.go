@@ -1,0 +1,245 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pasteline/pasteline/internal/sqltext"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// ErrByHand is returned for a commit or rollback of what [Tx] gave.
+var ErrByHand = errors.New("storage/postgres: this SQL transaction is committed, or rolled back, with the transaction that it belongs to:" +
+	" return an error to have it rolled back, and use Begin for a part of it")
+
+// Tx returns the SQL transaction in which db takes part in the transaction of ctx: for the app's own statements. It begins with the first
+// call, at the isolation level SERIALIZABLE; later calls give the same. What is done in it is committed with what is written to buckets
+// of db, and with the other data managers, or not at all.
+//
+// Its Commit and Rollback return [ErrByHand], and so does a statement that would do the same. Its Begin makes a savepoint, as with every
+// pgx.Tx, and that one's Commit and Rollback work. After the end every method returns transaction.ErrEnded.
+//
+// An error of the server that is a lost race, or a lost connection, is transient: returned by the handler as it is (or wrapped), it lets
+// the work be run again. After any error the server refuses all that follows, unless there was a savepoint.
+//
+// The errors of Tx are those of [storage.DB.Tx]; a conflict, if what was read before has changed; or that db is not kept in PostgreSQL.
+// The result is for one goroutine at a time.
+func Tx(ctx context.Context, db *storage.DB) (pgx.Tx, error) {
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		return nil, err
+	}
+	general, err := tx.View()
+	if err != nil {
+		return nil, err
+	}
+	v, ok := general.(*view)
+	if !ok {
+		return nil, fmt.Errorf("storage/postgres: %s is no PostgreSQL database, which the app's own SQL needs: write postgres://host/database", db.Name())
+	}
+	if v.sql == nil {
+		if v.sql, err = v.beginSQL(); err != nil { //nolint:contextcheck // the view has the transaction's
+			return nil, fmt.Errorf("storage: %s: %w", db.Name(), err)
+		}
+	}
+	return v.sql, nil
+}
+
+// origin is the savepoint from before anything was written.
+const origin = "pasteline_origin"
+
+// beginSQL replaces the snapshot, if there is one, by a transaction of the app's.
+func (v *view) beginSQL() (*appTx, error) {
+	tx, err := v.begin(pgx.ReadWrite, func(b *pgx.Batch) {
+		b.Queue("SAVEPOINT " + origin)
+		b.Queue("SET LOCAL enable_seqscan = on") // it is off for the statements of this package
+	})
+	if err != nil {
+		v.release()
+		return nil, err
+	}
+	return &appTx{Tx: tx, view: v}, nil
+}
+
+// An appTx is the SQL transaction of a view, or a savepoint in it, as the app sees it.
+type appTx struct {
+	pgx.Tx
+	view   *view
+	nested bool
+}
+
+// usable returns why a statement can't be run, if it can't.
+func (t *appTx) usable(sql string) error {
+	switch {
+	case t.view.sql == nil:
+		return transaction.ErrEnded
+	case sqltext.EndsTransaction(sql):
+		return ErrByHand
+	}
+	return nil
+}
+
+func (t *appTx) Commit(ctx context.Context) error {
+	if !t.nested {
+		return ErrByHand
+	}
+	if err := t.usable(""); err != nil {
+		return err
+	}
+	return t.Tx.Commit(ctx)
+}
+
+func (t *appTx) Rollback(ctx context.Context) error {
+	if !t.nested {
+		return ErrByHand
+	}
+	if err := t.usable(""); err != nil {
+		return err
+	}
+	return t.Tx.Rollback(ctx)
+}
+
+func (t *appTx) Begin(ctx context.Context) (pgx.Tx, error) {
+	if err := t.usable(""); err != nil {
+		return nil, err
+	}
+	tx, err := t.Tx.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &appTx{Tx: tx, view: t.view, nested: true}, nil
+}
+
+func (t *appTx) Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error) {
+	if err := t.usable(sql); err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	return t.Tx.Exec(ctx, sql, arguments...)
+}
+
+func (t *appTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if err := t.usable(sql); err != nil {
+		return failed{err}, err
+	}
+	return t.Tx.Query(ctx, sql, args...)
+}
+
+func (t *appTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if err := t.usable(sql); err != nil {
+		return failed{err}
+	}
+	return t.Tx.QueryRow(ctx, sql, args...)
+}
+
+func (t *appTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+	if err := t.usable(""); err != nil {
+		return 0, err
+	}
+	return t.Tx.CopyFrom(ctx, table, columns, rows)
+}
+
+func (t *appTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	err := t.usable("")
+	for _, q := range b.QueuedQueries {
+		err = cmp.Or(err, t.usable(q.SQL))
+	}
+	if err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
+	return t.Tx.SendBatch(ctx, b)
+}
+
+func (t *appTx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
+	if err := t.usable(sql); err != nil {
+		return nil, err
+	}
+	return t.Tx.Prepare(ctx, name, sql)
+}
+
+// failed is a result that is only an error.
+type failed struct{ err error }
+
+func (f failed) Close()                                       {}
+func (f failed) Err() error                                   { return f.err }
+func (f failed) CommandTag() pgconn.CommandTag                { return pgconn.CommandTag{} }
+func (f failed) FieldDescriptions() []pgconn.FieldDescription { return nil }
+func (f failed) Next() bool                                   { return false }
+func (f failed) Scan(...any) error                            { return f.err }
+func (f failed) Values() ([]any, error)                       { return nil, f.err }
+func (f failed) RawValues() [][]byte                          { return nil }
+func (f failed) Conn() *pgx.Conn                              { return nil }
+func (f failed) TypeMap() *pgtype.Map                         { return nil }
+
+// Written reports whether the app has an SQL transaction: what it does there is not known.
+func (v *view) Written() bool { return v.sql != nil }
+
+// Savepoint is one in SQL.
+func (v *view) Savepoint() (rollback func() error, err error) {
+	if v.sql == nil {
+		return v.Undo, nil
+	}
+	v.savepoints++
+	name := "pasteline_" + strconv.Itoa(v.savepoints)
+	if err := v.exec("SAVEPOINT " + name); err != nil {
+		return nil, err
+	}
+	return func() error { return v.exec("ROLLBACK TO SAVEPOINT " + name) }, nil
+}
+
+// Undo leaves the SQL transaction as it began.
+func (v *view) Undo() error {
+	if v.sql == nil {
+		return nil
+	}
+	return v.exec("ROLLBACK TO SAVEPOINT " + origin)
+}
+
+func (v *view) exec(sql string) error {
+	_, err := v.conn.Exec(v.ctx, sql)
+	return v.engine.explain(err)
+}
+
+// sqlUsable returns why the app's SQL transaction can't be committed, if it can't: a statement has failed in it.
+func (v *view) sqlUsable() error {
+	if v.sql == nil || v.conn == nil {
+		return nil
+	}
+	switch v.conn.Conn().PgConn().TxStatus() {
+	case 'T':
+		return nil
+	case 'I':
+		return errors.New("the app's own SQL has ended the SQL transaction")
+	}
+	err := firstError(v.conn.Conn())
+	if err == nil {
+		err = errors.New("the server gave no reason")
+	}
+	return v.engine.explain(fmt.Errorf("a statement failed earlier, its error was passed over, and the server refuses to commit: "+
+		"return the error, or put Begin and Rollback around what may fail: %w", err))
+}
+
+// The first error of a transaction is kept with its connection, for whoever meets only what follows from it.
+const firstErrorKey = "pasteline: first error"
+
+func keepError(conn *pgconn.PgConn, e *pgconn.PgError) bool {
+	if conn.TxStatus() == 'T' {
+		conn.CustomData()[firstErrorKey] = e
+	}
+	return e.Severity != "FATAL" && e.Severity != "PANIC" // as pgconn has it: false closes the connection
+}
+
+func firstError(conn *pgx.Conn) error {
+	e, ok := conn.PgConn().CustomData()[firstErrorKey].(*pgconn.PgError)
+	if !ok {
+		return nil
+	}
+	return e
+}

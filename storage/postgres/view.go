@@ -1,0 +1,329 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// A page is as much of a range as is fetched at once.
+const (
+	firstPage = 128     // keys
+	nextPage  = 1024    // keys
+	pageBytes = 8 << 20 // what a page holds at most is this, and one more value
+	keptBytes = 1 << 20
+)
+
+// A view is what one transaction sees. As long as it has read no more than once, it holds no connection.
+type view struct {
+	engine *engine
+	ctx    context.Context
+	seen   seen
+	conn   *pgxpool.Conn // on which there is an SQL transaction; nil: there is none
+	sql    *appTx        // the transaction is the app's, too
+	closed bool
+
+	savepoints int // of sql, so far
+
+	hasRead     bool  // if only once, it is
+	first       *page // what that returned, unless it is too much to be kept
+	firstBucket string
+
+	prepared string // the name under which it is; empty: it is not
+}
+
+// A page is what one read returned.
+type page struct {
+	items []storage.Item
+	got   interval // what is known now: all that was asked for, or as much of it as fitted
+}
+
+func (v *view) Get(bucket string, key []byte) ([]byte, error) {
+	one := interval{string(key), after(string(key))}
+	if v.cached(bucket, one) {
+		if p := v.first.part(one, false); len(p.items) > 0 {
+			return p.items[0].Value, nil
+		}
+		return nil, nil
+	}
+	var version int64
+	var value []byte
+	err := v.read(v.engine.statements.get, []any{[]byte(bucket), key}, func(rows pgx.Rows) error {
+		version, value = 0, nil
+		for rows.Next() {
+			if err := rows.Scan(&version, &value); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	v.seen.bucket(bucket).versions.Set(one.from, version)
+	p := &page{got: one}
+	if value != nil {
+		p.items = []storage.Item{{Key: key, Value: value}}
+	}
+	v.keep(bucket, p)
+	return value, nil
+}
+
+// Watch fetches the version of a key, unless it is known.
+func (v *view) Watch(bucket string, key []byte) error {
+	if _, known := v.seen.bucket(bucket).version(string(key)); known {
+		return nil
+	}
+	_, err := v.Get(bucket, key)
+	return err
+}
+
+func (v *view) Range(bucket string, r storage.Range) iter.Seq2[storage.Item, error] {
+	return func(yield func(storage.Item, error) bool) {
+		rest := interval{string(r.From), string(r.To)}
+		for limit := firstPage; ; limit = nextPage {
+			p, err := v.page(bucket, rest, r.Reverse, limit)
+			if err != nil {
+				yield(storage.Item{}, err)
+				return
+			}
+			for _, item := range p.items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			switch {
+			case p.got == rest:
+				return
+			case r.Reverse:
+				rest.to = p.got.from
+			default:
+				rest.from = p.got.to
+			}
+		}
+	}
+}
+
+// page returns the beginning of a range; its end, if it is gone through in reverse.
+func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, error) {
+	if v.cached(bucket, r) {
+		return v.first.part(r, reverse), nil
+	}
+	text := v.engine.statements.scans[index(reverse)][index(r.to != "")]
+	args := []any{[]byte(bucket), []byte(r.from), limit}
+	if r.to != "" {
+		args = append(args, []byte(r.to))
+	}
+	p := &page{got: r}
+	var versions []int64
+	err := v.read(text, args, func(rows pgx.Rows) error {
+		p.items, versions = nil, nil
+		for size := 0; size <= pageBytes && rows.Next(); {
+			var item storage.Item
+			var version int64
+			if err := rows.Scan(&item.Key, &version, &item.Value); err != nil {
+				return err
+			}
+			p.items, versions = append(p.items, item), append(versions, version)
+			size += len(item.Value)
+		}
+		more := rows.Next() // it did not fit
+		rows.Close()
+		p.got = r
+		if n := len(p.items); more || n == limit {
+			last := string(p.items[n-1].Key)
+			if reverse {
+				p.got.from = last
+			} else {
+				p.got.to = after(last)
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	b := v.seen.bucket(bucket)
+	for i, item := range p.items {
+		b.versions.Set(string(item.Key), versions[i])
+	}
+	b.covered = append(b.covered, p.got)
+	v.keep(bucket, p)
+	return p, nil
+}
+
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// keep remembers what the first read returned, so that reading it again, as sessions do, costs nothing and no snapshot.
+func (v *view) keep(bucket string, p *page) {
+	if v.conn != nil || v.first != nil {
+		return
+	}
+	size := 0
+	for _, item := range p.items {
+		size += len(item.Key) + len(item.Value)
+	}
+	if size <= keptBytes {
+		v.first, v.firstBucket = p.copy(p.items), bucket
+	}
+}
+
+func (v *view) cached(bucket string, r interval) bool {
+	return v.first != nil && v.firstBucket == bucket && v.first.got.holds(r)
+}
+
+// part returns copies of what p has of r.
+func (p *page) part(r interval, reverse bool) *page {
+	var items []storage.Item
+	for _, item := range p.items {
+		if r.contains(string(item.Key)) {
+			items = append(items, item)
+		}
+	}
+	part := (&page{got: r}).copy(items)
+	slices.SortFunc(part.items, func(a, b storage.Item) int {
+		if reverse {
+			a, b = b, a
+		}
+		return bytes.Compare(a.Key, b.Key)
+	})
+	return part
+}
+
+// copy returns a page of its own that has these items.
+func (p *page) copy(items []storage.Item) *page {
+	c := &page{got: p.got, items: make([]storage.Item, len(items))}
+	for i, item := range items {
+		c.items[i] = storage.Item{Key: bytes.Clone(item.Key), Value: append(make([]byte, 0, len(item.Value)), item.Value...)}
+	}
+	return c
+}
+
+// read sends a query and gives its rows to f, which may be called again if the query is. The first read is a transaction by itself;
+// the second begins one that goes on.
+func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
+	switch {
+	case v.closed:
+		return storage.ErrClosed
+	case v.conn == nil && !v.engine.options.pinFirst && !v.hasRead:
+		v.hasRead = true
+		return v.engine.alone(v.ctx, func(conn *pgxpool.Conn) error {
+			rows, err := conn.Query(v.ctx, text, args...)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			return f(rows)
+		})
+	case v.conn == nil:
+		_, err := v.begin(pgx.ReadOnly, func(b *pgx.Batch) { b.Queue(text, args...).Query(f) })
+		return err
+	}
+	rows, err := v.conn.Query(v.ctx, text, args...)
+	if err == nil {
+		defer rows.Close()
+		err = f(rows)
+	}
+	return v.engine.explain(err)
+}
+
+// begin begins an SQL transaction, makes sure that what was seen until now is still so, and does what is queued, all in one round trip
+// (and one more if there is a snapshot that has to be ended first).
+func (v *view) begin(mode pgx.TxAccessMode, queue func(*pgx.Batch)) (pgx.Tx, error) {
+	v.hasRead = true
+	before, err := newWork(v.seen.all(), &v.seen, nil)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := v.take(v.ctx)
+	if err != nil {
+		return nil, err
+	}
+	var bad differs
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{IsoLevel: pgx.Serializable, AccessMode: mode})
+	if before.parts != 0 {
+		b.Queue(v.engine.statements.check(before.parts), before.args...).Query(bad.scan)
+	}
+	queue(b)
+	if conn.Conn().PgConn().TxStatus() != 'I' {
+		_, err = conn.Exec(v.ctx, "ROLLBACK")
+	}
+	var results pgx.BatchResults
+	if err == nil {
+		results = conn.SendBatch(v.ctx, b)
+		err = results.Close()
+	}
+	if err != nil {
+		v.engine.end(conn)
+		return nil, v.engine.explain(err)
+	}
+	v.conn = conn
+	if bad.what != 0 {
+		return nil, v.conflict(bad, before.changes)
+	}
+	return results.Tx(), nil
+}
+
+// differs is what a check found; what is 0 if it found nothing.
+type differs struct {
+	what int
+	n    int64 // from 1
+}
+
+func (d *differs) scan(rows pgx.Rows) error {
+	*d = differs{}
+	for rows.Next() {
+		if err := rows.Scan(&d.what, &d.n); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// conflict names what differed. For a range that is another question to the database, or the range's beginning if there is no answer.
+func (v *view) conflict(d differs, c *storage.Changes) error {
+	i := d.n - 1
+	switch d.what {
+	case badRead:
+		return &storage.ConflictError{Bucket: c.Reads[i].Bucket, Key: []byte(c.Reads[i].Key)}
+	case badTurn:
+		return &storage.ConflictError{Bucket: c.Writes[i].Bucket, Key: []byte(c.Writes[i].Key)}
+	}
+	r := c.Ranges[i]
+	key := v.engine.changed(v.ctx, r, v.seen.bucket(r.Bucket))
+	return &storage.ConflictError{Bucket: r.Bucket, Key: []byte(key)}
+}
+
+// Close ends the view, and rolls back what was prepared.
+func (v *view) Close() {
+	if v.closed {
+		return
+	}
+	v.closed = true
+	v.release()
+	if v.prepared != "" {
+		v.engine.rollbackPrepared(v.prepared)
+	}
+	v.engine.views.Done()
+}
+
+// release gives the connection back. The end of the SQL transaction is nothing that anybody has to wait for.
+func (v *view) release() {
+	v.sql = nil
+	if conn := v.conn; conn != nil {
+		v.conn = nil
+		v.engine.end(conn)
+	}
+}
