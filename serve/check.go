@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/storage"
 )
 
 // checkOptions are the flags of serve check.
@@ -71,7 +72,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	}
 	options := c.loadOptions(global)
 	var notes []string
-	useStandIns(options.Registry, func(text string) {
+	engines := useStandIns(options.Registry, func(text string) {
 		if !slices.Contains(notes, text) {
 			notes = append(notes, text)
 		}
@@ -89,10 +90,11 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	}
 	for _, name := range apps {
 		options.Name = name
+		clear(engines)
 		app, err := pipeline.Load(ctx, config, options)
 		if err == nil {
 			found.warn(app.Warnings())
-			err = app.Close()
+			err = errors.Join(storage.CheckTwoPhase(engines), app.Close())
 		} else if tree, err := pipeline.Resolve(config, pipeline.KindApp, options); err == nil {
 			found.warn(tree.Warnings)
 		}

@@ -40,6 +40,7 @@ func commands() []command {
 		checkCommand(),
 		routesCommand(),
 		requestCommand(),
+		recoverCommand(),
 		newCommand(),
 		listCommand(),
 		helpCommand(),

@@ -56,24 +56,32 @@ func (c *call) loadOptions(global map[string]string) pipeline.Options {
 
 // useStandIns has everything that is loaded with r find empty databases in memory in place of those that are named, so that
 // a command can create a pipeline beside the server that is running it, and changes nothing. A database that exists is
-// opened and closed once, to see whether it can be. One that somebody else has open can't; note is told.
-func useStandIns(r *pipeline.Registry, note func(text string)) {
+// opened and closed once, to see whether it can be. One that somebody else has open can't; note is told. The engines that were opened
+// are returned by the names that errors have for them; nil is one that was not.
+func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[string]storage.Engine) {
+	engines = map[string]storage.Engine{}
 	r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open storage.OpenFunc) (storage.Engine, error) {
+		bare := *uri
+		bare.RawQuery = ""
+		name := storage.Redact(bare.String())
+		engines[name] = nil
 		if !wouldBeMade(uri) {
-			engine, err := open(ctx, uri)
+			engine, err := open(storage.WithoutChanges(ctx), uri)
 			switch {
 			case errors.Is(err, storage.ErrInUse):
 				note(storage.Redact(uri.String()) + " is in use by another process, so it was not looked at")
 			case err != nil:
 				return nil, err
 			default:
+				engines[name] = engine
 				if err := engine.Close(); err != nil {
 					return nil, err
 				}
 			}
 		}
-		return memory.New("stand-in").Engine(), nil
+		return storage.StandIn{Engine: memory.New("stand-in").Engine(), Scheme: uri.Scheme}, nil
 	})
+	return engines
 }
 
 // wouldBeMade reports whether a URI names a file that is not there, in a folder that is.

@@ -64,6 +64,7 @@ func (s *site) reload(ctx context.Context) {
 		s.logger.WarnContext(ctx, "needs a restart", slog.String("setting", w.String()))
 	}
 	s.relay.replace(next.pipeline)
+	s.recovery.Ask() // there may be databases that were not known before
 	s.logger.InfoContext(ctx, "reloaded", slog.String("config", s.options.config))
 	if err := next.server.Close(); err != nil { // it has only shown what its section says
 		s.logger.ErrorContext(ctx, "can't close what the server's section has opened", slog.Any("error", err))

@@ -54,13 +54,19 @@ port = 0
 // newWorkshop starts a site, which is expected to end with exit code 0.
 func newWorkshop(t *testing.T, ini string, flags ...string) *workshop {
 	t.Helper()
+	return newWorkshopWith(t, func(*pipeline.Registry) {}, ini, flags...)
+}
+
+// newWorkshopWith starts one that has more registered.
+func newWorkshopWith(t *testing.T, more func(*pipeline.Registry), ini string, flags ...string) *workshop {
+	t.Helper()
 	w := &workshop{t: t, reload: make(chan struct{}), hold: make(chan struct{}), held: make(chan struct{}, 1)}
 	w.dir, w.ini = writeSite(t, ini)
 	ctx, cancel := context.WithCancel(t.Context())
 	code := make(chan int, 1)
 	addrFile := filepath.Join(w.dir, "addr")
 	go func() {
-		code <- serve.Run(ctx, append([]string{w.ini, "--addr-file", addrFile}, flags...), serve.Stdio{Err: &w.errs, Reload: w.reload}, w.register)
+		code <- serve.Run(ctx, append([]string{w.ini, "--addr-file", addrFile}, flags...), serve.Stdio{Err: &w.errs, Reload: w.reload}, w.register, more)
 	}()
 	t.Cleanup(func() {
 		cancel()

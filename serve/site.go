@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
 // serveOptions are the flags of serve CONFIG.
@@ -141,6 +142,7 @@ type site struct {
 	read     *reading           // of the last load, also if it failed
 	server   *pipeline.LoadedServer
 	relay    *relay
+	recovery *recovery.Worker
 }
 
 // loaded is what a file describes.
@@ -169,7 +171,9 @@ func (s *site) load(ctx context.Context) (l loaded, err error) {
 	l.server, serverErr = pipeline.LoadServer(ctx, s.options.config, options)
 	options.Name = s.options.appName
 	l.pipeline, pipelineErr = pipeline.Load(ctx, s.options.config, options)
-	err = pipeline.JoinErrors(serverErr, pipelineErr)
+	if err = pipeline.JoinErrors(serverErr, pipelineErr); err == nil {
+		err = s.registry.Opener().CheckTwoPhase()
+	}
 	complete = err == nil
 	return l, err
 }
@@ -200,6 +204,8 @@ func (s *site) close() error {
 
 // run serves until ctx is done, or the server fails. It reloads when it is asked to.
 func (s *site) run(ctx context.Context, asked <-chan struct{}) error {
+	s.recovery = s.startRecovery(ctx)
+	defer s.recovery.Close()
 	addrs, err := s.server.Listen(ctx)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -1,0 +1,222 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"expvar"
+	"flag"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+
+	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction/recovery"
+)
+
+// recoverOptions are the flags of serve recover.
+type recoverOptions struct {
+	name          string
+	dryRun        bool
+	json          bool
+	commit, abort string
+}
+
+func recoverCommand() command {
+	return command{
+		name: "recover", args: "CONFIG [name=value ...]", summary: "settle what a crash has left between two databases",
+		about: `
+A transaction that writes to several databases has all but one of them prepare; the commit of that one decides. A process that dies in
+between leaves databases with prepared work, and with its locks. This command loads the file as for serving, but opens no port;
+looks for such work in all databases that the apps have opened; asks who was to decide; and commits it or rolls it back. It prints
+what it found and did. A server does the same when it starts, and every half minute, so there is seldom a need for this.
+
+What a living process works on is left alone, and so is what other programs have prepared. What was to be decided by a database that
+the file does not name stays in doubt: run the command with a file that names both. If that database is gone for good, somebody has to
+decide: --commit or --abort settles one transaction in all databases of the file. This can't be undone, and if it is not what
+the lost database had decided, the databases disagree from then on.
+
+The exit code is 0 if nothing is in doubt afterwards, and else 1. For programs there is --json: a list with the keys database,
+transaction, name, decider, since, verdict, settled, in_doubt and error.`,
+		examples: []example{
+			{"serve recover production.ini --dry-run", "what is there, and what would be done"},
+			{"serve recover production.ini", "settle it"},
+			{"serve recover site.ini --abort MZQWY5DBN5XGK4TFMFZWKYLT", "settle by hand what nobody can decide any more"},
+		},
+		setup: func(flags *flag.FlagSet) runner {
+			var o recoverOptions
+			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline whose databases are meant; main if not given")
+			flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
+			flags.BoolVar(&o.json, "json", false, "print JSON")
+			flags.StringVar(&o.commit, "commit", "", "commit the prepared parts of a `TRANSACTION` that nobody else decides")
+			flags.StringVar(&o.abort, "abort", "", "roll back the prepared parts of a `TRANSACTION` that nobody else decides")
+			return o.run
+		},
+	}
+}
+
+// recoveryInterval is how often a server looks for what others have left behind.
+const recoveryInterval = 30 * time.Second
+
+func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err error) {
+	config, global, err := settingsFromOutside(args)
+	if err != nil {
+		return err
+	}
+	if o.commit != "" && o.abort != "" {
+		return usagef("--commit and --abort exclude each other")
+	}
+	log, err := c.openLogAside(config, global)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	load := c.loadOptions(global)
+	load.Name, load.Logger = o.name, log.Logger()
+	p, err := pipeline.Load(ctx, config, load)
+	if errors.Is(err, storage.ErrInUse) {
+		return fmt.Errorf("%w\nif that is the server: it recovers by itself, when it starts and every %v, and its log says what it did", err, recoveryInterval)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.recover(ctx, c, load.Registry.Opener().Recovery()), p.Close())
+}
+
+// recover goes through the databases, which are open.
+func (o *recoverOptions) recover(ctx context.Context, c *call, databases *recovery.Set) error {
+	options := recovery.Options{DryRun: o.dryRun}
+	var found []recovery.Finding
+	var refused error
+	if txn := cmp.Or(o.commit, o.abort); txn != "" {
+		found, refused = databases.Force(ctx, txn, o.commit != "", options)
+	} else {
+		found = databases.Recover(ctx, options)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	write := writeFindings
+	if o.json {
+		write = writeFindingsJSON
+	}
+	if refused == nil || len(found) > 0 || o.json {
+		if err := write(c.Out, found); err != nil {
+			return err
+		}
+	}
+	inDoubt := 0
+	for _, f := range found {
+		if f.InDoubt() {
+			inDoubt++
+		}
+	}
+	switch {
+	case refused != nil || inDoubt == 0:
+		return refused
+	case o.dryRun:
+		return fmt.Errorf("in doubt: %d; nothing was changed", inDoubt)
+	}
+	return fmt.Errorf("still in doubt: %d", inDoubt)
+}
+
+func writeFindings(w io.Writer, found []recovery.Finding) error {
+	if len(found) == 0 {
+		_, err := fmt.Fprintln(w, "nothing is left prepared")
+		return err
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if _, err := fmt.Fprintln(table, "DATABASE\tTRANSACTION\tPREPARED\tRESULT"); err != nil {
+		return err
+	}
+	for _, f := range found {
+		transaction, since := "-", "-"
+		if f.Prepared.Name != "" {
+			transaction, since = f.Prepared.Transaction, f.Prepared.Since.UTC().Format(time.RFC3339)
+		}
+		if _, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Participant, transaction, since, resultOf(f)); err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}
+
+// resultOf says what has become of something.
+func resultOf(f recovery.Finding) string {
+	will, is := "", ""
+	switch f.Verdict {
+	case recovery.Leave:
+		return "left alone: its process lives"
+	case recovery.Finish:
+		will, is = "to be committed", "committed"
+	case recovery.Abort:
+		will, is = "to be rolled back", "rolled back"
+	case recovery.Unknown:
+		will = "in doubt"
+	}
+	switch {
+	case f.Settled:
+		return is
+	case f.Err != nil:
+		return will + ": " + f.Err.Error()
+	}
+	return will
+}
+
+func writeFindingsJSON(w io.Writer, found []recovery.Finding) error {
+	type entry struct {
+		Database    string     `json:"database"`
+		Transaction string     `json:"transaction,omitempty"`
+		Name        string     `json:"name,omitempty"`
+		Decider     string     `json:"decider,omitempty"`
+		Since       *time.Time `json:"since,omitempty"`
+		Verdict     string     `json:"verdict"`
+		Settled     bool       `json:"settled"`
+		InDoubt     bool       `json:"in_doubt"`
+		Error       string     `json:"error,omitempty"`
+	}
+	list := []entry{}
+	for _, f := range found {
+		e := entry{
+			Database: f.Participant, Transaction: f.Prepared.Transaction, Name: f.Prepared.Name, Decider: f.Prepared.Decider,
+			Verdict: f.Verdict.String(), Settled: f.Settled, InDoubt: f.InDoubt(),
+		}
+		if !f.Prepared.Since.IsZero() {
+			e.Since = new(f.Prepared.Since.UTC())
+		}
+		if f.Err != nil {
+			e.Error = f.Err.Error()
+		}
+		list = append(list, e)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(list)
+}
+
+// recovering is the recovery of the server that was started last. Package expvar has one list for the whole process, in which there is
+// hardly ever another one.
+var recovering atomic.Pointer[recovery.Worker]
+
+var publishRecovery = sync.OnceFunc(func() {
+	expvar.Publish("pasteline.recovery", expvar.Func(func() any {
+		if w := recovering.Load(); w != nil {
+			return w.Stats()
+		}
+		return recovery.Stats{}
+	}))
+})
+
+// startRecovery settles what was left behind, and goes on looking until the worker is closed.
+func (s *site) startRecovery(ctx context.Context) *recovery.Worker {
+	w := recovery.Start(ctx, s.registry.Opener().Recovery(), recoveryInterval, s.logger)
+	recovering.Store(w)
+	publishRecovery()
+	return w
+}
