@@ -1,0 +1,268 @@
+package sqltx_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pasteline/pasteline/sqltx"
+	"github.com/pasteline/pasteline/storage/memory"
+	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/recovery"
+)
+
+var _ recovery.Decider = (*sqltx.DB)(nil)
+
+// Every process that starts finds or makes the same table, and the same identity in it.
+func TestNewAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, s := range servers {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			dsn := s.source(t)
+			ids := make([]string, 10)
+			var wg sync.WaitGroup
+			for i := range ids {
+				pool := openPool(t, s.driver, dsn)
+				wg.Go(func() {
+					db, err := sqltx.New(t.Context(), pool, sqltx.Options{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					ids[i] = db.DeciderID()
+				})
+			}
+			wg.Wait()
+			for _, id := range ids {
+				if id == "" || id != ids[0] {
+					t.Fatalf("got %q, want one identity", ids)
+				}
+			}
+			other := newDB(t, openPool(t, s.driver, s.source(t)), sqltx.Options{})
+			if other.DeciderID() == ids[0] {
+				t.Error("another database has the same identity")
+			}
+		})
+	}
+}
+
+// recorder is a data manager that prepares, and remembers how it ended.
+type recorder struct {
+	id, decider   string
+	finish, abort int
+	prepare       func(ctx context.Context, t *transaction.Txn) error
+}
+
+func (r *recorder) SortKey() string { return "a recorder" }
+
+func (r *recorder) Prepare(ctx context.Context, t *transaction.Txn) error {
+	r.id, r.decider = t.ID(), t.Decider()
+	if r.prepare != nil {
+		return r.prepare(ctx, t)
+	}
+	return nil
+}
+
+func (r *recorder) Commit(context.Context, *transaction.Txn) error {
+	return errors.New("want Prepare and Finish")
+}
+func (r *recorder) Finish(context.Context, *transaction.Txn) error { r.finish++; return nil }
+func (r *recorder) Abort(context.Context, *transaction.Txn) error  { r.abort++; return nil }
+
+// together adds 1 to "a" in a transaction that r is part of.
+func together(t *testing.T, e *env, r *recorder) error {
+	t.Helper()
+	return transaction.Run(t.Context(), func(ctx context.Context) error {
+		txn, _ := transaction.FromContext(ctx)
+		if err := txn.Join(r); err != nil {
+			return err
+		}
+		return e.add(ctx, "a", 1)
+	}, once)
+}
+
+func (e *env) decided(t *testing.T, id string, want bool) {
+	t.Helper()
+	for name, ask := range map[string]func(context.Context, string) (bool, error){"Decided": e.db.Decided, "Settle": e.db.Settle} {
+		if got, err := ask(t.Context(), id); err != nil || got != want {
+			t.Errorf("%s: got %t, %v, want %t", name, got, err, want)
+		}
+	}
+}
+
+func TestDecision(t *testing.T) {
+	t.Parallel()
+	onAll(t, sqltx.Options{}, func(e *env) {
+		t := e.t
+		r := &recorder{}
+		if err := together(t, e, r); err != nil {
+			t.Fatal(err)
+		}
+		if r.finish != 1 || r.abort != 0 {
+			t.Errorf("finished %d times, aborted %d times", r.finish, r.abort)
+		}
+		if r.decider != e.db.DeciderID() {
+			t.Errorf("decider: got %q, want %q", r.decider, e.db.DeciderID())
+		}
+		e.decided(t, r.id, true)
+
+		if err := transaction.Run(t.Context(), func(ctx context.Context) error { return e.add(ctx, "a", 1) }); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.records(t); got != 1 {
+			t.Errorf("%d commits are recorded, want 1: nobody depends on the other", got)
+		}
+		if err := e.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.records(t); got != 0 {
+			t.Errorf("after Close: %d commits are recorded, want 0", got)
+		}
+	})
+}
+
+func TestNoDecisions(t *testing.T) {
+	t.Parallel()
+	onAll(t, sqltx.Options{Decisions: sqltx.DecideNever, Name: "shop"}, func(e *env) {
+		t := e.t
+		r := &recorder{}
+		if err := together(t, e, r); err != nil {
+			t.Fatal(err)
+		}
+		if r.decider != "" || r.finish != 1 {
+			t.Errorf("decider: %q, finished %d times", r.decider, r.finish)
+		}
+		if _, err := e.db.Decided(t.Context(), r.id); err == nil || err.Error() != "sqltx: shop: no decisions are recorded here" {
+			t.Errorf("got %v", err)
+		}
+		if err := e.pool.QueryRowContext(t.Context(), "SELECT id FROM pasteline_decided").Scan(new(string)); err == nil {
+			t.Error("there is a table")
+		}
+	})
+}
+
+// Who was taken for lost and comes late fails, and what others had prepared is dropped.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	onAll(t, sqltx.Options{Name: "shop"}, func(e *env) {
+		t := e.t
+		r := &recorder{}
+		err := transaction.Run(t.Context(), func(ctx context.Context) error {
+			txn, _ := transaction.FromContext(ctx)
+			if err := txn.Join(r); err != nil {
+				return err
+			}
+			if committed, err := e.db.Settle(ctx, txn.ID()); err != nil || committed {
+				t.Errorf("Settle: got %t, %v, want false", committed, err)
+			}
+			return e.add(ctx, "a", 1)
+		})
+		const want = "sqltx: shop: recovery took the transaction for lost and aborted it: what others had prepared is gone"
+		if err == nil || err.Error() != want || transaction.IsTransient(err) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if r.abort != 1 {
+			t.Errorf("aborted %d times, want 1", r.abort)
+		}
+		e.decided(t, r.id, false)
+		e.want(t, "a", 0)
+	})
+}
+
+// While a commit is slow, Settle waits for it, or the other way round: they never disagree.
+func TestSettleDuringCommit(t *testing.T) {
+	t.Parallel()
+	onAll(t, sqltx.Options{}, func(e *env) {
+		t := e.t
+		for i := range 20 {
+			var settled bool
+			var wg sync.WaitGroup
+			r := &recorder{prepare: func(_ context.Context, txn *transaction.Txn) error {
+				id := txn.ID()
+				wg.Go(func() {
+					var err error
+					if settled, err = e.db.Settle(t.Context(), id); err != nil {
+						t.Error(err)
+					}
+				})
+				return nil
+			}}
+			before := e.value(t, "a")
+			err := together(t, e, r)
+			wg.Wait()
+			if (err == nil) != settled {
+				t.Fatalf("round %d: commit: %v, settled: %t", i, err, settled)
+			}
+			if settled {
+				before++
+			}
+			e.want(t, "a", before)
+			e.decided(t, r.id, settled)
+		}
+	})
+}
+
+func TestSettleAtOnce(t *testing.T) {
+	t.Parallel()
+	onAll(t, sqltx.Options{}, func(e *env) {
+		t := e.t
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if committed, err := e.db.Settle(t.Context(), "NEVERHEARDOF"); err != nil || committed {
+					t.Errorf("got %t, %v, want false", committed, err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestIDThatIsNone(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, servers[0], sqltx.Options{Name: "shop"})
+	for _, id := range []string{"", "x'; DROP TABLE counter; --", "decider-id", strings.Repeat("A", 65)} {
+		_, err := e.db.Settle(t.Context(), id)
+		if err == nil || !strings.Contains(err.Error(), "is no id of a transaction: want up to 64 letters and digits") {
+			t.Errorf("%q: got %v", id, err)
+		}
+	}
+}
+
+// Records of what is finished go, a hundred at a time.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]sqltx.Options{"for others": {}, "always": {Decisions: sqltx.DecideAlways}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, servers[0], options)
+			mem := memory.New("scratch")
+			for i := range 250 {
+				err := transaction.Run(t.Context(), func(ctx context.Context) error {
+					if options.Decisions == sqltx.DecideForOthers {
+						if err := put(ctx, mem, "written"); err != nil {
+							return err
+						}
+					}
+					return e.add(ctx, "a", 1)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := e.records(t), (i+1)%100; got != want {
+					t.Fatalf("after %d commits: %d are recorded, want %d", i+1, got, want)
+				}
+			}
+			if err := e.db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := e.records(t); got != 0 {
+				t.Errorf("after Close: %d are recorded", got)
+			}
+			e.want(t, "a", 250)
+		})
+	}
+}

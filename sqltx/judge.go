@@ -1,0 +1,166 @@
+package sqltx
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"reflect"
+	"strings"
+	"syscall"
+)
+
+// A verdict is what can be told from an error of a driver.
+type verdict struct {
+	// said: the database refused, and said so; what it refused has had no effect. Otherwise the error may come from anywhere between
+	// here and there, and of a commit it isn't known whether it happened.
+	said bool
+
+	// transient: the work may succeed when it is done again in a new transaction.
+	transient bool
+
+	// local: the database dropped only the statement, as far as the error tells; the transaction goes on.
+	local bool
+
+	// sqlite: the engine is SQLite, which may have rolled back the whole transaction and can be asked.
+	sqlite bool
+}
+
+// judge recognises the errors of the common drivers. No driver is imported for that: this is the one place that knows what their
+// errors look like, and the test compares with what the drivers really return.
+func judge(err error) verdict {
+	v := verdict{}
+	found := eachError(err, func(e error) bool {
+		var ok bool
+		v, ok = recognise(e)
+		return ok
+	})
+	if !found {
+		v.transient = errors.Is(err, driver.ErrBadConn)
+	}
+	return v
+}
+
+func recognise(err error) (verdict, bool) {
+	// pgx and lib/pq: *pgconn.PgError and *pq.Error.
+	if e, ok := err.(interface{ SQLState() string }); ok {
+		return postgres(e.SQLState()), true
+	}
+	// pgx: nothing had been sent, it says. It also says so of a statement that was sent, when the connection broke before the answer
+	// ("conn closed"): so nothing follows for a commit.
+	if e, ok := err.(interface{ SafeToRetry() bool }); ok && e.SafeToRetry() {
+		return verdict{transient: !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)}, true
+	}
+	// modernc.org/sqlite: *sqlite.Error.
+	if e, ok := err.(interface{ Code() int }); ok && strings.Contains(indirect(reflect.TypeOf(err)).PkgPath(), "sqlite") {
+		return sqlite(e.Code()), true
+	}
+	// These are structs with public fields and no methods for them.
+	if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct {
+		// github.com/go-sql-driver/mysql: *mysql.MySQLError.
+		if number := v.FieldByName("Number"); v.Type().Name() == "MySQLError" && number.IsValid() && number.CanUint() {
+			return mysql(number.Uint()), true
+		}
+		// github.com/mattn/go-sqlite3: sqlite3.Error.
+		code, extended := v.FieldByName("Code"), v.FieldByName("ExtendedCode")
+		if code.IsValid() && code.CanInt() && extended.IsValid() && extended.CanInt() {
+			return sqlite(int(code.Int())), true
+		}
+	}
+	switch err.Error() {
+	// pgx.ErrTxCommitRollback, and that of lib/pq: the answer to COMMIT was ROLLBACK, because a statement had failed.
+	case "commit unexpectedly resulted in rollback", "pq: Could not complete operation in a failed transaction":
+		return verdict{said: true}, true
+	}
+	return verdict{}, false
+}
+
+func indirect(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
+}
+
+// postgres judges an SQLSTATE of PostgreSQL and what speaks its protocol.
+func postgres(state string) verdict {
+	switch state {
+	case "40001", // serialization_failure
+		"40P01", // deadlock_detected
+		"55P03": // lock_not_available
+		return verdict{said: true, transient: true}
+	case "40003", // statement_completion_unknown; CockroachDB
+		"57P01", "57P02", "57P03", "57P05": // the server, or the session, is being ended: perhaps just after a commit
+		return verdict{transient: true}
+	}
+	if strings.HasPrefix(state, "08") { // connection exceptions
+		return verdict{transient: true}
+	}
+	return verdict{said: true}
+}
+
+// mysql judges an error number of a MySQL or MariaDB server.
+func mysql(number uint64) verdict {
+	switch number {
+	case 1213, // deadlock: the transaction is rolled back
+		1205, // lock wait timeout: the statement is, or the transaction if innodb_rollback_on_timeout is set
+		1020, // the record has changed since the snapshot: MariaDB's innodb_snapshot_isolation
+		3101: // group replication lost to another member
+		return verdict{said: true, transient: true}
+	case 1206: // no room for more locks: the transaction is rolled back
+		return verdict{said: true}
+	case 1053, // the server is shutting down
+		1927: // the connection was killed
+		return verdict{transient: true}
+	case 1047, // Galera: the node has lost the others
+		1317: // interrupted
+		return verdict{}
+	}
+	return verdict{said: true, local: true}
+}
+
+// sqlite judges a result code of SQLite, primary or extended.
+func sqlite(code int) verdict {
+	const busy, locked, ioError = 5, 6, 10
+	switch code & 0xff {
+	case busy, locked:
+		return verdict{said: true, transient: true, sqlite: true}
+	case ioError: // of a commit, it isn't certain what is on the disk
+		return verdict{sqlite: true}
+	}
+	return verdict{said: true, local: true, sqlite: true}
+}
+
+// lost reports whether an error of a statement, which judge doesn't recognise, is that of a broken connection. It is asked only about
+// what a driver has returned: other code has errors of this kind, too.
+func lost(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false // the caller's doing, though it may have cost the connection
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		eachError(err, func(e error) bool { return e.Error() == "invalid connection" }) // mysql.ErrInvalidConn
+}
+
+// eachError calls f with the errors of err's tree until it returns true, and reports whether it did.
+func eachError(err error, f func(error) bool) bool {
+	if err == nil {
+		return false
+	}
+	if f(err) {
+		return true
+	}
+	switch e := err.(type) { //nolint:errorlint // this is the walk that errors.As would do
+	case interface{ Unwrap() error }:
+		return eachError(e.Unwrap(), f)
+	case interface{ Unwrap() []error }:
+		for _, e := range e.Unwrap() {
+			if eachError(e, f) {
+				return true
+			}
+		}
+	}
+	return false
+}

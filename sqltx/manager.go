@@ -1,0 +1,240 @@
+package sqltx
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// dataManager is a Tx as its transaction sees it.
+type dataManager Tx
+
+func (m *dataManager) SortKey() string { return "sql:" + m.db.options.Name }
+
+// ReadOnly can't be told from the statements: a SELECT may call a function that writes.
+func (m *dataManager) ReadOnly() bool {
+	tx := (*Tx)(m)
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return tx.tx == nil || tx.db.options.ReadOnly
+}
+
+func (m *dataManager) DeciderID() string { return m.db.id }
+
+// Forget lets a failure wait for the next time.
+func (m *dataManager) Forget(ctx context.Context, t *transaction.Txn) {
+	ctx, cancel := context.WithTimeout(ctx, m.db.options.Timeout)
+	defer cancel()
+	_ = m.db.forget(ctx, t.ID())
+}
+
+// IsTransient knows the errors of drivers, and those of the broken connection of this transaction.
+func (m *dataManager) IsTransient(err error) bool {
+	if m.db.judge(err).transient {
+		return true
+	}
+	tx := (*Tx)(m)
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return tx.errFailed(tx.txn.Context()) != nil && transaction.IsTransient(tx.failure) && errors.Is(err, errors.Unwrap(tx.failure))
+}
+
+// Commit ends the SQL transaction. If the answer is lost and the commit left a record, it finds out what became of it.
+func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
+	tx, db := (*Tx)(m), m.db
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.ended = true
+	if tx.tx == nil {
+		return nil
+	}
+	if err := tx.errFailed(ctx); err != nil {
+		return err // Abort follows, and rolls back
+	}
+	ctx, stop := tx.limit(ctx)
+	defer stop()
+	decides := db.id != "" && (t.Prepared() || db.options.Decisions == DecideAlways)
+	if decides {
+		if _, err := tx.tx.ExecContext(ctx, db.insert(t.ID(), committed)); err != nil {
+			return tx.undecided(ctx, t.ID(), err)
+		}
+		crashpoint.Here("decision recorded")
+	}
+	err := tx.tx.Commit()
+	if err == nil {
+		tx.release(false)
+		if decides && !t.Prepared() { // nobody else will ask
+			_ = db.forget(ctx, t.ID()) // next time, then
+		}
+		return nil
+	}
+	tx.afterFailedCommit(ctx, err)
+	switch v := db.judge(err); {
+	case v.said:
+		return db.named(fmt.Errorf("not committed: %w", err))
+	case db.options.ReadOnly:
+		return db.named(fmt.Errorf("not committed: %w", transaction.Transient(err)))
+	case !decides:
+		return db.named(fmt.Errorf("%w: %w", transaction.ErrInDoubt, err))
+	}
+	stop()
+	return db.findOut(ctx, t.ID(), err)
+}
+
+// undecided returns the error of a commit whose record could not be made.
+func (tx *Tx) undecided(ctx context.Context, id string, err error) error {
+	db := tx.db
+	tx.rollback()
+	if v := db.judge(err); !v.transient && v.said {
+		if outcome, outcomeErr := db.outcome(ctx, id); outcomeErr == nil && outcome == aborted {
+			return db.named(errGivenUp)
+		}
+	} else if lost(err) {
+		err = transaction.Transient(err)
+	}
+	return db.named(fmt.Errorf("not committed, the decision could not be recorded: %w", err))
+}
+
+// findOut is for a commit that failed with err and left a record if it has happened. There is an answer as soon as the database can be
+// reached, because if there is no record yet there will never be one.
+func (db *DB) findOut(ctx context.Context, id string, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.options.Timeout)
+	defer cancel()
+	switch yes, settleErr := db.Settle(ctx, id); {
+	case settleErr != nil:
+		return db.named(fmt.Errorf("%w: %w; looking for its record: %w", transaction.ErrInDoubt, err, settleErr))
+	case yes:
+		return nil
+	default:
+		return db.named(fmt.Errorf("not committed: %w", transaction.Transient(err)))
+	}
+}
+
+// Abort rolls back. If the transaction goes on, back to before the first statement; but what was read may be why it was rolled back, and
+// stays part of it.
+func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
+	tx := (*Tx)(m)
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if status := t.Status(); status == transaction.Active || status == transaction.Doomed {
+		if err := tx.rollbackTo(ctx, 0); err != nil {
+			return err
+		}
+		return t.Join(m)
+	}
+	tx.ended = true
+	if tx.tx != nil {
+		tx.rollback()
+	}
+	return nil
+}
+
+// limit returns ctx with the time that an end may take. Drivers use, for COMMIT and ROLLBACK, the context that the transaction was begun with, so
+// that one ends then, too.
+func (tx *Tx) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, tx.db.options.Timeout)
+	timer := time.AfterFunc(tx.db.options.Timeout, tx.cancel)
+	return ctx, func() {
+		timer.Stop()
+		cancel()
+	}
+}
+
+// rollback rolls back and gives the connection back. It can't fail: a connection on which ROLLBACK does is closed, and then the database
+// rolls back by itself.
+func (tx *Tx) rollback() {
+	_, stop := tx.limit(context.Background())
+	defer stop()
+	err := tx.tx.Rollback()
+	tx.release(err != nil && !tx.db.judge(err).local)
+}
+
+// afterFailedCommit gives the connection back, in no transaction: some databases stay in it (SQLite does, when it was busy or a deferred
+// constraint failed), and database/sql does not know.
+func (tx *Tx) afterFailedCommit(ctx context.Context, err error) {
+	if !tx.db.judge(err).said {
+		tx.release(true)
+		return
+	}
+	_, err = tx.conn.ExecContext(ctx, "ROLLBACK")
+	tx.release(err != nil && !tx.db.judge(err).local) // SQLite says that there is no transaction
+}
+
+// release gives the connection back to the pool, or closes it.
+func (tx *Tx) release(discard bool) {
+	if discard {
+		_ = tx.conn.Raw(func(any) error { return driver.ErrBadConn }) // the way to tell database/sql
+	}
+	_ = tx.conn.Close() // it may have gone already, with its last error
+	tx.cancel()
+	tx.conn, tx.tx, tx.rows = nil, nil, nil
+}
+
+// Savepoint makes one in the SQL transaction, if that has begun.
+func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
+	tx := (*Tx)(m)
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := tx.errEnded(); err != nil {
+		return nil, err
+	}
+	ctx := tx.txn.Context()
+	if err := tx.errFailed(ctx); err != nil {
+		return nil, err
+	}
+	if tx.tx == nil {
+		return savepoint{tx, 0}, nil
+	}
+	tx.savepoints++
+	if err := tx.own(ctx, savepointSQL(tx.savepoints)); err != nil {
+		return nil, tx.db.named(fmt.Errorf("the database makes no savepoint: %w", err))
+	}
+	return savepoint{tx, tx.savepoints}, nil
+}
+
+type savepoint struct {
+	tx     *Tx
+	number int
+}
+
+func savepointSQL(number int) string { return fmt.Sprintf("SAVEPOINT pasteline_%d", number) }
+
+// Rollback leaves the savepoint where it is, in all databases.
+func (s savepoint) Rollback() error {
+	s.tx.mu.Lock()
+	defer s.tx.mu.Unlock()
+	if err := s.tx.errEnded(); err != nil {
+		return err
+	}
+	return s.tx.rollbackTo(s.tx.txn.Context(), s.number)
+}
+
+// rollbackTo also makes good for a statement that failed: if the savepoint is still there, so is the transaction.
+func (tx *Tx) rollbackTo(ctx context.Context, number int) error {
+	if tx.tx == nil {
+		return nil
+	}
+	if number == 0 && !tx.base { // it was begun in a moment without savepoints, so no data manager can ask for this
+		return tx.db.named(transaction.ErrNoSavepoint)
+	}
+	if err := tx.own(ctx, fmt.Sprintf("ROLLBACK TO SAVEPOINT pasteline_%d", number)); err != nil {
+		return tx.db.named(fmt.Errorf("cannot roll back to a savepoint: %w", err))
+	}
+	tx.failure, tx.rows = nil, nil
+	return nil
+}
+
+// own runs a statement of this package's, for which only the values of a context count.
+func (tx *Tx) own(ctx context.Context, query string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tx.db.options.Timeout)
+	defer cancel()
+	if _, err := tx.tx.ExecContext(ctx, query); err != nil {
+		return tx.failed(ctx, err)
+	}
+	return nil
+}
