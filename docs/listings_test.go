@@ -21,7 +21,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pasteline/pasteline/apps/myapp"
+	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/serve"
+	"github.com/pasteline/pasteline/storage"
 )
 
 // patience is how long a command may take, on the slowest machine.
@@ -76,8 +78,16 @@ func newReader(t *testing.T, d document, m modules) *reader {
 		said:  strings.NewReplacer(one, "6543", other, "8080", home, "/home/you"),
 	}
 	t.Cleanup(r.stop)
+	if slices.ContainsFunc(d.blocks, func(b block) bool { return b.language != "text" && strings.Contains(b.text, documentsDB) }) {
+		uri := pgtest.Database(t)
+		r.ports = strings.NewReplacer("6543", one, "8080", other, documentsDB, uri)
+		r.said = strings.NewReplacer(one, "6543", other, "8080", home, "/home/you", storage.Redact(uri), documentsDB)
+	}
 	return r
 }
+
+// documentsDB stands for an empty database on a server that the test starts.
+const documentsDB = "postgres://localhost/site"
 
 func freePort(t *testing.T) string {
 	t.Helper()
