@@ -79,7 +79,7 @@ func newReader(t *testing.T, d document, m modules) *reader {
 	}
 	t.Cleanup(r.stop)
 	if slices.ContainsFunc(d.blocks, func(b block) bool { return b.language != "text" && strings.Contains(b.text, documentsDB) }) {
-		uri := pgtest.Database(t)
+		uri, _, _ := strings.Cut(pgtest.Database(t), "?") // documents add options of their own
 		r.ports = strings.NewReplacer("6543", one, "8080", other, documentsDB, uri)
 		r.said = strings.NewReplacer(one, "6543", other, "8080", home, "/home/you", storage.Redact(uri), documentsDB)
 	}
