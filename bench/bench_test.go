@@ -52,15 +52,12 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// open opens a site in an empty folder. Ours on PostgreSQL is skipped as long as that engine is not there.
+// open opens a site in an empty folder.
 func open(tb testing.TB, name string) *sites.Site {
 	tb.Helper()
 	settings := sites.Settings{Dir: tb.TempDir()}
 	if sites.NeedsPostgres(name) {
 		settings.Postgres = postgresURI(tb)
-	}
-	if name == sites.PastelinePostgres && !sites.HasPostgres() {
-		tb.Skip("not measured yet: there is no storage/postgres")
 	}
 	site, err := sites.Open(tb.Context(), name, settings)
 	must(tb, err)
@@ -200,9 +197,6 @@ func postgresSite(tb testing.TB, name string) *sites.Site {
 	tb.Helper()
 	if site := postgresSites[name]; site != nil {
 		return site
-	}
-	if name == sites.PastelinePostgres && !sites.HasPostgres() {
-		tb.Skip("not measured yet: there is no storage/postgres")
 	}
 	uri := postgresURI(tb)
 	dir, err := os.MkdirTemp("", "pasteline-bench-") //nolint:usetesting // it outlives this benchmark

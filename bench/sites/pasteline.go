@@ -56,9 +56,6 @@ type appSettings struct {
 func Register(r *pipeline.Registry) { register(r, func(*storage.DB, *session.Manager) {}) }
 
 func register(r *pipeline.Registry, opened func(*storage.DB, *session.Manager)) {
-	if HasPostgres() {
-		registerPostgres(r.Opener())
-	}
 	pipeline.App(r, "egg:bench#site", func(b *pipeline.Build, s appSettings) (http.Handler, error) {
 		if s.Database == "" {
 			return routes(nil), nil
