@@ -15,6 +15,8 @@ func EndsTransaction(sql string) bool {
 		switch words[0] {
 		case "BEGIN", "COMMIT", "END", "ABORT", "XA":
 			return true
+		case "CREATE":
+			return false // what follows may be the body of a trigger or function, with a BEGIN and END of its own
 		case "ROLLBACK":
 			// ROLLBACK [WORK | TRANSACTION] TO [SAVEPOINT] name
 			if words[1] == "TO" || (words[1] == "WORK" || words[1] == "TRANSACTION") && words[2] == "TO" {

@@ -58,6 +58,8 @@ func TestEndsTransaction(t *testing.T) {
 		{"SAVEPOINT a; RELEASE a", false},
 		{"XA START 'a'", true},
 		{"UPDATE t SET begin = 1", false},
+		{"CREATE TRIGGER a AFTER INSERT ON t BEGIN UPDATE u SET n = 1; UPDATE u SET m = 1; END;", false},
+		{"CREATE FUNCTION a() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END", false},
 	} {
 		if got := sqltext.EndsTransaction(tt.sql); got != tt.want {
 			t.Errorf("%q: got %t, want %t", tt.sql, got, tt.want)
