@@ -164,7 +164,9 @@ bank      T4           2026-05-01T08:03:00Z  to be rolled back
 `, "in doubt: 1; nothing was changed\n", 4,
 		},
 		{
-			"by hand what decides itself", []string{"--abort", "T1"}, "\n",
+			"by hand what decides itself",
+			[]string{"--abort", "T1"},
+			"\n",
 			"transaction T1 is not to be settled by hand: D1, which decides it, is a database of this configuration\n", 4,
 		},
 		{"by hand what is not there", []string{"--abort", "T7"}, "\n", "nothing is prepared of a transaction \"T7\"\n", 4},
