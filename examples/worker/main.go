@@ -1,0 +1,225 @@
+// Command worker does jobs outside of http: it takes them from a table in PostgreSQL and marks each one done in the same transaction as its
+// effects, which are in storage. So every job is done once, whatever is killed in between, and by any number of workers.
+//
+//	go run ./examples/worker postgres://localhost/site add "to be or not to be" "that is the question"
+//	go run ./examples/worker postgres://localhost/site work     # until interrupted; drain: until nothing is left
+//	go run ./examples/worker postgres://localhost/site words
+//
+// A job is a text, and its effect that the words in it are counted. One that can't be done is set aside, with the reason.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/postgres"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("usage: worker postgres://host/database {add TEXT... | work | drain | words}")
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	if len(args) < 2 {
+		return errUsage
+	}
+	opener := storage.NewOpener()
+	postgres.Register(opener)
+	db, err := opener.Open(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	q := &queue{db: db, log: slog.New(slog.NewTextHandler(stderr, nil))}
+	if err := q.prepare(ctx); err != nil {
+		return err
+	}
+	switch args[1] {
+	case "add":
+		return q.add(ctx, args[2:])
+	case "work":
+		return q.work(ctx)
+	case "drain":
+		return q.drain(ctx)
+	case "words":
+		return q.words(ctx, stdout)
+	default:
+		return errUsage
+	}
+}
+
+// A queue is a table of jobs, in the database that storage uses.
+type queue struct {
+	db  *storage.DB
+	log *slog.Logger
+}
+
+// policy is patient: nobody waits for the answer, and the others are at work as well.
+var policy = transaction.Policy{Tries: 20, Delay: 5 * time.Millisecond, MaxDelay: time.Second, Jitter: 1}
+
+// sql runs f in a transaction, with the part of it that is SQL.
+func (q *queue) sql(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) error {
+	return transaction.Run(ctx, func(ctx context.Context) error {
+		tx, err := postgres.Tx(ctx, q.db)
+		if err != nil {
+			return err
+		}
+		return f(ctx, tx)
+	}, policy)
+}
+
+// prepare makes the table. Of workers that start at once, each waits for the one before.
+func (q *queue) prepare(ctx context.Context) error {
+	return q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('worker: job'))`)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS job (
+			id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+			text  text NOT NULL,
+			state text NOT NULL DEFAULT 'new', -- then done or failed
+			error text NOT NULL DEFAULT '')`)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `CREATE INDEX IF NOT EXISTS job_new ON job (id) WHERE state = 'new'`)
+		return err
+	})
+}
+
+func (q *queue) add(ctx context.Context, texts []string) error {
+	return q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO job (text) SELECT unnest($1::text[])`, texts)
+		return err
+	})
+}
+
+// work does what is there and what comes, until ctx is done.
+func (q *queue) work(ctx context.Context) error {
+	for {
+		if err := q.drain(ctx); err != nil && ctx.Err() == nil {
+			q.log.LogAttrs(ctx, slog.LevelError, "no job done", slog.Any("error", err)) // the database may be back soon
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// drain works until nothing is left.
+func (q *queue) drain(ctx context.Context) error {
+	for {
+		found, err := q.one(ctx)
+		if err != nil || !found {
+			return err
+		}
+	}
+}
+
+// one does one job, and reports whether there was one.
+func (q *queue) one(ctx context.Context) (found bool, err error) {
+	var id int64
+	var failure error // of the job itself
+	err = q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var text string
+		// Others skip the row until this transaction has ended; if it is killed, that is at once.
+		err := tx.QueryRow(ctx, `SELECT id, text FROM job WHERE state = 'new' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`).Scan(&id, &text)
+		if errors.Is(err, pgx.ErrNoRows) {
+			id, failure = 0, nil
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if failure = count(ctx, q.db, text); failure != nil {
+			return failure
+		}
+		_, err = tx.Exec(ctx, `UPDATE job SET state = 'done' WHERE id = $1`, id)
+		return err
+	})
+	if failure == nil || err == nil || transaction.IsTransient(err) || ctx.Err() != nil {
+		return id != 0, err
+	}
+	// The transaction is gone, with all that the job had done. That it has failed takes another.
+	q.log.LogAttrs(ctx, slog.LevelWarn, "a job has failed", slog.Int64("job", id), slog.Any("error", failure))
+	return true, q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE job SET state = 'failed', error = $2 WHERE id = $1 AND state = 'new'`, id, failure.Error())
+		return err
+	})
+}
+
+// count is the job: it knows storage and nothing of SQL, as code does that was written for a site.
+func count(ctx context.Context, db *storage.DB, text string) error {
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	bucket := tx.Bucket("words")
+	for word := range strings.FieldsSeq(strings.ToLower(text)) {
+		if len(word) > 40 {
+			return fmt.Errorf("%.10q...: words have up to 40 bytes", word)
+		}
+		n := 0
+		value, err := bucket.Get([]byte(word))
+		if err != nil {
+			return err
+		}
+		if value != nil {
+			if n, err = strconv.Atoi(string(value)); err != nil {
+				return err
+			}
+		}
+		if err := bucket.Put([]byte(word), []byte(strconv.Itoa(n+1))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// words prints what has been counted.
+func (q *queue) words(ctx context.Context, w io.Writer) error {
+	var lines []string
+	err := transaction.Run(ctx, func(ctx context.Context) error {
+		lines = nil
+		tx, err := q.db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		for item, err := range tx.Bucket("words").Range(storage.Range{}) {
+			if err != nil {
+				return err
+			}
+			lines = append(lines, fmt.Sprintf("%s %s\n", item.Value, item.Key))
+		}
+		return nil
+	}, policy)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, strings.Join(lines, ""))
+	return err
+}
