@@ -77,26 +77,26 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 // work that need not be done twice. It returns at once. The lock is let go of by unlock, or with the end of the process. Errors are the
 // engine's, or of ctx.
 func (db *DB) TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
-	unlock, ok = db.core.locks.try(name)
+	leave, ok := db.core.locks.try(name)
 	locker, among := db.core.engine.(Locker)
 	if !ok || !among {
-		return unlock, ok, nil
+		return leave, ok, nil
 	}
 	free, ok, err := locker.TryLock(ctx, name)
 	if !ok || err != nil {
-		unlock()
+		leave()
 		if err != nil {
 			err = fmt.Errorf("storage: %s: %w", db.Name(), err)
 		}
 		return func() {}, false, err
 	}
-	return func() { free(); unlock() }, true, nil
+	return sync.OnceFunc(func() { free(); leave() }), true, nil
 }
 
 // locks are those that somebody in this process has.
 type locks struct{ held sync.Map }
 
-func (l *locks) try(name string) (unlock func(), ok bool) {
+func (l *locks) try(name string) (leave func(), ok bool) {
 	if _, taken := l.held.LoadOrStore(name, struct{}{}); taken {
 		return func() {}, false
 	}
