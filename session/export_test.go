@@ -14,6 +14,12 @@ func (m *Manager) SetClock(source func() (wall time.Time, monotonic time.Duratio
 	m.clock.anchor.Store(nil)
 }
 
+// SweepLock returns the name of the lock that a sweeper takes.
+func (m *Manager) SweepLock() string { return m.sweepLock() }
+
+// SweepAlone sweeps as a sweeper does.
+func (m *Manager) SweepAlone(ctx context.Context) (ended int, err error) { return m.sweepAlone(ctx) }
+
 // Used returns the slices at which the index has the session called id, for the transaction of ctx.
 func (m *Manager) Used(ctx context.Context, id string) (slices []time.Time, err error) {
 	a, err := m.attempt(ctx)

@@ -167,8 +167,8 @@ type Sweeper struct {
 	done sync.WaitGroup
 }
 
-// StartSweeper starts a goroutine that sweeps every SweepInterval, the first time after one. Whoever starts it closes it.
-// One for each process is enough, however many use the database.
+// StartSweeper starts a goroutine that sweeps every SweepInterval, the first time after one, unless another sweeper of these sessions is
+// just at it, in this process or in another. Whoever starts it closes it. One for each process is enough, however many use the database.
 func (m *Manager) StartSweeper() *Sweeper {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Sweeper{stop: stop}
@@ -193,7 +193,7 @@ func (m *Manager) sweepForever(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		ended, err := m.Sweep(ctx)
+		ended, err := m.sweepAlone(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -204,3 +204,15 @@ func (m *Manager) sweepForever(ctx context.Context) {
 		}
 	}
 }
+
+// sweepAlone is Sweep, or nothing if another sweeper has the lock: two would look at the same sessions and get into each other's way.
+func (m *Manager) sweepAlone(ctx context.Context) (ended int, err error) {
+	unlock, ok, err := m.db.TryLock(ctx, m.sweepLock())
+	if !ok || err != nil {
+		return 0, err
+	}
+	defer unlock()
+	return m.Sweep(ctx)
+}
+
+func (m *Manager) sweepLock() string { return "sweep of " + m.config.Name }

@@ -321,3 +321,41 @@ func TestSweeper(t *testing.T) {
 		must(t, db.Close())
 	})
 }
+
+// A sweeper leaves the work to one that is at it, and does it when that one is done.
+func TestSweeperLeavesTheWorkToAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memory.New("sweeper")
+		ended := make(chan session.Info, 1)
+		m, err := session.NewManager(db, session.Config{OnEnd: func(_ context.Context, info session.Info) { ended <- info }})
+		must(t, err)
+		unlock, ok, err := db.TryLock(t.Context(), m.SweepLock())
+		if !ok || err != nil {
+			t.Fatalf("TryLock: got %t, %v", ok, err)
+		}
+		sweeper := m.StartSweeper()
+		do(t, func(ctx context.Context) {
+			s, err := m.Get(ctx, "u")
+			must(t, err)
+			must(t, s.Set("n", 1))
+		})
+		select {
+		case info := <-ended:
+			t.Errorf("%v, though another was sweeping", info)
+		case <-time.After(time.Hour):
+		}
+		unlock()
+		start := time.Now()
+		<-ended
+		if got := time.Since(start); got > 2*time.Minute {
+			t.Errorf("ended %v after the other was done", got)
+		}
+		must(t, sweeper.Close())
+		if unlock, ok, err = db.TryLock(t.Context(), m.SweepLock()); !ok || err != nil {
+			t.Errorf("the lock after a sweep: got %t, %v", ok, err)
+		}
+		unlock()
+		must(t, db.Close())
+	})
+}
