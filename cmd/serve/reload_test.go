@@ -66,7 +66,7 @@ func (s *site) rewrite(ini string) {
 // mark returns which pipeline answers.
 func (s *site) mark() string {
 	s.t.Helper()
-	v := &visitor{site: s}
+	v := &visitor{door: &s.door}
 	got, err := v.do(s.t.Context(), "GET", "/hello")
 	if err != nil || got.status != http.StatusOK {
 		s.t.Fatalf("/hello: got %d, %v", got.status, err)
@@ -82,7 +82,7 @@ func (s *site) resources() (files, goroutines int) {
 	if err != nil && runtime.GOOS == "linux" {
 		s.t.Fatal(err)
 	}
-	return len(list), (&visitor{site: s}).number("GET", "/goroutines")
+	return len(list), (&visitor{door: &s.door}).number("GET", "/goroutines")
 }
 
 // databases returns which of the process's files are the site's database; none where the system does not tell.
@@ -257,7 +257,7 @@ func broken(t *testing.T, n int) (ini, fault string) {
 
 // answered sends a request that has to be answered with 200.
 func (v *visitor) answered(method, path string) (string, error) {
-	got, err := v.do(v.site.t.Context(), method, path)
+	got, err := v.do(v.door.t.Context(), method, path)
 	if err == nil && got.status != http.StatusOK {
 		err = fmt.Errorf("got %d %q", got.status, got.body)
 	}
@@ -269,11 +269,11 @@ func (v *visitor) answered(method, path string) (string, error) {
 
 // events reads events, so many of them, or all if it is 0: then the stream has to end properly.
 func (v *visitor) events(limit int) error {
-	request, err := http.NewRequestWithContext(v.site.t.Context(), http.MethodGet, v.site.base+"/events", http.NoBody)
+	request, err := http.NewRequestWithContext(v.door.t.Context(), http.MethodGet, v.door.base+"/events", http.NoBody)
 	if err != nil {
 		return err
 	}
-	response, err := v.site.client.Do(request)
+	response, err := v.door.client.Do(request)
 	if err != nil {
 		return err
 	}

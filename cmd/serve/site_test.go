@@ -27,7 +27,7 @@ func tutorial(t *testing.T) string {
 
 // A site is a folder with an .ini file and a database, and the process that serves it, if it runs.
 type site struct {
-	t       *testing.T
+	door
 	dir     string
 	command string
 	flags   []string
@@ -35,20 +35,32 @@ type site struct {
 	cmd     *exec.Cmd
 	log     *os.File
 	done    chan struct{} // closed when the process has ended
-	base    string        // such as http://127.0.0.1:41234
-	client  *http.Client
+}
+
+// A door is where visitors come in.
+type door struct {
+	t      *testing.T
+	base   string // such as http://127.0.0.1:41234
+	client *http.Client
 }
 
 // newSite starts a site.
 func newSite(t *testing.T, command, ini string, flags ...string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), command: command, flags: flags}
+	s := makeSite(t, command, ini, flags...)
+	s.start()
+	return s
+}
+
+// makeSite makes a site that is yet to be started.
+func makeSite(t *testing.T, command, ini string, flags ...string) *site {
+	t.Helper()
+	s := &site{door: door{t: t}, dir: t.TempDir(), command: command, flags: flags}
 	if err := os.WriteFile(filepath.Join(s.dir, "site.ini"), []byte(ini), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.start()
 	t.Cleanup(func() {
-		if s.running() {
+		if s.done != nil && s.running() {
 			s.kill()
 		}
 		if t.Failed() {
@@ -61,8 +73,14 @@ func newSite(t *testing.T, command, ini string, flags ...string) *site {
 // start starts the process, which adds to the log of the one before.
 func (s *site) start() {
 	s.t.Helper()
-	addrFile := filepath.Join(s.dir, "addr")
-	if err := os.Remove(addrFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+	s.launch()
+	s.listens()
+}
+
+// launch is start without the wait until the process listens.
+func (s *site) launch() {
+	s.t.Helper()
+	if err := os.Remove(s.addrFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.t.Fatal(err)
 	}
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -83,12 +101,24 @@ func (s *site) start() {
 		_ = s.cmd.Wait() // the tests look at ProcessState
 		close(s.done)
 	}()
-	addr, err := waitForFile(addrFile)
+}
+
+func (s *site) addrFile() string { return filepath.Join(s.dir, "addr") }
+
+// listens waits until the process listens.
+func (s *site) listens() {
+	s.t.Helper()
+	addr, err := waitForFile(s.addrFile())
 	if err != nil {
 		s.t.Fatalf("the server did not start: %v\n%s", err, s.logText())
 	}
 	s.base = "http://" + addr
-	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	s.client = newClient()
+}
+
+// newClient returns a client with as many connections as it needs.
+func newClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
 }
 
 func (s *site) running() bool {
@@ -169,17 +199,17 @@ type reply struct {
 
 // visitor is a browser: a cookie, "" for a new one.
 type visitor struct {
-	site   *site
+	door   *door
 	cookie string
 }
 
 // newVisitor returns a visitor who has been given a cookie.
-func (s *site) newVisitor() *visitor {
-	s.t.Helper()
-	v := &visitor{site: s}
+func (d *door) newVisitor() *visitor {
+	d.t.Helper()
+	v := &visitor{door: d}
 	v.must("GET", "/read")
 	if v.cookie == "" {
-		s.t.Fatal("no cookie was set")
+		d.t.Fatal("no cookie was set")
 	}
 	return v
 }
@@ -190,7 +220,7 @@ func (v *visitor) do(ctx context.Context, method, path string, header ...string)
 }
 
 func (v *visitor) send(ctx context.Context, method, path string, body io.Reader, header ...string) (reply, error) {
-	request, err := http.NewRequestWithContext(ctx, method, v.site.base+path, body)
+	request, err := http.NewRequestWithContext(ctx, method, v.door.base+path, body)
 	if err != nil {
 		return reply{}, err
 	}
@@ -200,7 +230,7 @@ func (v *visitor) send(ctx context.Context, method, path string, body io.Reader,
 	if v.cookie != "" {
 		request.Header.Set("Cookie", v.cookie)
 	}
-	response, err := v.site.client.Do(request)
+	response, err := v.door.client.Do(request)
 	if err != nil {
 		return reply{}, err
 	}
@@ -220,23 +250,23 @@ func (v *visitor) send(ctx context.Context, method, path string, body io.Reader,
 
 // must does a request whose answer has to be 200, and returns the text.
 func (v *visitor) must(method, path string) string {
-	v.site.t.Helper()
-	got, err := v.do(v.site.t.Context(), method, path)
+	v.door.t.Helper()
+	got, err := v.do(v.door.t.Context(), method, path)
 	if err != nil {
-		v.site.t.Fatal(err)
+		v.door.t.Fatal(err)
 	}
 	if got.status != http.StatusOK {
-		v.site.t.Fatalf("%s %s: got %d %q, want 200", method, path, got.status, got.body)
+		v.door.t.Fatalf("%s %s: got %d %q, want 200", method, path, got.status, got.body)
 	}
 	return got.body
 }
 
 // number is must for a path that answers a number.
 func (v *visitor) number(method, path string) int {
-	v.site.t.Helper()
+	v.door.t.Helper()
 	n, err := strconv.Atoi(v.must(method, path))
 	if err != nil {
-		v.site.t.Fatalf("%s %s: %v", method, path, err)
+		v.door.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	return n
 }
