@@ -87,7 +87,7 @@ func TestRecoverPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // it was only read
+	defer db.Close()
 	err = transaction.Run(t.Context(), func(ctx context.Context) error {
 		tx, err := db.Tx(ctx)
 		if err != nil {

@@ -20,7 +20,9 @@ import (
 
 // The simulation runs the real protocol, Txn.Commit and Set.Recover, on databases, processes and a network that exist in memory. At
 // every message all processes stand still, and a random number with a seed says who goes on, and what goes wrong: so a schedule can
-// be played again. When it is over, and recovery has had its say, everybody must agree.
+// be played again. When it is over, and recovery has had its say, everybody must agree. For more, and for one of them:
+//
+//	go test ./transaction/recovery -run 'Simulation$' -v -seed 1000000 -schedules 500000
 
 var (
 	schedules = flag.Int("schedules", 4000, "how many schedules the simulation plays")
