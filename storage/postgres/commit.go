@@ -164,12 +164,13 @@ func (v *view) commitStaged(ctx context.Context, w *work) error {
 	}
 }
 
-// answerLost reports whether a commit that failed with err may have happened all the same.
+// answerLost reports whether a commit that failed with err may have happened all the same. (pgconn.SafeToRetry is no help: of a COMMIT
+// that was sent, and whose connection broke then, pgx says that it is.)
 func answerLost(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Severity == "FATAL" || e.Severity == "PANIC" // the server ends the connection, perhaps after the commit
 	}
-	return !pgconn.SafeToRetry(err)
+	return true
 }
 
 // isGivenUp reports whether a decision met the record of recovery.
