@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pasteline/pasteline/internal/pgtest"
 )
 
@@ -30,7 +28,7 @@ type cluster struct {
 // newCluster starts three processes at once.
 func newCluster(t *testing.T, uri string) *cluster {
 	t.Helper()
-	ini := strings.Replace(tutorial(t), "bolt://%(here)s/data.db", uri, 1)
+	ini := onPostgres(tutorial(t), uri)
 	c := &cluster{door: door{t: t, client: newClient()}, sites: make([]*site, 3)}
 	for i := range c.sites {
 		c.sites[i] = makeSite(t, "serve", ini)
@@ -217,11 +215,7 @@ func TestConnectionsCutUnderACluster(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
 	c := newCluster(t, uri)
-	conn, err := pgx.Connect(t.Context(), uri)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	conn := connect(t, uri)
 	crowd := newStampede(t, &c.door, 16)
 	for range 50 {
 		crowd.goesOn(2)

@@ -189,4 +189,11 @@ func explainOpen(err error) error {
 	return err
 }
 
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// oneLine leaves out what is said twice: without a word about TLS in the URI, two connections are tried.
+func oneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.Join(slices.Compact(lines), " ")
+}
