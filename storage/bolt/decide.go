@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // Only one process has the file, so a record is only for after a crash, and for whoever recovers while this one runs: it may ask about
@@ -18,8 +21,8 @@ import (
 // aborted begins the record of a transaction that was given up; that of one that was committed is only the time.
 var aborted = []byte("aborted ")
 
-// errGivenUp is the error of a commit that would decide over others, too late.
-var errGivenUp = errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone")
+// errGivenUp is the error of a commit that would decide over others, too late. Another attempt is another transaction.
+var errGivenUp = transaction.Transient(errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone"))
 
 // identity returns the DeciderID of the file, which is made with the first opening. It is called under guard.
 func identity(db *bbolt.DB) (id string, err error) {
@@ -50,17 +53,20 @@ func (e *engine) Decided(_ context.Context, id string) (committed bool, err erro
 	defer guard(protect(), &err)
 	defer func() { _ = tx.Rollback() }() // only fails if done already
 	_, committed = decided(tx, id)
-	return committed, nil
+	return committed, e.awaitSync(uint64(tx.ID())) //nolint:gosec // ids are not negative
 }
 
-// Settle writes in a transaction of its own: bbolt has one writer at a time, so no commit can come between.
+// Settle writes in a transaction of its own: bbolt has one writer at a time, so no commit can come between. It waits, as a reader does,
+// until what it has seen is known to be on the disk.
 func (e *engine) Settle(_ context.Context, id string) (committed bool, err error) {
 	if err := e.enter(); err != nil {
 		return false, err
 	}
 	defer e.views.Done()
 	defer guard(protect(), &err)
+	var seq int
 	err = e.db.Update(func(tx *bbolt.Tx) error {
+		seq = tx.ID()
 		known, yes := decided(tx, id)
 		committed = yes
 		if known {
@@ -68,10 +74,11 @@ func (e *engine) Settle(_ context.Context, id string) (committed bool, err error
 		}
 		return record(tx, id, append(bytes.Clone(aborted), decision(time.Now())...))
 	})
+	crashpoint.Here("bolt: outcome settled")
 	if err != nil {
 		return false, fmt.Errorf("settling a transaction: %w", err)
 	}
-	return committed, nil
+	return committed, e.awaitSync(uint64(seq)) //nolint:gosec // ids are not negative
 }
 
 // decided is called under guard.

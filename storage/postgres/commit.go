@@ -18,8 +18,8 @@ import (
 // commitTimeout is how long to wait for the server's answer to a commit; it has statement_timeout for its part.
 const commitTimeout = time.Minute
 
-// errGivenUp is the error of a commit that would decide over others, too late.
-var errGivenUp = errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone")
+// errGivenUp is the error of a commit that would decide over others, too late. Another attempt is another transaction.
+var errGivenUp = transaction.Transient(errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone"))
 
 // Commit is one statement, unless the app's own SQL is part of it.
 func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
@@ -150,6 +150,7 @@ func (v *view) commitStaged(ctx context.Context, w *work) error {
 	if err != nil {
 		return err
 	}
+	crashpoint.Here("postgres: decision recorded")
 	tag, err := conn.Exec(ctx, "COMMIT")
 	switch {
 	case err == nil && tag.String() == "COMMIT":

@@ -163,7 +163,7 @@ func testDecision(t *suite) {
 		if settled {
 			want = "k=1"
 		}
-		if got := all(t, db); got != want || (err != nil) != settled || transaction.IsTransient(err) {
+		if got := all(t, db); got != want || (err != nil) != settled || transaction.IsTransient(err) != settled {
 			t.Errorf("given up %t: got %v, %q, want %q", settled, err, got, want)
 		}
 		if settled && decided(c.txn.ID()) {
