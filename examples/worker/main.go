@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	q := &queue{db: db, log: slog.New(slog.NewTextHandler(stderr, nil))}
-	if err := q.prepare(ctx); err != nil {
+	if err := postgres.Migrate(ctx, db, "worker", migrations); err != nil {
 		return err
 	}
 	switch args[1] {
@@ -69,7 +70,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 }
 
-// A queue is a table of jobs, in the database that storage uses.
+//go:embed *.sql
+var migrations embed.FS
+
+// A queue is the table job, in the database that storage uses.
 type queue struct {
 	db  *storage.DB
 	log *slog.Logger
@@ -87,26 +91,6 @@ func (q *queue) sql(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) 
 		}
 		return f(ctx, tx)
 	}, policy)
-}
-
-// prepare makes the table. Of workers that start at once, each waits for the one before.
-func (q *queue) prepare(ctx context.Context) error {
-	return q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('worker: job'))`)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS job (
-			id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-			text  text NOT NULL,
-			state text NOT NULL DEFAULT 'new', -- then done or failed
-			error text NOT NULL DEFAULT '')`)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `CREATE INDEX IF NOT EXISTS job_new ON job (id) WHERE state = 'new'`)
-		return err
-	})
 }
 
 func (q *queue) add(ctx context.Context, texts []string) error {
@@ -142,35 +126,45 @@ func (q *queue) drain(ctx context.Context) error {
 
 // one does one job, and reports whether there was one.
 func (q *queue) one(ctx context.Context) (found bool, err error) {
-	var id int64
-	var failure error // of the job itself
 	err = q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		found = false // anew in every attempt
+		var id int64
 		var text string
 		// Others skip the row until this transaction has ended; if it is killed, that is at once.
 		err := tx.QueryRow(ctx, `SELECT id, text FROM job WHERE state = 'new' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`).Scan(&id, &text)
 		if errors.Is(err, pgx.ErrNoRows) {
-			id, failure = 0, nil
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if failure = count(ctx, q.db, text); failure != nil {
-			return failure
+		found = true
+		if err := count(ctx, q.db, text); err != nil {
+			return &failure{id, err}
 		}
 		_, err = tx.Exec(ctx, `UPDATE job SET state = 'done' WHERE id = $1`, id)
 		return err
 	})
-	if failure == nil || err == nil || transaction.IsTransient(err) || ctx.Err() != nil {
-		return id != 0, err
+	failed, ok := errors.AsType[*failure](err)
+	if !ok || transaction.IsTransient(err) || ctx.Err() != nil {
+		return found, err
 	}
 	// The transaction is gone, with all that the job had done. That it has failed takes another.
-	q.log.LogAttrs(ctx, slog.LevelWarn, "a job has failed", slog.Int64("job", id), slog.Any("error", failure))
+	q.log.LogAttrs(ctx, slog.LevelWarn, "a job has failed", slog.Int64("job", failed.id), slog.Any("error", failed.err))
 	return true, q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE job SET state = 'failed', error = $2 WHERE id = $1 AND state = 'new'`, id, failure.Error())
+		_, err := tx.Exec(ctx, `UPDATE job SET state = 'failed', error = $2 WHERE id = $1 AND state = 'new'`, failed.id, failed.err.Error())
 		return err
 	})
 }
+
+// A failure is the error of a job itself.
+type failure struct {
+	id  int64
+	err error
+}
+
+func (f *failure) Error() string { return fmt.Sprintf("job %d: %v", f.id, f.err) }
+func (f *failure) Unwrap() error { return f.err }
 
 // count is the job: it knows storage and nothing of SQL, as code does that was written for a site.
 func count(ctx context.Context, db *storage.DB, text string) error {
