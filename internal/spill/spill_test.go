@@ -23,7 +23,9 @@ func TestBufferKeepsBytes(t *testing.T) {
 		{"a chunk", 0, 16 << 10, false},
 		{"more than a chunk", 0, 16<<10 + 1, false},
 		{"the mark", 64 << 10, 64 << 10, false},
-		{"above the mark", 64 << 10, 100 << 10, true},
+		{"what may be borrowed", 64 << 10, 256 << 10, false},
+		{"more than may be borrowed", 64 << 10, 256<<10 + 1, false}, // one chunk is always there, to write with
+		{"in the file", 64 << 10, 272 << 10, true},
 		{"file only", -1, 100 << 10, true},
 		{"large", 64 << 10, 3<<20 + 17, true},
 	}
@@ -98,6 +100,46 @@ func TestBufferKeepsBytes(t *testing.T) {
 				t.Errorf("files left behind: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// The reserve is shared by all buffers, and what was borrowed is given back.
+func TestReserve(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	const mark, size = 1 << 20, 4 << 20 // a buffer borrows 3 MiB
+	content := make([]byte, size)
+	var buffers []*spill.Buffer
+	fill := func() *spill.Buffer {
+		b := &spill.Buffer{HighWater: mark}
+		buffers = append(buffers, b)
+		if _, err := b.Write(content); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	closeAll := func() {
+		for _, b := range buffers {
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		buffers = nil
+	}
+	for range 2 {
+		for !fill().InFile() {
+		}
+		if got, want := len(buffers)-1, spill.Reserve/(size-mark); got != want {
+			t.Errorf("%d buffers of %d bytes borrowed before a file was used, want %d", got, size-mark, want)
+		}
+		b := &spill.Buffer{HighWater: mark}
+		buffers = append(buffers, b)
+		if _, err := b.Write(content[:mark]); err != nil {
+			t.Fatal(err)
+		}
+		if b.InFile() {
+			t.Error("the mark does not hold when the reserve is used up")
+		}
+		closeAll()
 	}
 }
 
