@@ -88,7 +88,12 @@ func (h *History) Close(s Snapshot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.epoch.open--
-	for h.oldest != nil && h.oldest.open == 0 {
+	h.trim()
+}
+
+// trim drops the epochs that nobody needs. That of the last commit stays, for the next who opens a snapshot. It is called with mu locked.
+func (h *History) trim() {
+	for h.oldest != nil && h.oldest.open == 0 && h.oldest.seq != h.current {
 		h.oldest = h.oldest.next
 	}
 	if h.oldest == nil {
@@ -111,6 +116,7 @@ func (h *History) Validate(c *storage.Changes, seq uint64) *storage.ConflictErro
 func (h *History) Commit(seq uint64, writes []storage.Write) {
 	h.mu.Lock()
 	h.current = seq
+	h.trim()
 	needed := seq // all later commits have to be remembered
 	if h.oldest != nil {
 		needed = h.oldest.seq
