@@ -42,7 +42,7 @@ func (b Bucket) Get(key []byte) ([]byte, error) {
 		return nil, err
 	}
 	if !b.snapshot {
-		b.data.read(string(key))
+		b.data.read(key)
 	}
 	value, err := view.Get(b.data.name, key)
 	return value, b.tx.explain(err, &Changes{})
@@ -57,7 +57,7 @@ func (b Bucket) Put(key, value []byte) error {
 		return err
 	}
 	if len(value) > MaxValue {
-		return b.errorf("a value of %d bytes for key %.32q: want at most %d bytes", len(value), key, MaxValue)
+		return b.errorf("a value of %d bytes for key %.32q: want at most %d bytes", len(value), string(key), MaxValue)
 	}
 	own := make([]byte, len(value)) // not nil, which would mean deleted
 	copy(own, value)
@@ -97,16 +97,16 @@ func (b Bucket) AddReadConflict(key []byte) error {
 	if err != nil {
 		return err
 	}
-	b.data.read(string(key))
+	b.data.read(key)
 	if w, ok := view.(Watcher); ok {
-		return b.tx.explain(w.Watch(b.data.name, key), &Changes{})
+		return b.tx.explain(w.Watch(b.data.name, bytes.Clone(key)), &Changes{}) // a copy, so that key can be on the caller's stack
 	}
 	return nil
 }
 
-func (b *bucketData) read(key string) {
-	if !b.ranges.contain(key) {
-		b.reads.Insert(key)
+func (b *bucketData) read(key []byte) {
+	if len(b.ranges) == 0 || !b.ranges.contain(string(key)) {
+		b.reads.add(key)
 	}
 }
 
@@ -126,7 +126,7 @@ func (b Bucket) check(key []byte) error {
 		return b.errorf("an empty key: want 1 to %d bytes", MaxKey)
 	}
 	if len(key) > MaxKey {
-		return b.errorf("a key of %d bytes that starts with %.32q: want 1 to %d bytes", len(key), key, MaxKey)
+		return b.errorf("a key of %d bytes that starts with %.32q: want 1 to %d bytes", len(key), string(key), MaxKey)
 	}
 	return nil
 }

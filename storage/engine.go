@@ -13,7 +13,7 @@ import (
 //
 // What else an engine may be: a [Preparer], if it can take part in a two-phase commit that another decides; a [Decider], if it
 // remembers those that it decided itself; a [recovery.Participant], if what it prepares outlives the process; a [Turner] and a
-// [Locker], if other processes use the same database; a [transaction.TransientJudge]. A view may be a [Watcher] and a [SideView].
+// [Locker], if other processes use the same database; a [transaction.TransientJudge]. A view may be a [Watcher], a [Lister] and a [SideView].
 type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads until it is closed.
 	Begin(ctx context.Context) (View, error)
@@ -106,6 +106,12 @@ type SideView interface {
 
 	// Undo drops all that was written beside. The snapshot, and what was read, stay.
 	Undo() error
+}
+
+// A Lister is a [View] that can get a whole range at once, for less than the loop over Range costs.
+type Lister interface {
+	View
+	List(bucket string, r Range) ([]Item, error)
 }
 
 // A Turner is an [Engine] whose databases other processes use too. While one of them has the turn on a key, a commit of any other

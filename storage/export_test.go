@@ -32,3 +32,12 @@ func Intervals(pairs ...[2]string) (set [][2]string, contain func(string) bool) 
 	}
 	return set, slices.Clone(s).contain
 }
+
+// KeySet adds keys to a set, and returns it, with how many it has room for.
+func KeySet(keys ...string) (sorted []string, room int) {
+	var s keySet
+	for _, key := range keys {
+		s.add([]byte(key))
+	}
+	return s.sorted(), cap(s.list)
+}

@@ -24,6 +24,45 @@ func (b Bucket) Range(r Range) iter.Seq2[Item, error] {
 	}
 }
 
+// Items returns all that Range gives, at once: for few items it costs less than the loop.
+func (b Bucket) Items(r Range) ([]Item, error) {
+	if items, ok, err := b.list(r); ok || err != nil {
+		return items, err
+	}
+	var items []Item
+	for item, err := range b.Range(r) {
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+// list gets the items from the engine, if that is all that is needed.
+func (b Bucket) list(r Range) (items []Item, ok bool, err error) {
+	b.tx.mu.Lock()
+	defer b.tx.mu.Unlock()
+	if err := b.usable(); err != nil || r.empty() {
+		return nil, true, err
+	}
+	view, err := b.tx.open()
+	if err != nil {
+		return nil, false, err
+	}
+	lister, ok := view.(Lister)
+	if !ok || b.data.writes != nil {
+		return nil, false, nil
+	}
+	if items, err = lister.List(b.data.name, r); err != nil {
+		return nil, false, b.tx.explain(err, &Changes{})
+	}
+	if !b.snapshot {
+		b.data.ranges.add(interval{string(r.From), string(r.To)})
+	}
+	return items, true, nil
+}
+
 // A scan is one iteration, which knows how far it has come.
 type scan struct {
 	bucket    Bucket

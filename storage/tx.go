@@ -27,13 +27,20 @@ type Tx struct {
 	scans   []*scan       // the iterations that are under way
 	ended   bool          // the view, and the admission, are the data manager's now
 	commit  admission
+	done    Changes // what is committed, in the end
+
+	// For buckets, as there are seldom more: so they cost no allocation.
+	room struct {
+		data [2]bucketData
+		list [2]*bucketData
+	}
 }
 
 // bucketData is what a transaction has done to one bucket.
 type bucketData struct {
 	name   string
 	writes *btree.Map[string, []byte] // nil value: deleted
-	reads  btree.Set[string]
+	reads  keySet
 	ranges intervals
 }
 
@@ -45,9 +52,21 @@ func (tx *Tx) Bucket(name string) Bucket {
 		return strings.Compare(b.name, name)
 	})
 	if !found {
-		tx.buckets = slices.Insert(tx.buckets, i, &bucketData{name: name})
+		tx.buckets = slices.Insert(tx.buckets, i, tx.newBucket(name))
 	}
 	return Bucket{tx: tx, data: tx.buckets[i]}
+}
+
+// newBucket is called with mu locked.
+func (tx *Tx) newBucket(name string) *bucketData {
+	if tx.buckets == nil {
+		tx.buckets = tx.room.list[:0]
+	}
+	if n := len(tx.buckets); n < len(tx.room.data) {
+		tx.room.data[n].name = name
+		return &tx.room.data[n]
+	}
+	return &bucketData{name: name}
 }
 
 // errEnded returns nil as long as the transaction can be used. It is called with mu locked.
@@ -108,10 +127,10 @@ func (tx *Tx) changes() *Changes {
 	for _, s := range tx.scans { // a commit from inside a loop
 		s.record()
 	}
-	c := &Changes{}
+	c := &tx.done
 	reads, ranges, writes := 0, 0, 0
 	for _, b := range tx.buckets {
-		reads += b.reads.Len()
+		reads += len(b.reads.list)
 		ranges += len(b.ranges)
 		if b.writes != nil {
 			writes += b.writes.Len()
@@ -127,10 +146,9 @@ func (tx *Tx) changes() *Changes {
 	c.Ranges = make([]ReadRange, 0, ranges)
 	c.Writes = make([]Write, 0, writes)
 	for _, b := range tx.buckets {
-		b.reads.Scan(func(key string) bool {
+		for _, key := range b.reads.sorted() {
 			c.Reads = append(c.Reads, ReadKey{b.name, key})
-			return true
-		})
+		}
 		for _, r := range b.ranges {
 			c.Ranges = append(c.Ranges, ReadRange{b.name, r.from, r.to})
 		}

@@ -18,7 +18,8 @@ type view struct {
 	tx       *bbolt.Tx // nil: closed
 	seq      uint64    // the commit that it shows
 	buckets  []namedBucket
-	released bool // of the history
+	room     [2]namedBucket // for buckets, as there are seldom more
+	released bool           // of the history
 	closed   bool
 }
 
@@ -36,6 +37,9 @@ func (v *view) bucket(name string) *bbolt.Bucket {
 		}
 	}
 	b := v.tx.Bucket([]byte(name))
+	if v.buckets == nil {
+		v.buckets = v.room[:0]
+	}
 	if len(v.buckets) < 8 {
 		v.buckets = append(v.buckets, namedBucket{name, b})
 	}
@@ -66,7 +70,26 @@ func (v *view) Range(name string, r storage.Range) iter.Seq2[storage.Item, error
 	}
 }
 
-// A cursor goes through a range. Each step is guarded by itself: between them the user's code runs.
+// List is guarded once, and copies all that it gives into one block. (A session is read in 10 allocations less than by Range.)
+func (v *view) List(name string, r storage.Range) (items []storage.Item, err error) {
+	defer guard(protect(), &err)
+	c := cursor{view: v, r: r}
+	size := 0
+	for key, value := c.seek(name); c.inside(key); key, value = c.step() {
+		if items == nil {
+			items = make([]storage.Item, 0, 4)
+		}
+		items = append(items, storage.Item{Key: key, Value: value}) // in the memory map, so far
+		size += len(key) + len(value)
+	}
+	block := make([]byte, 0, size)
+	for i := range items {
+		items[i], block = copyItem(items[i].Key, items[i].Value, block)
+	}
+	return items, nil
+}
+
+// A cursor goes through a range. Each step of an iteration is guarded by itself: between them the user's code runs.
 type cursor struct {
 	view *view
 	r    storage.Range
@@ -75,40 +98,67 @@ type cursor struct {
 
 func (c *cursor) first(name string) (item storage.Item, err error) {
 	defer guard(protect(), &err)
-	b := c.view.bucket(name)
-	if b == nil {
-		return storage.Item{}, nil
-	}
-	c.c = b.Cursor()
-	switch {
-	case !c.r.Reverse:
-		return c.inside(c.c.Seek(c.r.From)), nil
-	case c.r.To == nil:
-		return c.inside(c.c.Last()), nil
-	}
-	if key, _ := c.c.Seek(c.r.To); key == nil { // all keys are before To
-		return c.inside(c.c.Last()), nil
-	}
-	return c.inside(c.c.Prev()), nil
+	return c.item(c.seek(name)), nil
 }
 
 func (c *cursor) next() (item storage.Item, err error) {
 	defer guard(protect(), &err)
-	if c.r.Reverse {
-		return c.inside(c.c.Prev()), nil
-	}
-	return c.inside(c.c.Next()), nil
+	return c.item(c.step()), nil
 }
 
-// inside returns copies, in one allocation, or no item if key is beyond the range.
-func (c *cursor) inside(key, value []byte) storage.Item {
-	if key == nil || c.r.Reverse && bytes.Compare(key, c.r.From) < 0 ||
-		!c.r.Reverse && c.r.To != nil && bytes.Compare(key, c.r.To) >= 0 {
+// seek returns the first key of the bucket that may be in the range, if there is one, and its value. It is called under guard.
+func (c *cursor) seek(name string) (key, value []byte) {
+	b := c.view.bucket(name)
+	if b == nil {
+		return nil, nil
+	}
+	c.c = b.Cursor()
+	switch {
+	case !c.r.Reverse:
+		return c.c.Seek(c.r.From)
+	case c.r.To == nil:
+		return c.c.Last()
+	}
+	if key, _ := c.c.Seek(c.r.To); key == nil { // all keys are before To
+		return c.c.Last()
+	}
+	return c.c.Prev()
+}
+
+// step is called under guard.
+func (c *cursor) step() (key, value []byte) {
+	if c.r.Reverse {
+		return c.c.Prev()
+	}
+	return c.c.Next()
+}
+
+// inside reports whether there is a key that is not beyond the range.
+func (c *cursor) inside(key []byte) bool {
+	switch {
+	case key == nil:
+		return false
+	case c.r.Reverse:
+		return bytes.Compare(key, c.r.From) >= 0
+	}
+	return c.r.To == nil || bytes.Compare(key, c.r.To) < 0
+}
+
+// item returns copies, in one allocation, or no item if key is not in the range.
+func (c *cursor) item(key, value []byte) storage.Item {
+	if !c.inside(key) {
 		return storage.Item{}
 	}
-	n := len(key)
-	both := append(append(make([]byte, 0, n+len(value)), key...), value...)
-	return storage.Item{Key: both[:n:n], Value: both[n:]}
+	item, _ := copyItem(key, value, make([]byte, 0, len(key)+len(value)))
+	return item
+}
+
+// copyItem copies key and value to the end of block, which has room for them. Neither can be appended to over what follows.
+func copyItem(key, value, block []byte) (item storage.Item, longer []byte) {
+	from := len(block)
+	middle := from + len(key)
+	block = append(append(block, key...), value...)
+	return storage.Item{Key: block[from:middle:middle], Value: block[middle:len(block):len(block)]}, block
 }
 
 func (v *view) Commit(_ context.Context, c *storage.Changes) error {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
@@ -205,6 +206,78 @@ func testLargeBucket(t *suite) {
 			if got != len(want) {
 				t.Errorf("%d to %d, reverse %t: got %d items, want %d", r.from, r.to, reverse, got, len(want))
 			}
+		}
+	}
+}
+
+// Items gives what the loop gives, with own writes and without.
+func testItems(t *suite) {
+	db := t.open()
+	set(t, db, "b", "1", "d", "2", "da", "", "f", "4")
+	for _, own := range []bool{false, true} {
+		c := begin(t, db)
+		defer c.abort()
+		if own {
+			c.put("c", "own")
+			c.put("d", "new")
+			c.delete("f")
+		}
+		for _, r := range []storage.Range{
+			{}, bounds("", "", true), bounds("c", "", false), bounds("", "da", true), bounds("d", "f", false), bounds("da", "da\x00", false),
+			bounds("g", "", false), bounds("e", "c", false), {To: []byte{}}, storage.Prefix([]byte("d")),
+		} {
+			want := c.list(r, 0)
+			if got := c.items(r); got != want {
+				t.Errorf("%q to %q, reverse %t, own writes %t: got %q, want %q", r.From, r.To, r.Reverse, own, got, want)
+			}
+		}
+	}
+}
+
+// items is list, by Items. What it gives belongs to the caller, each slice by itself.
+func (c *client) items(r storage.Range) string {
+	c.t.Helper()
+	items, err := c.bucket.Items(r)
+	if err != nil {
+		c.t.Fatalf("items: %v", err)
+	}
+	var texts []string
+	for _, item := range items {
+		texts = append(texts, string(item.Key)+"="+string(item.Value))
+		if item.Value == nil {
+			c.t.Errorf("items: the value of %q is nil", item.Key)
+		}
+		_ = append(item.Key, "overwritten"...)
+		_ = append(item.Value, "overwritten"...)
+		clear(item.Key)
+	}
+	return strings.Join(texts, " ")
+}
+
+func testItemsCountAsRead(t *suite) {
+	db := t.open()
+	for _, tt := range []struct {
+		key      string
+		snapshot bool
+		conflict bool
+	}{
+		{"key2", false, true},
+		{"key2", true, false},
+		{"other", false, false},
+	} {
+		c := begin(t, db)
+		bucket := c.bucket
+		if tt.snapshot {
+			bucket = bucket.Snapshot()
+		}
+		if _, err := bucket.Items(storage.Prefix([]byte("key"))); err != nil {
+			t.Fatal(err)
+		}
+		set(t, db, tt.key, "1")
+		c.put("mine", "1")
+		err := c.txn.Commit(c.ctx)
+		if _, conflict := errors.AsType[*storage.ConflictError](err); conflict != tt.conflict || err != nil && !conflict {
+			t.Errorf("key %q, snapshot %t: got %v, want a conflict: %t", tt.key, tt.snapshot, err, tt.conflict)
 		}
 	}
 }

@@ -59,6 +59,8 @@ func Run(t *testing.T, e Engine) {
 		{"RangeOwnWrites", testRangeOwnWrites},
 		{"RangeWhileWriting", testRangeWhileWriting},
 		{"RangeEnded", testRangeEnded},
+		{"Items", testItems},
+		{"ItemsCountAsRead", testItemsCountAsRead},
 		{"LargeBucket", testLargeBucket},
 		{"NoTransaction", testNoTransaction},
 		{"Ended", testEnded},
