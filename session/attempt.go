@@ -6,8 +6,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
-	"maps"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
@@ -23,9 +24,8 @@ type attempt struct {
 
 	room     [2]*Session // for sessions, as there are seldom more
 	sessions []*Session  // in the order in which they were got, those that are gone too
-	joined   bool
-	clean    int  // how many sessions there were when it joined: nothing had been written to them
-	hooked   bool // tell runs after the commit
+	start    *savepoint  // from when it joined: nothing had been written to the sessions; nil: it has not
+	hooked   bool        // tell runs after the commit
 	swept    []Info
 }
 
@@ -42,11 +42,39 @@ type state struct {
 	used    int64   // the latest slice in which it was used
 	marks   []int64 // the used records that there are
 
-	void     bool              // the items that the database held are no more
-	over     map[string][]byte // the items that were set; nil: deleted
-	size     int               // of all items, keys included
+	void     bool    // the items that the database held are no more
+	over     overlay // the items that were set or deleted
+	size     int     // of all items, keys included
 	changed  bool
 	modified int64 // when, if changed
+}
+
+// An overlay is what was set, in the order of the keys. (There are few, and a map of one costs 400 bytes.)
+type overlay []change
+
+type change struct {
+	key    string
+	record []byte // nil: deleted
+}
+
+func (o overlay) find(key string) (i int, found bool) {
+	return slices.BinarySearchFunc(o, key, func(c change, key string) int { return strings.Compare(c.key, key) })
+}
+
+func (o overlay) get(key string) (record []byte, found bool) {
+	i, found := o.find(key)
+	if !found {
+		return nil, false
+	}
+	return o[i].record, true
+}
+
+func (o *overlay) set(key string, record []byte) {
+	i, found := o.find(key)
+	if !found {
+		*o = slices.Insert(*o, i, change{key: key})
+	}
+	(*o)[i].record = record
 }
 
 func (a *attempt) usable() error {
@@ -70,26 +98,19 @@ func (a *attempt) find(id string) *Session {
 // load reads the session called id, all of it in one go and without watching it; what is used of it will be watched
 // then. Only that there is (or is not) a session is watched from the start.
 func (a *attempt) load(id string) (*Session, error) {
-	s := &Session{a: a}
-	r := refOf(id)
-	for it, err := range a.data.Snapshot().Range(storage.Prefix(r[:])) {
-		if err == nil {
-			err = s.had.add(r, it)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("session: %w", err)
-		}
+	s := &Session{a: a, from: refOf(id)}
+	if err := s.had.read(a.data.Snapshot(), &s.from); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
 	}
-	if err := a.data.AddReadConflict(r.key(kindMeta)); err != nil {
+	if err := a.data.AddReadConflict(s.from.key(kindMeta)); err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
 	now, judged := a.m.clock.read()
 	s.expired = s.had.exists && a.m.expired(s.had.lastUsed(), judged)
-	s.got = state{id: id, ref: r, created: now, void: true}
+	s.now = state{id: id, ref: s.from, created: now, void: true}
 	if s.had.exists && !s.expired {
-		s.got = s.had.state(id, r)
+		s.now = s.had.state(id, s.from)
 	}
-	s.now = s.got
 	if err := s.touch(now); err != nil {
 		return nil, err
 	}
@@ -168,10 +189,8 @@ func (s *Session) enumerate() error {
 	if err := s.usable(); err != nil || s.enumerated || s.now.void {
 		return err
 	}
-	for _, err := range s.a.data.Range(storage.Prefix(s.now.ref.key(kindItem))) {
-		if err != nil {
-			return fmt.Errorf("session: %w", err)
-		}
+	if _, err := s.a.data.Items(storage.Prefix(s.now.ref.key(kindItem))); err != nil {
+		return fmt.Errorf("session: %w", err)
 	}
 	s.enumerated = true
 	return nil
@@ -179,7 +198,7 @@ func (s *Session) enumerate() error {
 
 // peek returns the record of an item without watching it.
 func (s *Session) peek(key string) ([]byte, bool) {
-	if record, ok := s.now.over[key]; ok {
+	if record, ok := s.now.over.get(key); ok {
 		return record, record != nil
 	}
 	if s.now.void {
@@ -199,13 +218,13 @@ func (s *Session) records() iter.Seq2[string, []byte] {
 		if !s.now.void {
 			for _, it := range s.had.items {
 				key := string(itemName(it))
-				if _, ok := s.now.over[key]; !ok && !yield(key, it.Value) {
+				if _, ok := s.now.over.get(key); !ok && !yield(key, it.Value) {
 					return
 				}
 			}
 		}
-		for key, record := range s.now.over {
-			if record != nil && !yield(key, record) {
+		for _, c := range s.now.over {
+			if c.record != nil && !yield(c.key, c.record) {
 				return
 			}
 		}
@@ -254,10 +273,7 @@ func (s *Session) remove(key string) error {
 
 // note makes the copy what storage has become.
 func (s *Session) note(key string, record []byte, size int, now int64) {
-	if s.now.over == nil {
-		s.now.over = make(map[string][]byte)
-	}
-	s.now.over[key] = record
+	s.now.over.set(key, record)
 	s.now.size = size
 	s.now.changed, s.now.modified = true, now
 }
@@ -286,7 +302,7 @@ func (a *attempt) enter(r ref, m meta) error {
 
 // discard deletes what the database holds of the session, and notes why it ended if there was one.
 func (s *Session) discard(why Reason) error {
-	if s.had.records || s.now.exists {
+	if len(s.had.all) > 0 || s.now.exists {
 		if _, err := s.a.purge(s.now.ref); err != nil {
 			return err
 		}
@@ -304,31 +320,29 @@ func (s *Session) discard(why Reason) error {
 // purge deletes all records of the session r, and returns them. It watches all of them, and that none is added:
 // whoever wrote to the session meanwhile must not leave a remainder.
 func (a *attempt) purge(r ref) ([]storage.Item, error) {
-	var all []storage.Item
 	var l loaded
-	for it, err := range a.data.Range(storage.Prefix(r[:])) {
-		if err == nil {
-			err = l.add(r, it)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("session: %w", err)
-		}
-		all = append(all, it)
+	if err := l.read(a.data, &r); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
 	}
-	for _, it := range all {
+	return l.all, a.delete(r, &l)
+}
+
+// delete deletes the session r, all of which was read and is watched.
+func (a *attempt) delete(r ref, l *loaded) error {
+	for _, it := range l.all {
 		if err := a.data.Delete(it.Key); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !l.exists {
-		return all, nil
+		return nil
 	}
 	for _, slice := range append(l.marks, l.used) {
 		if err := a.index.Delete(r.indexKey(slice)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // carry moves s to the id of target, which does not exist.
@@ -367,13 +381,13 @@ func (s *Session) carry(target *Session) error {
 
 // join makes the attempt follow savepoints, before the first change.
 func (a *attempt) join() error {
-	if a.joined {
+	if a.start != nil {
 		return nil
 	}
 	if err := a.txn.Join(a); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	a.joined, a.clean = true, len(a.sessions)
+	a.start = a.savepoint()
 	return nil
 }
 
@@ -387,7 +401,7 @@ func (a *attempt) notify() {
 }
 
 // SortKey implements [transaction.DataManager].
-func (a *attempt) SortKey() string { return "session:" + a.m.config.Name }
+func (a *attempt) SortKey() string { return a.m.sortKey }
 
 // Commit implements [transaction.DataManager]. Storage commits what was written.
 func (a *attempt) Commit(context.Context, *transaction.Txn) error { return nil }
@@ -398,25 +412,24 @@ func (a *attempt) Abort(_ context.Context, t *transaction.Txn) error {
 	if status := t.Status(); status != transaction.Active && status != transaction.Doomed {
 		return nil
 	}
-	for _, s := range a.sessions[:a.clean] {
-		s.now = s.got
-	}
-	a.drop(a.clean)
-	a.joined = false
-	return nil
+	err := a.start.Rollback()
+	a.start = nil
+	return err
 }
 
 // ReadOnly implements [transaction.ReadOnlyReporter].
 func (a *attempt) ReadOnly() bool { return true }
 
 // Savepoint implements [transaction.Savepointer].
-func (a *attempt) Savepoint() (transaction.DataSavepoint, error) {
+func (a *attempt) Savepoint() (transaction.DataSavepoint, error) { return a.savepoint(), nil }
+
+func (a *attempt) savepoint() *savepoint {
 	states := make([]state, len(a.sessions))
 	for i, s := range a.sessions {
 		states[i] = s.now
-		states[i].over = maps.Clone(s.now.over)
+		states[i].over = slices.Clone(s.now.over)
 	}
-	return &savepoint{a: a, states: states}, nil
+	return &savepoint{a: a, states: states}
 }
 
 type savepoint struct {
@@ -427,7 +440,7 @@ type savepoint struct {
 // Rollback implements [transaction.DataSavepoint]; it can be called again.
 func (p *savepoint) Rollback() error {
 	for i := range p.states {
-		over := maps.Clone(p.states[i].over)
+		over := slices.Clone(p.states[i].over)
 		p.a.sessions[i].now = p.states[i]
 		p.a.sessions[i].now.over = over
 	}

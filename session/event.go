@@ -119,7 +119,7 @@ func (a *attempt) tell(ctx context.Context, committed bool) {
 		case Invalidated:
 			a.m.call(ctx, a.m.config.OnEnd, s.info(Invalidated))
 		case Expired:
-			a.m.call(ctx, a.m.config.OnEnd, s.had.info(s.got.ref, Expired))
+			a.m.call(ctx, a.m.config.OnEnd, s.had.info(s.from, Expired))
 		}
 		if s.now.begun && s.now.gone == nil {
 			a.m.call(ctx, a.m.config.OnBegin, s.info(0))

@@ -107,6 +107,8 @@ func (c Config) withDefaults() Config {
 type Manager struct {
 	db      *storage.DB
 	config  Config
+	index   string // the name of the index bucket
+	sortKey string
 	timeout int64 // milliseconds, as everything below the API
 	period  int64
 	clock   *clock
@@ -126,6 +128,8 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 	return &Manager{
 		db:      db,
 		config:  config,
+		index:   config.Name + usedSuffix,
+		sortKey: "session:" + config.Name,
 		timeout: config.Timeout.Milliseconds(),
 		period:  config.Period.Milliseconds(),
 		clock:   newClock(config.Timeout, config.Logger),
@@ -207,7 +211,7 @@ func (m *Manager) attempt(ctx context.Context) (*attempt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	a := &attempt{m: m, txn: t, data: tx.Bucket(m.config.Name), index: tx.Bucket(m.config.Name + usedSuffix)}
+	a := &attempt{m: m, txn: t, data: tx.Bucket(m.config.Name), index: tx.Bucket(m.index)}
 	a.sessions = a.room[:0]
 	t.SetData(m, a)
 	return a, nil

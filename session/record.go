@@ -120,10 +120,24 @@ func readMeta(b []byte) (m meta, problem string) {
 type loaded struct {
 	meta
 	exists  bool           // there was a meta record
-	records bool           // there were records of any kind
 	deleted int64          // when an item was last deleted, 0 if never
 	marks   []int64        // the used records, in ascending order
-	items   []storage.Item // the item records, whole and in ascending order of their keys
+	all     []storage.Item // the records of any kind, in ascending order of their keys
+	items   []storage.Item // the item records, which are the first of them
+}
+
+// read gets all records of the session r from the data bucket.
+func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
+	if l.all, err = data.Items(storage.Prefix(r[:])); err != nil {
+		return err
+	}
+	l.items = l.all[:0]
+	for _, it := range l.all {
+		if err := l.add(*r, it); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lastUsed returns the slice in which the session was last used.
@@ -136,13 +150,12 @@ func (l *loaded) lastUsed() int64 {
 
 // add takes in one record of the session r; they come in ascending order.
 func (l *loaded) add(r ref, it storage.Item) error {
-	l.records = true
 	if len(it.Key) <= len(r) {
 		return &RecordError{Session: r.String(), Record: "a record", Problem: "its key is too short"}
 	}
 	switch rest := it.Key[len(r)+1:]; it.Key[len(r)] {
 	case kindItem:
-		l.items = append(l.items, it)
+		l.items = append(l.items, it) // where it is already: items come before all other kinds
 	case kindDeleted:
 		var n int
 		if l.deleted, n = binary.Varint(it.Value); n <= 0 || n != len(it.Value) || l.deleted < 0 || len(rest) != 0 {

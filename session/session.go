@@ -20,10 +20,10 @@ import (
 // Every key that is read or written, there or not, is part of what must not be changed by another transaction until
 // this one commits; otherwise the commit is a conflict. Keys that were not asked for don't matter.
 type Session struct {
-	a   *attempt
-	had loaded // what the database held when it was got
-	got state  // what it was then
-	now state  // what this transaction has made of it
+	a    *attempt
+	from ref    // of the id that it was got by
+	had  loaded // what the database held then
+	now  state  // what this transaction has made of it
 
 	expired    bool // the database held a session that had ended by disuse
 	enumerated bool // every item is watched, and that none is added

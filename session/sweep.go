@@ -110,17 +110,13 @@ func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error)
 	}
 	var l loaded
 	// All of it is watched: whoever uses the session before this commits wins.
-	for it, err := range a.data.Range(storage.Prefix(r[:])) {
-		if err == nil {
-			err = l.add(r, it)
-		}
-		if _, ok := errors.AsType[*RecordError](err); ok {
-			a.m.config.Logger.WarnContext(ctx, "the sweep leaves a session that it can't read", slog.Any("error", err))
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
+	err = l.read(a.data, &r)
+	if _, ok := errors.AsType[*RecordError](err); ok {
+		a.m.config.Logger.WarnContext(ctx, "the sweep leaves a session that it can't read", slog.Any("error", err))
+		return false, nil
+	}
+	if err != nil {
+		return false, err
 	}
 	now, judged := a.m.clock.read()
 	used := l.lastUsed()
@@ -133,7 +129,7 @@ func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error)
 		ended = true
 		fallthrough
 	case !l.exists:
-		if _, err := a.purge(r); err != nil {
+		if err := a.delete(r, &l); err != nil {
 			return false, err
 		}
 		return ended, a.index.Delete(key)
