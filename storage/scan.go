@@ -29,8 +29,11 @@ func (b Bucket) Items(r Range) ([]Item, error) {
 	if items, ok, err := b.list(r); ok || err != nil {
 		return items, err
 	}
-	var items []Item
-	for item, err := range b.Range(r) {
+	return collect(b.Range(r))
+}
+
+func collect(seq iter.Seq2[Item, error]) (items []Item, err error) {
+	for item, err := range seq {
 		if err != nil {
 			return nil, err
 		}

@@ -29,10 +29,11 @@ type Tx struct {
 	commit  admission
 	done    Changes // what is committed, in the end
 
-	// For buckets, as there are seldom more: so they cost no allocation.
+	// For buckets, and the keys read in the first one, as there are seldom more: so they cost no allocation.
 	room struct {
-		data [2]bucketData
-		list [2]*bucketData
+		data  [2]bucketData
+		list  [2]*bucketData
+		reads [4]string
 	}
 }
 
@@ -61,6 +62,7 @@ func (tx *Tx) Bucket(name string) Bucket {
 func (tx *Tx) newBucket(name string) *bucketData {
 	if tx.buckets == nil {
 		tx.buckets = tx.room.list[:0]
+		tx.room.data[0].reads.list = tx.room.reads[:0]
 	}
 	if n := len(tx.buckets); n < len(tx.room.data) {
 		tx.room.data[n].name = name
