@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,7 +65,10 @@ func (c *cluster) listens(i int) {
 func (c *cluster) stop() {
 	c.t.Helper()
 	for _, s := range c.sites {
-		s.stop()
+		s.signal(os.Interrupt)
+	}
+	for _, s := range c.sites {
+		s.endedWell()
 	}
 }
 
@@ -180,7 +184,7 @@ func (s *stampede) ends(c *cluster) {
 func TestKilledInACluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, pgtest.Database(t))
-	crowd := newStampede(t, &c.door, 16)
+	crowd := newStampede(t, &c.door, 8)
 	for i := range 2 * len(c.sites) {
 		crowd.goesOn(20)
 		s := c.sites[i%len(c.sites)]
@@ -197,7 +201,7 @@ func TestDatabaseKilledUnderACluster(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off")) // by a kill that loses nothing
 	c := newCluster(t, server.CreateDatabase(t))
-	crowd := newStampede(t, &c.door, 16)
+	crowd := newStampede(t, &c.door, 8)
 	for range 3 {
 		crowd.goesOn(20)
 		server.Kill()
@@ -216,8 +220,8 @@ func TestConnectionsCutUnderACluster(t *testing.T) {
 	uri := pgtest.Database(t)
 	c := newCluster(t, uri)
 	conn := connect(t, uri)
-	crowd := newStampede(t, &c.door, 16)
-	for range 50 {
+	crowd := newStampede(t, &c.door, 8)
+	for range 25 {
 		crowd.goesOn(2)
 		_, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 		if err != nil {

@@ -143,6 +143,11 @@ func (s *site) kill() {
 func (s *site) stop() {
 	s.t.Helper()
 	s.signal(os.Interrupt)
+	s.endedWell()
+}
+
+func (s *site) endedWell() {
+	s.t.Helper()
 	s.ended()
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
 		s.t.Fatalf("exit code %d, want 0\n%s", code, s.logText())
