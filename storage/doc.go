@@ -21,7 +21,7 @@
 // waits for a lock while an application thinks.
 //
 // This package holds everything that is the same for all databases: the write buffer, the record of what was read,
-// savepoints, iteration, fairness between those who conflict. An [Engine] does the rest: storage/memory, storage/bolt.
+// savepoints, iteration, fairness between those who conflict. An [Engine] does the rest: storage/memory, storage/bolt, storage/postgres.
 // An engine of your own is proved by storage/storagetest.
 //
 // # What counts as read
@@ -43,6 +43,7 @@
 // database B, in which it writes nothing, is not told when B changes; AddReadConflict does not alter that.
 //
 // The snapshot stays open until the transaction ends. Long transactions are correct, but they lose against short ones, and
-// engines keep old versions of the data for them. Of several databases in one transaction all but one must be able to
-// prepare (see package transaction); bolt can't.
+// engines keep old versions of the data for them. With storage/postgres it begins with the second read, so that a transaction which reads
+// once holds nothing; if what the first had shown has changed by then, that read is a [ConflictError]: return it. Of several databases in one
+// transaction all but one must be able to prepare (see package transaction); bolt can't, PostgreSQL can.
 package storage
