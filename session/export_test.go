@@ -20,6 +20,9 @@ func (m *Manager) SweepLock() string { return m.sweepLock() }
 // SweepAlone sweeps as a sweeper does.
 func (m *Manager) SweepAlone(ctx context.Context) (ended int, err error) { return m.sweepAlone(ctx) }
 
+// NextBatch returns how many a sweep takes after a batch whose commit took so long.
+func NextBatch(size int, took time.Duration) int { return nextBatch(size, took) }
+
 // Used returns the slices at which the index has the session called id, for the transaction of ctx.
 func (m *Manager) Used(ctx context.Context, id string) (slices []time.Time, err error) {
 	a, err := m.attempt(ctx)

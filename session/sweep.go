@@ -13,9 +13,20 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// batchSize is how many sessions are swept in one transaction: enough to share the cost of a commit, and so few that
-// nobody else's commit waits for long.
-const batchSize = 200
+// How many sessions are swept in one transaction: enough to share the cost of a commit, and so few that nobody else's commit, which
+// may wait for two of the sweep's, waits for long. A session of a large database is on a page of its own, so every one more is a page
+// that the commit writes.
+const (
+	minBatch  = 10
+	maxBatch  = 200
+	batchTime = 4 * time.Millisecond // what its commit should take
+)
+
+// nextBatch returns how many to sweep next, when the commit of size of them took so long.
+func nextBatch(size int, took time.Duration) int {
+	fits := float64(size) * float64(batchTime) / float64(max(took, 1))
+	return min(max(int(min(fits, 2*float64(size))), minBatch), maxBatch)
+}
 
 // Sweep ends the sessions that have expired and returns how many it has ended. It finds them by time slice, so its
 // cost grows with what has expired, not with what exists; it works in small transactions of its own, so call it outside
@@ -39,7 +50,7 @@ func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
 
 // sweepRange sweeps the sessions that have an index entry in r.
 func (m *Manager) sweepRange(ctx context.Context, r storage.Range) (ended int, err error) {
-	for size := batchSize; ; {
+	for size := minBatch; ; {
 		b, err := m.sweepBatch(ctx, r, size)
 		switch {
 		case err == nil:
@@ -47,7 +58,7 @@ func (m *Manager) sweepRange(ctx context.Context, r storage.Range) (ended int, e
 			if b.seen < size {
 				return ended, nil
 			}
-			size = min(2*size, batchSize)
+			size = nextBatch(size, b.commit)
 		case ctx.Err() != nil || !transaction.IsTransient(err):
 			return ended, err
 		case size > 1:
@@ -67,9 +78,12 @@ type batch struct {
 	seen  int    // index entries
 	last  []byte // the last of them
 	ended int
+
+	commit time.Duration // how long that took
 }
 
 func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b batch, err error) {
+	var done time.Time
 	err = transaction.Run(ctx, func(ctx context.Context) error {
 		b = batch{} // anew in every attempt
 		a, err := m.attempt(ctx)
@@ -96,8 +110,10 @@ func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b 
 			b.seen++
 			b.last = key
 		}
+		done = time.Now()
 		return nil
 	}, transaction.Policy{Tries: 2})
+	b.commit = time.Since(done)
 	return b, err
 }
 
