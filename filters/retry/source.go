@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"sync"
 
+	"github.com/pasteline/pasteline/internal/hold"
 	"github.com/pasteline/pasteline/internal/replay"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
@@ -25,7 +26,7 @@ type source struct {
 	cloned  bool         // request itself is out of reach of every attempt
 	route   route
 	url     url.URL
-	notes   *notes
+	header  *hold.Fields
 }
 
 func newSource(r *http.Request, f *filter) *source {
@@ -41,9 +42,8 @@ func (s *source) close() {
 	if s.body != nil {
 		_ = s.body.Close() // nobody will miss the file
 	}
-	if s.notes != nil {
-		s.notes.reset()
-		notesPool.Put(s.notes)
+	if s.header != nil {
+		s.header.Forget()
 	}
 }
 
@@ -96,7 +96,10 @@ func (s *source) copy(ctx context.Context, attempt transaction.Attempt) *http.Re
 		if !attempt.Last() {
 			s.route = noteRoute(ctx)
 			if !s.cloned {
-				s.note()
+				s.header = hold.Take(r.Header)
+				if r.URL != nil {
+					s.url = *r.URL
+				}
 			}
 		}
 	}
@@ -105,63 +108,11 @@ func (s *source) copy(ctx context.Context, attempt transaction.Attempt) *http.Re
 	}
 	r = r.WithContext(ctx)
 	if attempt.Number > 1 { // the first attempt has the maps, perhaps in a goroutine that it left behind
-		r.Header = s.notes.header()
+		r.Header = s.header.Header()
 		if r.URL != nil {
 			u := s.url
 			r.URL = &u
 		}
 	}
 	return r
-}
-
-func (s *source) note() {
-	n, ok := notesPool.Get().(*notes)
-	if !ok {
-		panic("retry: the pool holds something else")
-	}
-	n.take(s.request.Header)
-	s.notes = n
-	if s.request.URL != nil {
-		s.url = *s.request.URL
-	}
-}
-
-// notes are a copy of a header, in memory that is used again and again.
-type notes struct {
-	names  []string
-	counts []int // of values, by name
-	values []string
-}
-
-var notesPool = sync.Pool{New: func() any { return new(notes) }}
-
-func (n *notes) take(header http.Header) {
-	for name, values := range header {
-		n.names = append(n.names, name)
-		n.counts = append(n.counts, len(values))
-		n.values = append(n.values, values...)
-	}
-}
-
-// header makes a header from the notes.
-func (n *notes) header() http.Header {
-	header := make(http.Header, len(n.names))
-	values := append([]string(nil), n.values...)
-	for i, name := range n.names {
-		count := n.counts[i]
-		header[name], values = values[:count:count], values[count:]
-	}
-	return header
-}
-
-// reset lets go of the strings, and of memory that only an unusual request needed.
-func (n *notes) reset() {
-	const most = 256
-	if cap(n.names) > most || cap(n.values) > most {
-		*n = notes{}
-		return
-	}
-	clear(n.names)
-	clear(n.values)
-	n.names, n.counts, n.values = n.names[:0], n.counts[:0], n.values[:0]
 }

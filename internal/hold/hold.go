@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,32 +56,22 @@ type Writer struct {
 	max  int64
 	own  outcome.Context // slot's place if the attempt begins here
 
-	controlling  sync.Mutex // guards uncontrolled; taken after mu
-	uncontrolled bool       // deadlines and the like are no longer the handler's to set
+	controlling sync.Mutex // guards uncontrolled; taken after mu
+	mu          sync.Mutex // guards the rest
 
-	mu      sync.Mutex // guards all below
-	state   state
-	last    interface{ End() } // Options.Attempts
+	uncontrolled bool // deadlines and the like are no longer the handler's to set
+	state        state
+	announced    bool // sent has a Trailer field, or one that is a trailer
+	status       int  // zero until the first WriteHeader
+
 	decider Decider
-	err     error // why nothing leaves or nothing more is taken; the slot has an error then
+	last    interface{ End() } // Options.Attempts
+	err     error              // why nothing leaves or nothing more is taken; the slot has an error then
 
 	header http.Header // the handler's; nil until it asks for it
-	status int         // zero until the first WriteHeader; then sent is the header
-	sent   []field
-	values []string // the fields' storage
-	first  struct { // sent's and values' first storage
-		sent   [4]field
-		values [4]string
-	}
-	announced bool  // sent has a Trailer field, or one that is a trailer
-	length    int64 // the Content-Length that the handler has set, or -1
-	body      spill.Buffer
-}
-
-// A field is one header field as it was at the first WriteHeader.
-type field struct {
-	name   string
-	values []string
+	sent   *Fields     // the header at the first WriteHeader, if there was one by then; nil again in the end
+	length int64       // the Content-Length that the handler has set, or -1
+	body   spill.Buffer
 }
 
 // Begin begins an attempt: it returns a Writer that will send the response to dst, and a context with the slot for the
@@ -124,7 +113,7 @@ func (h *Writer) Header() http.Header {
 		} else {
 			h.header = http.Header{}
 		}
-		if h.status != 0 { // the status came before, so what counts is what outer filters have set
+		if h.status != 0 && h.state != over { // the status came before, so what counts is what outer filters have set
 			h.keep()
 		}
 	}
@@ -159,6 +148,9 @@ func (h *Writer) freeze(status int) {
 		return
 	}
 	h.status, h.length = status, -1
+	if h.header == nil {
+		return
+	}
 	h.keep()
 	if values := h.header["Content-Length"]; len(values) > 0 {
 		if length, err := strconv.ParseInt(values[0], 10, 64); err == nil && length >= 0 {
@@ -169,12 +161,12 @@ func (h *Writer) freeze(status int) {
 
 // keep takes down the header as it is.
 func (h *Writer) keep() {
-	h.sent, h.values, h.announced = h.first.sent[:0], h.first.values[:0], false
-	for name, values := range h.header {
-		h.announced = h.announced || name == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix)
-		start := len(h.values)
-		h.values = append(h.values, values...)
-		h.sent = append(h.sent, field{name, slices.Clip(h.values[start:])})
+	if h.sent != nil {
+		h.sent.Forget()
+	}
+	h.sent, h.announced = Take(h.header), false
+	for _, f := range h.sent.list {
+		h.announced = h.announced || f.name == "Trailer" || strings.HasPrefix(f.name, http.TrailerPrefix)
 	}
 }
 
@@ -271,11 +263,10 @@ func (h *Writer) Result() http.Header {
 	if h.status == 0 {
 		return header
 	}
-	result := make(http.Header, len(h.sent))
-	for _, f := range h.sent {
-		result[f.name] = f.values
+	if h.sent == nil {
+		return http.Header{}
 	}
-	return result
+	return h.sent.Header()
 }
 
 // Sent reports whether the response has left, in whole or in part (or the connection is the handler's): the decision was
@@ -309,6 +300,10 @@ func (h *Writer) end() error {
 		return nil
 	}
 	h.state = over
+	if h.sent != nil {
+		h.sent.Forget()
+		h.sent = nil
+	}
 	h.controlling.Lock()
 	h.uncontrolled = true
 	h.controlling.Unlock()
@@ -324,7 +319,6 @@ func (h *Writer) Release() error {
 	switch h.state {
 	case holding, deciding:
 		err = h.send(true)
-		h.trailers()
 	case passing:
 		h.trailers()
 	case refused:
@@ -336,43 +330,75 @@ func (h *Writer) Release() error {
 // smallBody is what the server itself gives a Content-Length (its buffer is of that size).
 const smallBody = 2 << 10
 
-// send hands status, header and body to the server. The body is complete unless the handler flushes.
+// send hands status, header and body to the server. The body is complete unless the handler flushes, and then the trailers are, too.
 func (h *Writer) send(complete bool) error {
 	if h.err != nil {
 		return h.err
 	}
 	out := h.dst.Header()
-	switch {
-	case h.header == nil:
-	case h.status == 0:
+	if h.header != nil {
 		clear(out)
-		maps.Copy(out, h.header)
-	default:
-		clear(out)
-		for _, f := range h.sent {
-			out[f.name] = f.values
+		if h.status == 0 {
+			maps.Copy(out, h.header)
+		} else {
+			for _, f := range h.sent.list {
+				out[f.name] = h.sent.values(f)
+			}
 		}
 	}
 	if h.status == 0 {
 		return nil // the handler said nothing, so we don't either
 	}
-	if complete {
-		trailers := h.announced
+	trailers := complete && h.hasTrailers()
+	if trailers {
 		for name, values := range h.header {
 			if strings.HasPrefix(name, http.TrailerPrefix) { // the server must know before it decides how to send the body
-				out[name], trailers = values, true
+				out[name] = values
 			}
 		}
-		if h.body.Len() > smallBody && h.length < 0 && !trailers && len(out["Transfer-Encoding"]) == 0 {
-			out["Content-Length"] = []string{strconv.FormatInt(h.body.Len(), 10)}
-		}
+	}
+	if complete && h.body.Len() > smallBody && h.length < 0 && !trailers && len(out["Transfer-Encoding"]) == 0 {
+		out["Content-Length"] = []string{strconv.FormatInt(h.body.Len(), 10)}
 	}
 	h.dst.WriteHeader(h.status)
-	if h.body.Len() == 0 {
-		return nil
+	var err error
+	if h.body.Len() > 0 {
+		_, err = h.body.WriteTo(h.dst)
 	}
-	_, err := h.body.WriteTo(h.dst)
+	if trailers {
+		h.trailers()
+	}
 	return err
+}
+
+// hasTrailers reports whether the handler has announced trailers, or set one.
+func (h *Writer) hasTrailers() bool {
+	if h.header == nil || h.announced {
+		return h.announced
+	}
+	if h.isAsSent() {
+		return false
+	}
+	for name := range h.header {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// isAsSent reports whether the header has the same names still as when it was taken down. It nearly always has, and to look for the few
+// that there are takes a third of the time that going through the map does.
+func (h *Writer) isAsSent() bool {
+	if len(h.header) != len(h.sent.list) {
+		return false
+	}
+	for _, f := range h.sent.list {
+		if _, ok := h.header[f.name]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // trailers hands over what the handler has set as trailers since its WriteHeader, and takes back what it has removed.
@@ -399,11 +425,11 @@ func (h *Writer) isTrailer(name string) bool {
 	if !h.announced {
 		return false
 	}
-	for _, f := range h.sent {
+	for _, f := range h.sent.list {
 		if f.name != "Trailer" {
 			continue
 		}
-		for _, value := range f.values {
+		for _, value := range h.sent.values(f) {
 			for announced := range strings.SplitSeq(value, ",") {
 				if http.CanonicalHeaderKey(strings.TrimSpace(announced)) == name {
 					return true

@@ -53,12 +53,11 @@ type Buffer struct {
 
 	// The bytes are, in this order: the full chunks in memory, the file, and the tail.
 	memory []*chunk
-	first  [1]*chunk // memory's first storage: small bodies need no other
 	file   *os.File
-	named  bool // the file could not be removed while open
 	filed  int64
 	tail   *chunk
-	filled int // bytes in tail
+	filled int32 // bytes in tail
+	named  bool  // the file could not be removed while open
 
 	borrowed int64 // of the bytes in memory
 }
@@ -89,7 +88,7 @@ func write[T string | []byte](b *Buffer, p T) (int, error) {
 			b.tail = chunk
 		}
 		n := copy(b.tail[b.filled:], p)
-		b.filled += n
+		b.filled += int32(n) //nolint:gosec // it is at most a chunk
 		written += n
 		p = p[n:]
 		if b.filled == chunkSize {
@@ -104,9 +103,6 @@ func write[T string | []byte](b *Buffer, p T) (int, error) {
 // store puts the full tail where it belongs.
 func (b *Buffer) store() error {
 	if b.file == nil && b.room() {
-		if b.memory == nil {
-			b.memory = b.first[:0]
-		}
 		b.memory = append(b.memory, b.tail)
 		b.tail, b.filled = nil, 0
 		return nil
