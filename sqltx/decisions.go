@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/pasteline/pasteline/internal/crashpoint"
 )
 
 // The table has a row for every commit that somebody may ask about, and for every one that recovery has ruled out. Its SQL is what all
@@ -90,6 +92,7 @@ func (db *DB) settle(ctx context.Context, id string) (string, error) {
 		return outcome, err
 	}
 	_, insertErr := db.sql.ExecContext(ctx, db.insert(id, aborted))
+	crashpoint.Here("sqltx: outcome settled")
 	if insertErr == nil {
 		return aborted, nil
 	}

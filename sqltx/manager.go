@@ -63,10 +63,11 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 		if _, err := tx.tx.ExecContext(ctx, db.insert(t.ID(), committed)); err != nil {
 			return tx.undecided(ctx, t.ID(), err)
 		}
-		crashpoint.Here("decision recorded")
+		crashpoint.Here("sqltx: decision recorded")
 	}
 	err := tx.tx.Commit()
 	if err == nil {
+		crashpoint.Here("sqltx: committed")
 		tx.release(false)
 		if decides && !t.Prepared() { // nobody else will ask
 			_ = db.forget(ctx, t.ID()) // next time, then

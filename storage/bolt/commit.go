@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/pasteline/pasteline/internal/crashpoint"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/internal/occ"
 	"github.com/pasteline/pasteline/transaction"
@@ -191,7 +192,9 @@ func (e *engine) update(accepted []*request) (seq uint64, writes []storage.Write
 		err = apply(tx, writes)
 	}
 	if err == nil {
+		crashpoint.Here("bolt: decision recorded")
 		if err = e.commitGuarded(tx); err == nil {
+			crashpoint.Here("bolt: committed")
 			return uint64(id), writes, nil //nolint:gosec // ids are not negative
 		}
 	}
