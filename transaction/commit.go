@@ -21,7 +21,7 @@ import (
 // with the transaction still active; or, with the status now CommitFailed, the data managers' errors, joined with
 // [errors.Join]. Call Abort after any of them. Nil means committed; a data manager that couldn't finish is logged.
 func (t *Txn) Commit(ctx context.Context) error {
-	if err := t.startCommit(ctx); err != nil {
+	if over, err := t.startCommit(ctx); over || err != nil {
 		return err
 	}
 	ctx = t.detach(ctx)
@@ -43,31 +43,42 @@ func (t *Txn) leave() {
 	}
 }
 
-func (t *Txn) startCommit(ctx context.Context) error {
+// startCommit begins a commit. If nobody takes part in it, as for a page that needs no storage, it is over at once: the protocol
+// would take five times as long to find nobody.
+func (t *Txn) startCommit(ctx context.Context) (over bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.ending:
-		return fmt.Errorf("%w: cannot commit, its end has begun", ErrEnded)
+		return false, fmt.Errorf("%w: cannot commit, its end has begun", ErrEnded)
 	case t.status == Doomed:
-		return ErrDoomed
+		return false, ErrDoomed
 	}
 	if err := t.usable("commit"); err != nil {
-		return err
+		return false, err
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("transaction: not committed: %w", context.Cause(ctx))
+		return false, fmt.Errorf("transaction: not committed: %w", context.Cause(ctx))
+	}
+	if t.alone() {
+		t.status, t.settled = Committed, true
+		t.forget()
+		return true, nil
 	}
 	t.ending = true
 	t.savepoints = nil
-	return nil
+	return false, nil
+}
+
+// alone reports whether nobody is to be called when t ends. The caller holds t.mu.
+func (t *Txn) alone() bool {
+	return len(t.managers)+len(t.synchronizers) == 0 && t.hooks == nil
 }
 
 // detach returns the context for everything that is called from here on: it carries t, and can't be cancelled.
 func (t *Txn) detach(ctx context.Context) context.Context {
 	t.mu.Lock()
-	alone := len(t.managers)+len(t.synchronizers)+
-		len(t.beforeCommit)+len(t.afterCommit)+len(t.beforeAbort)+len(t.afterAbort) == 0
+	alone := t.alone()
 	t.mu.Unlock()
 	if alone {
 		return ctx // nobody to call: spare the allocation
@@ -81,14 +92,14 @@ func (t *Txn) detach(ctx context.Context) context.Context {
 // beforeCommitting calls whom the commit may still depend on, and returns the data managers that joined until then.
 func (t *Txn) beforeCommitting(ctx context.Context) ([]DataManager, error) {
 	for {
-		f, ok := first(t, &t.beforeCommit)
+		f, ok := first(t, beforeCommit)
 		if !ok {
 			break
 		}
 		if err := contain(func() error { return f(ctx) }); err != nil {
 			return nil, err
 		}
-		dropFirst(t, &t.beforeCommit)
+		dropFirst(t, beforeCommit)
 	}
 	for _, s := range t.synchronizers {
 		if err := contain(func() error { return s.BeforeCompletion(t) }); err != nil {
@@ -117,7 +128,7 @@ func (t *Txn) afterCommitting(ctx context.Context, err error) {
 	t.mu.Unlock()
 
 	t.afterCompletion(ctx)
-	each(ctx, t, &t.afterCommit, "hook after commit panicked", func(f func(context.Context, bool)) { f(ctx, err == nil) })
+	each(ctx, t, afterCommit, "hook after commit panicked", func(f func(context.Context, bool)) { f(ctx, err == nil) })
 }
 
 func (t *Txn) afterCompletion(ctx context.Context) {
@@ -321,7 +332,7 @@ func (t *Txn) Abort(ctx context.Context) (err error) {
 	var errs []error
 	defer t.leave() // this and what is deferred below is due, too, when somebody who is called ends the goroutine
 	defer func() {
-		each(ctx, t, &t.afterAbort, "hook after abort panicked", func(f func(context.Context)) { f(ctx) })
+		each(ctx, t, afterAbort, "hook after abort panicked", func(f func(context.Context)) { f(ctx) })
 		t.afterCompletion(ctx)
 		err = errors.Join(errs...)
 	}()
@@ -335,7 +346,7 @@ func (t *Txn) Abort(ctx context.Context) (err error) {
 		t.mu.Unlock()
 		errs = append(errs, t.abortManagers(ctx, managers)...)
 	}()
-	each(ctx, t, &t.beforeAbort, "hook before abort panicked", func(f func(context.Context)) { f(ctx) })
+	each(ctx, t, beforeAbort, "hook before abort panicked", func(f func(context.Context)) { f(ctx) })
 	forAll(t.synchronizers, func(s Synchronizer) {
 		if err := contain(func() error { return s.BeforeCompletion(t) }); err != nil {
 			t.report(ctx, "synchronizer failed before an abort", nil, err)

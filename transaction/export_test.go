@@ -13,5 +13,8 @@ func (t *Txn) Managers() []DataManager {
 func (t *Txn) Hooks() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.beforeCommit) + len(t.afterCommit) + len(t.beforeAbort) + len(t.afterAbort)
+	if t.hooks == nil {
+		return 0
+	}
+	return len(t.hooks.beforeCommit) + len(t.hooks.afterCommit) + len(t.hooks.beforeAbort) + len(t.hooks.afterAbort)
 }

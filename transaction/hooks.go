@@ -2,58 +2,80 @@ package transaction
 
 import "context"
 
+// hooks are those of one transaction, in the order of their registration.
+type hooks struct {
+	beforeCommit []func(context.Context) error
+	afterCommit  []func(context.Context, bool)
+	beforeAbort  []func(context.Context)
+	afterAbort   []func(context.Context)
+}
+
+func beforeCommit(h *hooks) *[]func(context.Context) error { return &h.beforeCommit }
+func afterCommit(h *hooks) *[]func(context.Context, bool)  { return &h.afterCommit }
+func beforeAbort(h *hooks) *[]func(context.Context)        { return &h.beforeAbort }
+func afterAbort(h *hooks) *[]func(context.Context)         { return &h.afterAbort }
+
 // BeforeCommit calls f at the beginning of Commit, after those registered before it. Data managers can still join then,
 // and more hooks be registered. When f returns an error or panics, Commit returns that, and the transaction is still
 // active: what had run is done, what hadn't, f included, is left for another Commit.
-func (t *Txn) BeforeCommit(f func(context.Context) error) { add(t, &t.beforeCommit, f) }
+func (t *Txn) BeforeCommit(f func(context.Context) error) { add(t, beforeCommit, f) }
 
 // AfterCommit calls f when the transaction has been committed, or has failed to. It is too late then to join or to
 // change the outcome: a panic is logged, and the others still run. An abort without a commit doesn't call f. If
 // committed is false because the outcome isn't known, Commit returns [ErrInDoubt].
-func (t *Txn) AfterCommit(f func(ctx context.Context, committed bool)) { add(t, &t.afterCommit, f) }
+func (t *Txn) AfterCommit(f func(ctx context.Context, committed bool)) { add(t, afterCommit, f) }
 
 // BeforeAbort calls f at the beginning of Abort. A panic is logged, and the abort goes on.
-func (t *Txn) BeforeAbort(f func(context.Context)) { add(t, &t.beforeAbort, f) }
+func (t *Txn) BeforeAbort(f func(context.Context)) { add(t, beforeAbort, f) }
 
 // AfterAbort calls f when the transaction has been aborted. A panic is logged, and the others still run.
-func (t *Txn) AfterAbort(f func(context.Context)) { add(t, &t.afterAbort, f) }
+func (t *Txn) AfterAbort(f func(context.Context)) { add(t, afterAbort, f) }
 
 // add registers a hook. Those of a transaction that is over would never be called, and are forgotten at once.
-func add[F any](t *Txn, hooks *[]F, f F) {
+func add[F any](t *Txn, kind func(*hooks) *[]F, f F) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ending || t.status != Committed && t.status != Aborted {
-		*hooks = append(*hooks, f)
+		if t.hooks == nil {
+			t.hooks = new(hooks)
+		}
+		list := kind(t.hooks)
+		*list = append(*list, f)
 	}
 }
 
 // first returns the first of the hooks that are left.
-func first[F any](t *Txn, hooks *[]F) (f F, ok bool) {
+func first[F any](t *Txn, kind func(*hooks) *[]F) (f F, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(*hooks) == 0 {
+	if t.hooks == nil {
 		return f, false
 	}
-	return (*hooks)[0], true
+	list := *kind(t.hooks)
+	if len(list) == 0 {
+		return f, false
+	}
+	return list[0], true
 }
 
-func dropFirst[F any](t *Txn, hooks *[]F) {
+func dropFirst[F any](t *Txn, kind func(*hooks) *[]F) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	*hooks = (*hooks)[1:]
+	list := kind(t.hooks)
+	*list = (*list)[1:]
 }
 
 // each calls every hook, also those that are registered meanwhile, whatever happens to others.
-func each[F any](ctx context.Context, t *Txn, hooks *[]F, what string, call func(F)) {
+func each[F any](ctx context.Context, t *Txn, kind func(*hooks) *[]F, what string, call func(F)) {
 	for {
-		f, ok := first(t, hooks)
+		f, ok := first(t, kind)
 		if !ok {
 			return
 		}
-		dropFirst(t, hooks)
+		dropFirst(t, kind)
 		orElse(
 			func() { t.report(ctx, what, nil, contain(func() error { call(f); return nil })) },
-			func() { each(ctx, t, hooks, what, call) },
+			func() { each(ctx, t, kind, what, call) },
 		)
 	}
 }
