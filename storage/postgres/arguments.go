@@ -19,7 +19,6 @@ type work struct {
 	version int64 // that of what it writes
 
 	changes *storage.Changes
-	seen    *seen
 }
 
 // A pair is a bucket and a key.
@@ -27,7 +26,7 @@ type pair struct{ bucket, key string }
 
 // newWork takes c apart. Reads have to be known to s. locks says whether turns are to be asked for.
 func newWork(c *storage.Changes, s *seen, lock func(bucket, key string) int64) (*work, error) {
-	w := &work{changes: c, seen: s, version: rand.Int64N(1<<62) + 1} //nolint:gosec // differs from all others, and keeps no secret
+	w := &work{changes: c, version: rand.Int64N(1<<62) + 1} //nolint:gosec // differs from all others, and keeps no secret
 	if n := len(c.Reads); n > 0 {
 		w.parts |= reads
 		buckets, keys, versions := make([][]byte, n), make([][]byte, n), make([]int64, n)
@@ -94,11 +93,10 @@ func (w *work) addWrites(c *storage.Changes) {
 		w.parts |= puts
 		w.args = append(w.args, put[0], put[1], put[2], w.version)
 	}
-	if c.Decision != "" {
-		w.parts |= decision
-		w.args = append(w.args, c.Decision)
-	}
 }
+
+// addMark comes last.
+func (w *work) addMark(id string) { w.parts, w.args = w.parts|decision, append(w.args, id) }
 
 // split returns the parameters of the checks, and those of each of the writes.
 func (w *work) split() (check []any, writes []partial) {

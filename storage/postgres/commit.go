@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,46 +26,67 @@ var errGivenUp = transaction.Transient(errors.New("recovery took the transaction
 func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 	defer v.Close() //nolint:contextcheck // an end is told with a context of its own
 	if len(c.Writes) == 0 && v.sql == nil {
+		v.endReading()
 		return nil // what it has seen is durable: PostgreSQL shows nothing earlier
 	}
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	if err := v.sqlUsable(); err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
+	staged := v.sql != nil || v.engine.separately
+	mark := cmp.Or(c.Decision, v.mark, newMark())
 	w, err := v.work(c)
 	if err != nil {
 		return err
 	}
-	if v.sql != nil || v.engine.separately {
-		return v.commitStaged(ctx, w)
+	if c.Decision != "" || !staged {
+		w.addMark(mark)
 	}
-	conn, err := v.take(ctx)
+	conn, err := v.take(within)
 	if err != nil {
 		return err
 	}
-	defer v.engine.end(conn) //nolint:contextcheck // an end is told with a context of its own
-	for n := 1; ; n++ {
-		bad, err := v.engine.commitAtOnce(ctx, conn, w)
-		switch {
-		case err == nil && bad.what == 0:
-			crashpoint.Here("postgres: committed")
-			return nil
-		case err == nil:
-			return v.conflict(bad, w.changes)
-		case isConflict(err) && n < rounds: // perhaps it is none: the versions will tell
-			continue
-		case isGivenUp(err):
-			return errGivenUp
-		case !answerLost(err):
-			return v.engine.explain(err)
-		default:
-			return v.engine.outcome(ctx, w, conn, "", err)
+	if staged {
+		text := "COMMIT"
+		if c.Decision == "" {
+			text = v.engine.statements.commitAs(mark, false)
 		}
+		err = v.commitStaged(within, conn, w, text)
+	} else {
+		err = v.commitAtOnce(within, conn, w)
+	}
+	v.end(conn) //nolint:contextcheck // now: to find out about a lost answer may take the last free connection
+	if lost, ok := errors.AsType[*lostError](err); ok {
+		err = v.engine.outcome(ctx, mark, lost)
+	}
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("postgres: committed")
+	if c.Decision == "" || v.mark != "" {
+		v.engine.Forget(cmp.Or(v.mark, mark)) //nolint:contextcheck // which is nothing that anybody waits for
+	}
+	return nil
+}
+
+// endReading ends the snapshot of a transaction that only read as one that is to count: by COMMIT. Nobody has to wait for that, since it
+// can't fail; but until all who were at work meanwhile have ended, the server has to know what was read, or it would let one of them
+// commit before whom, and after whom, it has been.
+func (v *view) endReading() {
+	if conn := v.conn; conn != nil {
+		v.conn = nil
+		v.engine.endBy(conn, func(ctx context.Context) error {
+			_, err := conn.Exec(ctx, "COMMIT")
+			return err
+		})
 	}
 }
 
 // work is what c comes to. In the app's SQL transaction there is nothing to compare: PostgreSQL watches what it has read.
 func (v *view) work(c *storage.Changes) (*work, error) {
 	if v.sql != nil {
-		c = &storage.Changes{Writes: c.Writes, Turns: c.Turns, Decision: c.Decision}
+		c = &storage.Changes{Writes: c.Writes, Turns: c.Turns}
 	}
 	var lock func(bucket, key string) int64
 	if v.engine.turns != nil {
@@ -83,26 +105,42 @@ func (v *view) take(ctx context.Context) (*pgxpool.Conn, error) {
 }
 
 // commitAtOnce compares and writes in one statement, which is a transaction by itself.
-func (e *engine) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *work) (bad differs, err error) {
-	text := e.statements.commit(w.parts)
-	if conn.Conn().PgConn().TxStatus() == 'I' {
-		rows, err := conn.Query(ctx, text, w.args...)
-		if err != nil {
-			return bad, err
+func (v *view) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *work) error {
+	text := v.engine.statements.commit(w.parts)
+	for n := 1; ; n++ {
+		var bad differs
+		b := &pgx.Batch{}
+		if conn.Conn().PgConn().TxStatus() != 'I' {
+			b.Queue("ROLLBACK") // of the snapshot
 		}
-		defer rows.Close()
-		return bad, bad.scan(rows)
+		b.Queue(text, w.args...).Query(bad.scan)
+		err := conn.SendBatch(ctx, b).Close()
+		switch {
+		case err == nil && bad.what == 0:
+			return nil
+		case err == nil:
+			return v.engine.conflict(ctx, conn, bad, w.changes, &v.seen)
+		case isSerialization(err) && n < rounds: // perhaps it is none: the versions will tell
+			continue
+		}
+		return v.engine.explainCommit(err)
 	}
-	b := &pgx.Batch{}
-	b.Queue("ROLLBACK") // of the snapshot
-	b.Queue(text, w.args...).Query(bad.scan)
-	return bad, conn.SendBatch(ctx, b).Close()
+}
+
+// explainCommit is explain for the error of a statement that commits.
+func (e *engine) explainCommit(err error) error {
+	switch {
+	case isGivenUp(err):
+		return errGivenUp
+	case answerLost(err):
+		return &lostError{err}
+	}
+	return e.explain(err)
 }
 
 // stage does in a transaction what the commit is to make durable, and begins it if there is none. It comes before a COMMIT or
-// PREPARE TRANSACTION by itself, where the app's own SQL has to be committed with it, or the server can't do it at once. It returns
-// the number of the transaction, if it has one.
-func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) (number string, err error) {
+// PREPARE TRANSACTION by itself, where the app's own SQL has to be committed with it, or the server can't do it at once.
+func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 	for n := 1; ; n++ {
 		var bad differs
 		b := &pgx.Batch{}
@@ -119,60 +157,63 @@ func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) (number s
 		for _, write := range writes {
 			b.Queue(v.engine.statements.write(write.part), write.args...)
 		}
-		if !v.engine.separately {
-			b.Queue("SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')").QueryRow(func(row pgx.Row) error { return row.Scan(&number) })
-		}
 		err := conn.SendBatch(ctx, b).Close()
 		switch {
 		case err == nil && bad.what == 0:
-			return number, nil
+			return nil
 		case err == nil:
-			return "", v.conflict(bad, w.changes)
-		case isConflict(err) && n < rounds && v.sql == nil:
+			return v.engine.conflict(ctx, conn, bad, w.changes, &v.seen)
+		case isSerialization(err) && n < rounds && v.sql == nil:
 			continue
 		case isGivenUp(err):
-			return "", errGivenUp
+			return errGivenUp
 		}
-		return "", v.engine.explain(err)
+		return v.engine.explain(err)
 	}
 }
 
-func (v *view) commitStaged(ctx context.Context, w *work) error {
-	if err := v.sqlUsable(); err != nil {
+func (v *view) commitStaged(ctx context.Context, conn *pgxpool.Conn, w *work, text string) error {
+	if err := v.stage(ctx, conn, w); err != nil {
 		return err
 	}
-	conn, err := v.take(ctx)
-	if err != nil {
-		return err
+	var err error
+	if v.sql != nil {
+		err = v.sql.Tx.Commit(ctx) // with a text of its own; it refuses everything then
+	} else {
+		err = commit(ctx, conn, text)
 	}
-	defer v.engine.end(conn) //nolint:contextcheck // an end is told with a context of its own
-	number, err := v.stage(ctx, conn, w)
-	if err != nil {
-		return err
-	}
-	crashpoint.Here("postgres: decision recorded")
-	tag, err := conn.Exec(ctx, "COMMIT")
 	switch {
-	case err == nil && tag.String() == "COMMIT":
-		crashpoint.Here("postgres: committed")
-		return nil
 	case err == nil:
-		return fmt.Errorf("nothing was committed: the server answered %s", tag)
-	case !answerLost(err):
-		return v.engine.explain(err)
-	default:
-		return v.engine.outcome(ctx, w, conn, number, err)
+		return nil
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return errors.New("nothing was committed: the server answered ROLLBACK")
 	}
+	return v.engine.explainCommit(err)
+}
+
+// commit is pgx.Tx.Commit where there is no pgx.Tx.
+func commit(ctx context.Context, conn *pgxpool.Conn, text string) error {
+	tag, err := conn.Exec(ctx, text)
+	if err == nil && tag.String() != "COMMIT" {
+		return pgx.ErrTxCommitRollback
+	}
+	return err
 }
 
 // answerLost reports whether a commit that failed with err may have happened all the same. (pgconn.SafeToRetry is no help: of a COMMIT
 // that was sent, and whose connection broke then, pgx says that it is.)
 func answerLost(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return e.Severity == "FATAL" || e.Severity == "PANIC" // the server ends the connection, perhaps after the commit
+		return isFatal(e) // the server ends the connection, perhaps after the commit
 	}
 	return true
 }
+
+// A lostError is that of a commit that may have happened.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
 
 // isGivenUp reports whether a decision met the record of recovery.
 func isGivenUp(err error) bool {
@@ -181,19 +222,22 @@ func isGivenUp(err error) bool {
 		e.TableName[len(e.TableName)-len("decisions"):] == "decisions"
 }
 
-// outcome finds out whether a commit happened whose answer was lost: nil, a transient error if it did not, or one that is in doubt.
-func (e *engine) outcome(ctx context.Context, w *work, conn *pgxpool.Conn, number string, lost error) error {
-	pid := conn.Conn().PgConn().PID()
+// outcome finds out whether a commit happened whose answer was lost: nil, a transient error if it did not and never will, or one that is in
+// doubt. Nothing else would tell: the versions of what it wrote may be gone by now, if there are any; the number of its transaction may
+// be another's after a crash; and what the client has sent may still be on its way.
+func (e *engine) outcome(ctx context.Context, mark string, lost error) error {
 	e.pool.Reset()
-	deadline := time.Now().Add(outcomeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomeTimeout)
+	defer cancel()
 	for pause := outcomePause; ; pause = min(2*pause, outcomePauseMax) {
-		switch answer, err := e.lookFor(ctx, w, pid, number); {
-		case err == nil && answer == happened:
+		committed, err := e.Settle(ctx, mark)
+		switch {
+		case err == nil && committed:
 			return nil
-		case err == nil && answer == didNot:
+		case err == nil:
 			return &lackError{fmt.Errorf("the connection was lost, and nothing was committed: %w", lost)}
-		case err == nil && answer == unknowable, time.Now().After(deadline), ctx.Err() != nil:
-			return fmt.Errorf("%w: the answer of the server was lost: %w", transaction.ErrInDoubt, lost)
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: the answer of the server was lost (%w), and it can't be asked: %w", transaction.ErrInDoubt, lost, err)
 		}
 		time.Sleep(pause)
 	}
@@ -205,75 +249,8 @@ const (
 	outcomePauseMax = 500 * time.Millisecond
 )
 
-// answer is what is known of a commit.
-type answer int
+// markPrefix tells the marks of commits from the ids of transactions that were decided over others.
+const markPrefix = "-"
 
-const (
-	notYet answer = iota // the server may still be at it
-	happened
-	didNot
-	unknowable
-)
-
-// lookFor looks for traces. The order counts: what is written is looked for after it is known that the server's process, which would
-// write it, is gone.
-func (e *engine) lookFor(ctx context.Context, w *work, pid uint32, number string) (answer, error) {
-	if id := w.changes.Decision; id != "" {
-		committed, err := e.Settle(ctx, id) // whatever it was until now
-		if committed {
-			return happened, err
-		}
-		return didNot, err
-	}
-	conn, err := e.acquire(ctx)
-	if err != nil {
-		return notYet, err
-	}
-	defer conn.Release()
-	if number != "" {
-		var status *string
-		if err := conn.QueryRow(ctx, "SELECT pg_xact_status($1::text::xid8)", number).Scan(&status); err != nil {
-			return notYet, err
-		}
-		switch {
-		case status == nil:
-			return unknowable, nil
-		case *status == "committed":
-			return happened, nil
-		case *status == "aborted":
-			return didNot, nil
-		}
-		return notYet, nil
-	}
-	gone := true
-	if !e.separately {
-		if err := conn.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", int64(pid)).Scan(&gone); err != nil {
-			return notYet, err
-		}
-	}
-	answer := unknowable
-	for i, write := range w.changes.Writes {
-		if i == lookAtMost {
-			break
-		}
-		var version int64
-		err := conn.QueryRow(ctx, e.statements.version, []byte(write.Bucket), []byte(write.Key)).Scan(&version)
-		was, known := w.seen.bucket(write.Bucket).version(write.Key)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-		case err != nil:
-			return notYet, err
-		case version == w.version:
-			return happened, nil
-		case known && was == version:
-			answer = didNot
-		}
-	}
-	if !gone || e.separately && answer != happened {
-		return notYet, nil
-	}
-	return answer, nil
-}
-
-// lookAtMost is how many of the keys that a commit wrote are looked at afterwards; one is enough, if nobody has written to it since.
-const lookAtMost = 100
+// newMark makes a name for a commit, under which it records itself, so that it can be found if its answer is lost.
+func newMark() string { return markPrefix + newID() }

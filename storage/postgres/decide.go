@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pasteline/pasteline/internal/crashpoint"
 )
 
 // DeciderID is that of the tables.
@@ -35,13 +37,14 @@ func (e *engine) Settle(ctx context.Context, id string) (committed bool, err err
 	defer conn.Release()
 	for n := 1; ; n++ {
 		_, err = conn.Exec(ctx, "INSERT INTO "+e.statements.decisions+" (id, committed) VALUES ($1, false) ON CONFLICT (id) DO NOTHING", id)
-		if !isConflict(err) || n == rounds {
+		if !isSerialization(err) || n == rounds {
 			break
 		}
 	}
 	if err != nil {
 		return false, e.explain(err)
 	}
+	crashpoint.Here("postgres: outcome settled")
 	err = conn.QueryRow(ctx, "SELECT committed FROM "+e.statements.decisions+" WHERE id = $1", id).Scan(&committed)
 	return committed, e.explain(err)
 }
@@ -52,15 +55,17 @@ type decided struct {
 	ids []string
 }
 
-// manyDecided is when they are deleted, together.
-const manyDecided = 100
+const (
+	manyDecided = 100    // when they are deleted, together
+	mostDecided = 10_000 // how many are kept for a time when that is possible; others stay for ever, which costs some bytes
+)
 
 // Forget deletes records from time to time.
 func (e *engine) Forget(id string) {
 	d := &e.decided
 	d.mu.Lock()
 	d.ids = append(d.ids, id)
-	full := len(d.ids) >= manyDecided
+	full := len(d.ids)%manyDecided == 0
 	d.mu.Unlock()
 	if full && e.enter() == nil {
 		go func() {
@@ -70,7 +75,7 @@ func (e *engine) Forget(id string) {
 	}
 }
 
-// flush deletes them. Those for which that fails stay for ever, which costs some bytes.
+// flush deletes them, at an isolation level at which nobody's commit can conflict with that.
 func (d *decided) flush(e *engine) {
 	d.mu.Lock()
 	ids := d.ids
@@ -81,8 +86,21 @@ func (d *decided) flush(e *engine) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
-	_ = e.alone(ctx, func(conn *pgxpool.Conn) error {
-		_, err := conn.Exec(ctx, "DELETE FROM "+e.statements.decisions+" WHERE id = ANY ($1)", ids)
-		return err
+	crashpoint.Here("postgres: before forgetting")
+	err := e.alone(ctx, func(conn *pgxpool.Conn) error {
+		b := &pgx.Batch{}
+		b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+		b.Queue("DELETE FROM "+e.statements.decisions+" WHERE id = ANY ($1)", ids)
+		b.Queue("COMMIT")
+		return conn.SendBatch(ctx, b).Close()
 	})
+	crashpoint.Here("postgres: forgotten")
+	if err == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.ids) < mostDecided {
+		d.ids = append(d.ids, ids...) // for the next time
+	}
 }

@@ -18,7 +18,7 @@
 //   - What else is read comes from a snapshot, which is a read-only SQL transaction that begins with the second read (in the same round
 //     trip). It checks that what the first read had shown is unchanged. If it is not, the read is a conflict, and the work is run again.
 //   - The commit is one statement, one round trip: it compares the versions of all that was read, ranges by number and sum, and only if
-//     nothing differs writes. It names the key that differed.
+//     nothing differs writes. It names the key that differed. It also leaves a record of itself, which is deleted later, with many others.
 //
 // All statements run at the isolation level SERIALIZABLE, so the commits are serializable among each other, ranges included, and so is
 // whoever only reads. PostgreSQL also finds conflicts where there are none (on small tables it watches pages, not rows): since the
@@ -66,8 +66,8 @@
 // Run-time parameters, prepared statements and advisory locks belong to the connection: a proxy such as PgBouncer works in its mode
 // "session" only.
 //
-// A commit whose answer was lost is looked for afterwards, by the versions of what it wrote. If that does not tell, it is in doubt
-// ([transaction.ErrInDoubt]) and not tried again.
+// A commit whose answer was lost is looked for afterwards, by the record that it leaves; if there is none, one is made that keeps it from
+// happening later. Only if the server can't be asked for some time (15 s), is it in doubt ([transaction.ErrInDoubt]), and not tried again.
 //
 // Tested with PostgreSQL 15. CockroachDB and YugabyteDB speak the protocol, but nothing was tested with them: there, a commit is several
 // statements, turns are only within the process, and two-phase commit only as the one who decides.

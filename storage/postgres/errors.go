@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -48,15 +49,22 @@ func (e *lackError) Unwrap() error { return e.err }
 // Transient reports true.
 func (e *lackError) Transient() bool { return true }
 
-// isConflict reports whether the server gave up a transaction so that others could go on.
+// isConflict reports whether the server gave up a transaction so that others could go on, or because they did not.
 func isConflict(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
-		return false
-	}
-	switch e.Code {
-	case "40001", "40P01", // serialization_failure, deadlock_detected
-		"55P03": // lock_not_available: lock_timeout
+	return isSerialization(err) || ok && e.Code == "55P03" // lock_not_available: lock_timeout
+}
+
+// isSerialization reports whether the server gave up a transaction that may succeed at once.
+func isSerialization(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40001" || e.Code == "40P01") // serialization_failure, deadlock_detected
+}
+
+// isFatal reports whether the server ends the connection with an error.
+func isFatal(e *pgconn.PgError) bool {
+	switch cmp.Or(e.SeverityUnlocalized, e.Severity) { // the first is in English, whatever the server's language
+	case "FATAL", "PANIC":
 		return true
 	}
 	return false

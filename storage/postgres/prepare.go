@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pasteline/pasteline/internal/crashpoint"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
@@ -50,15 +51,19 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Chang
 	if err != nil {
 		return err
 	}
-	defer v.engine.end(conn) //nolint:contextcheck // an end is told with a context of its own
-	if _, err := v.stage(ctx, conn, w); err != nil {
+	defer v.end(conn) //nolint:contextcheck // an end is told with a context of its own
+	if err := v.stage(ctx, conn, w); err != nil {
 		return err
 	}
-	v.sql = nil
 	v.prepared = gid{v.engine.options.program, v.engine.id, t.ID(), owner, t.Decider()}.String()
 	v.engine.owner.begin(v.prepared)
-	if _, err := conn.Exec(ctx, "PREPARE TRANSACTION '"+v.prepared+"'"); err != nil {
+	crashpoint.Here("postgres: staged")
+	tag, err := conn.Exec(ctx, "PREPARE TRANSACTION '"+v.prepared+"'")
+	switch {
+	case err != nil:
 		return v.engine.explain(err) // if the answer was lost, the abort that follows looks for it
+	case tag.String() != "PREPARE TRANSACTION":
+		return fmt.Errorf("nothing was prepared: the server answered %s", tag)
 	}
 	return nil
 }
@@ -88,8 +93,24 @@ func (e *engine) rollbackPrepared(name string) {
 	_ = e.settle(ctx, "ROLLBACK PREPARED", name)
 }
 
-// settle ends a prepared transaction. One that is not there any more has been settled by somebody else.
+// settle ends a prepared transaction. One that is not there any more has been settled by somebody else. Until that is done its locks are
+// held, so if the connection is lost, another is tried for a while; then it is left to recovery.
 func (e *engine) settle(ctx context.Context, how, name string) error {
+	deadline := time.Now().Add(endTimeout)
+	for pause := outcomePause; ; pause = min(2*pause, outcomePauseMax) {
+		err := e.settleOnce(ctx, how, name)
+		if err == nil || !isLost(err) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (e *engine) settleOnce(ctx context.Context, how, name string) error {
 	conn, err := e.acquire(ctx)
 	if err != nil {
 		return err
@@ -137,9 +158,10 @@ func parseGID(name string) (g gid, ok bool) {
 type owner struct {
 	engine *engine
 
-	mu     sync.Mutex // guards the rest
-	id     string     // empty: it has never prepared anything
-	conn   *pgx.Conn
+	mu     sync.Mutex    // guards the rest
+	id     string        // empty: it has never prepared anything
+	lost   chan struct{} // closed when the connection is; nil: there never was one
+	stop   context.CancelFunc
 	active map[string]bool // what is prepared, and just being finished or rolled back
 }
 
@@ -152,7 +174,7 @@ func (o *owner) name(ctx context.Context) (string, error) {
 	if o.id == "" {
 		o.id, o.active = newID(), map[string]bool{}
 	}
-	if o.conn != nil && !o.conn.IsClosed() {
+	if o.lives() {
 		return o.id, nil
 	}
 	config := o.engine.config.ConnConfig.Copy()
@@ -164,8 +186,40 @@ func (o *owner) name(ctx context.Context) (string, error) {
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", ownerLock(o.id)); err != nil {
 		return "", errors.Join(err, conn.Close(ctx))
 	}
-	o.conn = conn
+	o.watch(conn)
 	return o.id, nil
+}
+
+// lives reports whether there is a connection, as far as is known. It is called with mu locked.
+func (o *owner) lives() bool {
+	if o.lost == nil {
+		return false
+	}
+	select {
+	case <-o.lost:
+		return false
+	default:
+		return true
+	}
+}
+
+// watch listens on the connection, on which nothing is ever said: or its end would not be noticed, and all that is prepared later be taken
+// for that of a process that is gone. It is called with mu locked.
+func (o *owner) watch(conn *pgx.Conn) {
+	ctx, stop := context.WithCancel(context.Background())
+	lost := make(chan struct{})
+	o.lost, o.stop = lost, stop
+	go func() {
+		defer close(lost)
+		for {
+			if _, err := conn.WaitForNotification(ctx); err != nil {
+				break
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+		defer cancel()
+		_ = conn.Close(ctx) // it is gone already, or is not needed any more
+	}()
 }
 
 func (o *owner) begin(name string) {
@@ -190,10 +244,9 @@ func (o *owner) has(g gid) (mine, active bool) {
 func (o *owner) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
-		defer cancel()
-		_ = o.conn.Close(ctx)
+	if o.lost != nil {
+		o.stop()
+		<-o.lost
 	}
 }
 

@@ -12,7 +12,6 @@ type statements struct {
 	data      string // the table's name
 	decisions string
 	get       string
-	version   string
 	scans     [2][2]string // by: in reverse, with an upper bound
 
 	mu    sync.Mutex // guards texts
@@ -33,7 +32,7 @@ const (
 	turnsPart                   // nobody else has the turn: locks
 	deletes                     // buckets, keys
 	puts                        // buckets, keys, values, version
-	decision                    // id
+	decision                    // id, under which the commit is recorded
 )
 
 const checks = reads | ranges | turnsPart
@@ -48,7 +47,6 @@ const (
 func newStatements(o *options) *statements {
 	s := &statements{data: o.table("data"), decisions: o.table("decisions"), texts: map[textKey]string{}}
 	s.get = "SELECT version, value FROM " + s.data + " WHERE bucket = $1 AND key = $2"
-	s.version = "SELECT version FROM " + s.data + " WHERE bucket = $1 AND key = $2"
 	for reverse, order := range []string{"key", "key DESC"} {
 		for bounded, bound := range []string{"", " AND key < $4"} {
 			s.scans[reverse][bounded] = "SELECT key, version, value FROM " + s.data +
@@ -145,4 +143,14 @@ func (s *statements) writes(p parts, n *numbering, condition string) []string {
 		list = append(list, fmt.Sprintf("INSERT INTO %s (id, committed) SELECT %s::text, true WHERE true%s", s.decisions, n.next(), condition))
 	}
 	return list
+}
+
+// commitAs is a COMMIT that records the transaction under id, which is only letters, digits and -. The record is made at the last moment:
+// whoever looks for it must not have to wait for a client that is gone.
+func (s *statements) commitAs(id string, ifWritten bool) string {
+	text := "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', true"
+	if ifWritten { // a transaction is given a number with its first write
+		text += " WHERE txid_current_if_assigned() IS NOT NULL"
+	}
+	return text + "; COMMIT"
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -58,28 +60,33 @@ const origin = "pasteline_origin"
 
 // beginSQL replaces the snapshot, if there is one, by a transaction of the app's.
 func (v *view) beginSQL() (*appTx, error) {
-	tx, err := v.begin(pgx.ReadWrite, func(b *pgx.Batch) {
+	v.mark = newMark()
+	options := pgx.TxOptions{AccessMode: pgx.ReadWrite, CommitQuery: v.engine.statements.commitAs(v.mark, !v.engine.separately)}
+	tx, err := v.begin(options, func(b *pgx.Batch) {
 		b.Queue("SAVEPOINT " + origin)
-		b.Queue("SET LOCAL enable_seqscan = on") // it is off for the statements of this package
+		for _, setting := range ownSettings {
+			name, _, _ := strings.Cut(setting, " ")
+			b.Queue("SET LOCAL " + name + " TO DEFAULT")
+		}
 	})
 	if err != nil {
 		v.release()
 		return nil, err
 	}
-	return &appTx{Tx: tx, view: v}, nil
+	return &appTx{Tx: tx, over: new(atomic.Bool)}, nil
 }
 
 // An appTx is the SQL transaction of a view, or a savepoint in it, as the app sees it.
 type appTx struct {
 	pgx.Tx
-	view   *view
+	over   *atomic.Bool // shared with its savepoints; whoever keeps it may look from another goroutine
 	nested bool
 }
 
 // usable returns why a statement can't be run, if it can't.
 func (t *appTx) usable(sql string) error {
 	switch {
-	case t.view.sql == nil:
+	case t.over.Load():
 		return transaction.ErrEnded
 	case sqltext.EndsTransaction(sql):
 		return ErrByHand
@@ -115,7 +122,7 @@ func (t *appTx) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &appTx{Tx: tx, view: t.view, nested: true}, nil
+	return &appTx{Tx: tx, over: t.over, nested: true}, nil
 }
 
 func (t *appTx) Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error) {
@@ -162,6 +169,14 @@ func (t *appTx) Prepare(ctx context.Context, name, sql string) (*pgconn.Statemen
 		return nil, err
 	}
 	return t.Tx.Prepare(ctx, name, sql)
+}
+
+// Conn is for what the connection knows, such as its types. It is nil after the end: the connection is somebody else's then.
+func (t *appTx) Conn() *pgx.Conn {
+	if t.over.Load() {
+		return nil
+	}
+	return t.Tx.Conn()
 }
 
 // failed is a result that is only an error.
@@ -233,7 +248,7 @@ func keepError(conn *pgconn.PgConn, e *pgconn.PgError) bool {
 	if conn.TxStatus() == 'T' {
 		conn.CustomData()[firstErrorKey] = e
 	}
-	return e.Severity != "FATAL" && e.Severity != "PANIC" // as pgconn has it: false closes the connection
+	return !isFatal(e) // false closes the connection
 }
 
 func firstError(conn *pgx.Conn) error {

@@ -27,6 +27,7 @@ type view struct {
 	seen   seen
 	conn   *pgxpool.Conn // on which there is an SQL transaction; nil: there is none
 	sql    *appTx        // the transaction is the app's, too
+	mark   string        // under which that records itself
 	closed bool
 
 	savepoints int // of sql, so far
@@ -227,7 +228,7 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 			return f(rows)
 		})
 	case v.conn == nil:
-		_, err := v.begin(pgx.ReadOnly, func(b *pgx.Batch) { b.Queue(text, args...).Query(f) })
+		_, err := v.begin(pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(b *pgx.Batch) { b.Queue(text, args...).Query(f) })
 		return err
 	}
 	rows, err := v.conn.Query(v.ctx, text, args...)
@@ -240,7 +241,7 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 
 // begin begins an SQL transaction, makes sure that what was seen until now is still so, and does what is queued, all in one round trip
 // (and one more if there is a snapshot that has to be ended first).
-func (v *view) begin(mode pgx.TxAccessMode, queue func(*pgx.Batch)) (pgx.Tx, error) {
+func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, error) {
 	v.hasRead = true
 	before, err := newWork(v.seen.all(), &v.seen, nil)
 	if err != nil {
@@ -252,7 +253,8 @@ func (v *view) begin(mode pgx.TxAccessMode, queue func(*pgx.Batch)) (pgx.Tx, err
 	}
 	var bad differs
 	b := &pgx.Batch{}
-	b.BeginTx(pgx.TxOptions{IsoLevel: pgx.Serializable, AccessMode: mode})
+	options.IsoLevel = pgx.Serializable
+	b.BeginTx(options)
 	if before.parts != 0 {
 		b.Queue(v.engine.statements.check(before.parts), before.args...).Query(bad.scan)
 	}
@@ -269,10 +271,12 @@ func (v *view) begin(mode pgx.TxAccessMode, queue func(*pgx.Batch)) (pgx.Tx, err
 		v.engine.end(conn)
 		return nil, v.engine.explain(err)
 	}
-	v.conn = conn
 	if bad.what != 0 {
-		return nil, v.conflict(bad, before.changes)
+		err = v.engine.conflict(v.ctx, conn, bad, before.changes, &v.seen)
+		v.engine.end(conn) // nothing more is to be read from it, as it does not fit
+		return nil, err
 	}
+	v.conn = conn
 	return results.Tx(), nil
 }
 
@@ -292,20 +296,6 @@ func (d *differs) scan(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-// conflict names what differed. For a range that is another question to the database, or the range's beginning if there is no answer.
-func (v *view) conflict(d differs, c *storage.Changes) error {
-	i := d.n - 1
-	switch d.what {
-	case badRead:
-		return &storage.ConflictError{Bucket: c.Reads[i].Bucket, Key: []byte(c.Reads[i].Key)}
-	case badTurn:
-		return &storage.ConflictError{Bucket: c.Writes[i].Bucket, Key: []byte(c.Writes[i].Key)}
-	}
-	r := c.Ranges[i]
-	key := v.engine.changed(v.ctx, r, v.seen.bucket(r.Bucket))
-	return &storage.ConflictError{Bucket: r.Bucket, Key: []byte(key)}
-}
-
 // Close ends the view, and rolls back what was prepared.
 func (v *view) Close() {
 	if v.closed {
@@ -321,9 +311,21 @@ func (v *view) Close() {
 
 // release gives the connection back. The end of the SQL transaction is nothing that anybody has to wait for.
 func (v *view) release() {
-	v.sql = nil
 	if conn := v.conn; conn != nil {
 		v.conn = nil
-		v.engine.end(conn)
+		v.end(conn)
 	}
+}
+
+// end gives back a connection that the view has used. The app may have kept its SQL transaction: that refuses everything from now on, and
+// what pgx made of it (large objects) does so once it is rolled back.
+func (v *view) end(conn *pgxpool.Conn) {
+	sql := v.sql
+	v.sql = nil
+	if sql == nil {
+		v.engine.end(conn)
+		return
+	}
+	sql.over.Store(true)
+	v.engine.endBy(conn, sql.Tx.Rollback) // which does nothing if it was committed
 }
