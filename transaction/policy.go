@@ -94,8 +94,7 @@ type Waiter interface {
 // It is for one goroutine. The work may run more than once, so whatever it does besides its transaction has to bear that.
 type Attempts struct {
 	policy  Policy
-	parent  context.Context
-	first   attemptContext // a field, so that one attempt costs one allocation
+	first   attemptContext // a field, so that one attempt costs one allocation; its parent is that of all
 	current *attemptContext
 	release func()
 }
@@ -105,7 +104,7 @@ func (p Policy) Attempts(ctx context.Context) *Attempts {
 	if p.Tries < 1 {
 		p.Tries = defaultTries
 	}
-	a := &Attempts{policy: p, parent: ctx}
+	a := &Attempts{policy: p}
 	a.first = attemptContext{ctx, Attempt{Number: 1, Tries: p.Tries}}
 	a.current = &a.first
 	return a
@@ -136,18 +135,18 @@ func (a *Attempts) Retryable(err error) bool {
 // up; and as soon as the context of all attempts is done.
 func (a *Attempts) Again(err error) bool {
 	a.End()
-	if err == nil || a.Attempt().Last() || !a.Retryable(err) || !sleep(a.parent, a.policy.delay(a.Attempt().Number)) {
+	if err == nil || a.Attempt().Last() || !a.Retryable(err) || !sleep(a.first.Context, a.policy.delay(a.Attempt().Number)) {
 		return false
 	}
 	// The turn comes after the delay: to sleep while holding it would keep everybody else waiting.
-	next := a.parent
+	next := a.first.Context
 	if w, ok := errors.AsType[Waiter](err); ok {
-		turn, release, err := w.Wait(a.parent)
+		turn, release, err := w.Wait(next)
 		if err != nil {
 			return false
 		}
 		next, a.release = turn, release
-		if a.parent.Err() != nil {
+		if a.first.Err() != nil {
 			a.End()
 			return false
 		}

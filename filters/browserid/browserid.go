@@ -76,13 +76,12 @@ func (f *filter) wrap(next http.Handler) http.Handler {
 }
 
 func (f *filter) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	v := &visit{filter: f, request: r, values: varyValues(f.vary, r)}
-	v.context = visitContext{r.Context(), v}
+	v := &visit{Context: r.Context(), filter: f, request: r, values: varyValues(f.vary, r)}
 	v.writer = writer{ResponseWriter: w, visit: v}
 	if v.id, v.stale, v.known = f.read(r.Header["Cookie"], v.values); !v.known {
 		v.id, v.stale = f.newID(), true
 	}
-	v.passed = *r.WithContext(&v.context) //nolint:contextcheck // it is the request's context, in an envelope
+	v.passed = *r.WithContext(v) //nolint:contextcheck // it is the request's context, in an envelope
 	next.ServeHTTP(&v.writer, &v.passed)
 	form.HandBack(r, &v.passed)
 	// Not deferred: a handler that panics sends no header of its own, so it sends no cookie either.

@@ -2,6 +2,7 @@ package browserid_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -442,3 +443,19 @@ func TestIDInLogs(t *testing.T) {
 		}
 	}
 }
+
+// A context that is printed, perhaps into a log, does not tell the id.
+func TestPrintedContextHidesID(t *testing.T) {
+	var id browserid.ID
+	var printed string
+	handler := mustNew(t, browserid.Config{SecretKey: testSecret})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		id, _ = browserid.FromContext(r.Context())
+		printed = fmt.Sprintf("%v %+v %s", r.Context(), r.Context(), context.WithValue(r.Context(), testKey{}, 1))
+	}))
+	handler.ServeHTTP(httptest.NewRecorder(), get())
+	if id == "" || strings.Contains(printed, string(id)) {
+		t.Errorf("the context of browser %q prints as %q", id, printed)
+	}
+}
+
+type testKey struct{}

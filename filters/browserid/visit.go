@@ -9,16 +9,16 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A visit is what the filter knows of one request: it is found through the context and decides, when the response
+// A visit is what the filter knows of one request: it is the context in which it is found, and decides, when the response
 // header is about to leave, whether a cookie goes with it. What is passed on is inside, so that a request costs one
 // allocation here.
 type visit struct {
-	filter  *filter
-	request *http.Request // as it came in
-	values  []string      // what the id varies on, before an inner filter changes a header
-	context visitContext
-	passed  http.Request // with the context
-	writer  writer
+	context.Context // the request's, as it came in
+	filter          *filter
+	request         *http.Request // as it came in
+	values          []string      // what the id varies on, before an inner filter changes a header
+	passed          http.Request  // with the visit as its context
+	writer          writer
 
 	mu      sync.Mutex // guards what follows: a handler may ask from several goroutines
 	id      ID
@@ -27,22 +27,22 @@ type visit struct {
 	asked   bool // the app knows id
 	sealed  bool // the header has left: nothing can be told to the browser any more
 	pending bool // a transaction has, or had, a renewal that waits for its commit
+
+	decided bool // the writer has called seal; it is for one goroutine, as a response is
 }
 
 type visitKey struct{}
 
-// A visitContext is the request's context and knows the visit.
-type visitContext struct {
-	context.Context
-	visit *visit
+// Value returns the visit, or what the request's context has.
+func (v *visit) Value(key any) any {
+	if key == (visitKey{}) {
+		return v
+	}
+	return v.Context.Value(key)
 }
 
-func (c *visitContext) Value(key any) any {
-	if key == (visitKey{}) {
-		return c.visit
-	}
-	return c.Context.Value(key)
-}
+// String is what fmt prints for a context: not the id.
+func (v *visit) String() string { return "browserid" }
 
 // ask returns the id as seen from ctx and remembers that the app knows it.
 func (v *visit) ask(ctx context.Context) (ID, bool) {

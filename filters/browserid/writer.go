@@ -11,13 +11,12 @@ import (
 // whether a lazy filter's app asked for the id, and whether a renewal was committed.
 type writer struct {
 	http.ResponseWriter
-	visit   *visit
-	decided bool
+	visit *visit
 }
 
 func (w *writer) decide() {
-	if !w.decided {
-		w.decided = true
+	if !w.visit.decided {
+		w.visit.decided = true
 		w.visit.seal(w.Header())
 	}
 }

@@ -62,7 +62,7 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		defer held.Drop()
 	}
-	f.run(ctx, held, slot, r)
+	f.run(ctx, held, r)
 	if shared {
 		return
 	}
@@ -86,18 +86,18 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// run runs the handler in a transaction and ends that. How is in slot.
-func (f *filter) run(ctx context.Context, held *hold.Writer, slot *outcome.Slot, r *http.Request) {
+// run runs the handler in a transaction and ends that. How is in held's slot.
+func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request) {
 	user := ""
 	if f.User != nil {
 		user = f.User(r)
 	}
 	ctx, txn, err := f.Manager.Begin(ctx)
 	if err != nil {
-		slot.Fail(err)
+		held.Slot().Fail(err)
 		return
 	}
-	t := &run{Context: ctx, filter: f, request: r, txn: txn, held: held, slot: slot}
+	t := &run{Context: ctx, filter: f, request: r, txn: txn, held: held}
 	txn.Note(r.URL.Path)
 	txn.SetUser(user)
 	held.SetDecider(t)
@@ -124,14 +124,12 @@ type run struct {
 	passed  http.Request  // with the context; a field, so that it costs no allocation of its own
 	txn     *transaction.Txn
 	held    *hold.Writer
-	slot    *outcome.Slot
 
-	deciding sync.Mutex // held until it is decided; guards the next two
+	deciding sync.Mutex // held until it is decided; guards decided and err
+	mu       sync.Mutex // guards ended and afterEnd
 	decided  bool
-	err      error
-
-	mu       sync.Mutex // guards the rest
 	ended    bool
+	err      error
 	afterEnd []func()
 }
 
@@ -147,6 +145,9 @@ func (t *run) Value(key any) any {
 
 // String is what fmt prints for a context.
 func (t *run) String() string { return "tm" }
+
+// slot is where the outcome of the attempt is recorded.
+func (t *run) slot() *outcome.Slot { return t.held.Slot() }
 
 // Decide ends the transaction, the first time: when the handler flushes or hijacks, else when it has returned. Nil says
 // that the response may leave as the handler wrote it, because its work was committed or because it asked for an abort.
@@ -180,9 +181,9 @@ func (t *run) giveUp() {
 // decide commits or leaves the transaction to be aborted. What failed comes before the veto: a conflict has to be run again
 // whatever status the handler gave it.
 func (t *run) decide() error {
-	if t.slot.Err() != nil {
-		t.slot.Amend(t.judge)
-		return t.slot.Err()
+	if t.slot().Err() != nil {
+		t.slot().Amend(t.judge)
+		return t.slot().Err()
 	}
 	switch t.txn.Status() {
 	case transaction.Committed, transaction.Aborted: // by the handler itself
@@ -215,7 +216,7 @@ func (t *run) vetoed() bool {
 	answered := false
 	defer func() {
 		if !answered { // whoever recovers the panic must not make a success of it
-			t.slot.Fail(errVetoPanicked)
+			t.slot().Fail(errVetoPanicked)
 		}
 	}()
 	veto := t.filter.Veto(t.request, status, t.held.Result())
@@ -225,8 +226,8 @@ func (t *run) vetoed() bool {
 
 // fail records err as the outcome.
 func (t *run) fail(err error) error {
-	t.slot.Fail(t.judge(err))
-	return t.slot.Err()
+	t.slot().Fail(t.judge(err))
+	return t.slot().Err()
 }
 
 // judge asks the data managers whether err is transient, as long as the transaction knows them.
@@ -251,12 +252,12 @@ func goneError(ctx context.Context) error {
 func (t *run) end() {
 	defer t.callAfterEnd()
 	if t.txn.Status() == transaction.Committed {
-		t.slot.Keep()
+		t.slot().Keep()
 		return
 	}
 	if err := t.txn.Abort(t); err != nil && !errors.Is(err, transaction.ErrEnded) {
-		t.slot.Fail(fmt.Errorf("transaction was not aborted cleanly: %w", err))
-		t.err = t.slot.Err()
+		t.slot().Fail(fmt.Errorf("transaction was not aborted cleanly: %w", err))
+		t.err = t.slot().Err()
 	}
 }
 
