@@ -211,6 +211,7 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 		crashpoint.Here("after finish")
 	})
 	if decider, ok := o.last.(Decider); ok && finished && o.lastID != "" && len(o.preparers) > 0 {
+		crashpoint.Here("before forget")
 		t.report(ctx, "data manager did not forget a decision", o.last, contain(func() error { decider.Forget(ctx, t); return nil }))
 	}
 	return nil
@@ -300,6 +301,7 @@ func (t *Txn) leaveInDoubt(ctx context.Context, preparers []Preparer) {
 
 // undo aborts the managers because of err, and returns err joined with what else went wrong.
 func (t *Txn) undo(ctx context.Context, managers []DataManager, err error) error {
+	crashpoint.Here("before abort")
 	if errs := t.abortManagers(ctx, managers); errs != nil {
 		return errors.Join(append([]error{err}, errs...)...)
 	}

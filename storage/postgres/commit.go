@@ -176,6 +176,7 @@ func (v *view) commitStaged(ctx context.Context, conn *pgxpool.Conn, w *work, te
 	if err := v.stage(ctx, conn, w); err != nil {
 		return err
 	}
+	crashpoint.Here("postgres: decision recorded")
 	var err error
 	if v.sql != nil {
 		err = v.sql.Tx.Commit(ctx) // with a text of its own; it refuses everything then
