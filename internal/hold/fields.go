@@ -10,13 +10,12 @@ import (
 // for every request and hardly ever asked for, costs no allocation.
 type Fields struct {
 	list   []field
-	copies []string // of the values of all fields
+	values []string // of all fields
 }
 
 type field struct {
-	name   string
-	values []string // the header's own
-	start  int      // where their copies are
+	name       string
+	start, end int // of its values
 }
 
 var fieldsPool = sync.Pool{New: func() any { return new(Fields) }}
@@ -27,42 +26,52 @@ func Take(header http.Header) *Fields {
 	if !ok {
 		panic("hold: the pool holds something else")
 	}
+	list, all := f.list, f.values
 	for name, values := range header {
-		f.list = append(f.list, field{name, values, len(f.copies)})
-		f.copies = append(f.copies, values...)
+		start := len(all)
+		all = append(all, values...)
+		list = append(list, field{name, start, len(all)})
 	}
+	f.list, f.values = list, all
 	return f
 }
 
 // Header returns a new header that is as the one taken was.
 func (f *Fields) Header() http.Header {
 	header := make(http.Header, len(f.list))
-	copies := slices.Clone(f.copies)
+	values := slices.Clone(f.values)
 	for _, field := range f.list {
-		end := field.start + len(field.values)
-		header[field.name] = copies[field.start:end:end]
+		header[field.name] = values[field.start:field.end:field.end]
 	}
 	return header
 }
 
-// values returns the values that a field had. They are the header's own unless somebody has changed those in place: nobody
-// does, so this spares a copy.
-func (f *Fields) values(field field) []string {
-	copies := f.copies[field.start : field.start+len(field.values)]
-	if slices.Equal(field.values, copies) {
-		return slices.Clip(field.values)
+// copyTo sets in out what was in header, which has been taken down, at that moment. It reports whether header has the same
+// names still. Where it has the same values, too, as it nearly always has, they are shared, which spares a copy.
+func (f *Fields) copyTo(out, header http.Header) (same bool) {
+	same = len(header) == len(f.list)
+	for _, field := range f.list {
+		values, ok := header[field.name]
+		same = same && ok
+		if taken := f.of(field); !slices.Equal(values, taken) {
+			values = slices.Clone(taken)
+		}
+		out[field.name] = slices.Clip(values)
 	}
-	return slices.Clone(copies)
+	return same
 }
+
+// of returns the values that a field had. They are not to be kept.
+func (f *Fields) of(field field) []string { return f.values[field.start:field.end] }
 
 // Forget ends the use of f. It lets go of the strings, and of memory that only an unusual header needed.
 func (f *Fields) Forget() {
 	const most = 256
-	if cap(f.list) > most || cap(f.copies) > most {
+	if cap(f.list) > most || cap(f.values) > most {
 		return
 	}
 	clear(f.list)
-	clear(f.copies)
-	f.list, f.copies = f.list[:0], f.copies[:0]
+	clear(f.values)
+	f.list, f.values = f.list[:0], f.values[:0]
 	fieldsPool.Put(f)
 }
