@@ -23,66 +23,70 @@ type request struct {
 	changes *storage.Changes
 	view    *view // its own goroutine does nothing but wait
 	err     error
-	wake    chan bool // for one who waits: true, lead the next group; false, it is decided
+}
+
+// A group is decided together.
+type group struct {
+	requests []*request
+	done     chan struct{} // closed when it is decided; nil while nobody waits for that
+}
+
+// decided returns what is closed when g is decided. It is called with the queue locked.
+func (g *group) decided() <-chan struct{} {
+	if g.done == nil {
+		g.done = make(chan struct{})
+	}
+	return g.done
 }
 
 // queue forms the groups.
 type queue struct {
-	mu      sync.Mutex // guards all below but synced
-	leading bool       // somebody runs a group
-	pending []*request // the next group
-	done    chan struct{}
-	synced  atomic.Uint64 // the last commit that is known to be on the disk
+	mu        sync.Mutex    // guards the next two
+	running   *group        // nil: nobody is at work
+	gathering *group        // the next one; nil: nobody has come yet
+	synced    atomic.Uint64 // the last commit that is known to be on the disk
 }
 
-// commit decides over r, in a group with all others that want to commit at that time. Who finds nobody at work leads a group at
-// once, on its own goroutine. Who comes meanwhile waits; the first of them leads the next group.
+// commit decides over r, in a group with all others that want to commit at that time. The first of a group leads it, on its own
+// goroutine, as soon as the group before is decided; the others only wait.
 func (e *engine) commit(r *request) error {
 	q := &e.queue
 	q.mu.Lock()
-	q.pending = append(q.pending, r)
-	if q.leading {
-		r.wake = make(chan bool, 1)
+	if q.gathering == nil {
+		q.gathering = &group{}
+	}
+	g := q.gathering
+	g.requests = append(g.requests, r)
+	switch {
+	case len(g.requests) > 1:
+		decided := g.decided()
 		q.mu.Unlock()
-		if lead := <-r.wake; !lead {
-			return r.err
-		}
+		<-decided
+		return r.err
+	case q.running != nil:
+		decided := q.running.decided()
+		q.mu.Unlock()
+		<-decided
 		// The members of the last group run on before this one starts, so that their next commits are in it: without this,
 		// groups of one and of all the others alternate, with half the throughput.
 		runtime.Gosched()
 		q.mu.Lock()
 	}
-	q.leading = true
-	group := q.pending
-	q.pending = nil
+	q.running, q.gathering = g, nil
 	q.mu.Unlock()
 
-	defer q.pass(group)
-	e.run(group)
+	defer q.end(g)
+	e.run(g.requests)
 	return r.err
 }
 
-// pass tells the members of group that they are decided, and leads on to the next.
-func (q *queue) pass(group []*request) {
+// end wakes all who wait for g at once: its members, the leader of the next group, and readers.
+func (q *queue) end(g *group) {
 	q.mu.Lock()
-	var next *request
-	if len(q.pending) > 0 {
-		next = q.pending[0]
-	} else {
-		q.leading = false
-	}
-	if q.done != nil {
-		close(q.done)
-		q.done = nil
-	}
-	q.mu.Unlock()
-	for _, r := range group {
-		if r.wake != nil { // the leader does not listen any more, but there is room in the channel
-			r.wake <- false
-		}
-	}
-	if next != nil {
-		next.wake <- true
+	defer q.mu.Unlock()
+	q.running = nil
+	if g.done != nil {
+		close(g.done)
 	}
 }
 
@@ -131,7 +135,7 @@ func (e *engine) run(group []*request) {
 // validate returns those who may commit, in the order in which they came, and gives the others their error.
 func (e *engine) validate(group []*request) []*request {
 	broken := e.broken.Load()
-	accepted := group[:0:0]
+	accepted := make([]*request, 0, len(group))
 	var earlier occ.Writes // of the members before
 	for i, r := range group {
 		var conflict *storage.ConflictError
@@ -162,14 +166,18 @@ func merge(accepted []*request) []storage.Write {
 	if len(accepted) == 1 {
 		return accepted[0].changes.Writes
 	}
-	var all []storage.Write
+	n := 0
+	for _, r := range accepted {
+		n += len(r.changes.Writes)
+	}
+	all := make([]storage.Write, 0, n)
 	for _, r := range accepted {
 		all = append(all, r.changes.Writes...)
 	}
 	slices.SortStableFunc(all, func(a, b storage.Write) int {
 		return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key))
 	})
-	n := 0
+	n = 0
 	for i, w := range all {
 		if i+1 == len(all) || w.Bucket != all[i+1].Bucket || w.Key != all[i+1].Key {
 			all[n] = w
@@ -302,16 +310,13 @@ func (e *engine) awaitSync(seq uint64) error {
 	q := &e.queue
 	for q.synced.Load() < seq {
 		q.mu.Lock()
-		if !q.leading { // the group that wrote it has ended
+		if q.running == nil { // the group that wrote it has ended
 			q.mu.Unlock()
 			break
 		}
-		if q.done == nil {
-			q.done = make(chan struct{})
-		}
-		done := q.done
+		decided := q.running.decided()
 		q.mu.Unlock()
-		<-done
+		<-decided
 	}
 	if q.synced.Load() >= seq {
 		return nil

@@ -53,7 +53,10 @@ func Pending(db *storage.DB) int {
 	}
 	e.queue.mu.Lock()
 	defer e.queue.mu.Unlock()
-	return len(e.queue.pending)
+	if e.queue.gathering == nil {
+		return 0
+	}
+	return len(e.queue.gathering.requests)
 }
 
 // Awaited reports whether a reader waits for a sync.
@@ -64,5 +67,5 @@ func Awaited(db *storage.DB) bool {
 	}
 	e.queue.mu.Lock()
 	defer e.queue.mu.Unlock()
-	return e.queue.done != nil
+	return e.queue.running != nil && e.queue.running.done != nil
 }
