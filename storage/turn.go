@@ -46,6 +46,7 @@ type turn struct {
 	keys   []ReadKey     // what was lost over; on these there is the turn among processes, too
 	before int           // how many turns in the queue have to go first
 	come   chan struct{} // closed when there is none
+	pass   func()        // gives it back; nil while it has not come
 }
 
 func (t *turn) overlaps(other *turn) bool {
@@ -166,7 +167,8 @@ func (ts *turns) wait(ctx context.Context, held *turn, lost span, key ReadKey) (
 		ts.release(t)
 	})
 	lapse := time.AfterFunc(maxTurnHold, release)
-	return context.WithValue(ctx, turnContext{ts}, t), func() { lapse.Stop(); release() }, nil
+	t.pass = func() { lapse.Stop(); release() }
+	return context.WithValue(ctx, turnContext{ts}, t), t.pass, nil
 }
 
 func wait(ctx context.Context, closed <-chan struct{}) bool {

@@ -352,3 +352,22 @@ func TestConflictError(t *testing.T) {
 		}
 	}
 }
+
+// The next one need not wait until the attempt has ended: its response may take long to send.
+func TestTurnPassesWithTheCommit(t *testing.T) {
+	t.Parallel()
+	db := memory.New("x")
+	defer db.Close()
+	next, release, err := lose(t.Context(), t, db, "k").Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if queued, _ := storage.Turns(db); queued != 1 {
+		t.Fatalf("before the commit: got %d in the queue, want 1", queued)
+	}
+	if err := attempt(next, db, nil, "k"); err != nil {
+		t.Fatal(err)
+	}
+	noneLeft(t, db)
+}
