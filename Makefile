@@ -40,6 +40,12 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 		done; \
 	done
 
+CRASHES ?= 1000
+
+.PHONY: stress
+stress: ## CRASHES crashes (default 1000) at random moments of two-phase commits, and at each one
+	go test -count=1 -timeout 0 -v ./internal/crashtest -all -crashes $(CRASHES)
+
 .PHONY: microbench
 microbench: ## the packages' own benchmarks once, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
