@@ -186,7 +186,7 @@ func (o *owner) name(ctx context.Context) (string, error) {
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", ownerLock(o.id)); err != nil {
 		return "", errors.Join(err, conn.Close(ctx))
 	}
-	o.watch(conn)
+	o.watch(conn) //nolint:contextcheck // it lives as long as the connection
 	return o.id, nil
 }
 
@@ -218,7 +218,7 @@ func (o *owner) watch(conn *pgx.Conn) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		defer cancel()
-		_ = conn.Close(ctx) // it is gone already, or is not needed any more
+		_ = conn.Close(ctx) //nolint:contextcheck // it is gone already, or is not needed any more
 	}()
 }
 
