@@ -223,8 +223,16 @@ func testItems(t *suite) {
 			c.delete("f")
 		}
 		for _, r := range []storage.Range{
-			{}, bounds("", "", true), bounds("c", "", false), bounds("", "da", true), bounds("d", "f", false), bounds("da", "da\x00", false),
-			bounds("g", "", false), bounds("e", "c", false), {To: []byte{}}, storage.Prefix([]byte("d")),
+			{},
+			{To: []byte{}},
+			storage.Prefix([]byte("d")),
+			bounds("", "", true),
+			bounds("c", "", false),
+			bounds("", "da", true),
+			bounds("d", "f", false),
+			bounds("da", "da\x00", false),
+			bounds("g", "", false),
+			bounds("e", "c", false),
 		} {
 			want := c.list(r, 0)
 			if got := c.items(r); got != want {
