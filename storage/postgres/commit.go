@@ -76,10 +76,7 @@ func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 func (v *view) endReading() {
 	if conn := v.conn; conn != nil {
 		v.conn = nil
-		v.engine.endBy(conn, func(ctx context.Context) error {
-			_, err := conn.Exec(ctx, "COMMIT")
-			return err
-		})
+		v.engine.endBy(conn, "COMMIT")
 	}
 }
 
@@ -110,11 +107,12 @@ func (v *view) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *work) er
 	for n := 1; ; n++ {
 		var bad differs
 		b := &pgx.Batch{}
-		if conn.Conn().PgConn().TxStatus() != 'I' {
-			b.Queue("ROLLBACK") // of the snapshot
+		err := endEarlier(ctx, conn, b)
+		if err != nil {
+			return v.engine.explain(err)
 		}
 		b.Queue(text, w.args...).Query(bad.scan)
-		err := conn.SendBatch(ctx, b).Close()
+		err = conn.SendBatch(ctx, b).Close()
 		switch {
 		case err == nil && bad.what == 0:
 			return nil
@@ -125,6 +123,19 @@ func (v *view) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *work) er
 		}
 		return v.engine.explainCommit(err)
 	}
+}
+
+// endEarlier ends the SQL transaction that conn may be in, as the first thing in b. If that has failed, it is done at once: nothing could
+// be prepared meanwhile.
+func endEarlier(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch) error {
+	switch conn.Conn().PgConn().TxStatus() {
+	case 'T':
+		b.Queue("ROLLBACK")
+	case 'E':
+		_, err := conn.Exec(ctx, "ROLLBACK")
+		return err
+	}
+	return nil
 }
 
 // explainCommit is explain for the error of a statement that commits.
@@ -145,8 +156,8 @@ func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 		var bad differs
 		b := &pgx.Batch{}
 		if v.sql == nil {
-			if conn.Conn().PgConn().TxStatus() != 'I' {
-				b.Queue("ROLLBACK")
+			if err := endEarlier(ctx, conn, b); err != nil {
+				return v.engine.explain(err)
 			}
 			b.Queue("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE")
 		}
@@ -162,6 +173,9 @@ func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 		case err == nil && bad.what == 0:
 			return nil
 		case err == nil:
+			if v.sql == nil {
+				_, _ = conn.Exec(ctx, "ROLLBACK") // to be asked what has changed without its own writes
+			}
 			return v.engine.conflict(ctx, conn, bad, w.changes, &v.seen)
 		case isSerialization(err) && n < rounds && v.sql == nil:
 			continue
@@ -173,23 +187,27 @@ func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 }
 
 func (v *view) commitStaged(ctx context.Context, conn *pgxpool.Conn, w *work, text string) error {
-	if err := v.stage(ctx, conn, w); err != nil {
-		return err
+	for n := 1; ; n++ {
+		if err := v.stage(ctx, conn, w); err != nil {
+			return err
+		}
+		crashpoint.Here("postgres: decision recorded")
+		var err error
+		if v.sql != nil {
+			err = v.sql.Tx.Commit(ctx) // with a text of its own; it refuses everything then
+		} else {
+			err = commit(ctx, conn, text)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case isSerialization(err) && n < rounds && v.sql == nil: // as in stage
+			continue
+		case errors.Is(err, pgx.ErrTxCommitRollback):
+			return errors.New("nothing was committed: the server answered ROLLBACK")
+		}
+		return v.engine.explainCommit(err)
 	}
-	crashpoint.Here("postgres: decision recorded")
-	var err error
-	if v.sql != nil {
-		err = v.sql.Tx.Commit(ctx) // with a text of its own; it refuses everything then
-	} else {
-		err = commit(ctx, conn, text)
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, pgx.ErrTxCommitRollback):
-		return errors.New("nothing was committed: the server answered ROLLBACK")
-	}
-	return v.engine.explainCommit(err)
 }
 
 // commit is pgx.Tx.Commit where there is no pgx.Tx.

@@ -2,12 +2,16 @@ package postgres_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/storage/storagetest"
 )
@@ -15,8 +19,13 @@ import (
 // openDB opens the database of a URI.
 func openDB(tb testing.TB, uri string) *storage.DB {
 	tb.Helper()
+	return openAs(tb, uri, postgres.Register)
+}
+
+func openAs(tb testing.TB, uri string, register func(*storage.Opener)) *storage.DB {
+	tb.Helper()
 	opener := storage.NewOpener()
-	postgres.Register(opener)
+	register(opener)
 	db, err := opener.Open(tb.Context(), uri)
 	if err != nil {
 		tb.Fatal(err)
@@ -37,21 +46,77 @@ func with(uri, options string) string {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ name, options string }{
-		{"snapshot=lazy", ""},
-		{"snapshot=first", "snapshot=first"},
+	for _, tt := range []struct {
+		name, options string
+		register      func(*storage.Opener)
+	}{
+		{"snapshot=lazy", "", postgres.Register},
+		{"snapshot=first", "snapshot=first", postgres.Register},
+		{"simple server", "", postgres.RegisterSimple}, // one that lacks what is not in every server that speaks the protocol
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && tt.name != "snapshot=lazy" {
+				t.Skip("the same again takes its time")
+			}
 			uri := with(pgtest.Database(t), tt.options)
 			var schemas atomic.Int64
 			storagetest.Run(t, storagetest.Engine{
 				Open: func(tb testing.TB) *storage.DB { // to make a schema is faster than to make a database
 					tb.Helper()
-					return openDB(tb, with(uri, fmt.Sprintf("schema=s%d&pool_max_conns=10", schemas.Add(1))))
+					return openAs(tb, with(uri, fmt.Sprintf("schema=s%d&pool_max_conns=10", schemas.Add(1))), tt.register)
+				},
+				Reopen: func(tb testing.TB, db *storage.DB) *storage.DB {
+					tb.Helper()
+					schema := postgres.Schema(db)
+					if err := db.Close(); err != nil {
+						tb.Fatal(err)
+					}
+					return openAs(tb, with(uri, "pool_max_conns=10&schema="+schema), tt.register)
 				},
 				ReadsConflict: tt.options != "snapshot=first",
 			})
+		})
+	}
+}
+
+// The same random sequences of operations give the same answers, which are the model's, in every kind of database.
+func TestSameAsOthers(t *testing.T) {
+	t.Parallel()
+	uri := pgtest.Database(t)
+	for i := range 5 {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			t.Logf("seed %d", seed)
+			for _, tt := range []struct {
+				name string
+				open func(tb testing.TB) *storage.DB
+			}{
+				{"memory", func(testing.TB) *storage.DB { return memory.New("memory") }},
+				{"bolt", func(tb testing.TB) *storage.DB {
+					tb.Helper()
+					db, err := bolt.Open(filepath.Join(tb.TempDir(), "data.db"), nil)
+					if err != nil {
+						tb.Fatal(err)
+					}
+					return db
+				}},
+				{"postgres", func(tb testing.TB) *storage.DB {
+					tb.Helper()
+					return openDB(tb, with(uri, fmt.Sprintf("snapshot=first&schema=s%d", i)))
+				}},
+			} {
+				t.Run(tt.name, func(t *testing.T) {
+					t.Parallel()
+					random := rand.New(rand.NewPCG(seed, 0))
+					db := tt.open(t)
+					storagetest.Ops(t, db, func() byte { return byte(random.UintN(256)) }, 400)
+					if err := db.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
 		})
 	}
 }

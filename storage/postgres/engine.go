@@ -42,12 +42,15 @@ type engine struct {
 	views  sync.WaitGroup // the open ones, and the connections that are just being given back
 }
 
-func open(ctx context.Context, uri *url.URL) (_ storage.Engine, err error) {
+func open(ctx context.Context, uri *url.URL) (storage.Engine, error) { return openAs(ctx, uri, false) }
+
+// openAs opens a database, which counts as one that can't do all at once if simple says so, or it can't.
+func openAs(ctx context.Context, uri *url.URL, simple bool) (_ storage.Engine, err error) {
 	config, o, err := parse(uri)
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{options: o, config: config, statements: newStatements(&o)}
+	e := &engine{options: o, config: config, statements: newStatements(&o), separately: simple}
 	e.owner.engine = e
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		for _, setting := range ownSettings {
@@ -97,7 +100,7 @@ func (e *engine) inspect(ctx context.Context) error {
 	if err := conn.QueryRow(ctx, "SELECT version()").Scan(&version); err != nil {
 		return err
 	}
-	if e.separately = !strings.HasPrefix(version, "PostgreSQL") || strings.Contains(version, "-YB-"); e.separately {
+	if e.separately = e.separately || !strings.HasPrefix(version, "PostgreSQL") || strings.Contains(version, "-YB-"); e.separately {
 		return nil // advisory locks and PREPARE TRANSACTION are missing there, or do nothing
 	}
 	var most string
@@ -176,28 +179,20 @@ func (e *engine) alone(ctx context.Context, f func(*pgxpool.Conn) error) error {
 // rounds is how often a statement is run that PostgreSQL calls a conflict, when it may well be none.
 const rounds = 20
 
-// end rolls back the SQL transaction on conn, and gives it back, without anybody waiting for it.
-func (e *engine) end(conn *pgxpool.Conn) {
-	if conn.Conn().PgConn().TxStatus() == 'I' {
-		conn.Release()
-		return
-	}
-	e.endBy(conn, func(ctx context.Context) error {
-		_, err := conn.Exec(ctx, "ROLLBACK")
-		return err
-	})
-}
+// end rolls back the SQL transaction on conn, if there is one, and gives it back, without anybody waiting for it.
+func (e *engine) end(conn *pgxpool.Conn) { e.endBy(conn, "ROLLBACK") }
 
-// endBy is end by what finish does.
-func (e *engine) endBy(conn *pgxpool.Conn, finish func(context.Context) error) {
-	if conn.Conn().IsClosed() || conn.Conn().PgConn().IsBusy() { // somebody still reads from it; that can't be waited for
-		conn.Release() // which closes it
+// endBy is end by another statement.
+func (e *engine) endBy(conn *pgxpool.Conn, statement string) {
+	pg := conn.Conn().PgConn()
+	if conn.Conn().IsClosed() || pg.TxStatus() == 'I' || pg.IsBusy() { // somebody still reads from it; that can't be waited for
+		conn.Release() // which closes what is busy
 		return
 	}
 	e.views.Go(func() { // the caller is counted, so it is not too late
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		defer cancel()
-		_ = finish(ctx) // if that fails, the pool closes the connection, which is a rollback
+		_, _ = conn.Exec(ctx, statement) // if that fails, the pool closes the connection, which is a rollback
 		conn.Release()
 	})
 }

@@ -31,14 +31,16 @@ func (e *engine) explain(err error) error {
 	case isLost(err):
 		e.pool.Reset() // the others are likely to be lost, too
 		return &lackError{err}
-	case isConflict(err):
+	case isConflict(err), isOutdated(err):
 		return &lackError{err}
 	}
 	return err
 }
 
 // IsTransient knows the errors of the app's own SQL.
-func (e *engine) IsTransient(err error) bool { return isConflict(err) || isLost(err) }
+func (e *engine) IsTransient(err error) bool {
+	return isConflict(err) || isLost(err) || isOutdated(err)
+}
 
 // A lackError is bad luck: another attempt may succeed.
 type lackError struct{ err error }
@@ -53,6 +55,13 @@ func (e *lackError) Transient() bool { return true }
 func isConflict(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return isSerialization(err) || ok && e.Code == "55P03" // lock_not_available: lock_timeout
+}
+
+// isOutdated reports whether a statement had been prepared before somebody changed a table, so that it would return other columns now, as
+// SELECT * does. It is prepared anew the next time.
+func isOutdated(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "0A000" && e.Routine == "RevalidateCachedQuery" // feature_not_supported, which is much else, too
 }
 
 // isSerialization reports whether the server gave up a transaction that may succeed at once.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -212,4 +213,43 @@ func TestLockTimeout(t *testing.T) {
 	}
 	exec(t, conn, `ROLLBACK`)
 	mustPut(t, db, "x", "1")
+}
+
+// A read that failed leaves a snapshot in which nothing goes any more. The commit does not need it.
+func TestCommitAfterFailedRead(t *testing.T) {
+	t.Parallel()
+	for _, register := range []func(*storage.Opener){postgres.Register, postgres.RegisterSimple} {
+		uri := pgtest.Database(t)
+		conn := connect(t, uri)
+		made := openDB(t, with(uri, "application_name=first"))
+		mustPut(t, made, "bad", "1")
+		if err := made.Close(); err != nil {
+			t.Fatal(err)
+		}
+		role := "reader_of_" + ask[string](t, conn, `SELECT current_database()`)
+		exec(t, conn, `CREATE ROLE `+role+` LOGIN`, `GRANT ALL ON ALL TABLES IN SCHEMA public TO `+role,
+			`CREATE FUNCTION good(key bytea) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN IF key = 'bad' THEN RAISE 'bad'; END IF; RETURN true; END $$`,
+			`CREATE POLICY good ON pasteline_data USING (good(key))`, `ALTER TABLE pasteline_data ENABLE ROW LEVEL SECURITY`)
+		db := openAs(t, strings.Replace(uri, "postgres@", role+"@", 1), register)
+		run(t, func(ctx context.Context) error {
+			for _, key := range []string{"a", "b"} {
+				if _, err := get(ctx, db, key); err != nil {
+					return err
+				}
+			}
+			tx, err := db.Tx(ctx)
+			if err != nil {
+				return err
+			}
+			for _, err := range tx.Bucket("b").Range(storage.Range{}) {
+				if err == nil || !strings.Contains(err.Error(), "bad") {
+					t.Errorf("got %v, want the server's error", err)
+				}
+			}
+			return put(ctx, db, "d", "1")
+		})
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -318,14 +318,16 @@ func (v *view) release() {
 }
 
 // end gives back a connection that the view has used. The app may have kept its SQL transaction: that refuses everything from now on, and
-// what pgx made of it (large objects) does so once it is rolled back.
+// what pgx made of it (large objects) does so since it was committed, or is rolled back, for which this waits.
 func (v *view) end(conn *pgxpool.Conn) {
-	sql := v.sql
-	v.sql = nil
-	if sql == nil {
-		v.engine.end(conn)
-		return
+	if sql := v.sql; sql != nil {
+		v.sql = nil
+		sql.over.Store(true)
+		if pg := conn.Conn().PgConn(); pg.TxStatus() != 'I' && !pg.IsBusy() {
+			ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+			defer cancel()
+			_ = sql.Tx.Rollback(ctx) // if that fails, the connection is closed
+		}
 	}
-	sql.over.Store(true)
-	v.engine.endBy(conn, sql.Tx.Rollback) // which does nothing if it was committed
+	v.engine.end(conn)
 }

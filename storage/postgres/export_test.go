@@ -1,0 +1,31 @@
+package postgres
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// RegisterSimple is Register, and takes every server for one that has no more than all have that speak the protocol.
+func RegisterSimple(o *storage.Opener) {
+	o.RegisterCanonical("postgres", func(ctx context.Context, uri *url.URL) (storage.Engine, error) { return openAs(ctx, uri, true) }, canonical)
+}
+
+// Schema returns the schema that db was opened with.
+func Schema(db *storage.DB) string {
+	e, _ := db.Engine().(*engine)
+	return e.options.schema
+}
+
+// Turns is how many connections there are for turns and locks.
+const Turns = turnConns
+
+// The parsers, for fuzz tests.
+var Canonical = canonical
+
+// GID takes the name of a prepared transaction apart, and puts it together again.
+func GID(name string) (again string, ok bool) {
+	g, ok := parseGID(name)
+	return g.String(), ok
+}
