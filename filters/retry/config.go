@@ -41,7 +41,7 @@ type Config struct {
 	Jitter float64
 
 	// HighWater is how many bytes of a request body, and of a response, are kept in memory before a temporary file is used.
-	// Zero means 2 MiB. Up to four times as much stays in memory as long as all requests together need no more than 16 MiB beyond
+	// Zero means 2 MiB. Up to four times as much stays in memory as long as all requests together need no more than 4 MiB beyond
 	// their marks.
 	HighWater int64
 

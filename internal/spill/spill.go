@@ -6,9 +6,10 @@
 // # Memory
 //
 // A buffer always has as much memory as its mark says. Beyond it, up to four times the mark, it may borrow from a [Reserve] that
-// all buffers of the process share, for as long as there is some left. So the few large bodies that a server usually has at a time
-// are kept at the speed of memory (5 MB in 0.6 ms; with 3 MB of them in a file it was 2.5 ms), and a crowd of them has no more
-// memory than the marks say, and the reserve once.
+// all buffers of the process share, for as long as there is some left; what turns out to need a file gives it back. So a large body
+// now and then is kept at the speed of memory (5 MB in 0.6 ms; with 3 MB of them in a file it was 2.5 ms), and a crowd of them has no
+// more memory than the marks say, and the reserve once. The reserve is small because freed chunks stay resident until the pool drops
+// them: with 16 MiB, four clients with 64 MB each took 75 MB instead of 46.
 //
 // # Caveats
 //
@@ -28,7 +29,7 @@ import (
 const DefaultHighWater = 2 << 20
 
 // Reserve is how many bytes all buffers together may have in memory beyond their marks.
-const Reserve = 16 << 20
+const Reserve = 4 << 20
 
 // beyond is how many times its mark a buffer may have in memory: nobody shall borrow the whole reserve alone.
 const beyond = 4
@@ -108,16 +109,43 @@ func (b *Buffer) store() error {
 		return nil
 	}
 	if b.file == nil {
-		file, err := os.CreateTemp("", "pasteline-*")
-		if err != nil {
+		if err := b.spill(); err != nil {
 			return err
 		}
-		b.file = file
-		b.named = os.Remove(file.Name()) != nil
 	}
-	n, err := b.file.WriteAt(b.tail[:], b.filed)
-	b.filed += int64(n)
+	err := b.appendFile(b.tail)
 	b.filled = 0
+	return err
+}
+
+// spill begins the file, with what is in borrowed memory: whoever needs a file shall not keep others from the reserve.
+func (b *Buffer) spill() error {
+	file, err := os.CreateTemp("", "pasteline-*")
+	if err != nil {
+		return err
+	}
+	b.file = file
+	b.named = os.Remove(file.Name()) != nil
+	own := len(b.memory) - int(b.borrowed/chunkSize)
+	for _, chunk := range b.memory[own:] {
+		if err := b.appendFile(chunk); err != nil {
+			return err
+		}
+	}
+	for i, chunk := range b.memory[own:] {
+		chunks.Put(chunk)
+		b.memory[own+i] = nil
+	}
+	b.memory = b.memory[:own]
+	borrowed.Add(-b.borrowed)
+	b.borrowed = 0
+	return nil
+}
+
+// appendFile appends a full chunk to the file.
+func (b *Buffer) appendFile(c *chunk) error {
+	n, err := b.file.WriteAt(c[:], b.filed)
+	b.filed += int64(n)
 	return err
 }
 

@@ -125,7 +125,12 @@ func TestReserve(t *testing.T) {
 		}
 		buffers = nil
 	}
-	for range 2 {
+	large := &spill.Buffer{HighWater: mark}
+	if _, err := large.Write(make([]byte, 2*size)); err != nil {
+		t.Fatal(err)
+	}
+	defer large.Close()
+	for range 2 { // what is in the file borrows nothing any more, though it is in use
 		for !fill().InFile() {
 		}
 		if got, want := len(buffers)-1, spill.Reserve/(size-mark); got != want {
