@@ -43,8 +43,8 @@ func (t *Txn) leave() {
 	}
 }
 
-// startCommit begins a commit. If nobody takes part in it, as for a page that needs no storage, it is over at once: the protocol
-// would take five times as long to find nobody.
+// startCommit begins a commit. If nobody takes part in it, as for a page that needs no storage, it is over at once,
+// without the protocol's steps that would find nobody.
 func (t *Txn) startCommit(ctx context.Context) (over bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

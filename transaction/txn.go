@@ -38,7 +38,7 @@ type Txn struct {
 
 	managers   []DataManager // in the order in which they joined
 	savepoints []*Savepoint  // valid ones, oldest first
-	hooks      *hooks        // nil until there is one: most transactions have none, and take a third less memory
+	hooks      *hooks        // nil until there is one: most transactions have none, and take 256 bytes instead of 352
 }
 
 // A transaction has two or three data at most, so a list is smaller and faster than a map.
