@@ -171,7 +171,7 @@ func (p project) contents() (map[string]string, error) {
 }
 
 // goVersion is the version of the language that projects are written in.
-const goVersion = "1.26"
+const goVersion = "1.26.0"
 
 var requirePattern = regexp.MustCompile(`(?m)^(?:require )?\s*([^\s/]+\.[^\s]+) (v\S+)`)
 
