@@ -25,9 +25,9 @@
 // what predicates say that the setting retryable names. An error is run again whatever status a handler gave it. A handler
 // that turns a conflict into a response of its own, and returns nil, has said that it is content: return the error.
 //
-// A conflict that is a [transaction.Waiter] lets the next attempt wait for its turn, so in one process three attempts
-// are enough for any crowd. Others are spaced by Delay; for databases that other processes use as well, a Delay
-// of some milliseconds with Jitter serves better than attempts in quick succession.
+// A conflict that is a [transaction.Waiter] lets the next attempt wait for its turn, so three attempts are enough for any
+// crowd: the conflicts of package storage are such ones, with PostgreSQL among processes too. Others are spaced by Delay; for races that
+// an app's own SQL loses, some more tries and a Delay of some milliseconds with Jitter serve better than attempts in quick succession.
 //
 // # Caveats
 //

@@ -13,7 +13,7 @@ import (
 type settings struct {
 	Tries            int            `default:"3" min:"1" help:"how many attempts a request gets in all"`
 	Retryable        []string       `help:"names of predicates that say which errors are worth another attempt; those registered are transient and what a program adds"`
-	HighWater        pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a request body or response is kept in memory before a temporary file is used"`
+	HighWater        pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a request body or response is kept in memory before a temporary file is used (up to four times as much while few need it)"`
 	Delay            time.Duration  `default:"0" min:"0" help:"seconds to wait before the second attempt"`
 	DelayFactor      float64        `default:"2" min:"0" help:"by what each further delay is longer"`
 	MaxDelay         time.Duration  `default:"0" min:"0" help:"longest delay in seconds; 0 is no limit"`

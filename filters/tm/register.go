@@ -11,7 +11,7 @@ type settings struct {
 	CommitVeto  string         `help:"name of the veto that says which responses abort: none, repoze.tm:default_commit_veto, or what a program adds; the default is every status from 500 on"`
 	Activate    string         `help:"name of a predicate that says which requests get a transaction; the default is all"`
 	User        string         `help:"name of a function that names the user for the annotation of the transaction"`
-	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response is kept in memory before a temporary file is used, if there is no retry around that holds it"`
+	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response is kept in memory before a temporary file is used (up to four times as much while few need it), if there is no retry around that holds it"`
 	MaxResponse pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500, if there is no retry around that holds it; 0 is no limit"`
 }
 
