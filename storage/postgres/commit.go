@@ -26,7 +26,7 @@ var errGivenUp = transaction.Transient(errors.New("recovery took the transaction
 func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 	defer v.Close() //nolint:contextcheck // an end is told with a context of its own
 	if len(c.Writes) == 0 && v.sql == nil {
-		v.endReading()
+		v.endReading() //nolint:contextcheck // nobody waits for it
 		return nil // what it has seen is durable: PostgreSQL shows nothing earlier
 	}
 	if err := v.sqlUsable(); err != nil {

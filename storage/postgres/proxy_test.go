@@ -122,7 +122,7 @@ func (p *proxy) strikes(data []byte) (fault, <-chan struct{}) {
 
 func (p *proxy) serve(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", p.target) //nolint:noctx // it is closed with the rest
+	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return
 	}
