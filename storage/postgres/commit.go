@@ -27,7 +27,7 @@ func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 	defer v.Close() //nolint:contextcheck // an end is told with a context of its own
 	if len(c.Writes) == 0 && v.sql == nil {
 		v.endReading() //nolint:contextcheck // nobody waits for it
-		return nil // what it has seen is durable: PostgreSQL shows nothing earlier
+		return nil     // what it has seen is durable: PostgreSQL shows nothing earlier
 	}
 	if err := v.sqlUsable(); err != nil {
 		return err
