@@ -107,8 +107,9 @@ func (e *engine) migrate(ctx context.Context, app string, files fs.FS) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // which ends the lock, too
-	if done, err := e.applied(ctx, conn, app, list); err == nil && done == len(list) {
-		return nil
+	done, err := e.applied(ctx, conn, app, list)
+	if _, ofServer := errors.AsType[*pgconn.PgError](err); !ofServer && err != nil || err == nil && done == len(list) {
+		return err // with nothing to do, there is no need of a right to
 	}
 	if !e.separately {
 		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockNumber("migrations")); err != nil {
@@ -135,8 +136,14 @@ func isRace(err error) bool {
 
 func (e *engine) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, list []migration) error {
 	if schema := e.options.schema; schema != "" {
-		if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
+		var there bool // or the right to make schemas would be needed nonetheless
+		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&there); err != nil {
 			return err
+		}
+		if !there {
+			if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize()); err != nil {
+				return err
+			}
 		}
 	}
 	table := e.options.table("migrations")

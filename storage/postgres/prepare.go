@@ -255,7 +255,7 @@ func (e *engine) Name() string {
 	c := e.config.ConnConfig
 	name := fmt.Sprintf("postgres://%s:%d/%s", c.Host, c.Port, c.Database)
 	if e.options.schema != "" || e.options.prefix != defaultPrefix {
-		name += " (" + e.options.table("*") + ")"
+		name += " (" + strings.TrimPrefix(e.options.schema+"."+e.options.prefix+"*", ".") + ")"
 	}
 	return name
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -24,10 +25,13 @@ func (e *engine) openTurns(ctx context.Context) (err error) {
 	return err
 }
 
+// place names the tables, as all processes do, whatever they are called in the URI.
+func (e *engine) place() string { return cmp.Or(e.id, e.statements.data) }
+
 // turnLock is the number of the lock that stands for a key. It is shared by those who are committing a write to it, and exclusive
 // for who has the turn.
 func (e *engine) turnLock(bucket, key string) int64 {
-	return lockNumber("turn", e.statements.data, bucket, key)
+	return lockNumber("turn", e.place(), bucket, key)
 }
 
 // Turn waits for those who are committing just now, and for those who came before. The locks are taken in one order, so that nobody
@@ -57,7 +61,7 @@ func (e *engine) TryLock(ctx context.Context, name string) (unlock func(), ok bo
 		return func() {}, true, nil // nothing can tell: the work is done more than once, then
 	}
 	unlock, err = e.lock(ctx, func(conn *pgxpool.Conn) (bool, error) {
-		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockNumber("lock", e.statements.data, name)).Scan(&ok)
+		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockNumber("lock", e.place(), name)).Scan(&ok)
 		return ok, err
 	})
 	return unlock, ok, err

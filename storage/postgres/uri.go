@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -110,7 +111,7 @@ func (o *options) set(name, value string) error {
 		}
 		o.program = value
 	case "acquire_timeout":
-		d, err := time.ParseDuration(value)
+		d, err := time.ParseDuration(strings.Replace(value, "min", "m", 1)) // as PostgreSQL writes it, too
 		if err != nil || d <= 0 {
 			return fmt.Errorf("acquire_timeout=%s: want a time above 0, such as 5s", value)
 		}
@@ -131,10 +132,10 @@ func (o *options) set(name, value string) error {
 	return nil
 }
 
-// table returns the name of a table, quoted as needed: the parts are checked not to need it.
+// table returns the name of a table. The schema is quoted, for its name may be a word of SQL; the rest is checked not to need it.
 func (o *options) table(name string) string {
 	if o.schema != "" {
-		return o.schema + "." + o.prefix + name
+		return pgx.Identifier{o.schema}.Sanitize() + "." + o.prefix + name
 	}
 	return o.prefix + name
 }

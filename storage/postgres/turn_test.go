@@ -1,0 +1,93 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// Two processes, as it were, have 32 clients each on one key.
+func TestTurnsAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	uri := pgtest.Database(t)
+	const processes, clients, each = 2, 32, 6
+	var lost, acknowledged atomic.Int64
+	var crowd sync.WaitGroup
+	for range processes {
+		db := openDB(t, with(uri, "pool_max_conns=8&acquire_timeout=1min"))
+		defer db.Close()
+		for range clients {
+			crowd.Go(func() {
+				for range each {
+					err := transaction.Run(t.Context(), func(ctx context.Context) error { return increment(ctx, db, "n") })
+					switch {
+					case err == nil:
+						acknowledged.Add(1)
+					case transaction.IsTransient(err):
+						lost.Add(1)
+					default:
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	crowd.Wait()
+	const all = processes * clients * each
+	if got := ask[string](t, connect(t, uri), `SELECT convert_from(value, 'UTF8') FROM pasteline_data`); got != fmt.Sprint(marked, acknowledged.Load()) {
+		t.Errorf("got %s, want %d, which is how many were acknowledged", got, acknowledged.Load())
+	}
+	if most := int64(all / 100); lost.Load() > most {
+		t.Errorf("%d of %d did not get through, want at most %d", lost.Load(), all, most)
+	}
+}
+
+// childLock has a lock until its input ends.
+func childLock(ctx context.Context, db *storage.DB) error {
+	_, ok, err := db.TryLock(ctx, "work")
+	if err == nil {
+		fmt.Println(ok)
+		waitForInput()
+	}
+	return err
+}
+
+func TestTryLockAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	uri := pgtest.Database(t)
+	one, two := openDB(t, uri), openDB(t, with(uri, "schema=public")) // the same tables under another name
+	defer one.Close()
+	defer two.Close()
+	try := func(db *storage.DB, want bool) func() {
+		t.Helper()
+		unlock, ok, err := db.TryLock(t.Context(), "work")
+		if err != nil || ok != want {
+			t.Errorf("got %t, %v, want %t", ok, err, want)
+		}
+		return unlock
+	}
+	unlock := try(one, true)
+	try(one, false)
+	try(two, false)
+	unlock()
+	try(two, true)()
+
+	child, said, end := start(t, "lock", uri)
+	if said != "true" {
+		t.Fatalf("the child says %q", said)
+	}
+	try(one, false)
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = end()
+	until(t, connect(t, uri), `SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
+	try(one, true)()
+}
