@@ -178,11 +178,11 @@ func (o *owner) name(ctx context.Context) (string, error) {
 		return o.id, nil
 	}
 	config := o.engine.config.ConnConfig.Copy()
-	config.RuntimeParams["idle_session_timeout"] = "0"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return "", err
 	}
+	_, _ = conn.Exec(ctx, "SET idle_session_timeout = 0") // before version 14 there is none
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", ownerLock(o.id)); err != nil {
 		return "", errors.Join(err, conn.Close(ctx))
 	}

@@ -38,6 +38,8 @@ type proxy struct {
 	fault fault
 	held  chan struct{} // closed by free: what is held may go on
 
+	received atomic.Int64 // bytes, from the server
+
 	struck chan struct{} // gets something when something is held
 }
 
@@ -149,6 +151,7 @@ func (p *proxy) serve(client net.Conn) {
 			if err != nil {
 				return
 			}
+			p.received.Add(int64(n))
 			select {
 			case answered <- struct{}{}:
 			default:

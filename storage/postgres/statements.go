@@ -49,8 +49,11 @@ func newStatements(o *options) *statements {
 	s.get = "SELECT version, value FROM " + s.data + " WHERE bucket = $1 AND key = $2"
 	for reverse, order := range []string{"key", "key DESC"} {
 		for bounded, bound := range []string{"", " AND key < $4"} {
-			s.scans[reverse][bounded] = "SELECT key, version, value FROM " + s.data +
-				" WHERE bucket = $1 AND key >= $2" + bound + " ORDER BY " + order + " LIMIT $3"
+			// As many bytes are returned as fit into a page, and one value more: the others are not even read.
+			s.scans[reverse][bounded] = fmt.Sprintf("SELECT key, version, value FROM (SELECT key, version, value,"+
+				" sum(octet_length(value)) OVER (ORDER BY %[2]s ROWS UNBOUNDED PRECEDING) - octet_length(value) AS before"+
+				" FROM (SELECT key, version, value FROM %[1]s WHERE bucket = $1 AND key >= $2%[3]s ORDER BY %[2]s LIMIT $3) AS few) AS page"+
+				" WHERE before <= %[4]d ORDER BY %[2]s", s.data, order, bound, pageBytes)
 		}
 	}
 	return s

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,19 +52,29 @@ func canonical(uri *url.URL) (*url.URL, error) {
 	}
 	c := *uri
 	c.Scheme = "postgres"
-	c.Host = strings.TrimSuffix(strings.ToLower(c.Host), ":5432")
-	query, err := url.ParseQuery(c.RawQuery)
+	c.Host = strings.ToLower(c.Host)
+	if os.Getenv("PGPORT") == "" { // else the default is another
+		c.Host = strings.TrimSuffix(c.Host, ":5432")
+	}
+	query, err := parseQuery(&c)
 	if err != nil {
 		return nil, err
 	}
-	c.RawQuery, c.ForceQuery = query.Encode(), false
+	c.RawQuery, c.ForceQuery = encodeQuery(query), false
 	return &c, nil
 }
+
+// parseQuery and encodeQuery take a + for a +, as libpq does: it does not stand for a space.
+func parseQuery(uri *url.URL) (url.Values, error) {
+	return url.ParseQuery(strings.ReplaceAll(uri.RawQuery, "+", "%2B"))
+}
+
+func encodeQuery(query url.Values) string { return strings.ReplaceAll(query.Encode(), "+", "%20") }
 
 // parse returns what a URI says to the pool and to us.
 func parse(uri *url.URL) (*pgxpool.Config, options, error) {
 	o := options{prefix: defaultPrefix, program: "pasteline", acquireTimeout: 5 * time.Second}
-	query, err := url.ParseQuery(uri.RawQuery)
+	query, err := parseQuery(uri)
 	if err != nil {
 		return nil, o, errors.New("the options after the ? are not well-formed: write name=value&name=value")
 	}
@@ -80,7 +91,7 @@ func parse(uri *url.URL) (*pgxpool.Config, options, error) {
 	for _, name := range ours {
 		query.Del(name)
 	}
-	rest.RawQuery = query.Encode()
+	rest.RawQuery = encodeQuery(query)
 	config, err := pgxpool.ParseConfig(rest.String())
 	if err != nil {
 		return nil, o, explainParse(err)

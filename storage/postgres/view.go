@@ -124,8 +124,9 @@ func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, 
 	p := &page{got: r}
 	var versions []int64
 	err := v.read(text, args, func(rows pgx.Rows) error {
-		p.items, versions = nil, nil
-		for size := 0; size <= pageBytes && rows.Next(); {
+		p.items, versions, p.got = nil, nil, r
+		size := 0
+		for rows.Next() {
 			var item storage.Item
 			var version int64
 			if err := rows.Scan(&item.Key, &version, &item.Value); err != nil {
@@ -134,10 +135,7 @@ func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, 
 			p.items, versions = append(p.items, item), append(versions, version)
 			size += len(item.Value)
 		}
-		more := rows.Next() // it did not fit
-		rows.Close()
-		p.got = r
-		if n := len(p.items); more || n == limit {
+		if n := len(p.items); n == limit || size > pageBytes { // there may be more
 			last := string(p.items[n-1].Key)
 			if reverse {
 				p.got.from = last
