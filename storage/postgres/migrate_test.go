@@ -70,11 +70,15 @@ func start(tb testing.TB, mode, uri string) (cmd *osexec.Cmd, said string, end f
 
 // childOpen commits once.
 func childOpen(ctx context.Context, db *storage.DB) error {
-	err := transaction.Run(ctx, func(ctx context.Context) error { return increment(ctx, db, "opened") }, transaction.Policy{Tries: 100})
+	err := openOnce(ctx, db)
 	if err == nil {
 		fmt.Println("ok")
 	}
 	return err
+}
+
+func openOnce(ctx context.Context, db *storage.DB) error {
+	return transaction.Run(ctx, func(ctx context.Context) error { return increment(ctx, db, "opened") }, transaction.Policy{Tries: 100})
 }
 
 // Ten processes, and ten goroutines with openers of their own, find a database that is empty.
@@ -99,7 +103,7 @@ func TestManyOpenAtOnce(t *testing.T) {
 				return
 			}
 			defer db.Close()
-			if err := childOpen(t.Context(), db); err != nil {
+			if err := openOnce(t.Context(), db); err != nil {
 				t.Error(err)
 			}
 			if err := postgres.Migrate(t.Context(), db, "app", files("1.sql", `CREATE TABLE once (id int); INSERT INTO once VALUES (1)`)); err != nil {

@@ -208,6 +208,12 @@ func TestLockTimeout(t *testing.T) {
 	if !transaction.IsTransient(err) || !strings.Contains(err.Error(), "lock timeout") {
 		t.Errorf("got %v, want that of a lock timeout, which is transient", err)
 	}
+	exec(t, conn, `DO $$ BEGIN RAISE LOG 'this is the end'; END $$`)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(server.Log(), "this is the end") {
+		<-tick.C
+	}
 	if n := strings.Count(server.Log(), "canceling statement due to lock timeout"); n != 1 {
 		t.Errorf("got %d lock timeouts, want 1", n)
 	}
