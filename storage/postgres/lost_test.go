@@ -169,16 +169,18 @@ func TestLostAnswersOfBlindWrites(t *testing.T) {
 			{"delete", "key of " + f.String(), remove, false},
 		} {
 			p.arm(f, step.text)
-			attempts := 0
+			again := 0 // after the fault: on a busy machine an attempt may be lost before that, with a connection that was
 			err := transaction.Run(t.Context(), func(ctx context.Context) error {
-				attempts++
+				if f == answer && !p.armed() {
+					again++
+				}
 				return step.do(ctx, db, "key of "+f.String())
 			})
 			if got := has("key of " + f.String()); err != nil || got != step.want {
 				t.Errorf("%s, %s: got %v, there: %t; want it done, there: %t", step.name, f, err, got, step.want)
 			}
-			if most := map[fault]int{none: 1, answer: 1}[f]; most > 0 && attempts != most {
-				t.Errorf("%s, %s: got %d attempts, want %d: it was committed", step.name, f, attempts, most)
+			if again > 0 {
+				t.Errorf("%s, %s: got %d further attempts, want none: it was committed", step.name, f, again)
 			}
 		}
 	}

@@ -81,6 +81,13 @@ func (p *proxy) arm(f fault, text string) {
 	p.fault, p.look, p.held = f, bytes.ToLower([]byte(text)), make(chan struct{})
 }
 
+// armed reports whether the fault has yet to come.
+func (p *proxy) armed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fault != none
+}
+
 // free lets go of what is held.
 func (p *proxy) free() {
 	p.mu.Lock()
