@@ -66,6 +66,11 @@
 // Run-time parameters, prepared statements and advisory locks belong to the connection: a proxy such as PgBouncer works in its mode
 // "session" only.
 //
+// What the app's own SQL changes of its session, by SET instead of SET LOCAL or with temporary tables, stays with the connection, which others
+// get from the pool. Races that it loses (an error 40001 in a statement of its own) get no turn: such an app wants more tries, with a delay.
+//
+// The records of commits that were waiting to be deleted when a process died stay, some bytes each.
+//
 // A commit whose answer was lost is looked for afterwards, by the record that it leaves; if there is none, one is made that keeps it from
 // happening later. Only if the server can't be asked for some time (15 s), is it in doubt ([transaction.ErrInDoubt]), and not tried again.
 //

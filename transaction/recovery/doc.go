@@ -20,7 +20,8 @@
 //
 // # Caveats
 //
-// A record is forgotten when all have finished; those of transactions that a crash has cut short stay, which costs a few bytes each.
+// A record is forgotten when all have finished. Those of transactions that a crash has cut short stay, and those that were to be deleted
+// with the next ones when the process died: up to a hundred or so a crash, of a few bytes each.
 //
 // Where a transaction was to be decided by a data manager that keeps no record, what others had prepared is rolled back after a crash,
 // whether or not that one had committed.
