@@ -58,6 +58,10 @@ bench: ## measure against the peers (RUN=name, QUICK=1), and write bench/RESULTS
 bench-e2e: ## the same over HTTP, with wrk
 	bench/run.sh e2e $(RUN)
 
+.PHONY: bench-growth
+bench-growth: ## ten million requests to ours (REQUESTS=), with a look at its memory
+	bench/run.sh growth $(RUN)
+
 .PHONY: bench-compare
 bench-compare: ## compare two commits (OLD=, NEW=, ONLY=regexp)
 	bench/compare.sh "$(OLD)" "$(NEW)" $(ONLY)

@@ -13,10 +13,14 @@ import (
 
 	"github.com/pasteline/pasteline/bench/load"
 	"github.com/pasteline/pasteline/bench/pgserver"
+	"github.com/pasteline/pasteline/bench/results"
 	"github.com/pasteline/pasteline/bench/sites"
 )
 
-var sweep = flag.String("clients", "", "numbers of clients for the plots, such as 1,2,4,8: BenchmarkSweep runs with each")
+var (
+	sweep  = flag.String("clients", "", "numbers of clients for the plots, such as 1,2,4,8: BenchmarkSweep runs with each")
+	judged = flag.Bool("judged", false, "only those benchmarks on which a bound of the table hangs; the others need fewer samples")
+)
 
 // server is the PostgreSQL server that all benchmarks share; it is started by the first that needs one.
 var server struct {
@@ -98,11 +102,22 @@ func reportAll(b *testing.B, stats load.Stats) {
 func each(b *testing.B, names []string, bench func(b *testing.B, name string)) {
 	b.Helper()
 	for _, name := range names {
-		b.Run("who="+name, func(b *testing.B) {
+		who(b, name, func(b *testing.B) {
+			b.Helper()
 			b.ReportAllocs()
 			bench(b, name)
 		})
 	}
+}
+
+// who runs a benchmark for one contender, unless only others are asked for.
+func who(b *testing.B, name string, bench func(b *testing.B)) {
+	b.Helper()
+	name = "who=" + name
+	if *judged && !results.Judged(strings.TrimPrefix(b.Name(), "Benchmark")+"/"+name) {
+		return
+	}
+	b.Run(name, bench)
 }
 
 // clientsOf runs b.N requests, by clients with a session each.

@@ -60,7 +60,8 @@ pipeline = egg:bench#nothing egg:bench#nothing egg:bench#nothing egg:bench#quiet
 		{"negroni", stack},
 		{"chi", router},
 	} {
-		b.Run("who="+bb.name, func(b *testing.B) {
+		who(b, bb.name, func(b *testing.B) {
+			b.Helper()
 			serve(b, bb.handler, load.NewClient(bb.handler).Request(b.Context(), "GET", "/hello"))
 		})
 	}
@@ -82,7 +83,8 @@ func serve(b *testing.B, handler http.Handler, r *http.Request) {
 
 // BenchmarkCookie is the whole filter browserid, for a browser with a valid cookie, against decoding one alone (row 2).
 func BenchmarkCookie(b *testing.B) {
-	b.Run("who=pasteline", func(b *testing.B) {
+	who(b, "pasteline", func(b *testing.B) {
+		b.Helper()
 		handler := compose(b, `
 [filter:browserid]
 use = egg:repoze.browserid#browserid
@@ -116,7 +118,8 @@ pipeline = browserid egg:bench#quiet
 	})
 	id := []byte(strings.ToLower(rand.Text()))
 	key := []byte("0123456789abcdef0123456789abcdef")
-	b.Run("who=securecookie-nop", func(b *testing.B) {
+	who(b, "securecookie-nop", func(b *testing.B) {
+		b.Helper()
 		codec := securecookie.New(key, nil).SetSerializer(securecookie.NopEncoder{})
 		value, err := codec.Encode("id", id)
 		must(b, err)
@@ -126,7 +129,8 @@ pipeline = browserid egg:bench#quiet
 			must(b, codec.Decode("id", value, &got))
 		}
 	})
-	b.Run("who=securecookie", func(b *testing.B) {
+	who(b, "securecookie", func(b *testing.B) {
+		b.Helper()
 		codec := securecookie.New(key, nil)
 		value, err := codec.Encode("id", string(id))
 		must(b, err)

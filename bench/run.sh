@@ -1,27 +1,32 @@
 #!/usr/bin/env bash
-# Measures, and writes the table: run.sh go|e2e [RUN]
+# Measures, and writes the table: run.sh go|e2e|growth [RUN]
 #
-#   go    the Go benchmarks, and the site with a million sessions
-#   e2e   the programs, driven over the loopback with wrk
+#   go      the Go benchmarks, those of the plots, and the site with a million sessions
+#   e2e     the programs, driven over the loopback with wrk
+#   growth  ten million requests to ours, with a look at its memory
 #
 # RUN is the name of the run, "first" if not given: what was measured goes to out/RUN, and RESULTS.md has a table for each run there
-# is. A run may be measured in pieces; a piece that is measured again takes the place of the old one.
+# is. A run may be measured in pieces; a piece that is measured again takes the place of the old one. The pieces of go, benchmarks,
+# sweep and million, can be named alone, too.
 #
 #   QUICK=1      a minute or two, to see that everything still works: the run is called quick, and the table is only printed
 #   COUNT=6      how often
-#   ONLY=REGEXP  only those Go benchmarks, and not the million
+#   ONLY=REGEXP  with go or benchmarks: only those Go benchmarks
+#   REQUESTS=N   with growth: how many requests
 #   NOTE=TEXT    a sentence on top of RESULTS.md
 set -euo pipefail
 cd "$(dirname "$0")"
 
-what=${1:?go or e2e}
+what=${1:?go, e2e or growth}
 run=${2:-first}
 count=${COUNT:-6}
 quick=${QUICK:-}
-time=1s
+time=1s       # of a benchmark that waits for a disk or a server
+brief=300ms   # of one that does not, and is as steady with less
+plotted=500ms # of each point of a plot
 clients=1,2,4,8,16,32,64
 if [ -n "$quick" ]; then
-	run=quick count=1 time=50x clients=1,8,64
+	run=quick count=1 time=50x brief=50x plotted=50x clients=1,8,64
 fi
 out=out/$run
 mkdir -p "$out" bin
@@ -42,33 +47,61 @@ machine() {
 }
 machine >"$out/machine.txt"
 
+# keep NAME COMMAND... shows what a command writes, and keeps it as out/RUN/NAME.txt if the command succeeds.
+keep() {
+	"${@:2}" | tee "$out/$1.part"
+	mv "$out/$1.part" "$out/$1.txt"
+}
+
+# passes goes over all benchmarks, and then again, so that ours and its peers take turns. Those on which no bound hangs are left out
+# after the second pass.
+passes() {
+	local pass some waiting='Incr|OneSession|Postgres' steady='Filters|Cookie|Page|Large|Read' # BenchmarkSweep skips itself
+	for pass in $(seq "$count"); do
+		some=()
+		[ "$pass" -le 2 ] || some=(-judged)
+		./bin/bench.test -test.run '^$' -test.bench "${ONLY:-.}" -test.skip "^Benchmark($waiting)\$" -test.benchtime "$brief" -test.timeout 0 "${some[@]}"
+		./bin/bench.test -test.run '^$' -test.bench "${ONLY:-.}" -test.skip "^Benchmark($steady)\$" -test.benchtime "$time" -test.timeout 0 "${some[@]}"
+	done
+}
+
+benchmarks() {
+	go test -c -o bin/bench.test .
+	keep go passes
+}
+
+sweep() {
+	go test -c -o bin/bench.test .
+	keep sweep ./bin/bench.test -test.run '^$' -test.bench Sweep -clients "$clients" -test.benchtime "$plotted" -test.timeout 0
+}
+
+million() {
+	go build -o bin/million ./cmd/million
+	keep million ./bin/million -count "$count" ${quick:+-quick}
+}
+
+# e2e PIECE [PART...] asks cmd/e2e for some parts.
+e2e() {
+	go build -o bin/e2e ./cmd/e2e
+	keep "$1" ./bin/e2e -count "$count" -clients "$([ -n "$quick" ] || echo "$clients")" \
+		${REQUESTS:+-requests "$REQUESTS"} ${quick:+-quick} "${@:2}"
+}
+
 case $what in
 go)
-	go test -c -o bin/bench.test .
-	go build -o bin/million ./cmd/million
-	# One pass over all benchmarks after the other, so that ours and its peers take turns.
-	: >"$out/go.part"
-	for _ in $(seq "$count"); do
-		./bin/bench.test -test.run '^$' -test.bench "${ONLY:-.}" -test.benchtime "$time" -test.timeout 0 | tee -a "$out/go.part"
-	done
-	mv "$out/go.part" "$out/go.txt"
+	benchmarks
 	if [ -z "${ONLY:-}" ]; then
-		./bin/bench.test -test.run '^$' -test.bench Sweep -clients "$clients" -test.benchtime "$time" -test.timeout 0 | tee "$out/sweep.part"
-		mv "$out/sweep.part" "$out/sweep.txt"
-		./bin/million -count "$count" ${quick:+-quick} | tee "$out/million.part"
-		mv "$out/million.part" "$out/million.txt"
+		sweep
+		million
 	fi
 	printf '\n'
 	go tool benchstat -filter '.unit:(sec/op OR req/s OR allocs/op)' "$out/go.txt"
 	;;
-e2e)
-	go build -o bin/e2e ./cmd/e2e
-	./bin/e2e -count "$count" -clients "$([ -n "$quick" ] || echo "$clients")" ${REQUESTS:+-requests "$REQUESTS"} ${quick:+-quick} |
-		tee "$out/e2e.part"
-	mv "$out/e2e.part" "$out/e2e.txt"
-	;;
+benchmarks | sweep | million) "$what" ;;
+e2e) e2e e2e ;;
+growth) e2e growth growth ;;
 *)
-	echo "run.sh: go or e2e, not $what" >&2
+	echo "run.sh: go, e2e or growth, not $what" >&2
 	exit 2
 	;;
 esac

@@ -55,7 +55,7 @@ func (run *Run) table(b *bytes.Buffer) {
 func (run *Run) latencies(b *bytes.Buffer) {
 	b.WriteString("\n### Latency\n\nThe medians of p50 and p99, and the longest of all samples.\n\n| benchmark | who | a second | p50 | p99 | longest | |\n|---|---|---|---|---|---|---|\n")
 	last := ""
-	for _, name := range run.names {
+	for _, name := range run.byBenchmark() {
 		if run.Samples(name, "p50-ns") == nil || strings.Contains(name, "Sweep/") && strings.Contains(name, "/clients=") {
 			continue
 		}
@@ -79,6 +79,25 @@ func (run *Run) latencies(b *bytes.Buffer) {
 			quantity(run.Median(name, "p50-ns"), "ns"), quantity(run.Median(name, "p99-ns"), "ns"), quantity(run.Max(name, "max-ns"), "ns"),
 			strings.Join(notes, ", "))
 	}
+}
+
+// byBenchmark returns the names with those of one benchmark beside each other, though programs write theirs contender by contender.
+func (run *Run) byBenchmark() []string {
+	var names []string
+	seen := map[string]bool{}
+	for _, name := range run.names {
+		benchmark, _ := split(name)
+		if seen[benchmark] {
+			continue
+		}
+		seen[benchmark] = true
+		for _, other := range run.names {
+			if b, _ := split(other); b == benchmark {
+				names = append(names, other)
+			}
+		}
+	}
+	return names
 }
 
 func split(name string) (benchmark, who string) {

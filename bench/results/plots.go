@@ -15,7 +15,8 @@ var plots = []struct{ file, title, prefix string }{
 	{"read", "a session is read, in the same process", "Sweep/work=read/"},
 	{"incr", "a session is written durably, each client its own", "Sweep/work=incr/"},
 	{"one", "all clients write durably to one session", "Sweep/work=one/"},
-	{"http-hello", "GET /hello over HTTP, no session", "HTTPSweep/work=hello/"},
+	{"http-hello-returning", "GET /hello over HTTP, no session, from browsers with a cookie", "HTTPSweep/work=hello-returning/"},
+	{"http-hello-new", "GET /hello over HTTP, no session, from new visitors", "HTTPSweep/work=hello-new/"},
 	{"http-read", "GET /read over HTTP, a session is read", "HTTPSweep/work=read/"},
 	{"http-incr", "POST /incr over HTTP, a session is written durably", "HTTPSweep/work=incr/"},
 }

@@ -99,6 +99,43 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// The pieces of a run, measured one after the other, are one table, with what was measured of one work together.
+func TestPieces(t *testing.T) {
+	run := read(t, map[string]string{
+		"go.txt": go3,
+		"e2e.txt": `BenchmarkHTTP/work=hello-new/who=pasteline 10 900 req/s 1000 p50-ns 2000 p99-ns 3000 max-ns
+BenchmarkHTTP/work=read/who=pasteline 10 800 req/s 1000 p50-ns 2000 p99-ns 3000 max-ns
+BenchmarkHTTP/work=hello-new/who=scs-boltstore 10 1000 req/s 1000 p50-ns 2000 p99-ns 3000 max-ns
+BenchmarkHTTP/work=read/who=scs-boltstore 10 400 req/s 1000 p50-ns 2000 p99-ns 3000 max-ns
+`,
+		"growth.txt": "BenchmarkGrowth/who=pasteline 10000000 1e+07 early-rss-B 2e+07 rss-B 2 growth\n",
+	})
+	var b bytes.Buffer
+	if err := results.Markdown(&b, "", run); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| time, against hand-wired | 21 ns |",
+		"| 8 | over HTTP: hello, a new visitor without a cookie | a second, against scs + boltstore | 900/s | 1,000/s | 0.9 × | ≥ 1 × | **falls short** |",
+		"| after many requests, against a twentieth of them | 2 × |",
+		"| HTTP/work=read | pasteline | 800/s | 1 µs | 2 µs | 3 µs |  |\n|  | scs-boltstore | 400/s |",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestJudged(t *testing.T) {
+	for name, want := range map[string]bool{
+		"Read/who=pasteline": true, "Read/who=scs-memstore": true, "Read/who=gorilla-cookie": false, "HTTP/work=read/who=bbolt-group": true,
+	} {
+		if got := results.Judged(name); got != want {
+			t.Errorf("Judged(%q) = %v, want %v", name, got, want)
+		}
+	}
+}
+
 func TestReadNothing(t *testing.T) {
 	if _, err := results.Read(t.TempDir()); err == nil {
 		t.Error("an empty folder is no run; want an error")

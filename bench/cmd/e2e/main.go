@@ -1,9 +1,17 @@
 // Command e2e starts each program, drives it over the loopback with wrk, and prints what came of it in the Go benchmark format:
 // rows 7, 8, 12 and 13 of the table, and what the plots show.
 //
-//	e2e [-quick] [-count 6] [-clients 1,2,4] [-requests 10000000] > e2e.txt
+//	e2e [-quick] [-count 6] [-clients 1,2,4] [-requests 10000000] [PART...] > e2e.txt
 //
-// It builds the programs itself, so it is to be started in the folder of the bench module.
+// The parts are
+//
+//	work    each program's start, its memory when idle, and each work with 64 clients
+//	sweep   the works with each number of clients that -clients names, for the plots
+//	large   the most memory that a server needs for large bodies and responses
+//	growth  the memory of a server that has answered a great many requests
+//
+// All but growth, which takes long by itself, are measured if none is named. It builds the programs itself, so it is to be started in
+// the folder of the bench module.
 package main
 
 import (
@@ -22,24 +30,32 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/bench/load"
+	"github.com/pasteline/pasteline/bench/results"
 	"github.com/pasteline/pasteline/bench/sites"
 )
 
 // The programs that are compared: ours is cmd/serve with an .ini file, as one would run it.
-var programs = []string{sites.Pasteline, sites.SCSBolt, sites.SCSBoltIdle, sites.BoltGroup}
+var programs = []string{sites.Pasteline, sites.SCSBolt, sites.BoltGroup, sites.SCSBoltIdle}
 
 // A plan says how much is measured.
 type plan struct {
 	count    int
 	duration time.Duration // of each run of wrk
-	warm     time.Duration
-	sweep    []int // numbers of clients for the plots
-	requests int   // that a server answers before its memory is looked at again
-	large    []int // megabytes of bodies and responses
+	brief    time.Duration // of those for the plots
+	sweep    []int         // numbers of clients for the plots
+	requests int           // that a server answers before its memory is looked at again
+	large    []int         // megabytes of bodies and responses
+	moved    int           // megabytes of bodies, and of responses, in all
 	browsers int
 }
 
-const clients = 64
+// Programs that nothing is asked of are measured so often: their lines are in the table, but no bound hangs on them.
+const others = 2
+
+const (
+	clients = 64
+	warm    = time.Second // before each run of wrk; it knows no less
+)
 
 func main() {
 	quick := flag.Bool("quick", false, "short runs, to see that everything still works")
@@ -48,15 +64,15 @@ func main() {
 	requests := flag.Int("requests", 10_000_000, "how many requests a server answers before its memory is looked at again")
 	flag.Parse()
 	p := plan{
-		count: *count, duration: 5 * time.Second, warm: time.Second, requests: *requests, large: []int{1, 5, 64, 256}, browsers: 1024,
+		count: *count, duration: 3 * time.Second, brief: 2 * time.Second, requests: *requests, large: []int{1, 5, 64, 256}, moved: 1024, browsers: 1024,
 	}
 	if *quick {
-		p = plan{count: 1, duration: time.Second, warm: 100 * time.Millisecond, requests: 20_000, large: []int{5, 64}, browsers: 256}
+		p = plan{count: 1, duration: time.Second, brief: time.Second, requests: 20_000, large: []int{5, 64, 256}, moved: 256, browsers: 256}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := parse(*sweep, &p)
 	if err == nil {
-		err = run(ctx, os.Stdout, p)
+		err = run(ctx, os.Stdout, p, flag.Args())
 	}
 	stop()
 	if err != nil {
@@ -79,41 +95,38 @@ func parse(sweep string, p *plan) error {
 	return nil
 }
 
-func run(ctx context.Context, w io.Writer, p plan) error {
+func run(ctx context.Context, w io.Writer, p plan, names []string) error {
+	b := &bench{w: w, plan: p}
+	parts := map[string]func(context.Context) error{"work": b.works, "sweep": b.sweeps, "large": b.large, "growth": b.growth}
+	if len(names) == 0 {
+		names = []string{"work", "sweep", "large"}
+	}
+	for _, name := range names {
+		if parts[name] == nil {
+			return fmt.Errorf("no part %q: work, sweep, large or growth", name)
+		}
+	}
 	if _, err := exec.LookPath("wrk"); err != nil {
 		return errors.New("no wrk: install it, with apt-get install wrk on Debian")
 	}
-	bin, err := filepath.Abs("bin")
-	if err != nil {
+	var err error
+	if b.bin, err = filepath.Abs("bin"); err != nil {
 		return err
 	}
 	for name, pkg := range map[string]string{
 		"serve": "github.com/pasteline/pasteline/cmd/serve", "peer": "./cmd/peer", "site": "./cmd/site",
 	} {
-		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, name), pkg) //nolint:gosec // names of ours
+		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(b.bin, name), pkg) //nolint:gosec // names of ours
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", pkg, err, out)
 		}
 	}
-	b := &bench{w: w, bin: bin, plan: p}
-	for range p.count {
-		for _, name := range programs {
-			if err := b.program(ctx, name); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
+	for _, name := range names {
+		if err := parts[name](ctx); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	for _, n := range p.sweep {
-		for _, name := range programs {
-			if err := b.sweep(ctx, name, n); err != nil {
-				return fmt.Errorf("%s, %d clients: %w", name, n, err)
-			}
-		}
-	}
-	if err := b.large(ctx); err != nil {
-		return fmt.Errorf("large bodies: %w", err)
-	}
-	return b.growth(ctx)
+	return nil
 }
 
 type bench struct {
@@ -122,7 +135,34 @@ type bench struct {
 	plan
 }
 
-// program measures one start of one program: how long that takes, its memory, and the three works, and one session for all.
+// works measures the programs one after the other, and then all again.
+func (b *bench) works(ctx context.Context) error {
+	for round := range b.count {
+		for _, name := range programs {
+			if round >= others && !results.Judged("HTTP/work="+read.name+"/who="+name) {
+				continue
+			}
+			if err := b.program(ctx, name); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// sweeps measures the programs with one number of clients, and then with the next.
+func (b *bench) sweeps(ctx context.Context) error {
+	for _, n := range b.plan.sweep {
+		for _, name := range programs {
+			if err := b.sweep(ctx, name, n); err != nil {
+				return fmt.Errorf("%s, %d clients: %w", name, n, err)
+			}
+		}
+	}
+	return nil
+}
+
+// program measures one start of one program: how long that takes, its memory, each work, and one session for all.
 func (b *bench) program(ctx context.Context, name string) (err error) {
 	s, err := b.start(ctx, name)
 	if err != nil {
@@ -143,7 +183,7 @@ func (b *bench) program(ctx context.Context, name string) (err error) {
 		return err
 	}
 	for _, work := range works {
-		if _, err := s.wrk(ctx, clients, b.warm, cookies.of(work), work); err != nil {
+		if _, err := s.wrk(ctx, clients, warm, cookies.of(work), work); err != nil {
 			return err
 		}
 		r, err := s.wrk(ctx, clients, b.duration, cookies.of(work), work)
@@ -186,7 +226,7 @@ func (b *bench) one(ctx context.Context, s *server) error {
 		load.Metric{Value: float64(lost) / float64(max(1, acknowledged)), Unit: "lost"})
 }
 
-// sweep is for the plots: the three works, with so many clients.
+// sweep is for the plots: each work, with so many clients.
 func (b *bench) sweep(ctx context.Context, name string, n int) (err error) {
 	s, err := b.start(ctx, name)
 	if err != nil {
@@ -198,7 +238,7 @@ func (b *bench) sweep(ctx context.Context, name string, n int) (err error) {
 		return err
 	}
 	for _, work := range works {
-		r, err := s.wrk(ctx, n, b.duration, cookies.of(work), work)
+		r, err := s.wrk(ctx, n, b.brief, cookies.of(work), work)
 		if err != nil {
 			return err
 		}
@@ -208,6 +248,9 @@ func (b *bench) sweep(ctx context.Context, name string, n int) (err error) {
 	}
 	return nil
 }
+
+// chunk is how long requests are sent before somebody looks how many were answered.
+const chunk = 10 * time.Second
 
 // growth is the memory of a server that has answered a great many requests.
 func (b *bench) growth(ctx context.Context) (err error) {
@@ -220,7 +263,6 @@ func (b *bench) growth(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	chunk := 2 * b.duration
 	var early, answered int
 	for answered < b.requests {
 		r, err := s.wrk(ctx, clients, chunk, cookies, mixed)

@@ -29,12 +29,17 @@ type work struct {
 }
 
 var (
-	hello = work{"hello", false, []string{"GET", "/hello"}}
-	read  = work{"read", true, []string{"GET", "/read"}}
-	incr  = work{"incr", true, []string{"POST", "/incr"}}
-	// mixed is nine reads for every write.
-	mixed = work{"mixed", true, strings.Fields(strings.Repeat("GET /read ", 9) + "POST /incr")}
-	works = []work{hello, read, incr}
+	// A page that needs no session, asked for by a browser that has been here before and sends its cookie, and by one that has none
+	// yet. Whoever knows browsers by a cookie of their own looks at it, or issues one; whoever has sessions only loads one, or has
+	// nothing to do.
+	helloReturning = work{"hello-returning", true, []string{"GET", "/hello"}}
+	helloNew       = work{"hello-new", false, []string{"GET", "/hello"}}
+
+	read = work{"read", true, []string{"GET", "/read"}}
+	incr = work{"incr", true, []string{"POST", "/incr"}}
+	// mixed is four pages and five reads for every write.
+	mixed = work{"mixed", true, strings.Fields(strings.Repeat("GET /hello ", 4) + strings.Repeat("GET /read ", 5) + "POST /incr")}
+	works = []work{helloReturning, helloNew, read, incr}
 )
 
 // A server is one started program.
