@@ -7,3 +7,8 @@ var (
 	BrowserCommand = browserCommand
 	QuoteForShell  = quoteForShell
 )
+
+// Headroom is what a server keeps for the collector to count, and HeadroomSize how much that is.
+const HeadroomSize = headroomSize
+
+var Headroom = headroom

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,6 +205,7 @@ func (s *site) close() error {
 
 // run serves until ctx is done, or the server fails. It reloads when it is asked to.
 func (s *site) run(ctx context.Context, asked <-chan struct{}) error {
+	defer runtime.KeepAlive(headroom())
 	s.recovery = s.startRecovery(ctx)
 	defer s.recovery.Close()
 	addrs, err := s.server.Listen(ctx)
