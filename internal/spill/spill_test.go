@@ -148,6 +148,56 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// A connection is asked to send the file by itself, which the system does for a file with a limit and for nothing else.
+func TestFileIsSentAsFile(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	b := spill.Buffer{HighWater: -1}
+	defer b.Close()
+	want := bytes.Repeat([]byte("0123456789abcdef"), 10<<10)
+	if _, err := b.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var to connection
+		if n, err := b.WriteTo(&to); err != nil || n != int64(len(want)) {
+			t.Fatalf("WriteTo = %d, %v, want %d", n, err, len(want))
+		}
+		if !to.file {
+			t.Error("not as a file with a limit")
+		}
+		if !bytes.Equal(to.Bytes(), want) {
+			t.Error("other bytes")
+		}
+	}
+}
+
+type connection struct {
+	bytes.Buffer
+	file bool
+}
+
+func (c *connection) ReadFrom(r io.Reader) (int64, error) {
+	if limited, ok := r.(*io.LimitedReader); ok {
+		_, c.file = limited.R.(*os.File)
+	}
+	return c.Buffer.ReadFrom(r)
+}
+
+func TestFileThatWasCut(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	b := spill.Buffer{HighWater: -1}
+	defer b.Close()
+	if _, err := b.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Cut(1000); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.WriteTo(io.Discard); n != 1000 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("WriteTo = %d, %v, want 1000, %v", n, err, io.ErrUnexpectedEOF)
+	}
+}
+
 func TestBufferReportsUnusableDirectory(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()+"/missing")
 	b := spill.Buffer{HighWater: -1}
