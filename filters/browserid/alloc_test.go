@@ -5,6 +5,7 @@ package browserid_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/pasteline/pasteline/filters/browserid"
 )
@@ -31,5 +32,23 @@ func TestAllocations(t *testing.T) {
 		if len(w.header) > 0 {
 			t.Errorf("%s: a cookie was issued: %v", tt.name, w.header)
 		}
+	}
+}
+
+// TestAllocationsOfNewVisitor holds the budget of a request that is answered with a cookie: beside the above the id, the text, and
+// the lists of the two header fields.
+func TestAllocationsOfNewVisitor(t *testing.T) {
+	h, _ := known(t, browserid.Config{CookieLifetime: browserid.Lifetime(time.Hour), CookieSecure: browserid.On})
+	r := get()
+	w := discard{http.Header{}}
+	got := testing.AllocsPerRun(1000, func() {
+		clear(w.header)
+		h.ServeHTTP(w, r)
+	})
+	if got > 5 {
+		t.Errorf("%v allocations, the budget is 5", got)
+	}
+	if len(w.header["Set-Cookie"]) != 1 {
+		t.Errorf("no cookie was issued: %v", w.header)
 	}
 }

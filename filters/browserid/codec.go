@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash"
-	"strings"
 	"sync"
 )
 
@@ -42,16 +41,14 @@ func newCodec(secrets []string, cookieName string, varyNames []string) *codec {
 	return c
 }
 
-// sign returns the cookie value for id.
-func (c *codec) sign(id ID, values []string) string {
-	var b strings.Builder
-	b.Grow(len(id) + 1 + tagLen)
-	b.WriteString(string(id))
-	b.WriteByte('.')
+// appendSigned appends the cookie value for id.
+func (c *codec) appendSigned(b []byte, id ID, values []string) []byte {
+	b = append(b, id...)
+	b = append(b, '.')
 	m := c.keys[0].get()
-	b.Write(m.tag(string(id), values))
+	b = append(b, m.tag(string(id), values)...)
 	c.keys[0].put(m)
-	return b.String()
+	return b
 }
 
 // verify returns the id that value proves, and which key it was signed with.

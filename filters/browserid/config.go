@@ -352,6 +352,8 @@ func (c Config) filter() (*filter, error) {
 	}
 	if f.compat == CompatRepoze {
 		f.newID = randomRepozeID
+	} else {
+		f.cookie.place = placeOf(f.cookie.path, f.cookie.domain)
 	}
 	settings.apply(f)
 	return f, nil

@@ -2,6 +2,7 @@ package browserid
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -41,32 +42,41 @@ func trimBlank(s string) string {
 // cookieAttributes are what a Set-Cookie header says beside the value.
 type cookieAttributes struct {
 	path, domain string // none if empty
+	place        string // the two as placeOf has them
 	lifetime     time.Duration
 	secure       Toggle // On, Off or Auto
 	httpOnly     bool
 	sameSite     SameSite
 }
 
-// text returns the Set-Cookie header. A lifetime is said in both ways, since Max-Age does not depend on the browser's
-// clock, and Expires is what the original sends and old browsers know.
-func (a *cookieAttributes) text(name, value string, r *http.Request, now time.Time) string {
-	c := http.Cookie{ //nolint:gosec // what is secure is for the settings to say
-		Name:     name,
-		Value:    value,
-		Path:     a.path,
-		Domain:   a.domain,
-		HttpOnly: a.httpOnly,
-		Secure:   a.isSecure(r),
-	}
+// placeOf returns what a Set-Cookie header says of path and domain. Net/http writes it, so that nothing gets into a header that
+// it would not let through.
+func placeOf(path, domain string) string {
+	c := http.Cookie{Name: "a", Path: path, Domain: domain} //nolint:gosec // it is not sent
+	return strings.TrimPrefix(c.String(), "a=")
+}
+
+// appendTo appends what follows the value in a Set-Cookie header. A lifetime is said in both ways, since Max-Age does not
+// depend on the browser's clock, and Expires is what the original sends and old browsers know.
+func (a *cookieAttributes) appendTo(b []byte, r *http.Request, now time.Time) []byte {
+	b = append(b, a.place...)
 	if a.lifetime > 0 {
-		c.Expires = now.Add(a.lifetime)
-		c.MaxAge = int(a.lifetime / time.Second)
+		b = append(b, "; Expires="...)
+		b = now.Add(a.lifetime).UTC().AppendFormat(b, http.TimeFormat)
+		b = append(b, "; Max-Age="...)
+		b = strconv.AppendInt(b, int64(a.lifetime/time.Second), 10)
 	}
-	text := c.String()
+	if a.httpOnly {
+		b = append(b, "; HttpOnly"...)
+	}
+	if a.isSecure(r) {
+		b = append(b, "; Secure"...)
+	}
 	if s := sameSiteText(a.sameSite); s != "" {
-		text += "; " + s
+		b = append(b, "; "...)
+		b = append(b, s...)
 	}
-	return text
+	return b
 }
 
 func (a *cookieAttributes) isSecure(r *http.Request) bool {

@@ -48,5 +48,5 @@ func Environ(r *http.Request, name string) (string, bool) {
 
 // OwnSign signs in our own format.
 func OwnSign(secret, cookieName string, varyNames, values []string, id ID) string {
-	return newCodec([]string{secret}, cookieName, varyNames).sign(id, values)
+	return string(newCodec([]string{secret}, cookieName, varyNames).appendSigned(nil, id, values))
 }

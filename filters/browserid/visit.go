@@ -84,9 +84,9 @@ func (v *visit) seal(h http.Header) {
 	if !v.stale || v.filter.lazy && !v.asked {
 		return
 	}
-	h.Add("Set-Cookie", v.filter.setCookie(v.request, v.values, v.id))
+	h["Set-Cookie"] = append(h["Set-Cookie"], v.filter.setCookie(v.request, v.values, v.id))
 	if !keptFromSharedCaches(h) {
-		h.Add("Cache-Control", "private")
+		h["Cache-Control"] = append(h["Cache-Control"], "private")
 	}
 }
 
