@@ -53,15 +53,18 @@ func (c *Chart) SVG() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n", width, height, html.EscapeString(c.Title))
 	b.WriteString(`<style>
+.page { fill: #fff }
 text { font: 13px system-ui, sans-serif; fill: #333 }
 .title { font-size: 16px; font-weight: 600 }
 .grid { stroke: #8888; stroke-width: 0.5 }
 .axis { stroke: #777; stroke-width: 1; fill: none }
 .line { fill: none; stroke-width: 2 }
 .p99 { stroke-dasharray: 5 4 }
-@media (prefers-color-scheme: dark) { text { fill: #ccc } }
+@media (prefers-color-scheme: dark) { .page { fill: #0d1117 } text { fill: #ccc } }
 </style>
 `)
+	// A page may be dark though the reader's system is not: the picture brings its own paper.
+	fmt.Fprintf(&b, `<rect class="page" width="%d" height="%d"/>`+"\n", width, height)
 	text(&b, leftPanel, 26, "title", "start", c.Title)
 	c.legend(&b)
 	c.panel(&b, leftPanel, "requests a second", func(p Point) []float64 { return []float64{p.Rate} }, si)
@@ -119,7 +122,7 @@ func (c *Chart) panel(b *bytes.Buffer, left float64, label string, values func(P
 		text(b, x.at(float64(n)), bottom+18, "tick", "middle", fmt.Sprint(n))
 	}
 	fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="%d" height="%d" class="axis"/>`+"\n", left, top, panelWidth, bottom-top)
-	text(b, left+panelWidth/2, bottom+40, "label", "middle", "clients")
+	text(b, left+panelWidth/2, bottom+40, "label", "middle", "clients at the same time")
 	for i, s := range c.series {
 		colour := colours[i%len(colours)]
 		points := slices.SortedFunc(slices.Values(s.points), func(a, b Point) int { return a.Clients - b.Clients })
