@@ -239,9 +239,10 @@ func arrange(managers []DataManager) (order, error) {
 		id   string
 	}
 	const reads, prepares, decides, onePhase = 0, 1, 2, 3
-	list := make([]ranked, len(managers))
+	var room [2]ranked // on the stack: there are seldom more
+	list := room[:0]
 	err := contain(func() error {
-		for i, dm := range managers {
+		for _, dm := range managers {
 			r := ranked{DataManager: dm, rank: onePhase, key: dm.SortKey()}
 			if decider, ok := dm.(Decider); ok {
 				r.id = decider.DeciderID()
@@ -255,7 +256,7 @@ func arrange(managers []DataManager) (order, error) {
 			if ro, ok := dm.(ReadOnlyReporter); ok && ro.ReadOnly() {
 				r.rank = reads
 			}
-			list[i] = r
+			list = append(list, r)
 		}
 		return nil
 	})

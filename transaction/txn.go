@@ -38,7 +38,13 @@ type Txn struct {
 
 	managers   []DataManager // in the order in which they joined
 	savepoints []*Savepoint  // valid ones, oldest first
-	hooks      *hooks        // nil until there is one: most transactions have none, and take 256 bytes instead of 352
+	hooks      *hooks        // nil until there is one: most transactions have none, and take 96 bytes less
+
+	// For managers and data, as there are seldom more: a request that writes to a session makes four allocations less.
+	room struct {
+		managers [2]DataManager
+		data     [2]datum
+	}
 }
 
 // A transaction has two or three data at most, so a list is smaller and faster than a map.
@@ -93,6 +99,9 @@ func (t *Txn) Join(dm DataManager) error {
 	defer t.mu.Unlock()
 	if err := t.usable("join"); err != nil {
 		return err
+	}
+	if t.managers == nil {
+		t.managers = t.room.managers[:0]
 	}
 	if !slices.Contains(t.managers, dm) {
 		t.managers = append(t.managers, dm)
@@ -179,6 +188,9 @@ func (t *Txn) SetData(key, value any) {
 			return
 		}
 	}
+	if t.data == nil {
+		t.data = t.room.data[:0]
+	}
 	t.data = append(t.data, datum{key, value})
 }
 
@@ -235,6 +247,8 @@ func (t *Txn) Extension() map[string]any {
 // forget drops what the transaction refers to, as contexts may be kept for longer. The caller holds t.mu.
 func (t *Txn) forget() {
 	t.managers, t.savepoints, t.data, t.extension, t.hooks = nil, nil, nil, nil, nil
+	clear(t.room.managers[:])
+	clear(t.room.data[:])
 }
 
 // report logs an error that can't be returned to anybody, or not alone. It does nothing if err is nil.
