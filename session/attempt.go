@@ -18,14 +18,17 @@ import (
 // once, whose data manager commits it; what is kept here is a copy for reading. The attempt joins the transaction all
 // the same, as a data manager with nothing to commit, so that the copy follows when savepoints are rolled back.
 type attempt struct {
-	m           *Manager
-	txn         *transaction.Txn
-	data, index storage.Bucket
+	m    *Manager
+	txn  *transaction.Txn
+	tx   *storage.Tx
+	data storage.Bucket
 
+	first    Session     // the first of sessions; with it, one that is read costs one allocation and not two
 	room     [2]*Session // for sessions, as there are seldom more
 	sessions []*Session  // in the order in which they were got, those that are gone too
-	start    *savepoint  // from when it joined: nothing had been written to the sessions; nil: it has not
-	hooked   bool        // tell runs after the commit
+	known    int         // how many there were when it joined: nothing had been written to them
+	joined   bool
+	hooked   bool // tell runs after the commit
 	swept    []Info
 }
 
@@ -34,13 +37,12 @@ type state struct {
 	id  string
 	ref ref
 
-	gone    error // why the Session can't be used any more: ErrEnded, ErrRolledBack
-	exists  bool  // there is a meta record
-	begun   bool  // this transaction has put it there
-	ended   Reason
-	created int64
-	used    int64   // the latest slice in which it was used
-	marks   []int64 // the used records that there are
+	gone   error // why the Session can't be used any more: ErrEnded, ErrRolledBack
+	exists bool  // there is a meta record
+	begun  bool  // this transaction has put it there
+	ended  Reason
+	used   int64   // the latest slice in which it was used
+	marks  []int64 // the used records that there are
 
 	void     bool    // the items that the database held are no more
 	over     overlay // the items that were set or deleted
@@ -98,7 +100,8 @@ func (a *attempt) find(id string) *Session {
 // load reads the session called id, all of it in one go and without watching it; what is used of it will be watched
 // then. Only that there is (or is not) a session is watched from the start.
 func (a *attempt) load(id string) (*Session, error) {
-	s := &Session{a: a, from: refOf(id)}
+	s := a.newSession()
+	s.a, s.got, s.from = a, id, refOf(id)
 	if err := s.had.read(a.data.Snapshot(), &s.from); err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
@@ -107,10 +110,11 @@ func (a *attempt) load(id string) (*Session, error) {
 	}
 	now, judged := a.m.clock.read()
 	s.expired = s.had.exists && a.m.expired(s.had.lastUsed(), judged)
-	s.now = state{id: id, ref: s.from, created: now, void: true}
+	s.created = now
 	if s.had.exists && !s.expired {
-		s.now = s.had.state(id, s.from)
+		s.created = s.had.created
 	}
+	s.now = s.unwritten()
 	if err := s.touch(now); err != nil {
 		return nil, err
 	}
@@ -118,14 +122,30 @@ func (a *attempt) load(id string) (*Session, error) {
 	return s, nil
 }
 
-// state returns what a session that is in the database starts from.
-func (l *loaded) state(id string, r ref) state {
-	s := state{id: id, ref: r, exists: true, created: l.created, used: l.lastUsed(), marks: l.marks}
-	for _, it := range l.items {
-		s.size += len(itemName(it)) + len(it.Value)
+// newSession returns room for a session that is about to be loaded.
+func (a *attempt) newSession() *Session {
+	if a.sessions == nil {
+		a.sessions = a.room[:0]
+		return &a.first
 	}
-	return s
+	return &Session{}
 }
+
+// unwritten returns the state of a session to which this transaction has done nothing.
+func (s *Session) unwritten() state {
+	now := state{id: s.got, ref: s.from, void: true}
+	if s.had.exists && !s.expired {
+		now.exists, now.void = true, false
+		now.used, now.marks = s.had.lastUsed(), s.had.marks
+		for _, it := range s.had.items() {
+			now.size += len(itemName(it)) + len(it.Value)
+		}
+	}
+	return now
+}
+
+// index is the bucket of that name. (Most requests don't need it.)
+func (a *attempt) index() storage.Bucket { return a.tx.Bucket(a.m.index) }
 
 // itemName returns the part of an item record's key that the app knows.
 func itemName(it storage.Item) []byte { return it.Key[len(ref{})+1:] }
@@ -148,11 +168,11 @@ func (s *Session) touch(now int64) error {
 	if err := s.a.data.Put(s.now.ref.usedKey(slice), []byte{}); err != nil {
 		return err
 	}
-	if err := s.a.index.Delete(s.now.ref.indexKey(s.now.used)); err != nil {
+	if err := s.a.index().Delete(s.now.ref.indexKey(s.now.used)); err != nil {
 		return err
 	}
 	s.now.used, s.now.marks = slice, []int64{slice}
-	return s.a.index.Put(s.now.ref.indexKey(slice), []byte{})
+	return s.a.index().Put(s.now.ref.indexKey(slice), []byte{})
 }
 
 // usable returns why s can't be used, if it can't.
@@ -204,7 +224,7 @@ func (s *Session) peek(key string) ([]byte, bool) {
 	if s.now.void {
 		return nil, false
 	}
-	items := s.had.items
+	items := s.had.items()
 	i := sort.Search(len(items), func(i int) bool { return string(itemName(items[i])) >= key })
 	if i < len(items) && string(itemName(items[i])) == key {
 		return items[i].Value, true
@@ -216,7 +236,7 @@ func (s *Session) peek(key string) ([]byte, bool) {
 func (s *Session) records() iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		if !s.now.void {
-			for _, it := range s.had.items {
+			for _, it := range s.had.items() {
 				key := string(itemName(it))
 				if _, ok := s.now.over.get(key); !ok && !yield(key, it.Value) {
 					return
@@ -289,7 +309,7 @@ func (s *Session) begin(now int64) error {
 	s.now.exists, s.now.begun = true, true
 	s.now.used, s.now.marks = s.a.m.slice(now), nil
 	s.a.notify()
-	return s.a.enter(s.now.ref, meta{created: s.now.created, used: s.now.used})
+	return s.a.enter(s.now.ref, meta{created: s.created, used: s.now.used})
 }
 
 // enter puts down that there is a session.
@@ -297,7 +317,7 @@ func (a *attempt) enter(r ref, m meta) error {
 	if err := a.data.Put(r.key(kindMeta), m.append(nil)); err != nil {
 		return err
 	}
-	return a.index.Put(r.indexKey(m.used), []byte{})
+	return a.index().Put(r.indexKey(m.used), []byte{})
 }
 
 // discard deletes what the database holds of the session, and notes why it ended if there was one.
@@ -338,7 +358,7 @@ func (a *attempt) delete(r ref, l *loaded) error {
 		return nil
 	}
 	for _, slice := range append(l.marks, l.used) {
-		if err := a.index.Delete(r.indexKey(slice)); err != nil {
+		if err := a.index().Delete(r.indexKey(slice)); err != nil {
 			return err
 		}
 	}
@@ -376,18 +396,18 @@ func (s *Session) carry(target *Session) error {
 			return err
 		}
 	}
-	return a.index.Put(to.indexKey(s.now.used), []byte{})
+	return a.index().Put(to.indexKey(s.now.used), []byte{})
 }
 
 // join makes the attempt follow savepoints, before the first change.
 func (a *attempt) join() error {
-	if a.start != nil {
+	if a.joined {
 		return nil
 	}
 	if err := a.txn.Join(a); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	a.start = a.savepoint()
+	a.joined, a.known = true, len(a.sessions)
 	return nil
 }
 
@@ -412,24 +432,25 @@ func (a *attempt) Abort(_ context.Context, t *transaction.Txn) error {
 	if status := t.Status(); status != transaction.Active && status != transaction.Doomed {
 		return nil
 	}
-	err := a.start.Rollback()
-	a.start = nil
-	return err
+	for _, s := range a.sessions[:a.known] {
+		s.now = s.unwritten()
+	}
+	a.drop(a.known)
+	a.joined = false
+	return nil
 }
 
 // ReadOnly implements [transaction.ReadOnlyReporter].
 func (a *attempt) ReadOnly() bool { return true }
 
 // Savepoint implements [transaction.Savepointer].
-func (a *attempt) Savepoint() (transaction.DataSavepoint, error) { return a.savepoint(), nil }
-
-func (a *attempt) savepoint() *savepoint {
+func (a *attempt) Savepoint() (transaction.DataSavepoint, error) {
 	states := make([]state, len(a.sessions))
 	for i, s := range a.sessions {
 		states[i] = s.now
 		states[i].over = slices.Clone(s.now.over)
 	}
-	return &savepoint{a: a, states: states}
+	return &savepoint{a: a, states: states}, nil
 }
 
 type savepoint struct {

@@ -70,7 +70,7 @@ func allValues(of Source, records iter.Seq2[string, []byte]) (map[string]any, er
 		var value any
 		_, e, err := splitItem(record)
 		if err == nil {
-			err = e.decode(&value)
+			err = decode(e, &value)
 		}
 		if err != nil {
 			return nil, of.damaged(key, err)
@@ -87,9 +87,9 @@ func (l *loaded) info(r ref, why Reason) Info {
 		Created:  time.UnixMilli(l.created),
 		LastUsed: time.UnixMilli(l.lastUsed()),
 		Reason:   why,
-		items:    make(map[string][]byte, len(l.items)),
+		items:    make(map[string][]byte, l.n),
 	}
-	for _, it := range l.items {
+	for _, it := range l.items() {
 		i.items[string(itemName(it))] = it.Value
 	}
 	return i

@@ -29,7 +29,7 @@ func (m *Manager) Used(ctx context.Context, id string) (slices []time.Time, err 
 	if err != nil {
 		return nil, err
 	}
-	for it, err := range a.index.Snapshot().Range(storage.Range{}) {
+	for it, err := range a.index().Snapshot().Range(storage.Range{}) {
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +49,7 @@ func (m *Manager) Records(ctx context.Context) (keys []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range []storage.Bucket{a.data, a.index} {
+	for _, b := range []storage.Bucket{a.data, a.index()} {
 		for it, err := range b.Snapshot().Range(storage.Range{}) {
 			if err != nil {
 				return nil, err
@@ -61,7 +61,7 @@ func (m *Manager) Records(ctx context.Context) (keys []string, err error) {
 }
 
 // PutItem stores the record of one item as it is, damaged or not.
-func (s *Session) PutItem(key string, record []byte) error { return s.put(key, record, s.now.created) }
+func (s *Session) PutItem(key string, record []byte) error { return s.put(key, record, s.created) }
 
 // PutRecord stores a record of another kind as it is.
 func (m *Manager) PutRecord(ctx context.Context, id, rest string, value []byte) error {
@@ -76,8 +76,17 @@ func (m *Manager) PutRecord(ctx context.Context, id, rest string, value []byte) 
 // What the fuzz tests look at.
 var (
 	AppendValue = func(value any) ([]byte, error) { return appendValue(nil, value) }
-	DecodeValue = func(b []byte, to any) error { return encoded(b).decode(to) }
-	ReadMeta    = func(b []byte) (created, used int64, problem string) {
+	DecodeValue = func(b []byte, to any) error { // as decode does, with any pointer
+		e := encoded(b)
+		if err := e.check(); err != nil {
+			return err
+		}
+		if done, err := e.decodeOwn(to); done {
+			return err
+		}
+		return e.decodeOther(to)
+	}
+	ReadMeta = func(b []byte) (created, used int64, problem string) {
 		m, problem := readMeta(b)
 		return m.created, m.used, problem
 	}

@@ -211,8 +211,7 @@ func (m *Manager) attempt(ctx context.Context) (*attempt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	a := &attempt{m: m, txn: t, data: tx.Bucket(m.config.Name), index: tx.Bucket(m.index)}
-	a.sessions = a.room[:0]
+	a := &attempt{m: m, txn: t, tx: tx, data: tx.Bucket(m.config.Name)}
 	t.SetData(m, a)
 	return a, nil
 }

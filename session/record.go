@@ -64,6 +64,18 @@ func (r ref) indexKey(slice int64) []byte {
 	return append(appendSlice(make([]byte, 0, sliceSize+len(r)), slice), r[:]...)
 }
 
+// records is the range of the keys of r's records: storage.Prefix, but its end is in room, which costs no allocation.
+func (r *ref) records(room *ref) storage.Range {
+	*room = *r
+	for i := len(room) - 1; i >= 0; i-- {
+		room[i]++
+		if room[i] != 0 {
+			return storage.Range{From: r[:], To: room[:i+1]}
+		}
+	}
+	return storage.Range{From: r[:]}
+}
+
 // appendSlice appends a slice so that the order of the bytes is the order of time. No slice is negative.
 func appendSlice(b []byte, slice int64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(slice)) //nolint:gosec // not negative: see clock.read
@@ -119,19 +131,23 @@ func readMeta(b []byte) (m meta, problem string) {
 // A loaded is what the database held of a session when it was looked up.
 type loaded struct {
 	meta
+	end     ref            // room for the end of the range in which all of it is
 	exists  bool           // there was a meta record
 	deleted int64          // when an item was last deleted, 0 if never
 	marks   []int64        // the used records, in ascending order
+	mark    [1]int64       // room for them, as there is seldom more than one
 	all     []storage.Item // the records of any kind, in ascending order of their keys
-	items   []storage.Item // the item records, which are the first of them
+	n       int            // how many of them, from the first on, are item records
 }
+
+// items returns the item records.
+func (l *loaded) items() []storage.Item { return l.all[:l.n] }
 
 // read gets all records of the session r from the data bucket.
 func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
-	if l.all, err = data.Items(storage.Prefix(r[:])); err != nil {
+	if l.all, err = data.Items(r.records(&l.end)); err != nil {
 		return err
 	}
-	l.items = l.all[:0]
 	for _, it := range l.all {
 		if err := l.add(*r, it); err != nil {
 			return err
@@ -155,7 +171,7 @@ func (l *loaded) add(r ref, it storage.Item) error {
 	}
 	switch rest := it.Key[len(r)+1:]; it.Key[len(r)] {
 	case kindItem:
-		l.items = append(l.items, it) // where it is already: items come before all other kinds
+		l.n++ // items come before all other kinds
 	case kindDeleted:
 		var n int
 		if l.deleted, n = binary.Varint(it.Value); n <= 0 || n != len(it.Value) || l.deleted < 0 || len(rest) != 0 {
@@ -174,6 +190,9 @@ func (l *loaded) add(r ref, it storage.Item) error {
 		slice, ok := readSlice(rest)
 		if !ok {
 			return &RecordError{Session: r.String(), Record: "a time of use", Problem: "it is damaged"}
+		}
+		if l.marks == nil {
+			l.marks = l.mark[:0]
 		}
 		l.marks = append(l.marks, slice)
 	default:

@@ -21,10 +21,12 @@ import (
 // this one commits; otherwise the commit is a conflict. Keys that were not asked for don't matter.
 type Session struct {
 	a    *attempt
-	from ref    // of the id that it was got by
+	got  string // the id that it was got by
+	from ref    // of that id
 	had  loaded // what the database held then
 	now  state  // what this transaction has made of it
 
+	created    int64
 	expired    bool // the database held a session that had ended by disuse
 	enumerated bool // every item is watched, and that none is added
 }
@@ -40,7 +42,7 @@ func (s *Session) Ref() string { return s.now.ref.String() }
 func (s *Session) IsNew() bool { return !s.now.exists || s.now.begun }
 
 // Created returns when the session was created; for a new one, when it was got first.
-func (s *Session) Created() time.Time { return time.UnixMilli(s.now.created) }
+func (s *Session) Created() time.Time { return time.UnixMilli(s.created) }
 
 // LastUsed returns the start of the time slice in which the session was last used, this transaction included.
 func (s *Session) LastUsed() time.Time {
@@ -70,7 +72,7 @@ func (s *Session) LastModified() (time.Time, error) {
 		if err != nil {
 			return time.Time{}, s.damaged(key, err)
 		}
-		last = max(last, s.now.created+since)
+		last = max(last, s.created+since)
 	}
 	return time.UnixMilli(last), nil
 }
@@ -103,7 +105,7 @@ func Value[T any](s Source, key string) (value T, ok bool, err error) {
 	}
 	_, e, err := splitItem(record)
 	if err == nil {
-		err = e.decode(&value)
+		err = decode(e, &value)
 	}
 	if err == nil {
 		return value, true, nil
@@ -143,7 +145,7 @@ func (s *Session) Set(key string, value any) error {
 	}
 	// No more than a few bytes are needed for most values: time, tag, a short string or a number.
 	now, _ := s.a.m.clock.read()
-	record, err := appendValue(binary.AppendVarint(make([]byte, 0, 32), now-s.now.created), value)
+	record, err := appendValue(binary.AppendVarint(make([]byte, 0, 32), now-s.created), value)
 	if err != nil {
 		return fmt.Errorf("session: can't encode the value for %q: %w", key, err)
 	}
@@ -189,7 +191,7 @@ func (s *Session) Keys() ([]string, error) {
 	if err := s.enumerate(); err != nil {
 		return nil, err
 	}
-	keys := make([]string, 0, len(s.had.items)+len(s.now.over))
+	keys := make([]string, 0, s.had.n+len(s.now.over))
 	for key := range s.records() {
 		keys = append(keys, key)
 	}

@@ -551,9 +551,13 @@ func TestSavepoints(t *testing.T) {
 				t.Error("Get gives another Session after the rollback")
 			}
 		}
-		must(t, unwritten.Rollback())
-		if got, _, err := session.Value[int](s, "n"); got != 1 || err != nil {
-			t.Errorf("after the rollback to the beginning: got %d, %v", got, err)
+		for range 2 {
+			must(t, s.Set("n", 4))
+			must(t, f.Carry(ctx, "id", "elsewhere"))
+			must(t, unwritten.Rollback())
+			if got, _, err := session.Value[int](s, "n"); got != 1 || err != nil || s.ID() != "id" || s.IsNew() {
+				t.Errorf("after the rollback to the beginning: got %d, %v under %q", got, err, s.ID())
+			}
 		}
 		must(t, s.Set("m", 5))
 	})

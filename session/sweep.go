@@ -91,7 +91,7 @@ func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b 
 			return err
 		}
 		var keys [][]byte
-		for it, err := range a.index.Snapshot().Range(r) {
+		for it, err := range a.index().Snapshot().Range(r) {
 			if err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b 
 func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error) {
 	slice, r, ok := readIndexKey(key)
 	if !ok {
-		return false, a.index.Delete(key)
+		return false, a.index().Delete(key)
 	}
 	var l loaded
 	// All of it is watched: whoever uses the session before this commits wins.
@@ -148,7 +148,7 @@ func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error)
 		if err := a.delete(r, &l); err != nil {
 			return false, err
 		}
-		return ended, a.index.Delete(key)
+		return ended, a.index().Delete(key)
 	case a.m.astray(used, now):
 		return false, a.redate(r, &l, slice, a.m.slice(now))
 	case used != slice:
@@ -167,10 +167,10 @@ func (a *attempt) redate(r ref, l *loaded, found, slice int64) error {
 	if err := a.data.Put(r.usedKey(slice), []byte{}); err != nil {
 		return err
 	}
-	if err := a.index.Delete(r.indexKey(found)); err != nil {
+	if err := a.index().Delete(r.indexKey(found)); err != nil {
 		return err
 	}
-	return a.index.Put(r.indexKey(slice), []byte{})
+	return a.index().Put(r.indexKey(slice), []byte{})
 }
 
 // A Sweeper sweeps from time to time until it is closed.

@@ -117,27 +117,37 @@ func (e encoded) kind() string {
 }
 
 // decode stores the value in *to, which shares no memory with it. The error is errType, errDamaged or JSON's.
-func (e encoded) decode(to any) error {
+func decode[T any](e encoded, to *T) error {
 	if err := e.check(); err != nil {
 		return err
 	}
+	if done, err := e.decodeOwn(to); done {
+		return err
+	}
+	other := new(T) // so that to need not be on the heap for the most common types
+	err := e.decodeOther(other)
+	*to = *other
+	return err
+}
+
+// decodeOwn stores what has a form of its own in a variable of a type that has that form. It is not done if one of the two is
+// another's.
+func (e encoded) decodeOwn(to any) (done bool, err error) {
 	switch to := to.(type) {
-	case *any:
-		return e.decodeAny(to)
 	case *string:
 		if e[0] == tagString {
 			*to = string(e[1:])
-			return nil
+			return true, nil
 		}
 	case *[]byte:
 		if e[0] == tagBytes {
 			*to = append(make([]byte, 0, len(e)-1), e[1:]...)
-			return nil
+			return true, nil
 		}
 	case *bool:
 		if e[0] == tagTrue || e[0] == tagFalse {
 			*to = e[0] == tagTrue
-			return nil
+			return true, nil
 		}
 	case *int:
 		return decodeInt(e, to)
@@ -162,13 +172,21 @@ func (e encoded) decode(to any) error {
 	case *float32:
 		if e[0] == tagFloat {
 			*to = float32(e.float())
-			return nil
+			return true, nil
 		}
 	case *float64:
 		if e[0] == tagFloat {
 			*to = e.float()
-			return nil
+			return true, nil
 		}
+	}
+	return false, nil
+}
+
+// decodeOther is for what decodeOwn is not.
+func (e encoded) decodeOther(to any) error {
+	if to, ok := to.(*any); ok {
+		return e.decodeAny(to)
 	}
 	if e[0] == tagJSON {
 		return e.decodeJSON(to)
@@ -192,7 +210,10 @@ func (e encoded) decodeNamed(to any) error {
 		v.SetBool(e[0] == tagTrue)
 	case v.CanInt() && e[0] == tagInt && !v.OverflowInt(e.int()):
 		v.SetInt(e.int())
-	case v.CanUint() && decodeUint(e, &n) == nil && !v.OverflowUint(n):
+	case v.CanUint() && (e[0] == tagInt || e[0] == tagUint):
+		if _, err := decodeUint(e, &n); err != nil || v.OverflowUint(n) {
+			return errType
+		}
 		v.SetUint(n)
 	case v.CanFloat() && e[0] == tagFloat:
 		v.SetFloat(e.float())
@@ -273,37 +294,33 @@ func (e encoded) uint() uint64 {
 
 func (e encoded) float() float64 { return math.Float64frombits(binary.BigEndian.Uint64(e[1:])) }
 
-func decodeInt[I int | int8 | int16 | int32 | int64](e encoded, to *I) error {
-	switch e[0] {
-	case tagInt:
-		if v := e.int(); int64(I(v)) == v {
-			*to = I(v)
-			return nil
-		}
-	case tagJSON:
-		return e.decodeJSON(to)
+func decodeInt[I int | int8 | int16 | int32 | int64](e encoded, to *I) (done bool, err error) {
+	if e[0] != tagInt {
+		return false, nil
 	}
-	return errType
+	v := e.int()
+	if int64(I(v)) != v {
+		return true, errType
+	}
+	*to = I(v)
+	return true, nil
 }
 
-func decodeUint[U uint | uint8 | uint16 | uint32 | uint64](e encoded, to *U) error {
+func decodeUint[U uint | uint8 | uint16 | uint32 | uint64](e encoded, to *U) (done bool, err error) {
 	var v uint64
-	switch e[0] {
-	case tagInt:
-		if e.int() < 0 {
-			return errType
-		}
+	switch {
+	case e[0] == tagInt && e.int() >= 0:
 		v = uint64(e.int()) //nolint:gosec // not negative
-	case tagUint:
+	case e[0] == tagInt:
+		return true, errType
+	case e[0] == tagUint:
 		v = e.uint()
-	case tagJSON:
-		return e.decodeJSON(to)
 	default:
-		return errType
+		return false, nil
 	}
 	if uint64(U(v)) != v {
-		return errType
+		return true, errType
 	}
 	*to = U(v)
-	return nil
+	return true, nil
 }
