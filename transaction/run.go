@@ -46,6 +46,9 @@ func (m *Manager) attempt(ctx context.Context, f func(context.Context) error) (e
 		return err
 	}
 	defer func() {
+		if t.Status() == Committed {
+			return // an Abort that is refused would cost 4 allocations, to say so
+		}
 		if !IsTransient(err) && t.IsTransient(err) { //nolint:contextcheck // t has its own; ask while it knows its managers
 			err = Transient(err)
 		}
