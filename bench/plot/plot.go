@@ -36,6 +36,9 @@ func (c *Chart) Add(name string, p Point) {
 	c.series[i].points = append(c.series[i].points, p)
 }
 
+// Empty reports whether nothing was added.
+func (c *Chart) Empty() bool { return len(c.series) == 0 }
+
 // The picture, in its own units.
 const (
 	width, height = 960, 430
@@ -66,6 +69,9 @@ text { font: 13px system-ui, sans-serif; fill: #333 }
 	// A page may be dark though the reader's system is not: the picture brings its own paper.
 	fmt.Fprintf(&b, `<rect class="page" width="%d" height="%d"/>`+"\n", width, height)
 	text(&b, leftPanel, 26, "title", "start", c.Title)
+	if c.Empty() {
+		text(&b, leftPanel, 50, "name", "start", "not measured yet")
+	}
 	c.legend(&b)
 	c.panel(&b, leftPanel, "requests a second", func(p Point) []float64 { return []float64{p.Rate} }, si)
 	c.panel(&b, rightPanel, "latency: p50 (line), p99 (dashes)", func(p Point) []float64 { return []float64{p.P50, p.P99} }, duration)

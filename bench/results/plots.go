@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,33 +22,46 @@ var plots = []struct{ file, title, prefix string }{
 	{"http-incr", "POST /incr over HTTP, a session is written durably", "HTTPSweep/work=incr/"},
 }
 
-// Plots draws what the run has to show into a folder, and returns the files.
-func (run *Run) Plots(dir string) ([]string, error) {
+// Plots draws what the runs have to show into a folder, each picture of the last run that has it, and returns the files. For those that
+// no run has there is a picture, too, if there was none, which says so: documents show all of them.
+func Plots(dir string, runs ...*Run) ([]string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // pictures for everybody
+		return nil, err
+	}
 	var files []string
 	for _, p := range plots {
-		names := run.Names(p.prefix)
-		if len(names) == 0 {
-			continue
-		}
 		chart := plot.Chart{Title: p.title}
-		for _, name := range names {
-			rest, who, ok := strings.Cut(strings.TrimPrefix(name, p.prefix), "/who=")
-			clients, err := strconv.Atoi(strings.TrimPrefix(rest, "clients="))
-			if !ok || err != nil {
-				return nil, fmt.Errorf("%s: want clients= and who= in the name", name)
+		for _, run := range slices.Backward(runs) {
+			if names := run.Names(p.prefix); len(names) > 0 {
+				if err := run.addTo(&chart, p.prefix, names); err != nil {
+					return nil, err
+				}
+				break
 			}
-			chart.Add(who, plot.Point{
-				Clients: clients, Rate: run.Median(name, "req/s"), P50: run.Median(name, "p50-ns"), P99: run.Median(name, "p99-ns"),
-			})
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // pictures for everybody
-			return nil, err
 		}
 		file := filepath.Join(dir, p.file+".svg")
+		if _, err := os.Stat(file); err == nil && chart.Empty() {
+			continue
+		}
 		if err := os.WriteFile(file, chart.SVG(), 0o644); err != nil { //nolint:gosec // pictures for everybody
 			return nil, err
 		}
 		files = append(files, file)
 	}
 	return files, nil
+}
+
+// addTo adds the figures of benchmarks to a chart.
+func (run *Run) addTo(chart *plot.Chart, prefix string, names []string) error {
+	for _, name := range names {
+		rest, who, ok := strings.Cut(strings.TrimPrefix(name, prefix), "/who=")
+		clients, err := strconv.Atoi(strings.TrimPrefix(rest, "clients="))
+		if !ok || err != nil {
+			return fmt.Errorf("%s: want clients= and who= in the name", name)
+		}
+		chart.Add(who, plot.Point{
+			Clients: clients, Rate: run.Median(name, "req/s"), P50: run.Median(name, "p50-ns"), P99: run.Median(name, "p99-ns"),
+		})
+	}
+	return nil
 }

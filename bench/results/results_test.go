@@ -152,14 +152,24 @@ func TestPlots(t *testing.T) {
 	}
 	run := read(t, map[string]string{"sweep.txt": text.String()})
 	dir := t.TempDir()
-	files, err := run.Plots(dir)
+	files, err := results.Plots(dir, run, read(t, map[string]string{"go.txt": go3})) // the later run has nothing to draw
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 1 || filepath.Base(files[0]) != "incr.svg" {
-		t.Fatalf("got %v, want incr.svg alone", files)
+	var names []string
+	for _, file := range files {
+		names = append(names, filepath.Base(file))
 	}
-	svg, err := os.ReadFile(files[0])
+	if got, want := strings.Join(names, " "), "read.svg incr.svg one.svg http-hello-returning.svg http-hello-new.svg http-read.svg http-incr.svg"; got != want {
+		t.Errorf("drawn: %s, want %s", got, want)
+	}
+	if other, err := os.ReadFile(filepath.Join(dir, "read.svg")); err != nil || !strings.Contains(string(other), "not measured yet") {
+		t.Errorf("a picture of what was not measured: %v\n%s", err, other)
+	}
+	if files, err = results.Plots(dir, run); err != nil || len(files) != 1 {
+		t.Errorf("again: drawn %v, %v, want incr.svg alone", files, err)
+	}
+	svg, err := os.ReadFile(filepath.Join(dir, "incr.svg"))
 	if err != nil {
 		t.Fatal(err)
 	}

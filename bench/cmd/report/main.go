@@ -2,7 +2,8 @@
 //
 //	report [-o RESULTS.md] [-plots FOLDER] [-note TEXT] FOLDER...
 //
-// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. The plots are of the last run.
+// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. Each plot is of the last run
+// that has what it shows.
 package main
 
 import (
@@ -43,7 +44,7 @@ func run(output, plots, note string, dirs []string) error {
 		return err
 	}
 	if plots != "" {
-		if _, err := runs[len(runs)-1].Plots(plots); err != nil {
+		if _, err := results.Plots(plots, runs...); err != nil {
 			return err
 		}
 	}
