@@ -367,14 +367,14 @@ func TestNextBatch(t *testing.T) {
 		took time.Duration
 		want int
 	}{
-		{10, 0, 20},                           // never more than twice as many
-		{100, time.Millisecond, 200},          // the most
-		{200, time.Microsecond, 200},          //
-		{100, 4 * time.Millisecond, 100},      // as long as it should
-		{100, 8 * time.Millisecond, 50},       //
-		{100, time.Hour, 10},                  // the least
-		{3, time.Second, 10},                  // of a batch that had conflicts
-		{40, 4*time.Millisecond + 100000, 39}, //
+		{10, 0, 20},                          // never more than twice as many
+		{100, time.Millisecond, 200},         // the most
+		{200, time.Microsecond, 200},         //
+		{100, 2 * time.Millisecond, 100},     // as long as it should
+		{100, 4 * time.Millisecond, 50},      //
+		{100, time.Hour, 10},                 // the least
+		{3, time.Second, 10},                 // of a batch that had conflicts
+		{40, 2*time.Millisecond + 50000, 39}, //
 	} {
 		if got := session.NextBatch(tt.size, tt.took); got != tt.want {
 			t.Errorf("%d in %v: got %d, want %d", tt.size, tt.took, got, tt.want)
