@@ -13,7 +13,7 @@ import (
 //
 // What else an engine may be: a [Preparer], if it can take part in a two-phase commit that another decides; a [Decider], if it
 // remembers those that it decided itself; a [recovery.Participant], if what it prepares outlives the process; a [Turner] and a
-// [Locker], if other processes use the same database; a [transaction.TransientJudge]. A view may be a [Watcher], a [Lister] and a [SideView].
+// [Locker], if other processes use the same database; an [EarlyBeginner]; a [transaction.TransientJudge]. A view may be a [Watcher], a [Lister] and a [SideView].
 type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads until it is closed.
 	Begin(ctx context.Context) (View, error)
@@ -50,6 +50,17 @@ type View interface {
 type Preparer interface {
 	Engine
 	CanPrepare() bool
+}
+
+// An EarlyBeginner is an [Engine] in which some time passes between the moment in which a commit is accepted (it has been validated,
+// and its place among the others is certain) and that in which it is decided. The next who has the turn on a key need not wait so long.
+type EarlyBeginner interface {
+	Engine
+
+	// BeginEarly is Begin, but the snapshot shows all that is accepted. What it shows may fail still, and takes with it whoever has
+	// read it: Commit, with writes or without, then returns a transient error. It returns nil only when all that the view has
+	// shown is durable. What is given up is committed without writes before anybody may hear what was read.
+	BeginEarly(ctx context.Context) (View, error)
 }
 
 // A TwoPhaser is an [Engine] that may be a [Preparer], but can't prepare for a reason that somebody could change.
@@ -143,6 +154,10 @@ type Changes struct {
 
 	// Turns are the keys on which a Turner has given this transaction the turn.
 	Turns []ReadKey
+
+	// Accepted, if not nil, is called by Commit of an [EarlyBeginner] when the commit is accepted: once, at most, and on the goroutine
+	// that called Commit.
+	Accepted func()
 
 	// Decision is the transaction's id if other participants hold prepared work and this commit decides over it. An engine that
 	// is a [Decider] records it in the same atomic step. It is empty otherwise.

@@ -54,21 +54,29 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 		if t.Prepared() {
 			c.Decision = t.ID()
 		}
+		if tx.turn != nil {
+			c.Accepted = tx.passTurn
+		}
 		err = tx.explain(view.Commit(context.WithoutCancel(ctx), c), c)
 	}
 	tx.end()
 	if err == nil && tx.turn != nil {
-		// The next one need not wait until the response has left, and goes first: many who want one key are as fast as the
-		// time from one commit to the next is short.
-		tx.turn.pass()
+		tx.turn.pass() // unless that is done already
 		runtime.Gosched()
 	}
 	return err
 }
 
+// passTurn lets the next one go on as soon as what this one commits can be seen: not when the response has left, nor, if the
+// engine begins transactions early, when it is on the disk. Many who want one key are as fast as this is early.
+func (tx *Tx) passTurn() {
+	tx.core.turns.discharge(&tx.commit)
+	tx.turn.pass()
+}
+
 // Abort drops everything. It comes also after a Commit or Prepare that failed, and after a Prepare that was given up.
 // After a rollback to before the first use only the writes go: what was read may be why, and has to be validated still.
-func (m *dataManager) Abort(_ context.Context, t *transaction.Txn) error {
+func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 	tx := (*Tx)(m)
 	if status := t.Status(); status == transaction.Active || status == transaction.Doomed {
 		tx.mu.Lock()
@@ -83,8 +91,22 @@ func (m *dataManager) Abort(_ context.Context, t *transaction.Txn) error {
 		}
 		return t.Join(newDataManager(tx))
 	}
+	err := tx.settle(ctx)
 	tx.end()
-	return nil
+	return err
+}
+
+// settle makes sure that what was read early was kept: what is given up may have been for its sake, and the client is told. There is
+// nothing to settle after a commit.
+func (tx *Tx) settle(ctx context.Context) error {
+	tx.mu.Lock()
+	view := tx.view
+	tx.ended = true
+	tx.mu.Unlock()
+	if view == nil || !tx.early {
+		return nil
+	}
+	return tx.named(view.Commit(context.WithoutCancel(ctx), &Changes{}))
 }
 
 // handOver closes the transaction to its user and returns what the engine needs; the view is nil if nothing was read or written.

@@ -113,8 +113,8 @@ func (ts *turns) discharge(a *admission) {
 	}
 }
 
-// underWay returns channels that are closed when what is about to write to t's spans now is decided: what was admitted before somebody
-// got the turn may still make him lose.
+// underWay returns channels that are closed when what is about to write to t's spans now is decided, or can be seen: what was admitted
+// before somebody got the turn may still make him lose.
 func (ts *turns) underWay(t *turn) (decided []<-chan struct{}) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

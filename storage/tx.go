@@ -23,6 +23,7 @@ type Tx struct {
 
 	mu      sync.Mutex    // guards the rest; free while a loop's body runs, and while the engine commits
 	view    View          // nil until something is read
+	early   bool          // the view shows what is accepted, and not only what is decided
 	buckets []*bucketData // sorted by name
 	scans   []*scan       // the iterations that are under way
 	ended   bool          // the view, and the admission, are the data manager's now
@@ -90,13 +91,22 @@ func (tx *Tx) named(err error) error {
 // open returns the snapshot, taken by the first read. It is called with mu locked.
 func (tx *Tx) open() (View, error) {
 	if tx.view == nil {
-		view, err := tx.core.engine.Begin(tx.ctx)
+		view, err := tx.begin()
 		if err != nil {
 			return nil, tx.named(err)
 		}
 		tx.view = view
 	}
 	return tx.view, nil
+}
+
+// begin begins early if it is tx's turn, because the turn has been passed on early, too.
+func (tx *Tx) begin() (View, error) {
+	if e, ok := tx.core.engine.(EarlyBeginner); ok && tx.turn != nil {
+		tx.early = true
+		return e.BeginEarly(tx.ctx)
+	}
+	return tx.core.engine.Begin(tx.ctx)
 }
 
 // View returns the engine's view, which is made if there is none yet: for packages of engines that can do more with it than this

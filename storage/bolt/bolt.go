@@ -35,7 +35,7 @@ func Open(path string, options *Options) (*storage.DB, error) {
 // An engine is one open file.
 type engine struct {
 	db       *bbolt.DB
-	history  *occ.History // its commits are numbered by bbolt's transaction ids
+	history  *occ.History // its commits are numbered as the queue accepts them
 	queue    queue
 	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit, but in tests
 	broken   atomic.Pointer[error] // why nothing can be done any more; nil: all is well
@@ -53,14 +53,25 @@ func (e *engine) Begin(context.Context) (storage.View, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
-	snapshot := e.history.Open()
-	tx, err := e.begin(false)
+	v, _, err := e.snapshot()
 	if err != nil {
-		e.history.Close(snapshot)
 		e.views.Done()
 		return nil, err
 	}
-	return &view{engine: e, snapshot: snapshot, tx: tx, seq: uint64(tx.ID())}, nil //nolint:gosec // ids are not negative
+	return v, nil
+}
+
+// snapshot takes one, of which before was shown when it began: it shows that, or more.
+func (e *engine) snapshot() (v *view, before *shown, err error) {
+	snapshot := e.history.Open()
+	before = e.queue.shown.Load()
+	tx, err := e.begin(false)
+	if err != nil {
+		e.history.Close(snapshot)
+		return nil, nil, err
+	}
+	id := uint64(tx.ID()) //nolint:gosec // ids are not negative
+	return &view{engine: e, snapshot: snapshot, tx: tx, seq: id, seen: before.upTo(id)}, before, nil
 }
 
 // enter counts a view, unless there can't be one.

@@ -5,12 +5,30 @@
 //
 // Options in the URI: mmap_size and lock_timeout, see [Options].
 //
-// No lock is held while a transaction runs; bbolt's one writer is busy only during a commit. Commits that are waiting for it
-// form a group: each is validated by itself, those that passed become one bbolt update, and one fsync serves all of them. The
-// first to come runs the group, so a single client pays for no hand-over between goroutines, and nobody waits for a timer.
+// No lock is held while a transaction runs; bbolt's one writer is busy only during a commit. A commit is validated when it comes,
+// against all that came before, and so has its place in the order at once. What is accepted while the disk is busy forms a group,
+// becomes one bbolt update, and one fsync serves all of it. The first of a group leads it, so a single client pays for no hand-over
+// between goroutines, and nobody waits for a timer.
 //
 // What a commit has acknowledged is on the disk. What a transaction has read is, too, by the time its own commit returns:
 // bbolt shows a new state a moment before it is synced, so a reader that saw one waits for it.
+//
+// # Many commits of one key for one fsync
+//
+// Of many who want one key, each must have read what the one before wrote; if each had to wait until that is on the disk, there would be
+// one commit for an fsync. So who has the turn on a key ([storage.ConflictError.Wait]) begins early: its snapshot is that of bbolt with
+// two layers on top, what is being written and what has been accepted for the next group. It passes its turn on as soon as its own commit is
+// accepted. 64 clients that increment one key make 20 to 40 commits for each fsync; before, it was one.
+//
+// Nothing is promised early. Four rules see to it:
+//
+//   - Only the next attempt of a transaction that lost begins early. All others see what is decided, as ever.
+//   - Groups are written in order, and a commit is in the group of those it has read from, or in a later one. So whatever the
+//     disk has of it after a crash, what it had read is there, too.
+//   - If a group fails, or one member of it (recovery had given it up), everyone who has read its layer is refused with a transient error
+//     before anything of his is written, and so on down the line. Who has read nothing of it goes on.
+//   - A transaction that only read, or is given up, waits for what it has read of the layers: its answer may tell of it. If
+//     that was not kept, its error is transient, and it is run again.
 //
 // # Caveats
 //

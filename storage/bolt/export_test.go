@@ -1,8 +1,6 @@
 package bolt
 
 import (
-	"context"
-
 	"go.etcd.io/bbolt"
 
 	"github.com/pasteline/pasteline/storage"
@@ -24,26 +22,6 @@ var (
 	DecodeFormat = decodeFormat
 	Canonical    = canonical
 )
-
-// CommitNonsense commits something that makes the leader of its group panic: before anything is written, or when it has been.
-func CommitNonsense(db *storage.DB, written bool) error {
-	e, ok := db.Engine().(*engine)
-	if !ok {
-		panic("not a bolt database")
-	}
-	v, err := e.Begin(context.Background())
-	if err != nil {
-		return err
-	}
-	defer v.Close()
-	r := &request{view: v.(*view)}
-	if written {
-		r.changes = &storage.Changes{Writes: []storage.Write{{Bucket: "b", Key: "nonsense", Value: []byte{}}}}
-		e.history = nil
-	}
-	r.view.endSnapshot()
-	return e.commit(r)
-}
 
 // Pending returns how many commits wait for the next group.
 func Pending(db *storage.DB) int {

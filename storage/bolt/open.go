@@ -97,8 +97,9 @@ func (e *engine) start(isNew bool) (err error) {
 		return err
 	}
 	current, err := e.newest()
-	e.history = occ.New(uint64(current))  //nolint:gosec // ids are not negative
-	e.queue.synced.Store(uint64(current)) //nolint:gosec // as above
+	e.history = occ.New(0)
+	e.queue.synced.Store(current)
+	e.queue.shown.Store(&shown{})
 	return err
 }
 

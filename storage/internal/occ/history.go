@@ -4,6 +4,9 @@
 // remembers, for every key written since the oldest snapshot in use, the last commit that wrote it; what a transaction has read
 // is unchanged if none of it was written after its snapshot. Versions are compared and never values.
 //
+// A commit counts from the moment in which it is accepted, even if it takes a while until it is decided and snapshots show it. If it
+// fails then, nobody is the worse for it: those who had read what it was to write conflict with it once.
+//
 // # Caveats
 //
 // What no open snapshot needs is forgotten, and there is an upper bound for the rest: beyond it the oldest writes are forgotten,
@@ -27,15 +30,14 @@ const entryBytes = 150
 // A History remembers which keys were written since the oldest snapshot in use. The zero History is that of an engine whose last
 // commit has number 0.
 //
-// Open and Close may be called by many goroutines at once. Validate and Commit are called by one goroutine at a time, the
-// one that is committing.
+// Open and Close may be called by many goroutines at once. The other methods are called by one goroutine at a time.
 type History struct {
 	mu      sync.Mutex // guards current and the epochs
-	current uint64     // the last commit
+	current uint64     // the last commit that is decided, as all before it are
 	oldest  *epoch     // list of those with open snapshots, oldest first
 	newest  *epoch
 
-	// The following belong to whoever is committing.
+	// The following belong to whoever calls Validate, Accept, Decide and Commit.
 	keys  map[string]*btree.Map[string, *entry] // by bucket
 	front *entry                                // list of all entries, the longest unwritten first
 	back  *entry
@@ -112,25 +114,44 @@ func (h *History) Validate(c *storage.Changes, seq uint64) *storage.ConflictErro
 	return conflict(h.keys, c, func(e *entry) bool { return e.seq > seq })
 }
 
-// Commit tells that commit seq wrote these keys.
-func (h *History) Commit(seq uint64, writes []storage.Write) {
-	h.mu.Lock()
-	h.current = seq
-	h.trim()
-	needed := seq // all later commits have to be remembered
-	if h.oldest != nil {
-		needed = h.oldest.seq
+// Accept tells that commit seq is going to write these keys.
+func (h *History) Accept(seq uint64, writes []storage.Write) {
+	for i := range writes {
+		h.remember(writes[i].Bucket, writes[i].Key, seq)
 	}
-	h.mu.Unlock()
+	h.bound()
+}
 
-	if needed < seq {
-		for i := range writes {
-			h.remember(writes[i].Bucket, writes[i].Key, seq)
-		}
-	}
+// Decide tells that all commits up to seq are decided: snapshots that are opened from now on show those that did not fail.
+func (h *History) Decide(seq uint64) {
+	needed := h.advance(seq)
 	for h.front != nil && h.front.seq <= needed {
 		h.forget(h.front)
 	}
+}
+
+// Commit is Accept and Decide at once.
+func (h *History) Commit(seq uint64, writes []storage.Write) {
+	if h.advance(seq) < seq {
+		h.Accept(seq, writes)
+	}
+	h.Decide(seq)
+}
+
+// advance makes seq the last commit that is decided, and returns the last one of which no snapshot needs to know any more.
+func (h *History) advance(seq uint64) (needed uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.current = seq
+	h.trim()
+	if h.oldest != nil {
+		return h.oldest.seq
+	}
+	return seq // all later commits have to be remembered
+}
+
+// bound keeps the memory within bounds.
+func (h *History) bound() {
 	limit := h.limit
 	if limit == 0 {
 		limit = maxBytes

@@ -1,0 +1,533 @@
+package bolt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A gate holds commits of a database back, and says what becomes of each.
+type gate struct {
+	arrived chan struct{}
+	outcome chan error // nil: it is committed
+}
+
+func newGate(db *storage.DB) *gate {
+	g := &gate{make(chan struct{}), make(chan error)}
+	bolt.SetCommit(db, func(tx *bbolt.Tx) error {
+		g.arrived <- struct{}{}
+		if err := <-g.outcome; err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	return g
+}
+
+// early begins an early view, as the next who has the turn does.
+func early(tb testing.TB, db *storage.DB) storage.View {
+	tb.Helper()
+	engine, ok := db.Engine().(storage.EarlyBeginner)
+	if !ok {
+		tb.Fatal("not an EarlyBeginner")
+	}
+	v, err := engine.BeginEarly(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return v
+}
+
+// commitSoon commits writes of keys, having read others.
+func commitSoon(v storage.View, accepted func(), reads []string, writes ...storage.Write) (decided <-chan error) {
+	c := &storage.Changes{Writes: writes, Accepted: accepted}
+	for _, key := range reads {
+		c.Reads = append(c.Reads, storage.ReadKey{Bucket: "b", Key: key})
+	}
+	result := make(chan error, 1)
+	go func() {
+		defer v.Close()
+		result <- v.Commit(context.Background(), c)
+	}()
+	return result
+}
+
+// commitLater returns when the commit is accepted.
+func commitLater(v storage.View, reads []string, writes ...storage.Write) (decided <-chan error) {
+	accepted := make(chan struct{})
+	decided = commitSoon(v, func() { close(accepted) }, reads, writes...)
+	<-accepted
+	return decided
+}
+
+func write(key, value string) storage.Write {
+	return storage.Write{Bucket: "b", Key: key, Value: []byte(value)}
+}
+
+func viewGet(tb testing.TB, v storage.View, key, want string) {
+	tb.Helper()
+	got, err := v.Get("b", []byte(key))
+	if err != nil || string(got) != want {
+		tb.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// What one has the turn after the other to change takes one fsync for many, and everybody's number is another.
+func TestTurnsShareASync(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	const clients, each = 32, 20
+	syncs := 0
+	bolt.SetCommit(db, func(tx *bbolt.Tx) error {
+		syncs++
+		return tx.Commit()
+	})
+	var group sync.WaitGroup
+	numbers := make(chan int, clients*each)
+	for range clients {
+		group.Go(func() {
+			for range each {
+				var n int
+				err := transaction.Run(t.Context(), func(ctx context.Context) (err error) {
+					n, err = increment(ctx, db)
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				numbers <- n
+			}
+		})
+	}
+	group.Wait()
+	close(numbers)
+	var all []int
+	for n := range numbers {
+		all = append(all, n)
+	}
+	slices.Sort(all)
+	for i, n := range all {
+		if n != i+1 {
+			t.Fatalf("got %d as the %dth number: one was given out twice, or never", n, i+1)
+		}
+	}
+	if syncs >= clients*each {
+		t.Errorf("%d increments took %d commits", clients*each, syncs)
+	}
+	t.Logf("%d increments of one key in %d commits", clients*each, syncs)
+}
+
+func increment(ctx context.Context, db *storage.DB) (int, error) {
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		return 0, err
+	}
+	b := tx.Bucket("b")
+	value, err := b.Get([]byte("n"))
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	if value != nil {
+		if n, err = strconv.Atoi(string(value)); err != nil {
+			return 0, err
+		}
+	}
+	return n + 1, b.Put([]byte("n"), []byte(strconv.Itoa(n+1)))
+}
+
+// What is accepted is seen by those who begin early, and by nobody else; and who commits on top of it is decided with it, or after.
+func TestEarlyViewShowsWhatIsAccepted(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	mustPut(t, db, "k", "0")
+	gate := newGate(db)
+	first := commitLater(early(t, db), nil, write("k", "1"))
+	<-gate.arrived
+
+	v := early(t, db)
+	viewGet(t, v, "k", "1")
+	second := commitLater(v, []string{"k"}, write("k", "2"))
+	reader := early(t, db)
+	viewGet(t, reader, "k", "2")
+	stale := early(t, db)
+	viewGet(t, stale, "k", "2")
+	third := commitLater(early(t, db), nil, storage.Write{Bucket: "b", Key: "k"}) // deletes
+	gone := early(t, db)
+	viewGet(t, gone, "k", "")
+	viewGet(t, reader, "k", "2")
+	if got := get(t, db, "k"); string(got) != "0" {
+		t.Errorf("got %q before it is durable, want 0", got)
+	}
+	lost := commitSoon(stale, nil, []string{"k"}, write("k", "x"))
+	read := commitSoon(reader, nil, nil)
+	for _, decided := range []<-chan error{first, second, third, lost} {
+		select {
+		case err := <-decided:
+			t.Errorf("got %v before anything is on the disk", err)
+		default:
+		}
+	}
+	gate.outcome <- nil
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	<-gate.arrived
+	select {
+	case err := <-read:
+		t.Errorf("the reader got %v before what it had read is on the disk", err)
+	default:
+	}
+	gate.outcome <- nil
+	if err := errors.Join(<-second, <-third, <-read); err != nil {
+		t.Error(err)
+	}
+	if err := <-lost; !transaction.IsTransient(err) {
+		t.Errorf("one who had not read the newest: got %v, want a conflict", err)
+	}
+	gone.Close()
+	if got := get(t, db, "k"); got != nil {
+		t.Errorf("got %q, want that it was deleted", got)
+	}
+}
+
+// Who has read what fails to be committed fails too, whether he writes or not, and nobody else does.
+func TestEarlyReadersFailTogether(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	mustPut(t, db, "k", "0")
+	gate := newGate(db)
+	boom := errors.New("no space left on device")
+	first := commitLater(early(t, db), nil, write("k", "1"))
+	<-gate.arrived
+
+	v, w := early(t, db), early(t, db)
+	viewGet(t, v, "k", "1")
+	viewGet(t, w, "other", "")
+	second := commitLater(v, []string{"k"}, write("l", "because k is 1"))
+	apart := commitLater(w, []string{"other"}, write("other", "1"))
+	w = early(t, db)
+	viewGet(t, w, "l", "because k is 1")
+	third := commitLater(w, []string{"l"}, write("m", "because of l"))
+	late, reader, idle := early(t, db), early(t, db), early(t, db)
+	viewGet(t, late, "m", "because of l")
+	viewGet(t, reader, "k", "1")
+	viewGet(t, idle, "nothing", "")
+	read := commitSoon(reader, nil, nil)
+
+	gate.outcome <- boom
+	if err := <-first; !errors.Is(err, boom) || transaction.IsTransient(err) {
+		t.Errorf("the first: got %v, want boom", err)
+	}
+	if err := <-read; !transaction.IsTransient(err) {
+		t.Errorf("a reader: got %v, want a transient error", err)
+	}
+	<-gate.arrived // of apart alone
+	begun := make(chan storage.View)
+	go func() { begun <- early(t, db) }() // waits: what is gathered is not what was accepted
+	gate.outcome <- nil
+	for name, decided := range map[string]<-chan error{"second": second, "third": third, "late": commitSoon(late, nil, []string{"m"}, write("n", "1"))} {
+		if err := <-decided; !transaction.IsTransient(err) {
+			t.Errorf("%s: got %v, want a transient error", name, err)
+		}
+	}
+	if err := errors.Join(<-apart, <-commitSoon(idle, nil, nil)); err != nil {
+		t.Errorf("one who has read nothing of it: %v", err)
+	}
+	again := <-begun
+	viewGet(t, again, "k", "0")
+	viewGet(t, again, "other", "1")
+	decided := commitLater(again, []string{"k"}, write("k", "2"))
+	<-gate.arrived
+	gate.outcome <- nil
+	if err := <-decided; err != nil {
+		t.Error(err)
+	}
+	for key, want := range map[string]string{"k": "2", "l": "", "m": "", "n": "", "other": "1"} {
+		if got := get(t, db, key); string(got) != want {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
+	}
+}
+
+// A transaction that is given up has told nobody what was not kept.
+func TestAbortSettles(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	mustPut(t, db, "n", "1")
+	err := attempt(t.Context(), db, func() { mustPut(t, db, "n", "2") })
+	waiter, ok := errors.AsType[transaction.Waiter](err)
+	if !ok {
+		t.Fatalf("got %v, want a conflict", err)
+	}
+	ctx, release, err := waiter.Wait(t.Context()) // whoever has the turn begins early
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	for _, fails := range []bool{false, true} {
+		gate := newGate(db)
+		other := commitLater(early(t, db), nil, write("m", "3"))
+		<-gate.arrived
+		ctx, txn := transaction.Begin(ctx)
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value, err := tx.Bucket("b").Get([]byte("m")); string(value) != "3" || err != nil {
+			t.Errorf("got %q, %v, want 3: the test needs one who reads early", value, err)
+		}
+		aborted := make(chan error)
+		go func() { aborted <- txn.Abort(ctx) }()
+		until(t, "the abort waits", func() bool { return bolt.Awaited(db) })
+		select {
+		case err := <-aborted:
+			t.Errorf("the abort did not wait: %v", err)
+		default:
+		}
+		if fails {
+			gate.outcome <- errors.New("boom")
+		} else {
+			gate.outcome <- nil
+		}
+		if err := <-other; (err != nil) != fails {
+			t.Error(err)
+		}
+		if err := <-aborted; transaction.IsTransient(err) != fails {
+			t.Errorf("fails %t: the abort got %v", fails, err)
+		}
+		bolt.SetCommit(db, (*bbolt.Tx).Commit)
+		if err := fmt.Sprint(deleteKey(db, "m")); err != "<nil>" {
+			t.Error(err)
+		}
+	}
+}
+
+func deleteKey(db *storage.DB, key string) error {
+	return transaction.Run(context.Background(), func(ctx context.Context) error {
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		return tx.Bucket("b").Delete([]byte(key))
+	})
+}
+
+// attempt increments once, and does something before the commit.
+func attempt(ctx context.Context, db *storage.DB, before func()) error {
+	ctx, txn := transaction.Begin(ctx)
+	defer func() { _ = txn.Abort(ctx) }()
+	if _, err := increment(ctx, db); err != nil {
+		return err
+	}
+	before()
+	return txn.Commit(ctx)
+}
+
+// One whom recovery has given up takes with it who has read of it, in the same group.
+func TestGivenUpTakesReadersAlong(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	engine, ok := db.Engine().(storage.Decider)
+	if !ok {
+		t.Fatal("not a Decider")
+	}
+	if committed, err := engine.Settle(t.Context(), "lost"); committed || err != nil {
+		t.Fatalf("got %t, %v", committed, err)
+	}
+	gate := newGate(db)
+	blocker := commitLater(early(t, db), nil, write("x", "1"))
+	<-gate.arrived
+	accepted, result := make(chan struct{}), make(chan error, 1)
+	go func() {
+		v, err := db.Engine().Begin(context.Background())
+		if err != nil {
+			t.Error(err)
+		}
+		defer v.Close()
+		result <- v.Commit(context.Background(), &storage.Changes{
+			Writes: []storage.Write{write("k", "1")}, Decision: "lost", Accepted: func() { close(accepted) },
+		})
+	}()
+	<-accepted
+	v, apart := early(t, db), early(t, db)
+	viewGet(t, v, "k", "1")
+	reader := commitLater(v, []string{"k"}, write("l", "because k is 1"))
+	decided := commitLater(apart, nil, write("other", "1"))
+	gate.outcome <- nil
+	<-gate.arrived
+	gate.outcome <- nil
+	if err := errors.Join(<-blocker, <-decided); err != nil {
+		t.Error(err)
+	}
+	if err, readerErr := <-result, <-reader; !transaction.IsTransient(err) || !transaction.IsTransient(readerErr) {
+		t.Errorf("got %v and %v, want transient errors", err, readerErr)
+	}
+	for key, want := range map[string]string{"k": "", "l": "", "other": "1", "x": "1"} {
+		if got := get(t, db, key); string(got) != want {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
+	}
+}
+
+// An early view shows, in every way of reading, exactly what a view shows later, when all is on the disk.
+func TestEarlyViewIsLikeALaterOne(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		db := mustOpen(t, tempFile(t))
+		batch := func() (writes []storage.Write) {
+			for i := range 12 {
+				if random.IntN(3) > 0 {
+					continue
+				}
+				w := write(fmt.Sprintf("%02d", i), fmt.Sprint(random.IntN(100)))
+				switch random.IntN(4) {
+				case 0:
+					w.Value = nil
+				case 1:
+					w.Value = []byte{}
+				}
+				writes = append(writes, w)
+			}
+			return append(writes, write("~", "last"))
+		}
+		if err := <-commitLater(early(t, db), nil, batch()...); err != nil {
+			t.Fatal(err)
+		}
+		gate := newGate(db)
+		decided := []<-chan error{commitLater(early(t, db), nil, batch()...)}
+		<-gate.arrived
+		decided = append(decided, commitLater(early(t, db), nil, batch()...), commitLater(early(t, db), nil, batch()...))
+		ahead := early(t, db)
+		decided = append(decided, commitLater(early(t, db), nil, write("later", "not shown")))
+		ranges := []storage.Range{{}, {Reverse: true}}
+		for range 20 {
+			from, to := fmt.Sprintf("%02d", random.IntN(12)), fmt.Sprintf("%02d", random.IntN(13))
+			ranges = append(ranges, storage.Range{From: []byte(from), To: []byte(to), Reverse: random.IntN(2) == 0},
+				storage.Range{From: []byte(from), Reverse: random.IntN(2) == 0})
+		}
+		got := readAll(t, ahead, ranges)
+		gate.outcome <- nil
+		<-gate.arrived
+		gate.outcome <- nil
+		for _, d := range decided {
+			if err := <-d; err != nil {
+				t.Fatal(err)
+			}
+		}
+		bolt.SetCommit(db, (*bbolt.Tx).Commit)
+		if err := deleteKey(db, "later"); err != nil {
+			t.Fatal(err)
+		}
+		later, err := db.Engine().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := readAll(t, later, ranges); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		ahead.Close()
+		later.Close()
+	}
+}
+
+func readAll(tb testing.TB, v storage.View, ranges []storage.Range) string {
+	tb.Helper()
+	var text bytes.Buffer
+	for i := range 13 {
+		value, err := v.Get("b", fmt.Appendf(nil, "%02d", i))
+		fmt.Fprintf(&text, "%02d: %q %t %v\n", i, value, value == nil, err)
+	}
+	lister, ok := v.(storage.Lister)
+	if !ok {
+		tb.Fatal("not a Lister")
+	}
+	for _, r := range ranges {
+		fmt.Fprintf(&text, "%s to %s, %t:", r.From, r.To, r.Reverse)
+		var items []storage.Item
+		for item, err := range v.Range("b", r) {
+			if err != nil {
+				tb.Fatal(err)
+			}
+			items = append(items, item)
+			fmt.Fprintf(&text, " %s=%q", item.Key, item.Value)
+		}
+		listed, err := lister.List("b", r)
+		if err != nil || fmt.Sprint(listed) != fmt.Sprint(items) {
+			tb.Errorf("%s to %s: got %v, %v from List, and %v from Range", r.From, r.To, listed, err, items)
+		}
+		for item := range v.Range("b", r) { // left early
+			fmt.Fprintf(&text, " first %s", item.Key)
+			break
+		}
+		text.WriteString("\n")
+	}
+	return text.String()
+}
+
+// With a disk that fails now and then, all that was acknowledged is there, nothing else is, and no number was given out twice.
+func TestNothingIsLostOnABadDisk(t *testing.T) {
+	t.Parallel()
+	path := tempFile(t)
+	db := open(t, path)
+	boom := errors.New("no space left on device")
+	random := rand.New(rand.NewPCG(3, 4)) // used by one leader at a time
+	bolt.SetCommit(db, func(tx *bbolt.Tx) error {
+		if random.IntN(3) == 0 {
+			return boom
+		}
+		return tx.Commit()
+	})
+	const clients, each = 24, 30
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	numbers := map[int]int{}
+	misled := 0
+	for range clients {
+		group.Go(func() {
+			for range each {
+				var n int
+				err := transaction.Run(t.Context(), func(ctx context.Context) (err error) {
+					n, err = increment(ctx, db)
+					return err
+				})
+				mu.Lock()
+				switch {
+				case err == nil:
+					numbers[n]++
+				case transaction.IsTransient(err):
+					misled++
+				case !errors.Is(err, boom):
+					t.Error(err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	bolt.SetCommit(db, (*bbolt.Tx).Commit)
+	if got := string(get(t, db, "n")); got != strconv.Itoa(len(numbers)) {
+		t.Errorf("got %s, want %d: as many as were acknowledged", got, len(numbers))
+	}
+	for n := range len(numbers) {
+		if numbers[n+1] != 1 {
+			t.Errorf("%d was given out %d times", n+1, numbers[n+1])
+		}
+	}
+	t.Logf("of %d, %d were acknowledged, %d ran out of tries", clients*each, len(numbers), misled)
+	closeDB(t, db)
+	checkFile(t, path)
+}
