@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,22 +47,28 @@ func (l *listener) Close() error {
 
 // silentConns are the connections on which no request has come so far. The zero silentConns is ready for use.
 type silentConns struct {
-	mu    sync.Mutex // guards conns
+	some  atomic.Bool // conns is not empty; written with mu held
+	mu    sync.Mutex  // guards conns
 	conns map[net.Conn]struct{}
 }
 
-// note is the ConnState of an http.Server.
+// note is the ConnState of an http.Server. It is called twice for each request, so that all requests meet at mu; when no
+// connection is silent, as under load, none takes it. (One that is c's own is always seen: net/http tells of it as new first.)
 func (s *silentConns) note(c net.Conn, state http.ConnState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if state != http.StateNew {
-		delete(s.conns, c)
+	if state != http.StateNew && !s.some.Load() {
 		return
 	}
-	if s.conns == nil {
-		s.conns = map[net.Conn]struct{}{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateNew {
+		if s.conns == nil {
+			s.conns = map[net.Conn]struct{}{}
+		}
+		s.conns[c] = struct{}{}
+	} else {
+		delete(s.conns, c)
 	}
-	s.conns[c] = struct{}{}
+	s.some.Store(len(s.conns) > 0)
 }
 
 // close closes them all.
@@ -174,20 +181,23 @@ func (c *conn) next() time.Time {
 	return next
 }
 
-// SetWriteDeadline sets a deadline for all further writes, besides that of each piece.
+// SetWriteDeadline sets a deadline for all further writes, besides that of each piece. A piece that is just being written gets
+// no more time by it than one that begins now. Net/http takes the deadline back after every response, also if none was set:
+// that costs nothing.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
+	same := t.IsZero() && c.deadline.IsZero()
 	c.deadline = t
 	c.mu.Unlock()
-	return c.Conn.SetWriteDeadline(t)
+	if same {
+		return nil
+	}
+	return c.Conn.SetWriteDeadline(c.next())
 }
 
 // SetDeadline is SetReadDeadline and SetWriteDeadline.
 func (c *conn) SetDeadline(t time.Time) error {
-	c.mu.Lock()
-	c.deadline = t
-	c.mu.Unlock()
-	return c.Conn.SetDeadline(t)
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Close closes the connection and gives back its slot.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"net/http"
 	"time"
 )
@@ -22,3 +23,8 @@ func (s *Server) Translated(h http.Handler) http.Handler { return s.translated(h
 
 // Translate makes of a request what the visitor has sent.
 func (s *Server) Translate(r *http.Request) (*http.Request, error) { return s.visitor.translate(r) }
+
+// NewConn returns c as the connections of a server are, whose every piece written has to be taken within writeTimeout.
+func NewConn(c net.Conn, writeTimeout time.Duration) net.Conn {
+	return &conn{Conn: c, writeTimeout: writeTimeout, release: func() {}}
+}
