@@ -5,6 +5,12 @@ import "slices"
 // An interval is the keys from from (inclusive) to to (exclusive; empty: without end).
 type interval struct{ from, to string }
 
+// intervalOf copies both ends in one piece.
+func intervalOf(r Range) interval {
+	both := string(r.From) + string(r.To)
+	return interval{both[:len(r.From)], both[len(r.From):]}
+}
+
 // endsBefore reports whether iv ends before key, so far that the two don't touch.
 func (iv interval) endsBefore(key string) bool { return iv.to != "" && iv.to < key }
 

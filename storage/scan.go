@@ -54,16 +54,29 @@ func (b Bucket) list(r Range) (items []Item, ok bool, err error) {
 		return nil, false, err
 	}
 	lister, ok := view.(Lister)
-	if !ok || b.data.writes != nil {
+	if !ok || b.data.wroteIn(r) {
 		return nil, false, nil
 	}
 	if items, err = lister.List(b.data.name, r); err != nil {
 		return nil, false, b.tx.explain(err, &Changes{})
 	}
 	if !b.snapshot {
-		b.data.ranges.add(interval{string(r.From), string(r.To)})
+		b.data.ranges.add(intervalOf(r))
 	}
 	return items, true, nil
+}
+
+// wroteIn reports whether the transaction has put or deleted a key in r.
+func (b *bucketData) wroteIn(r Range) bool {
+	if b.writes == nil {
+		return false
+	}
+	found := false
+	b.writes.Ascend(string(r.From), func(key string, _ []byte) bool {
+		found = r.contains(key)
+		return false
+	})
+	return found
 }
 
 // A scan is one iteration, which knows how far it has come.
@@ -145,7 +158,7 @@ func (s *scan) record() {
 	if s.bucket.snapshot {
 		return
 	}
-	consumed := interval{string(s.r.From), string(s.r.To)}
+	consumed := intervalOf(s.r)
 	switch {
 	case s.exhausted:
 	case len(s.last) == 0:
