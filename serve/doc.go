@@ -50,7 +50,7 @@
 //
 // While a server runs, the garbage collector counts 16 MB that are never touched: so the heap of a small site may have 32 MB
 // before it is collected, instead of 4, and a request costs a tenth less. Idle, a site takes 17 MB of memory as without it,
-// under load 42 MB instead of 25; a large heap grows by 16 MB and no further. With GOGC or GOMEMLIMIT in the environment, or set
+// under load some 45 MB instead of 28; a large heap grows by 16 MB and no further. With GOGC or GOMEMLIMIT in the environment, or set
 // by package debug before, there is nothing of this.
 //
 // # Caveats
