@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -57,7 +58,11 @@ func main() {
 	if *quick {
 		s = scale{all: 20_000, expired: 2_000, tenth: 200, few: 100, reads: 500, count: 1}
 	}
-	if err := run(context.Background(), os.Stdout, *dir, s); err != nil {
+	// Files in memory shall not stay when somebody has had enough.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, *dir, s)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "million:", err)
 		os.Exit(1)
 	}
@@ -448,8 +453,11 @@ func (t *theirs) open(_ context.Context, path string) (*sites.Site, error) {
 	return site.Site, nil
 }
 
-func (t *theirs) fill(from, n, kept int, expiry time.Time) error {
+func (t *theirs) fill(ctx context.Context, from, n, kept int, expiry time.Time) error {
 	for first := from; first < from+n; first += batch {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		err := t.site.DB.Update(func(tx *bbolt.Tx) error {
 			for i := first; i < min(first+batch, from+n); i++ {
 				kv := map[string]any{}
@@ -494,7 +502,7 @@ func (t *theirs) prepare(ctx context.Context, dir string, s scale) error {
 	if site, err = t.open(ctx, filepath.Join(dir, "large.db")); err != nil {
 		return err
 	}
-	err = errors.Join(t.fill(0, s.expired, 1, time.Now().Add(-time.Hour)), t.fill(0, s.all-s.expired-s.few, 1, time.Now().Add(24*time.Hour)))
+	err = errors.Join(t.fill(ctx, 0, s.expired, 1, time.Now().Add(-time.Hour)), t.fill(ctx, 0, s.all-s.expired-s.few, 1, time.Now().Add(24*time.Hour)))
 	if err != nil {
 		return errors.Join(err, site.Close())
 	}
@@ -505,7 +513,7 @@ func (t *theirs) prepare(ctx context.Context, dir string, s scale) error {
 	if site, err = t.open(ctx, filepath.Join(dir, "rich.db")); err != nil {
 		return err
 	}
-	return errors.Join(t.fill(0, s.all/10, len(values), time.Now().Add(24*time.Hour)), site.Close())
+	return errors.Join(t.fill(ctx, 0, s.all/10, len(values), time.Now().Add(24*time.Hour)), site.Close())
 }
 
 // sweep can't tell a tenth: whatever has expired goes.
