@@ -60,6 +60,10 @@ func TestConformance(t *testing.T) {
 				t.Skip("the same again takes its time")
 			}
 			uri := with(pgtest.Database(t), tt.options)
+			crowd := 16
+			if tt.name == "snapshot=lazy" && !testing.Short() { // once is enough: it takes minutes
+				crowd = 0
+			}
 			var schemas atomic.Int64
 			storagetest.Run(t, storagetest.Engine{
 				Open: func(tb testing.TB) *storage.DB { // to make a schema is faster than to make a database
@@ -74,6 +78,7 @@ func TestConformance(t *testing.T) {
 					}
 					return openAs(tb, with(uri, "pool_max_conns=10&schema="+schema), tt.register)
 				},
+				Crowd:         crowd,
 				ReadsConflict: tt.options != "snapshot=first",
 			})
 		})

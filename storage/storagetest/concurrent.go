@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,10 +16,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-const (
-	crowd = 64 // clients at once
-	each  = 50 // transactions of each
-)
+const each = 50 // transactions of each client
 
 func add(b storage.Bucket, key string, n int) error {
 	value, err := b.Get([]byte(key))
@@ -51,6 +49,7 @@ func every(t *suite, db *storage.DB, f func(client, n int, b storage.Bucket) err
 	t.Helper()
 	var done, failed atomic.Int64
 	var group sync.WaitGroup
+	crowd := cmp.Or(t.Crowd, defaultCrowd)
 	for client := range crowd {
 		group.Go(func() {
 			for n := range each {
@@ -67,7 +66,7 @@ func every(t *suite, db *storage.DB, f func(client, n int, b storage.Bucket) err
 		})
 	}
 	group.Wait()
-	if failed.Load() > crowd*each/100 {
+	if failed.Load() > int64(crowd*each/100) {
 		t.Errorf("%d of %d transactions conflicted in all their tries, want at most 1 %%", failed.Load(), crowd*each)
 	}
 	return int(done.Load())

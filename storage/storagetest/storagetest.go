@@ -37,9 +37,14 @@ type Engine struct {
 	// somebody has changed it in between: the second read is a conflict then.
 	ReadsConflict bool
 
+	// Crowd is how many clients are at work at once where a test is about a crowd; 0: 64. A smaller one takes less time.
+	Crowd int
+
 	// Check looks whether the database is sound; it is called after each test, when db has been closed. It may be nil.
 	Check func(t testing.TB, db *storage.DB)
 }
+
+const defaultCrowd = 64
 
 // Run runs the whole suite.
 func Run(t *testing.T, e Engine) {
