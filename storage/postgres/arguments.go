@@ -19,6 +19,15 @@ type work struct {
 	version int64 // that of what it writes
 
 	changes *storage.Changes
+
+	// The same, for few, one by one: see few.
+	read struct {
+		buckets, keys [][]byte
+		versions      []int64
+	}
+	locks []*int64
+	put   [3][][]byte
+	mark  string
 }
 
 // A pair is a bucket and a key.
@@ -37,6 +46,7 @@ func newWork(c *storage.Changes, s *seen, lock func(bucket, key string) int64) (
 			}
 			buckets[i], keys[i], versions[i] = []byte(r.Bucket), []byte(r.Key), version
 		}
+		w.read.buckets, w.read.keys, w.read.versions = buckets, keys, versions
 		w.args = append(w.args, buckets, keys, versions)
 	}
 	if n := len(c.Ranges); n > 0 {
@@ -72,11 +82,12 @@ func (w *work) addTurns(c *storage.Changes, lock func(bucket, key string) int64)
 			locks[i] = new(lock(write.Bucket, write.Key))
 		}
 	}
-	w.args = append(w.args, locks)
+	w.locks, w.args = locks, append(w.args, locks)
 }
 
 func (w *work) addWrites(c *storage.Changes) {
-	var deleted, put [3][][]byte
+	var deleted [3][][]byte
+	put := &w.put
 	for _, write := range c.Writes {
 		bucket, key := []byte(write.Bucket), []byte(write.Key)
 		if write.Value == nil {
@@ -96,7 +107,32 @@ func (w *work) addWrites(c *storage.Changes) {
 }
 
 // addMark comes last.
-func (w *work) addMark(id string) { w.parts, w.args = w.parts|decision, append(w.args, id) }
+func (w *work) addMark(id string) {
+	w.mark = id
+	w.parts, w.args = w.parts|decision, append(w.args, id)
+}
+
+// mostFew is how many keys a commit may read, or write, to be sent as [statements.few].
+const mostFew = 4
+
+// few returns the shape of a commit that needs no arrays, as nearly all are, and its parameters; ok is false for another.
+func (w *work) few() (s shape, args []any, ok bool) {
+	s = shape{reads: len(w.read.keys), puts: len(w.put[0]), turns: len(w.locks) > 0}
+	if w.parts&(ranges|deletes) != 0 || w.parts&decision == 0 || s.puts == 0 || s.puts > mostFew || s.reads > mostFew {
+		return s, nil, false
+	}
+	args = append(make([]any, 0, 2+3*s.reads+len(w.locks)+3*s.puts), w.mark, w.version)
+	for i, version := range w.read.versions {
+		args = append(args, w.read.buckets[i], w.read.keys[i], version)
+	}
+	for _, lock := range w.locks {
+		args = append(args, lock)
+	}
+	for i := range s.puts {
+		args = append(args, w.put[0][i], w.put[1][i], w.put[2][i])
+	}
+	return s, args, true
+}
 
 // split returns the parameters of the checks, and those of each of the writes.
 func (w *work) split() (check []any, writes []partial) {

@@ -101,28 +101,65 @@ func (v *view) take(ctx context.Context) (*pgxpool.Conn, error) {
 	return v.engine.acquire(ctx)
 }
 
+// errRestless is the error of a commit that always found something changed, and never what.
+var errRestless = transaction.Transient(errors.New("what was read changes all the time"))
+
 // commitAtOnce compares and writes in one statement, which is a transaction by itself.
 func (v *view) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *work) error {
-	text := v.engine.statements.commit(w.parts)
+	try := v.tryAll
+	if _, _, ok := w.few(); ok {
+		try = v.tryFew
+	}
 	for n := 1; ; n++ {
-		var bad differs
 		b := &pgx.Batch{}
-		err := endEarlier(ctx, conn, b)
-		if err != nil {
+		if err := endEarlier(ctx, conn, b); err != nil {
 			return v.engine.explain(err)
 		}
-		b.Queue(text, w.args...).Query(bad.scan)
-		err = conn.SendBatch(ctx, b).Close()
+		done, bad, err := try(ctx, conn, b, w)
 		switch {
-		case err == nil && bad.what == 0:
+		case err == nil && done:
 			return nil
-		case err == nil:
+		case err == nil && bad.what != 0:
 			return v.engine.conflict(ctx, conn, bad, w.changes, &v.seen)
-		case isSerialization(err) && n < rounds: // perhaps it is none: the versions will tell
+		case n < rounds && (err == nil || isSerialization(err)): // perhaps it is none: the versions will tell
 			continue
+		case err == nil:
+			return errRestless
 		}
 		return v.engine.explainCommit(err)
 	}
+}
+
+// tryAll adds to b, and sends, the statement that is for every commit.
+func (v *view) tryAll(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, w *work) (done bool, bad differs, err error) {
+	b.Queue(v.engine.statements.commit(w.parts), w.args...).Query(bad.scan)
+	err = conn.SendBatch(ctx, b).Close()
+	return err == nil && bad.what == 0, bad, err
+}
+
+// tryFew is tryAll with a statement that costs the server an eighth less (159 for 181 µs, by itself), but has to ask again what differs if
+// something does. If by then nothing does any more, it was no conflict.
+func (v *view) tryFew(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, w *work) (done bool, bad differs, err error) {
+	var written int64
+	shape, args, _ := w.few()
+	b.Queue(v.engine.statements.few(shape), args...).Exec(func(tag pgconn.CommandTag) error {
+		written = tag.RowsAffected()
+		return nil
+	})
+	if err := conn.SendBatch(ctx, b).Close(); err != nil { // which may come after what was written: only the end counts
+		return false, bad, err
+	}
+	if written > 0 || w.parts&checks == 0 {
+		return written > 0, bad, nil
+	}
+	check, _ := w.split()
+	rows, err := conn.Query(ctx, v.engine.statements.check(w.parts), check...)
+	if err != nil {
+		return false, bad, err
+	}
+	defer rows.Close()
+	err = bad.scan(rows)
+	return false, bad, err
 }
 
 // endEarlier ends the SQL transaction that conn may be in, as the first thing in b. If that has failed, it is done at once: nothing could

@@ -18,7 +18,8 @@
 //   - What else is read comes from a snapshot, which is a read-only SQL transaction that begins with the second read (in the same round
 //     trip). It checks that what the first read had shown is unchanged. If it is not, the read is a conflict, and the work is run again.
 //   - The commit is one statement, one round trip: it compares the versions of all that was read, ranges by number and sum, and only if
-//     nothing differs writes. It names the key that differed. It also leaves a record of itself, which is deleted later, with many others.
+//     nothing differs writes. The key that differed is named, after another question if the keys were few. It also leaves a record of
+//     itself, which is deleted later, with many others.
 //
 // All statements run at the isolation level SERIALIZABLE, so the commits are serializable among each other, ranges included, and so is
 // whoever only reads. PostgreSQL also finds conflicts where there are none (on small tables it watches pages, not rows): since the

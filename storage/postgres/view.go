@@ -116,7 +116,22 @@ func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, 
 	if v.cached(bucket, r) {
 		return v.first.part(r, reverse), nil
 	}
-	text := v.engine.statements.scans[index(reverse)][index(r.to != "")]
+	if limit == firstPage {
+		p, err := v.fetch(bucket, r, reverse, limit, &v.engine.statements.firsts)
+		if err != nil || len(p.items) > 0 || p.got == r {
+			return p, err
+		}
+		if v.conn == nil {
+			v.hasRead = false // nothing came of it
+		}
+	}
+	return v.fetch(bucket, r, reverse, limit, &v.engine.statements.scans)
+}
+
+// fetch asks the database for a page, by one of texts. If that gives no value for a key, which is too large for it then, the page ends
+// before that: it is empty if it is the first, and nothing is known of the range.
+func (v *view) fetch(bucket string, r interval, reverse bool, limit int, texts *[2][2]string) (*page, error) {
+	text := texts[index(reverse)][index(r.to != "")]
 	args := []any{[]byte(bucket), []byte(r.from), limit}
 	if r.to != "" {
 		args = append(args, []byte(r.to))
@@ -131,6 +146,15 @@ func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, 
 			var version int64
 			if err := rows.Scan(&item.Key, &version, &item.Value); err != nil {
 				return err
+			}
+			if item.Value == nil { // too large
+				if reverse {
+					p.got.from = after(string(item.Key))
+				} else {
+					p.got.to = string(item.Key)
+				}
+				rows.Close() // or its last error, which may be that what was read does not count, would not be known
+				return rows.Err()
 			}
 			p.items, versions = append(p.items, item), append(versions, version)
 			size += len(item.Value)
@@ -147,6 +171,9 @@ func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, 
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(p.items) == 0 && p.got != r {
+		return p, nil
 	}
 	b := v.seen.bucket(bucket)
 	for i, item := range p.items {

@@ -1,0 +1,138 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// Commits of few keys are other statements than those of many: each writes all, or nothing and names what had changed.
+func TestFewAndMany(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, pgtest.Database(t))
+	defer db.Close()
+	for reads := range 6 {
+		for puts := 1; puts <= 6; puts++ {
+			for lost := -1; lost < reads; lost++ { // -1: none is
+				testCommit(t, db, reads, puts, lost)
+			}
+		}
+	}
+}
+
+// testCommit reads some keys, half of which are there, and puts others; before the commit, another changes the one that is to be lost.
+func testCommit(t *testing.T, db *storage.DB, reads, puts, lost int) {
+	t.Helper()
+	key := func(kind string, i int) string { return fmt.Sprintf("%s%d", kind, i) }
+	for i := range reads / 2 {
+		run(t, func(ctx context.Context) error { return put(ctx, db, key("r", i), "before") })
+	}
+	value := fmt.Sprintf("%d reads, %d puts, lost %d", reads, puts, lost)
+	ctx, txn := transaction.Begin(t.Context())
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range reads {
+		if _, err := tx.Bucket("b").Get([]byte(key("r", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range puts {
+		if err := tx.Bucket("b").Put([]byte(key("w", i)), []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lost >= 0 {
+		run(t, func(ctx context.Context) error { return put(ctx, db, key("r", lost), "meanwhile") })
+	}
+	err = txn.Commit(ctx)
+	conflict, _ := errors.AsType[*storage.ConflictError](err)
+	switch {
+	case lost < 0 && err != nil:
+		t.Fatalf("%s: %v", value, err)
+	case lost >= 0 && (conflict == nil || string(conflict.Key) != key("r", lost)):
+		t.Errorf("%s: got %v, want a conflict that names %s", value, err, key("r", lost))
+	}
+	run(t, func(ctx context.Context) error {
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range puts {
+			got, err := tx.Bucket("b").Get([]byte(key("w", i)))
+			if err != nil {
+				return err
+			}
+			if written := string(got) == value; written != (lost < 0) {
+				t.Errorf("%s: %s is %q", value, key("w", i), got)
+			}
+		}
+		return nil
+	})
+}
+
+// A large value ends the first page of a range, wherever it is.
+func TestLargeValueAmongSmallOnes(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, pgtest.Database(t))
+	defer db.Close()
+	const n = 5
+	for large := range 1 << n { // the bits say which are
+		bucket := fmt.Sprintf("b%d", large)
+		var want []storage.Item
+		err := transaction.Run(t.Context(), func(ctx context.Context) error {
+			tx, err := db.Tx(ctx)
+			want = nil
+			for i := range n {
+				size := 10
+				if large>>i&1 == 1 {
+					size = 100_000
+				}
+				item := storage.Item{Key: []byte{byte('a' + i)}, Value: bytes.Repeat([]byte{byte(i)}, size)}
+				want = append(want, item)
+				err = errors.Join(err, tx.Bucket(bucket).Put(item.Key, item.Value))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, reverse := range []bool{false, true} {
+			for _, to := range [][]byte{nil, []byte("z")} {
+				var got []storage.Item
+				err := transaction.Run(t.Context(), func(ctx context.Context) error {
+					tx, err := db.Tx(ctx)
+					if err != nil {
+						return err
+					}
+					got = nil
+					for item, err := range tx.Bucket(bucket).Range(storage.Range{To: to, Reverse: reverse}) {
+						if err != nil {
+							return err
+						}
+						got = append(got, item)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if reverse {
+					slices.Reverse(got)
+				}
+				same := func(a, b storage.Item) bool { return bytes.Equal(a.Key, b.Key) && bytes.Equal(a.Value, b.Value) }
+				if !slices.EqualFunc(got, want, same) {
+					t.Errorf("large %05b, reverse %t, to %q: got %d items, which are others", large, reverse, to, len(got))
+				}
+			}
+		}
+	}
+}
