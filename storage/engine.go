@@ -59,7 +59,7 @@ type EarlyBeginner interface {
 
 	// BeginEarly is Begin, but the snapshot shows all that is accepted. What it shows may fail still, and takes with it whoever has
 	// read it: Commit, with writes or without, then returns a transient error. It returns nil only when all that the view has
-	// shown is durable. What is given up is committed without writes before anybody may hear what was read.
+	// shown is durable. What is given up is committed without writes before anybody may hear what was read, be the view early or not.
 	BeginEarly(ctx context.Context) (View, error)
 }
 

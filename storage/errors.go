@@ -54,7 +54,7 @@ func (e *ConflictError) Transient() bool { return true }
 // one that the losing attempt went through; and on what it had already had the turn on. The next attempt runs with the context
 // that Wait returns, which carries the turn; release, to be called when that attempt has ended, passes the turn on.
 //
-// While somebody has the turn, nobody else in this process can commit a write to those keys, so the one who has it can't lose
+// While somebody has the turn, nobody else in this process can commit a write to those keys, so the one who has it can't lose a race
 // over them again; nor can other processes write to the one key, if the engine sees to it. A wait that lasts too long ends without a turn and without an error; a turn that is held too long lapses.
 // The error is the context's.
 func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release func(), err error) {
@@ -62,4 +62,18 @@ func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release
 		return ctx, func() {}, nil
 	}
 	return e.turns.wait(ctx, e.held, e.lost, ReadKey{e.Bucket, string(e.Key)})
+}
+
+// A turnError is a transient error of an attempt that had the turn, but could not use it: what it had read was not kept, say.
+type turnError struct {
+	error
+	turns *turns
+	held  *turn
+}
+
+func (e *turnError) Unwrap() error { return e.error }
+
+// Wait queues anew for the same, as [ConflictError.Wait].
+func (e *turnError) Wait(ctx context.Context) (next context.Context, release func(), err error) {
+	return e.turns.waitFor(ctx, e.held, &turn{spans: e.held.spans, keys: e.held.keys})
 }

@@ -56,6 +56,9 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 		}
 		if tx.turn != nil {
 			c.Accepted = tx.passTurn
+			if len(c.Writes) == 0 {
+				tx.turn.pass()
+			}
 		}
 		err = tx.explain(view.Commit(context.WithoutCancel(ctx), c), c)
 	}
@@ -96,17 +99,20 @@ func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 	return err
 }
 
-// settle makes sure that what was read early was kept: what is given up may have been for its sake, and the client is told. There is
-// nothing to settle after a commit.
+// settle makes sure, if the engine shows what may fail yet, that what was read was kept: the transaction may have been given up
+// for its sake, and the client is told. There is nothing to settle after a commit.
 func (tx *Tx) settle(ctx context.Context) error {
 	tx.mu.Lock()
 	view := tx.view
 	tx.ended = true
 	tx.mu.Unlock()
-	if view == nil || !tx.early {
+	if _, ok := tx.core.engine.(EarlyBeginner); !ok || view == nil {
 		return nil
 	}
-	return tx.named(view.Commit(context.WithoutCancel(ctx), &Changes{}))
+	if tx.turn != nil {
+		tx.turn.pass()
+	}
+	return tx.explain(view.Commit(context.WithoutCancel(ctx), &Changes{}), &Changes{})
 }
 
 // handOver closes the transaction to its user and returns what the engine needs; the view is nil if nothing was read or written.

@@ -132,12 +132,20 @@ func (ts *turns) underWay(t *turn) (decided []<-chan struct{}) {
 // wait gives back what is held and waits for the turn on all that was held, and on lost.
 // The key is what was lost over; it is the one on which other processes are kept away, too.
 func (ts *turns) wait(ctx context.Context, held *turn, lost span, key ReadKey) (context.Context, func(), error) {
-	t := &turn{spans: []span{lost}, keys: []ReadKey{key}, come: make(chan struct{})}
+	t := &turn{spans: []span{lost}, keys: []ReadKey{key}}
 	if held != nil {
-		ts.release(held)
 		t.spans = append(t.spans, held.spans...)
 		t.keys = append(t.keys, held.keys...)
 	}
+	return ts.waitFor(ctx, held, t)
+}
+
+// waitFor gives back what is held, and waits until t has come.
+func (ts *turns) waitFor(ctx context.Context, held, t *turn) (context.Context, func(), error) {
+	if held != nil {
+		ts.release(held)
+	}
+	t.come = make(chan struct{})
 	patience, cancel := context.WithTimeout(ctx, maxTurnWait)
 	defer cancel()
 	ts.enqueue(t)

@@ -23,7 +23,6 @@ type Tx struct {
 
 	mu      sync.Mutex    // guards the rest; free while a loop's body runs, and while the engine commits
 	view    View          // nil until something is read
-	early   bool          // the view shows what is accepted, and not only what is decided
 	buckets []*bucketData // sorted by name
 	scans   []*scan       // the iterations that are under way
 	ended   bool          // the view, and the admission, are the data manager's now
@@ -103,7 +102,6 @@ func (tx *Tx) open() (View, error) {
 // begin begins early if it is tx's turn, because the turn has been passed on early, too.
 func (tx *Tx) begin() (View, error) {
 	if e, ok := tx.core.engine.(EarlyBeginner); ok && tx.turn != nil {
-		tx.early = true
 		return e.BeginEarly(tx.ctx)
 	}
 	return tx.core.engine.Begin(tx.ctx)
@@ -189,7 +187,10 @@ func (tx *Tx) end() {
 // explain completes an engine's error of a commit of c with what it can't know.
 func (tx *Tx) explain(err error, c *Changes) error {
 	e, ok := errors.AsType[*ConflictError](err)
-	if !ok {
+	switch {
+	case !ok && tx.turn != nil && transaction.IsTransient(err):
+		return &turnError{tx.named(err), &tx.core.turns, tx.turn}
+	case !ok:
 		return tx.named(err)
 	}
 	e.DB = tx.core.name

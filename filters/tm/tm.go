@@ -256,9 +256,20 @@ func (t *run) end() {
 		return
 	}
 	if err := t.txn.Abort(t); err != nil && !errors.Is(err, transaction.ErrEnded) {
-		t.slot().Fail(fmt.Errorf("transaction was not aborted cleanly: %w", err))
+		err = fmt.Errorf("transaction was not aborted cleanly: %w", err)
+		t.slot().Fail(err)
+		t.slot().Amend(func(reason error) error { return unclean(reason, err) })
 		t.err = t.slot().Err()
 	}
+}
+
+// unclean returns the outcome of a transaction that was to be aborted for a reason, when the abort failed. An answer about the reason could
+// tell of what was read, and was not kept: then the request is run again. But what is in doubt must not be.
+func unclean(reason, err error) error {
+	if transaction.IsTransient(err) && !errors.Is(reason, transaction.ErrInDoubt) {
+		return err
+	}
+	return reason
 }
 
 func (t *run) callAfterEnd() {

@@ -347,6 +347,31 @@ func TestDataManagerJudges(t *testing.T) {
 	}
 }
 
+// An answer that rests on what was not kept is not given: the request is to be run again. What is in doubt is not.
+func TestAbortIsTransient(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		answer error // nil: a response with status 500
+		want   int
+	}{
+		{"response", nil, http.StatusServiceUnavailable},
+		{"error", outcome.WithStatus(http.StatusConflict, errors.New("it is taken")), http.StatusServiceUnavailable},
+		{"in doubt", outcome.WithStatus(http.StatusConflict, transaction.ErrInDoubt), http.StatusConflict},
+	} {
+		recorder := get(t, mustTM(t, tm.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			join(t, r.Context(), &trace{failAbort: transaction.Transient(errors.New("not kept"))})
+			if tt.answer == nil {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+			return tt.answer
+		})), "/")
+		if recorder.Code != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, recorder.Code, tt.want)
+		}
+	}
+}
+
 // Put inside of tm, http.TimeoutHandler leaves a slow handler at work in a transaction that has ended. It is refused there.
 func TestTimeoutHandlerInside(t *testing.T) {
 	t.Parallel()

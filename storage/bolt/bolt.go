@@ -39,6 +39,7 @@ type engine struct {
 	queue    queue
 	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit, but in tests
 	broken   atomic.Pointer[error] // why nothing can be done any more; nil: all is well
+	writer   sync.Mutex            // held by who writes to db, until it is clear how that ended: bbolt gives a failed transaction's id to the next
 
 	id        string // the DeciderID
 	forgotten forgotten

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // run decides over every member of g. A panic decides, too: who listens to a leader that is gone must not take silence for
 // success.
 func (e *engine) run(g *group) {
-	committing := false
+	committing, finished := false, false
 	fail := func(err error) {
 		for _, r := range g.requests {
 			if r.err == nil {
@@ -27,10 +28,13 @@ func (e *engine) run(g *group) {
 	}
 	defer func() {
 		p := recover()
-		if p == nil {
+		if finished {
 			return
 		}
 		var err error = &transaction.PanicError{Value: p, Stack: debug.Stack()}
+		if p == nil {
+			err = errors.New("the goroutine was ended")
+		}
 		if committing {
 			err = e.fail(err)
 		} else {
@@ -40,19 +44,15 @@ func (e *engine) run(g *group) {
 	}()
 	if broken := e.broken.Load(); broken != nil {
 		fail(*broken)
-		return
+	} else if accepted := g.accepted(); len(accepted) > 0 {
+		committing = true
+		if id, err := e.update(g, accepted); err != nil {
+			fail(err)
+		} else {
+			e.queue.isSynced(id)
+		}
 	}
-	accepted := g.accepted()
-	if len(accepted) == 0 {
-		return
-	}
-	committing = true
-	id, err := e.update(g, accepted)
-	if err != nil {
-		fail(err)
-		return
-	}
-	e.queue.synced.Store(id)
+	finished = true
 }
 
 // merge returns what the members write, as bbolt likes it: in order, so that each page is visited once.
@@ -89,6 +89,8 @@ func inOrder(writes []storage.Write) []storage.Write {
 // update makes durable what the accepted members of g write, in one bbolt transaction, whose id it returns. After an error it finds
 // out whether that may have been applied nonetheless.
 func (e *engine) update(g *group, accepted []*request) (id uint64, err error) {
+	e.writer.Lock()
+	defer e.writer.Unlock()
 	tx, err := e.begin(true)
 	if err != nil {
 		return 0, err
@@ -208,7 +210,7 @@ func (e *engine) awaitSync(seq uint64) error {
 	q := &e.queue
 	for q.synced.Load() < seq {
 		q.mu.Lock()
-		if q.running == nil { // the group that wrote it has ended
+		if q.running == nil { // whoever wrote it has ended
 			q.mu.Unlock()
 			break
 		}

@@ -50,23 +50,37 @@ func (e *engine) Decided(_ context.Context, id string) (committed bool, err erro
 	if err != nil {
 		return false, err
 	}
+	seq := uint64(tx.ID()) //nolint:gosec // ids are not negative
+	if committed, err = lookUp(tx, id); err != nil {
+		return false, err
+	}
+	return committed, e.awaitSync(seq)
+}
+
+// lookUp ends tx: who waits for a commit must have none open, or bbolt can't enlarge its memory map for that.
+func lookUp(tx *bbolt.Tx, id string) (committed bool, err error) {
 	defer guard(protect(), &err)
 	defer func() { _ = tx.Rollback() }() // only fails if done already
 	_, committed = decided(tx, id)
-	return committed, e.awaitSync(uint64(tx.ID())) //nolint:gosec // ids are not negative
+	return committed, nil
 }
 
-// Settle writes in a transaction of its own: bbolt has one writer at a time, so no commit can come between. It waits, as a reader does,
-// until what it has seen is known to be on the disk.
+// Settle writes in a transaction of its own: there is one writer at a time, so no commit can come between, and what it has seen is on the
+// disk when its own transaction is.
 func (e *engine) Settle(_ context.Context, id string) (committed bool, err error) {
 	if err := e.enter(); err != nil {
 		return false, err
 	}
 	defer e.views.Done()
 	defer guard(protect(), &err)
-	var seq int
+	e.writer.Lock()
+	defer e.writer.Unlock()
+	if broken := e.broken.Load(); broken != nil {
+		return false, *broken
+	}
+	var seq uint64
 	err = e.db.Update(func(tx *bbolt.Tx) error {
-		seq = tx.ID()
+		seq = uint64(tx.ID()) //nolint:gosec // ids are not negative
 		known, yes := decided(tx, id)
 		committed = yes
 		if known {
@@ -78,7 +92,8 @@ func (e *engine) Settle(_ context.Context, id string) (committed bool, err error
 	if err != nil {
 		return false, fmt.Errorf("settling a transaction: %w", err)
 	}
-	return committed, e.awaitSync(uint64(seq)) //nolint:gosec // ids are not negative
+	e.queue.isSynced(seq)
+	return committed, nil
 }
 
 // decided is called under guard.

@@ -22,13 +22,15 @@
 //
 // Nothing is promised early. Four rules see to it:
 //
-//   - Only the next attempt of a transaction that lost begins early. All others see what is decided, as ever.
+//   - Only what runs with the context of somebody's turn begins early, that is the next attempt of a transaction that lost. All others see
+//     what bbolt shows.
 //   - Groups are written in order, and a commit is in the group of those it has read from, or in a later one. So whatever the
 //     disk has of it after a crash, what it had read is there, too.
-//   - If a group fails, or one member of it (recovery had given it up), everyone who has read its layer is refused with a transient error
-//     before anything of his is written, and so on down the line. Who has read nothing of it goes on.
-//   - A transaction that only read, or is given up, waits for what it has read of the layers: its answer may tell of it. If
-//     that was not kept, its error is transient, and it is run again.
+//   - If a group fails, or one member of it (recovery had given it up), everyone who has read its layer is refused
+//     before anything of his is written, and so on down the line. Who has read nothing of it goes on. The error is transient, unless
+//     the database can't go on at all.
+//   - A transaction that only read, or is aborted, waits for what it has read of the layers: its answer may tell of it. If
+//     that was not kept, the commit, or the abort, returns a transient error, and the filters retry and tm run it again.
 //
 // # Caveats
 //
@@ -37,6 +39,9 @@
 //
 // A file that is being written can't be backed up by copying it. Close the database first, or take an atomic snapshot of the file
 // system, which is as good as a power cut.
+//
+// A transaction that reads from two files that are both about to outgrow their memory maps (mmap_size) may wait for itself, if another one
+// that reads from both writes to the other one. With the default on 64-bit systems, 16 GB, that takes two very large files.
 //
 // A database can't take part in a two-phase commit that another decides, but it can be the one that decides: see [storage.Decider].
 //

@@ -268,14 +268,7 @@ func TestAbortSettles(t *testing.T) {
 	db := mustOpen(t, tempFile(t))
 	mustPut(t, db, "n", "1")
 	err := attempt(t.Context(), db, func() { mustPut(t, db, "n", "2") })
-	waiter, ok := errors.AsType[transaction.Waiter](err)
-	if !ok {
-		t.Fatalf("got %v, want a conflict", err)
-	}
-	ctx, release, err := waiter.Wait(t.Context()) // whoever has the turn begins early
-	if err != nil {
-		t.Fatal(err)
-	}
+	ctx, release := turnAfter(t.Context(), t, err) // whoever has the turn begins early
 	defer release()
 	for _, fails := range []bool{false, true} {
 		gate := newGate(db)
@@ -334,6 +327,156 @@ func attempt(ctx context.Context, db *storage.DB, before func()) error {
 	}
 	before()
 	return txn.Commit(ctx)
+}
+
+// A group that has ended keeps none of the earlier ones in memory.
+func TestGroupsAreLetGo(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	gate := newGate(db)
+	last := commitLater(early(t, db), nil, write("n", "0"))
+	for i := range 20 {
+		<-gate.arrived
+		v := early(t, db)
+		viewGet(t, v, "n", strconv.Itoa(i))
+		next := commitLater(v, []string{"n"}, write("n", strconv.Itoa(i+1)))
+		gate.outcome <- nil
+		if err := <-last; err != nil {
+			t.Fatal(err)
+		}
+		last = next
+		if n := bolt.Groups(db); n > 2 {
+			t.Fatalf("after %d commits, %d groups are in memory", i+1, n)
+		}
+	}
+	<-gate.arrived
+	gate.outcome <- nil
+	if err := <-last; err != nil {
+		t.Error(err)
+	}
+}
+
+// Others in the queue are not the worse for one that fails: whoever had the turn, and had read of it, queues again.
+func TestMisledHasItsTurnAgain(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	mustPut(t, db, "n", "1")
+	err := attempt(t.Context(), db, func() { mustPut(t, db, "n", "2") })
+	ctx, release := turnAfter(t.Context(), t, err)
+	defer release()
+	gate := newGate(db)
+	other := commitLater(early(t, db), nil, write("n", "3"))
+	<-gate.arrived
+	result := make(chan error)
+	go func() { result <- attempt(ctx, db, func() {}) }()
+	until(t, "it is accepted", func() bool { return bolt.Pending(db) == 1 })
+	gate.outcome <- errors.New("boom")
+	if err := <-other; err == nil {
+		t.Error("no error of the one that failed")
+	}
+	err = <-result
+	if !transaction.IsTransient(err) {
+		t.Fatalf("got %v, want a transient error", err)
+	}
+	bolt.SetCommit(db, (*bbolt.Tx).Commit)
+	ctx, release = turnAfter(ctx, t, err)
+	defer release()
+	err = attempt(ctx, db, func() {
+		if err := attempt(t.Context(), db, func() {}); !transaction.IsTransient(err) {
+			t.Errorf("somebody without the turn: got %v, want a conflict", err)
+		}
+	})
+	if got := get(t, db, "n"); err != nil || string(got) != "3" {
+		t.Errorf("got %v and %q, want 3", err, got)
+	}
+}
+
+func turnAfter(ctx context.Context, tb testing.TB, err error) (next context.Context, release func()) {
+	tb.Helper()
+	waiter, ok := errors.AsType[transaction.Waiter](err)
+	if !ok {
+		tb.Fatalf("got %v, want an error that waits for a turn", err)
+	}
+	next, release, err = waiter.Wait(ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return next, release
+}
+
+// Who reads what can be seen, but is not on the disk yet, and aborts, is told if it never is.
+func TestAbortWaitsForSync(t *testing.T) {
+	t.Parallel()
+	for _, fails := range []bool{false, true} {
+		db := mustOpen(t, tempFile(t))
+		seen, goOn := make(chan struct{}), make(chan struct{})
+		bolt.SetCommit(db, func(tx *bbolt.Tx) error {
+			err := tx.Commit() // now it can be seen
+			close(seen)
+			<-goOn // and now it is synced
+			if fails {
+				return errors.New("input/output error")
+			}
+			return err
+		})
+		writer := make(chan error, 1)
+		go func() { writer <- put(db, "k", []byte("new")) }()
+		<-seen
+		ctx, txn := transaction.Begin(t.Context())
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := tx.Bucket("b").Get([]byte("k")); string(got) != "new" || err != nil {
+			t.Fatalf("got %q, %v: the test needs a reader that sees the new state", got, err)
+		}
+		aborted := make(chan error, 1)
+		go func() { aborted <- txn.Abort(ctx) }()
+		until(t, "the abort waits", func() bool { return bolt.Awaited(db) })
+		close(goOn)
+		if err := <-writer; (err != nil) != fails {
+			t.Error(err)
+		}
+		if err := <-aborted; (err != nil) != fails {
+			t.Errorf("fails %t: the abort got %v", fails, err)
+		}
+	}
+}
+
+// Whoever asks what was decided, while a commit enlarges the memory map, waits for that with no transaction open.
+func TestDecidedBesideGrowth(t *testing.T) {
+	t.Parallel()
+	db, err := bolt.Open(tempFile(t), &bolt.Options{MmapSize: 32 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	engine, ok := db.Engine().(storage.Decider)
+	if !ok {
+		t.Fatal("not a Decider")
+	}
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			for j := range 40 {
+				if err := put(db, fmt.Sprint(i, j), make([]byte, 20_000)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		group.Go(func() {
+			for j := range 40 {
+				id := fmt.Sprint("t", i, j)
+				if committed, err := engine.Settle(t.Context(), id); committed || err != nil {
+					t.Errorf("settle: got %t, %v", committed, err)
+				}
+				if committed, err := engine.Decided(t.Context(), id); committed || err != nil {
+					t.Errorf("decided: got %t, %v", committed, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // One whom recovery has given up takes with it who has read of it, in the same group.

@@ -47,3 +47,29 @@ func Awaited(db *storage.DB) bool {
 	defer e.queue.mu.Unlock()
 	return e.queue.running != nil && e.queue.running.done != nil
 }
+
+// Groups returns how many groups db still knows of.
+func Groups(db *storage.DB) (n int) {
+	e, ok := db.Engine().(*engine)
+	if !ok {
+		panic("not a bolt database")
+	}
+	e.queue.mu.Lock()
+	defer e.queue.mu.Unlock()
+	known := map[*group]bool{}
+	var visit func(*group)
+	visit = func(g *group) {
+		if g == nil || known[g] {
+			return
+		}
+		known[g] = true
+		for _, r := range g.requests {
+			for _, l := range r.view.layers {
+				visit(l.group)
+			}
+		}
+	}
+	visit(e.queue.running)
+	visit(e.queue.gathering)
+	return len(known)
+}

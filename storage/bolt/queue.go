@@ -17,7 +17,7 @@ import (
 // A request is a transaction that wants to commit.
 type request struct {
 	changes *storage.Changes
-	view    *view // its own goroutine does nothing but wait
+	view    *view
 	err     error // set by its group's leader, or with the queue locked
 }
 
@@ -33,7 +33,7 @@ type group struct {
 
 // queue puts the commits in order, and forms the groups.
 type queue struct {
-	synced atomic.Uint64         // the last of bbolt's transactions that is known to be on the disk
+	synced atomic.Uint64         // the last of bbolt's transactions that is known to be on the disk: see isSynced
 	shown  atomic.Pointer[shown] // what a snapshot of bbolt shows
 
 	mu        sync.Mutex // guards the rest, and the engine's history
@@ -126,6 +126,13 @@ func (q *queue) start(g *group) (before <-chan struct{}) {
 	return nil
 }
 
+// isSynced tells that bbolt's transaction id, and all before it, are on the disk.
+func (q *queue) isSynced(id uint64) {
+	for before := q.synced.Load(); before < id && !q.synced.CompareAndSwap(before, id); {
+		before = q.synced.Load()
+	}
+}
+
 // writing tells that bbolt's transaction id is going to show g.
 func (q *queue) writing(g *group, id uint64) {
 	q.shown.Store(&shown{last: q.shown.Load().last, nextID: id, nextLast: g.last})
@@ -145,6 +152,7 @@ func (e *engine) end(g *group) {
 	q.shown.Store(&shown{last: g.last})
 	e.history.Decide(g.last)
 	g.ended = true
+	g.requests, g.writes = nil, nil // their views know of the group before, which would stay in memory, and so on
 	if g.done != nil {
 		close(g.done)
 	}

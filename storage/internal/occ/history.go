@@ -46,7 +46,7 @@ type History struct {
 	floor uint64 // all writes after this commit are known
 }
 
-// An epoch is the snapshots that were opened between two commits.
+// An epoch is the snapshots that were opened between two decisions.
 type epoch struct {
 	seq  uint64
 	open int
