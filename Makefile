@@ -62,6 +62,10 @@ bench-e2e: ## the same over HTTP, with wrk
 bench-growth: ## ten million requests to ours (REQUESTS=), with a look at its memory
 	bench/run.sh growth $(RUN)
 
+.PHONY: bench-soak
+bench-soak: ## ten minutes (SOAK=10m) of everything at once: memory, goroutines, descriptors, the file
+	bench/run.sh soak $(RUN)
+
 .PHONY: bench-compare
 bench-compare: ## compare two commits (OLD=, NEW=, ONLY=regexp)
 	bench/compare.sh "$(OLD)" "$(NEW)" $(ONLY)

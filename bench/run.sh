@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Measures, and writes the table: run.sh go|e2e|growth [RUN]
+# Measures, and writes the table: run.sh go|e2e|growth|soak [RUN]
 #
 #   go      the Go benchmarks, those of the plots, and the site with a million sessions
 #   e2e     the programs, driven over the loopback with wrk
 #   growth  ten million requests to ours, with a look at its memory
+#   soak    ten minutes of everything at once
 #
 # RUN is the name of the run, "first" if not given: what was measured goes to out/RUN, and RESULTS.md has a table for each run there
 # is. A run may be measured in pieces; a piece that is measured again takes the place of the old one. The pieces of go, benchmarks,
@@ -13,11 +14,12 @@
 #   COUNT=6      how often
 #   ONLY=REGEXP  with go or benchmarks: only those Go benchmarks
 #   REQUESTS=N   with growth: how many requests
+#   SOAK=10m     with soak: how long
 #   NOTE=TEXT    a sentence on top of RESULTS.md
 set -euo pipefail
 cd "$(dirname "$0")"
 
-what=${1:?go, e2e or growth}
+what=${1:?go, e2e, growth or soak}
 run=${2:-first}
 count=${COUNT:-6}
 quick=${QUICK:-}
@@ -100,8 +102,12 @@ go)
 benchmarks | sweep | million) "$what" ;;
 e2e) e2e e2e ;;
 growth) e2e growth growth ;;
+soak)
+	go run ./soak -for "${SOAK:-10m}" | tee "$out/soak.part"
+	mv "$out/soak.part" "$out/soak.log"
+	;;
 *)
-	echo "run.sh: go, e2e or growth, not $what" >&2
+	echo "run.sh: go, e2e, growth or soak, not $what" >&2
 	exit 2
 	;;
 esac

@@ -12,7 +12,7 @@ import (
 // Markdown writes the tables of some runs, the newest last. The note, if there is one, stands on top.
 func Markdown(w io.Writer, note string, runs ...*Run) error {
 	var b bytes.Buffer
-	b.WriteString("# Results\n\nWritten by `make bench` and `make bench-e2e`; [README.md](README.md) says what is measured, and how to read this.\n" +
+	b.WriteString("# Results\n\nWritten by `make bench`, `make bench-e2e`, `make bench-growth` and `make bench-soak`; [README.md](README.md) says what is measured, and how to read this.\n" +
 		"Medians of the samples of one run; in brackets the least and the most of the ratios of single samples.\n")
 	if note != "" {
 		fmt.Fprintf(&b, "\n**%s**\n", note)
@@ -21,6 +21,7 @@ func Markdown(w io.Writer, note string, runs ...*Run) error {
 		fmt.Fprintf(&b, "\n## The run %q\n\n", run.Name)
 		run.table(&b)
 		run.latencies(&b)
+		run.soak(&b)
 		run.machine(&b)
 	}
 	_, err := w.Write(b.Bytes())
@@ -49,6 +50,12 @@ func (run *Run) table(b *bytes.Buffer) {
 	}
 	made, short := run.Short()
 	fmt.Fprintf(b, "\n%d of %d figures were measured; %d of them fall short.\n", made, len(checks), short)
+}
+
+func (run *Run) soak(b *bytes.Buffer) {
+	if run.Soak != "" {
+		fmt.Fprintf(b, "\n### The soak\n\n```\n%s```\n", run.Soak)
+	}
 }
 
 // latencies are the tails: of all benchmarks that have them, those of the plots apart.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 type Run struct {
 	Name    string            // of the run
 	Machine map[string]string // what it ran on, and the versions of what ran
+	Soak    string            // what the soak printed; empty if there was none
 	samples map[key][]float64
 	names   []string
 }
@@ -27,6 +29,9 @@ type key struct{ name, unit string }
 
 // machineFile is the file of a run's folder that has no benchmarks, but lines of the form "key: value".
 const machineFile = "machine.txt"
+
+// soakFile has what the soak printed, for people.
+const soakFile = "soak.log"
 
 // Read reads all files of the form *.txt in a folder.
 func Read(dir string) (*Run, error) {
@@ -43,6 +48,11 @@ func Read(dir string) (*Run, error) {
 	if len(run.samples) == 0 {
 		return nil, fmt.Errorf("%s: no benchmarks in it", dir)
 	}
+	soak, err := os.ReadFile(filepath.Join(dir, soakFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	run.Soak = string(soak)
 	return run, nil
 }
 
