@@ -263,13 +263,13 @@ func (t *run) end() {
 	}
 }
 
-// unclean returns the outcome of a transaction that was to be aborted for a reason, when the abort failed. An answer about the reason could
-// tell of what was read, and was not kept: then the request is run again. But what is in doubt must not be.
+// unclean returns the outcome of a transaction that was to be aborted for a reason, when the abort failed with err: an answer about the
+// reason could tell of what was read, and was not kept. But what is in doubt stays so, or it could be run again.
 func unclean(reason, err error) error {
-	if transaction.IsTransient(err) && !errors.Is(reason, transaction.ErrInDoubt) {
-		return err
+	if errors.Is(reason, transaction.ErrInDoubt) {
+		return reason
 	}
-	return reason
+	return err
 }
 
 func (t *run) callAfterEnd() {

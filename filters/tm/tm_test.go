@@ -347,22 +347,24 @@ func TestDataManagerJudges(t *testing.T) {
 	}
 }
 
-// An answer that rests on what was not kept is not given: the request is to be run again. What is in doubt is not.
-func TestAbortIsTransient(t *testing.T) {
+// An answer that rests on what was not kept is not given. The request is to be run again, if that can help, and never if it is in doubt.
+func TestAbortFails(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name   string
-		answer error // nil: a response with status 500
-		want   int
+		name      string
+		answer    error // nil: a response with status 502
+		failAbort error
+		want      int
 	}{
-		{"response", nil, http.StatusServiceUnavailable},
-		{"error", outcome.WithStatus(http.StatusConflict, errors.New("it is taken")), http.StatusServiceUnavailable},
-		{"in doubt", outcome.WithStatus(http.StatusConflict, transaction.ErrInDoubt), http.StatusConflict},
+		{"response", nil, transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
+		{"error", outcome.WithStatus(http.StatusConflict, errors.New("it is taken")), transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
+		{"error, for good", outcome.WithStatus(http.StatusConflict, errors.New("it is taken")), errors.New("the disk is broken"), http.StatusInternalServerError},
+		{"in doubt", outcome.WithStatus(http.StatusConflict, transaction.ErrInDoubt), transaction.Transient(errors.New("not kept")), http.StatusConflict},
 	} {
 		recorder := get(t, mustTM(t, tm.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-			join(t, r.Context(), &trace{failAbort: transaction.Transient(errors.New("not kept"))})
+			join(t, r.Context(), &trace{failAbort: tt.failAbort})
 			if tt.answer == nil {
-				w.WriteHeader(http.StatusInternalServerError)
+				w.WriteHeader(http.StatusBadGateway)
 			}
 			return tt.answer
 		})), "/")

@@ -404,45 +404,6 @@ func turnAfter(ctx context.Context, tb testing.TB, err error) (next context.Cont
 	return next, release
 }
 
-// Who reads what can be seen, but is not on the disk yet, and aborts, is told if it never is.
-func TestAbortWaitsForSync(t *testing.T) {
-	t.Parallel()
-	for _, fails := range []bool{false, true} {
-		db := mustOpen(t, tempFile(t))
-		seen, goOn := make(chan struct{}), make(chan struct{})
-		bolt.SetCommit(db, func(tx *bbolt.Tx) error {
-			err := tx.Commit() // now it can be seen
-			close(seen)
-			<-goOn // and now it is synced
-			if fails {
-				return errors.New("input/output error")
-			}
-			return err
-		})
-		writer := make(chan error, 1)
-		go func() { writer <- put(db, "k", []byte("new")) }()
-		<-seen
-		ctx, txn := transaction.Begin(t.Context())
-		tx, err := db.Tx(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := tx.Bucket("b").Get([]byte("k")); string(got) != "new" || err != nil {
-			t.Fatalf("got %q, %v: the test needs a reader that sees the new state", got, err)
-		}
-		aborted := make(chan error, 1)
-		go func() { aborted <- txn.Abort(ctx) }()
-		until(t, "the abort waits", func() bool { return bolt.Awaited(db) })
-		close(goOn)
-		if err := <-writer; (err != nil) != fails {
-			t.Error(err)
-		}
-		if err := <-aborted; (err != nil) != fails {
-			t.Errorf("fails %t: the abort got %v", fails, err)
-		}
-	}
-}
-
 // Whoever asks what was decided, while a commit enlarges the memory map, waits for that with no transaction open.
 func TestDecidedBesideGrowth(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package bolt_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -180,47 +181,59 @@ func TestOutcomeUnknown(t *testing.T) {
 	mustPut(t, db, "k", "newer")
 }
 
-// A reader that sees a commit before it is synced is told so only when it is.
+// A reader that sees a commit before it is synced is told so only when it is, also if it aborts: its client may be told what it read.
 func TestReaderWaitsForSync(t *testing.T) {
 	t.Parallel()
-	for _, fails := range []bool{false, true} {
-		db := mustOpen(t, tempFile(t))
-		mustPut(t, db, "k", "old")
-		seen, goOn := make(chan struct{}), make(chan struct{})
-		boom := errors.New("boom")
-		bolt.SetCommit(db, func(tx *bbolt.Tx) error {
-			err := tx.Commit() // now it can be seen
-			close(seen)
-			<-goOn // and now it is synced
-			if fails {
-				return boom
-			}
-			return err
-		})
-		writer := make(chan error, 1)
-		go func() { writer <- put(db, "k", []byte("new")) }()
-		<-seen
+	for name, end := range map[string]func(*transaction.Txn, context.Context) error{
+		"commit": (*transaction.Txn).Commit, "abort": (*transaction.Txn).Abort,
+	} {
+		for _, fails := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, fails %t", name, fails), func(t *testing.T) {
+				t.Parallel()
+				readerWaitsForSync(t, end, fails)
+			})
+		}
+	}
+}
 
-		ctx, txn := transaction.Begin(t.Context())
-		tx, err := db.Tx(ctx)
-		if err != nil {
-			t.Fatal(err)
+func readerWaitsForSync(t *testing.T, end func(*transaction.Txn, context.Context) error, fails bool) {
+	t.Helper()
+	db := mustOpen(t, tempFile(t))
+	mustPut(t, db, "k", "old")
+	seen, goOn := make(chan struct{}), make(chan struct{})
+	boom := errors.New("boom")
+	bolt.SetCommit(db, func(tx *bbolt.Tx) error {
+		err := tx.Commit() // now it can be seen
+		close(seen)
+		<-goOn // and now it is synced
+		if fails {
+			return boom
 		}
-		if got, err := tx.Bucket("b").Get([]byte("k")); string(got) != "new" || err != nil {
-			t.Fatalf("got %q, %v: the test needs a reader that sees the new state", got, err)
-		}
-		reader := make(chan error, 1)
-		go func() { reader <- txn.Commit(ctx) }()
-		until(t, "the reader waits", func() bool { return bolt.Awaited(db) })
-		select {
-		case err := <-reader:
-			t.Errorf("the reader did not wait: %v", err)
-		default:
-		}
-		close(goOn)
-		werr, rerr := <-writer, <-reader
-		if fails && (!errors.Is(werr, transaction.ErrInDoubt) || rerr == nil) || !fails && errors.Join(werr, rerr) != nil {
-			t.Errorf("fails %t: the writer got %v, the reader %v", fails, werr, rerr)
-		}
+		return err
+	})
+	writer := make(chan error, 1)
+	go func() { writer <- put(db, "k", []byte("new")) }()
+	<-seen
+
+	ctx, txn := transaction.Begin(t.Context())
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tx.Bucket("b").Get([]byte("k")); string(got) != "new" || err != nil {
+		t.Fatalf("got %q, %v: the test needs a reader that sees the new state", got, err)
+	}
+	reader := make(chan error, 1)
+	go func() { reader <- end(txn, ctx) }()
+	until(t, "the reader waits", func() bool { return bolt.Awaited(db) })
+	select {
+	case err := <-reader:
+		t.Errorf("the reader did not wait: %v", err)
+	default:
+	}
+	close(goOn)
+	werr, rerr := <-writer, <-reader
+	if fails && (!errors.Is(werr, transaction.ErrInDoubt) || rerr == nil) || !fails && errors.Join(werr, rerr) != nil {
+		t.Errorf("fails %t: the writer got %v, the reader %v", fails, werr, rerr)
 	}
 }
