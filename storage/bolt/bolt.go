@@ -39,7 +39,8 @@ type engine struct {
 	queue    queue
 	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit, but in tests
 	broken   atomic.Pointer[error] // why nothing can be done any more; nil: all is well
-	writer   sync.Mutex            // held by who writes to db, until it is clear how that ended: bbolt gives a failed transaction's id to the next
+	idle     idle                  // readers
+	writer   sync.Mutex            // see lockWriter: bbolt gives a failed transaction's id to the next
 
 	id        string // the DeciderID
 	forgotten forgotten
@@ -66,13 +67,13 @@ func (e *engine) Begin(context.Context) (storage.View, error) {
 func (e *engine) snapshot() (v *view, before *shown, err error) {
 	snapshot := e.history.Open()
 	before = e.queue.shown.Load()
-	tx, err := e.begin(false)
+	r, err := e.reader()
 	if err != nil {
 		e.history.Close(snapshot)
 		return nil, nil, err
 	}
-	id := uint64(tx.ID()) //nolint:gosec // ids are not negative
-	return &view{engine: e, snapshot: snapshot, tx: tx, seq: id, seen: before.upTo(id)}, before, nil
+	id := uint64(r.tx.ID()) //nolint:gosec // ids are not negative
+	return &view{engine: e, snapshot: snapshot, reader: r, seq: id, seen: before.upTo(id)}, before, nil
 }
 
 // enter counts a view, unless there can't be one.
@@ -104,6 +105,8 @@ func (e *engine) Close() (err error) {
 	if again {
 		return nil
 	}
+	e.lockWriter()
+	defer e.unlockWriter()
 	defer guard(protect(), &err)
 	if ids := e.forgotten.take(); len(ids) > 0 && e.broken.Load() == nil {
 		err = e.db.Update(func(tx *bbolt.Tx) error { return unrecord(tx, ids) })

@@ -89,8 +89,8 @@ func inOrder(writes []storage.Write) []storage.Write {
 // update makes durable what the accepted members of g write, in one bbolt transaction, whose id it returns. After an error it finds
 // out whether that may have been applied nonetheless.
 func (e *engine) update(g *group, accepted []*request) (id uint64, err error) {
-	e.writer.Lock()
-	defer e.writer.Unlock()
+	e.lockWriter()
+	defer e.unlockWriter()
 	tx, err := e.begin(true)
 	if err != nil {
 		return 0, err

@@ -73,8 +73,8 @@ func (e *engine) Settle(_ context.Context, id string) (committed bool, err error
 	}
 	defer e.views.Done()
 	defer guard(protect(), &err)
-	e.writer.Lock()
-	defer e.writer.Unlock()
+	e.lockWriter()
+	defer e.unlockWriter()
 	if broken := e.broken.Load(); broken != nil {
 		return false, *broken
 	}

@@ -73,3 +73,14 @@ func Groups(db *storage.DB) (n int) {
 	visit(e.queue.gathering)
 	return len(known)
 }
+
+// Idle returns how many readers db keeps.
+func Idle(db *storage.DB) int {
+	e, ok := db.Engine().(*engine)
+	if !ok {
+		panic("not a bolt database")
+	}
+	e.idle.mu.Lock()
+	defer e.idle.mu.Unlock()
+	return len(e.idle.readers)
+}

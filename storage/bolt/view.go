@@ -11,41 +11,16 @@ import (
 	"github.com/pasteline/pasteline/storage/internal/occ"
 )
 
-// A view is a read transaction of bbolt, and perhaps what is to be written next.
+// A view is what a read transaction of bbolt shows, and perhaps what is to be written next.
 type view struct {
 	engine   *engine
 	snapshot occ.Snapshot
-	tx       *bbolt.Tx // nil: closed
-	seq      uint64    // its id
-	seen     uint64    // the last commit that the view shows
-	layers   []layer   // on top of tx, the newest first; none unless the view was begun early
-	buckets  []namedBucket
-	room     [2]namedBucket // for buckets, as there are seldom more
-	released bool           // of the history
+	reader   *reader // nil: closed
+	seq      uint64  // its id
+	seen     uint64  // the last commit that the view shows
+	layers   []layer // on top of it, the newest first; none unless the view was begun early
+	released bool    // of the history
 	closed   bool
-}
-
-// namedBucket is one that was looked up already: bbolt searches for it anew, and a transaction uses few.
-type namedBucket struct {
-	name   string
-	bucket *bbolt.Bucket // nil: there is none
-}
-
-// bucket is called under guard.
-func (v *view) bucket(name string) *bbolt.Bucket {
-	for _, b := range v.buckets {
-		if b.name == name {
-			return b.bucket
-		}
-	}
-	b := v.tx.Bucket([]byte(name))
-	if v.buckets == nil {
-		v.buckets = v.room[:0]
-	}
-	if len(v.buckets) < 8 {
-		v.buckets = append(v.buckets, namedBucket{name, b})
-	}
-	return b
 }
 
 func (v *view) Get(name string, key []byte) (value []byte, err error) {
@@ -53,8 +28,10 @@ func (v *view) Get(name string, key []byte) (value []byte, err error) {
 		return value, nil
 	}
 	defer guard(protect(), &err)
-	if b := v.bucket(name); b != nil {
-		value = bytes.Clone(b.Get(key)) // under guard, too: it may lie on pages of its own
+	if b := v.reader.bucket(name); b.bucket != nil {
+		if found, stored := b.cursor.Seek(key); bytes.Equal(found, key) {
+			value = bytes.Clone(stored) // under guard, too: it may lie on pages of its own
+		}
 	}
 	return value, nil
 }
@@ -69,8 +46,8 @@ func (v *view) Range(name string, r storage.Range) iter.Seq2[storage.Item, error
 // stored is the range without the layers.
 func (v *view) stored(name string, r storage.Range) iter.Seq2[storage.Item, error] {
 	return func(yield func(storage.Item, error) bool) {
-		c := cursor{view: v, r: r}
-		item, err := c.first(name)
+		c := cursor{r: r}
+		item, err := c.first(v, name)
 		for err == nil && item.Key != nil {
 			if !yield(item, nil) {
 				return
@@ -101,9 +78,13 @@ func (v *view) List(name string, r storage.Range) (items []storage.Item, err err
 // listStored is guarded once, and copies all that it gives into one block. (A session is read in 10 allocations less than by Range.)
 func (v *view) listStored(name string, r storage.Range) (items []storage.Item, err error) {
 	defer guard(protect(), &err)
-	c := cursor{view: v, r: r}
+	b := v.reader.bucket(name)
+	if b.bucket == nil {
+		return nil, nil
+	}
+	c := cursor{r: r, c: b.cursor}
 	size := 0
-	for key, value := c.seek(name); c.inside(key); key, value = c.step() {
+	for key, value := c.seek(); c.inside(key); key, value = c.step() {
 		if items == nil {
 			items = make([]storage.Item, 0, 4)
 		}
@@ -119,14 +100,18 @@ func (v *view) listStored(name string, r storage.Range) (items []storage.Item, e
 
 // A cursor goes through a range. Each step of an iteration is guarded by itself: between them the user's code runs.
 type cursor struct {
-	view *view
-	r    storage.Range
-	c    *bbolt.Cursor
+	r storage.Range
+	c *bbolt.Cursor
 }
 
-func (c *cursor) first(name string) (item storage.Item, err error) {
+func (c *cursor) first(v *view, name string) (item storage.Item, err error) {
 	defer guard(protect(), &err)
-	return c.item(c.seek(name)), nil
+	b := v.reader.bucket(name).bucket
+	if b == nil {
+		return storage.Item{}, nil
+	}
+	c.c = b.Cursor()
+	return c.item(c.seek()), nil
 }
 
 func (c *cursor) next() (item storage.Item, err error) {
@@ -135,12 +120,7 @@ func (c *cursor) next() (item storage.Item, err error) {
 }
 
 // seek returns the first key of the bucket that may be in the range, if there is one, and its value. It is called under guard.
-func (c *cursor) seek(name string) (key, value []byte) {
-	b := c.view.bucket(name)
-	if b == nil {
-		return nil, nil
-	}
-	c.c = b.Cursor()
+func (c *cursor) seek() (key, value []byte) {
 	switch {
 	case !c.r.Reverse:
 		return c.c.Seek(c.r.From)
@@ -219,8 +199,8 @@ func (v *view) release() {
 }
 
 func (v *view) endSnapshot() {
-	if v.tx != nil {
-		_ = v.tx.Rollback() // only fails if done already
-		v.tx, v.buckets = nil, nil
+	if v.reader != nil {
+		v.engine.leave(v.reader)
+		v.reader = nil
 	}
 }

@@ -1,0 +1,194 @@
+package bolt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A reader is kept for the next transaction, and none is when something is written.
+func TestIdleReaders(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	idle := func(want int) {
+		t.Helper()
+		if got := bolt.Idle(db); got != want {
+			t.Errorf("got %d idle readers, want %d", got, want)
+		}
+	}
+	mustPut(t, db, "k", "v")
+	idle(0)
+	for range 3 { // one after the other
+		get(t, db, "k")
+		idle(1)
+	}
+	views := make([]storage.View, 40) // at the same time
+	for i := range views {
+		v, err := db.Engine().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		views[i] = v
+	}
+	idle(0)
+	for _, v := range views[:39] {
+		v.Close()
+	}
+	idle(32)
+
+	// That one is open while something is written, and another while somebody is at it.
+	boom := errors.New("boom")
+	for _, end := range []func(*bbolt.Tx) error{(*bbolt.Tx).Commit, func(*bbolt.Tx) error { return boom }} {
+		during := false
+		restore := bolt.SetCommit(db, func(tx *bbolt.Tx) error {
+			idle(0)
+			v, err := db.Engine().Begin(context.Background())
+			if err != nil {
+				return err
+			}
+			v.Close()
+			idle(0)
+			during = true
+			return end(tx)
+		})
+		if err := put(db, "k", []byte("w")); err != nil && !errors.Is(err, boom) || !during {
+			t.Fatal(err, during)
+		}
+		restore()
+		views[39].Close()
+		idle(0)
+	}
+	get(t, db, "k")
+	idle(1)
+	if _, err := decider(t, db).Settle(t.Context(), "somebody"); err != nil {
+		t.Fatal(err)
+	}
+	idle(0)
+	get(t, db, "k")
+	closeDB(t, db)
+	idle(0)
+}
+
+// Whoever begins after a commit has been acknowledged sees it.
+func TestReadersSeeWhatIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	mustPut(t, db, "k", "0")
+	var acknowledged atomic.Int64
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				least := acknowledged.Load()
+				value, err := fetch(db, "k")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n, err := strconv.ParseInt(string(value), 10, 64); err != nil || n < least {
+					t.Errorf("got %q, want at least %d", value, least)
+					return
+				}
+			}
+		})
+	}
+	for n := range int64(300) {
+		mustPut(t, db, "k", strconv.FormatInt(n+1, 10))
+		acknowledged.Store(n + 1)
+		if n%10 == 0 {
+			until(t, "a reader is idle", func() bool { return bolt.Idle(db) > 0 })
+		}
+	}
+	close(stop)
+	readers.Wait()
+}
+
+// An idle reader does not keep bbolt from enlarging its memory map, which waits for all that are open.
+func TestGrowsBesideIdleReaders(t *testing.T) {
+	t.Parallel()
+	db, err := bolt.Open(tempFile(t), &bolt.Options{MmapSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeDB(t, db) })
+	for i := range 8 {
+		key := fmt.Sprint(i)
+		mustPut(t, db, key, string(bytes.Repeat([]byte{'x'}, 1<<20)))
+		get(t, db, key)
+		if bolt.Idle(db) == 0 {
+			t.Error("no reader is idle: the test shows nothing")
+		}
+	}
+}
+
+// The body of a loop reads in the same bucket, and its buckets are more than a reader remembers.
+func TestReadsWithinARange(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, tempFile(t))
+	const buckets, keys = 10, 5
+	all := func(visit func(b storage.Bucket, key []byte) error) error {
+		return transaction.Run(t.Context(), func(ctx context.Context) error {
+			tx, err := db.Tx(ctx)
+			if err != nil {
+				return err
+			}
+			for i := range buckets {
+				for j := range keys {
+					if err := visit(tx.Bucket(fmt.Sprint("b", i)), fmt.Append(nil, "k", j)); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}, transaction.Policy{})
+	}
+	if err := all(func(b storage.Bucket, key []byte) error { return b.Put(key, key) }); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time by the same reader
+		err := all(func(b storage.Bucket, _ []byte) error {
+			n := 0
+			for item, err := range b.Range(storage.Range{}) {
+				if err != nil {
+					return err
+				}
+				value, err := b.Get(fmt.Append(nil, "k", keys-1-n))
+				if err != nil {
+					return err
+				}
+				rest, err := b.Items(storage.Range{From: item.Key})
+				if err != nil {
+					return err
+				}
+				if string(item.Key) != fmt.Sprint("k", n) || string(value) != fmt.Sprint("k", keys-1-n) || len(rest) != keys-n {
+					return fmt.Errorf("got %q, %q and %d items in round %d", item.Key, value, len(rest), n)
+				}
+				n++
+			}
+			if n != keys {
+				return fmt.Errorf("got %d keys, want %d", n, keys)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
