@@ -10,14 +10,12 @@ import (
 )
 
 // A visit is what the filter knows of one request: it is the context in which it is found, and decides, when the response
-// header is about to leave, whether a cookie goes with it. What is passed on is inside, so that a request costs one
-// allocation here.
+// header is about to leave, whether a cookie goes with it.
 type visit struct {
 	context.Context // the request's, as it came in
 	filter          *filter
 	request         *http.Request // as it came in
 	values          []string      // what the id varies on, before an inner filter changes a header
-	passed          http.Request  // with the visit as its context
 	writer          writer
 
 	mu      sync.Mutex // guards what follows: a handler may ask from several goroutines

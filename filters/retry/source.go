@@ -21,16 +21,17 @@ import (
 // is not given copies: what it could change in place is noted down instead, which costs no allocation, and the later ones
 // are made from the notes.
 type source struct {
-	request *http.Request
-	body    *replay.Body // nil if there is none
-	cloned  bool         // request itself is out of reach of every attempt
+	request *http.Request   // as it came, but for its context
+	context context.Context //nolint:containedctx // the one of the request
+	body    *replay.Body    // nil if there is none
+	cloned  bool            // request itself is out of reach of every attempt
 	route   route
 	url     url.URL
 	header  *hold.Fields
 }
 
-func newSource(r *http.Request, f *filter) *source {
-	s := &source{request: r}
+func newSource(ctx context.Context, r *http.Request, f *filter) *source {
+	s := &source{request: r, context: ctx}
 	if r.Body != nil && r.Body != http.NoBody {
 		s.body = replay.New(r.Body, replay.Options{HighWater: f.HighWater, Max: bound(f.MaxBody)})
 	}
@@ -44,6 +45,35 @@ func (s *source) close() {
 	}
 	if s.header != nil {
 		s.header.Forget()
+	}
+}
+
+// came returns the request that came in, for those who are told how it failed.
+func (s *source) came() *http.Request { return s.request.WithContext(s.context) }
+
+// asItCame reports whether the request of an attempt is the one that came in, but for its context.
+func (s *source) asItCame(attempt transaction.Attempt) bool {
+	return attempt.Number == 1 && s.body == nil && !s.cloned
+}
+
+// note takes down, before the first attempt, what that could change.
+func (s *source) note(ctx context.Context, attempt transaction.Attempt) {
+	if attempt.Number > 1 {
+		return
+	}
+	r := s.request
+	// A parsed form and what an outer ServeMux has matched are seldom there, and can't be noted down.
+	s.cloned = r.Form != nil || r.PostForm != nil || r.MultipartForm != nil || r.Pattern != ""
+	if attempt.Last() {
+		return
+	}
+	s.route = noteRoute(ctx)
+	if s.cloned {
+		return
+	}
+	s.header = hold.Take(r.Header)
+	if r.URL != nil {
+		s.url = *r.URL
 	}
 }
 
@@ -87,26 +117,13 @@ func (s *source) bodiless(ctx context.Context, attempt transaction.Attempt) *htt
 }
 
 func (s *source) copy(ctx context.Context, attempt transaction.Attempt) *http.Request {
-	r := s.request
 	if attempt.Number > 1 {
 		ctx = s.route.restore(ctx)
-	} else {
-		// A parsed form and what an outer ServeMux has matched are seldom there, and can't be noted down.
-		s.cloned = r.Form != nil || r.PostForm != nil || r.MultipartForm != nil || r.Pattern != ""
-		if !attempt.Last() {
-			s.route = noteRoute(ctx)
-			if !s.cloned {
-				s.header = hold.Take(r.Header)
-				if r.URL != nil {
-					s.url = *r.URL
-				}
-			}
-		}
 	}
 	if s.cloned {
-		return r.Clone(ctx)
+		return s.request.Clone(ctx)
 	}
-	r = r.WithContext(ctx)
+	r := s.request.WithContext(ctx)
 	if attempt.Number > 1 { // the first attempt has the maps, perhaps in a goroutine that it left behind
 		r.Header = s.header.Header()
 		if r.URL != nil {

@@ -48,7 +48,23 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.next.ServeHTTP(w, r)
 		return
 	}
-	ctx := r.Context()
+	f.serve(r.Context(), w, r)
+}
+
+// ServeCopy does the same with a copy of r that has ctx, for a browserid or retry that stands around this filter: the handler gets a
+// copy anyway, with the context of the transaction, so theirs (of 304 bytes each) are spared if nobody else is to see them.
+func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	if _, inside := transaction.FromContext(ctx); inside || f.Activate != nil || f.User != nil || f.Veto != nil {
+		own := r.WithContext(ctx)
+		defer form.Remove(r, own)
+		f.ServeHTTP(w, own)
+		return
+	}
+	f.serve(ctx, w, r)
+}
+
+// serve serves a request that is r, but has ctx, in a transaction.
+func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	slot, answered := outcome.FromContext(ctx)
 	held, shared := w.(*hold.Writer) // retry's, for this very attempt
 	shared = shared && held.Slot() == slot && !held.Sent()
@@ -68,6 +84,9 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	err := slot.Err()
 	failed := err != nil && !held.Sent()
+	if err != nil {
+		r = r.WithContext(ctx) // for the log
+	}
 	if !answered {
 		if failed {
 			outcome.Log(f.Logger, "request failed", r, err)
@@ -120,7 +139,7 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request) {
 type run struct {
 	context.Context
 	filter  *filter
-	request *http.Request // as it came
+	request *http.Request // as it came, but for its context if nobody is shown it
 	passed  http.Request  // with the context; a field, so that it costs no allocation of its own
 	txn     *transaction.Txn
 	held    *hold.Writer
