@@ -24,7 +24,7 @@ type attempt struct {
 	data storage.Bucket
 
 	first    Session     // the first of sessions; with it, one that is read costs one allocation and not two
-	room     [2]*Session // for sessions, as there are seldom more
+	room     [1]*Session // for sessions, as there are seldom more
 	sessions []*Session  // in the order in which they were got, those that are gone too
 	known    int         // how many there were when it joined: nothing had been written to them
 	joined   bool
@@ -32,23 +32,23 @@ type attempt struct {
 	swept    []Info
 }
 
-// A state is the part of a session that changes within a transaction.
+// A state is the part of a session that changes within a transaction. (Every request that has a session allocates one, as a part
+// of its attempt, so nothing is kept here that follows from what the database held: 320 bytes in all, and not 448.)
 type state struct {
-	id  string
-	ref ref
+	as *Session // whose id it has been carried to, if it was
 
-	gone   error // why the Session can't be used any more: ErrEnded, ErrRolledBack
-	exists bool  // there is a meta record
-	begun  bool  // this transaction has put it there
-	ended  Reason
-	used   int64   // the latest slice in which it was used
-	marks  []int64 // the used records that there are
+	invalid    bool // the Session can't be used any more: it was invalidated
+	lost       bool // the same, as it was got after a savepoint that was rolled back
+	exists     bool // there is a meta record
+	begun      bool // this transaction has put it there
+	ended      bool // the session that the database held has ended
+	enumerated bool // every item is watched, and that none is added
+	changed    bool
 
-	void     bool    // the items that the database held are no more
+	used     int64   // the latest slice in which it was used
 	over     overlay // the items that were set or deleted
 	size     int     // of all items, keys included
-	changed  bool
-	modified int64 // when, if changed
+	modified int64   // when, if changed
 }
 
 // An overlay is what was set, in the order of the keys. (There are few, and a map of one costs 400 bytes.)
@@ -90,7 +90,7 @@ func (a *attempt) usable() error {
 // find returns the session called id if it was got before.
 func (a *attempt) find(id string) *Session {
 	for _, s := range a.sessions {
-		if s.now.gone == nil && s.now.id == id {
+		if s.gone() == nil && s.current().got == id {
 			return s
 		}
 	}
@@ -109,9 +109,9 @@ func (a *attempt) load(id string) (*Session, error) {
 		return nil, fmt.Errorf("session: %w", err)
 	}
 	now, judged := a.m.clock.read()
-	s.expired = s.had.exists && a.m.expired(s.had.lastUsed(), judged)
+	s.had.expired = s.had.exists && a.m.expired(s.had.lastUsed(), judged)
 	s.created = now
-	if s.had.exists && !s.expired {
+	if s.had.live() {
 		s.created = s.had.created
 	}
 	s.now = s.unwritten()
@@ -133,13 +133,12 @@ func (a *attempt) newSession() *Session {
 
 // unwritten returns the state of a session to which this transaction has done nothing.
 func (s *Session) unwritten() state {
-	now := state{id: s.got, ref: s.from, void: true}
-	if s.had.exists && !s.expired {
-		now.exists, now.void = true, false
-		now.used, now.marks = s.had.lastUsed(), s.had.marks
-		for _, it := range s.had.items() {
-			now.size += len(itemName(it)) + len(it.Value)
-		}
+	if !s.had.live() {
+		return state{}
+	}
+	now := state{exists: true, used: s.had.lastUsed()}
+	for _, it := range s.had.items() {
+		now.size += len(itemName(it)) + len(it.Value)
 	}
 	return now
 }
@@ -160,28 +159,50 @@ func (s *Session) touch(now int64) error {
 	if err := s.a.join(); err != nil {
 		return err
 	}
-	for _, mark := range s.now.marks {
-		if err := s.a.data.Delete(s.now.ref.usedKey(mark)); err != nil {
+	for _, it := range s.had.uses() {
+		if err := s.a.data.Delete(it.Key); err != nil {
 			return err
 		}
 	}
-	if err := s.a.data.Put(s.now.ref.usedKey(slice), []byte{}); err != nil {
+	if err := s.a.data.Put(s.ref().usedKey(slice), []byte{}); err != nil {
 		return err
 	}
-	if err := s.a.index().Delete(s.now.ref.indexKey(s.now.used)); err != nil {
+	if err := s.a.index().Delete(s.ref().indexKey(s.now.used)); err != nil {
 		return err
 	}
-	s.now.used, s.now.marks = slice, []int64{slice}
-	return s.a.index().Put(s.now.ref.indexKey(slice), []byte{})
+	s.now.used = slice
+	return s.a.index().Put(s.ref().indexKey(slice), []byte{})
 }
 
 // usable returns why s can't be used, if it can't.
 func (s *Session) usable() error {
-	if s.now.gone != nil {
-		return s.now.gone
+	if err := s.gone(); err != nil {
+		return err
 	}
 	return s.a.usable()
 }
+
+// gone returns why s can't be used any more, even if its transaction can.
+func (s *Session) gone() error {
+	switch {
+	case s.now.lost:
+		return ErrRolledBack
+	case s.now.invalid:
+		return ErrEnded
+	}
+	return nil
+}
+
+// current returns the Session that was got by the id which s has now: s itself, unless it was carried.
+func (s *Session) current() *Session {
+	if s.now.as != nil {
+		return s.now.as
+	}
+	return s
+}
+
+// ref returns the ref of the id which s has now.
+func (s *Session) ref() ref { return s.current().from }
 
 // lookup returns the record of an item, and from then on watches it.
 func (s *Session) lookup(key string) ([]byte, bool, error) {
@@ -198,21 +219,21 @@ func (s *Session) lookup(key string) ([]byte, bool, error) {
 // watch makes the commit a conflict if another transaction writes the item. Nothing needs to be done for a session
 // that has none in the database: who would add some would begin it, and that is watched.
 func (s *Session) watch(key string) error {
-	if s.enumerated || s.now.void {
+	if s.now.enumerated || !s.had.live() {
 		return nil
 	}
-	return s.a.data.AddReadConflict(s.now.ref.itemKey(key))
+	return s.a.data.AddReadConflict(s.ref().itemKey(key))
 }
 
 // enumerate watches all items, those too that there are not.
 func (s *Session) enumerate() error {
-	if err := s.usable(); err != nil || s.enumerated || s.now.void {
+	if err := s.usable(); err != nil || s.now.enumerated || !s.had.live() {
 		return err
 	}
-	if _, err := s.a.data.Items(storage.Prefix(s.now.ref.key(kindItem))); err != nil {
+	if _, err := s.a.data.Items(storage.Prefix(s.ref().key(kindItem))); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	s.enumerated = true
+	s.now.enumerated = true
 	return nil
 }
 
@@ -221,7 +242,7 @@ func (s *Session) peek(key string) ([]byte, bool) {
 	if record, ok := s.now.over.get(key); ok {
 		return record, record != nil
 	}
-	if s.now.void {
+	if !s.had.live() {
 		return nil, false
 	}
 	items := s.had.items()
@@ -235,7 +256,7 @@ func (s *Session) peek(key string) ([]byte, bool) {
 // records yields the records of all items, in no particular order.
 func (s *Session) records() iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
-		if !s.now.void {
+		if s.had.live() {
 			for _, it := range s.had.items() {
 				key := string(itemName(it))
 				if _, ok := s.now.over.get(key); !ok && !yield(key, it.Value) {
@@ -266,7 +287,7 @@ func (s *Session) put(key string, record []byte, now int64) error {
 	if err := s.watch(key); err != nil {
 		return err
 	}
-	if err := s.a.data.Put(s.now.ref.itemKey(key), record); err != nil {
+	if err := s.a.data.Put(s.ref().itemKey(key), record); err != nil {
 		return err
 	}
 	s.note(key, record, size, now)
@@ -279,11 +300,11 @@ func (s *Session) remove(key string) error {
 	if err := s.a.join(); err != nil {
 		return err
 	}
-	if err := s.a.data.Delete(s.now.ref.itemKey(key)); err != nil {
+	if err := s.a.data.Delete(s.ref().itemKey(key)); err != nil {
 		return err
 	}
 	// There may be no item left whose record tells the time.
-	if err := s.a.data.Put(s.now.ref.key(kindDeleted), binary.AppendVarint(nil, now)); err != nil {
+	if err := s.a.data.Put(s.ref().key(kindDeleted), binary.AppendVarint(nil, now)); err != nil {
 		return err
 	}
 	old, _ := s.peek(key)
@@ -303,13 +324,13 @@ func (s *Session) begin(now int64) error {
 	if err := s.a.join(); err != nil || s.now.exists {
 		return err
 	}
-	if err := s.discard(Expired); err != nil {
+	if err := s.discard(); err != nil {
 		return err
 	}
 	s.now.exists, s.now.begun = true, true
-	s.now.used, s.now.marks = s.a.m.slice(now), nil
+	s.now.used = s.a.m.slice(now)
 	s.a.notify()
-	return s.a.enter(s.now.ref, meta{created: s.created, used: s.now.used})
+	return s.a.enter(s.ref(), meta{created: s.created, used: s.now.used})
 }
 
 // enter puts down that there is a session.
@@ -320,18 +341,15 @@ func (a *attempt) enter(r ref, m meta) error {
 	return a.index().Put(r.indexKey(m.used), []byte{})
 }
 
-// discard deletes what the database holds of the session, and notes why it ended if there was one.
-func (s *Session) discard(why Reason) error {
+// discard deletes what the database holds of the session, and notes that it ended if there was one.
+func (s *Session) discard() error {
 	if len(s.had.all) > 0 || s.now.exists {
-		if _, err := s.a.purge(s.now.ref); err != nil {
+		if _, err := s.a.purge(s.ref()); err != nil {
 			return err
 		}
 	}
-	if s.had.exists && s.now.ended == 0 {
-		if s.expired {
-			why = Expired
-		}
-		s.now.ended = why
+	if s.had.exists && !s.now.ended {
+		s.now.ended = true
 		s.a.notify()
 	}
 	return nil
@@ -357,12 +375,12 @@ func (a *attempt) delete(r ref, l *loaded) error {
 	if !l.exists {
 		return nil
 	}
-	for _, slice := range append(l.marks, l.used) {
-		if err := a.index().Delete(r.indexKey(slice)); err != nil {
+	for _, it := range l.uses() {
+		if err := a.index().Delete(r.indexKey(sliceOf(it))); err != nil {
 			return err
 		}
 	}
-	return nil
+	return a.index().Delete(r.indexKey(l.used))
 }
 
 // carry moves s to the id of target, which does not exist.
@@ -371,22 +389,22 @@ func (s *Session) carry(target *Session) error {
 	if err := a.join(); err != nil {
 		return err
 	}
-	if err := target.discard(Expired); err != nil {
+	if err := target.discard(); err != nil {
 		return err
 	}
 	var all []storage.Item
 	if s.now.exists {
 		var err error
-		if all, err = a.purge(s.now.ref); err != nil {
+		if all, err = a.purge(s.ref()); err != nil {
 			return err
 		}
-	} else if err := s.discard(Expired); err != nil {
+	} else if err := s.discard(); err != nil {
 		return err
 	}
-	to := target.now.ref
-	s.now.id, s.now.ref = target.now.id, to
-	target.now.gone = ErrEnded
-	s.enumerated = true // purge has seen to it
+	s.now.as = target.current()
+	to := s.ref()
+	target.now.invalid = true
+	s.now.enumerated = true // purge has seen to it
 	if !s.now.exists {
 		return nil
 	}
@@ -472,7 +490,7 @@ func (p *savepoint) Rollback() error {
 // drop forgets the sessions from the nth on: they were read when storage held what it holds no more.
 func (a *attempt) drop(n int) {
 	for _, s := range a.sessions[n:] {
-		s.now.gone = ErrRolledBack
+		s.now.lost = true
 	}
 	clear(a.sessions[n:])
 	a.sessions = a.sessions[:n]

@@ -87,7 +87,7 @@ func (l *loaded) info(r ref, why Reason) Info {
 		Created:  time.UnixMilli(l.created),
 		LastUsed: time.UnixMilli(l.lastUsed()),
 		Reason:   why,
-		items:    make(map[string][]byte, l.n),
+		items:    make(map[string][]byte, l.nItems),
 	}
 	for _, it := range l.items() {
 		i.items[string(itemName(it))] = it.Value
@@ -115,13 +115,13 @@ func (a *attempt) tell(ctx context.Context, committed bool) {
 		a.m.call(ctx, a.m.config.OnEnd, info)
 	}
 	for _, s := range a.sessions {
-		switch s.now.ended {
-		case Invalidated:
-			a.m.call(ctx, a.m.config.OnEnd, s.info(Invalidated))
-		case Expired:
+		switch {
+		case s.now.ended && s.had.expired:
 			a.m.call(ctx, a.m.config.OnEnd, s.had.info(s.from, Expired))
+		case s.now.ended:
+			a.m.call(ctx, a.m.config.OnEnd, s.info(Invalidated))
 		}
-		if s.now.begun && s.now.gone == nil {
+		if s.now.begun && s.gone() == nil {
 			a.m.call(ctx, a.m.config.OnBegin, s.info(0))
 		}
 	}

@@ -178,7 +178,7 @@ func (m *Manager) Carry(ctx context.Context, from, to string) error {
 		return err
 	}
 	if target.now.exists {
-		return fmt.Errorf("%w: carrying %v to %v", ErrExists, old.now.ref, target.now.ref)
+		return fmt.Errorf("%w: carrying %v to %v", ErrExists, old.ref(), target.ref())
 	}
 	return old.carry(target)
 }

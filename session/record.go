@@ -89,6 +89,12 @@ func readSlice(b []byte) (int64, bool) {
 	return int64(slice), slice <= math.MaxInt64 //nolint:gosec // checked
 }
 
+// sliceOf returns the slice of a used record whose key was found to be sound.
+func sliceOf(it storage.Item) int64 {
+	slice, _ := readSlice(it.Key[len(ref{})+1:])
+	return slice
+}
+
 // readIndexKey takes an index key apart.
 func readIndexKey(key []byte) (slice int64, r ref, ok bool) {
 	if len(key) != sliceSize+len(r) {
@@ -131,17 +137,23 @@ func readMeta(b []byte) (m meta, problem string) {
 // A loaded is what the database held of a session when it was looked up.
 type loaded struct {
 	meta
-	end     ref            // room for the end of the range in which all of it is
 	exists  bool           // there was a meta record
+	expired bool           // but it had not been used for too long
 	deleted int64          // when an item was last deleted, 0 if never
-	marks   []int64        // the used records, in ascending order
-	mark    [1]int64       // room for them, as there is seldom more than one
+	end     ref            // room for the end of the range in which all of it is
 	all     []storage.Item // the records of any kind, in ascending order of their keys
-	n       int            // how many of them, from the first on, are item records
+	nItems  int            // how many of them, from the first on, are item records
+	nUses   int            // how many of them, up to the last, are used records
 }
 
 // items returns the item records.
-func (l *loaded) items() []storage.Item { return l.all[:l.n] }
+func (l *loaded) items() []storage.Item { return l.all[:l.nItems] }
+
+// uses returns the used records, in the order of their slices.
+func (l *loaded) uses() []storage.Item { return l.all[len(l.all)-l.nUses:] }
+
+// live reports whether there is a session that has not expired.
+func (l *loaded) live() bool { return l.exists && !l.expired }
 
 // read gets all records of the session r from the data bucket.
 func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
@@ -158,8 +170,8 @@ func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
 
 // lastUsed returns the slice in which the session was last used.
 func (l *loaded) lastUsed() int64 {
-	if len(l.marks) > 0 {
-		return l.marks[len(l.marks)-1]
+	if l.nUses > 0 {
+		return sliceOf(l.all[len(l.all)-1])
 	}
 	return l.used
 }
@@ -171,7 +183,7 @@ func (l *loaded) add(r ref, it storage.Item) error {
 	}
 	switch rest := it.Key[len(r)+1:]; it.Key[len(r)] {
 	case kindItem:
-		l.n++ // items come before all other kinds
+		l.nItems++ // they come before all other kinds
 	case kindDeleted:
 		var n int
 		if l.deleted, n = binary.Varint(it.Value); n <= 0 || n != len(it.Value) || l.deleted < 0 || len(rest) != 0 {
@@ -187,14 +199,10 @@ func (l *loaded) add(r ref, it storage.Item) error {
 		}
 		l.meta, l.exists = m, true
 	case kindUsed:
-		slice, ok := readSlice(rest)
-		if !ok {
+		if _, ok := readSlice(rest); !ok {
 			return &RecordError{Session: r.String(), Record: "a time of use", Problem: "it is damaged"}
 		}
-		if l.marks == nil {
-			l.marks = l.mark[:0]
-		}
-		l.marks = append(l.marks, slice)
+		l.nUses++ // they come after all other kinds
 	default:
 		return &RecordError{Session: r.String(), Record: "a record", Problem: "its kind is " + strconv.QuoteRune(rune(it.Key[len(r)]))}
 	}

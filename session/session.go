@@ -26,17 +26,15 @@ type Session struct {
 	had  loaded // what the database held then
 	now  state  // what this transaction has made of it
 
-	created    int64
-	expired    bool // the database held a session that had ended by disuse
-	enumerated bool // every item is watched, and that none is added
+	created int64
 }
 
 // ID returns the browser id that the session was got by, or was carried to. It is a credential: see [Session.Ref].
-func (s *Session) ID() string { return s.now.id }
+func (s *Session) ID() string { return s.current().got }
 
 // Ref returns a name for the session that can be logged and stored: it is made of the id, and the id can't be
 // made of it, unless it can be guessed.
-func (s *Session) Ref() string { return s.now.ref.String() }
+func (s *Session) Ref() string { return s.ref().String() }
 
 // IsNew reports whether the session was not stored before this transaction.
 func (s *Session) IsNew() bool { return !s.now.exists || s.now.begun }
@@ -63,7 +61,7 @@ func (s *Session) LastModified() (time.Time, error) {
 	if !s.now.exists {
 		return time.Time{}, nil
 	}
-	if err := s.a.data.AddReadConflict(s.now.ref.key(kindDeleted)); err != nil {
+	if err := s.a.data.AddReadConflict(s.ref().key(kindDeleted)); err != nil {
 		return time.Time{}, err
 	}
 	last := s.had.deleted
@@ -191,7 +189,7 @@ func (s *Session) Keys() ([]string, error) {
 	if err := s.enumerate(); err != nil {
 		return nil, err
 	}
-	keys := make([]string, 0, s.had.n+len(s.now.over))
+	keys := make([]string, 0, s.had.nItems+len(s.now.over))
 	for key := range s.records() {
 		keys = append(keys, key)
 	}
@@ -223,10 +221,10 @@ func (s *Session) Invalidate() error {
 	if err := s.a.join(); err != nil {
 		return err
 	}
-	if err := s.discard(Invalidated); err != nil {
+	if err := s.discard(); err != nil {
 		return err
 	}
 	s.now.exists = false
-	s.now.gone = ErrEnded
+	s.now.invalid = true
 	return nil
 }

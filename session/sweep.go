@@ -159,8 +159,8 @@ func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error)
 
 // redate replaces all that says when the session r was used, and the index entry that was found, by one slice.
 func (a *attempt) redate(r ref, l *loaded, found, slice int64) error {
-	for _, mark := range l.marks {
-		if err := a.data.Delete(r.usedKey(mark)); err != nil {
+	for _, it := range l.uses() {
+		if err := a.data.Delete(it.Key); err != nil {
 			return err
 		}
 	}
