@@ -66,7 +66,7 @@ func (t *Txn) startCommit(ctx context.Context) (over bool, err error) {
 		return true, nil
 	}
 	t.ending = true
-	t.savepoints = nil
+	t.forgetSavepoints()
 	return false, nil
 }
 
@@ -123,7 +123,7 @@ func (t *Txn) afterCommitting(ctx context.Context, err error) {
 	t.mu.Lock()
 	t.status, t.prepared, t.settled = Committed, false, true
 	if err != nil {
-		t.status, t.cause = CommitFailed, err
+		t.status, t.more().cause = CommitFailed, err
 	}
 	t.mu.Unlock()
 
@@ -171,7 +171,7 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 	rest = writers
 	if len(o.preparers) > 0 {
 		t.mu.Lock()
-		t.decider = o.lastID
+		t.more().decider = o.lastID
 		t.mu.Unlock()
 	}
 	for _, dm := range o.preparers {
@@ -369,6 +369,6 @@ func (t *Txn) startAbort() error {
 		return fmt.Errorf("%w: cannot abort, it is %s", ErrEnded, t.status)
 	}
 	t.ending = true
-	t.savepoints = nil
+	t.forgetSavepoints()
 	return nil
 }

@@ -49,7 +49,8 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.savepoints = append(t.savepoints, s)
+	more := t.more()
+	more.savepoints = append(more.savepoints, s)
 	return s, nil
 }
 
@@ -78,7 +79,7 @@ func (n noRollback) Rollback() error {
 func (s *Savepoint) Rollback() error {
 	t := s.t
 	t.mu.Lock()
-	i := slices.Index(t.savepoints, s)
+	i := slices.Index(t.has().savepoints, s)
 	if i < 0 {
 		t.mu.Unlock()
 		return ErrInvalidSavepoint
@@ -87,7 +88,7 @@ func (s *Savepoint) Rollback() error {
 		t.mu.Unlock()
 		return err
 	}
-	t.savepoints = slices.Delete(t.savepoints, i+1, len(t.savepoints))
+	t.rare.savepoints = slices.Delete(t.rare.savepoints, i+1, len(t.rare.savepoints))
 	t.mu.Unlock()
 
 	for _, save := range s.saves {
@@ -113,7 +114,7 @@ func (s *Savepoint) Rollback() error {
 func (s *Savepoint) Valid() bool {
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
-	return (s.t.status == Active || s.t.status == Doomed) && slices.Contains(s.t.savepoints, s)
+	return (s.t.status == Active || s.t.status == Doomed) && slices.Contains(s.t.has().savepoints, s)
 }
 
 // HasSavepoint reports whether t may yet be rolled back to a savepoint: for a data manager that is about to do its first work, and has to
@@ -121,14 +122,21 @@ func (s *Savepoint) Valid() bool {
 func (t *Txn) HasSavepoint() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.savepoints) > 0
+	return len(t.has().savepoints) > 0
+}
+
+// forgetSavepoints makes all savepoints invalid. The caller holds t.mu.
+func (t *Txn) forgetSavepoints() {
+	if t.rare != nil {
+		t.rare.savepoints = nil
+	}
 }
 
 // fail leaves nothing but Abort.
 func (t *Txn) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.status, t.cause = CommitFailed, err
+	t.status, t.more().cause = CommitFailed, err
 }
 
 // background is the context for data managers that are called without one.

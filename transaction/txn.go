@@ -24,27 +24,48 @@ type Txn struct {
 
 	mu       sync.Mutex // guards the rest; never held while calling managers, hooks, synchronizers
 	status   Status
-	ending   bool   // a Commit or Abort is running
-	settled  bool   // the managers have been told of the end
-	prepared bool   // managers other than the last hold prepared work
-	decider  string // the id of the last as a Decider, if others prepare
-	cause    error  // why the status is CommitFailed
+	ending   bool // a Commit or Abort is running
+	settled  bool // the managers have been told of the end
+	prepared bool // managers other than the last hold prepared work
 
-	id          string
-	user        string
 	description string
-	extension   map[string]any
 	data        []datum
+	managers    []DataManager // in the order in which they joined
 
-	managers   []DataManager // in the order in which they joined
-	savepoints []*Savepoint  // valid ones, oldest first
-	hooks      *hooks        // nil until there is one: most transactions have none, and take 96 bytes less
+	rare  *rare  // nil until there is something of it, see more: most transactions have nothing, and take 96 bytes less
+	hooks *hooks // the same, and another 96
 
 	// For managers and data, as there are seldom more: a request that writes to a session makes four allocations less.
 	room struct {
 		managers [2]DataManager
 		data     [2]datum
 	}
+}
+
+// rare is what few transactions have anything of.
+type rare struct {
+	id         string
+	user       string
+	extension  map[string]any
+	savepoints []*Savepoint // valid ones, oldest first
+	decider    string       // the id of the last manager as a Decider, if others prepare
+	cause      error        // why the status is CommitFailed
+}
+
+// more returns what is rare, to be written. The caller holds t.mu.
+func (t *Txn) more() *rare {
+	if t.rare == nil {
+		t.rare = new(rare)
+	}
+	return t.rare
+}
+
+// has returns what is rare, to be read. The caller holds t.mu.
+func (t *Txn) has() rare {
+	if t.rare == nil {
+		return rare{}
+	}
+	return *t.rare
 }
 
 // A transaction has two or three data at most, so a list is smaller and faster than a map.
@@ -54,10 +75,11 @@ type datum struct{ key, value any }
 func (t *Txn) ID() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.id == "" { // most transactions are never asked
-		t.id = rand.Text()
+	more := t.more()
+	if more.id == "" { // most transactions are never asked
+		more.id = rand.Text()
 	}
-	return t.id
+	return more.id
 }
 
 // Context returns the context that t was begun with, and carries t. A data manager that keeps a context keeps this one: that of
@@ -85,7 +107,7 @@ func (t *Txn) Prepared() bool {
 func (t *Txn) Decider() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.decider
+	return t.has().decider
 }
 
 // Join lets dm take part in the transaction. To join again has no effect. It is possible until the data managers begin to
@@ -122,7 +144,7 @@ func (t *Txn) usable(operation string) error {
 }
 
 // failed returns the error of a transaction that has failed before. The caller holds t.mu.
-func (t *Txn) failed() error { return fmt.Errorf("%w: %w", ErrCommitFailed, t.cause) }
+func (t *Txn) failed() error { return fmt.Errorf("%w: %w", ErrCommitFailed, t.has().cause) }
 
 // Doom makes sure that t can't be committed: a Commit will return [ErrDoomed]. It may be used as before, so that code that
 // doesn't know runs to its end. The error is [ErrEnded] or [ErrCommitFailed].
@@ -216,14 +238,16 @@ func (t *Txn) Description() string {
 func (t *Txn) SetUser(user string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.user = user
+	if user != "" || t.rare != nil {
+		t.more().user = user
+	}
 }
 
 // User returns what SetUser set, or "".
 func (t *Txn) User() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.user
+	return t.has().user
 }
 
 // SetExtension stores a value for data managers that record metadata of transactions. It is forgotten with the end of the
@@ -231,22 +255,26 @@ func (t *Txn) User() string {
 func (t *Txn) SetExtension(key string, value any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.extension == nil {
-		t.extension = map[string]any{}
+	more := t.more()
+	if more.extension == nil {
+		more.extension = map[string]any{}
 	}
-	t.extension[key] = value
+	more.extension[key] = value
 }
 
 // Extension returns a copy of what SetExtension stored.
 func (t *Txn) Extension() map[string]any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.extension)
+	return maps.Clone(t.has().extension)
 }
 
 // forget drops what the transaction refers to, as contexts may be kept for longer. The caller holds t.mu.
 func (t *Txn) forget() {
-	t.managers, t.savepoints, t.data, t.extension, t.hooks = nil, nil, nil, nil, nil
+	t.managers, t.data, t.hooks = nil, nil, nil
+	if t.rare != nil {
+		t.rare.savepoints, t.rare.extension = nil, nil
+	}
 	clear(t.room.managers[:])
 	clear(t.room.data[:])
 }
