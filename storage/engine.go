@@ -145,7 +145,7 @@ type Locker interface {
 	TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error)
 }
 
-// Changes is what a transaction did: what has to be unchanged for it to commit, and what it writes.
+// Changes is what a transaction did: what has to be unchanged for it to commit, and what it writes. An engine does not change it.
 // All lists are sorted by bucket and key.
 type Changes struct {
 	Reads  []ReadKey

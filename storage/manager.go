@@ -10,7 +10,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// dataManager is a Tx as its transaction sees it.
+// dataManager is a Tx as its transaction sees it, which calls it with a context that is never cancelled.
 type dataManager Tx
 
 func newDataManager(tx *Tx) transaction.DataManager {
@@ -52,15 +52,14 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 	view, c, err := tx.handOver()
 	if view != nil && err == nil {
 		if t.Prepared() {
-			c.Decision = t.ID()
+			deciding := *c
+			deciding.Decision = t.ID()
+			c = &deciding
 		}
-		if tx.turn != nil {
-			c.Accepted = tx.passTurn
-			if len(c.Writes) == 0 {
-				tx.turn.pass()
-			}
+		if tx.turn != nil && len(c.Writes) == 0 {
+			tx.turn.pass()
 		}
-		err = tx.explain(view.Commit(context.WithoutCancel(ctx), c), c)
+		err = tx.explain(view.Commit(ctx, c), c)
 	}
 	tx.end()
 	if err == nil && tx.turn != nil {
@@ -73,7 +72,7 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 // passTurn lets the next one go on as soon as what this one commits can be seen: not when the response has left, nor, if the
 // engine begins transactions early, when it is on the disk. Many who want one key are as fast as this is early.
 func (tx *Tx) passTurn() {
-	tx.core.turns.discharge(&tx.commit)
+	tx.discharge()
 	tx.turn.pass()
 }
 
@@ -112,8 +111,11 @@ func (tx *Tx) settle(ctx context.Context) error {
 	if tx.turn != nil {
 		tx.turn.pass()
 	}
-	return tx.explain(view.Commit(context.WithoutCancel(ctx), &Changes{}), &Changes{})
+	return tx.explain(view.Commit(ctx, &nothing), &nothing)
 }
+
+// nothing is what a transaction has done that only read. It is never changed.
+var nothing Changes
 
 // handOver closes the transaction to its user and returns what the engine needs; the view is nil if nothing was read or written.
 func (tx *Tx) handOver() (View, *Changes, error) {
@@ -121,13 +123,10 @@ func (tx *Tx) handOver() (View, *Changes, error) {
 	defer tx.mu.Unlock()
 	c := tx.changes()
 	tx.ended = true
-	if tx.view == nil && len(c.Writes) == 0 {
-		return nil, c, nil
+	if c == nil {
+		return tx.view, &nothing, nil // the view, if there is one, knows whether it was written to beside
 	}
-	if len(c.Writes) == 0 {
-		return tx.view, c, nil // the view knows whether it was written to beside
-	}
-	if e := tx.core.turns.admit(&tx.commit, c.Writes, tx.turn); e != nil {
+	if e := tx.core.turns.admit(&tx.writing.admission, c.Writes, tx.turn); e != nil {
 		return nil, c, tx.explain(e, c)
 	}
 	view, err := tx.open()
@@ -154,7 +153,7 @@ func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
 	tx := (*Tx)(p.dataManager)
 	var err error
 	if pv, ok := tx.view.(PreparingView); ok {
-		err = tx.named(pv.Finish(context.WithoutCancel(ctx)))
+		err = tx.named(pv.Finish(ctx))
 	}
 	tx.end()
 	return err

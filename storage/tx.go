@@ -26,15 +26,20 @@ type Tx struct {
 	buckets []*bucketData // sorted by name
 	scans   []*scan       // the iterations that are under way
 	ended   bool          // the view, and the admission, are the data manager's now
-	commit  admission
-	done    Changes // what is committed, in the end
+	writing *writing      // nil until the commit, and then if nothing was written
 
-	// For buckets, and the keys read in the first one, as there are seldom more: so they cost no allocation.
+	// For buckets, and the first one with the keys read in it, as there are seldom more: so they cost no allocation.
 	room struct {
-		data  [2]bucketData
+		data  bucketData
 		list  [2]*bucketData
-		reads [4]string
+		reads [3]string
 	}
+}
+
+// writing is what only the commit of a transaction that has written needs.
+type writing struct {
+	changes   Changes
+	admission admission
 }
 
 // bucketData is what a transaction has done to one bucket.
@@ -60,15 +65,14 @@ func (tx *Tx) Bucket(name string) Bucket {
 
 // newBucket is called with mu locked.
 func (tx *Tx) newBucket(name string) *bucketData {
-	if tx.buckets == nil {
-		tx.buckets = tx.room.list[:0]
-		tx.room.data[0].reads.list = tx.room.reads[:0]
+	if tx.buckets != nil {
+		return &bucketData{name: name}
 	}
-	if n := len(tx.buckets); n < len(tx.room.data) {
-		tx.room.data[n].name = name
-		return &tx.room.data[n]
-	}
-	return &bucketData{name: name}
+	tx.buckets = tx.room.list[:0]
+	first := &tx.room.data
+	first.name = name
+	first.reads.list = tx.room.reads[:0]
+	return first
 }
 
 // errEnded returns nil as long as the transaction can be used. It is called with mu locked.
@@ -132,12 +136,12 @@ func (tx *Tx) readOnly() bool {
 	return true
 }
 
-// changes returns what the transaction did, for the engine. It is called with mu locked.
+// changes returns what the transaction did, for the engine; nil if it has only read, as there is nothing to validate then.
+// It is called with mu locked.
 func (tx *Tx) changes() *Changes {
 	for _, s := range tx.scans { // a commit from inside a loop
 		s.record()
 	}
-	c := &tx.done
 	reads, ranges, writes := 0, 0, 0
 	for _, b := range tx.buckets {
 		reads += len(b.reads.list)
@@ -147,10 +151,13 @@ func (tx *Tx) changes() *Changes {
 		}
 	}
 	if writes == 0 {
-		return c // nothing to validate either
+		return nil
 	}
+	tx.writing = &writing{}
+	c := &tx.writing.changes
 	if tx.turn != nil {
 		c.Turns = tx.turn.keys
+		c.Accepted = tx.passTurn
 	}
 	c.Reads = make([]ReadKey, 0, reads)
 	c.Ranges = make([]ReadRange, 0, ranges)
@@ -180,8 +187,15 @@ func (tx *Tx) end() {
 	if tx.view != nil {
 		tx.view.Close()
 	}
-	tx.core.turns.discharge(&tx.commit)
+	tx.discharge()
 	tx.view, tx.buckets, tx.scans = nil, nil, nil
+}
+
+// discharge tells those who wait for it that what tx writes is decided, or can be seen.
+func (tx *Tx) discharge() {
+	if tx.writing != nil {
+		tx.core.turns.discharge(&tx.writing.admission)
+	}
 }
 
 // explain completes an engine's error of a commit of c with what it can't know.

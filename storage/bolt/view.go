@@ -83,17 +83,19 @@ func (v *view) listStored(name string, r storage.Range) (items []storage.Item, e
 		return nil, nil
 	}
 	c := cursor{r: r, c: b.cursor}
-	size := 0
+	var few [8]storage.Item
+	found, size := few[:0], 0 // in the memory map
 	for key, value := c.seek(); c.inside(key); key, value = c.step() {
-		if items == nil {
-			items = make([]storage.Item, 0, 4)
-		}
-		items = append(items, storage.Item{Key: key, Value: value}) // in the memory map, so far
+		found = append(found, storage.Item{Key: key, Value: value})
 		size += len(key) + len(value)
 	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	items = make([]storage.Item, len(found))
 	block := make([]byte, 0, size)
-	for i := range items {
-		items[i], block = copyItem(items[i].Key, items[i].Value, block)
+	for i, item := range found {
+		items[i], block = copyItem(item.Key, item.Value, block)
 	}
 	return items, nil
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -122,16 +123,38 @@ func (w *work) few() (s shape, args []any, ok bool) {
 		return s, nil, false
 	}
 	args = append(make([]any, 0, 2+3*s.reads+len(w.locks)+3*s.puts), w.mark, w.version)
+	replaced := w.replaced()
+	if replaced >= 0 {
+		s.reads, s.replaces = s.reads-1, true
+		args = append(args, w.put[0][0], w.put[1][0], w.read.versions[replaced], w.put[2][0])
+	}
 	for i, version := range w.read.versions {
-		args = append(args, w.read.buckets[i], w.read.keys[i], version)
+		if i != replaced {
+			args = append(args, w.read.buckets[i], w.read.keys[i], version)
+		}
 	}
 	for _, lock := range w.locks {
 		args = append(args, lock)
 	}
-	for i := range s.puts {
-		args = append(args, w.put[0][i], w.put[1][i], w.put[2][i])
+	if !s.replaces {
+		for i := range s.puts {
+			args = append(args, w.put[0][i], w.put[1][i], w.put[2][i])
+		}
 	}
 	return s, args, true
+}
+
+// replaced returns which of the reads found what the only put replaces; -1 if there is no such read.
+func (w *work) replaced() int {
+	if len(w.put[0]) != 1 {
+		return -1
+	}
+	for i, version := range w.read.versions {
+		if version != 0 && bytes.Equal(w.read.buckets[i], w.put[0][0]) && bytes.Equal(w.read.keys[i], w.put[1][0]) {
+			return i
+		}
+	}
+	return -1
 }
 
 // split returns the parameters of the checks, and those of each of the writes.

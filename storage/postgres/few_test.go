@@ -79,6 +79,60 @@ func testCommit(t *testing.T, db *storage.DB, reads, puts, lost int) {
 	})
 }
 
+// A commit that replaces what it has read is a statement of its own: it writes only if that, and all else that was read, is unchanged.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, pgtest.Database(t))
+	defer db.Close()
+	key := func(i int) string { return fmt.Sprintf("r%d", i) }
+	bucket := func(ctx context.Context) storage.Bucket {
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tx.Bucket("b")
+	}
+	for reads := 1; reads <= 5; reads++ {
+		for lost := -1; lost < reads; lost++ { // -1: none is
+			for _, meanwhile := range []string{"changed", "deleted", "made anew"} {
+				name := fmt.Sprintf("%d reads, %d is %s", reads, lost, meanwhile)
+				for i := range reads {
+					run(t, func(ctx context.Context) error { return put(ctx, db, key(i), "before") })
+				}
+				replaced := reads / 2
+				ctx, txn := transaction.Begin(t.Context())
+				for i := range reads {
+					if value, err := bucket(ctx).Get([]byte(key(i))); err != nil || string(value) != "before" {
+						t.Fatalf("%s: got %q, %v", name, value, err)
+					}
+				}
+				if err := bucket(ctx).Put([]byte(key(replaced)), []byte("after")); err != nil {
+					t.Fatal(err)
+				}
+				if lost >= 0 && meanwhile != "changed" {
+					run(t, func(ctx context.Context) error { return bucket(ctx).Delete([]byte(key(lost))) })
+				}
+				if lost >= 0 && meanwhile != "deleted" {
+					run(t, func(ctx context.Context) error { return put(ctx, db, key(lost), "meanwhile") })
+				}
+				err := txn.Commit(ctx)
+				conflict, _ := errors.AsType[*storage.ConflictError](err)
+				if lost < 0 && err != nil || lost >= 0 && (conflict == nil || string(conflict.Key) != key(lost)) {
+					t.Errorf("%s: got %v", name, err)
+				}
+				var got []byte
+				run(t, func(ctx context.Context) (err error) {
+					got, err = bucket(ctx).Get([]byte(key(replaced)))
+					return err
+				})
+				if written := string(got) == "after"; written != (lost < 0) {
+					t.Errorf("%s: it is %q", name, got)
+				}
+			}
+		}
+	}
+}
+
 // A large value ends the first page of a range, wherever it is.
 func TestLargeValueAmongSmallOnes(t *testing.T) {
 	t.Parallel()
