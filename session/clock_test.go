@@ -125,7 +125,7 @@ func TestDatedAhead(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	wrong := f.another(t, session.Config{})
-	wrong.SetClock(func() (time.Time, time.Duration) { return time.Unix(10_000_000, 0), 0 })
+	wrong.SetClock(func() (time.Time, time.Duration) { return time.Unix(10*start, 0), 0 })
 	for _, id := range []string{"unused", "used"} {
 		do(t, func(ctx context.Context) {
 			s, err := wrong.Get(ctx, id)
@@ -134,7 +134,7 @@ func TestDatedAhead(t *testing.T) {
 		})
 	}
 	do(t, func(ctx context.Context) {
-		if got := f.get(ctx, t, "used").LastUsed(); !got.Equal(time.Unix(10_000, 0)) {
+		if got := f.get(ctx, t, "used").LastUsed(); !got.Equal(time.Unix(start, 0)) {
 			t.Errorf("LastUsed: got %v", got)
 		}
 	})

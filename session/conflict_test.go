@@ -155,7 +155,7 @@ func TestMarksOfTwoReaders(t *testing.T) {
 			must(t, commitA())
 			must(t, commitB())
 			do(t, func(ctx context.Context) {
-				if got := f.get(ctx, t, "u").LastUsed(); !got.Equal(time.Unix(10_120, 0)) {
+				if got := f.get(ctx, t, "u").LastUsed(); !got.Equal(time.Unix(start+120, 0)) {
 					t.Errorf("LastUsed: got %v", got)
 				}
 			})
@@ -168,7 +168,7 @@ func TestMarksOfTwoReaders(t *testing.T) {
 			}
 			do(t, func(ctx context.Context) {
 				used, err := f.Used(ctx, "u")
-				if err != nil || !cmp.Equal(used, []time.Time{time.UnixMilli(10_180_000)}) {
+				if err != nil || !cmp.Equal(used, []time.Time{time.Unix(start+180, 0)}) {
 					t.Errorf("index: got %v, %v", used, err)
 				}
 			})

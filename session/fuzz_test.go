@@ -110,6 +110,8 @@ func FuzzKeys(f *testing.F) {
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte("m"), session.AppendMeta(1000, 990))
 	f.Add([]byte("m"), session.AppendMeta(0, math.MaxInt64))
+	f.Add([]byte("m"), session.AppendMeta(start*1000+1234, start*1000))
+	f.Add([]byte("m"), []byte("\xff\x00\x00\x00\x00\x00"))
 	f.Add([]byte("u12345678"), []byte{})
 	f.Add([]byte("l"), []byte{2})
 	f.Add([]byte("ikey"), []byte("\x00i\x02"))
@@ -127,6 +129,29 @@ func FuzzRecords(f *testing.F) {
 		c, u, problem := session.ReadMeta(session.AppendMeta(created, used))
 		if c != created || u != used || problem != "" {
 			t.Errorf("%x: got %d, %d, then %d, %d, %s", value, created, used, c, u, problem)
+		}
+	})
+}
+
+// Whatever the times, a meta record gives them back, and begins with its format or with the mark of the short form.
+func FuzzMeta(f *testing.F) {
+	f.Add(int64(0), int64(0))
+	f.Add(int64(start*1000+1234), int64(start*1000))
+	f.Add(int64(start*1000), int64(start*1000+500))
+	f.Add(int64(math.MaxInt64), int64(0))
+	f.Fuzz(func(t *testing.T, created, used int64) {
+		if created < 0 || used < 0 {
+			return
+		}
+		for _, used := range []int64{used, used - used%1000, max(0, created-created%20_000)} {
+			b := session.AppendMeta(created, used)
+			c, u, problem := session.ReadMeta(b)
+			if c != created || u != used || problem != "" {
+				t.Errorf("%d, %d as %x: got %d, %d, %s", created, used, b, c, u, problem)
+			}
+			if b[0] != 1 && (b[0] < 128 || len(b) != 6) {
+				t.Errorf("%d, %d: got %x, which is of neither form", created, used, b)
+			}
 		}
 	})
 }

@@ -14,6 +14,9 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
+// start is the time at which tests begin, in seconds since 1970: the beginning of a time slice, in a year in which meta records are short.
+const start = 1_800_000_000
+
 // A fakeClock is a wall clock and a monotonic clock that tests move by hand.
 type fakeClock struct {
 	mu   sync.Mutex
@@ -21,7 +24,7 @@ type fakeClock struct {
 	mono time.Duration
 }
 
-func newFakeClock() *fakeClock { return &fakeClock{wall: time.Unix(10_000, 0)} }
+func newFakeClock() *fakeClock { return &fakeClock{wall: time.Unix(start, 0)} }
 
 func (c *fakeClock) read() (time.Time, time.Duration) {
 	c.mu.Lock()

@@ -14,9 +14,9 @@ import (
 // What is stored, with all times in milliseconds since 1970. In the data bucket, every key begins with the ref of its
 // session and goes on with the kind of record:
 //
-//	ref 'i' key    one item: when it was written, and its encoded value (value.go)
+//	ref 'i' key    one item: when it was written, counted from the creation, and its encoded value (value.go)
 //	ref 'l'        when an item was last deleted, if one was
-//	ref 'm'        that there is a session: format, creation, and the slice of its first use
+//	ref 'm'        that there is a session: creation, and the slice of its first use
 //	ref 'u' slice  that it was used in this slice; of several the latest counts
 //
 // In the index bucket there is one empty record for every session:
@@ -31,8 +31,24 @@ const (
 	kindMeta    = 'm'
 	kindUsed    = 'u'
 
-	format    = 1 // first byte of a meta record
 	sliceSize = 8
+)
+
+// A meta record has one of two forms, told apart by the first byte: below 128 it is the format of a long record.
+//
+//	1 creation age       two varints; the age is the time from the beginning of the slice to the creation
+//	128+age creation     the age in seconds, and 5 bytes, big endian: milliseconds since 2020
+//
+// The short one is written where it fits: until 2054, for slices of whole seconds and of up to two minutes. It has 6 bytes instead of 9
+// or 10, which makes a file with a million sessions 4 MB smaller, of 185. Sessions that have a long one keep it.
+const (
+	format = 1
+
+	short     = 1 << 7
+	shortBits = 40                // of creation
+	shortSize = 1 + shortBits/8   // bytes
+	shortFrom = 1_577_836_800_000 // 2020
+	second    = 1000
 )
 
 // A ref names a session without telling its id.
@@ -111,6 +127,9 @@ type meta struct {
 }
 
 func (m meta) append(b []byte) []byte {
+	if m.fitsShort() {
+		return m.appendShort(b)
+	}
 	b = append(b, format)
 	b = binary.AppendVarint(b, m.created)
 	return binary.AppendVarint(b, m.created-m.used)
@@ -119,6 +138,9 @@ func (m meta) append(b []byte) []byte {
 func readMeta(b []byte) (m meta, problem string) {
 	if len(b) == 0 {
 		return m, "it is empty"
+	}
+	if b[0]&short != 0 {
+		return readShortMeta(b)
 	}
 	if b[0] != format {
 		return m, fmt.Sprintf("its format is %d, and this release knows only %d", b[0], format)
@@ -132,6 +154,30 @@ func readMeta(b []byte) (m meta, problem string) {
 		return m, "its time of use is damaged"
 	}
 	return meta{created: created, used: created - age}, ""
+}
+
+// age returns the seconds from the beginning of the slice to the creation, if the slice is one of whole seconds.
+func (m meta) age() int64 { return m.created/second - m.used/second }
+
+func (m meta) fitsShort() bool {
+	return m.used%second == 0 && m.age() >= 0 && m.age() < short && m.created >= shortFrom && m.created-shortFrom < 1<<shortBits
+}
+
+func (m meta) appendShort(b []byte) []byte {
+	var room [8]byte
+	binary.BigEndian.PutUint64(room[:], uint64(short+m.age())<<shortBits|uint64(m.created-shortFrom)) //nolint:gosec // not negative
+	return append(b, room[len(room)-shortSize:]...)
+}
+
+func readShortMeta(b []byte) (m meta, problem string) {
+	if len(b) != shortSize {
+		return m, fmt.Sprintf("it has %d bytes, not %d", len(b), shortSize)
+	}
+	var room [8]byte
+	copy(room[len(room)-shortSize+1:], b[1:])
+	m.created = shortFrom + int64(binary.BigEndian.Uint64(room[:])) //nolint:gosec // 40 bits
+	m.used = (m.created/second - int64(b[0]-short)) * second
+	return m, ""
 }
 
 // A loaded is what the database held of a session when it was looked up.

@@ -85,7 +85,7 @@ func TestNewSessionIsStoredLazily(t *testing.T) {
 		if !s.IsNew() || !s.Valid() || s.ID() != "id" || s.Ref() != session.RefOf("id") {
 			t.Errorf("new session: got IsNew %t, Valid %t, ID %q, Ref %q", s.IsNew(), s.Valid(), s.ID(), s.Ref())
 		}
-		if got := s.Created(); !got.Equal(time.Unix(10_000, 0)) {
+		if got := s.Created(); !got.Equal(time.Unix(start, 0)) {
 			t.Errorf("Created: got %v", got)
 		}
 		if got, err := s.LastModified(); err != nil || !got.IsZero() {
@@ -128,7 +128,7 @@ func TestNewSessionIsStoredLazily(t *testing.T) {
 		s := f.get(ctx, t, "id")
 		modified, err := s.LastModified()
 		must(t, err)
-		if s.IsNew() || !s.Created().Equal(time.Unix(10_001, 0)) || !modified.Equal(time.Unix(10_002, 0)) || !s.LastUsed().Equal(time.Unix(10_000, 0)) {
+		if s.IsNew() || !s.Created().Equal(time.Unix(start+1, 0)) || !modified.Equal(time.Unix(start+2, 0)) || !s.LastUsed().Equal(time.Unix(start, 0)) {
 			t.Errorf("stored session: got IsNew %t, Created %v, LastModified %v, LastUsed %v", s.IsNew(), s.Created(), modified, s.LastUsed())
 		}
 	})
@@ -190,7 +190,7 @@ func TestDict(t *testing.T) {
 		t.Errorf("after Clear: got %v, want a session without values", got)
 	}
 	do(t, func(ctx context.Context) {
-		if got, err := f.get(ctx, t, "id").LastModified(); err != nil || !got.Equal(time.Unix(10_001, 0)) {
+		if got, err := f.get(ctx, t, "id").LastModified(); err != nil || !got.Equal(time.Unix(start+1, 0)) {
 			t.Errorf("LastModified after Clear: got %v, %v", got, err)
 		}
 	})
@@ -408,7 +408,7 @@ func TestCarry(t *testing.T) {
 		t.Errorf("stored under the old id: got %v", got)
 	}
 	do(t, func(ctx context.Context) {
-		if s := f.get(ctx, t, "new"); s.IsNew() || !s.Created().Equal(time.Unix(10_000, 0)) {
+		if s := f.get(ctx, t, "new"); s.IsNew() || !s.Created().Equal(time.Unix(start, 0)) {
 			t.Errorf("got IsNew %t, Created %v", s.IsNew(), s.Created())
 		}
 	})

@@ -274,6 +274,8 @@ func TestDamagedRecords(t *testing.T) {
 		{"meta without creation", "m", []byte{1}, "its time of creation is damaged"},
 		{"meta without use", "m", []byte{1, 2}, "its time of use is damaged"},
 		{"meta too long", "m", []byte{1, 2, 2, 2}, "its time of use is damaged"},
+		{"short meta cut off", "m", []byte{0x81, 0, 0, 0, 0}, "can't read the meta record: it has 5 bytes, not 6"},
+		{"short meta too long", "m", []byte{0x81, 0, 0, 0, 0, 0, 0}, "can't read the meta record: it has 7 bytes, not 6"},
 		{"meta with a tail", "mm", []byte{1, 2, 2}, "its key is too long"},
 		{"use", "u1", nil, "can't read a time of use: it is damaged"},
 		{"use before time", "u\xff\xff\xff\xff\xff\xff\xff\xff", nil, "can't read a time of use: it is damaged"},
