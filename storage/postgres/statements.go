@@ -106,8 +106,8 @@ func (s *statements) few(f shape) string {
 	return text
 }
 
-// makeReplace is for what most commits are: a session that exists is written. To look for the row, compare its version and
-// change it is one step then, where ON CONFLICT takes three: 20 µs less of the 290 that the server works for such a commit.
+// makeReplace is for what most commits are: a session that exists is written. To look for the row, compare its version and change it is
+// one step then, where ON CONFLICT takes three: of a request that reads and writes a session, the server has 300 µs of work in place of 390.
 func (s *statements) makeReplace(f shape) string {
 	var n numbering
 	mark, version := n.next(), n.next()
