@@ -36,7 +36,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.slots.give()
 		return nil, err
 	}
-	return &conn{Conn: c, writeTimeout: l.writeTimeout, release: sync.OnceFunc(l.slots.give)}, nil
+	return newConn(c, l.writeTimeout, sync.OnceFunc(l.slots.give)), nil
 }
 
 // Close ends an Accept that waits, for a connection or for a slot. A second call does no harm.
@@ -109,11 +109,34 @@ func (s slots) give() {
 type conn struct {
 	net.Conn
 	writeTimeout time.Duration
-	release      func() // the slot; to be called at least once
+	release      func() // the slot
 
 	mu       sync.Mutex // guards deadline
-	deadline time.Time  // set by the handler, or net/http; zero is none
+	deadline time.Time  // for writing, set by the handler, or net/http; zero is none
+
+	reading alarm
 }
+
+// newConn calls release when the connection is closed, at least once.
+func newConn(c net.Conn, writeTimeout time.Duration, release func()) *conn {
+	return &conn{Conn: c, writeTimeout: writeTimeout, release: release, reading: alarm{set: c.SetReadDeadline}}
+}
+
+// Read reads into b.
+func (c *conn) Read(b []byte) (n int, err error) {
+	for {
+		if err := c.reading.begin(); err != nil {
+			return 0, err
+		}
+		n, err = c.Conn.Read(b)
+		if again := c.reading.end(err); !again || n > 0 {
+			return n, err
+		}
+	}
+}
+
+// SetReadDeadline sets the deadline for reading.
+func (c *conn) SetReadDeadline(t time.Time) error { return c.reading.put(t) }
 
 // pieceSize is how much of a large write may go out under one deadline: a client that takes this many bytes within the
 // write timeout is slow, but alive.

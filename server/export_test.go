@@ -26,5 +26,5 @@ func (s *Server) Translate(r *http.Request) (*http.Request, error) { return s.vi
 
 // NewConn returns c as the connections of a server are, whose every piece written has to be taken within writeTimeout.
 func NewConn(c net.Conn, writeTimeout time.Duration) net.Conn {
-	return &conn{Conn: c, writeTimeout: writeTimeout, release: func() {}}
+	return newConn(c, writeTimeout, func() {})
 }
