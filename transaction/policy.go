@@ -91,12 +91,17 @@ type Waiter interface {
 //		}
 //	}
 //
-// It is for one goroutine. The work may run more than once, so whatever it does besides its transaction has to bear that.
+// It is for one goroutine, and must not be copied after first use. The work may run more than once, so whatever it does besides its
+// transaction has to bear that.
 type Attempts struct {
-	policy  Policy
-	first   attemptContext // a field, so that one attempt costs one allocation; its parent is that of all
-	current *attemptContext
-	release func()
+	policy Policy
+	first  attemptContext // a field, so that one attempt costs one allocation at most; its parent is that of all
+	later  *laterAttempt  // the current one, unless it is the first
+}
+
+type laterAttempt struct {
+	attemptContext
+	release func() // of the turn that it holds, if any
 }
 
 // Attempts starts the count. The first attempt is due; a policy that is not valid is taken as far as it makes sense.
@@ -104,19 +109,23 @@ func (p Policy) Attempts(ctx context.Context) *Attempts {
 	if p.Tries < 1 {
 		p.Tries = defaultTries
 	}
-	a := &Attempts{policy: p}
-	a.first = attemptContext{ctx, Attempt{Number: 1, Tries: p.Tries}}
-	a.current = &a.first
-	return a
+	return &Attempts{policy: p, first: attemptContext{ctx, Attempt{Number: 1, Tries: p.Tries}}}
 }
 
 const defaultTries = 3
 
+func (a *Attempts) current() *attemptContext {
+	if a.later != nil {
+		return &a.later.attemptContext
+	}
+	return &a.first
+}
+
 // Context returns the context of the current attempt; it carries the [Attempt], and any turn that was waited for.
-func (a *Attempts) Context() context.Context { return a.current }
+func (a *Attempts) Context() context.Context { return a.current() }
 
 // Attempt returns the current attempt.
-func (a *Attempts) Attempt() Attempt { return a.current.attempt }
+func (a *Attempts) Attempt() Attempt { return a.current().attempt }
 
 // Retryable reports whether the policy would try again after err, tries and context aside.
 func (a *Attempts) Retryable(err error) bool {
@@ -139,24 +148,30 @@ func (a *Attempts) Again(err error) bool {
 		return false
 	}
 	// The turn comes after the delay: to sleep while holding it would keep everybody else waiting.
-	next := a.first.Context
+	later := &laterAttempt{attemptContext{a.first.Context, Attempt{Number: a.Attempt().Number + 1, Tries: a.policy.Tries}}, nil}
 	if w, ok := errors.AsType[Waiter](err); ok {
-		turn, release, err := w.Wait(next)
+		turn, release, err := w.Wait(later.Context)
 		if err != nil {
 			return false
 		}
-		next, a.release = turn, release
+		later.Context, later.release = turn, release
 		if a.first.Err() != nil {
-			a.End()
+			later.end()
 			return false
 		}
 	}
-	a.current = &attemptContext{next, Attempt{Number: a.Attempt().Number + 1, Tries: a.policy.Tries}}
+	a.later = later
 	return true
 }
 
 // End gives back the turn that the current attempt holds, if any. It may be called more than once.
 func (a *Attempts) End() {
+	if a.later != nil {
+		a.later.end()
+	}
+}
+
+func (a *laterAttempt) end() {
 	if a.release != nil {
 		a.release()
 		a.release = nil

@@ -78,12 +78,17 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		f.fail(w, r.WithContext(ctx), &http.MaxBytesError{Limit: limit}, transaction.Attempt{})
 		return
 	}
-	attempts := f.policy.Attempts(ctx)
+	round := &round{attempts: *f.policy.Attempts(ctx)}
+	attempts := &round.attempts
 	defer attempts.End()
 	source := newSource(ctx, r, f)
 	defer source.close()
 	for {
-		err := f.attempt(w, source, attempts) //nolint:contextcheck // attempts has it
+		held := &round.first
+		if attempts.Attempt().Number > 1 {
+			held = new(hold.Writer) // what has the first one may have kept it
+		}
+		err := f.attempt(w, held, source, attempts) //nolint:contextcheck // attempts has it
 		if err == nil {
 			return
 		}
@@ -102,6 +107,13 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// A round is what all requests need: the attempts, and the response of the first. They cost one allocation (of 288 bytes, 16 less
+// than the two).
+type round struct {
+	attempts transaction.Attempts
+	first    hold.Writer
+}
+
 // inside reports whether ctx is that of an attempt, or in a transaction, already. Another round of attempts inside would have nothing
 // to begin anew.
 func (f *filter) inside(ctx context.Context) bool {
@@ -115,9 +127,9 @@ func (f *filter) inside(ctx context.Context) bool {
 	return ok
 }
 
-// attempt runs the request once. Without an error it is answered, or whatever could be has been.
-func (f *filter) attempt(w http.ResponseWriter, source *source, attempts *transaction.Attempts) error {
-	held, ctx := hold.Begin(attempts.Context(), w, hold.Options{
+// attempt runs the request once, with a held response that is new. Without an error it is answered, or whatever could be has been.
+func (f *filter) attempt(w http.ResponseWriter, held *hold.Writer, source *source, attempts *transaction.Attempts) error {
+	ctx := held.Begin(attempts.Context(), w, hold.Options{
 		HighWater: f.HighWater, Max: bound(f.MaxResponse), Attempts: attempts,
 	})
 	defer held.Drop()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/spill"
 	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 var (
@@ -34,7 +35,7 @@ type Options struct {
 
 	// Attempts, if not nil, is told to End when a flush lets the response through: there will be no further one, and nobody
 	// should wait for a stream to end.
-	Attempts interface{ End() }
+	Attempts *transaction.Attempts
 }
 
 type state uint8
@@ -62,11 +63,11 @@ type Writer struct {
 	uncontrolled bool // deadlines and the like are no longer the handler's to set
 	state        state
 	announced    bool  // sent has a Trailer field, or one that is a trailer
-	status       int16 // zero until the first WriteHeader; small, as its neighbours, so that a Writer takes 208 bytes and not 224
+	status       int16 // zero until the first WriteHeader; small, as its neighbours, so that a Writer is 8 bytes smaller
 
 	decider Decider
-	last    interface{ End() } // Options.Attempts
-	err     error              // why nothing leaves or nothing more is taken; the slot has an error then
+	last    *transaction.Attempts // Options.Attempts
+	err     error                 // why nothing leaves or nothing more is taken; the slot has an error then
 
 	header http.Header // the handler's; nil until it asks for it
 	sent   *Fields     // the header at the first WriteHeader, if there was one by then; nil again in the end
@@ -78,17 +79,27 @@ type Writer struct {
 // attempt's outcome. A failure to hold (too large, a full disk) is recorded there; and while it has an error, by whomever,
 // a flush returns that.
 func Begin(ctx context.Context, dst http.ResponseWriter, options Options) (*Writer, context.Context) {
-	h := New(dst, nil, options)
+	h := new(Writer)
+	return h, h.Begin(ctx, dst, options)
+}
+
+// Begin is the same with a Writer that whoever calls has made room for: h is new.
+func (h *Writer) Begin(ctx context.Context, dst http.ResponseWriter, options Options) context.Context {
 	h.own = outcome.Context{Context: ctx}
-	h.slot = &h.own.Slot
-	return h, &h.own
+	h.begin(dst, &h.own.Slot, options)
+	return &h.own
 }
 
 // New returns a Writer for an attempt that has a slot already.
 func New(dst http.ResponseWriter, slot *outcome.Slot, options Options) *Writer {
-	h := &Writer{dst: dst, slot: slot, max: options.Max, last: options.Attempts, length: -1}
-	h.body.HighWater = options.HighWater
+	h := new(Writer)
+	h.begin(dst, slot, options)
 	return h
+}
+
+func (h *Writer) begin(dst http.ResponseWriter, slot *outcome.Slot, options Options) {
+	h.dst, h.slot, h.max, h.last, h.length = dst, slot, options.Max, options.Attempts, -1
+	h.body.HighWater = options.HighWater
 }
 
 // Slot returns where the outcome of the attempt is recorded.
