@@ -420,7 +420,7 @@ func (h *Writer) isTrailer(name string) bool {
 		if f.name != "Trailer" {
 			continue
 		}
-		for _, value := range h.sent.of(f) {
+		for _, value := range f.values() {
 			for announced := range strings.SplitSeq(value, ",") {
 				if http.CanonicalHeaderKey(strings.TrimSpace(announced)) == name {
 					return true
