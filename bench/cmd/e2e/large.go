@@ -11,9 +11,6 @@ import (
 	"github.com/pasteline/pasteline/bench/sites"
 )
 
-// large is the name of the program that is asked for large responses: ours with the site of this module.
-const large = "large"
-
 // largeClients is how many send and receive at the same time.
 const largeClients = 4
 
@@ -37,7 +34,7 @@ func (b *bench) large(ctx context.Context) error {
 }
 
 func (b *bench) peak(ctx context.Context, size, times int) (peak int, err error) {
-	s, err := b.start(ctx, large)
+	s, err := b.start(ctx, sites.Pasteline)
 	if err != nil {
 		return 0, err
 	}

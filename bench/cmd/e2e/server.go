@@ -58,29 +58,6 @@ const (
 	settle       = 500 * time.Millisecond // until memory is looked at
 )
 
-// siteIni is the tutorial's site, as one would serve it to others.
-const siteIni = `
-[app:myapp]
-use = egg:myapp#app
-zodb_uri = bolt://%(here)s/data.db
-
-[filter:browserid]
-use = egg:repoze.browserid#browserid
-secret_key = 59f4ef1f1a3d2c0b7a6859483726150493827160a5b4c3d2e1f00f1e2d3c4b5a
-
-[pipeline:main]
-pipeline =
-       browserid
-       egg:repoze.retry#retry
-       egg:repoze.tm2#tm
-       myapp
-
-[server:main]
-use = egg:Paste#http
-host = 127.0.0.1
-port = PORT
-`
-
 // start starts a program in an empty folder, and returns when it has answered.
 func (b *bench) start(ctx context.Context, name string) (*server, error) {
 	dir, err := os.MkdirTemp("", "pasteline-e2e-")
@@ -94,9 +71,6 @@ func (b *bench) start(ctx context.Context, name string) (*server, error) {
 	var cmd *exec.Cmd
 	switch name {
 	case sites.Pasteline:
-		ini := strings.Replace(siteIni, "PORT", strconv.Itoa(port), 1)
-		cmd, err = withIni(b.bin+"/serve", dir, ini)
-	case large:
 		ini := strings.Replace(fmt.Sprintf(sites.Ini, "bolt://%(here)s/data.db"), "port = 0", "port = "+strconv.Itoa(port), 1)
 		cmd, err = withIni(b.bin+"/site", dir, ini)
 	default:
