@@ -15,48 +15,54 @@ import (
 // BenchmarkRequest is a small page over a connection of the loopback, by the server and by net/http alone: what the server
 // adds. (One connection on one processor, -cpu 1, varies least.)
 func BenchmarkRequest(b *testing.B) {
-	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	requests := map[string]string{
+		"GET":  "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n",
+		"POST": "POST / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Length: 5\r\n\r\n12345",
+	}
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		_, _ = io.WriteString(w, "Hello!")
 	})
-	b.Run("who=server", func(b *testing.B) {
-		s, err := server.New(server.Config{}, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		addrs, err := s.Listen(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		go s.Serve(page)
-		defer s.Shutdown(context.Background())
-		request(b, addrs[0].String())
-	})
-	b.Run("who=net-http", func(b *testing.B) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		s := &http.Server{Handler: page, ReadHeaderTimeout: 10 * time.Second}
-		go s.Serve(l)
-		defer s.Close()
-		request(b, l.Addr().String())
-	})
+	for method, text := range requests {
+		b.Run("method="+method+"/who=server", func(b *testing.B) {
+			s, err := server.New(server.Config{}, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			addrs, err := s.Listen(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			go s.Serve(page)
+			defer s.Shutdown(context.Background())
+			request(b, addrs[0].String(), text)
+		})
+		b.Run("method="+method+"/who=net-http", func(b *testing.B) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := &http.Server{Handler: page, ReadHeaderTimeout: 10 * time.Second}
+			go s.Serve(l)
+			defer s.Close()
+			request(b, l.Addr().String(), text)
+		})
+	}
 }
 
-// request asks for the page, again and again.
-func request(b *testing.B, addr string) {
+// request sends text, again and again.
+func request(b *testing.B, addr, text string) {
 	b.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	text := []byte("GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
 	answer := bufio.NewReader(c)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.Write(text); err != nil {
+		if _, err := io.WriteString(c, text); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := answer.ReadSlice('!'); err != nil {

@@ -11,30 +11,31 @@ import (
 // withBody serves a request that has a body, of limit bytes at most if that is not 0, whose every piece has to come in time. http.Server's ReadTimeout is one
 // deadline for the whole request; it would cut long uploads, and cancel the context of handlers that run for longer.
 func withBody(w http.ResponseWriter, r *http.Request, timeout time.Duration, limit int64, h http.Handler) {
-	control := http.NewResponseController(w)
-	b := &body{ReadCloser: r.Body, control: control, timeout: timeout, renew: r.ProtoMajor == 1}
+	b := &body{ReadCloser: r.Body, control: *http.NewResponseController(w), timeout: timeout, renew: r.ProtoMajor == 1}
 	if b.renew {
 		// Not only while the handler reads: net/http itself reads what is left before it answers.
-		_ = control.SetReadDeadline(time.Now().Add(timeout))
+		_ = b.control.SetReadDeadline(time.Now().Add(timeout))
 		defer func() {
 			if !b.ended {
-				_ = control.SetReadDeadline(time.Now().Add(timeout))
+				_ = b.control.SetReadDeadline(time.Now().Add(timeout))
 			}
 		}()
 	}
-	own := *r // a copy, since the request is net/http's
+	own := &b.request
+	*own = *r // a copy, since the request is net/http's
 	own.Body = b
 	if limit > 0 {
 		own.Body = http.MaxBytesReader(w, b, limit)
 	}
-	h.ServeHTTP(w, &own)
-	form.HandBack(r, &own)
+	h.ServeHTTP(w, own)
+	form.HandBack(r, own)
 }
 
 // A body is a request's body that gives up on a client which has stopped sending. It is for one goroutine at a time.
 type body struct {
 	io.ReadCloser
-	control *http.ResponseController
+	request http.Request // that it is the body of; a field, as control is, so that the three cost one allocation
+	control http.ResponseController
 	timeout time.Duration
 	renew   bool // HTTP/1: a deadline that has passed can be renewed. In HTTP/2 it ends the body, so there it is taken back.
 	ended   bool
