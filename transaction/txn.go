@@ -271,12 +271,14 @@ func (t *Txn) Extension() map[string]any {
 
 // forget drops what the transaction refers to, as contexts may be kept for longer. The caller holds t.mu.
 func (t *Txn) forget() {
+	if t.managers != nil || t.data != nil {
+		clear(t.room.managers[:])
+		clear(t.room.data[:])
+	}
 	t.managers, t.data, t.hooks = nil, nil, nil
 	if t.rare != nil {
 		t.rare.savepoints, t.rare.extension = nil, nil
 	}
-	clear(t.room.managers[:])
-	clear(t.room.data[:])
 }
 
 // report logs an error that can't be returned to anybody, or not alone. It does nothing if err is nil.

@@ -27,7 +27,7 @@ type source struct {
 	cloned  bool            // request itself is out of reach of every attempt
 	route   route
 	url     url.URL
-	header  *hold.Fields
+	header  hold.Fields
 }
 
 func newSource(ctx context.Context, r *http.Request, f *filter) *source {
@@ -42,9 +42,6 @@ func newSource(ctx context.Context, r *http.Request, f *filter) *source {
 func (s *source) close() {
 	if s.body != nil {
 		_ = s.body.Close() // nobody will miss the file
-	}
-	if s.header != nil {
-		s.header.Forget()
 	}
 }
 
@@ -71,7 +68,7 @@ func (s *source) note(ctx context.Context, attempt transaction.Attempt) {
 	if s.cloned {
 		return
 	}
-	s.header = hold.Take(r.Header)
+	s.header.Take(r.Header)
 	if r.URL != nil {
 		s.url = *r.URL
 	}

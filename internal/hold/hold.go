@@ -173,10 +173,10 @@ func (h *Writer) freeze(status int) {
 // keep takes down the header as it is.
 func (h *Writer) keep() {
 	if h.sent != nil {
-		h.sent.Forget()
+		h.sent.forget()
 	}
-	h.sent, h.announced = Take(h.header), false
-	for _, f := range h.sent.list {
+	h.sent, h.announced = take(h.header), false
+	for _, f := range h.sent.list() {
 		h.announced = h.announced || f.name == "Trailer" || strings.HasPrefix(f.name, http.TrailerPrefix)
 	}
 }
@@ -312,7 +312,7 @@ func (h *Writer) end() error {
 	}
 	h.state = over
 	if h.sent != nil {
-		h.sent.Forget()
+		h.sent.forget()
 		h.sent = nil
 	}
 	h.controlling.Lock()
@@ -416,7 +416,7 @@ func (h *Writer) isTrailer(name string) bool {
 	if !h.announced {
 		return false
 	}
-	for _, f := range h.sent.list {
+	for _, f := range h.sent.list() {
 		if f.name != "Trailer" {
 			continue
 		}
