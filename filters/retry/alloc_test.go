@@ -32,8 +32,8 @@ func TestAllocations(t *testing.T) {
 		handler http.Handler
 		budget  float64
 	}{
-		{"retry", again(bare), 4}, // attempts with the first response, request, header (2)
-		{"tm", transact(bare), 5}, // response, header (2), transaction, decision
+		{"retry", again(bare), 4},              // attempts with the first response, request, header (2)
+		{"tm", transact(bare), 5},              // response, header (2), transaction, decision
 		{"retry+tm", again(transact(bare)), 5}, // both, with the one request in the decision
 		{"browserid+retry+tm", composed(t, retry.Config{}, tm.Config{})(bare), 6},
 	} {
