@@ -140,13 +140,9 @@ func (v *view) tryAll(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, w *
 // tryFew is tryAll with a statement that costs the server an eighth less (159 for 181 µs, by itself), but has to ask again what differs if
 // something does. If by then nothing does any more, it was no conflict.
 func (v *view) tryFew(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, w *work) (done bool, bad differs, err error) {
-	var written int64
 	shape, args, _ := w.few()
-	b.Queue(v.engine.statements.few(shape), args...).Exec(func(tag pgconn.CommandTag) error {
-		written = tag.RowsAffected()
-		return nil
-	})
-	if err := conn.SendBatch(ctx, b).Close(); err != nil { // which may come after what was written: only the end counts
+	written, err := execAfter(ctx, conn, b, v.engine.statements.few(shape), args)
+	if err != nil {
 		return false, bad, err
 	}
 	if written > 0 || w.parts&checks == 0 {
@@ -160,6 +156,21 @@ func (v *view) tryFew(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, w *
 	defer rows.Close()
 	err = bad.scan(rows)
 	return false, bad, err
+}
+
+// execAfter does what is in b, and then a statement, in one round trip, and returns how many rows that has written. Nearly always b is
+// empty: a statement by itself makes 15 allocations less than a batch of one (113 for a read and a write, not 128).
+func execAfter(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, text string, args []any) (written int64, err error) {
+	if b.Len() == 0 {
+		tag, err := conn.Exec(ctx, text, args...)
+		return tag.RowsAffected(), err
+	}
+	b.Queue(text, args...).Exec(func(tag pgconn.CommandTag) error {
+		written = tag.RowsAffected()
+		return nil
+	})
+	err = conn.SendBatch(ctx, b).Close() // which may come after what was written: only the end counts
+	return written, err
 }
 
 // endEarlier ends the SQL transaction that conn may be in, as the first thing in b. If that has failed, it is done at once: nothing could

@@ -107,7 +107,7 @@ func (s *statements) few(f shape) string {
 }
 
 // makeReplace is for what most commits are: a session that exists is written. To look for the row, compare its version and change it is
-// one step then, where ON CONFLICT takes three: of a request that reads and writes a session, the server has 300 µs of work in place of 390.
+// one step then, where ON CONFLICT takes three: 13 to 26 µs less of the 230 to 290 that the server works for such a commit.
 func (s *statements) makeReplace(f shape) string {
 	var n numbering
 	mark, version := n.next(), n.next()
