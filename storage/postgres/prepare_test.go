@@ -166,9 +166,10 @@ func TestOrphans(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = wait()
-			until(t, connect(t, uri), `SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'
-				AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 		}
+		// The server finds out a moment later, a closed connection too.
+		until(t, connect(t, uri), `SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 		list := prepared(t, watching)
 		if len(list) != 1 || !list[0].Orphan {
 			t.Fatalf("%s: got %v, want an orphan", end, list)
