@@ -68,8 +68,8 @@ pipeline = browserid egg:repoze.retry#retry egg:repoze.tm2#tm `
 	}{
 		{"three filters that do nothing", "[pipeline:main]\npipeline = egg:test#nothing egg:test#nothing egg:test#nothing egg:test#quiet\n", "/", 0},
 		{"browserid, a cookie that is valid", strings.Replace(filters, "egg:repoze.retry#retry egg:repoze.tm2#tm", "", 1) + "egg:test#quiet\n", "/", 1},
-		{"a page of 1 kB, no session", filters + "egg:test#page\n", "/", 9},
-		{"a session is read", filters + "myapp\n", "/read", 29},
+		{"a page of 1 kB, no session", filters + "egg:test#page\n", "/", 7},
+		{"a session is read", filters + "myapp\n", "/read", 18},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
