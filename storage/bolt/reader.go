@@ -45,7 +45,7 @@ func (r *reader) bucket(name string) bucket {
 }
 
 // idle keeps the readers that nobody uses, as long as they show the newest state: then the next transaction goes on with one, and finds
-// the buckets looked up. (It saves a read of a session 12 of its allocations and a tenth of its time.) Before anything is written they
+// the buckets looked up. (It saves a read of a session 8 of 30 allocations and a seventh of its time.) Before anything is written they
 // are all ended, so that none is ever old, keeps pages from being used again, or keeps bbolt from enlarging its memory map.
 type idle struct {
 	mu      sync.Mutex // guards the rest
