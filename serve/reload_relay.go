@@ -41,7 +41,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		g = r.newest.Load()
 	}
 	defer g.leave()
-	ctx := &requestContext{Context: req.Context(), generation: g}
+	ctx := &requestContext{Context: req.Context(), replaced: g.replaced}
 	defer ctx.end()
 	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is the one of req, with an end more
 	g.app.ServeHTTP(w, &ctx.request)
@@ -134,12 +134,12 @@ func (g *generation) leave() {
 	}
 }
 
-// A requestContext is the context of a request that is also done when its generation has been replaced for too long. To join two
-// contexts costs more than all else that a relay does, and most handlers never wait for their context: so it is done when
-// somebody asks for Done, or when there is an end to tell of. It has 352 bytes, a size that the allocator knows.
+// A requestContext is the context of a request that is also done when the replaced one is. To join two contexts costs more
+// than all else that a relay does, and most handlers never wait for their context: so it is done when somebody asks for Done,
+// or when there is an end to tell of.
 type requestContext struct {
 	context.Context // the request's own
-	generation      *generation
+	replaced        context.Context
 	request         http.Request // with this context; a field, so that the two cost one allocation
 
 	joined atomic.Pointer[joinedContext] // nil before somebody asks; written with mu held
@@ -157,7 +157,7 @@ func (c *requestContext) Done() <-chan struct{} { return c.join().Done() }
 
 // Err is not nil when Done is closed.
 func (c *requestContext) Err() error {
-	if c.joined.Load() == nil && c.generation.replaced.Err() == nil {
+	if c.joined.Load() == nil && c.replaced.Err() == nil {
 		return c.Context.Err()
 	}
 	return c.join().Err() // and so the cause is known, too
@@ -176,11 +176,10 @@ func (c *requestContext) join() *joinedContext {
 	ctx, cancel := context.WithCancelCause(c.Context)
 	joined := &joinedContext{ctx, func() { cancel(nil) }}
 	if !c.ended { // else nobody is to hear of it any more, and the request's own is done in a moment
-		replaced := c.generation.replaced
-		if replaced.Err() != nil {
-			cancel(context.Cause(replaced)) // at once, as Err has it
+		if c.replaced.Err() != nil {
+			cancel(context.Cause(c.replaced)) // at once, as Err has it
 		}
-		unhook := context.AfterFunc(replaced, func() { cancel(context.Cause(replaced)) })
+		unhook := context.AfterFunc(c.replaced, func() { cancel(context.Cause(c.replaced)) })
 		joined.stop = func() {
 			unhook()
 			cancel(nil)
