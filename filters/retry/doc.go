@@ -39,7 +39,8 @@
 // A body that the client does not send whole fails the attempt that reads it, with 400, and one longer than MaxBody with 413.
 //
 // Outer filters may keep what they like in the context, but a value in there that an attempt changes in place is the next
-// one's too. (chi's, behind router.Use, is looked after.)
+// one's too. (chi's, behind router.Use, is looked after.) So is a path value that an attempt sets with SetPathValue, if an outer
+// handler has set one by hand; those of an outer ServeMux or chi router are looked after.
 //
 // If the client is gone, there is no further attempt. It is answered nonetheless (with 499, if its going is why the request
 // failed), because a client that closed only its own half of the connection would else take the server's

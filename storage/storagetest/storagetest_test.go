@@ -29,7 +29,9 @@ type faultyView struct {
 	fault string
 }
 
-func (v *faultyView) Commit(ctx context.Context, c *storage.Changes) error {
+func (v *faultyView) Commit(ctx context.Context, changes *storage.Changes) error {
+	own := *changes
+	c := &own
 	switch v.fault {
 	case "forgets reads":
 		c.Reads = nil
