@@ -34,7 +34,7 @@ out=out/$run
 mkdir -p "$out" bin
 
 machine() {
-	echo "commit: $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- .. || echo ', with changes')"
+	echo "commit: $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- .. ':!RESULTS.md' ':!plots' || echo ', with changes')"
 	echo "cpu: $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -1), $(getconf _NPROCESSORS_ONLN) cores"
 	echo "memory: $(sed -n 's/^MemTotal: *//p' /proc/meminfo 2>/dev/null)"
 	echo "system: $(uname -srm)"

@@ -45,14 +45,14 @@ func Read(dir string) (*Run, error) {
 			return nil, err
 		}
 	}
-	if len(run.samples) == 0 {
-		return nil, fmt.Errorf("%s: no benchmarks in it", dir)
-	}
 	soak, err := os.ReadFile(filepath.Join(dir, soakFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	run.Soak = string(soak)
+	if len(run.samples) == 0 && run.Soak == "" {
+		return nil, fmt.Errorf("%s: no benchmarks in it", dir)
+	}
 	return run, nil
 }
 

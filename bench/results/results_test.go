@@ -136,6 +136,15 @@ func TestJudged(t *testing.T) {
 	}
 }
 
+// The first piece of a run may be the soak, of which there is nothing in the table.
+func TestSoakAlone(t *testing.T) {
+	run := read(t, map[string]string{"machine.txt": "cpu: a fast one\n", "soak.log": "all was well\n"})
+	var b bytes.Buffer
+	if err := results.Markdown(&b, "", run); err != nil || !strings.Contains(b.String(), "all was well") {
+		t.Errorf("got %v and %s, want what the soak printed", err, b.String())
+	}
+}
+
 func TestReadNothing(t *testing.T) {
 	if _, err := results.Read(t.TempDir()); err == nil {
 		t.Error("an empty folder is no run; want an error")
