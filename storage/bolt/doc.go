@@ -10,6 +10,9 @@
 // becomes one bbolt update, and one fsync serves all of it. The first of a group leads it, so a single client pays for no hand-over
 // between goroutines, and nobody waits for a timer.
 //
+// The read transaction of a snapshot that nobody needs any more is kept for the next snapshot, and ended before anything is written: so
+// it is always of the newest state, and no commit waits for it.
+//
 // What a commit has acknowledged is on the disk. What a transaction has read is, too, by the time its own commit returns:
 // bbolt shows a new state a moment before it is synced, so a reader that saw one waits for it.
 //

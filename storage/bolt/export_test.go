@@ -6,12 +6,17 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// SetCommit makes commits of db go through f, until restore is called.
-func SetCommit(db *storage.DB, f func(*bbolt.Tx) error) (restore func()) {
+func engineOf(db *storage.DB) *engine {
 	e, ok := db.Engine().(*engine)
 	if !ok {
 		panic("not a bolt database")
 	}
+	return e
+}
+
+// SetCommit makes commits of db go through f, until restore is called.
+func SetCommit(db *storage.DB, f func(*bbolt.Tx) error) (restore func()) {
+	e := engineOf(db)
 	e.commitTx = f
 	return func() { e.commitTx = (*bbolt.Tx).Commit }
 }
@@ -25,10 +30,7 @@ var (
 
 // Pending returns how many commits wait for the next group.
 func Pending(db *storage.DB) int {
-	e, ok := db.Engine().(*engine)
-	if !ok {
-		panic("not a bolt database")
-	}
+	e := engineOf(db)
 	e.queue.mu.Lock()
 	defer e.queue.mu.Unlock()
 	if e.queue.gathering == nil {
@@ -39,10 +41,7 @@ func Pending(db *storage.DB) int {
 
 // Awaited reports whether a reader waits for a sync.
 func Awaited(db *storage.DB) bool {
-	e, ok := db.Engine().(*engine)
-	if !ok {
-		panic("not a bolt database")
-	}
+	e := engineOf(db)
 	e.queue.mu.Lock()
 	defer e.queue.mu.Unlock()
 	return e.queue.running != nil && e.queue.running.done != nil
@@ -50,10 +49,7 @@ func Awaited(db *storage.DB) bool {
 
 // Groups returns how many groups db still knows of.
 func Groups(db *storage.DB) (n int) {
-	e, ok := db.Engine().(*engine)
-	if !ok {
-		panic("not a bolt database")
-	}
+	e := engineOf(db)
 	e.queue.mu.Lock()
 	defer e.queue.mu.Unlock()
 	known := map[*group]bool{}
@@ -76,10 +72,7 @@ func Groups(db *storage.DB) (n int) {
 
 // Idle returns how many readers db keeps.
 func Idle(db *storage.DB) int {
-	e, ok := db.Engine().(*engine)
-	if !ok {
-		panic("not a bolt database")
-	}
+	e := engineOf(db)
 	e.idle.mu.Lock()
 	defer e.idle.mu.Unlock()
 	return len(e.idle.readers)

@@ -77,8 +77,8 @@ func (i *idle) put(r *reader) bool {
 	return true
 }
 
-// turn begins and ends the time in which somebody writes, and returns the readers to end.
-func (i *idle) turn() []*reader {
+// nextRound begins and ends the time in which somebody writes, and returns the readers to end.
+func (i *idle) nextRound() []*reader {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.round++
@@ -112,12 +112,12 @@ func (r *reader) end() { _ = rollback(r.tx) }
 // lockWriter is called by who writes to db, before he begins; unlockWriter when it is clear how that ended.
 func (e *engine) lockWriter() {
 	e.writer.Lock()
-	for _, r := range e.idle.turn() {
+	for _, r := range e.idle.nextRound() {
 		r.end()
 	}
 }
 
 func (e *engine) unlockWriter() {
-	e.idle.turn()
+	e.idle.nextRound()
 	e.writer.Unlock()
 }

@@ -1,7 +1,6 @@
 package bolt_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -127,15 +127,24 @@ func TestGrowsBesideIdleReaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeDB(t, db) })
 	for i := range 8 {
 		key := fmt.Sprint(i)
-		mustPut(t, db, key, string(bytes.Repeat([]byte{'x'}, 1<<20)))
+		done := make(chan error, 1)
+		go func() { done <- put(db, key, make([]byte, 1<<20)) }()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("the commit waits for a reader that nobody uses")
+		}
 		get(t, db, key)
 		if bolt.Idle(db) == 0 {
 			t.Error("no reader is idle: the test shows nothing")
 		}
 	}
+	closeDB(t, db)
 }
 
 // The body of a loop reads in the same bucket, and its buckets are more than a reader remembers.
