@@ -37,7 +37,7 @@ type attempt struct {
 type state struct {
 	as *Session // whose id it has been carried to, if it was
 
-	invalid    bool // the Session can't be used any more: it was invalidated
+	invalid    bool // the Session can't be used any more: it was invalidated, or another was carried to its id
 	lost       bool // the same, as it was got after a savepoint that was rolled back
 	exists     bool // there is a meta record
 	begun      bool // this transaction has put it there
