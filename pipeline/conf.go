@@ -13,10 +13,11 @@ type Setting struct {
 	Written string // the key as it is written there, such as "set debug"
 	Raw     string // the value as it is written there, before interpolation
 
-	literal bool       // whether Raw is the value, whatever percent signs it has
-	lines   []int      // of Raw's lines
-	refs    []*Setting // what interpolation put in
-	getter  *Setting   // the "get" that took it from the global conf, if one did
+	literal  bool       // whether Raw is the value, whatever percent signs it has
+	assigned bool       // whether Options.Set gives the value
+	lines    []int      // of Raw's lines
+	refs     []*Setting // what interpolation put in
+	getter   *Setting   // the "get" that took it from the global conf, if one did
 }
 
 // source says in a few words where the setting comes from.

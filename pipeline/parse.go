@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -20,9 +22,10 @@ const maxFileSize = 1 << 20
 type File struct {
 	name  string
 	ini   *ini.File
-	heads map[string]int              // the line of each section's header
-	lines map[string]map[string][]int // of each section's keys: the line of each line of the value
-	order []string                    // of the sections, without DEFAULT
+	heads map[string]int               // the line of each section's header
+	lines map[string]map[string][]int  // of each section's keys: the line of each line of the value
+	order []string                     // of the sections, without DEFAULT
+	given map[string]map[string]string // settings from outside, by section, that replace the file's
 }
 
 // Parse reads an .ini file by the rules that Python's ConfigParser has when PasteDeploy uses it:
@@ -209,6 +212,35 @@ func (p *parser) endOption() {
 	p.key, p.value, p.numbers = "", nil, nil
 }
 
+// assign replaces a setting of the file, as Options.Set says. A section's name and a key may both
+// have dots, so the longest section that fits is meant.
+func (f *File) assign(assignment string) *Error {
+	name, value, ok := strings.Cut(assignment, "=")
+	section, found := "", false
+	for _, head := range append([]string{ini.DefaultSection}, f.order...) {
+		if rest, ok := strings.CutPrefix(name, head+"."); ok && rest != "" && len(head) >= len(section) {
+			section, found = head, true
+		}
+	}
+	switch {
+	case !ok || !strings.Contains(name, "."):
+		return &Error{File: f.name, Key: name, Err: errors.New("can't be set from outside"),
+			Hint: "want section.key=value, such as server:main.port=80"}
+	case !found:
+		wanted, _, _ := cutLast(name, ".")
+		return &Error{File: f.name, Key: name, Err: fmt.Errorf("the file has no section [%s]", wanted),
+			Hint: didYouMean(wanted, f.order)}
+	}
+	if f.given == nil {
+		f.given = map[string]map[string]string{}
+	}
+	if f.given[section] == nil {
+		f.given[section] = map[string]string{}
+	}
+	f.given[section][strip(name[len(section)+1:])] = strip(value)
+	return nil
+}
+
 // Sections returns the names of the sections in their order, without DEFAULT.
 func (f *File) Sections() []string { return append([]string(nil), f.order...) }
 
@@ -229,11 +261,23 @@ func (f *File) keys(section string) []string {
 	if _, ok := f.lines[section]; !ok {
 		return nil
 	}
-	return f.ini.Section(section).KeyStrings()
+	keys := f.ini.Section(section).KeyStrings()
+	for _, key := range slices.Sorted(maps.Keys(f.given[section])) {
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // setting returns a key's raw value, or nil.
 func (f *File) setting(section, key string) *Setting {
+	if value, ok := f.given[section][key]; ok {
+		return &Setting{
+			Key: key, Value: value, Raw: value, Written: key, Section: section,
+			literal: true, assigned: true,
+		}
+	}
 	lines, ok := f.lines[section][key]
 	if !ok {
 		return nil

@@ -20,6 +20,10 @@ type Options struct {
 	// Global is the global conf from outside: it wins over [DEFAULT] in what factories get, and stands behind it in
 	// interpolation, as in PasteDeploy.
 	Global map[string]string
+	// Set replaces settings of the file that the URI names, or adds them: each element is
+	// "section.key=value", such as "server:main.port=80". Values are literal, and win over [DEFAULT]
+	// and Global. Files that this one includes are left as they are.
+	Set []string
 	// Registry has the factories. Resolve goes without; loading needs one.
 	Registry *Registry
 	// Logger is what factories log to, and where warnings go. Nil discards.
@@ -168,6 +172,7 @@ const (
 type resolver struct {
 	registry *Registry
 	readFile func(string) ([]byte, error)
+	set      []string // of the first file
 
 	files    map[string]*File // nil for one with faults
 	order    []string
@@ -179,7 +184,7 @@ type resolver struct {
 }
 
 func newResolver(opts Options) *resolver {
-	r := &resolver{registry: opts.Registry, readFile: opts.ReadFile, files: map[string]*File{}, warned: map[Warning]bool{}}
+	r := &resolver{registry: opts.Registry, readFile: opts.ReadFile, set: opts.Set, files: map[string]*File{}, warned: map[Warning]bool{}}
 	if r.readFile == nil {
 		r.readFile = os.ReadFile
 	}
@@ -365,6 +370,13 @@ func (r *resolver) file(path string, at reference) *File {
 	if err != nil {
 		r.faults = append(r.faults, flatten(err, nil)...)
 		return nil
+	}
+	if len(r.order) == 1 {
+		for _, assignment := range r.set {
+			if fault := file.assign(assignment); fault != nil {
+				r.fault(fault)
+			}
+		}
 	}
 	return file
 }

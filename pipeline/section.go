@@ -135,6 +135,7 @@ func (l *configLoader) context(r *resolver, typ *objectType, name *string, globa
 	default:
 		node = s.explicit(r, typ)
 	}
+	s.warnShadowed(r, node)
 	if filterWith == nil {
 		return node
 	}
@@ -190,6 +191,8 @@ type sectionReader struct {
 	global *Conf
 	local  *Conf
 	added  *Conf // by "set"
+
+	shadowed []shadow
 }
 
 // read sorts the settings of a section into global and local conf.
@@ -222,9 +225,10 @@ func (l *configLoader) read(r *resolver, section string, global *Conf) (*section
 				setting.Key = strip(name)
 				fromGlobal.set(setting)
 			}
-		} else if hidden := defaults.find(key); hidden != nil || l.lookup("DEFAULT", key) != nil {
+		} else if hidden := defaults.find(key); (hidden != nil || l.lookup("DEFAULT", key) != nil) &&
+			!l.assigned(section, key) {
 			if i < own && hidden != nil {
-				l.warnShadowed(r, l.raw(section, key), hidden)
+				s.shadowed = append(s.shadowed, shadow{l.raw(section, key), hidden})
 			}
 		} else if setting := l.get(r, section, key); setting != nil {
 			s.local.set(setting)
@@ -250,12 +254,60 @@ func (s *sectionReader) get(r *resolver, wanted *Conf) {
 	}
 }
 
-// warnShadowed tells of PasteDeploy's quietest rule: what [DEFAULT] has can't be set in a section.
-func (l *configLoader) warnShadowed(r *resolver, own, hidden *Setting) {
-	if own.Raw == hidden.Raw {
-		return
+// assigned reports whether Options.Set gives a setting of a section.
+func (l *configLoader) assigned(section, key string) bool {
+	own := l.raw(section, key)
+	return own != nil && own.assigned
+}
+
+// A shadow is a setting of a section that does not count, because the global conf has the key too.
+type shadow struct{ own, hidden *Setting }
+
+// warnShadowed warns about PasteDeploy's quietest rule: a key of [DEFAULT], or one given from
+// outside, can't be set in a section. The warning ends with the value that applies to node.
+func (s *sectionReader) warnShadowed(r *resolver, node *Node) {
+	for _, shadow := range s.shadowed {
+		own, hidden := shadow.own, shadow.hidden
+		applies := node.applies(own.Key)
+		if own.Raw == hidden.Raw && applies == "" {
+			continue
+		}
+		remedy := fmt.Sprintf(`write "set %s = …" to change it for this section and what it uses`, own.Key)
+		switch {
+		case hidden.Line == 0 && hidden.File == "":
+			remedy = fmt.Sprintf("write --set %s.%s=… to replace this line", oneLine(s.name), own.Key)
+		case applies != "":
+			remedy = "take it out there"
+		}
+		r.warn(own, strings.Join(slices.DeleteFunc([]string{
+			"ignored, because " + hidden.hides(), remedy, applies,
+		}, func(part string) bool { return part == "" }), "; "))
 	}
-	r.warn(own, fmt.Sprintf(`ignored, because %s; write "set %s = …" to change it for this section and what it uses`, hidden.hides(), own.Key))
+}
+
+// applies says which value a setting of the node has although its section's line does not count: ""
+// if the node's factory does not have the setting.
+func (n *Node) applies(key string) string {
+	if n == nil || n.factory == nil {
+		return ""
+	}
+	i := slices.IndexFunc(n.factory.schema.fields, func(f field) bool { return f.key == key })
+	if i < 0 {
+		return ""
+	}
+	f := n.factory.schema.fields[i]
+	switch other := n.LocalConf.find(key); {
+	case other != nil && f.secret:
+		return fmt.Sprintf("the value at %s applies", other.source())
+	case other != nil:
+		return fmt.Sprintf("%q applies (%s)", other.Value, other.source())
+	case f.secret:
+		return "the default applies"
+	case f.hasDefault:
+		return fmt.Sprintf("the default applies, %s", f.def)
+	default:
+		return "the default applies" + f.helpInBrackets()
+	}
 }
 
 // warnSetInvisible tells that %(x)s does not see "set x".

@@ -16,6 +16,7 @@ import (
 
 // checkOptions are the flags of serve check.
 type checkOptions struct {
+	outside
 	appName, serverName string
 	all, strict, quiet  bool
 }
@@ -35,10 +36,11 @@ The exit code is 0 if the file is right and 1 if it has faults; warnings are no 
 		examples: []example{
 			{"serve check production.ini", "what is started without -n"},
 			{"serve check site.ini --all --strict", "for continuous integration: every app and server, and no warnings"},
-			{"SITE_SECRET=x serve check production.ini port=80", "with the environment and the settings that it will have"},
+			{"SITE_SECRET=x serve check production.ini --set server:main.port=80", "with the environment and the settings that it will have"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o checkOptions
+			o.setFlag(flags)
 			nameFlag(flags, &o.appName, "the `NAME` of the app or pipeline to check; main if not given")
 			flags.StringVar(&o.serverName, "server-name", "", "the `NAME` of the server; main if not given")
 			flags.BoolVar(&o.all, "all", false, "check every app, pipeline and server of the file")
@@ -57,7 +59,7 @@ func quietFlag(flags *flag.FlagSet, quiet *bool, text string) {
 var errStrict = errors.New("there are warnings, and --strict was given")
 
 func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
-	config, global, err := settingsFromOutside(args)
+	config, err := o.arguments(args)
 	if err != nil {
 		return err
 	}
@@ -70,14 +72,14 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 			return err
 		}
 	}
-	options := c.loadOptions(global)
+	options := c.loadOptions(o.outside)
 	var notes []string
 	engines := useStandIns(options.Registry, func(text string) {
 		if !slices.Contains(notes, text) {
 			notes = append(notes, text)
 		}
 	})
-	faults := c.checkLog(config, global)
+	faults := c.checkLog(config, o.outside)
 	found := &findings{faults: []error{faults}, seen: map[pipeline.Warning]bool{}}
 	for _, name := range servers {
 		options.Name = name

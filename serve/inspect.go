@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"io/fs"
 	"net/url"
@@ -16,20 +17,40 @@ import (
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
-// settingsFromOutside takes apart what follows a command: the CONFIG, and name=value for each setting from outside.
-func settingsFromOutside(args []string) (config string, global map[string]string, err error) {
+// outside are the settings that the command line gives.
+type outside struct {
+	global map[string]string // name=value, as in [DEFAULT]
+	set    []string          // --set section.key=value
+}
+
+// setFlag defines --set.
+func (o *outside) setFlag(flags *flag.FlagSet) {
+	const text = "replace a setting of the file, as `SECTION.KEY=VALUE`, " +
+		"such as server:main.port=80; may be given more than once"
+	flags.Func("set", text, func(assignment string) error {
+		if name, _, ok := strings.Cut(assignment, "="); !ok || !strings.Contains(name, ".") {
+			return errors.New("want SECTION.KEY=VALUE, such as server:main.port=80")
+		}
+		o.set = append(o.set, assignment)
+		return nil
+	})
+}
+
+// arguments takes apart the arguments of a command: the CONFIG, and name=value for each setting
+// that stands beside those of [DEFAULT].
+func (o *outside) arguments(args []string) (config string, err error) {
 	if len(args) == 0 {
-		return "", nil, usagef("want the path of an .ini file, such as development.ini")
+		return "", usagef("want the path of an .ini file, such as development.ini")
 	}
-	global = map[string]string{}
+	o.global = map[string]string{}
 	for _, arg := range args[1:] {
 		name, value, ok := strings.Cut(arg, "=")
 		if !ok || name == "" {
-			return "", nil, usagef("want name=value after the .ini file, not %q", arg)
+			return "", usagef("want name=value after the .ini file, not %q", arg)
 		}
-		global[name] = value
+		o.global[name] = value
 	}
-	return args[0], global, nil
+	return args[0], nil
 }
 
 // configPath returns the path of the file that a CONFIG names: "site.ini#name" and "config:site.ini" do, "egg:…" does not.
@@ -47,9 +68,9 @@ func configPath(config string) (string, bool) {
 }
 
 // loadOptions are those of every command that loads or resolves something.
-func (c *call) loadOptions(global map[string]string) pipeline.Options {
+func (c *call) loadOptions(given outside) pipeline.Options {
 	return pipeline.Options{
-		Global: global, Registry: standardRegistry(c.register),
+		Global: given.global, Set: given.set, Registry: standardRegistry(c.register),
 		RelativeTo: ".", // of "config:site.ini", as with pserve; faults name files as the user does
 	}
 }

@@ -7,23 +7,23 @@ type logs = logging.Log
 
 // openLog reads how to log from the file that a CONFIG names, with the settings from outside. The error is of type
 // [pipeline.Errors].
-func (c *call) openLog(config string, global map[string]string) (*logs, error) {
-	return logging.Open(config, c.logOptions(global))
+func (c *call) openLog(config string, given outside) (*logs, error) {
+	return logging.Open(config, c.logOptions(given))
 }
 
 // openLogAside is openLog for a command whose standard output is the answer to something: the log goes to the standard error
 // in its place.
-func (c *call) openLogAside(config string, global map[string]string) (*logs, error) {
-	options := c.logOptions(global)
+func (c *call) openLogAside(config string, given outside) (*logs, error) {
+	options := c.logOptions(given)
 	options.Stdout = options.Stderr
 	return logging.Open(config, options)
 }
 
 // checkLog returns the faults that openLog would return, and neither opens nor makes a file.
-func (c *call) checkLog(config string, global map[string]string) error {
-	return logging.Check(config, c.logOptions(global))
+func (c *call) checkLog(config string, given outside) error {
+	return logging.Check(config, c.logOptions(given))
 }
 
-func (c *call) logOptions(global map[string]string) logging.Options {
-	return logging.Options{Global: global, Stdout: c.Out, Stderr: c.Err, Level: c.level}
+func (c *call) logOptions(given outside) logging.Options {
+	return logging.Options{Global: given.global, Set: given.set, Stdout: c.Out, Stderr: c.Err, Level: c.level}
 }

@@ -21,6 +21,7 @@ import (
 
 // recoverOptions are the flags of serve recover.
 type recoverOptions struct {
+	outside
 	name          string
 	dryRun        bool
 	json          bool
@@ -50,6 +51,7 @@ transaction, name, decider, since, verdict, settled, in_doubt and error.`,
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o recoverOptions
+			o.setFlag(flags)
 			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline whose databases are meant; main if not given")
 			flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
 			flags.BoolVar(&o.json, "json", false, "print JSON")
@@ -64,19 +66,19 @@ transaction, name, decider, since, verdict, settled, in_doubt and error.`,
 const recoveryInterval = 30 * time.Second
 
 func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err error) {
-	config, global, err := settingsFromOutside(args)
+	config, err := o.arguments(args)
 	if err != nil {
 		return err
 	}
 	if o.commit != "" && o.abort != "" {
 		return usagef("--commit and --abort exclude each other")
 	}
-	log, err := c.openLogAside(config, global)
+	log, err := c.openLogAside(config, o.outside)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	load := c.loadOptions(global)
+	load := c.loadOptions(o.outside)
 	load.Name, load.Logger = o.name, log.Logger()
 	p, err := pipeline.Load(ctx, config, load)
 	if errors.Is(err, storage.ErrInUse) {

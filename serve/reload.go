@@ -79,7 +79,7 @@ func (s *site) loadAnew(ctx context.Context) (next loaded, err error) {
 		}
 	}()
 	next, err = s.load(ctx)
-	if fault := s.call.checkLog(s.options.config, s.options.global); fault != nil {
+	if fault := s.call.checkLog(s.options.config, s.options.outside); fault != nil {
 		return loaded{}, errors.Join(err, fault, next.close())
 	}
 	return next, err

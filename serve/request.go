@@ -21,6 +21,7 @@ import (
 
 // requestOptions are the flags of serve request.
 type requestOptions struct {
+	outside
 	name    string
 	method  string
 	headers headerFlag
@@ -45,6 +46,7 @@ The exit code is 0 if the status is below 400, and else 1.`,
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			o := requestOptions{headers: headerFlag{}}
+			o.setFlag(flags)
 			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline; main if not given")
 			flags.StringVar(&o.method, "m", "GET", "the `METHOD`; GET if not given")
 			flags.StringVar(&o.method, "method", "GET", "the `METHOD`; GET if not given")
@@ -91,7 +93,7 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // as prequest does
 	}
-	config, global, err := settingsFromOutside(slices.Delete(slices.Clone(args), 1, 2))
+	config, err := o.arguments(slices.Delete(slices.Clone(args), 1, 2))
 	if err != nil {
 		return err
 	}
@@ -99,13 +101,13 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	if err != nil {
 		return err
 	}
-	log, err := c.openLogAside(config, global)
+	log, err := c.openLogAside(config, o.outside)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	logger := log.Logger()
-	load := c.loadOptions(global)
+	load := c.loadOptions(o.outside)
 	load.Name, load.Logger = o.name, logger
 	p, err := pipeline.Load(ctx, config, load)
 	if err != nil {

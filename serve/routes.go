@@ -16,7 +16,10 @@ import (
 )
 
 // routesOptions are the flags of serve routes.
-type routesOptions struct{ name string }
+type routesOptions struct {
+	outside
+	name string
+}
 
 func routesCommand() command {
 	return command{
@@ -33,6 +36,7 @@ is one line, with * for the method and the pattern.`,
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o routesOptions
+			o.setFlag(flags)
 			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline; main if not given")
 			return o.run
 		},
@@ -40,11 +44,11 @@ is one line, with * for the method and the pattern.`,
 }
 
 func (o *routesOptions) run(ctx context.Context, c *call, args []string) error {
-	config, global, err := settingsFromOutside(args)
+	config, err := o.arguments(args)
 	if err != nil {
 		return err
 	}
-	load := c.loadOptions(global)
+	load := c.loadOptions(o.outside)
 	load.Name = o.name
 	useStandIns(load.Registry, func(string) {})
 	p, err := pipeline.Load(ctx, config, load)

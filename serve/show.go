@@ -11,6 +11,7 @@ import (
 
 // showOptions are the flags of serve show.
 type showOptions struct {
+	outside
 	name           string
 	server, filter bool
 
@@ -41,6 +42,7 @@ What is odd about the file goes to the standard error. Faults do too, each with 
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o showOptions
+			o.setFlag(flags)
 			nameFlag(flags, &o.name, "the `NAME` of what to show; main if not given")
 			flags.BoolVar(&o.server, "server", false, "show a server")
 			flags.BoolVar(&o.filter, "filter", false, "show a filter")
@@ -68,7 +70,7 @@ func nameFlag(flags *flag.FlagSet, name *string, text string) {
 }
 
 func (o *showOptions) run(_ context.Context, c *call, args []string) error {
-	config, global, err := settingsFromOutside(args)
+	config, err := o.arguments(args)
 	if err != nil {
 		return err
 	}
@@ -78,7 +80,7 @@ func (o *showOptions) run(_ context.Context, c *call, args []string) error {
 	if only(o.json, o.dot, o.svg) > 1 {
 		return usagef("--json, --dot and --svg exclude each other")
 	}
-	load := c.loadOptions(global)
+	load := c.loadOptions(o.outside)
 	load.Name = o.name
 	options := show.Options{Registry: load.Registry, Reveal: o.reveal, Defaults: o.defaults, Color: wantsColor(c.Out)}
 	kind := pipeline.KindApp

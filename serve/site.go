@@ -23,6 +23,7 @@ import (
 
 // serveOptions are the flags of serve CONFIG.
 type serveOptions struct {
+	outside
 	config     string
 	appName    string
 	serverName string
@@ -33,7 +34,6 @@ type serveOptions struct {
 	reload     bool
 	interval   time.Duration
 	grace      time.Duration
-	global     map[string]string
 }
 
 func serveCommand() command {
@@ -41,7 +41,8 @@ func serveCommand() command {
 		args: "CONFIG [name=value ...]", summary: "serve the app that an .ini file describes",
 		about: `
 CONFIG is the path of the file. It may end with #name, the section to serve instead of main. name=value is a setting from
-outside, as in [DEFAULT].
+outside, as in [DEFAULT]: it is there for %(name)s and for "get", and a line of that name in a section does not count then.
+--set SECTION.KEY=VALUE replaces that line.
 
 When it listens it prints where. On SIGINT or SIGTERM it stops accepting, lets running requests finish, closes what the apps
 opened, and ends with the exit code 0; a second signal ends it at once.
@@ -54,7 +55,8 @@ change of it needs a rebuild and a restart. A terminal that is closed ends the s
 		examples: []example{
 			{"serve development.ini", "main of that file"},
 			{"serve site.ini -n blog --server-name public", "other sections"},
-			{"serve site.ini debug=false port=8080", "with settings from outside, as [DEFAULT] has them"},
+			{"serve site.ini debug=false", "with a setting from outside, as [DEFAULT] has them"},
+			{"serve site.ini --set server:main.port=80", "with a setting of a section replaced"},
 			{"serve site.ini --addr-file /run/site.addr", "for programs that want to know the address"},
 			{"serve -b development.ini", "and look at it"},
 			{"serve --reload development.ini", "while you work on the file"},
@@ -70,6 +72,7 @@ change of it needs a rebuild and a restart. A terminal that is closed ends the s
 			flags.BoolVar(&o.verbose, "v", false, "log more: the level is debug, whatever the file says")
 			flags.BoolVar(&o.verbose, "verbose", false, "log more: the level is debug, whatever the file says")
 			flags.BoolVar(&o.reload, "reload", false, "load the file anew when it, a file that it includes, or a file with a secret changes")
+			o.setFlag(flags)
 			durationFlag(flags, &o.interval, "reload-interval", time.Second, "how often --reload looks, as `TIME` such as 500ms or 2; 1s if not given")
 			durationFlag(flags, &o.grace, "reload-grace", time.Minute, "how long requests may go on after a reload, as `TIME`; then their context is cancelled; 1m if not given")
 			quietFlag(flags, &o.quiet, "log errors alone, and do not print where it listens")
@@ -79,7 +82,7 @@ change of it needs a rebuild and a restart. A terminal that is closed ends the s
 }
 
 func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err error) {
-	if o.config, o.global, err = settingsFromOutside(args); err != nil {
+	if o.config, err = o.arguments(args); err != nil {
 		return err
 	}
 	if err := o.check(); err != nil {
@@ -92,7 +95,7 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 		c.level = new(slog.LevelError)
 	}
 	asked := c.reloads() // before it starts, so that a signal that comes too soon is not the end
-	log, err := c.openLog(o.config, o.global)
+	log, err := c.openLog(o.config, o.outside)
 	if err != nil {
 		return err
 	}
@@ -165,7 +168,7 @@ func (s *site) load(ctx context.Context) (l loaded, err error) {
 		}
 	}()
 	options := pipeline.Options{
-		Global: s.options.global, Registry: s.registry, RelativeTo: ".", Logger: s.logger, ReadFile: s.read.ReadFile,
+		Global: s.options.global, Set: s.options.set, Registry: s.registry, RelativeTo: ".", Logger: s.logger, ReadFile: s.read.ReadFile,
 	}
 	var serverErr, pipelineErr error
 	options.Name = s.options.serverName

@@ -13,6 +13,7 @@ import (
 // Options say what a log has from outside.
 type Options struct {
 	Global map[string]string // settings from outside, for interpolation
+	Set    []string          // settings of sections from outside, as pipeline.Options has them
 	Stdout io.Writer         // nil discards
 	Stderr io.Writer         // nil discards
 	Level  *slog.Level       // for everything, whatever the file says; nil is what that says

@@ -48,7 +48,7 @@ type note struct {
 // read makes the plan that the file of a config has. A config without a file, or a file that says nothing, logs text of the
 // level info to the standard error.
 func read(config string, o Options) (*plan, error) {
-	src := newSource(config, o.Global)
+	src := newSource(config, o)
 	settings, err := pipeline.ReadSection[settings](config, "logging", src.opts)
 	p := &plan{}
 	switch {

@@ -18,9 +18,9 @@ type source struct {
 	file   *pipeline.File // nil when there is none, or one with faults
 }
 
-func newSource(config string, global map[string]string) *source {
+func newSource(config string, o Options) *source {
 	s := &source{config: config}
-	s.opts = pipeline.Options{Global: global, RelativeTo: ".", ReadFile: s.read}
+	s.opts = pipeline.Options{Global: o.Global, Set: o.Set, RelativeTo: ".", ReadFile: s.read}
 	return s
 }
 
