@@ -128,6 +128,7 @@ var layers = []struct {
 	{"internal/replay", false},
 	{"internal/spill", false},
 	{"outcome", false},
+	{"internal/sent", false},
 	{"session", false},
 	{"sqltx", false},
 	{"storage", true},

@@ -22,6 +22,8 @@
 // A returned error means that the request failed: its transaction is aborted, and what the handler had written is dropped.
 // An answer that is to be kept together with its work (a redirect, a page that says "not found") is written, not returned.
 //
-// Without a filter around it that holds the response back, a HandlerFunc answers its error itself, which comes too late for
-// a handler that has already written something.
+// A response is complete or visibly broken. An error that comes after a part of the response has left (behind retry or tm, after
+// a flush; without a filter that holds the response back, after the first write) can't be answered any more. The response is
+// cut then, by a panic with [http.ErrAbortHandler] once everything is cleaned up: the connection ends without the end of the body, or
+// with HTTP/2 the stream is reset, so that no client takes the part for the whole. A connection that the handler has hijacked is its own.
 package outcome

@@ -2,19 +2,43 @@ package outcome
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"sync"
+
+	"github.com/pasteline/pasteline/internal/sent"
 )
 
 // A HandlerFunc is a handler that says how it ended. A nil error means that it wrote its response as usual.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 
-// ServeHTTP calls f and records its error as the outcome of the attempt. If nobody listens it answers the error itself,
-// with [Respond].
+// ServeHTTP calls f and records its error as the outcome of the attempt. If no filter has made a [Slot] for that, it answers
+// the error itself with [Respond], with the header as it was before f, and logs it where net/http logs panics, the
+// server's ErrorLog, unless the fault is the client's.
 func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := f(w, r); err != nil && !Fail(r.Context(), err) {
-		Respond(w, r, err)
+	if slot, ok := FromContext(r.Context()); ok {
+		slot.Fail(f(w, r))
+		return
 	}
+	noted, ok := w.(*sent.Writer)
+	if !ok {
+		noted = &sent.Writer{ResponseWriter: w}
+	}
+	before := w.Header().Clone()
+	err := f(noted, r)
+	if err == nil {
+		return
+	}
+	logToServer(r, noted, err)
+	if noted.Hijacked { // the connection is f's, or that of a goroutine which f has started
+		return
+	}
+	if !noted.Begun() {
+		header := w.Header()
+		clear(header)
+		maps.Copy(header, before)
+	}
+	Respond(noted, r, err)
 }
 
 // A Slot holds the outcome of one attempt at a request. It is safe for concurrent use by multiple goroutines.

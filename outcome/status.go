@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"strconv"
 
+	"github.com/pasteline/pasteline/internal/sent"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -83,14 +85,39 @@ func Log(logger *slog.Logger, message string, r *http.Request, err error, attrs 
 	logger.LogAttrs(r.Context(), level, message, attrs...) //nolint:sloglint // the message is the caller's constant
 }
 
+// logToServer reports a failure that no filter reports, to the log that the server has for faults of its own.
+func logToServer(r *http.Request, w *sent.Writer, err error) {
+	what := "a request failed"
+	switch status := statusOf(r, err); {
+	case w.Hijacked:
+		what = "a request failed after its connection was taken over"
+	case w.Begun():
+		what = "a response was cut"
+	case status < http.StatusInternalServerError:
+		return
+	}
+	printf := log.Printf
+	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.ErrorLog != nil {
+		printf = server.ErrorLog.Printf
+	}
+	printf("http: %s: %s %q: %q", what, r.Method, r.URL.Path, err.Error())
+}
+
 // retryAfter is how many seconds a client should wait after a conflict that persisted: the crowd that caused it is
 // usually gone in the next second.
 const retryAfter = "1"
 
 // Respond answers with err's [Status] and the status's standard text; what err says may be secret and is for the log.
 // A transient error is answered with Retry-After. Header fields which describe a body that was given up are removed, but for
-// Content-Encoding, as by [http.Error]: it may be that of a filter outside, which compresses whatever comes.
+// Content-Encoding, which may be that of a filter outside that compresses whatever comes: w's header should be as it was before
+// the failed handler.
+//
+// If a part of another response has been written to w already, as far as that is known (by this project's servers and filters),
+// Respond cuts it: it panics with [http.ErrAbortHandler], so that the framing of the response is broken and the client notices.
 func Respond(w http.ResponseWriter, r *http.Request, err error) {
+	if begun, _ := sent.Begun(w); begun {
+		panic(http.ErrAbortHandler)
+	}
 	status := statusOf(r, err)
 	header := w.Header()
 	for _, name := range [...]string{

@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/server"
 )
 
 // requestOptions are the flags of serve request.
@@ -146,9 +147,9 @@ func (o *requestOptions) request(ctx context.Context, path string, in io.Reader)
 // network: streams, trailers, panics.
 func (o *requestOptions) send(c *call, r *http.Request, h http.Handler, logger *slog.Logger) error {
 	l := newPipeListener()
-	server := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)} //nolint:gosec // nobody but us can connect
+	srv := &http.Server{Handler: server.AnswerPanics(h, logger), ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)} //nolint:gosec // nobody but us can connect
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- srv.Serve(l) }()
 	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
 	response, err := transport.RoundTrip(r)
 	if err == nil {
@@ -157,7 +158,7 @@ func (o *requestOptions) send(c *call, r *http.Request, h http.Handler, logger *
 		err = errors.New("the app ended the connection without an answer")
 	}
 	transport.CloseIdleConnections()
-	if shutdown := server.Shutdown(context.WithoutCancel(r.Context())); shutdown != nil {
+	if shutdown := srv.Shutdown(context.WithoutCancel(r.Context())); shutdown != nil {
 		err = errors.Join(err, shutdown)
 	}
 	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {

@@ -10,8 +10,10 @@ import (
 
 // withBody serves a request that has a body, of limit bytes at most if that is not 0, whose every piece has to come in time. http.Server's ReadTimeout is one
 // deadline for the whole request; it would cut long uploads, and cancel the context of handlers that run for longer.
-func withBody(w http.ResponseWriter, r *http.Request, timeout time.Duration, limit int64, h http.Handler) {
-	b := &body{ReadCloser: r.Body, control: *http.NewResponseController(w), timeout: timeout, renew: r.ProtoMajor == 1}
+//
+// The writer raw is net/http's own, which w passes on to.
+func withBody(w, raw http.ResponseWriter, r *http.Request, timeout time.Duration, limit int64, h http.Handler) {
+	b := &body{ReadCloser: r.Body, control: *http.NewResponseController(raw), timeout: timeout, renew: r.ProtoMajor == 1}
 	if b.renew {
 		// Not only while the handler reads: net/http itself reads what is left before it answers.
 		_ = b.control.SetReadDeadline(time.Now().Add(timeout))
@@ -25,7 +27,7 @@ func withBody(w http.ResponseWriter, r *http.Request, timeout time.Duration, lim
 	*own = *r // a copy, since the request is net/http's
 	own.Body = b
 	if limit > 0 {
-		own.Body = http.MaxBytesReader(w, b, limit)
+		own.Body = http.MaxBytesReader(raw, b, limit)
 	}
 	h.ServeHTTP(w, own)
 	form.HandBack(r, own)

@@ -46,6 +46,12 @@
 // piece of the response. An upload of hours and a stream without end are served, a client that has stopped is not. A
 // handler can set stricter limits with [http.ResponseController].
 //
+// # Panics
+//
+// A panic of a handler is logged once, with its stack, and answered with 500. If the response has begun it is cut: the connection ends
+// without the end of the body, or with HTTP/2 the stream is reset. Filters and middleware see the panic before, as it came; one with
+// [http.ErrAbortHandler] is passed on to net/http. A program that serves in another way has the same by [AnswerPanics].
+//
 // # Shutdown
 //
 // Shutdown stops accepting at once, lets what runs go on for at most ShutdownTimeout, then cancels the contexts of the

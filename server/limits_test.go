@@ -266,11 +266,14 @@ func TestPanicIsLogged(t *testing.T) {
 	})
 	for _, path := range []string{"/panic", "/abort", "/"} {
 		response, err := http.Get("http://" + s.addr + path)
+		if (err == nil) != (path != "/abort") {
+			t.Errorf("%s: got %v", path, err)
+		}
 		if err == nil {
 			response.Body.Close()
-		}
-		if (err == nil) != (path == "/") {
-			t.Errorf("%s: got %v", path, err)
+			if (response.StatusCode == http.StatusInternalServerError) != (path == "/panic") {
+				t.Errorf("%s: got %s", path, response.Status)
+			}
 		}
 	}
 	s.end(t)

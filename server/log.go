@@ -19,7 +19,8 @@ func (h connectionHandler) Handle(ctx context.Context, r slog.Record) error {
 	message := strings.TrimPrefix(r.Message, "http: ")
 	level := slog.LevelDebug
 	switch {
-	case strings.HasPrefix(message, "Accept error"), strings.Contains(message, "panic"):
+	case strings.HasPrefix(message, "Accept error"), strings.Contains(message, "panic"),
+		strings.HasPrefix(message, "a request failed"), strings.HasPrefix(message, "a response was cut"): // of package outcome
 		level = slog.LevelError
 	case strings.HasPrefix(message, "superfluous"):
 		level = slog.LevelWarn

@@ -8,12 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pasteline/pasteline/internal/form"
+	"github.com/pasteline/pasteline/internal/sent"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -147,10 +147,11 @@ func (s *Server) translated(h http.Handler) http.Handler {
 // watch counts the requests that run, refuses those that name no path, and sees to it that clients are not waited for
 // without end, and bodies not too large.
 func (s *Server) watch(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		s.running.Add(1)
 		defer s.running.Add(-1)
-		defer s.logPanic(r)
+		w := &sent.Writer{ResponseWriter: raw}
+		defer answerPanic(s.logger, w, r)
 		own, ok := withPath(r)
 		if !ok {
 			http.Error(w, "Bad Request", http.StatusBadRequest)
@@ -163,32 +164,17 @@ func (s *Server) watch(h http.Handler) http.Handler {
 			return
 		}
 		if r.ProtoMajor == 2 {
-			stream := newStreamWriter(w, s.config.WriteTimeout)
+			stream := newStreamWriter(raw, s.config.WriteTimeout)
 			defer stream.finish()
-			w = stream
+			w.ResponseWriter = stream
 		}
 		if r.Body == nil || r.Body == http.NoBody {
 			h.ServeHTTP(w, own)
 			return
 		}
-		withBody(w, own, s.config.ReadTimeout, limit, h)
+		withBody(w, raw, own, s.config.ReadTimeout, limit, h)
 		form.HandBack(r, own)
 	})
-}
-
-// logPanic logs a panic of a handler, with its stack. net/http would put both into one line of text; it is left to end
-// the connection.
-func (s *Server) logPanic(r *http.Request) {
-	p := recover()
-	if p == nil {
-		return
-	}
-	if p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, which net/http compares in this way, too
-		s.logger.LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
-			slog.Any("panic", p), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.String("stack", string(debug.Stack())))
-	}
-	panic(http.ErrAbortHandler)
 }
 
 // Shutdown stops accepting, and waits until all requests have been answered, ctx is done or the ShutdownTimeout has

@@ -32,7 +32,8 @@
 // # Caveats
 //
 // A response is held in memory and then in a temporary file, until the handler returns. A handler that streams flushes: that
-// ends its transaction there and then, and after it, nothing is run again.
+// ends its transaction there and then, and after it, nothing is run again: if the handler fails later, the response is cut, see package
+// outcome.
 //
 // Every attempt runs the whole handler, so what it costs, it costs again. Panics are not retried.
 //

@@ -148,10 +148,13 @@ func (f *filter) attempt(w http.ResponseWriter, held *hold.Writer, source *sourc
 		return err
 	}
 	if err != nil {
-		outcome.Log(f.Logger, "request failed after its response was sent", source.came(), err)
+		outcome.Log(f.Logger, held.Late(), source.came(), err)
+		held.Cut()
+		return nil
 	}
 	if err := held.Release(); err != nil {
 		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.String("path", source.request.URL.Path), slog.Any("error", err))
+		panic(http.ErrAbortHandler) // a part may have been
 	}
 	return nil
 }

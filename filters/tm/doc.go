@@ -34,7 +34,8 @@
 //
 // # Caveats
 //
-// A panic aborts and goes on up. A commit that has begun runs to its end although the client leaves. That a client has left is
+// A panic aborts and goes on up; this project's servers answer it with 500. An error that comes after a flush can't be answered any
+// more: the response is cut, see package outcome. A commit that has begun runs to its end although the client leaves. That a client has left is
 // noticed by net/http, with HTTP/1 only when the request's body has been read: a handler that leaves it unread is kept.
 //
 // A returned error always aborts, whatever its status. A redirect or a "not found" page that goes with kept work is written, not returned.

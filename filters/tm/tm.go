@@ -87,21 +87,25 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		r = r.WithContext(ctx) // for the log
 	}
-	if !answered {
-		if failed {
+	switch {
+	case failed:
+		if !answered {
 			outcome.Log(f.Logger, "request failed", r, err)
-		} else if err != nil {
-			outcome.Log(f.Logger, "request failed after its response was sent", r, err)
 		}
-	}
-	if failed {
 		// If retry is around, it drops this or answers the same; what is in between sees how it ended.
 		held.Drop()
 		outcome.Respond(w, r, err)
-		return
-	}
-	if err := held.Release(); err != nil {
-		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.Any("error", err))
+	case err != nil && !answered:
+		outcome.Log(f.Logger, held.Late(), r, err)
+		held.Cut()
+	default: // if retry is around, it will cut a response that failed late
+		if err := held.Release(); err != nil {
+			f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.Any("error", err))
+			if !answered {
+				panic(http.ErrAbortHandler) // a part may have been
+			}
+			slot.Fail(fmt.Errorf("response not sent: %w", err))
+		}
 	}
 }
 

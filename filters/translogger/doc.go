@@ -18,7 +18,13 @@
 //	format = %%(REMOTE_ADDR)s %%(status)s %%(bytes)s %%(duration)s
 //
 // The names are REMOTE_ADDR, REMOTE_USER, REQUEST_METHOD, REQUEST_URI, HTTP_VERSION, HTTP_REFERER, HTTP_USER_AGENT, time, status, bytes, and
-// beyond the original duration, in seconds. The word "combined" alone stands for the default format. In Go code, [New].
+// beyond the original duration, in seconds, and cut. The word "combined" alone stands for the default format. In Go code, [New].
+//
+// # Responses that were cut
+//
+// A response that fails after it has begun is cut: the client sees it from the framing, but the status had been sent. The line
+// of such a response ends with the word cut, unless the format names the field of that name, which is cut or -; a record has the
+// attribute cut. That a handler panicked is an attribute of its own.
 //
 // # Where it differs from Paste
 //

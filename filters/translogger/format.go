@@ -24,6 +24,7 @@ type part struct {
 	append    func(b []byte, e *entry) []byte // nil for text
 	width     int                             // negative for left
 	precision int                             // negative for all of it
+	cut       bool                            // the field of that name
 }
 
 // fields are what a format can name.
@@ -36,9 +37,18 @@ var fields = map[string]func(b []byte, e *entry) []byte{
 	"HTTP_REFERER":    func(b []byte, e *entry) []byte { return appendEscaped(b, e.request.Header.Get("Referer")) },
 	"HTTP_USER_AGENT": func(b []byte, e *entry) []byte { return appendEscaped(b, e.request.Header.Get("User-Agent")) },
 	"time":            func(b []byte, e *entry) []byte { return e.start.AppendFormat(b, "02/Jan/2006:15:04:05 -0700") },
-	"status":          func(b []byte, e *entry) []byte { return strconv.AppendInt(b, int64(e.status), 10) },
-	"bytes":           func(b []byte, e *entry) []byte { return appendSize(b, e.bytes) },
+	"status":          func(b []byte, e *entry) []byte { return strconv.AppendInt(b, int64(e.Status), 10) },
+	"bytes":           func(b []byte, e *entry) []byte { return appendSize(b, e.Bytes) },
+	"cut":             appendCut,
 	"duration":        func(b []byte, e *entry) []byte { return strconv.AppendFloat(b, e.duration.Seconds(), 'f', 6, 64) },
+}
+
+// appendCut appends a word for a response that ended before its end.
+func appendCut(b []byte, e *entry) []byte {
+	if !e.cut {
+		return b
+	}
+	return append(b, "cut"...)
 }
 
 // appendSize appends nothing for an empty body, which Apache logs as - too.
@@ -80,7 +90,7 @@ func parseFormat(text string) (format, error) {
 		if !ok {
 			return nil, fmt.Errorf("there is no field %q; have: %s", m[1], strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		}
-		p := part{append: value, precision: -1}
+		p := part{append: value, precision: -1, cut: m[1] == "cut"}
 		p.width, _ = strconv.Atoi(m[3]) // digits, or nothing for zero
 		if m[2] != "" {
 			p.width = -p.width
@@ -99,10 +109,12 @@ func firstWord(s string) string {
 	return word
 }
 
-// appendTo appends the line of an entry, without an end of line.
+// appendTo appends the line of an entry, without an end of line. That its response was cut is said in any case.
 func (f format) appendTo(b []byte, e *entry) []byte {
+	said := !e.cut
 	for i := range f {
 		p := &f[i]
+		said = said || p.cut
 		if p.append == nil {
 			b = append(b, p.text...)
 			continue
@@ -114,6 +126,9 @@ func (f format) appendTo(b []byte, e *entry) []byte {
 		if p.precision >= 0 || p.width != 0 {
 			b = p.fit(b, start)
 		}
+	}
+	if !said {
+		b = appendCut(append(b, ' '), e)
 	}
 	return b
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/sent"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/scriptname"
 )
@@ -40,22 +41,30 @@ type accessLog struct {
 
 func (l *accessLog) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	e := entry{
-		counter: counter{ResponseWriter: w}, request: r, start: time.Now(),
+		Writer: sent.Writer{ResponseWriter: w}, request: r, start: time.Now(),
 		method: r.Method, path: scriptname.Join(r.Context(), r.URL.EscapedPath()), query: r.URL.RawQuery, addr: r.RemoteAddr,
 	}
-	defer l.finish(r.Context(), &e) // a handler that panics has its line, too; the panic goes on up
-	next.ServeHTTP(&e.counter, r)
+	defer func() { // a handler that panics has its line, too
+		p := recover()
+		e.panicked = !e.returned && p != http.ErrAbortHandler //nolint:errorlint // a panic's value, compared as by net/http
+		l.finish(r.Context(), &e)
+		if p != nil {
+			panic(p) // as it came; the stack is still that of the handler
+		}
+	}()
+	next.ServeHTTP(&e.Writer, r)
 	e.returned = true
 }
 
 // finish completes an entry and writes it.
 func (l *accessLog) finish(ctx context.Context, e *entry) {
 	e.duration = time.Since(e.start)
-	if e.status == 0 {
-		e.status = silentStatus(ctx, e.returned)
+	e.cut = e.wasCut(ctx)
+	if e.Status == 0 {
+		e.Status = silentStatus(ctx, e.returned)
 	}
 	if e.method == http.MethodHead {
-		e.bytes = 0 // the server has dropped them
+		e.Bytes = 0 // the server has dropped them
 	}
 	if l.Logger != nil {
 		ctx = context.WithoutCancel(ctx) // a client that has gone is logged as others are
@@ -85,13 +94,25 @@ var lines = sync.Pool{New: func() any { return new([]byte) }}
 
 // An entry is what is known of one request.
 type entry struct {
-	counter
+	sent.Writer
 	request  *http.Request
 	start    time.Time
 	duration time.Duration
 	returned bool // the handler has, without a panic
+	panicked bool // not to abort
+	cut      bool // the response ended before its end, which the client sees from its framing
 
 	method, path, query, addr string // as they came: handlers change requests that they should not
+}
+
+// wasCut reports whether the response has been cut, or will be: the handler did not return after it had begun, or aborted it; or it
+// has failed after a flush, which makes the filter that stands around this one cut it.
+func (e *entry) wasCut(ctx context.Context) bool {
+	if !e.returned {
+		return !e.Hijacked && (e.Begun() || !e.panicked)
+	}
+	slot, ok := outcome.FromContext(ctx)
+	return ok && e.Flushed && !e.Hijacked && slot.Err() != nil
 }
 
 // silentStatus is the status of a handler that has written nothing; it has returned, or else it panicked.
@@ -131,8 +152,8 @@ func (e *entry) attrs() []slog.Attr {
 		slog.String("method", e.method),
 		slog.String("uri", e.uri()),
 		slog.String("proto", e.request.Proto),
-		slog.Int("status", e.status),
-		slog.Int64("bytes", e.bytes),
+		slog.Int("status", e.Status),
+		slog.Int64("bytes", e.Bytes),
 		slog.Duration("duration", e.duration),
 		slog.String("remote_addr", e.remoteAddr()),
 	}
@@ -145,7 +166,10 @@ func (e *entry) attrs() []slog.Attr {
 			attrs = append(attrs, optional)
 		}
 	}
-	if !e.returned {
+	if e.cut {
+		attrs = append(attrs, slog.Bool("cut", true))
+	}
+	if e.panicked {
 		attrs = append(attrs, slog.Bool("panicked", true))
 	}
 	return attrs

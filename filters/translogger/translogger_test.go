@@ -72,6 +72,7 @@ func TestFormat(t *testing.T) {
 	}{
 		{"all", "%(REMOTE_ADDR)s %(REMOTE_USER)s %(REQUEST_METHOD)s %(REQUEST_URI)s %(HTTP_VERSION)s %(status)s %(bytes)s %(HTTP_REFERER)s %(HTTP_USER_AGENT)s", "192.0.2.1 - GET /x HTTP/1.1 200 3 - -"},
 		{"text", "no field", "no field"},
+		{"cut", "%(cut)s", "-"},
 		{"percent", "100%% %(status)s%%", "100% 200%"},
 		{"width", "[%(status)5s|%(status)-5s|%(REQUEST_METHOD).2s|%(REQUEST_METHOD)6.1s]", "[  200|200  |GE|     G]"},
 		{"twice", "%(status)s%(status)s", "200200"},
@@ -180,11 +181,11 @@ func TestWriter(t *testing.T) {
 			io.WriteString(w, "abc")
 			w.Header().Set("Sum", "1")
 		}, false, "200 3"},
-		{"panic", "GET", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, false, "500 -"},
+		{"panic", "GET", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, false, "500 - cut"},
 		{"panic later", "GET", func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "abc")
 			panic(http.ErrAbortHandler)
-		}, false, "200 3"},
+		}, false, "200 3 cut"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -330,7 +331,7 @@ func TestConcurrent(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	const have = "; have: HTTP_REFERER, HTTP_USER_AGENT, HTTP_VERSION, REMOTE_ADDR, REMOTE_USER, REQUEST_METHOD, REQUEST_URI, bytes, duration, status, time"
+	const have = "; have: HTTP_REFERER, HTTP_USER_AGENT, HTTP_VERSION, REMOTE_ADDR, REMOTE_USER, REQUEST_METHOD, REQUEST_URI, bytes, cut, duration, status, time"
 	tests := []struct {
 		name    string
 		config  translogger.Config

@@ -2,7 +2,8 @@
 //
 // The outermost of the filters retry and tm makes a [Writer] for each attempt and passes it on in place of the server's; the
 // inner one, which is handed that very Writer, uses it too and registers itself as its [Decider]. When the handler has returned, the
-// owner either sends the response ([Writer.Release]) or forgets it ([Writer.Drop]).
+// owner either sends the response ([Writer.Release]) or forgets it ([Writer.Drop]); or, if a part has left before the handler failed, cuts it
+// ([Writer.Cut]).
 //
 // A handler that streams can't wait for its own return. When it flushes or hijacks, the Decider is asked at that moment. If
 // it agrees, what was held is sent and everything from then on passes through; if not, nothing has left, and nothing will:

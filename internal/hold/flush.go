@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/pasteline/pasteline/internal/sent"
 )
 
 // Flush is [Writer.FlushError] for callers that can't be told.
@@ -38,7 +40,11 @@ func (h *Writer) FlushError() error {
 	default:
 		return h.closed()
 	}
-	return http.NewResponseController(h.dst).Flush()
+	err := http.NewResponseController(h.dst).Flush()
+	if begun, known := sent.Begun(h.dst); err != nil && known && !begun {
+		return h.refuse(err) // by a Writer outside, which is asked by its own Decider
+	}
+	return err
 }
 
 // Hijack asks for the decision as a flush does, then hands over the connection. A server that can't (as for HTTP/2) is

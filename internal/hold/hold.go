@@ -288,6 +288,34 @@ func (h *Writer) Sent() bool {
 	return h.state == passing || h.state == hijacked
 }
 
+// Begun is Sent, by the name that [sent.Begun] looks for.
+func (h *Writer) Begun() bool { return h.Sent() }
+
+// Late is what a log says of an attempt that failed although its response has been Sent.
+func (h *Writer) Late() string {
+	if h.isHijacked() {
+		return "request failed after its connection was taken over"
+	}
+	return "request failed, its response was cut"
+}
+
+func (h *Writer) isHijacked() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state == hijacked
+}
+
+// Cut ends an attempt that failed although its response has been Sent: it panics with [http.ErrAbortHandler], which breaks the
+// framing, so that the client does not take the part for the whole. If the handler has the connection, that is its own to end, and
+// Cut returns.
+func (h *Writer) Cut() {
+	over := h.isHijacked()
+	h.Drop()
+	if !over {
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // Returned says that the handler has returned, so that the decision is the owner's: a flush by a hook, or by a goroutine
 // that is left over, does not ask for it any more, and has what is held sent with the rest.
 func (h *Writer) Returned() {

@@ -1,0 +1,104 @@
+package sent
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+)
+
+// A Writer passes a response on, and notes how far it has come. It holds nothing back. It is as safe for concurrent use as
+// the response that it wraps is by convention: not at all.
+type Writer struct {
+	http.ResponseWriter
+
+	Status   int   // zero until the response has begun; 101 after a hijack without another one
+	Bytes    int64 // of the body, as far as the wrapped writer has taken them
+	Flushed  bool  // a part of the response has left for certain, or the connection is the handler's
+	Hijacked bool
+}
+
+// Begun reports whether the response has begun: another one can't be sent in its place.
+func (w *Writer) Begun() bool { return w.Status != 0 }
+
+// Begun reports whether a response has begun, and whether w or a writer that it wraps knows.
+func Begun(w http.ResponseWriter) (begun, known bool) {
+	for {
+		if noted, ok := w.(interface{ Begun() bool }); ok {
+			known = true
+			if noted.Begun() {
+				return true, true
+			}
+		}
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false, known
+		}
+		w = wrapper.Unwrap()
+	}
+}
+
+// WriteHeader notes the status. Informational ones are not the last, but for 101.
+func (w *Writer) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.imply(status)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// imply notes the status, if it is the first.
+func (w *Writer) imply(status int) {
+	if w.Status == 0 {
+		w.Status = status
+	}
+}
+
+// Write counts what is written.
+func (w *Writer) Write(p []byte) (int, error) {
+	w.imply(http.StatusOK)
+	n, err := w.ResponseWriter.Write(p)
+	w.Bytes += int64(n)
+	return n, err
+}
+
+// WriteString counts what is written.
+func (w *Writer) WriteString(s string) (int, error) {
+	w.imply(http.StatusOK)
+	n, err := io.WriteString(w.ResponseWriter, s)
+	w.Bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom counts what is read, and lets the server send it in its best way.
+func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
+	w.imply(http.StatusOK)
+	n, err := io.Copy(w.ResponseWriter, src)
+	w.Bytes += n
+	return n, err
+}
+
+// Flush is FlushError for callers that can't be told.
+func (w *Writer) Flush() { _ = w.FlushError() }
+
+// FlushError passes the flush on. It sends the header, so it implies a status.
+func (w *Writer) FlushError() error {
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if err == nil {
+		w.imply(http.StatusOK)
+		w.Flushed = true
+	}
+	return err
+}
+
+// Hijack passes the connection on. What is sent through it is not counted.
+func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.imply(http.StatusSwitchingProtocols)
+		w.Flushed, w.Hijacked = true, true
+	}
+	return conn, buffered, err
+}
+
+// Unwrap lets deadlines be set through an [http.ResponseController].
+func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
