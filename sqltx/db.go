@@ -180,12 +180,15 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	if db.closed.Load() {
 		return nil, db.named(errClosed)
 	}
-	tx := &Tx{db: db, txn: t}
-	if err := t.Join((*dataManager)(tx)); err != nil {
+	own := &Tx{db: db, txn: t}
+	first, err := t.JoinAs(db, own, (*dataManager)(own))
+	if err != nil {
 		return nil, db.named(err)
 	}
-	t.SetData(db, tx)
-	return tx, nil
+	if tx, ok := first.(*Tx); ok && tx != own { // of another goroutine
+		return tx, tx.check()
+	}
+	return own, nil
 }
 
 // Close deletes what records are not needed any more. New transactions are refused from then on; those under way go on. The

@@ -47,7 +47,7 @@ func (db *DB) Name() string { return db.core.name }
 func (db *DB) Engine() Engine { return db.core.engine }
 
 // Tx returns the view that the transaction of ctx has of db. The first call in a transaction joins it; later ones return the same
-// view, which outlives ctx. As that is for one goroutine at a time, so are the calls in one transaction. It returns [ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
+// view, which outlives ctx. It returns [ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
 func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
@@ -55,21 +55,29 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 			db.Name(), ErrNoTransaction)
 	}
 	if tx, ok := t.Data(db.core).(*Tx); ok {
-		tx.mu.Lock()
-		defer tx.mu.Unlock()
-		if err := tx.errEnded(); err != nil {
-			return nil, err
-		}
-		return tx, nil
+		return tx.unlessEnded()
 	}
 	if db.closed.Load() {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), ErrClosed)
 	}
-	tx := &Tx{core: db.core, ctx: t.Context(), turn: db.core.turns.held(ctx)}
-	if err := t.Join(newDataManager(tx)); err != nil {
+	own := &Tx{core: db.core, ctx: t.Context(), turn: db.core.turns.held(ctx)}
+	first, err := t.JoinAs(db.core, own, newDataManager(own))
+	if err != nil {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), err)
 	}
-	t.SetData(db.core, tx)
+	if tx, ok := first.(*Tx); ok && tx != own { // of another goroutine
+		return tx.unlessEnded()
+	}
+	return own, nil
+}
+
+// unlessEnded returns tx, or an error if its transaction is over.
+func (tx *Tx) unlessEnded() (*Tx, error) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := tx.errEnded(); err != nil {
+		return nil, err
+	}
 	return tx, nil
 }
 

@@ -36,7 +36,8 @@
 //
 // # Caveats
 //
-// A [Tx] is for one goroutine at a time, and ends with its transaction; a [DB] and an [Opener] may be used by many at once.
+// A [Tx] ends with its transaction. What a goroutine does in one that another goroutine is ending counts whole, or gets
+// transaction.ErrEnded. With the app's own SQL of storage/postgres, mind that one connection does one thing at a time.
 // Work in a transaction may run more than once: effects outside of data managers belong in an AfterCommit hook.
 //
 // A transaction is validated in each database for itself. One that writes in database A what it decided by reading in

@@ -14,14 +14,17 @@ import (
 )
 
 // A Tx is one transaction's view of a [DB]: a snapshot, and what the transaction has written on top of it.
-// It is for one goroutine at a time. To use it after the end of the transaction is an error, [transaction.ErrEnded], also for
-// a goroutine that is still at work when another ends the transaction: each of its calls counts whole or is refused.
+// It is safe for concurrent use by the goroutines of one request, which see each other's writes. To use it after the end of the
+// transaction is an error, [transaction.ErrEnded], also for a goroutine that is still at work when another ends the transaction:
+// each of its calls counts whole or is refused, and a loop over a range goes no further.
 type Tx struct {
 	core *core
 	ctx  context.Context // the transaction's, for the snapshot, as sql.DB.BeginTx keeps its own
 	turn *turn           // nil: none
 
-	mu      sync.Mutex    // guards the rest; free while a loop's body runs, and while the engine commits
+	// mu guards the rest. It is free while a loop's body runs, and while the engine commits, for whose goroutine alone the view is
+	// then. It is locked after that of [transaction.Txn.Hold], and before those of the engine and of the Txn.
+	mu      sync.Mutex
 	view    View          // nil until something is read
 	buckets []*bucketData // sorted by name
 	scans   []*scan       // the iterations that are under way
@@ -54,6 +57,9 @@ type bucketData struct {
 func (tx *Tx) Bucket(name string) Bucket {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
+	if tx.ended {
+		return Bucket{tx: tx, data: &bucketData{name: name}}
+	}
 	i, found := slices.BinarySearchFunc(tx.buckets, name, func(b *bucketData, name string) int {
 		return strings.Compare(b.name, name)
 	})

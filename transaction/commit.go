@@ -46,6 +46,8 @@ func (t *Txn) leave() {
 // startCommit begins a commit. If nobody takes part in it, as for a page that needs no storage, it is over at once,
 // without the protocol's steps that would find nobody.
 func (t *Txn) startCommit(ctx context.Context) (over bool, err error) {
+	t.held.Lock() // it may be over here and now
+	defer t.held.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -89,7 +91,8 @@ func (t *Txn) detach(ctx context.Context) context.Context {
 	return context.WithoutCancel(ctx)
 }
 
-// beforeCommitting calls whom the commit may still depend on, and returns the data managers that joined until then.
+// beforeCommitting calls whom the commit may still depend on, and closes the transaction: what is under way is waited for, and what comes
+// later is refused. It returns the data managers that joined until then.
 func (t *Txn) beforeCommitting(ctx context.Context) ([]DataManager, error) {
 	for {
 		f, ok := first(t, beforeCommit)
@@ -106,6 +109,8 @@ func (t *Txn) beforeCommitting(ctx context.Context) ([]DataManager, error) {
 			return nil, err
 		}
 	}
+	t.held.Lock()
+	defer t.held.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.status == Doomed { // by a hook
@@ -355,16 +360,7 @@ func (t *Txn) Abort(ctx context.Context) (err error) {
 		t.afterCompletion(ctx)
 		err = errors.Join(errs...)
 	}()
-	defer func() {
-		t.mu.Lock()
-		var managers []DataManager
-		if !t.settled {
-			managers = t.managers
-		}
-		t.status = Aborted
-		t.mu.Unlock()
-		errs = append(errs, t.abortManagers(ctx, managers)...)
-	}()
+	defer func() { errs = append(errs, t.abortManagers(ctx, t.closeToAbort())...) }()
 	each(ctx, t, beforeAbort, "hook before abort panicked", func(f func(context.Context)) { f(ctx) })
 	forAll(t.synchronizers, func(s Synchronizer) {
 		if err := contain(func() error { return s.BeforeCompletion(t) }); err != nil {
@@ -373,6 +369,19 @@ func (t *Txn) Abort(ctx context.Context) (err error) {
 		}
 	})
 	return nil
+}
+
+// closeToAbort waits for what is under way, and refuses what comes later. It returns the data managers that have to be aborted.
+func (t *Txn) closeToAbort() []DataManager {
+	t.held.Lock()
+	defer t.held.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status = Aborted
+	if t.settled {
+		return nil
+	}
+	return t.managers
 }
 
 func (t *Txn) startAbort() error {

@@ -34,6 +34,15 @@
 // transaction is recorded, so finish; or it is not, so abort. Nobody has finished before the decision, and nobody that
 // prepared has aborted after it, so that is right whenever the crash came.
 //
+// # Left-over goroutines
+//
+// A goroutine may still be at work in a transaction when another one ends it: a handler that http.TimeoutHandler has given up,
+// say. Whatever it calls then counts whole or is refused with [ErrEnded], because the end closes the transaction in one
+// moment: after the hooks and synchronizers that come before it, and before the first data manager is told. For that moment it waits
+// for the savepoints, rollbacks and held transactions ([Txn.Hold]) that are under way. A data manager has a mutex of its
+// own for what its user calls. Locks are taken in this order: that of Hold, the data manager's, the transaction's, which is held
+// for no call of anything else. Package transactiontest tests all pairs of calls.
+//
 // # Trying again
 //
 // An error is worth another attempt if a method Transient() bool of an error in its tree says so ([IsTransient]), or a data

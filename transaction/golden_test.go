@@ -391,7 +391,6 @@ func describe(err error) string {
 		{transaction.ErrEnded, "ended"},
 		{transaction.ErrDoomed, "doomed"},
 		{transaction.ErrNoSavepoint, "no savepoint"},
-		{transaction.ErrInvalidSavepoint, "invalid savepoint"},
 		{transaction.ErrInDoubt, "in doubt"},
 		{errNoTransaction, "no transaction"},
 		{errBegun, "cannot begin"},
@@ -399,6 +398,9 @@ func describe(err error) string {
 		if errors.Is(err, s.err) {
 			parts = append(parts, s.name)
 		}
+	}
+	if errors.Is(err, transaction.ErrInvalidSavepoint) {
+		return "error invalid savepoint" // why does not matter here
 	}
 	if errors.Is(err, transaction.ErrCommitFailed) {
 		parts = []string{"failed before"} // whatever that was

@@ -35,13 +35,14 @@ func (t *Txn) AfterAbort(f func(context.Context)) { add(t, afterAbort, f) }
 func add[F any](t *Txn, kind func(*hooks) *[]F, f F) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ending || t.status != Committed && t.status != Aborted {
-		if t.hooks == nil {
-			t.hooks = new(hooks)
-		}
-		list := kind(t.hooks)
-		*list = append(*list, f)
+	if t.over() {
+		return
 	}
+	if t.hooks == nil {
+		t.hooks = new(hooks)
+	}
+	list := kind(t.hooks)
+	*list = append(*list, f)
 }
 
 // first returns the first of the hooks that are left.

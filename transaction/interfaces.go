@@ -6,8 +6,9 @@ import "context"
 // them. It is joined with [Txn.Join], and has to be comparable, as pointers are.
 //
 // Every manager that joined is told the end exactly once: Commit (after which nothing more is said if it returned nil),
-// Finish, or Abort; a [Leaver] may be told Leave in place of these. Its methods are called by the one goroutine that ends the transaction, never two at a time, with a
-// context that carries the transaction and isn't cancelled with the caller's. A panic counts as an error; in the Commit
+// Finish, or Abort; a [Leaver] may be told Leave in place of these. Its methods are never called two at a time, and those that end it by
+// the one goroutine that ends the transaction, with a context that carries the transaction and isn't cancelled with the caller's.
+// Goroutines that are left over may still use the resource: what they do before the end counts, and the rest is refused with [ErrEnded]. A panic counts as an error; in the Commit
 // that decides it leaves the transaction in doubt.
 //
 // A DataManager may also be a [Preparer], a [Leaver], a [Decider], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge].
@@ -75,7 +76,8 @@ type Decider interface {
 // prepare matters to nobody then.
 type ReadOnlyReporter interface{ ReadOnly() bool }
 
-// A Savepointer is a DataManager whose state can be rolled back to an earlier moment of the transaction.
+// A Savepointer is a DataManager whose state can be rolled back to an earlier moment of the transaction. While it makes a savepoint,
+// or is rolled back to one, the end of the transaction waits: it calls no [Txn.Hold], Savepoint, Rollback, Commit or Abort meanwhile.
 type Savepointer interface {
 	Savepoint() (DataSavepoint, error)
 }

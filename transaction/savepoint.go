@@ -23,13 +23,12 @@ func (t *Txn) Savepoint() (*Savepoint, error) { return t.savepoint(false) }
 func (t *Txn) OptimisticSavepoint() (*Savepoint, error) { return t.savepoint(true) }
 
 func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
-	t.mu.Lock()
-	if err := t.usable("make a savepoint"); err != nil {
-		t.mu.Unlock()
+	t.held.Lock()
+	defer t.held.Unlock()
+	managers, err := t.joined("make a savepoint")
+	if err != nil {
 		return nil, err
 	}
-	managers := slices.Clone(t.managers)
-	t.mu.Unlock()
 
 	s := &Savepoint{t: t, saves: make([]DataSavepoint, len(managers))}
 	for i, dm := range managers {
@@ -54,6 +53,16 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 	return s, nil
 }
 
+// joined returns the managers for an operation that calls them, or why t can't be used.
+func (t *Txn) joined(operation string) ([]DataManager, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.usable(operation); err != nil {
+		return nil, err
+	}
+	return slices.Clone(t.managers), nil
+}
+
 func save(dm DataManager, optimistic bool) (DataSavepoint, error) {
 	switch sp, ok := dm.(Savepointer); {
 	case ok:
@@ -75,21 +84,15 @@ func (n noRollback) Rollback() error {
 // Rollback brings the data managers back to where they were, and aborts those that joined later: they are no longer part
 // of the transaction, but may join again. Savepoints made later become invalid; this one can be used again.
 // Hooks, notes and data are not rolled back. If a data manager fails, the transaction has failed and can only be aborted.
-// Errors: [ErrInvalidSavepoint], [ErrNoSavepoint], [ErrCommitFailed], what data managers returned.
+// Errors: [ErrInvalidSavepoint], which wraps [ErrEnded] too if that is why; [ErrNoSavepoint], [ErrCommitFailed], what data managers
+// returned.
 func (s *Savepoint) Rollback() error {
 	t := s.t
-	t.mu.Lock()
-	i := slices.Index(t.has().savepoints, s)
-	if i < 0 {
-		t.mu.Unlock()
-		return ErrInvalidSavepoint
-	}
-	if err := t.usable("roll back"); err != nil {
-		t.mu.Unlock()
+	t.held.Lock()
+	defer t.held.Unlock()
+	if err := s.forgetLater(); err != nil {
 		return err
 	}
-	t.rare.savepoints = slices.Delete(t.rare.savepoints, i+1, len(t.rare.savepoints))
-	t.mu.Unlock()
 
 	for _, save := range s.saves {
 		if err := contain(save.Rollback); err != nil {
@@ -108,6 +111,27 @@ func (s *Savepoint) Rollback() error {
 		return err
 	}
 	return nil
+}
+
+// forgetLater makes the savepoints that are later than s invalid, or returns why there can be no rollback to s.
+func (s *Savepoint) forgetLater() error {
+	t := s.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.Index(t.has().savepoints, s)
+	err := t.usable("roll back")
+	switch {
+	case i >= 0 && err != nil:
+		return err
+	case i >= 0:
+		t.rare.savepoints = slices.Delete(t.rare.savepoints, i+1, len(t.rare.savepoints))
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrInvalidSavepoint, err)
+	case t.ending:
+		return fmt.Errorf("%w: %w", ErrInvalidSavepoint, ErrEnded)
+	}
+	return ErrInvalidSavepoint
 }
 
 // Valid reports whether Rollback is possible.

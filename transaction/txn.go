@@ -14,13 +14,18 @@ import (
 
 // A Txn is one transaction. Make one with [Begin], [Manager.Begin] or [Run].
 //
-// Its methods are safe for concurrent use by the goroutines of one request or job, with one rule: those that work for the
-// transaction have to be done when Commit or Abort is called, and a savepoint is taken or rolled back when none of them
-// is working. Only one Commit or Abort takes effect, however many are called.
+// Its methods are safe for concurrent use by multiple goroutines, and its end is exclusive: a call of a
+// goroutine that is still at work when another one commits or aborts counts whole, or is refused with
+// [ErrEnded]. Only one Commit or Abort takes effect, however many are called.
 type Txn struct {
 	carrier       carrier
 	logger        *slog.Logger
 	synchronizers []Synchronizer
+
+	// held is locked by [Txn.Hold], by the making of a savepoint, by a rollback to one, and for the moment in
+	// which the end takes over the managers. It is locked before all other mutexes: those of the data managers,
+	// then mu. Hooks and synchronizers are called without it.
+	held sync.Mutex
 
 	mu       sync.Mutex // guards the rest; never held while calling managers, hooks, synchronizers
 	status   Status
@@ -114,11 +119,16 @@ func (t *Txn) Decider() string {
 // commit, so in hooks before the commit too, and in a doomed transaction.
 // Otherwise the error is [ErrEnded] or [ErrCommitFailed]; dm has not joined then, and will be told nothing.
 func (t *Txn) Join(dm DataManager) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.join(dm)
+}
+
+// join is Join; the caller holds t.mu.
+func (t *Txn) join(dm DataManager) error {
 	if dm == nil {
 		return errors.New("transaction: cannot join a nil data manager")
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if err := t.usable("join"); err != nil {
 		return err
 	}
@@ -130,6 +140,43 @@ func (t *Txn) Join(dm DataManager) error {
 	}
 	return nil
 }
+
+// JoinAs joins dm as [Txn.Join] does, and stores value under key as [Txn.SetData] does, unless there is a
+// value under key already. It returns the value that is there then: of several goroutines that are the first to
+// use a resource in t, one joins. Errors are those of Join.
+func (t *Txn) JoinAs(key, value any, dm DataManager) (any, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.data {
+		if d.key == key {
+			return d.value, nil
+		}
+	}
+	if err := t.join(dm); err != nil {
+		return nil, err
+	}
+	t.setData(key, value)
+	return value, nil
+}
+
+// Hold keeps t as it is until [Txn.Release]: an end, a savepoint, a rollback to one, and the Hold of another
+// goroutine wait. It is for a package whose calls take several steps in data managers, and are to count whole,
+// as those of package session. Between Hold and Release the caller uses data managers, and may call [Txn.Join], but no
+// code of its user; and neither Hold, Savepoint, Rollback, Commit nor Abort, which would wait for ever.
+// The error is [ErrEnded] or [ErrCommitFailed]; then there is nothing to release.
+func (t *Txn) Hold() error {
+	t.held.Lock()
+	t.mu.Lock()
+	err := t.usable("use it")
+	t.mu.Unlock()
+	if err != nil {
+		t.held.Unlock()
+	}
+	return err
+}
+
+// Release ends what a [Txn.Hold] without an error has begun.
+func (t *Txn) Release() { t.held.Unlock() }
 
 // usable returns nil if t is active or doomed. The caller holds t.mu.
 func (t *Txn) usable(operation string) error {
@@ -200,10 +247,19 @@ func (t *Txn) Data(key any) any {
 }
 
 // SetData stores value with the transaction, for code that has to remember something about it. As for contexts, key
-// should be of an unexported type of that code's package. It is forgotten with the end of the transaction, after the hooks.
+// should be of an unexported type of that code's package. It is forgotten with the end of the transaction, after the hooks;
+// nothing is stored later.
 func (t *Txn) SetData(key, value any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.setData(key, value)
+}
+
+// setData is SetData; the caller holds t.mu.
+func (t *Txn) setData(key, value any) {
+	if t.over() {
+		return
+	}
 	for i := range t.data {
 		if t.data[i].key == key {
 			t.data[i].value = value
@@ -251,10 +307,13 @@ func (t *Txn) User() string {
 }
 
 // SetExtension stores a value for data managers that record metadata of transactions. It is forgotten with the end of the
-// transaction.
+// transaction; nothing is stored later.
 func (t *Txn) SetExtension(key string, value any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.over() {
+		return
+	}
 	more := t.more()
 	if more.extension == nil {
 		more.extension = map[string]any{}
@@ -267,6 +326,11 @@ func (t *Txn) Extension() map[string]any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return maps.Clone(t.has().extension)
+}
+
+// over reports whether t has ended and all have been told. The caller holds t.mu.
+func (t *Txn) over() bool {
+	return !t.ending && (t.status == Committed || t.status == Aborted)
 }
 
 // forget drops what the transaction refers to, as contexts may be kept for longer. The caller holds t.mu.

@@ -72,7 +72,6 @@ func every(t *suite, db *storage.DB, f func(client, n int, b storage.Bucket) err
 	return int(done.Load())
 }
 
-// No increment is lost, and with turns nearly everybody gets through.
 // A handler that is given up, as by http.TimeoutHandler, may still be at work when its transaction ends. What it does counts whole,
 // or is refused.
 func testEndsWhileUsed(t *suite) {
@@ -127,6 +126,7 @@ func testEndsWhileUsed(t *suite) {
 	}
 }
 
+// No increment is lost, and with turns nearly everybody gets through.
 func testIncrements(t *suite) {
 	db := t.open()
 	committed := every(t, db, func(_, _ int, b storage.Bucket) error {

@@ -40,6 +40,9 @@ type Engine struct {
 	// Crowd is how many clients are at work at once where a test is about a crowd; 0: 64. A smaller one takes less time.
 	Crowd int
 
+	// Rounds is how often each pair of operations is run against each other; 0: 4. Fewer take less time.
+	Rounds int
+
 	// Check looks whether the database is sound; it is called after each test, when db has been closed. It may be nil.
 	Check func(t testing.TB, db *storage.DB)
 }
@@ -70,6 +73,7 @@ func Run(t *testing.T, e Engine) {
 		{"NoTransaction", testNoTransaction},
 		{"Ended", testEnded},
 		{"EndsWhileUsed", testEndsWhileUsed},
+		{"AllPairs", testAllPairs},
 		{"AbortLeavesNothing", testAbortLeavesNothing},
 		{"Snapshot", testSnapshot},
 		{"Conflicts", testConflicts},
