@@ -45,7 +45,10 @@ func (b Bucket) Get(key []byte) ([]byte, error) {
 		b.data.read(key)
 	}
 	value, err := view.Get(b.data.name, key)
-	return value, b.tx.explain(err, &Changes{})
+	if err != nil {
+		return nil, b.tx.explainRead(err, b.data.name, keyInterval(key))
+	}
+	return value, nil
 }
 
 // Put sets the value of key. Both slices may be reused afterwards. It returns an error, and writes nothing, if key is empty or
@@ -99,7 +102,9 @@ func (b Bucket) AddReadConflict(key []byte) error {
 	}
 	b.data.read(key)
 	if w, ok := view.(Watcher); ok {
-		return b.tx.explain(w.Watch(b.data.name, bytes.Clone(key)), &Changes{}) // a copy, so that key can be on the caller's stack
+		if err := w.Watch(b.data.name, bytes.Clone(key)); err != nil { // a copy, so that key can be on the caller's stack
+			return b.tx.explainRead(err, b.data.name, keyInterval(key))
+		}
 	}
 	return nil
 }

@@ -32,7 +32,8 @@
 // [Bucket.Snapshot] count only where [Bucket.AddReadConflict] says so (both are FoundationDB's terms). Versions are compared,
 // not values: a key that was rewritten with an equal value has changed.
 //
-// A transaction that wrote nothing is not validated and costs no write: all it saw was one state of the database.
+// A transaction that wrote nothing is not validated and costs no write: all it saw was one state of the database. Its commit may fail
+// nonetheless, with a transient error, if the engine can't vouch for that state any more.
 //
 // # Caveats
 //

@@ -11,6 +11,9 @@ func intervalOf(r Range) interval {
 	return interval{both[:len(r.From)], both[len(r.From):]}
 }
 
+// keyInterval is that of one key.
+func keyInterval(key []byte) interval { return interval{string(key), string(key) + "\x00"} }
+
 // endsBefore reports whether iv ends before key, so far that the two don't touch.
 func (iv interval) endsBefore(key string) bool { return iv.to != "" && iv.to < key }
 

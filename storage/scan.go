@@ -58,7 +58,7 @@ func (b Bucket) list(r Range) (items []Item, ok bool, err error) {
 		return nil, false, nil
 	}
 	if items, err = lister.List(b.data.name, r); err != nil {
-		return nil, false, b.tx.explain(err, &Changes{})
+		return nil, false, b.tx.explainRead(err, b.data.name, intervalOf(r))
 	}
 	if !b.snapshot {
 		b.data.ranges.add(intervalOf(r))
@@ -108,7 +108,7 @@ func (s *scan) run() error {
 	defer s.end()
 	for item, err := range view.Range(data.name, s.r) {
 		if err != nil {
-			return tx.explain(err, &Changes{})
+			return tx.explainRead(err, data.name, intervalOf(s.r))
 		}
 		replaced := false
 		for own.ok && !replaced && own.notAfter(item.Key) {

@@ -10,13 +10,15 @@ import (
 
 // A blind retry of an optimistic transaction loses again and again when many want the same key: of 64, one wins each round. So
 // those who lost queue for the turn on what they lost over: a key, or a range in which one was changed. Whoever has the turn can't
-// lose over that, because nobody else can commit a write to it meanwhile; so each loser needs one more attempt, two if it loses over
-// something else, whatever the crowd.
+// lose over that, because nobody else can commit a write to it meanwhile; so each loser needs one more attempt. One that loses over
+// something else then queues for all that it was about, so the third attempt at the latest succeeds, whatever the crowd.
 const (
 	// maxTurnWait is how long to queue; one who has waited longer goes on without a turn.
 	maxTurnWait = 5 * time.Second
 	// maxTurnHold is how long to keep others away; a slower attempt goes on without its turn.
 	maxTurnHold = time.Second
+	// mostSpans is for how much to queue in detail; for more, it is the whole buckets, so that the queue can be gone through fast.
+	mostSpans = 32
 )
 
 // A span is what one can have the turn on: the keys from from (inclusive) to to (exclusive; empty: without end).
@@ -40,10 +42,50 @@ func (s span) written(writes []Write) (Write, bool) {
 	return Write{}, false
 }
 
+// A claim is what one queues for.
+type claim struct {
+	spans []span    // in this process
+	keys  []ReadKey // the same among processes, as far as it is single keys, and few
+}
+
+// and returns what is in c or other, or a little more.
+func (c claim) and(other claim) claim {
+	all := claim{slices.Concat(c.spans, other.spans), slices.Concat(c.keys, other.keys)}
+	slices.SortFunc(all.spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.bucket, b.bucket), cmp.Compare(a.from, b.from)) })
+	all.spans = slices.CompactFunc(all.spans, func(a, b span) bool { return a == b })
+	if len(all.spans) > mostSpans {
+		all.spans = slices.CompactFunc(all.spans, func(a, b span) bool { return a.bucket == b.bucket })
+		for i := range all.spans {
+			all.spans[i] = span{bucket: all.spans[i].bucket}
+		}
+	}
+	slices.SortFunc(all.keys, func(a, b ReadKey) int { return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key)) })
+	all.keys = slices.Compact(all.keys)
+	if len(all.keys) > mostSpans {
+		all.keys = c.keys
+	}
+	return all
+}
+
+// claim is what a transaction that did c is about.
+func (c *Changes) claim() claim {
+	var all claim
+	for _, r := range c.Reads {
+		all.spans, all.keys = append(all.spans, single(r.Bucket, r.Key)), append(all.keys, r)
+	}
+	for _, r := range c.Ranges {
+		all.spans = append(all.spans, span{r.Bucket, r.From, r.To})
+	}
+	for _, w := range c.Writes {
+		all.spans, all.keys = append(all.spans, single(w.Bucket, w.Key)), append(all.keys, ReadKey{w.Bucket, w.Key})
+	}
+	return claim{}.and(all)
+}
+
 // A turn is the right to be the only one who commits writes to some spans, or the wish for it.
 type turn struct {
-	spans  []span
-	keys   []ReadKey     // what was lost over; on these there is the turn among processes, too
+	claim
+	about  claim         // what the attempts that lost were about, of which claim may be a part only
 	before int           // how many turns in the queue have to go first
 	come   chan struct{} // closed when there is none
 	pass   func()        // gives it back; nil while it has not come
@@ -127,17 +169,6 @@ func (ts *turns) underWay(t *turn) (decided []<-chan struct{}) {
 		}
 	}
 	return decided
-}
-
-// wait gives back what is held and waits for the turn on all that was held, and on lost.
-// The key is what was lost over; it is the one on which other processes are kept away, too.
-func (ts *turns) wait(ctx context.Context, held *turn, lost span, key ReadKey) (context.Context, func(), error) {
-	t := &turn{spans: []span{lost}, keys: []ReadKey{key}}
-	if held != nil {
-		t.spans = append(t.spans, held.spans...)
-		t.keys = append(t.keys, held.keys...)
-	}
-	return ts.waitFor(ctx, held, t)
 }
 
 // waitFor gives back what is held, and waits until t has come.

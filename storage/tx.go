@@ -134,12 +134,7 @@ func (tx *Tx) readOnly() bool {
 	if side, ok := tx.view.(SideView); ok && side.Written() {
 		return false
 	}
-	for _, b := range tx.buckets {
-		if b.writes != nil && b.writes.Len() > 0 {
-			return false
-		}
-	}
-	return true
+	return !tx.wrote()
 }
 
 // changes returns what the transaction did, for the engine; nil if it has only read, as there is nothing to validate then.
@@ -148,15 +143,7 @@ func (tx *Tx) changes() *Changes {
 	for _, s := range tx.scans { // a commit from inside a loop
 		s.record()
 	}
-	reads, ranges, writes := 0, 0, 0
-	for _, b := range tx.buckets {
-		reads += len(b.reads.list)
-		ranges += len(b.ranges)
-		if b.writes != nil {
-			writes += b.writes.Len()
-		}
-	}
-	if writes == 0 {
+	if !tx.wrote() {
 		return nil
 	}
 	tx.writing = &writing{}
@@ -164,6 +151,25 @@ func (tx *Tx) changes() *Changes {
 	if tx.turn != nil {
 		c.Turns = tx.turn.keys
 		c.Accepted = tx.passTurn
+	}
+	tx.collect(c)
+	return c
+}
+
+// wrote reports whether tx has written to a bucket. It is called with mu locked.
+func (tx *Tx) wrote() bool {
+	return slices.ContainsFunc(tx.buckets, func(b *bucketData) bool { return b.writes != nil && b.writes.Len() > 0 })
+}
+
+// collect adds to c what tx has read and written. It is called with mu locked.
+func (tx *Tx) collect(c *Changes) {
+	reads, ranges, writes := 0, 0, 0
+	for _, b := range tx.buckets {
+		reads += len(b.reads.list)
+		ranges += len(b.ranges)
+		if b.writes != nil {
+			writes += b.writes.Len()
+		}
 	}
 	c.Reads = make([]ReadKey, 0, reads)
 	c.Ranges = make([]ReadRange, 0, ranges)
@@ -182,7 +188,6 @@ func (tx *Tx) changes() *Changes {
 			})
 		}
 	}
-	return c
 }
 
 // end closes the snapshot and drops the buffers.
@@ -204,7 +209,21 @@ func (tx *Tx) discharge() {
 	}
 }
 
-// explain completes an engine's error of a commit of c with what it can't know.
+// explainRead completes an engine's error of a read in bucket, of one key or of a range. It is called with mu locked.
+func (tx *Tx) explainRead(err error, bucket string, iv interval) error {
+	if err == nil {
+		return nil
+	}
+	var c Changes
+	for _, s := range tx.scans { // one of them may be what failed, but others are under way, too
+		s.record()
+	}
+	tx.collect(&c)
+	c.Ranges = append(c.Ranges, ReadRange{bucket, iv.from, iv.to})
+	return tx.explain(err, &c)
+}
+
+// explain completes an engine's error of a transaction that did c with what the engine can't know.
 func (tx *Tx) explain(err error, c *Changes) error {
 	e, ok := errors.AsType[*ConflictError](err)
 	switch {
@@ -213,10 +232,17 @@ func (tx *Tx) explain(err error, c *Changes) error {
 	case !ok:
 		return tx.named(err)
 	}
+	if c == &nothing { // of what counts for the engine, which need not have been told what was read
+		c = new(Changes)
+		tx.mu.Lock()
+		tx.collect(c)
+		tx.mu.Unlock()
+	}
 	e.DB = tx.core.name
+	e.turns = &tx.core.turns
+	e.held = tx.turn
+	e.about = c.claim()
 	if e.Bucket != "" {
-		e.turns = &tx.core.turns
-		e.held = tx.turn
 		e.lost = c.readWith(e.Bucket, string(e.Key))
 	}
 	return err

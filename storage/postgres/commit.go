@@ -26,8 +26,7 @@ var errGivenUp = transaction.Transient(errors.New("recovery took the transaction
 func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 	defer v.Close() //nolint:contextcheck // an end is told with a context of its own
 	if len(c.Writes) == 0 && v.sql == nil {
-		v.endReading() //nolint:contextcheck // nobody waits for it
-		return nil     // what it has seen is durable: PostgreSQL shows nothing earlier
+		return v.commitReading(ctx) // what it has seen is durable: PostgreSQL shows nothing earlier
 	}
 	if err := v.sqlUsable(); err != nil {
 		return err
@@ -70,14 +69,30 @@ func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 	return nil
 }
 
-// endReading ends the snapshot of a transaction that only read as one that is to count: by COMMIT. Nobody has to wait for that, since it
-// can't fail; but until all who were at work meanwhile have ended, the server has to know what was read, or it would let one of them
-// commit before whom, and after whom, it has been.
-func (v *view) endReading() {
-	if conn := v.conn; conn != nil {
-		v.conn = nil
-		v.engine.endBy(conn, "COMMIT")
+// commitReading ends the snapshot of a transaction that only read as one that is to count: by COMMIT. Until all that
+// were at work meanwhile have ended, the server has to know what was read, or it would let one of them commit as if that
+// had not been. A server that has ended the transaction (a time-out, a terminated session, a lost connection) has
+// forgotten it, and may have done so at any moment, so the answer is always waited for.
+func (v *view) commitReading(ctx context.Context) error {
+	if v.conn == nil {
+		return nil // what was read once was a transaction by itself
 	}
+	if err := v.usable(); err != nil {
+		return err
+	}
+	conn, err := v.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.engine.end(conn) //nolint:contextcheck // an end is told with a context of its own
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	err = commit(ctx, conn, "COMMIT")
+	if _, ofServer := errors.AsType[*pgconn.PgError](err); err == nil || ofServer && !isLost(err) {
+		return v.engine.explain(err)
+	}
+	v.engine.pool.Reset() // as for every connection that is lost
+	return &lackError{fmt.Errorf("the snapshot was lost, and what was read does not count: %w", err)}
 }
 
 // work is what c comes to. In the app's SQL transaction there is nothing to compare: PostgreSQL watches what it has read.

@@ -17,13 +17,17 @@
 //     can't be fewer, unless sessions were cached in the process, and then another process could have changed them.
 //   - What else is read comes from a snapshot, which is a read-only SQL transaction that begins with the second read (in the same round
 //     trip). It checks that what the first read had shown is unchanged. If it is not, the read is a conflict, and the work is run again.
+//     A second or later attempt begins it with its first read.
+//   - A transaction that only read ends its snapshot by COMMIT, and waits for the answer: one more round trip. The server has to know what
+//     was read until all that ran at the same time have ended. If it has ended the snapshot by itself (a time-out, a terminated
+//     session, a lost connection), it has forgotten that, and the work is run again. With one read there is no such snapshot.
 //   - The commit is one statement, one round trip: it compares the versions of all that was read, ranges by number and sum, and only if
 //     nothing differs writes. The key that differed is named, after another question if the keys were few. It also leaves a record of
 //     itself, which is deleted later, with many others.
 //
 // All statements run at the isolation level SERIALIZABLE, so the commits are serializable among each other, ranges included, and so is
 // whoever only reads. PostgreSQL also finds conflicts where there are none (on small tables it watches pages, not rows): since the
-// versions decide, the commit statement is simply run again then, without running the handler again.
+// versions decide, the commit statement is simply run again then, or the snapshot begun again, without running the handler again.
 //
 // [Tx] is the other design, because SQL that this package does not see can't be compared: from there on the transaction is one
 // SERIALIZABLE SQL transaction, which the buckets use too; a conflict is then what PostgreSQL says is one.
@@ -60,7 +64,8 @@
 // # Who goes first
 //
 // Those who conflict over a key queue for it, within the process and among processes (with advisory locks, on a few connections of
-// their own), so that a crowd on one session gets through with few attempts.
+// their own), so that a crowd on one session gets through with few attempts. A transaction that has lost a second race queues for all
+// that it has read and written, so a third attempt is enough, unless it is about other keys than the first two.
 //
 // # Caveats
 //

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // Register makes URIs such as postgres://localhost/site known to o; postgresql:// is the same.
@@ -117,7 +118,10 @@ func (e *engine) Begin(ctx context.Context) (storage.View, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
-	return &view{engine: e, ctx: ctx}, nil
+	// A second attempt has lost a race already: with a snapshot from its first read on, it can lose only at its commit, when
+	// all that it is about is known, and the third can have its turn on that.
+	attempt, _ := transaction.AttemptFromContext(ctx)
+	return &view{engine: e, ctx: ctx, pinFirst: e.options.pinFirst || attempt.Number > 1}, nil
 }
 
 func (e *engine) enter() error {
@@ -180,10 +184,7 @@ func (e *engine) alone(ctx context.Context, f func(*pgxpool.Conn) error) error {
 const rounds = 20
 
 // end rolls back the SQL transaction on conn, if there is one, and gives it back, without anybody waiting for it.
-func (e *engine) end(conn *pgxpool.Conn) { e.endBy(conn, "ROLLBACK") }
-
-// endBy is end by another statement.
-func (e *engine) endBy(conn *pgxpool.Conn, statement string) {
+func (e *engine) end(conn *pgxpool.Conn) {
 	pg := conn.Conn().PgConn()
 	if conn.Conn().IsClosed() || pg.TxStatus() == 'I' || pg.IsBusy() { // somebody still reads from it; that can't be waited for
 		conn.Release() // which closes what is busy
@@ -192,7 +193,7 @@ func (e *engine) endBy(conn *pgxpool.Conn, statement string) {
 	e.views.Go(func() { // the caller is counted, so it is not too late
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		defer cancel()
-		_, _ = conn.Exec(ctx, statement) // if that fails, the pool closes the connection, which is a rollback
+		_, _ = conn.Exec(ctx, "ROLLBACK") // if that fails, the pool closes the connection, which is a rollback
 		conn.Release()
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pasteline/pasteline/storage"
 )
 
 // isNetwork reports whether err is of the connection, not of what was said over it.
@@ -31,6 +33,8 @@ func (e *engine) explain(err error) error {
 	case isLost(err):
 		e.pool.Reset() // the others are likely to be lost, too
 		return &lackError{err}
+	case isSerialization(err):
+		return &storage.ConflictError{Err: err}
 	case isConflict(err), isOutdated(err):
 		return &lackError{err}
 	}
@@ -89,7 +93,8 @@ func isLost(err error) bool {
 		case strings.HasPrefix(e.Code, "57P"), // the server is shut down, or was, or starts
 			strings.HasPrefix(e.Code, "08"), // connection exceptions
 			e.Code == "53300",               // too_many_connections
-			e.Code == "25P03":               // idle_in_transaction_session_timeout
+			e.Code == "25P03",               // idle_in_transaction_session_timeout
+			e.Code == "25P04":               // transaction_timeout
 			return true
 		}
 		return false

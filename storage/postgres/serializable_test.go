@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -221,7 +222,8 @@ func TestLockTimeout(t *testing.T) {
 	mustPut(t, db, "x", "1")
 }
 
-// A read that failed leaves a snapshot in which nothing goes any more. The commit does not need it.
+// A read that failed leaves a snapshot in which nothing goes any more. A commit of writes does not need it; without any,
+// what was read before the failure is forgotten, and the commit fails.
 func TestCommitAfterFailedRead(t *testing.T) {
 	t.Parallel()
 	for _, register := range []func(*storage.Opener){postgres.Register, postgres.RegisterSimple} {
@@ -237,7 +239,7 @@ func TestCommitAfterFailedRead(t *testing.T) {
 			`CREATE FUNCTION good(key bytea) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN IF key = 'bad' THEN RAISE 'bad'; END IF; RETURN true; END $$`,
 			`CREATE POLICY good ON pasteline_data USING (good(key))`, `ALTER TABLE pasteline_data ENABLE ROW LEVEL SECURITY`)
 		db := openAs(t, strings.Replace(uri, "postgres@", role+"@", 1), register)
-		run(t, func(ctx context.Context) error {
+		read := func(ctx context.Context) error {
 			for _, key := range []string{"a", "b"} {
 				if _, err := get(ctx, db, key); err != nil {
 					return err
@@ -252,8 +254,12 @@ func TestCommitAfterFailedRead(t *testing.T) {
 					t.Errorf("got %v, want the server's error", err)
 				}
 			}
-			return put(ctx, db, "d", "1")
-		})
+			return nil
+		}
+		run(t, func(ctx context.Context) error { return errors.Join(read(ctx), put(ctx, db, "d", "1")) })
+		if err := transaction.Run(t.Context(), read); err == nil || !strings.Contains(err.Error(), "bad") {
+			t.Errorf("got %v, want the error that was passed over", err)
+		}
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}

@@ -48,6 +48,43 @@ func TestTurnsAcrossProcesses(t *testing.T) {
 	}
 }
 
+// Requests that read some keys and write one get through with three attempts, whatever the crowd: also where the race is lost at a
+// read, and where each attempt loses over another key.
+func TestThreeAttempts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ processes, clients, all, keys int }{{1, 2, 1000, 2}, {1, 17, 1020, 2}, {1, 8, 400, 5}, {2, 8, 400, 3}} {
+		t.Run(fmt.Sprintf("%d processes, %d clients, %d keys", tt.processes, tt.clients, tt.keys), func(t *testing.T) {
+			t.Parallel()
+			uri := pgtest.Database(t)
+			dbs := make([]*storage.DB, tt.processes)
+			for i := range dbs {
+				dbs[i] = openDB(t, with(uri, "pool_max_conns=17&acquire_timeout=1min"))
+				defer dbs[i].Close()
+			}
+			var crowd sync.WaitGroup
+			for client := range tt.clients {
+				db := dbs[client%tt.processes]
+				crowd.Go(func() {
+					for i := range tt.all / tt.clients {
+						err := transaction.Run(t.Context(), func(ctx context.Context) error {
+							for key := range tt.keys {
+								if _, err := get(ctx, db, fmt.Sprint(key)); err != nil {
+									return err
+								}
+							}
+							return put(ctx, db, fmt.Sprint((client+i)%tt.keys), fmt.Sprintf("%d of %d", i, client))
+						})
+						if err != nil {
+							t.Errorf("request %d: %v", i, err)
+						}
+					}
+				})
+			}
+			crowd.Wait()
+		})
+	}
+}
+
 // childLock has a lock until its input ends.
 func childLock(ctx context.Context, db *storage.DB) error {
 	_, ok, err := db.TryLock(ctx, "work")

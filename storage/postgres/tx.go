@@ -222,9 +222,17 @@ func (v *view) exec(sql string) error {
 	return v.engine.explain(err)
 }
 
-// sqlUsable returns why the app's SQL transaction can't be committed, if it can't: a statement has failed in it.
+// sqlUsable is usable where there is SQL of the app's.
 func (v *view) sqlUsable() error {
-	if v.sql == nil || v.conn == nil {
+	if v.sql == nil {
+		return nil
+	}
+	return v.usable()
+}
+
+// usable returns why the SQL transaction can't be committed, if it can't: a statement has failed in it.
+func (v *view) usable() error {
+	if v.conn == nil || v.conn.Conn().IsClosed() {
 		return nil
 	}
 	switch v.conn.Conn().PgConn().TxStatus() {

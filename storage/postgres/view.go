@@ -32,6 +32,7 @@ type view struct {
 
 	savepoints int // of sql, so far
 
+	pinFirst    bool  // the snapshot begins with the first read
 	hasRead     bool  // if only once, it is
 	first       *page // what that returned, unless it is too much to be kept
 	firstBucket string
@@ -242,7 +243,7 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 	switch {
 	case v.closed:
 		return storage.ErrClosed
-	case v.conn == nil && !v.engine.options.pinFirst && !v.hasRead:
+	case v.conn == nil && !v.pinFirst && !v.hasRead:
 		v.hasRead = true
 		return v.engine.alone(v.ctx, func(conn *pgxpool.Conn) error {
 			rows, err := conn.Query(v.ctx, text, args...)
@@ -253,19 +254,28 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 			return f(rows)
 		})
 	case v.conn == nil:
-		_, err := v.begin(pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(b *pgx.Batch) { b.Queue(text, args...).Query(f) })
-		return err
+		return v.beginReading(text, args, f)
 	}
 	rows, err := v.conn.Query(v.ctx, text, args...)
 	if err == nil {
-		defer rows.Close()
 		err = f(rows)
+		rows.Close()
+	}
+	if isSerialization(err) && v.sql == nil { // the versions will tell whether there is a snapshot in which nothing has changed
+		return v.beginReading(text, args, f)
 	}
 	return v.engine.explain(err)
 }
 
+// beginReading begins a snapshot with a query.
+func (v *view) beginReading(text string, args []any, f func(pgx.Rows) error) error {
+	_, err := v.begin(pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(b *pgx.Batch) { b.Queue(text, args...).Query(f) })
+	return err
+}
+
 // begin begins an SQL transaction, makes sure that what was seen until now is still so, and does what is queued, all in one round trip
-// (and one more if there is a snapshot that has to be ended first).
+// (and one more if there is a snapshot that has to be ended first). What PostgreSQL calls a conflict may be none: as long as nothing of
+// what was seen has changed, it is simply begun again.
 func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, error) {
 	v.hasRead = true
 	before, err := newWork(v.seen.all(), &v.seen, nil)
@@ -276,33 +286,40 @@ func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, err
 	if err != nil {
 		return nil, err
 	}
-	var bad differs
-	b := &pgx.Batch{}
 	options.IsoLevel = pgx.Serializable
+	for n := 1; ; n++ {
+		tx, bad, err := v.beginOnce(conn, options, before, queue)
+		switch {
+		case isSerialization(err) && n < rounds:
+			continue
+		case err != nil:
+			v.engine.end(conn)
+			return nil, v.engine.explain(err)
+		case bad.what != 0:
+			err = v.engine.conflict(v.ctx, conn, bad, before.changes, &v.seen)
+			v.engine.end(conn) // nothing more is to be read from it, as it does not fit
+			return nil, err
+		}
+		v.conn = conn
+		return tx, nil
+	}
+}
+
+func (v *view) beginOnce(conn *pgxpool.Conn, options pgx.TxOptions, before *work, queue func(*pgx.Batch)) (_ pgx.Tx, bad differs, err error) {
+	b := &pgx.Batch{}
 	b.BeginTx(options)
 	if before.parts != 0 {
 		b.Queue(v.engine.statements.check(before.parts), before.args...).Query(bad.scan)
 	}
 	queue(b)
 	if conn.Conn().PgConn().TxStatus() != 'I' {
-		_, err = conn.Exec(v.ctx, "ROLLBACK")
+		if _, err := conn.Exec(v.ctx, "ROLLBACK"); err != nil {
+			return nil, bad, err
+		}
 	}
-	var results pgx.BatchResults
-	if err == nil {
-		results = conn.SendBatch(v.ctx, b)
-		err = results.Close()
-	}
-	if err != nil {
-		v.engine.end(conn)
-		return nil, v.engine.explain(err)
-	}
-	if bad.what != 0 {
-		err = v.engine.conflict(v.ctx, conn, bad, before.changes, &v.seen)
-		v.engine.end(conn) // nothing more is to be read from it, as it does not fit
-		return nil, err
-	}
-	v.conn = conn
-	return results.Tx(), nil
+	results := conn.SendBatch(v.ctx, b)
+	err = results.Close()
+	return results.Tx(), bad, err
 }
 
 // differs is what a check found; what is 0 if it found nothing.
