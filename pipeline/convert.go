@@ -101,6 +101,19 @@ func fields(s string) []string   { return strings.FieldsFunc(s, isSpace) }
 // "512k". The units are powers of 1024, with or without the i, as in the configuration files of Zope.
 type Bytes int64
 
+// Limit returns the size in bytes as a Config has limits, in which zero is the default and a negative
+// number is none: it is -1 for an explicit 0.
+func (b Bytes) Limit() int64 {
+	if b == 0 {
+		return -1
+	}
+	return int64(b)
+}
+
+// AtLeastOne returns the size in bytes, and 1 for an explicit 0: for a Config in which zero is the
+// default, and one byte is as little as none.
+func (b Bytes) AtLeastOne() int64 { return max(int64(b), 1) }
+
 // UnmarshalText reads a size.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	errWant := errors.New("want a size in bytes, such as 2MB")

@@ -69,6 +69,7 @@ func newRegistry(opener *storage.Opener) *Registry {
 //	default:"3"     what an absent key means
 //	help:"..."      one sentence for the documentation
 //	required:"true" secret:"true" oneof:"a b c" min:"1" max:"9"
+//	nonempty:"true" refuses a line without a value, where that says nothing
 //
 // Types are string, bool ([AsBool]), integers ([AsInt]), floats, [time.Duration] ("30s", or a plain number of seconds),
 // []string ([AsList]), [Bytes], [Secret], and whatever is an [encoding.TextUnmarshaler]. A key that is unknown, missing or

@@ -30,6 +30,7 @@ type field struct {
 	hasDefault bool
 	help       string
 	required   bool
+	nonempty   bool
 	secret     bool
 	oneOf      []string
 	min, max   string
@@ -80,7 +81,7 @@ func newSchema(typ reflect.Type) (*schema, error) {
 func newField(sf reflect.StructField) (field, error) {
 	f := field{
 		index: sf.Index, typ: sf.Type, key: sf.Tag.Get("ini"), help: sf.Tag.Get("help"),
-		required: sf.Tag.Get("required") == "true", secret: sf.Tag.Get("secret") == "true" || sf.Type == typeSecret,
+		required: sf.Tag.Get("required") == "true", nonempty: sf.Tag.Get("nonempty") == "true", secret: sf.Tag.Get("secret") == "true" || sf.Type == typeSecret,
 		oneOf: strings.Fields(sf.Tag.Get("oneof")), min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 	}
 	f.def, f.hasDefault = sf.Tag.Lookup("default")
@@ -234,6 +235,9 @@ func (f *field) helpInBrackets() string {
 
 // decode sets v from the text of a setting, and checks the bounds.
 func (f *field) decode(v reflect.Value, text string) error {
+	if f.nonempty && strip(text) == "" {
+		return f.errEmpty()
+	}
 	if err := f.parse(v, text); err != nil {
 		return f.explain(err)
 	}
@@ -264,6 +268,18 @@ func (f *field) decode(v reflect.Value, text string) error {
 		}
 	}
 	return nil
+}
+
+// errEmpty says what to write in place of nothing. An empty value is not the same as no line.
+func (f *field) errEmpty() error {
+	switch {
+	case f.required:
+		return errors.New("want a value" + f.helpInBrackets())
+	case f.def != "":
+		return fmt.Errorf("want a value, or no such line: then it is %s", f.def)
+	default:
+		return errors.New("want a value, or no such line" + f.helpInBrackets())
+	}
 }
 
 // explain states the rule that was broken, with the bounds and an example.

@@ -23,13 +23,13 @@ type Config struct {
 	// Listen has any number of places to listen on: "host:port", with brackets around an IPv6 address, and * for every address of
 	// both kinds; a name stands for all of its addresses; "unix:" and a path; "systemd" for the sockets that systemd has passed
 	// to the process, or "systemd:" and a name for those of that name.
-	Listen []string `ini:"listen" help:"places to listen on, instead of host and port: host:port, [::1]:port, *:port for every address, unix:/path, systemd (the sockets of a .socket unit) or systemd:name"`
+	Listen []string `ini:"listen" nonempty:"true" help:"places to listen on, instead of host and port: host:port, [::1]:port, *:port for every address, unix:/path, systemd (the sockets of a .socket unit) or systemd:name"`
 
 	// Network is "tcp4" or "tcp6" if * and names in Listen stand for addresses of that kind alone. Empty is both.
 	Network string `ini:"-"`
 
 	// UnixSocket is the path of a socket to listen on, besides Listen. One that a server which has ended left over is replaced.
-	UnixSocket string `ini:"unix_socket" help:"the path of a unix socket to listen on, instead of host and port"`
+	UnixSocket string `ini:"unix_socket" nonempty:"true" help:"the path of a unix socket to listen on, instead of host and port"`
 
 	// UnixSocketPerms are the permissions of unix sockets, but not of systemd's. 0 is 0600.
 	UnixSocketPerms Perms `ini:"unix_socket_perms" default:"600" help:"who may connect to unix sockets, as an octal number: 660 for the group, too"`
@@ -37,10 +37,10 @@ type Config struct {
 	// TLSCertificate is a file with the server's certificate in PEM, and those of its issuers behind it. With it, the server
 	// speaks TLS, and nothing else. Both files are loaded anew when they change. In an .ini file, relative paths of both begin at
 	// the folder of the .ini.
-	TLSCertificate string `ini:"tls_certificate" help:"a PEM file with the certificate, and those of its issuers behind it: the server speaks https; a changed file is used without restart"`
+	TLSCertificate string `ini:"tls_certificate" nonempty:"true" help:"a PEM file with the certificate, and those of its issuers behind it: the server speaks https; a changed file is used without restart"`
 
 	// TLSKey is a file with the certificate's key. Empty is TLSCertificate, for both in one file.
-	TLSKey string `ini:"tls_key" help:"a PEM file with the certificate's key; not needed when that is in the same file"`
+	TLSKey string `ini:"tls_key" nonempty:"true" help:"a PEM file with the certificate's key; not needed when that is in the same file"`
 
 	// TLSMinVersion is "1.2" or "1.3". Empty is 1.2.
 	TLSMinVersion string `ini:"tls_min_version" default:"1.2" oneof:"1.2 1.3" help:"the oldest version of TLS that clients may speak"`

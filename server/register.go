@@ -76,11 +76,11 @@ func (c *Config) beside(b *pipeline.Build) {
 
 // pasteSettings are those of a section that uses egg:Paste#http.
 type pasteSettings struct {
-	Host  string `ini:"host" help:"the name or address to listen on; 127.0.0.1 if not given; 0.0.0.0 for every IPv4 address, [::] for every address of both kinds"`
+	Host  string `ini:"host" nonempty:"true" help:"the name or address to listen on; 127.0.0.1 if not given; 0.0.0.0 for every IPv4 address, [::] for every address of both kinds"`
 	Port  Port   `ini:"port" help:"the port; 0 takes a free one; 8080 if not given, with ssl_pem 4443"`
 	HTTP2 bool   `ini:"http2" default:"true" help:"whether clients may speak HTTP/2, over TLS"`
 
-	SSLPEM        string        `ini:"ssl_pem" help:"of Paste: the same as tls_certificate, for a file with both certificate and key; * makes a certificate for development"`
+	SSLPEM        string        `ini:"ssl_pem" nonempty:"true" help:"of Paste: the same as tls_certificate, for a file with both certificate and key; * makes a certificate for development"`
 	ServerVersion string        `ini:"server_version" help:"of Paste: what the field Server of responses says; nothing if not given"`
 	SocketTimeout time.Duration `ini:"socket_timeout" min:"1ms" help:"of Paste: sets read_header_timeout, read_timeout, write_timeout and idle_timeout"`
 	Config
@@ -123,7 +123,7 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 // waitressSettings are those of a section that uses egg:waitress. Its servers can be reached from outside by default. Where
 // Waitress has another name for what Config has, this is the one that counts.
 type waitressSettings struct {
-	Host  string `ini:"host" help:"the name or address to listen on; 0.0.0.0 if not given, 127.0.0.1 for this machine alone, [::] for every address of both kinds"`
+	Host  string `ini:"host" nonempty:"true" help:"the name or address to listen on; 0.0.0.0 if not given, 127.0.0.1 for this machine alone, [::] for every address of both kinds"`
 	Port  Port   `ini:"port" help:"the port; 0 takes a free one; 8080 if not given"`
 	HTTP2 bool   `ini:"http2" default:"true" help:"whether clients may speak HTTP/2, over TLS"`
 

@@ -14,7 +14,7 @@ import (
 // settings are those of a section. All keys but those named here are apps.
 type settings struct {
 	Catch     statuses           `ini:"catch" default:"404" help:"the statuses after which the next app is asked, with blanks in between"`
-	HighWater pipeline.Bytes     `ini:"highwater" default:"2MB" help:"bytes of a request body that are kept in memory for the next app; the rest goes to a temporary file"`
+	HighWater pipeline.Bytes     `ini:"highwater" default:"2MB" help:"bytes of a request body that are kept in memory for the next app, 0 is as few as possible; the rest goes to a temporary file"`
 	MaxBody   pipeline.Bytes     `ini:"max_body" default:"1GB" help:"bytes that a request body may have if an app before the last one reads it; 0 is no limit"`
 	Apps      []pipeline.Setting `ini:"*"`
 }
@@ -44,7 +44,7 @@ func Register(r *pipeline.Registry) {
 }
 
 func build(b *pipeline.Build, s settings) (http.Handler, error) {
-	c := Config{Catch: s.Catch, HighWater: int64(s.HighWater), MaxBody: int64(s.MaxBody)}
+	c := Config{Catch: s.Catch, HighWater: s.HighWater.AtLeastOne(), MaxBody: int64(s.MaxBody)}
 	slices.SortFunc(s.Apps, func(x, y pipeline.Setting) int { return cmp.Compare(x.Key, y.Key) })
 	var errs []error
 	for i, setting := range s.Apps {

@@ -35,7 +35,7 @@ import (
 // Config says how much is shown. The zero Config is the default.
 type Config struct {
 	// MaxBody is how many bytes of the body are shown, 64 KB if 0. The rest is counted.
-	MaxBody pipeline.Bytes `ini:"max_body" default:"64KB" help:"bytes of the body that are shown; the rest is counted"`
+	MaxBody pipeline.Bytes `ini:"max_body" default:"64KB" min:"1" help:"bytes of the body that are shown; the rest is counted"`
 
 	// Secrets shows cookies and credentials too.
 	Secrets bool `ini:"-"`

@@ -19,10 +19,10 @@ type Config struct {
 
 	// SecretKeyFile names a file with the secret: one on each line. The first signs; cookies signed with any of them
 	// are accepted, and signed anew with the first. White space around a line and empty lines do not count.
-	SecretKeyFile string `ini:"secret_key_file" help:"a file with the secret on its first line, and older ones that are still accepted below"`
+	SecretKeyFile string `ini:"secret_key_file" nonempty:"true" help:"a file with the secret on its first line, and older ones that are still accepted below"`
 
 	// SecretKeyEnv names an environment variable with the secret, in the form of SecretKeyFile.
-	SecretKeyEnv string `ini:"secret_key_env" help:"an environment variable with the secret"`
+	SecretKeyEnv string `ini:"secret_key_env" nonempty:"true" help:"an environment variable with the secret"`
 
 	// OldSecretKeys are accepted but no longer sign: put here what SecretKey was until a cookie of that time is no
 	// longer to be expected. In an .ini one a line, since a secret may contain blanks.
@@ -30,7 +30,7 @@ type Config struct {
 
 	// CookieName is the cookie's name, "repoze.browserid" if empty. With a name that begins with "__Host-" browsers take
 	// the cookie only from this very host, over https: nobody on a neighbouring subdomain can plant one.
-	CookieName string `ini:"cookie_name" default:"repoze.browserid" help:"the cookie's name"`
+	CookieName string `ini:"cookie_name" nonempty:"true" default:"repoze.browserid" help:"the cookie's name"`
 
 	// CookiePath is the path that the cookie is sent to, "/" if empty. NoPath leaves it out, as does an empty setting in
 	// an .ini: then the browser takes the folder of the first page that was visited, and has an id for each folder.

@@ -11,9 +11,9 @@ import (
 
 // settings are what an .ini file can say.
 type settings struct {
-	Tries            int            `default:"3" min:"1" help:"how many attempts a request gets in all"`
-	Retryable        []string       `help:"names of predicates that say which errors are worth another attempt; those registered are transient and what a program adds"`
-	HighWater        pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a request body or response is kept in memory before a temporary file is used (up to four times as much while few need it)"`
+	Tries            int            `default:"3" min:"0" help:"how many attempts a request gets in all; 0 is one attempt, as 1 is"`
+	Retryable        []string       `help:"names of predicates that say which errors are worth another attempt: transient, and those that a program registers; none if empty"`
+	HighWater        pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a request body or response is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it)"`
 	Delay            time.Duration  `default:"0" min:"0" help:"seconds to wait before the second attempt"`
 	DelayFactor      float64        `default:"2" min:"0" help:"by what each further delay is longer"`
 	MaxDelay         time.Duration  `default:"0" min:"0" help:"longest delay in seconds; 0 is no limit"`
@@ -21,7 +21,7 @@ type settings struct {
 	LogAfterTryCount int            `default:"1" min:"0" help:"number of the first failed attempt that is logged although another follows"`
 	MaxBody          pipeline.Bytes `default:"1GB" help:"longest request body, beyond which the answer is 413; 0 is no limit"`
 	MaxResponse      pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500; 0 is no limit"`
-	OnRetry          string         `help:"name of a hook that is called before each further attempt"`
+	OnRetry          string         `nonempty:"true" help:"name of a hook that is called before each further attempt"`
 }
 
 // Register adds the filter to r as "egg:pasteline#retry", also under the name of the original, "egg:repoze.retry#retry".
@@ -43,8 +43,8 @@ func Register(r *pipeline.Registry) {
 
 func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
 	config := Config{
-		Tries: s.Tries, Delay: s.Delay, DelayFactor: s.DelayFactor, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
-		HighWater: int64(s.HighWater), MaxBody: unlimited(s.MaxBody), MaxResponse: unlimited(s.MaxResponse),
+		Tries: max(s.Tries, 1), Delay: s.Delay, DelayFactor: s.DelayFactor, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
+		HighWater: s.HighWater.AtLeastOne(), MaxBody: s.MaxBody.Limit(), MaxResponse: s.MaxResponse.Limit(),
 		LogAfterTryCount: s.LogAfterTryCount, Logger: b.Logger(),
 	}
 	if s.DelayFactor == 0 { // written in the file: no delay after the first; in a Config zero is the default
@@ -58,7 +58,7 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 		}
 		predicates = append(predicates, predicate)
 	}
-	if len(predicates) > 0 {
+	if s.Retryable != nil {
 		config.Retryable = func(err error) bool {
 			for _, predicate := range predicates {
 				if predicate(err) {
@@ -76,12 +76,4 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 		config.OnRetry = hook
 	}
 	return New(config)
-}
-
-// unlimited turns the file's 0 into a Config's.
-func unlimited(limit pipeline.Bytes) int64 {
-	if limit == 0 {
-		return -1
-	}
-	return int64(limit)
 }

@@ -343,6 +343,9 @@ func TestLoadedSettings(t *testing.T) {
 		{"defaults", 3, "", 200},
 		{"three by default", 4, "", 503},
 		{"tries", 5, "tries = 5", 200},
+		{"one try", 2, "tries = 0", 503},
+		{"nothing is retryable", 2, "retryable =", 503},
+		{"nothing in memory", 2, "highwater = 0", 200},
 		{"named predicates", 3, "retryable = errors:Other\n  ZODB.POSException:ConflictError", 200},
 		{"a predicate that says no", 2, "retryable = errors:Other", 503},
 		{"all", 3, "tries = 3\nretryable = transient transaction.interfaces:TransientError ZPublisher:Retry\nhighwater = 1MB\ndelay = 0.000001\n" +
@@ -365,7 +368,8 @@ func TestLoadedSettings(t *testing.T) {
 func TestWrongSettings(t *testing.T) {
 	t.Parallel()
 	for settings, want := range map[string]string{
-		"tries = 0":                "site.ini:7: ",
+		"tries = -1":               "site.ini:7: ",
+		"on_retry =":               "on_retry: empty: want a value, or no such line",
 		"tries = thre":             "whole number",
 		"retryable = transiente":   `did you mean "transient"`,
 		"on_retry = hok":           `did you mean "hook"`,

@@ -8,10 +8,10 @@ import (
 
 // settings are what an .ini file can say.
 type settings struct {
-	CommitVeto  string         `help:"name of the veto that says which responses abort: none, repoze.tm:default_commit_veto, or what a program adds; the default is every status from 500 on"`
-	Activate    string         `help:"name of a predicate that says which requests get a transaction; the default is all"`
-	User        string         `help:"name of a function that names the user for the annotation of the transaction"`
-	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response is kept in memory before a temporary file is used (up to four times as much while few need it), if there is no retry around that holds it"`
+	CommitVeto  string         `nonempty:"true" help:"name of the veto that says which responses abort: none, repoze.tm:default_commit_veto, or what a program adds; the default is every status from 500 on"`
+	Activate    string         `nonempty:"true" help:"name of a predicate that says which requests get a transaction; the default is all"`
+	User        string         `nonempty:"true" help:"name of a function that names the user for the annotation of the transaction"`
+	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it), if there is no retry around that holds it"`
 	MaxResponse pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500, if there is no retry around that holds it; 0 is no limit"`
 }
 
@@ -32,9 +32,8 @@ func Register(r *pipeline.Registry) {
 }
 
 func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
-	config := Config{HighWater: int64(s.HighWater), MaxResponse: int64(s.MaxResponse), Logger: b.Logger()}
-	if s.MaxResponse == 0 { // written in the file; in a Config zero is the default
-		config.MaxResponse = -1
+	config := Config{
+		HighWater: s.HighWater.AtLeastOne(), MaxResponse: s.MaxResponse.Limit(), Logger: b.Logger(),
 	}
 	err := lookup(b, "commit_veto", s.CommitVeto, &config.Veto)
 	if err == nil {

@@ -58,6 +58,7 @@ func TestLoadedSettings(t *testing.T) {
 		"activate = never":                    "no transaction",
 		"user = anna":                         "anna txn.commit",
 		"highwater = 1MB\nmax_response = 0\n": "txn.commit",
+		"highwater = 0":                       "txn.commit",
 	} {
 		d := &trace{}
 		p, err := load(t, d, settings)
@@ -78,6 +79,9 @@ func TestWrongSettings(t *testing.T) {
 		"commit_veto = strict": `have: none, repoze.tm2:default_commit_veto, repoze.tm:default_commit_veto`,
 		"activate = nefer":     `did you mean "never"`,
 		"user = ana":           `did you mean "anna"`,
+		"commit_veto =":        `commit_veto: empty: want a value, or no such line`,
+		"activate =":           `empty: want`,
+		"user =":               `empty: want`,
 		"comit_veto = none":    `did you mean "commit_veto"`,
 	} {
 		if _, err := load(t, &trace{}, settings); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "site.ini:7: ") {

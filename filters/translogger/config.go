@@ -49,7 +49,7 @@ func Register(r *pipeline.Registry) {
 
 // settings are those of a section.
 type settings struct {
-	LoggerName          string `ini:"logger_name" default:"wsgi" help:"the attribute logger of records in the program's log"`
+	LoggerName          string `ini:"logger_name" nonempty:"true" default:"wsgi" help:"the attribute logger of records in the program's log"`
 	Format              string `ini:"format" help:"a line, such as %(REMOTE_ADDR)s %(status)s; empty or combined is Apache's combined format"`
 	LoggingLevel        level  `ini:"logging_level" default:"INFO" help:"the level of requests: DEBUG, INFO, WARNING, ERROR or CRITICAL"`
 	SetLoggerLevel      level  `ini:"set_logger_level" default:"DEBUG" help:"the level from which on requests are logged at all"`
