@@ -117,6 +117,10 @@ type SideView interface {
 
 	// Undo drops all that was written beside. The snapshot, and what was read, stay.
 	Undo() error
+
+	// Abandon drops all that was written beside, because the transaction is aborted; Close follows. It returns an error that
+	// wraps transaction.ErrInDoubt if some of it may be kept: then the work must not be run again.
+	Abandon(ctx context.Context) error
 }
 
 // A Lister is a [View] that can get a whole range at once, for less than the loop over Range costs.

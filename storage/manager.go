@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -93,9 +94,21 @@ func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 		}
 		return t.Join(newDataManager(tx))
 	}
-	err := tx.settle(ctx)
+	err := errors.Join(tx.settle(ctx), tx.abandon(ctx))
 	tx.end()
 	return err
+}
+
+// abandon drops what was written beside.
+func (tx *Tx) abandon(ctx context.Context) error {
+	tx.mu.Lock()
+	side, ok := tx.view.(SideView)
+	tx.ended = true
+	tx.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return tx.named(side.Abandon(ctx))
 }
 
 // settle makes sure, if the engine shows what may fail yet, that what was read was kept: the transaction may have been given up

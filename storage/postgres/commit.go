@@ -28,7 +28,7 @@ func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 	if len(c.Writes) == 0 && v.sql == nil {
 		return v.commitReading(ctx) // what it has seen is durable: PostgreSQL shows nothing earlier
 	}
-	if err := v.sqlUsable(); err != nil {
+	if err := v.shutSQL(); err != nil { //nolint:contextcheck // an end is told with a context of its own
 		return err
 	}
 	within, cancel := context.WithTimeout(ctx, commitTimeout)
@@ -49,13 +49,16 @@ func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 	if staged {
 		text := "COMMIT"
 		if c.Decision == "" {
-			text = v.engine.statements.commitAs(mark, false)
+			text = v.engine.statements.commitAs(mark)
 		}
 		err = v.commitStaged(within, conn, w, text)
 	} else {
 		err = v.commitAtOnce(within, conn, w)
 	}
-	v.end(conn) //nolint:contextcheck // now: to find out about a lost answer may take the last free connection
+	//nolint:contextcheck // now: to find out about a lost answer may take the last free connection
+	if ended := v.end(conn); ended != nil {
+		return ended.known()
+	}
 	if lost, ok := errors.AsType[*lostError](err); ok {
 		err = v.engine.outcome(ctx, mark, lost)
 	}
@@ -257,6 +260,7 @@ func (v *view) commitStaged(ctx context.Context, conn *pgxpool.Conn, w *work, te
 		crashpoint.Here("postgres: decision recorded")
 		var err error
 		if v.sql != nil {
+			v.sql.released = true
 			err = v.sql.Tx.Commit(ctx) // with a text of its own; it refuses everything then
 		} else {
 			err = commit(ctx, conn, text)
@@ -266,6 +270,8 @@ func (v *view) commitStaged(ctx context.Context, conn *pgxpool.Conn, w *work, te
 			return nil
 		case isSerialization(err) && n < rounds && v.sql == nil: // as in stage
 			continue
+		case lostOrigin(err):
+			return v.sql.replaced().known()
 		case errors.Is(err, pgx.ErrTxCommitRollback):
 			return errors.New("nothing was committed: the server answered ROLLBACK")
 		}

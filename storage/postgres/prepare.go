@@ -33,14 +33,14 @@ func (e *engine) WhyNotPrepare() error {
 }
 
 // Prepare is the whole commit but for its last word.
-func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Changes) error {
+func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Changes) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	owner, err := v.engine.owner.name(ctx)
 	if err != nil {
 		return v.engine.explain(fmt.Errorf("preparing: %w", err))
 	}
-	if err := v.sqlUsable(); err != nil {
+	if err := v.shutSQL(); err != nil { //nolint:contextcheck // an end is told with a context of its own
 		return err
 	}
 	w, err := v.work(c)
@@ -51,15 +51,26 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Chang
 	if err != nil {
 		return err
 	}
-	defer v.end(conn) //nolint:contextcheck // an end is told with a context of its own
+	defer func() {
+		if ended := v.end(conn); ended != nil { //nolint:contextcheck // an end is told with a context of its own
+			err = ended.known()
+		}
+	}()
 	if err := v.stage(ctx, conn, w); err != nil {
 		return err
 	}
 	v.prepared = gid{v.engine.options.program, v.engine.id, t.ID(), owner, t.Decider()}.String()
 	v.engine.owner.begin(v.prepared)
 	crashpoint.Here("postgres: staged")
-	tag, err := conn.Exec(ctx, "PREPARE TRANSACTION '"+v.prepared+"'")
+	text := "PREPARE TRANSACTION '" + v.prepared + "'"
+	if v.sql != nil {
+		v.sql.released = true
+		text = releaseOrigin + text
+	}
+	tag, err := conn.Exec(ctx, text)
 	switch {
+	case lostOrigin(err):
+		return v.sql.replaced().known()
 	case err != nil:
 		return v.engine.explain(err) // if the answer was lost, the abort that follows looks for it
 	case tag.String() != "PREPARE TRANSACTION":

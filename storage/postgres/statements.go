@@ -220,8 +220,13 @@ func (s *statements) writes(p parts, n *numbering, condition string) []string {
 
 // commitAs is a COMMIT that records the transaction under id, which is only letters, digits and -. The record is made at the last moment:
 // whoever looks for it must not have to wait for a client that is gone.
-func (s *statements) commitAs(id string, ifWritten bool) string {
-	text := "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', true"
+func (s *statements) commitAs(id string) string {
+	return "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', true; COMMIT"
+}
+
+// commitSQLAs is commitAs for the app's SQL transaction. It fails if that is not the one that was begun.
+func (s *statements) commitSQLAs(id string, ifWritten bool) string {
+	text := releaseOrigin + "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', true"
 	if ifWritten { // a transaction is given a number with its first write
 		text += " WHERE txid_current_if_assigned() IS NOT NULL"
 	}

@@ -1,13 +1,11 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/pasteline/pasteline/internal/sqltext"
 	"github.com/pasteline/pasteline/storage"
-	"github.com/pasteline/pasteline/transaction"
 )
 
 // ErrByHand is returned for a commit or rollback of what [Tx] gave.
@@ -26,8 +23,12 @@ var ErrByHand = errors.New("storage/postgres: this SQL transaction is committed,
 // call, at the isolation level SERIALIZABLE; later calls give the same. What is done in it is committed with what is written to buckets
 // of db, and with the other data managers, or not at all.
 //
-// Its Commit and Rollback return [ErrByHand], and so does a statement that would do the same. Its Begin makes a savepoint, as with every
-// pgx.Tx, and that one's Commit and Rollback work. After the end every method returns transaction.ErrEnded.
+// Its Commit and Rollback return [ErrByHand], and so does a statement that would do the same, as far as its text tells. Its Begin makes a
+// savepoint, as with every pgx.Tx, and that one's Commit and Rollback work. After the end every method returns transaction.ErrEnded.
+//
+// The text can't tell everything, so the server is asked: a transaction whose SQL transaction was ended by a statement of the app's all the
+// same is never committed, and never run again, because what was done until then may be kept. The error says so. It wraps ErrByHand and,
+// unless it is that of the commit, [transaction.ErrInDoubt].
 //
 // An error of the server that is a lost race, or a lost connection, is transient: returned by the handler as it is (or wrapped), it lets
 // the work be run again. After any error the server refuses all that follows, unless there was a savepoint.
@@ -55,13 +56,17 @@ func Tx(ctx context.Context, db *storage.DB) (pgx.Tx, error) {
 	return v.sql, nil
 }
 
-// origin is the savepoint from before anything was written.
+// origin is the savepoint from before anything was written. It also tells the transaction from others.
 const origin = "pasteline_origin"
+
+// releaseOrigin begins the text that ends the app's SQL transaction, so that no other is ended: one that a statement of the app's began
+// after it had ended the first has no such savepoint.
+const releaseOrigin = "RELEASE SAVEPOINT " + origin + "; "
 
 // beginSQL replaces the snapshot, if there is one, by a transaction of the app's.
 func (v *view) beginSQL() (*appTx, error) {
 	v.mark = newMark()
-	options := pgx.TxOptions{AccessMode: pgx.ReadWrite, CommitQuery: v.engine.statements.commitAs(v.mark, !v.engine.separately)}
+	options := pgx.TxOptions{AccessMode: pgx.ReadWrite, CommitQuery: v.engine.statements.commitSQLAs(v.mark, !v.engine.separately)}
 	tx, err := v.begin(options, func(b *pgx.Batch) {
 		b.Queue("SAVEPOINT " + origin)
 		for _, setting := range ownSettings {
@@ -73,107 +78,129 @@ func (v *view) beginSQL() (*appTx, error) {
 		v.release()
 		return nil, err
 	}
-	return &appTx{Tx: tx, over: new(atomic.Bool)}, nil
+	return &appTx{Tx: tx, access: newAccess(tx.Conn())}, nil
 }
 
 // An appTx is the SQL transaction of a view, or a savepoint in it, as the app sees it.
 type appTx struct {
 	pgx.Tx
-	over   *atomic.Bool // shared with its savepoints; whoever keeps it may look from another goroutine
+	*access
 	nested bool
 }
 
-// usable returns why a statement can't be run, if it can't.
-func (t *appTx) usable(sql string) error {
-	switch {
-	case t.over.Load():
-		return transaction.ErrEnded
-	case sqltext.EndsTransaction(sql):
-		return ErrByHand
+// begin returns why a statement can't be run, if it can't. Otherwise done is to be called when the connection has answered.
+func (t *appTx) begin(sql string) (done func(), err error) {
+	if err := t.enter(); err != nil {
+		return nil, err
 	}
-	return nil
+	if sqltext.EndsTransaction(sql) {
+		t.leave()
+		return nil, ErrByHand
+	}
+	return t.leave, nil
 }
 
-func (t *appTx) Commit(ctx context.Context) error {
+func (t *appTx) Commit(ctx context.Context) error { return t.endNested(ctx, t.Tx.Commit) }
+
+func (t *appTx) Rollback(ctx context.Context) error { return t.endNested(ctx, t.Tx.Rollback) }
+
+func (t *appTx) endNested(ctx context.Context, end func(context.Context) error) error {
 	if !t.nested {
 		return ErrByHand
 	}
-	if err := t.usable(""); err != nil {
+	done, err := t.begin("")
+	if err != nil {
 		return err
 	}
-	return t.Tx.Commit(ctx)
-}
-
-func (t *appTx) Rollback(ctx context.Context) error {
-	if !t.nested {
-		return ErrByHand
-	}
-	if err := t.usable(""); err != nil {
-		return err
-	}
-	return t.Tx.Rollback(ctx)
+	defer done()
+	return end(ctx)
 }
 
 func (t *appTx) Begin(ctx context.Context) (pgx.Tx, error) {
-	if err := t.usable(""); err != nil {
+	done, err := t.begin("")
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	tx, err := t.Tx.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &appTx{Tx: tx, over: t.over, nested: true}, nil
+	return &appTx{Tx: tx, access: t.access, nested: true}, nil
 }
 
 func (t *appTx) Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error) {
-	if err := t.usable(sql); err != nil {
+	done, err := t.begin(sql)
+	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	return t.Tx.Exec(ctx, sql, arguments...)
+	defer done()
+	tag, err := t.Tx.Exec(ctx, sql, arguments...)
+	switch {
+	case !t.endedBySQL(tag):
+	case err == nil:
+		err = t.ended
+	default:
+		err = fmt.Errorf("%w: %w", t.ended, err)
+	}
+	return tag, err
 }
 
 func (t *appTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if err := t.usable(sql); err != nil {
+	done, err := t.begin(sql)
+	if err != nil {
 		return failed{err}, err
 	}
+	defer done()
 	return t.Tx.Query(ctx, sql, args...)
 }
 
 func (t *appTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	if err := t.usable(sql); err != nil {
+	done, err := t.begin(sql)
+	if err != nil {
 		return failed{err}
 	}
+	defer done()
 	return t.Tx.QueryRow(ctx, sql, args...)
 }
 
 func (t *appTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
-	if err := t.usable(""); err != nil {
+	done, err := t.begin("")
+	if err != nil {
 		return 0, err
 	}
+	defer done()
 	return t.Tx.CopyFrom(ctx, table, columns, rows)
 }
 
 func (t *appTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	err := t.usable("")
 	for _, q := range b.QueuedQueries {
-		err = cmp.Or(err, t.usable(q.SQL))
+		if sqltext.EndsTransaction(q.SQL) {
+			return pgx.FailedBatchResults(b, ErrByHand)
+		}
 	}
+	done, err := t.begin("")
 	if err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
+	defer done()
 	return t.Tx.SendBatch(ctx, b)
 }
 
 func (t *appTx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
-	if err := t.usable(sql); err != nil {
+	done, err := t.begin(sql)
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	return t.Tx.Prepare(ctx, name, sql)
 }
 
-// Conn is for what the connection knows, such as its types. It is nil after the end: the connection is somebody else's then.
+// Conn is for what the connection knows, such as its types. It is nil after the end: another transaction has the connection then.
 func (t *appTx) Conn() *pgx.Conn {
-	if t.over.Load() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
 		return nil
 	}
 	return t.Tx.Conn()
@@ -217,29 +244,62 @@ func (v *view) Undo() error {
 	return v.exec("ROLLBACK TO SAVEPOINT " + origin)
 }
 
+// exec is for savepoints.
 func (v *view) exec(sql string) error {
+	if err := v.sql.enter(); err != nil {
+		return err
+	}
+	defer v.sql.leave()
 	_, err := v.conn.Exec(v.ctx, sql)
+	if lostOrigin(err) {
+		return v.sql.replaced()
+	}
 	return v.engine.explain(err)
 }
 
-// sqlUsable is usable where there is SQL of the app's.
-func (v *view) sqlUsable() error {
+// Abandon drops the app's SQL transaction, if it is still there.
+func (v *view) Abandon(context.Context) error {
+	if ended := v.abandon(); ended != nil { //nolint:contextcheck // an end is told with a context of its own
+		return ended
+	}
+	return nil
+}
+
+func (v *view) abandon() *endedError {
+	if v.sql == nil || v.conn == nil {
+		return nil
+	}
+	if v.sql.shut(); v.sql.endedBySQL(pgconn.CommandTag{}) {
+		return v.sql.ended
+	}
+	conn := v.conn
+	v.conn = nil
+	return v.end(conn)
+}
+
+// shutSQL refuses further use of the app's SQL transaction, because it is to be committed, and returns why it can't be, if it can't.
+func (v *view) shutSQL() error {
 	if v.sql == nil {
 		return nil
 	}
-	return v.usable()
+	v.sql.shut()
+	if v.sql.endedBySQL(pgconn.CommandTag{}) {
+		return v.sql.ended.known()
+	}
+	err := v.usable()
+	if err == nil {
+		return nil
+	}
+	if ended := v.abandon(); ended != nil {
+		return ended.known()
+	}
+	return err
 }
 
 // usable returns why the SQL transaction can't be committed, if it can't: a statement has failed in it.
 func (v *view) usable() error {
-	if v.conn == nil || v.conn.Conn().IsClosed() {
+	if v.conn == nil || v.conn.Conn().IsClosed() || v.conn.Conn().PgConn().TxStatus() != 'E' {
 		return nil
-	}
-	switch v.conn.Conn().PgConn().TxStatus() {
-	case 'T':
-		return nil
-	case 'I':
-		return errors.New("the app's own SQL has ended the SQL transaction")
 	}
 	err := firstError(v.conn.Conn())
 	if err == nil {

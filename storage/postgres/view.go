@@ -360,16 +360,23 @@ func (v *view) release() {
 }
 
 // end gives back a connection that the view has used. The app may have kept its SQL transaction: that refuses everything from now on, and
-// what pgx made of it (large objects) does so since it was committed, or is rolled back, for which this waits.
-func (v *view) end(conn *pgxpool.Conn) {
+// what pgx made of it (large objects) does so since it was committed, or is rolled back, for which this waits. It returns an
+// error if what is rolled back is not the transaction that was begun.
+func (v *view) end(conn *pgxpool.Conn) (ended *endedError) {
 	if sql := v.sql; sql != nil {
 		v.sql = nil
-		sql.over.Store(true)
+		sql.shut()
 		if pg := conn.Conn().PgConn(); pg.TxStatus() != 'I' && !pg.IsBusy() {
 			ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 			defer cancel()
+			if !sql.released {
+				if _, err := conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+origin); lostOrigin(err) {
+					ended = sql.replaced()
+				}
+			}
 			_ = sql.Tx.Rollback(ctx) // if that fails, the connection is closed
 		}
 	}
 	v.engine.end(conn)
+	return ended
 }

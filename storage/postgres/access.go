@@ -1,0 +1,116 @@
+package postgres
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// errBusy is what pgx says of two uses of a connection at once.
+var errBusy = errors.New("storage/postgres: the SQL transaction is in use: it is for one goroutine at a time")
+
+// An access is the app's way to the connection of its SQL transaction, which it shares with its savepoints. The app may keep it, and use
+// it from another goroutine: each use counts whole, before the end of the transaction, or is refused.
+type access struct {
+	conn *pgx.Conn
+
+	mu    sync.Mutex // guards the next three
+	over  bool
+	inUse bool
+	free  sync.Cond // inUse has become false
+
+	released bool // origin has been, for the end
+
+	ended *endedError // the app's own SQL has ended the transaction; written by who is in, or after the end
+}
+
+func newAccess(conn *pgx.Conn) *access {
+	a := &access{conn: conn}
+	a.free.L = &a.mu
+	return a
+}
+
+// enter begins a use of the connection. It returns transaction.ErrEnded, or why the transaction is of no use any more.
+func (a *access) enter() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.over:
+		return transaction.ErrEnded
+	case a.inUse:
+		return errBusy
+	case a.endedBySQL(pgconn.CommandTag{}): // by a query, whose rows have been read since
+		return a.ended
+	}
+	a.inUse = true
+	return nil
+}
+
+func (a *access) leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inUse = false
+	a.free.Broadcast()
+}
+
+// shut refuses all further uses, and waits for the current one.
+func (a *access) shut() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
+	for a.inUse {
+		a.free.Wait()
+	}
+}
+
+// endedBySQL asks the connection whether there is a transaction still. The tag is that of the last statement, if it is known.
+func (a *access) endedBySQL(tag pgconn.CommandTag) bool {
+	if pg := a.conn.PgConn(); a.ended == nil && !a.conn.IsClosed() && !pg.IsBusy() && pg.TxStatus() == 'I' {
+		a.ended = &endedError{by: tag.String()}
+	}
+	return a.ended != nil
+}
+
+// replaced is for a transaction that is not the one that was begun: origin is not in it.
+func (a *access) replaced() *endedError {
+	a.ended = &endedError{}
+	return a.ended
+}
+
+// lostOrigin reports whether a statement that names a savepoint did not find origin.
+func lostOrigin(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "3B001" && e.Message == `savepoint "`+origin+`" does not exist` // invalid_savepoint_specification
+}
+
+// An endedError says that the app's own SQL has ended its SQL transaction.
+type endedError struct {
+	by      string // COMMIT, ROLLBACK or another, as the server calls it; empty: unknown
+	certain bool   // nothing was committed since
+}
+
+func (e *endedError) Error() string {
+	what := "a statement of the app's own SQL ended the SQL transaction: what was done before it is kept if it was a COMMIT, and gone if it was a ROLLBACK"
+	switch e.by {
+	case "COMMIT":
+		what = "a COMMIT in the app's own SQL ended the SQL transaction: what was done before it is kept"
+	case "ROLLBACK":
+		what = "a ROLLBACK in the app's own SQL ended the SQL transaction: what was done before it is gone"
+	}
+	return what + "; all else is not committed, and is not run again: leave the end to the transaction (" + ErrByHand.Error() + ")"
+}
+
+// Unwrap makes that the work is not run again, whatever else has failed.
+func (e *endedError) Unwrap() []error {
+	if e.certain {
+		return []error{ErrByHand}
+	}
+	return []error{ErrByHand, transaction.ErrInDoubt}
+}
+
+// known is e as the error of a commit, which is not in doubt: there was none.
+func (e *endedError) known() error { return &endedError{e.by, true} }
