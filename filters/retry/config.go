@@ -45,6 +45,10 @@ type Config struct {
 	// their marks.
 	HighWater int64
 
+	// StreamBody hands a request's body on while the client sends it. Otherwise all of it is received before the first attempt, so that
+	// no transaction waits for a slow client.
+	StreamBody bool
+
 	// MaxBody is how many bytes a request body may have; more is answered with 413. Zero means DefaultMax, a negative
 	// number no limit.
 	MaxBody int64

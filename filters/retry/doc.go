@@ -37,7 +37,12 @@
 //
 // Every attempt runs the whole handler, so what it costs, it costs again. Panics are not retried.
 //
-// A body that the client does not send whole fails the attempt that reads it, with 400, and one longer than MaxBody with 413.
+// The body is received before the first attempt, in memory up to HighWater, then in a temporary file: no transaction, and with it no snapshot
+// and no connection of a database, waits for a slow client. So a handler is called when the upload is complete, and its trailers are there.
+// One that the client does not send whole is answered with 400, one longer than MaxBody with 413, one that the server waits for no longer with
+// 408; no transaction has begun then. A tunnel (the method CONNECT) is not waited for. A handler that answers while it reads, or refuses
+// uploads that it does not want to receive, needs StreamBody: its transaction waits with it, and what fails fails the attempt that
+// reads. Better still, it stands where there is no transaction.
 //
 // Outer filters may keep what they like in the context, but a value in there that an attempt changes in place is the next
 // one's too. (chi's, behind router.Use, is looked after.) So is a path value that an attempt sets with SetPathValue, if an outer

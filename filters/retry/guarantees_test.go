@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
@@ -471,34 +470,6 @@ func TestBadBodies(t *testing.T) {
 	}
 	if got := l.entries(); len(got) != 0 {
 		t.Errorf("committed %v", got)
-	}
-}
-
-// Nothing asks a client for its body before the handler does.
-func TestExpectContinueIsLazy(t *testing.T) {
-	t.Parallel()
-	handler := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/read" {
-			_, _ = io.Copy(w, r.Body)
-			return
-		}
-		w.WriteHeader(http.StatusForbidden)
-	})))
-	server := serve(t, "HTTP/1.1", handler)
-	for path, want := range map[string]string{"/read": "HTTP/1.1 100 Continue", "/refuse": "HTTP/1.1 403 Forbidden"} {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", path)
-		line := make([]byte, len(want))
-		if _, err := io.ReadFull(conn, line); err != nil || string(line) != want {
-			t.Errorf("%s: got %q, %v, want %q", path, line, err, want)
-		}
-		conn.Close()
 	}
 }
 

@@ -20,6 +20,7 @@ type settings struct {
 	Jitter           float64        `default:"0" min:"0" max:"1" help:"fraction of each delay that is left to chance"`
 	LogAfterTryCount int            `default:"1" min:"0" help:"number of the first failed attempt that is logged although another follows"`
 	MaxBody          pipeline.Bytes `default:"1GB" help:"longest request body, beyond which the answer is 413; 0 is no limit"`
+	StreamBody       bool           `default:"false" help:"hand a request's body on while the client sends it; else all of it is received before the first attempt, so that no transaction waits for a slow client"`
 	MaxResponse      pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500; 0 is no limit"`
 	OnRetry          string         `nonempty:"true" help:"name of a hook that is called before each further attempt"`
 }
@@ -44,7 +45,7 @@ func Register(r *pipeline.Registry) {
 func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
 	config := Config{
 		Tries: max(s.Tries, 1), Delay: s.Delay, DelayFactor: s.DelayFactor, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
-		HighWater: s.HighWater.AtLeastOne(), MaxBody: s.MaxBody.Limit(), MaxResponse: s.MaxResponse.Limit(),
+		HighWater: s.HighWater.AtLeastOne(), MaxBody: s.MaxBody.Limit(), StreamBody: s.StreamBody, MaxResponse: s.MaxResponse.Limit(),
 		LogAfterTryCount: s.LogAfterTryCount, Logger: b.Logger(),
 	}
 	if s.DelayFactor == 0 { // written in the file: no delay after the first; in a Config zero is the default

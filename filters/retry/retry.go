@@ -78,11 +78,17 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		f.fail(w, r.WithContext(ctx), &http.MaxBytesError{Limit: limit}, transaction.Attempt{})
 		return
 	}
+	source := newSource(ctx, r, f)
+	defer source.close()
+	if !f.StreamBody {
+		if err := source.fill(); err != nil {
+			f.fail(w, source.came(), err, transaction.Attempt{})
+			return
+		}
+	}
 	round := &round{attempts: *f.policy.Attempts(ctx)}
 	attempts := &round.attempts
 	defer attempts.End()
-	source := newSource(ctx, r, f)
-	defer source.close()
 	for {
 		held := &round.first
 		if attempts.Attempt().Number > 1 {

@@ -24,6 +24,7 @@ type source struct {
 	request *http.Request   // as it came, but for its context
 	context context.Context //nolint:containedctx // the one of the request
 	body    *replay.Body    // nil if there is none
+	filled  bool            // body is received, and the trailers with it
 	cloned  bool            // request itself is out of reach of every attempt
 	route   route
 	url     url.URL
@@ -36,6 +37,15 @@ func newSource(ctx context.Context, r *http.Request, f *filter) *source {
 		s.body = replay.New(r.Body, replay.Options{HighWater: f.HighWater, Max: bound(f.MaxBody)})
 	}
 	return s
+}
+
+// fill receives the whole body, unless it is one that can't be waited for.
+func (s *source) fill() error {
+	if s.body == nil || !replay.Waits(s.request) {
+		return nil
+	}
+	s.filled = true
+	return s.body.Fill(s.context)
 }
 
 // close gives back what was kept for attempts that will not be made any more.
@@ -79,7 +89,11 @@ func (s *source) next(ctx context.Context, slot *outcome.Slot, attempt transacti
 	r := s.copy(ctx, attempt)
 	if s.body != nil {
 		r.Body = s.body.Attempt(slot, attempt.Last())
-		if len(s.request.Trailer) > 0 {
+		switch {
+		case len(s.request.Trailer) == 0:
+		case s.filled:
+			r.Trailer = s.request.Trailer.Clone()
+		default:
 			own := &trailed{ReadCloser: r.Body, server: s.request.Trailer, attempt: make(http.Header)}
 			for name := range own.server {
 				own.attempt[name] = nil // announced

@@ -11,6 +11,9 @@ import (
 // DefaultMaxResponse is how many bytes of a response can be held back unless told otherwise.
 const DefaultMaxResponse = 1 << 30
 
+// DefaultMaxBody is how many bytes a request body may have unless told otherwise.
+const DefaultMaxBody = 1 << 30
+
 // An Activate says whether a request gets a transaction.
 type Activate func(r *http.Request) bool
 
@@ -41,6 +44,15 @@ type Config struct {
 	// MaxResponse is how many bytes of a response can be held back; more is answered with 500, and aborts. Zero means
 	// DefaultMaxResponse, a negative number no limit. As for HighWater, directly behind retry its setting is what counts.
 	MaxResponse int64
+
+	// StreamBody hands a request's body on while the client sends it, in the transaction. Otherwise all of it is received before that
+	// begins, so that no transaction waits for a slow client: in memory up to HighWater, then in a temporary file.
+	// It applies if there is no retry around, whose setting of that name is what counts then; so does MaxBody.
+	StreamBody bool
+
+	// MaxBody is how many bytes a request body may have; more is answered with 413, and no transaction. Zero means DefaultMaxBody, a
+	// negative number no limit.
+	MaxBody int64
 
 	// Logger is told of failed requests, if there is no retry around that tells. Nil discards.
 	Logger *slog.Logger

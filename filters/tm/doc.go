@@ -30,7 +30,7 @@
 //
 // There, nothing is vetoed unless configured, because failure is an exception. A Go handler says failure with a status, so
 // here 5xx aborts by default; the setting commit_veto = none restores the original's way. The commit comes before the response, as in its
-// version 1 and unlike 2. After_end callbacks are called after a failed commit as well.
+// version 1 and unlike 2. The request's body is received before the transaction begins, as the original's retry did. After_end callbacks are called after a failed commit as well.
 //
 // # Caveats
 //
@@ -45,6 +45,9 @@
 //
 // A handler that goes on in a goroutine of its own must not use the transaction any more. Behind [http.TimeoutHandler] every slow one
 // does: put that around the filter, not inside.
+//
+// If there is no retry around that does so, the filter receives the request's body before the transaction begins: in memory up to HighWater,
+// then in a temporary file, unless StreamBody is set. What is said of that in package retry holds here, too.
 //
 // A second tm, or one inside of transaction.Run, passes through: whoever began the transaction ends it.
 package tm

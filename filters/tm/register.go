@@ -11,7 +11,9 @@ type settings struct {
 	CommitVeto  string         `nonempty:"true" help:"name of the veto that says which responses abort: none, repoze.tm:default_commit_veto, or what a program adds; the default is every status from 500 on"`
 	Activate    string         `nonempty:"true" help:"name of a predicate that says which requests get a transaction; the default is all"`
 	User        string         `nonempty:"true" help:"name of a function that names the user for the annotation of the transaction"`
-	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it), if there is no retry around that holds it"`
+	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response, or of a request's body, is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it), if there is no retry around that holds it"`
+	StreamBody  bool           `default:"false" help:"hand a request's body on while the client sends it, in the transaction; else all of it is received before that begins; if there is a retry around, its setting counts"`
+	MaxBody     pipeline.Bytes `default:"1GB" help:"longest request body, beyond which the answer is 413, if there is no retry around; 0 is no limit"`
 	MaxResponse pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500, if there is no retry around that holds it; 0 is no limit"`
 }
 
@@ -33,7 +35,8 @@ func Register(r *pipeline.Registry) {
 
 func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
 	config := Config{
-		HighWater: s.HighWater.AtLeastOne(), MaxResponse: s.MaxResponse.Limit(), Logger: b.Logger(),
+		HighWater: s.HighWater.AtLeastOne(), MaxBody: s.MaxBody.Limit(), MaxResponse: s.MaxResponse.Limit(),
+		StreamBody: s.StreamBody, Logger: b.Logger(),
 	}
 	err := lookup(b, "commit_veto", s.CommitVeto, &config.Veto)
 	if err == nil {

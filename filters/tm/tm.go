@@ -10,6 +10,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/hold"
+	"github.com/pasteline/pasteline/internal/replay"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -22,18 +23,25 @@ func New(config Config) (func(http.Handler) http.Handler, error) {
 	if config.Manager == nil {
 		config.Manager = &transaction.Manager{Logger: config.Logger}
 	}
-	switch {
-	case config.MaxResponse == 0:
-		config.MaxResponse = DefaultMaxResponse
-	case config.MaxResponse < 0:
-		config.MaxResponse = 0 // as hold says it
-	}
+	config.MaxResponse = bound(config.MaxResponse, DefaultMaxResponse)
+	config.MaxBody = bound(config.MaxBody, DefaultMaxBody)
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	return func(next http.Handler) http.Handler {
 		return &filter{config, next}
 	}, nil
+}
+
+// bound turns a setting into the limit that hold and replay know: zero is none.
+func bound(limit, byDefault int64) int64 {
+	switch {
+	case limit == 0:
+		return byDefault
+	case limit < 0:
+		return 0
+	}
+	return limit
 }
 
 // filter is read-only while it serves.
@@ -66,6 +74,17 @@ func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.R
 // serve serves a request that is r, but has ctx, in a transaction.
 func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	slot, answered := outcome.FromContext(ctx)
+	var body *replay.Body // nil: what came is handed on
+	if !answered && !f.StreamBody && replay.Waits(r) {
+		body = replay.New(r.Body, replay.Options{HighWater: f.HighWater, Max: f.MaxBody})
+		defer func() { _ = body.Close() }() // what can't be given back will not be missed
+		if err := f.receive(ctx, body, r); err != nil {
+			r = r.WithContext(ctx)
+			outcome.Log(f.Logger, "request failed", r, err)
+			outcome.Respond(w, r, err)
+			return
+		}
+	}
 	held, shared := w.(*hold.Writer) // retry's, for this very attempt
 	shared = shared && held.Slot() == slot && !held.Sent()
 	if !shared {
@@ -78,7 +97,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		}
 		defer held.Drop()
 	}
-	f.run(ctx, held, r)
+	f.run(ctx, held, r, body)
 	if shared {
 		return
 	}
@@ -109,8 +128,16 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 }
 
-// run runs the handler in a transaction and ends that. How is in held's slot.
-func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request) {
+// receive receives the whole body of r.
+func (f *filter) receive(ctx context.Context, body *replay.Body, r *http.Request) error {
+	if f.MaxBody > 0 && r.ContentLength > f.MaxBody {
+		return &http.MaxBytesError{Limit: f.MaxBody}
+	}
+	return body.Fill(ctx)
+}
+
+// run runs the handler in a transaction and ends that. How is in held's slot. The body is that of r, if it has been received.
+func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, body *replay.Body) {
 	user := ""
 	if f.User != nil {
 		user = f.User(r)
@@ -125,6 +152,9 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request) {
 	txn.SetUser(user)
 	held.SetDecider(t)
 	t.passed = *r.WithContext(t) //nolint:contextcheck // t is the context
+	if body != nil {
+		t.passed.Body = body.Attempt(held.Slot(), true)
+	}
 	returned := false
 	defer func() { //nolint:contextcheck // t is the context
 		if !returned { // the handler panics; what the panic says goes on up

@@ -1,23 +1,25 @@
 // Package replay lets a request body be read again from its start.
 //
-// A [Body] records what an attempt's handler reads, while it reads. The next attempt's [Body.Attempt] gets the same
-// bytes from the record, and goes on with the client's where that ends. Nothing is read before the handler asks for it, so
-// that "Expect: 100-continue" works, and a handler that refuses a large upload never receives it. The record is in
-// memory up to a high-water mark, then in a temporary file; the last attempt is not recorded any more.
+// [Body.Fill] receives all of it before the first attempt, so that no attempt, nor what it holds, waits for the client. Without
+// that, a [Body] records what an attempt's handler reads, while it reads: the next attempt's [Body.Attempt] gets the same
+// bytes from the record, and goes on with the client's where that ends; nothing is read before the handler asks for it, and
+// the last attempt is not recorded any more. The record is in memory up to a high-water mark, then in a temporary file.
 //
 // # Caveats
 //
-// A body that can't be read to its end has failed the attempt, even if the handler does not care: what it did was done
-// with half of what the client meant. What the handler never asks for is not missed.
+// A body that can't be read to its end has failed the request, or the attempt that reads it, even if the handler does not care:
+// what it did was done with half of what the client meant. Without Fill, what the handler never asks for is not missed.
 //
 // A goroutine that is left over from an earlier attempt can't take bytes from a later one: its reader is detached, and what
 // it was just receiving is recorded for the others.
 package replay
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 
 	"github.com/pasteline/pasteline/internal/spill"
@@ -52,8 +54,59 @@ func New(source io.ReadCloser, options Options) *Body {
 	return b
 }
 
+// Fill reads the source to its end, and is called before the first Attempt: all attempts then read what is recorded. The error, if
+// the end was no orderly one, has the status to answer with: 413, as an [http.MaxBytesError], if the body is longer than
+// allowed, 408 if the server has given the client no more time, 499 if ctx is cancelled because the client has gone, else 400. If what
+// was read can't be kept, it has none.
+func (b *Body) Fill(ctx context.Context) error {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	_, err := b.record.ReadFrom((*filling)(b))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.end == nil: // the record failed
+		b.end = err
+	case errors.Is(b.end, io.EOF):
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled) && isGone(b.end):
+		b.end = outcome.WithStatus(outcome.StatusClientClosedRequest, b.end)
+	}
+	return b.end
+}
+
+// isGone reports whether err, with the context cancelled, says that the client has gone. (Net/http cancels that of HTTP/1.1 with every error
+// of a connection.) A client that has closed its half only may yet read why.
+func isGone(err error) bool {
+	return outcome.Status(err) == http.StatusBadRequest && !errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// Waits reports whether the body of r has to be waited for: there is one, and r is no tunnel, whose body ends with the answer.
+func Waits(r *http.Request) bool {
+	return r.Body != nil && r.Body != http.NoBody && r.Method != http.MethodConnect
+}
+
+// filling is a Body's source while the body is filled.
+type filling Body
+
+// Read reads from the source, at most one byte more than allowed, and remembers how it ends.
+func (b *filling) Read(p []byte) (int, error) {
+	if b.max > 0 {
+		p = p[:min(int64(len(p)), b.max-b.read+1)]
+	}
+	n, err := b.source.Read(p)
+	b.read += int64(n)
+	if b.max > 0 && b.read > b.max {
+		err = &http.MaxBytesError{Limit: b.max}
+	}
+	if err != nil {
+		b.end = classify(err)
+	}
+	return n, err
+}
+
 // Attempt returns the body for the next attempt, from the start, and detaches that of the attempt before. If it can't be
-// read to the end, that is recorded in slot: with status 400, or as an [http.MaxBytesError] if it is longer than allowed.
+// read to the end, that is recorded in slot: with status 400 or 408, or as an [http.MaxBytesError] if it is longer than allowed.
 // The last attempt's may not be followed by another.
 func (b *Body) Attempt(slot *outcome.Slot, last bool) io.ReadCloser {
 	r := &reader{body: b, slot: slot, last: last}
@@ -166,6 +219,9 @@ func classify(err error) error {
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return outcome.WithStatus(http.StatusRequestTimeout, err)
 	}
 	return outcome.WithStatus(http.StatusBadRequest, err)
 }

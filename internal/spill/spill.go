@@ -114,6 +114,37 @@ func write[T string | []byte](b *Buffer, p T) (int, error) {
 	return written, nil
 }
 
+// ReadFrom appends what r has, up to its end, and reads it straight into the Buffer's memory: while r is waited for, that is a chunk.
+func (b *Buffer) ReadFrom(r io.Reader) (int64, error) {
+	var total int64
+	for empty := 0; ; empty++ {
+		if b.tail == nil {
+			b.tail = newChunk()
+		}
+		n, err := r.Read(b.tail[b.filled:])
+		b.filled += int32(n) //nolint:gosec // it is at most a chunk
+		total += int64(n)
+		if b.filled == chunkSize {
+			if err := b.store(); err != nil {
+				return total, err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return total, nil
+		case err != nil:
+			return total, err
+		case n > 0:
+			empty = 0
+		case empty == maxEmptyReads:
+			return total, io.ErrNoProgress
+		}
+	}
+}
+
+// maxEmptyReads is how often in a row a reader may return nothing, and no error.
+const maxEmptyReads = 100
+
 // store puts the full tail where it belongs.
 func (b *Buffer) store() error {
 	if b.stored == nil {
