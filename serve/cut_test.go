@@ -41,7 +41,7 @@ func squeeze(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		s := &squeezed{w, gzip.NewWriter(w)}
-		defer s.gzip.Close() //nolint:errcheck // as most of them do
+		defer s.gzip.Close()
 		next.ServeHTTP(s, r)
 	})
 }
@@ -168,7 +168,7 @@ pipeline = log `+pipe+"\n")
 			if err != nil {
 				t.Fatal(err)
 			}
-			go s.Serve(site) //nolint:errcheck // what fails is seen by the client
+			go s.Serve(site) // what fails is seen by the client
 			t.Cleanup(func() { _ = s.Shutdown(context.WithoutCancel(t.Context())) })
 
 			gzipOutside := strings.HasPrefix(name, "gzip")

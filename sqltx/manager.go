@@ -44,6 +44,17 @@ func (m *dataManager) IsTransient(err error) bool {
 	return tx.errFailed(tx.txn.Context()) != nil && transaction.IsTransient(tx.failure) && errors.Is(err, errors.Unwrap(tx.failure))
 }
 
+// Conflict returns the transient error of a statement, or of the beginning, that the app may have passed over.
+func (m *dataManager) Conflict(ctx context.Context) error {
+	tx := (*Tx)(m)
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if !tx.ended {
+		_ = tx.errFailed(ctx) // the error of the last rows may not have been looked at
+	}
+	return tx.told
+}
+
 // Commit ends the SQL transaction. If the answer is lost and the commit left a record, it finds out what became of it.
 func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 	tx, db := (*Tx)(m), m.db

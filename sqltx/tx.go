@@ -27,6 +27,7 @@ type Tx struct {
 	cancel     context.CancelFunc // of the context that tx was begun with
 	rows       *sql.Rows          // those that were asked for last: their error may come late
 	failure    error              // of a statement; only a rollback is left
+	told       error              // the first transient error, marked as such
 	savepoints int                // how many have been made; the names of them are numbered
 	base       bool               // there is number 0, from before the first statement
 	ended      bool
@@ -90,7 +91,7 @@ func run[T any](ctx context.Context, tx *Tx, query string, statement func() (T, 
 		return result, err
 	}
 	if err := tx.begin(ctx); err != nil {
-		return result, tx.db.named(err)
+		return result, tx.tell(tx.db.named(err))
 	}
 	result, err = statement()
 	if err != nil {
@@ -165,6 +166,14 @@ func (tx *Tx) failed(ctx context.Context, err error) error {
 	}
 	if tx.failure == nil {
 		tx.failure = err
+	}
+	return tx.tell(err)
+}
+
+// tell remembers the first error that is worth another attempt, and returns err as it is.
+func (tx *Tx) tell(err error) error {
+	if tx.told == nil && (transaction.IsTransient(err) || tx.db.judge(err).transient) {
+		tx.told = transaction.Transient(err)
 	}
 	return err
 }

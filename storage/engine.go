@@ -13,7 +13,8 @@ import (
 //
 // What else an engine may be: a [Preparer], if it can take part in a two-phase commit that another decides; a [Decider], if it
 // remembers those that it decided itself; a [recovery.Participant], if what it prepares outlives the process; a [Turner] and a
-// [Locker], if other processes use the same database; an [EarlyBeginner]; a [transaction.TransientJudge]. A view may be a [Watcher], a [Lister] and a [SideView].
+// [Locker], if other processes use the same database; an [EarlyBeginner]; a [transaction.TransientJudge]. A view may be a [Watcher],
+// a [Lister], a [SideView] and a [Validator].
 type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads until it is closed.
 	Begin(ctx context.Context) (View, error)
@@ -121,6 +122,15 @@ type SideView interface {
 	// Abandon drops all that was written beside, because the transaction is aborted; Close follows. It returns an error that
 	// wraps transaction.ErrInDoubt if some of it may be kept: then the work must not be run again.
 	Abandon(ctx context.Context) error
+}
+
+// A Validator is a [View] that can tell, without a commit, that one would be a conflict.
+type Validator interface {
+	View
+
+	// Validate returns the error with which Commit of c would fail if it came now, if that is transient and known to the process.
+	// Nothing is changed by it, and the view may be used as before. Commit must not have been called.
+	Validate(c *Changes) error
 }
 
 // A Lister is a [View] that can get a whole range at once, for less than the loop over Range costs.

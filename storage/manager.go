@@ -47,6 +47,25 @@ func (m *dataManager) IsTransient(err error) bool {
 	return ok && judge.IsTransient(err)
 }
 
+// Conflict returns the conflict that the transaction was told of, or would be by a commit, if the engine can tell.
+func (m *dataManager) Conflict(context.Context) error {
+	tx := (*Tx)(m)
+	if told := tx.told.Load(); told != nil {
+		return *told
+	}
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	v, ok := tx.view.(Validator)
+	if !ok || tx.ended {
+		return nil
+	}
+	c := tx.changes()
+	if c == nil {
+		c = &Changes{} // which only read; but it may have been written to beside
+	}
+	return tx.explain(v.Validate(c), c)
+}
+
 // Commit validates and applies in one step.
 func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 	tx := (*Tx)(m)
@@ -131,9 +150,14 @@ func (tx *Tx) settle(ctx context.Context) error {
 var nothing Changes
 
 // handOver closes the transaction to its user and returns what the engine needs; the view is nil if nothing was read or written.
+// A transient error that the user has passed over comes back: whatever was made of it is not to be kept.
 func (tx *Tx) handOver() (View, *Changes, error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
+	if told := tx.told.Load(); told != nil {
+		tx.ended = true
+		return nil, &nothing, *told
+	}
 	c := tx.changes()
 	tx.ended = true
 	if c == nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tidwall/btree"
 
@@ -21,6 +22,8 @@ type Tx struct {
 	core *core
 	ctx  context.Context // the transaction's, for the snapshot, as sql.DB.BeginTx keeps its own
 	turn *turn           // nil: none
+
+	told atomic.Pointer[error] // the first transient error that was returned; nil: none
 
 	// mu guards the rest. It is free while a loop's body runs, and while the engine commits, for whose goroutine alone the view is
 	// then. It is locked after that of [transaction.Txn.Hold], and before those of the engine and of the Txn.
@@ -102,7 +105,9 @@ func (tx *Tx) open() (View, error) {
 	if tx.view == nil {
 		view, err := tx.begin()
 		if err != nil {
-			return nil, tx.named(err)
+			err = tx.named(err)
+			tx.remember(err)
+			return nil, err
 		}
 		tx.view = view
 	}
@@ -224,7 +229,8 @@ func (tx *Tx) explainRead(err error, bucket string, iv interval) error {
 }
 
 // explain completes an engine's error of a transaction that did c with what the engine can't know.
-func (tx *Tx) explain(err error, c *Changes) error {
+func (tx *Tx) explain(err error, c *Changes) (explained error) {
+	defer func() { tx.remember(explained) }()
 	e, ok := errors.AsType[*ConflictError](err)
 	switch {
 	case !ok && tx.turn != nil && transaction.IsTransient(err):
@@ -258,4 +264,11 @@ func (c *Changes) readWith(bucket, key string) span {
 		}
 	}
 	return single(bucket, key)
+}
+
+// remember keeps the first transient error that is returned: the app may pass over it.
+func (tx *Tx) remember(err error) {
+	if err != nil && transaction.IsTransient(err) {
+		tx.told.CompareAndSwap(nil, &err)
+	}
 }

@@ -361,6 +361,7 @@ func (t *Txn) Abort(ctx context.Context) (err error) {
 		err = errors.Join(errs...)
 	}()
 	defer func() { errs = append(errs, t.abortManagers(ctx, t.closeToAbort())...) }()
+	t.noteConflict(ctx)
 	each(ctx, t, beforeAbort, "hook before abort panicked", func(f func(context.Context)) { f(ctx) })
 	forAll(t.synchronizers, func(s Synchronizer) {
 		if err := contain(func() error { return s.BeforeCompletion(t) }); err != nil {

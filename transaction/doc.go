@@ -46,7 +46,8 @@
 // # Trying again
 //
 // An error is worth another attempt if a method Transient() bool of an error in its tree says so ([IsTransient]), or a data
-// manager of the transaction that is a [TransientJudge]. A [Policy] says how often and how soon; [Attempts] is its loop. An
+// manager of the transaction that is a [TransientJudge]. So is any other end of work that has met a conflict, even if the app has passed over
+// that: a [ConflictReporter] tells of it ([Txn.Conflict]). A [Policy] says how often and how soon; [Attempts] is its loop. An
 // error that is a [Waiter] makes the next attempt wait for its turn.
 //
 // # Caveats

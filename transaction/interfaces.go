@@ -11,7 +11,8 @@ import "context"
 // Goroutines that are left over may still use the resource: what they do before the end counts, and the rest is refused with [ErrEnded]. A panic counts as an error; in the Commit
 // that decides it leaves the transaction in doubt.
 //
-// A DataManager may also be a [Preparer], a [Leaver], a [Decider], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge].
+// A DataManager may also be a [Preparer], a [Leaver], a [Decider], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge],
+// a [ConflictReporter].
 type DataManager interface {
 	// SortKey orders the managers of a transaction, so that two transactions that lock do so in one order. It should
 	// name the resource, and not change.

@@ -11,7 +11,7 @@ func Run(ctx context.Context, f func(context.Context) error, policy ...Policy) e
 }
 
 // Run runs f in a transaction and commits it, for jobs and commands outside http. When that fails with an error that is
-// transient, or that a data manager of the transaction calls so, f is run again from the start in a new transaction, as
+// transient, or that a data manager of the transaction calls so, or with any other after a conflict ([Txn.Conflict]), f is run again from the start in a new transaction, as
 // the policy says; at most one may be given. What f does besides the transaction has to bear that.
 //
 // If f returns an error or panics, the transaction is aborted, and the panic goes on up. If f dooms it, Run returns
@@ -49,9 +49,7 @@ func (m *Manager) attempt(ctx context.Context, f func(context.Context) error) (e
 		if t.Status() == Committed {
 			return // an Abort that is refused would cost 4 allocations, to say so
 		}
-		if !IsTransient(err) && t.IsTransient(err) { //nolint:contextcheck // t has its own; ask while it knows its managers
-			err = Transient(err)
-		}
+		err = t.Judge(ctx, err)
 		// After a panic of f, too. A transaction that has been committed says so, and stays.
 		if abortErr := t.Abort(ctx); abortErr != nil && !errors.Is(abortErr, ErrEnded) {
 			err = errors.Join(err, abortErr)

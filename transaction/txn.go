@@ -55,6 +55,7 @@ type rare struct {
 	savepoints []*Savepoint // valid ones, oldest first
 	decider    string       // the id of the last manager as a Decider, if others prepare
 	cause      error        // why the status is CommitFailed
+	conflict   error        // the one that was known when the transaction was aborted
 }
 
 // more returns what is rare, to be written. The caller holds t.mu.

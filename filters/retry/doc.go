@@ -22,8 +22,10 @@
 // # What is worth another attempt
 //
 // By default every error that calls itself transient, anywhere in its tree ([transaction.IsTransient]), as conflicts do; or
-// what predicates say that the setting retryable names. An error is run again whatever status a handler gave it. A handler
-// that turns a conflict into a response of its own, and returns nil, has said that it is content: return the error.
+// what predicates say that the setting retryable names. An error is run again whatever status a handler gave it. So is a request whose
+// handler has met a conflict and made something else of it: a response of its own with a status that is vetoed, another error, a
+// transaction that is doomed or aborted. The data managers know of the conflict ([transaction.Txn.Conflict]). At the last attempt the handler's
+// own answer is sent, and the log of tm says why.
 //
 // A conflict that is a [transaction.Waiter] lets the next attempt wait for its turn, so three attempts are enough for any
 // crowd: the conflicts of package storage are such ones, with PostgreSQL among processes too. Others are spaced by Delay; for races that

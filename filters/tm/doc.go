@@ -9,7 +9,8 @@
 //   - the client has gone, or the request's context has ended otherwise.
 //
 // Else it commits. The response is held back meanwhile. After a commit it is sent; after an abort that the handler asked for, by
-// its status or by dooming, too. After a failure it is dropped, and the answer is the error's: 503 for a conflict,
+// its status or by dooming, too, unless a data manager knows of a conflict, which may be the reason: then that is the failure, as long as
+// there is a further attempt. After a failure it is dropped, and the answer is the error's: 503 for a conflict,
 // 500 for most others. A filter retry around this one looks at the failure first, and may run the request again.
 //
 // In an .ini file:

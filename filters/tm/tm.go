@@ -239,13 +239,13 @@ func (t *run) decide() error {
 		return t.slot().Err()
 	}
 	switch t.txn.Status() {
-	case transaction.Committed, transaction.Aborted: // by the handler itself
+	case transaction.Committed: // by the handler itself
 		return nil
-	case transaction.Doomed:
-		return nil
+	case transaction.Aborted, transaction.Doomed:
+		return t.conflict()
 	}
 	if t.vetoed() {
-		return nil
+		return t.conflict()
 	}
 	if t.Err() != nil {
 		return t.fail(goneError(t))
@@ -283,12 +283,23 @@ func (t *run) fail(err error) error {
 	return t.slot().Err()
 }
 
-// judge asks the data managers whether err is transient, as long as the transaction knows them.
-func (t *run) judge(err error) error {
-	if !transaction.IsTransient(err) && t.txn.IsTransient(err) {
-		return transaction.Transient(err)
+// judge asks the data managers whether err is transient, or hides a conflict, as long as the transaction knows them.
+func (t *run) judge(err error) error { return t.txn.Judge(t, err) }
+
+// conflict decides over work that the handler does not want to be kept. If a conflict may be the reason, it is run again; the handler's
+// answer is sent if there is none, or no further attempt.
+func (t *run) conflict() error {
+	err := t.txn.Conflict(t)
+	if err == nil {
+		return nil
 	}
-	return err
+	if attempt, ok := transaction.AttemptFromContext(t); ok && !attempt.Last() {
+		return t.fail(err)
+	}
+	t.filter.Logger.LogAttrs(t, slog.LevelWarn, "conflict, and no further attempt: the handler's own answer is sent",
+		slog.String("method", t.request.Method), slog.String("path", t.request.URL.Path),
+		slog.Int("status", t.held.Status()), slog.Any("error", err))
+	return nil
 }
 
 // goneError is the outcome of a request that nobody waits for any more.

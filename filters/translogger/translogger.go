@@ -44,7 +44,7 @@ func (l *accessLog) serve(w http.ResponseWriter, r *http.Request, next http.Hand
 		Writer: sent.Writer{ResponseWriter: w}, request: r, start: time.Now(),
 		method: r.Method, path: scriptname.Join(r.Context(), r.URL.EscapedPath()), query: r.URL.RawQuery, addr: r.RemoteAddr,
 	}
-	defer func() { // a handler that panics has its line, too
+	defer func() { //nolint:contextcheck // r has it; a handler that panics has its line, too
 		p := recover()
 		e.panicked = !e.returned && p != http.ErrAbortHandler //nolint:errorlint // a panic's value, compared as by net/http
 		l.finish(r.Context(), &e)

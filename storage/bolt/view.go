@@ -181,6 +181,22 @@ func (v *view) Commit(_ context.Context, c *storage.Changes) error {
 	return v.engine.commit(&request{changes: c, view: v})
 }
 
+// Validate looks for a conflict and changes nothing.
+func (v *view) Validate(c *storage.Changes) error {
+	v.engine.queue.mu.Lock()
+	defer v.engine.queue.mu.Unlock()
+	if v.misled() {
+		return errNotKept
+	}
+	if len(c.Writes) == 0 || v.released {
+		return nil
+	}
+	if conflict := v.engine.history.Validate(c, v.seen); conflict != nil {
+		return conflict
+	}
+	return nil
+}
+
 // Close lets go of the history, too, which the validation needs.
 func (v *view) Close() {
 	if v.closed {

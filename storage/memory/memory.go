@@ -195,6 +195,16 @@ func (v *view) Commit(_ context.Context, c *storage.Changes) error {
 	return nil
 }
 
+// Validate looks for a conflict and changes nothing.
+func (v *view) Validate(c *storage.Changes) error {
+	v.engine.mu.Lock()
+	defer v.engine.mu.Unlock()
+	if len(c.Writes) == 0 || v.closed {
+		return nil
+	}
+	return v.engine.validate(c, v.seq)
+}
+
 // Prepare keeps c safe from other commits.
 func (v *view) Prepare(_ context.Context, _ *transaction.Txn, c *storage.Changes) error {
 	v.engine.mu.Lock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/sqltext"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // ErrByHand is returned for a commit or rollback of what [Tx] gave.
@@ -307,6 +308,14 @@ func (v *view) usable() error {
 	}
 	return v.engine.explain(fmt.Errorf("a statement failed earlier, its error was passed over, and the server refuses to commit: "+
 		"return the error, or put Begin and Rollback around what may fail: %w", err))
+}
+
+// Validate returns the conflict that a statement has failed with: the app has passed over it.
+func (v *view) Validate(*storage.Changes) error {
+	if err := v.usable(); transaction.IsTransient(err) {
+		return err
+	}
+	return nil
 }
 
 // The first error of a transaction is kept with its connection, for whoever meets only what follows from it.
