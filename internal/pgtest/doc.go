@@ -4,6 +4,8 @@
 // [Database] is what most tests need: a new, empty database on a server that all tests of the process share. [Start] is for
 // tests that kill the server, or need settings of their own.
 //
+// [StartBouncer] puts a PgBouncer in front of a database.
+//
 // A server listens on a port of the loopback interface and on a socket in its data directory, among the temporary files. Nothing
 // of it outlives the test process, even one that is killed. Servers and clusters that exist on the machine are never touched.
 package pgtest

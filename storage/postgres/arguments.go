@@ -107,10 +107,13 @@ func (w *work) addWrites(c *storage.Changes) {
 	}
 }
 
-// addMark comes last.
-func (w *work) addMark(id string) {
+// addMark comes last. waits says that the commit waits for the disk, whatever the session does.
+func (w *work) addMark(id string, waits bool) {
 	w.mark = id
 	w.parts, w.args = w.parts|decision, append(w.args, id)
+	if waits {
+		w.parts |= durable
+	}
 }
 
 // mostFew is how many keys a commit may read, or write, to be sent as [statements.few].
@@ -118,7 +121,7 @@ const mostFew = 4
 
 // few returns the shape of a commit that needs no arrays, as nearly all are, and its parameters; ok is false for another.
 func (w *work) few() (s shape, args []any, ok bool) {
-	s = shape{reads: len(w.read.keys), puts: len(w.put[0]), turns: len(w.locks) > 0}
+	s = shape{reads: len(w.read.keys), puts: len(w.put[0]), turns: len(w.locks) > 0, durable: w.parts&durable != 0}
 	if w.parts&(ranges|deletes) != 0 || w.parts&decision == 0 || s.puts == 0 || s.puts > mostFew || s.reads > mostFew {
 		return s, nil, false
 	}
@@ -171,7 +174,7 @@ func (w *work) split() (check []any, writes []partial) {
 	check = append(check, take(reads, 3)...)
 	check = append(check, take(ranges, 5)...)
 	check = append(check, take(turnsPart, 1)...)
-	for _, part := range []partial{{deletes, take(deletes, 2)}, {puts, take(puts, 4)}, {decision, take(decision, 1)}} {
+	for _, part := range []partial{{deletes, take(deletes, 2)}, {puts, take(puts, 4)}, {decision | w.parts&durable, take(decision, 1)}} {
 		if part.args != nil {
 			writes = append(writes, part)
 		}

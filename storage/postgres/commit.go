@@ -40,7 +40,7 @@ func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 		return err
 	}
 	if c.Decision != "" || !staged {
-		w.addMark(mark)
+		w.addMark(mark, c.Decision != "" || v.engine.statements.durable)
 	}
 	conn, err := v.take(within)
 	if err != nil {
@@ -207,6 +207,8 @@ func endEarlier(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch) error {
 // explainCommit is explain for the error of a statement that commits.
 func (e *engine) explainCommit(err error) error {
 	switch {
+	case isNotSerializable(err):
+		return e.explain(err)
 	case isGivenUp(err):
 		return errGivenUp
 	case answerLost(err):
@@ -228,12 +230,14 @@ func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 			b.Queue("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE")
 		}
 		check, writes := w.split()
-		if w.parts&checks != 0 {
-			b.Queue(v.engine.statements.check(w.parts), check...).Query(bad.scan)
-		}
-		for _, write := range writes {
-			b.Queue(v.engine.statements.write(write.part), write.args...)
-		}
+		v.aside(b, w.parts != 0, func() {
+			if w.parts&checks != 0 {
+				b.Queue(v.engine.statements.check(w.parts), check...).Query(bad.scan)
+			}
+			for _, write := range writes {
+				b.Queue(v.engine.statements.write(write.part), write.args...)
+			}
+		})
 		err := conn.SendBatch(ctx, b).Close()
 		switch {
 		case err == nil && bad.what == 0:
@@ -247,6 +251,8 @@ func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 			continue
 		case isGivenUp(err):
 			return errGivenUp
+		case isReadOnly(err) && v.sql != nil:
+			return fmt.Errorf("%w: %w", errReadOnly, err)
 		}
 		return v.engine.explain(err)
 	}
@@ -274,6 +280,8 @@ func (v *view) commitStaged(ctx context.Context, conn *pgxpool.Conn, w *work, te
 			return v.sql.replaced().known()
 		case errors.Is(err, pgx.ErrTxCommitRollback):
 			return errors.New("nothing was committed: the server answered ROLLBACK")
+		case isReadOnly(err) && v.sql != nil:
+			return fmt.Errorf("%w: %w", errReadOnly, err)
 		}
 		return v.engine.explainCommit(err)
 	}

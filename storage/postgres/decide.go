@@ -21,7 +21,7 @@ func (e *engine) Decided(ctx context.Context, id string) (committed bool, err er
 		return false, err
 	}
 	defer conn.Release()
-	err = conn.QueryRow(ctx, "SELECT committed FROM "+e.statements.decisions+" WHERE id = $1", id).Scan(&committed)
+	err = conn.QueryRow(ctx, qualify("SELECT committed FROM "+e.statements.decisions+" WHERE id {=} $1"), id).Scan(&committed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -36,7 +36,9 @@ func (e *engine) Settle(ctx context.Context, id string) (committed bool, err err
 	}
 	defer conn.Release()
 	for n := 1; ; n++ {
-		_, err = conn.Exec(ctx, "INSERT INTO "+e.statements.decisions+" (id, committed) VALUES ($1, false) ON CONFLICT (id) DO NOTHING", id)
+		// That of a refusal is acted on at once, so it waits for the disk, as what is decided does.
+		_, err = conn.Exec(ctx, "INSERT INTO "+e.statements.decisions+" (id, committed) VALUES ($1, NOT "+recorded(durable)+
+			") ON CONFLICT (id) DO NOTHING", id)
 		if !isSerialization(err) || n == rounds {
 			break
 		}
@@ -45,7 +47,7 @@ func (e *engine) Settle(ctx context.Context, id string) (committed bool, err err
 		return false, e.explain(err)
 	}
 	crashpoint.Here("postgres: outcome settled")
-	err = conn.QueryRow(ctx, "SELECT committed FROM "+e.statements.decisions+" WHERE id = $1", id).Scan(&committed)
+	err = conn.QueryRow(ctx, qualify("SELECT committed FROM "+e.statements.decisions+" WHERE id {=} $1"), id).Scan(&committed)
 	return committed, e.explain(err)
 }
 
@@ -90,7 +92,7 @@ func (d *decided) flush(e *engine) {
 	err := e.alone(ctx, func(conn *pgxpool.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
-		b.Queue("DELETE FROM "+e.statements.decisions+" WHERE id = ANY ($1)", ids)
+		b.Queue(qualify("DELETE FROM "+e.statements.decisions+" WHERE id {=} ANY ($1)"), ids)
 		b.Queue("COMMIT")
 		return conn.SendBatch(ctx, b).Close()
 	})

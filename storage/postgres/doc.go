@@ -35,7 +35,7 @@
 // # Options
 //
 // The URI is that of libpq, with all of its parameters (sslmode, sslrootcert, connect_timeout, target_session_attrs …), those of the pool,
-// and any run-time parameter of the server. Times are as PostgreSQL writes them, such as 5s.
+// and any run-time parameter of the server, which is set by a statement after connecting. Times are as PostgreSQL writes them, such as 5s.
 //
 //	pool_max_conns            the most connections (4, or the number of processors if that is more)
 //	pool_min_conns, pool_min_idle_conns, pool_max_conn_lifetime, pool_max_conn_idle_time, pool_health_check_period, …
@@ -45,6 +45,8 @@
 //	lock_timeout=5s           … that waits longer for a lock
 //	idle_in_transaction_session_timeout=1min
 //	                          the server ends a transaction whose client does nothing for so long
+//	synchronous_commit=on     off, local: commits may be lost that were acknowledged, but never one that decides over others. Without it
+//	                          commits run with on, or remote_apply if the server says so
 //	schema=name               where the tables are; made if it does not exist (the first of the search_path)
 //	table_prefix=pasteline_   what their names begin with
 //	snapshot=lazy             first: the snapshot begins with the first read, so that no read is ever a conflict, and a connection is
@@ -69,17 +71,19 @@
 //
 // # Caveats
 //
-// Run-time parameters, prepared statements and advisory locks belong to the connection: a proxy such as PgBouncer works in its mode
-// "session" only.
+// Run-time parameters, prepared statements and advisory locks belong to the connection: a pooler such as PgBouncer works in its mode
+// "session", as it is by default. Another mode is recognized when a connection is made, which fails then, and a statement that is a
+// transaction by itself verifies its isolation level. A pooler needs pool_max_conns and 9 more connections to the server for each process
+// (pool_size).
 //
-// What the app's own SQL changes of its session, by SET instead of SET LOCAL or with temporary tables, stays with the connection, which others
-// get from the pool. Races that it loses (an error 40001 in a statement of its own) get no turn: such an app wants more tries, with a delay.
+// Nothing that the app's own SQL sets changes what the statements of this package mean, and nothing of it stays with the connection, which
+// others get from the pool: docs/databases.md has a table. Races that it loses (an error 40001 in a statement of its own) get no turn: such an app wants more tries, with a delay.
 //
 // The records of commits that were waiting to be deleted when a process died stay, some bytes each.
 //
 // A commit whose answer was lost is looked for afterwards, by the record that it leaves; if there is none, one is made that keeps it from
 // happening later. Only if the server can't be asked for some time (15 s), is it in doubt ([transaction.ErrInDoubt]), and not tried again.
 //
-// Tested with PostgreSQL 15. CockroachDB and YugabyteDB speak the protocol, but nothing was tested with them: there, a commit is several
+// Tested with PostgreSQL 15, and through PgBouncer 1.18. CockroachDB and YugabyteDB speak the protocol, but nothing was tested with them: there, a commit is several
 // statements, turns are only within the process, and two-phase commit only as the one who decides.
 package postgres

@@ -29,6 +29,8 @@ type engine struct {
 	options    options
 	config     *pgxpool.Config
 	pool       *pgxpool.Pool
+	poolers    poolers
+	schema     string // where the tables are
 	statements *statements
 	separately bool // a commit is several statements
 	id         string
@@ -51,14 +53,9 @@ func openAs(ctx context.Context, uri *url.URL, simple bool) (_ storage.Engine, e
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{options: o, config: config, statements: newStatements(&o), separately: simple}
+	e := &engine{options: o, config: config, separately: simple}
 	e.owner.engine = e
-	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		for _, setting := range ownSettings {
-			_, _ = conn.Exec(ctx, "SET "+setting) // where it is not known, nobody needs it
-		}
-		return nil
-	}
+	e.configure(&config.ConnConfig.Config, o.settings)
 	config.ConnConfig.OnPgError = keepError
 	if e.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, explainOpen(err)
@@ -82,36 +79,50 @@ func openAs(ctx context.Context, uri *url.URL, simple bool) (_ storage.Engine, e
 }
 
 // ownSettings are for the statements of this package; the app's own SQL is run without them.
-var ownSettings = []string{
+var ownSettings = settings{
 	// On a small table PostgreSQL would rather read all of it, and then take every row for read: conflicts that are none.
-	"enable_seqscan = off",
+	"enable_seqscan": "off",
 	// The commit is planned anew each time otherwise, as PostgreSQL takes an array that it does not know for longer than ours are: a
 	// quarter of the time of a session write.
-	"plan_cache_mode = force_generic_plan",
+	"plan_cache_mode": "force_generic_plan",
 }
 
-// inspect finds out what the server can do.
+// inspect finds out what the server can do, and where the tables are, or will be: where a search path finds them now, whatever an app
+// makes of it later.
 func (e *engine) inspect(ctx context.Context) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	var version string
-	if err := conn.QueryRow(ctx, "SELECT version()").Scan(&version); err != nil {
+	var version, role string
+	err = conn.QueryRow(ctx, "SELECT pg_catalog.version(), pg_catalog.current_setting('role'), coalesce((SELECT n.nspname::text"+
+		" FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"+
+		" WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)), pg_catalog.current_schema()::text, '')",
+		e.options.prefix+"migrations").Scan(&version, &role, &e.schema)
+	if err != nil {
 		return err
 	}
+	e.schema = cmp.Or(e.options.schema, e.schema)
+	if e.schema == "" {
+		return errors.New("no schema of the search path exists: write schema=name, or search_path=name")
+	}
+	_, weak := e.options.settings["synchronous_commit"]
+	e.statements = newStatements(e.table, role, weak)
 	if e.separately = e.separately || !strings.HasPrefix(version, "PostgreSQL") || strings.Contains(version, "-YB-"); e.separately {
 		return nil // advisory locks and PREPARE TRANSACTION are missing there, or do nothing
 	}
 	var most string
-	if err := conn.QueryRow(ctx, "SELECT current_setting('max_prepared_transactions')").Scan(&most); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting('max_prepared_transactions')").Scan(&most); err != nil {
 		return err
 	}
 	n, err := strconv.Atoi(most)
 	e.canPrepare = err == nil && n > 0 && !e.options.noTwoPhase
 	return e.openTurns(ctx)
 }
+
+// table returns the name of one of this package's tables.
+func (e *engine) table(name string) string { return e.options.table(e.schema, name) }
 
 // Begin costs nothing: what is not used holds no connection.
 func (e *engine) Begin(ctx context.Context) (storage.View, error) {
@@ -186,14 +197,20 @@ const rounds = 20
 // end rolls back the SQL transaction on conn, if there is one, and gives it back, without anybody waiting for it.
 func (e *engine) end(conn *pgxpool.Conn) {
 	pg := conn.Conn().PgConn()
-	if conn.Conn().IsClosed() || pg.TxStatus() == 'I' || pg.IsBusy() { // somebody still reads from it; that can't be waited for
+	idle, tidy := pg.TxStatus() == 'I', isTidy(pg)
+	if conn.Conn().IsClosed() || idle && tidy || pg.IsBusy() { // somebody still reads from it; that can't be waited for
 		conn.Release() // which closes what is busy
 		return
 	}
 	e.views.Go(func() { // the caller is counted, so it is not too late
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		defer cancel()
-		_, _ = conn.Exec(ctx, "ROLLBACK") // if that fails, the pool closes the connection, which is a rollback
+		if !idle {
+			_, _ = conn.Exec(ctx, "ROLLBACK") // if that fails, the pool closes the connection, which is a rollback
+		}
+		if !tidy && pg.TxStatus() == 'I' && cleanUp(ctx, conn.Conn()) != nil {
+			_ = conn.Conn().Close(ctx)
+		}
 		conn.Release()
 	})
 }
@@ -216,9 +233,10 @@ func (e *engine) conflict(ctx context.Context, conn *pgxpool.Conn, d differs, c 
 
 // changed returns the first key in r that is not as it was seen, or the range's beginning if that can't be told.
 func (e *engine) changed(ctx context.Context, conn *pgxpool.Conn, r storage.ReadRange, b *seenBucket) string {
-	text, args := "SELECT key, version FROM "+e.statements.data+" WHERE bucket = $1 AND key >= $2", []any{[]byte(r.Bucket), []byte(r.From)}
+	text := qualify("SELECT key, version FROM " + e.statements.data + " WHERE bucket {=} $1 AND key {>=} $2")
+	args := []any{[]byte(r.Bucket), []byte(r.From)}
 	if r.To != "" {
-		text, args = text+" AND key < $3", append(args, []byte(r.To))
+		text, args = text+qualify(" AND key {<} $3"), append(args, []byte(r.To))
 	}
 	rows, err := conn.Query(ctx, text+" ORDER BY key", args...)
 	if err != nil {

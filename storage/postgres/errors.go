@@ -30,7 +30,12 @@ func (e *engine) explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case isLost(err):
+	case isNotSerializable(err):
+		e.poolers.doubt()
+		e.pool.Reset()
+		return errNotSerializable
+	case isLost(err), isForgotten(err):
+		e.poolers.doubt()
 		e.pool.Reset() // the others are likely to be lost, too
 		return &lackError{err}
 	case isSerialization(err):
@@ -43,7 +48,7 @@ func (e *engine) explain(err error) error {
 
 // IsTransient knows the errors of the app's own SQL.
 func (e *engine) IsTransient(err error) bool {
-	return isConflict(err) || isLost(err) || isOutdated(err)
+	return isConflict(err) || isLost(err) || isOutdated(err) || isForgotten(err)
 }
 
 // A lackError is bad luck: another attempt may succeed.
@@ -68,10 +73,39 @@ func isOutdated(err error) bool {
 	return ok && e.Code == "0A000" && e.Routine == "RevalidateCachedQuery" // feature_not_supported, which is much else, too
 }
 
+// isForgotten reports whether the server does not have what pgx has prepared, or has what pgx has not: the app has deallocated all, or
+// it is another session.
+func isForgotten(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "26000" || e.Code == "42P05") && // invalid_sql_statement_name, duplicate_prepared_statement
+		strings.Contains(e.Message, "stmtcache_")
+}
+
 // isSerialization reports whether the server gave up a transaction that may succeed at once.
 func isSerialization(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == "40001" || e.Code == "40P01") // serialization_failure, deadlock_detected
+}
+
+// errReadOnly is the error of a commit in the app's SQL transaction, which is recorded.
+var errReadOnly = errors.New("the app's own SQL has made it read-only (SET TRANSACTION READ ONLY), and nothing can be committed with it: leave that out")
+
+// isReadOnly reports whether something was to be written in a transaction that only reads.
+func isReadOnly(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "25006" // read_only_sql_transaction
+}
+
+// isFull reports whether PREPARE TRANSACTION found as many prepared as there may be.
+func isFull(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "53200" // out_of_memory
+}
+
+// isNotSerializable reports whether a statement found that it does not run at that isolation level.
+func isNotSerializable(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "42704" && strings.Contains(e.Message, notSerializable) // undefined_object
 }
 
 // isFatal reports whether the server ends the connection with an error.
@@ -97,6 +131,9 @@ func isLost(err error) bool {
 			e.Code == "25P04":               // transaction_timeout
 			return true
 		}
+		return false
+	}
+	if _, ok := errors.AsType[*sessionError](err); ok {
 		return false
 	}
 	return isNetwork(err)

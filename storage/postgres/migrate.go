@@ -58,7 +58,7 @@ func (e *engine) makeTables(ctx context.Context) error {
 	if err := e.migrate(ctx, own, files); err != nil {
 		return err
 	}
-	table := e.options.table("identity")
+	table := e.table("identity")
 	for n := 1; ; n++ {
 		_, err := e.pool.Exec(ctx, "INSERT INTO "+table+" (one, id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING", newID())
 		switch {
@@ -75,7 +75,7 @@ func newID() string { return rand.Text() }
 // A migration is one file.
 type migration struct{ name, text, sum string }
 
-func (e *engine) readMigrations(files fs.FS) ([]migration, error) {
+func (e *engine) readMigrations(files fs.FS, schema string) ([]migration, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (e *engine) readMigrations(files fs.FS) ([]migration, error) {
 			return nil, err
 		}
 		sum := sha256.Sum256(text)
-		list[i] = migration{path.Base(name), strings.ReplaceAll(string(text), "{prefix}", e.options.table("")), hex.EncodeToString(sum[:])}
+		list[i] = migration{path.Base(name), strings.ReplaceAll(string(text), "{prefix}", e.options.table(schema, "")), hex.EncodeToString(sum[:])}
 	}
 	return list, nil
 }
@@ -96,12 +96,16 @@ func (e *engine) readMigrations(files fs.FS) ([]migration, error) {
 // migrate runs what has not been run. Each round looks at what has, so that whoever comes second, or loses a race where there are no
 // advisory locks, finds the work done.
 func (e *engine) migrate(ctx context.Context, app string, files fs.FS) error {
-	list, err := e.readMigrations(files)
+	schema := e.options.schema
+	if app == own {
+		schema = e.schema
+	}
+	list, err := e.readMigrations(files, schema)
 	if err != nil {
 		return err
 	}
 	config := e.config.ConnConfig.Copy()
-	config.RuntimeParams["statement_timeout"], config.RuntimeParams["lock_timeout"] = "0", "2min"
+	e.configure(&config.Config, e.options.settings.with(unlimited).with(settings{"lock_timeout": "2min"}))
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
@@ -112,7 +116,7 @@ func (e *engine) migrate(ctx context.Context, app string, files fs.FS) error {
 		return err // with nothing to do, there is no need of a right to
 	}
 	if !e.separately {
-		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockNumber("migrations")); err != nil {
+		if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_lock($1)", lockNumber("migrations")); err != nil {
 			return err
 		}
 	}
@@ -137,7 +141,7 @@ func isRace(err error) bool {
 func (e *engine) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, list []migration) error {
 	if schema := e.options.schema; schema != "" {
 		var there bool // or the right to make schemas would be needed nonetheless
-		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&there); err != nil {
+		if err := conn.QueryRow(ctx, qualify("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname {=} $1)"), schema).Scan(&there); err != nil {
 			return err
 		}
 		if !there {
@@ -146,7 +150,7 @@ func (e *engine) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, li
 			}
 		}
 	}
-	table := e.options.table("migrations")
+	table := e.table("migrations")
 	_, err := conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS "+table+
 		" (app text NOT NULL, name text NOT NULL, sum text NOT NULL, applied timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (app, name))")
 	if err != nil {
@@ -161,9 +165,17 @@ func (e *engine) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, li
 			if _, err := tx.Exec(ctx, m.text); err != nil {
 				return err
 			}
+			if !e.separately {
+				if _, err := tx.Exec(ctx, e.statements.ourselves); err != nil { // whatever role the file has set
+					return err
+				}
+			}
 			_, err := tx.Exec(ctx, "INSERT INTO "+table+" (app, name, sum) VALUES ($1, $2, $3)", app, m.name, m.sum)
 			return err
 		})
+		if err == nil && !e.separately {
+			err = cleanUp(ctx, conn) // for the next one: those that pg_dump writes begin with settings
+		}
 		if err != nil {
 			return fmt.Errorf("migration %s: %w", m.name, err)
 		}
@@ -173,7 +185,7 @@ func (e *engine) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, li
 
 // applied returns how many of list have been run, which must be the first ones, and nothing else.
 func (e *engine) applied(ctx context.Context, conn *pgx.Conn, app string, list []migration) (int, error) {
-	rows, err := conn.Query(ctx, "SELECT name, sum FROM "+e.options.table("migrations")+" WHERE app = $1 ORDER BY name", app)
+	rows, err := conn.Query(ctx, qualify("SELECT name, sum FROM "+e.table("migrations")+" WHERE app {=} $1 ORDER BY name"), app)
 	if err != nil {
 		return 0, err
 	}

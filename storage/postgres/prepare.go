@@ -62,7 +62,7 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Chang
 	v.prepared = gid{v.engine.options.program, v.engine.id, t.ID(), owner, t.Decider()}.String()
 	v.engine.owner.begin(v.prepared)
 	crashpoint.Here("postgres: staged")
-	text := "PREPARE TRANSACTION '" + v.prepared + "'"
+	text := "SELECT " + setConfig("synchronous_commit", durably, true) + "; PREPARE TRANSACTION '" + v.prepared + "'"
 	if v.sql != nil {
 		v.sql.released = true
 		text = releaseOrigin + text
@@ -71,6 +71,8 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Chang
 	switch {
 	case lostOrigin(err):
 		return v.sql.replaced().known()
+	case isFull(err):
+		return &lackError{fmt.Errorf("preparing: %w: raise max_prepared_transactions to max_connections", err)}
 	case err != nil:
 		return v.engine.explain(err) // if the answer was lost, the abort that follows looks for it
 	case tag.String() != "PREPARE TRANSACTION":
@@ -189,12 +191,12 @@ func (o *owner) name(ctx context.Context) (string, error) {
 		return o.id, nil
 	}
 	config := o.engine.config.ConnConfig.Copy()
+	o.engine.configure(&config.Config, o.engine.options.settings.with(unlimited))
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return "", err
 	}
-	_, _ = conn.Exec(ctx, "SET idle_session_timeout = 0") // before version 14 there is none
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", ownerLock(o.id)); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_lock($1)", ownerLock(o.id)); err != nil {
 		return "", errors.Join(err, conn.Close(ctx))
 	}
 	o.watch(conn) //nolint:contextcheck // it lives as long as the connection
@@ -281,7 +283,8 @@ func (e *engine) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 		return nil, err
 	}
 	defer conn.Release()
-	rows, err := conn.Query(ctx, "SELECT gid, prepared FROM pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, $1) ORDER BY prepared, gid",
+	rows, err := conn.Query(ctx, qualify("SELECT gid, prepared FROM pg_catalog.pg_prepared_xacts"+
+		" WHERE database {=} pg_catalog.current_database() AND pg_catalog.starts_with(gid, $1) ORDER BY prepared, gid"),
 		gidPrefix+e.options.program+":"+e.id+":")
 	if err != nil {
 		return nil, e.explain(err)
@@ -307,7 +310,7 @@ func (e *engine) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 		case asked:
 			p.Orphan = gone
 		default:
-			if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", ownerLock(g.owner)).Scan(&p.Orphan); err != nil {
+			if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_xact_lock($1)", ownerLock(g.owner)).Scan(&p.Orphan); err != nil {
 				return nil, e.explain(err)
 			}
 			known[g.owner] = p.Orphan

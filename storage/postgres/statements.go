@@ -7,10 +7,14 @@ import (
 	"sync"
 )
 
-// statements are the texts of what is sent; pgx prepares each once for each connection.
+// statements are the texts of what is sent; pgx prepares each once for each connection. They mean the same whatever the app has set in
+// the SQL transaction that they may be part of: all names are qualified, operators too.
 type statements struct {
 	data      string // the table's name
 	decisions string
+	durable   bool // commits wait for the disk, also those that decide over nothing
+	ourselves string
+	theApp    string
 	get       string
 	scans     [2][2]string // by: in reverse, with an upper bound
 	firsts    [2][2]string // the same for a first page: null for a large value
@@ -25,6 +29,7 @@ type shape struct {
 	reads, puts int
 	replaces    bool // its one put is of a key that is there, and that was read; it is not counted among the reads
 	turns       bool
+	durable     bool
 }
 
 type textKey struct {
@@ -42,6 +47,7 @@ const (
 	deletes                     // buckets, keys
 	puts                        // buckets, keys, values, version
 	decision                    // id, under which the commit is recorded
+	durable                     // the commit waits for the disk, whatever the session does; no part by itself
 )
 
 const checks = reads | ranges | turnsPart
@@ -53,22 +59,78 @@ const (
 	badTurn  = 3
 )
 
-func newStatements(o *options) *statements {
-	s := &statements{data: o.table("data"), decisions: o.table("decisions"), texts: map[textKey]string{}, shapes: map[shape]string{}}
-	s.get = "SELECT version, value FROM " + s.data + " WHERE bucket = $1 AND key = $2"
+// operators are how those of PostgreSQL are written where a search path may put others before them.
+var operators = strings.NewReplacer("{=}", operator("="), "{<>}", operator("<>"), "{<}", operator("<"), "{<=}", operator("<="),
+	"{>=}", operator(">="), "{-}", operator("-"))
+
+func operator(name string) string { return "OPERATOR(pg_catalog." + name + ")" }
+
+// qualify writes {=} and the like as PostgreSQL's own operators.
+func qualify(text string) string { return operators.Replace(text) }
+
+// serializable is true, or an error if the statement does not run at that isolation level: see isNotSerializable. For a statement that
+// is a transaction by itself that rests on a setting of the session.
+const serializable = "CASE WHEN pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'serializable' THEN true" +
+	" ELSE pg_catalog.current_setting('" + notSerializable + "')::boolean END"
+
+// notSerializable is a setting that does not exist.
+const notSerializable = "pasteline.not_serializable"
+
+// newStatements returns those for tables; weak says that the sessions ask for less than durable commits.
+func newStatements(table func(name string) string, role string, weak bool) *statements {
+	s := &statements{data: table("data"), decisions: table("decisions"), durable: !weak, texts: map[textKey]string{}, shapes: map[shape]string{}}
+	s.ourselves, s.theApp = asides(role)
+	s.get = qualify("SELECT version, value FROM " + s.data + " WHERE bucket {=} $1 AND key {=} $2 AND " + serializable)
 	for reverse, order := range []string{"key", "key DESC"} {
-		for bounded, bound := range []string{"", " AND key < $4"} {
+		for bounded, bound := range []string{"", " AND key {<} $4"} {
+			where := "bucket {=} $1 AND key {>=} $2" + bound + " AND " + serializable
 			// Nearly all ranges end on their first page and have small values only: it costs the server a fifth less without the sum below.
-			s.firsts[reverse][bounded] = fmt.Sprintf("SELECT key, version, CASE WHEN octet_length(value) <= %[4]d THEN value END FROM %[1]s"+
-				" WHERE bucket = $1 AND key >= $2%[3]s ORDER BY %[2]s LIMIT $3", s.data, order, bound, pageBytes/firstPage)
+			s.firsts[reverse][bounded] = qualify(fmt.Sprintf("SELECT key, version,"+
+				" CASE WHEN pg_catalog.octet_length(value) {<=} %[4]d THEN value END FROM %[1]s WHERE %[3]s ORDER BY %[2]s LIMIT $3",
+				s.data, order, where, pageBytes/firstPage))
 			// As many bytes are returned as fit into a page, and one value more: the others are not even read.
-			s.scans[reverse][bounded] = fmt.Sprintf("SELECT key, version, value FROM (SELECT key, version, value,"+
-				" sum(octet_length(value)) OVER (ORDER BY %[2]s ROWS UNBOUNDED PRECEDING) - octet_length(value) AS before"+
-				" FROM (SELECT key, version, value FROM %[1]s WHERE bucket = $1 AND key >= $2%[3]s ORDER BY %[2]s LIMIT $3) AS few) AS page"+
-				" WHERE before <= %[4]d ORDER BY %[2]s", s.data, order, bound, pageBytes)
+			s.scans[reverse][bounded] = qualify(fmt.Sprintf("SELECT key, version, value FROM (SELECT key, version, value,"+
+				" pg_catalog.sum(pg_catalog.octet_length(value)) OVER (ORDER BY %[2]s ROWS UNBOUNDED PRECEDING)"+
+				" {-} pg_catalog.octet_length(value) AS before"+
+				" FROM (SELECT key, version, value FROM %[1]s WHERE %[3]s ORDER BY %[2]s LIMIT $3) AS few) AS page"+
+				" WHERE before {<=} %[4]d ORDER BY %[2]s", s.data, order, where, pageBytes))
 		}
 	}
 	return s
+}
+
+// asides returns two queries for the app's SQL transaction: by the first, what follows is run as the role that opened the connection,
+// and by the second again as the one that the app has chosen, if it has.
+func asides(role string) (ourselves, theApp string) {
+	var save, set, restore []string
+	for _, s := range []struct{ name, value string }{
+		{"session_authorization", "NULL"}, // the default
+		{"role", literal(role)},
+		{"bytea_output", literal(defaults["bytea_output"])},
+	} {
+		saved := "pasteline." + s.name
+		save = append(save, setConfig(saved, "pg_catalog.current_setting('"+s.name+"')", true))
+		set = append(set, setConfig(s.name, s.value, true))
+		restore = append(restore, setConfig(s.name, "pg_catalog.current_setting('"+saved+"')", true))
+	}
+	return "SELECT " + strings.Join(append(save, set...), ", "), "SELECT " + strings.Join(restore, ", ")
+}
+
+// recorded is the value true for the column committed of a decision, which every commit records. Two things that it rests on are set
+// or verified there: that it waits for the disk if it is to be durable, and the isolation level.
+func recorded(p parts) string {
+	if p&durable == 0 {
+		return "(" + serializable + ")"
+	}
+	return "(" + serializable + " AND " + setConfig("synchronous_commit", durably, true) + " IS NOT NULL)"
+}
+
+// recordedIf is recorded for what decides over others, and for all if commits are durable.
+func (s *statements) recordedIf(decides bool) string {
+	if decides || s.durable {
+		return recorded(durable)
+	}
+	return recorded(0)
 }
 
 // commit is the whole commit in one statement. It returns a row for what differed, and has written nothing then; else none.
@@ -112,10 +174,10 @@ func (s *statements) makeReplace(f shape) string {
 	var n numbering
 	mark, version := n.next(), n.next()
 	bucket, key, was, value := n.next(), n.next(), n.next(), n.next()
-	return fmt.Sprintf("WITH changed AS (UPDATE %[1]s SET value = %[2]s, version = %[3]s"+
-		" WHERE bucket = %[4]s AND key = %[5]s AND version = %[6]s AND %[7]s RETURNING 1)"+
-		" INSERT INTO %[8]s (id, committed) SELECT %[9]s::text, true FROM changed",
-		s.data, value, version, bucket, key, was, s.conditions(f, &n), s.decisions, mark)
+	return qualify(fmt.Sprintf("WITH changed AS (UPDATE %[1]s SET value = %[2]s, version = %[3]s"+
+		" WHERE bucket {=} %[4]s AND key {=} %[5]s AND version {=} %[6]s AND %[7]s RETURNING 1)"+
+		" INSERT INTO %[8]s (id, committed) SELECT %[9]s::pg_catalog.text, %[10]s FROM changed",
+		s.data, value, version, bucket, key, was, s.conditions(f, &n), s.decisions, mark, recorded(f.parts())))
 }
 
 func (s *statements) makeFew(f shape) string {
@@ -124,27 +186,36 @@ func (s *statements) makeFew(f shape) string {
 	conditions := s.conditions(f, &n)
 	var rows []string
 	for range f.puts {
-		rows = append(rows, fmt.Sprintf("(%s::bytea, %s::bytea, %s::bytea)", n.next(), n.next(), n.next()))
+		rows = append(rows, fmt.Sprintf("(%s::pg_catalog.bytea, %s::pg_catalog.bytea, %s::pg_catalog.bytea)", n.next(), n.next(), n.next()))
 	}
-	return fmt.Sprintf("WITH mark AS (INSERT INTO %[1]s (id, committed) SELECT %[2]s::text, true WHERE %[3]s RETURNING 1)"+
+	return fmt.Sprintf("WITH mark AS (INSERT INTO %[1]s (id, committed) SELECT %[2]s::pg_catalog.text, %[7]s WHERE %[3]s RETURNING 1)"+
 		" INSERT INTO %[4]s AS d (bucket, key, value, version) SELECT w.bucket, w.key, w.value, %[5]s::bigint"+
 		" FROM mark CROSS JOIN (VALUES %[6]s) AS w(bucket, key, value)"+
 		" ON CONFLICT (bucket, key) DO UPDATE SET value = excluded.value, version = excluded.version",
-		s.decisions, mark, conditions, s.data, version, strings.Join(rows, ", "))
+		s.decisions, mark, conditions, s.data, version, strings.Join(rows, ", "), recorded(f.parts()))
 }
 
 // conditions are what a commit of few keys needs.
 func (s *statements) conditions(f shape, n *numbering) string {
 	conditions := []string{"true"}
 	for range f.reads {
-		conditions = append(conditions, fmt.Sprintf("coalesce((SELECT version FROM %s WHERE bucket = %s AND key = %s), 0) = %s", s.data, n.next(), n.next(), n.next()))
+		conditions = append(conditions, fmt.Sprintf("coalesce((SELECT version FROM %s WHERE bucket {=} %s AND key {=} %s), 0) {=} %s",
+			s.data, n.next(), n.next(), n.next()))
 	}
 	if f.turns {
 		for range f.puts {
-			conditions = append(conditions, "pg_try_advisory_xact_lock_shared("+n.next()+") IS NOT FALSE")
+			conditions = append(conditions, "pg_catalog.pg_try_advisory_xact_lock_shared("+n.next()+") IS NOT FALSE")
 		}
 	}
-	return strings.Join(conditions, " AND ")
+	return qualify(strings.Join(conditions, " AND "))
+}
+
+// parts returns what of it recorded looks at.
+func (f shape) parts() parts {
+	if f.durable {
+		return decision | durable
+	}
+	return decision
 }
 
 // check is the first half of a commit alone.
@@ -182,38 +253,46 @@ func (n *numbering) next() string {
 func (s *statements) bad(p parts, n *numbering) string {
 	var union []string
 	if p&reads != 0 {
-		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[]) WITH ORDINALITY AS r(bucket, key, version, n)"+
-			" LEFT JOIN LATERAL (SELECT d.version FROM %s AS d WHERE d.bucket = r.bucket AND d.key = r.key) AS d ON true"+
-			" WHERE coalesce(d.version, 0) <> r.version", badRead, n.next(), n.next(), n.next(), s.data))
+		// Of several arrays, unnest is always PostgreSQL's own, and has no other name.
+		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n"+
+			" FROM unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[], %s::bigint[]) WITH ORDINALITY AS r(bucket, key, version, n)"+
+			" LEFT JOIN LATERAL (SELECT d.version FROM %s AS d WHERE d.bucket {=} r.bucket AND d.key {=} r.key) AS d ON true"+
+			" WHERE coalesce(d.version, 0) {<>} r.version", badRead, n.next(), n.next(), n.next(), s.data))
 	}
 	if p&ranges != 0 {
-		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n FROM unnest(%s::bytea[], %s::bytea[], %s::bytea[], %s::bigint[], %s::text[])"+
+		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n FROM unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[],"+
+			" %s::pg_catalog.bytea[], %s::bigint[], %s::pg_catalog.text[])"+
 			" WITH ORDINALITY AS r(bucket, low, high, number, total, n)"+
-			" CROSS JOIN LATERAL (SELECT count(*) AS number, coalesce(sum(d.version), 0) AS total FROM %s AS d"+
-			" WHERE d.bucket = r.bucket AND d.key >= r.low AND (r.high IS NULL OR d.key < r.high)) AS d"+
-			" WHERE d.number <> r.number OR d.total <> r.total::numeric", badRange, n.next(), n.next(), n.next(), n.next(), n.next(), s.data))
+			" CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS number, coalesce(pg_catalog.sum(d.version), 0) AS total FROM %s AS d"+
+			" WHERE d.bucket {=} r.bucket AND d.key {>=} r.low AND (r.high IS NULL OR d.key {<} r.high)) AS d"+
+			" WHERE d.number {<>} r.number OR d.total {<>} r.total::numeric", badRange, n.next(), n.next(), n.next(), n.next(), n.next(), s.data))
 	}
 	if p&turnsPart != 0 {
-		union = append(union, fmt.Sprintf("SELECT %d AS what, t.n FROM unnest(%s::bigint[]) WITH ORDINALITY AS t(lock, n)"+
-			" WHERE NOT pg_try_advisory_xact_lock_shared(t.lock)", badTurn, n.next()))
+		union = append(union, fmt.Sprintf("SELECT %d AS what, t.n FROM pg_catalog.unnest(%s::bigint[]) WITH ORDINALITY AS t(lock, n)"+
+			" WHERE NOT pg_catalog.pg_try_advisory_xact_lock_shared(t.lock)", badTurn, n.next()))
 	}
-	return strings.Join(union, " UNION ALL ")
+	return qualify(strings.Join(union, " UNION ALL "))
 }
 
 func (s *statements) writes(p parts, n *numbering, condition string) []string {
 	var list []string
 	if p&deletes != 0 {
-		list = append(list, fmt.Sprintf("DELETE FROM %s AS d USING unnest(%s::bytea[], %s::bytea[]) AS w(bucket, key)"+
-			" WHERE d.bucket = w.bucket AND d.key = w.key%s", s.data, n.next(), n.next(), condition))
+		list = append(list, fmt.Sprintf("DELETE FROM %s AS d USING unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[]) AS w(bucket, key)"+
+			" WHERE d.bucket {=} w.bucket AND d.key {=} w.key%s", s.data, n.next(), n.next(), condition))
 	}
 	if p&puts != 0 {
 		list = append(list, fmt.Sprintf("INSERT INTO %s AS d (bucket, key, value, version)"+
-			" SELECT w.bucket, w.key, w.value, %[5]s::bigint FROM unnest(%[2]s::bytea[], %[3]s::bytea[], %[4]s::bytea[]) AS w(bucket, key, value) WHERE true%[6]s"+
+			" SELECT w.bucket, w.key, w.value, %[5]s::bigint"+
+			" FROM unnest(%[2]s::pg_catalog.bytea[], %[3]s::pg_catalog.bytea[], %[4]s::pg_catalog.bytea[]) AS w(bucket, key, value) WHERE true%[6]s"+
 			" ON CONFLICT (bucket, key) DO UPDATE SET value = excluded.value, version = excluded.version",
 			s.data, n.next(), n.next(), n.next(), n.next(), condition))
 	}
 	if p&decision != 0 {
-		list = append(list, fmt.Sprintf("INSERT INTO %s (id, committed) SELECT %s::text, true WHERE true%s", s.decisions, n.next(), condition))
+		list = append(list, fmt.Sprintf("INSERT INTO %s (id, committed) SELECT %s::pg_catalog.text, %s WHERE true%s",
+			s.decisions, n.next(), recorded(p), condition))
+	}
+	for i := range list {
+		list[i] = qualify(list[i])
 	}
 	return list
 }
@@ -221,14 +300,19 @@ func (s *statements) writes(p parts, n *numbering, condition string) []string {
 // commitAs is a COMMIT that records the transaction under id, which is only letters, digits and -. The record is made at the last moment:
 // whoever looks for it must not have to wait for a client that is gone.
 func (s *statements) commitAs(id string) string {
-	return "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', true; COMMIT"
+	return s.record(id) + "; COMMIT"
 }
 
-// commitSQLAs is commitAs for the app's SQL transaction. It fails if that is not the one that was begun.
-func (s *statements) commitSQLAs(id string, ifWritten bool) string {
-	text := releaseOrigin + "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', true"
-	if ifWritten { // a transaction is given a number with its first write
-		text += " WHERE txid_current_if_assigned() IS NOT NULL"
+// commitSQLAs is commitAs for the app's SQL transaction, which may have written nothing, and need no record. It fails if that is not
+// the transaction that was begun.
+func (s *statements) commitSQLAs(id string, separately bool) string {
+	if separately {
+		return releaseOrigin + s.commitAs(id)
 	}
-	return text + "; COMMIT"
+	// A transaction is given a number with its first write.
+	return releaseOrigin + s.ourselves + "; " + s.record(id) + " WHERE pg_catalog.txid_current_if_assigned() IS NOT NULL; " + s.theApp + "; COMMIT"
+}
+
+func (s *statements) record(id string) string {
+	return "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', " + s.recordedIf(false)
 }

@@ -18,9 +18,7 @@ const turnConns = 8
 func (e *engine) openTurns(ctx context.Context) (err error) {
 	config := e.config.Copy()
 	config.MaxConns, config.MinConns, config.MinIdleConns = turnConns, 0, 0
-	config.AfterConnect = nil
-	config.ConnConfig.RuntimeParams["statement_timeout"] = "0" // whoever waits says for how long
-	config.ConnConfig.RuntimeParams["lock_timeout"] = "0"
+	e.configure(&config.ConnConfig.Config, e.options.settings.with(unlimited)) // the caller says for how long
 	e.turns, err = pgxpool.NewWithConfig(ctx, config)
 	return err
 }
@@ -47,7 +45,7 @@ func (e *engine) Turn(ctx context.Context, keys []storage.ReadKey) (release func
 	slices.Sort(numbers)
 	return e.lock(ctx, func(conn *pgxpool.Conn) (bool, error) {
 		for _, number := range slices.Compact(numbers) {
-			if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", number); err != nil {
+			if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_lock($1)", number); err != nil {
 				return false, err
 			}
 		}
@@ -61,7 +59,7 @@ func (e *engine) TryLock(ctx context.Context, name string) (unlock func(), ok bo
 		return func() {}, true, nil // nothing can tell: the work is done more than once, then
 	}
 	unlock, err = e.lock(ctx, func(conn *pgxpool.Conn) (bool, error) {
-		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockNumber("lock", e.place(), name)).Scan(&ok)
+		err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock($1)", lockNumber("lock", e.place(), name)).Scan(&ok)
 		return ok, err
 	})
 	return unlock, ok, err
@@ -82,7 +80,7 @@ func (e *engine) lock(ctx context.Context, take func(*pgxpool.Conn) (bool, error
 		defer conn.Release()
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		defer cancel()
-		if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock_all()"); err != nil {
+		if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_unlock_all()"); err != nil {
 			_ = conn.Conn().Close(ctx) // which lets go of them, too
 		}
 	}

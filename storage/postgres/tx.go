@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -67,11 +68,10 @@ const releaseOrigin = "RELEASE SAVEPOINT " + origin + "; "
 // beginSQL replaces the snapshot, if there is one, by a transaction of the app's.
 func (v *view) beginSQL() (*appTx, error) {
 	v.mark = newMark()
-	options := pgx.TxOptions{AccessMode: pgx.ReadWrite, CommitQuery: v.engine.statements.commitSQLAs(v.mark, !v.engine.separately)}
+	options := pgx.TxOptions{AccessMode: pgx.ReadWrite, CommitQuery: v.engine.statements.commitSQLAs(v.mark, v.engine.separately)}
 	tx, err := v.begin(options, func(b *pgx.Batch) {
 		b.Queue("SAVEPOINT " + origin)
-		for _, setting := range ownSettings {
-			name, _, _ := strings.Cut(setting, " ")
+		for _, name := range slices.Sorted(maps.Keys(ownSettings)) {
 			b.Queue("SET LOCAL " + name + " TO DEFAULT")
 		}
 	})
@@ -79,6 +79,7 @@ func (v *view) beginSQL() (*appTx, error) {
 		v.release()
 		return nil, err
 	}
+	makeUntidy(tx.Conn().PgConn())
 	return &appTx{Tx: tx, access: newAccess(tx.Conn())}, nil
 }
 
@@ -325,7 +326,7 @@ func keepError(conn *pgconn.PgConn, e *pgconn.PgError) bool {
 	if conn.TxStatus() == 'T' {
 		conn.CustomData()[firstErrorKey] = e
 	}
-	return !isFatal(e) // false closes the connection
+	return !isFatal(e) && !isForgotten(e) // false closes the connection
 }
 
 func firstError(conn *pgx.Conn) error {

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,8 +22,9 @@ type options struct {
 	prefix         string
 	program        string
 	acquireTimeout time.Duration
-	pinFirst       bool // snapshot=first
-	noTwoPhase     bool // two_phase=off
+	pinFirst       bool     // snapshot=first
+	noTwoPhase     bool     // two_phase=off
+	settings       settings // of each session
 }
 
 const defaultPrefix = "pasteline_"
@@ -32,8 +32,9 @@ const defaultPrefix = "pasteline_"
 var ours = []string{"acquire_timeout", "program", "schema", "snapshot", "table_prefix", "two_phase"}
 
 // defaults are run-time parameters that the URI may set to something else.
-var defaults = map[string]string{
+var defaults = settings{
 	"application_name":                    "pasteline",
+	"bytea_output":                        "hex", // which is what pgx reads, where it asks for text
 	"idle_in_transaction_session_timeout": "1min",
 	"lock_timeout":                        "5s",
 	"statement_timeout":                   "30s",
@@ -97,11 +98,74 @@ func parse(uri *url.URL) (*pgxpool.Config, options, error) {
 		return nil, o, explainParse(err)
 	}
 	params := config.ConnConfig.RuntimeParams
-	for name, value := range defaults {
-		params[name] = cmp.Or(params[name], value)
-	}
-	params["default_transaction_isolation"] = "serializable"
+	o.settings = defaults.with(ownSettings).with(takeSettings(params))
+	o.settings["default_transaction_isolation"] = "serializable"
+	params["application_name"] = o.settings["application_name"] // to be seen from the first moment
 	return config, o, nil
+}
+
+// startUp are the run-time parameters that a session can be given only when it begins.
+var startUp = []string{
+	"client_encoding", "ignore_system_indexes", "jit_debugging_support", "jit_profiling_support", "log_connections",
+	"log_disconnections", "options", "post_auth_delay", "replication",
+}
+
+// takeSettings takes what can be set later as well from the parameters of a start-up message.
+func takeSettings(params map[string]string) settings {
+	taken := settings{}
+	if given, ok := parseFlags(params["options"]); ok {
+		delete(params, "options")
+		taken = given
+	}
+	for name, value := range params {
+		if !slices.Contains(startUp, name) && !strings.HasPrefix(name, "_pq_.") {
+			taken[name] = value
+			delete(params, name)
+		}
+	}
+	return taken
+}
+
+// parseFlags reads the settings in the parameter options: -c name=value or --name=value, with \ before a space or a \. It is not ok if
+// there is anything else.
+func parseFlags(text string) (s settings, ok bool) {
+	var words []string
+	var word strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && i+1 < len(text):
+			i++
+			word.WriteByte(text[i])
+		case strings.IndexByte(" \t\n\v\f\r", c) >= 0:
+			words = append(words, word.String())
+			word.Reset()
+		default:
+			word.WriteByte(c)
+		}
+	}
+	words = append(words, word.String())
+	s = settings{}
+	for i := 0; i < len(words); i++ {
+		word := words[i]
+		switch {
+		case word == "":
+			continue
+		case word == "-c" && i+1 < len(words):
+			i++
+			word = words[i]
+		case strings.HasPrefix(word, "--"), strings.HasPrefix(word, "-c"):
+			word = word[2:]
+		default:
+			return nil, false
+		}
+		name, value, found := strings.Cut(word, "=")
+		name = strings.ReplaceAll(name, "-", "_")
+		if !found || name == "" || slices.Contains(startUp, name) {
+			return nil, false
+		}
+		s[name] = value
+	}
+	return s, true
 }
 
 func (o *options) set(name, value string) error {
@@ -143,12 +207,12 @@ func (o *options) set(name, value string) error {
 	return nil
 }
 
-// table returns the name of a table. The schema is quoted, for its name may be a word of SQL; the rest is checked not to need it.
-func (o *options) table(name string) string {
-	if o.schema != "" {
-		return pgx.Identifier{o.schema}.Sanitize() + "." + o.prefix + name
+// table returns the name of a table in a schema. That is quoted, for it may be a word of SQL; the rest is checked not to need it.
+func (o *options) table(schema, name string) string {
+	if schema == "" {
+		return o.prefix + name
 	}
-	return o.prefix + name
+	return pgx.Identifier{schema}.Sanitize() + "." + o.prefix + name
 }
 
 // explainParse leaves out the URI, which the error of pgx quotes: whoever opens a database by URI adds it, without what is secret.
@@ -178,7 +242,16 @@ func password(uri string) string {
 
 // explainOpen says what an error of the first connection means and what can be done about it.
 func explainOpen(err error) error {
+	if e, ok := errors.AsType[*sessionError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*lackError](err); ok {
+		return e
+	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if strings.HasPrefix(e.Message, "unsupported startup parameter") { // as PgBouncer says
+			return fmt.Errorf("the connection pooler says: %s: leave it out, or add it to ignore_startup_parameters there", e.Message)
+		}
 		switch e.Code {
 		case "42704", "22023": // undefined_object, invalid_parameter_value
 			return fmt.Errorf("%s: the options of this kind of database are %s, those of the pool (pool_max_conns …), those of libpq (sslmode …)"+

@@ -256,6 +256,11 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 	case v.conn == nil:
 		return v.beginReading(text, args, f)
 	}
+	if v.asides() {
+		b := &pgx.Batch{}
+		v.aside(b, true, func() { b.Queue(text, args...).Query(f) })
+		return v.engine.explain(v.conn.SendBatch(v.ctx, b).Close())
+	}
 	rows, err := v.conn.Query(v.ctx, text, args...)
 	if err == nil {
 		err = f(rows)
@@ -273,6 +278,20 @@ func (v *view) beginReading(text string, args []any, f func(pgx.Rows) error) err
 	return err
 }
 
+// aside queues what is to be run as the role that opened the connection, whatever the app has made of it in its SQL transaction.
+func (v *view) aside(b *pgx.Batch, any bool, queue func()) {
+	if !any || !v.asides() {
+		queue()
+		return
+	}
+	b.Queue(v.engine.statements.ourselves)
+	queue()
+	b.Queue(v.engine.statements.theApp)
+}
+
+// asides reports whether there is an app's SQL transaction with a state that could be another.
+func (v *view) asides() bool { return v.sql != nil && !v.engine.separately }
+
 // begin begins an SQL transaction, makes sure that what was seen until now is still so, and does what is queued, all in one round trip
 // (and one more if there is a snapshot that has to be ended first). What PostgreSQL calls a conflict may be none: as long as nothing of
 // what was seen has changed, it is simply begun again.
@@ -286,7 +305,7 @@ func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, err
 	if err != nil {
 		return nil, err
 	}
-	options.IsoLevel = pgx.Serializable
+	options.IsoLevel, options.DeferrableMode = pgx.Serializable, pgx.NotDeferrable // whatever is the default
 	for n := 1; ; n++ {
 		tx, bad, err := v.beginOnce(conn, options, before, queue)
 		switch {
