@@ -133,6 +133,7 @@ var layers = []struct {
 	{"sqltx", false},
 	{"storage", true},
 	{"transaction", true},
+	{"internal/redact", false},
 	{"internal/crashpoint", false},
 	{"internal/sqltext", false},
 }

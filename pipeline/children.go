@@ -48,5 +48,6 @@ func (t *Tree) Named(composite *Node, name string) *Node {
 	if len(r.faults) > 0 {
 		return nil
 	}
+	r.learn(node)
 	return node
 }

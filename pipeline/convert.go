@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/pasteline/pasteline/internal/redact"
 )
 
 // AsBool reads a truth value as PasteDeploy's asbool does: true, yes, on, y, t or 1, and false, no, off, n, f or 0, in
@@ -205,4 +207,4 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-const hidden = "***"
+const hidden = redact.Hidden

@@ -67,7 +67,7 @@ func (c *creation) decode(node *Node) Errors {
 	}
 	if node.Factory == (Factory{}) {
 		var faults Errors
-		for _, part := range append([]*Node{node.App, node.Filter, node.Next}, node.Filters...) {
+		for _, part := range node.parts() {
 			faults = append(faults, c.decode(part)...)
 		}
 		return faults
@@ -159,6 +159,7 @@ func (n *Node) locate(err error) Errors {
 			at := s.fault(fault.Err, fault.Hint)
 			fault.File, fault.Line, fault.Section, fault.Key = at.File, at.Line, at.Section, at.Key
 			fault.Value, fault.Origin = at.Value, at.Origin
+			fault.plain = n.knows(s.Key)
 			if n.IsSecret(s.Key) {
 				fault.Value, fault.Origin = hidden, ""
 			}

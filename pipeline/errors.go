@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/internal/redact"
 )
 
 // An Error is one fault of a configuration, and where it is.
@@ -26,9 +25,13 @@ type Error struct {
 	Origin  string // how the value came about, when it is not what stands at Line
 	Err     error  // the rule that was broken
 	Hint    string // what to write instead, or what there is to choose from
+
+	secrets *redact.Secrets // of the files that were loaded
+	plain   bool            // whether a factory says that the setting is no secret, whatever its key looks like
 }
 
-// Error returns the fault in one line that starts with the position, so that editors can jump to it.
+// Error returns the fault in one line that starts with the position, so that editors can jump to it. The line shows no secret
+// that package pipeline knows of, whatever Err says.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
@@ -36,15 +39,15 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 	}
 	if e.Section != "" {
-		fmt.Fprintf(&b, "[%s]", oneLine(e.Section))
+		fmt.Fprintf(&b, "[%s]", oneLine(redact.Key(e.Section)))
 	}
 	if e.Key != "" {
 		if e.Section != "" {
 			b.WriteByte(' ')
 		}
-		b.WriteString(oneLine(e.Key))
+		b.WriteString(oneLine(redact.Key(e.Key)))
 		if e.Value != "" {
-			fmt.Fprintf(&b, " = %q", redact(e.Value))
+			fmt.Fprintf(&b, " = %q", e.shown())
 		}
 		if e.Origin != "" {
 			fmt.Fprintf(&b, " (%s)", e.Origin)
@@ -56,15 +59,23 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		text := e.Err.Error()
 		if e.Value != "" {
-			text = strings.TrimPrefix(text, "storage: "+redact(e.Value)+": ") // it stands there already
+			text = strings.TrimPrefix(text, "storage: "+redact.Value("", e.Value)+": ") // it stands there already
 		}
-		b.WriteString(oneLine(text))
+		b.WriteString(oneLine(e.secrets.Hide(text)))
 	}
 	if e.Hint != "" {
 		b.WriteString("; ")
-		b.WriteString(oneLine(e.Hint))
+		b.WriteString(oneLine(e.secrets.Hide(e.Hint)))
 	}
 	return b.String()
+}
+
+// shown returns the value as it may be shown.
+func (e *Error) shown() string {
+	if e.plain && redact.IsSecretKey(e.Key) {
+		return e.secrets.Value("", e.Value)
+	}
+	return e.secrets.Value(e.Key, e.Value)
 }
 
 // Unwrap returns the rule that was broken.
@@ -162,7 +173,7 @@ type Warning struct {
 // String returns the warning in the form of an Error.
 func (w Warning) String() string {
 	e := Error{File: w.File, Line: w.Line, Section: w.Section, Key: w.Key}
-	return e.Error() + w.Message
+	return e.Error() + oneLine(redact.Text(w.Message))
 }
 
 func position(file string, line int) string {
@@ -170,13 +181,6 @@ func position(file string, line int) string {
 		return file
 	}
 	return fmt.Sprintf("%s:%d", file, line)
-}
-
-var passwordInList = regexp.MustCompile(`(?i)((?:password|passwd|pwd|secret|token|key)=)[^&;\s]+`)
-
-// redact hides the passwords in a value that is a URI or a list of names and values, such as that of a database.
-func redact(value string) string {
-	return passwordInList.ReplaceAllString(storage.Redact(value), "${1}"+hidden)
 }
 
 // isInvisible reports whether a character would break a line, or not be seen in it: controls, the spaces and line separators

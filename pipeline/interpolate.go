@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pasteline/pasteline/internal/redact"
 )
 
 const (
@@ -23,29 +25,39 @@ type interpolator struct {
 	// spend accounts for work, so that a few lines that name each other many times can't keep the loader busy.
 	spend func(n int) error
 
-	raw  string   // the value at hand
+	// learn is told what stands for a name that looks like that of a secret.
+	learn func(secret string)
+
+	key  string   // of the value at hand
+	raw  string   // the value itself
 	path []string // the names that led to where expand is
 	out  strings.Builder
 	refs []*Setting
 }
 
 // unknownNameError is what an interpolation fails with when there is no such setting.
-type unknownNameError struct{ name string }
+type unknownNameError struct {
+	name string
+	key  string // of the value that has it
+}
 
 func (e unknownNameError) Error() string {
 	if variable, ok := strings.CutPrefix(e.name, environment); ok {
+		if name := redact.Name(e.key, e.name); name != e.name {
+			return fmt.Sprintf("%%(%s)s: the environment variable is not set, and its name is not shown, since it may be a secret", name)
+		}
 		return fmt.Sprintf("%%(%s)s: the environment variable %s is not set", e.name, variable)
 	}
-	return fmt.Sprintf("%%(%s)s: no setting of that name, here or in [DEFAULT]", e.name)
+	return fmt.Sprintf("%%(%s)s: no setting of that name, here or in [DEFAULT]", redact.Name(e.key, e.name))
 }
 
-// interpolate expands %(name)s and %% in raw, and tells which settings it used.
-func interpolate(raw string, lookup func(name string) *Setting, spend func(n int) error) (string, []*Setting, error) {
-	if !strings.Contains(raw, "%") {
-		return raw, nil, spend(len(raw))
+// expand expands %(name)s and %% in the raw value of a setting, and tells which settings it used.
+func (p interpolator) interpolate(s *Setting) (string, []*Setting, error) {
+	if !strings.Contains(s.Raw, "%") {
+		return s.Raw, nil, p.spend(len(s.Raw))
 	}
-	p := &interpolator{raw: raw, lookup: lookup, spend: spend}
-	if err := p.expand(raw, 1); err != nil {
+	p.key, p.raw = s.Key, s.Raw
+	if err := p.expand(s.Raw, 1); err != nil {
 		return "", nil, err
 	}
 	return p.out.String(), p.refs, nil
@@ -95,7 +107,17 @@ func (p *interpolator) expand(value string, depth int) error {
 	return nil
 }
 
+// reference writes out what a name stands for.
 func (p *interpolator) reference(name string, depth int) error {
+	from := p.out.Len()
+	err := p.standsFor(name, depth)
+	if err == nil && redact.IsSecretKey(name) {
+		p.learn(p.out.String()[from:])
+	}
+	return err
+}
+
+func (p *interpolator) standsFor(name string, depth int) error {
 	setting := p.lookup(name)
 	if setting == nil {
 		if variable, ok := strings.CutPrefix(name, environment); ok {
@@ -103,7 +125,7 @@ func (p *interpolator) reference(name string, depth int) error {
 				return p.write(value) // as it is: what the environment says is no template
 			}
 		}
-		return unknownNameError{name}
+		return unknownNameError{name, p.key}
 	}
 	if depth == 1 && len(p.refs) < maxRefs && !slices.ContainsFunc(p.refs, func(s *Setting) bool { return s.Key == name }) {
 		p.refs = append(p.refs, setting)

@@ -29,6 +29,7 @@ type loaded struct {
 	warnings []Warning
 	files    []string
 	close    func() error
+	resolver *resolver
 }
 
 // Tree returns the node that was created.
@@ -39,6 +40,13 @@ func (l *loaded) Warnings() []Warning { return l.warnings }
 
 // Files returns every file that was read, the first one first.
 func (l *loaded) Files() []string { return l.files }
+
+// Shown returns the value of a setting of n, a node of the tree, as it may be shown; see [Tree.Shown].
+func (l *loaded) Shown(n *Node, s Setting) string { return l.resolver.shown(n, s) }
+
+// Locate completes an error of something that was created: the Key of an [Error] in it is a setting of the node, and gets
+// its position and value. The error shows no secrets of the files.
+func (l *loaded) Locate(err error) error { return l.resolver.conceal(sorted(l.root.locate(err))) }
 
 // Close closes what the factories opened, in reverse order. A second call does nothing and returns the same.
 func (l *loaded) Close() error { return l.close() }
@@ -77,15 +85,15 @@ func load(ctx context.Context, uri string, kind Kind, opts Options) (made any, l
 	succeeded := false
 	defer func() { // also when a factory panics
 		if !succeeded {
-			err = joinClosing(err, c.close())
+			err = r.conceal(joinClosing(err, c.close()))
 		}
 	}()
 	made, faults := c.all(root, err)
-	if err := sorted(faults); err != nil {
+	if err := r.conceal(sorted(faults)); err != nil {
 		return nil, l, err
 	}
 	succeeded = true
-	l = loaded{root: root, warnings: r.sortedWarnings(), files: r.order, close: sync.OnceValue(c.close)}
+	l = loaded{root: root, resolver: r, warnings: r.sortedWarnings(), files: r.order, close: sync.OnceValue(c.close)}
 	for _, w := range l.warnings {
 		c.logger.LogAttrs(ctx, slog.LevelWarn, "check the configuration", slog.String("warning", w.String()))
 	}

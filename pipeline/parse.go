@@ -98,6 +98,7 @@ type parser struct {
 	numbers  []int
 }
 
+// fault records a fault. It does not quote the line: a secret may stand in it, in a place where none is expected.
 func (p *parser) fault(n int, key string, err error, hint string) {
 	p.faults = append(p.faults, &Error{File: p.file.name, Line: n, Section: p.section, Key: key, Err: err, Hint: hint})
 }
@@ -132,7 +133,7 @@ func (p *parser) line(n int, line string) {
 	if p.section == "" {
 		if !p.headless {
 			p.headless = true
-			p.fault(n, "", fmt.Errorf("%q stands before the first [section]", text), cmp.Or(halfHeader(text), "write [DEFAULT] above it, or the section that it belongs to"))
+			p.fault(n, "", errors.New("the line stands before the first [section]"), cmp.Or(halfHeader(text), "write [DEFAULT] above it, or the section that it belongs to"))
 		}
 		return
 	}
@@ -166,13 +167,14 @@ func (p *parser) startSection(n int, name string) {
 func (p *parser) option(n int, text string) {
 	delimiter := strings.IndexAny(text, "=:")
 	if delimiter < 0 {
-		p.fault(n, "", fmt.Errorf("%q is no setting", text), cmp.Or(halfHeader(text), `write "key = value", or indent it if it goes on with the line above`))
+		p.fault(n, "", errors.New("the line is no setting: it has neither = nor :"),
+			cmp.Or(halfHeader(text), `write "key = value", or indent it if it goes on with the line above`))
 		return
 	}
 	p.endOption()
 	key := stripRight(text[:delimiter])
 	if key == "" {
-		p.fault(n, "", fmt.Errorf("%q has no key", text), `write "key = value"`)
+		p.fault(n, "", errors.New("the line has no key"), `write "key = value"`)
 		return
 	}
 	if first, ok := p.file.lines[p.section][key]; ok {

@@ -38,7 +38,8 @@ func readSection(uri, section string, schema *schema, opts Options) (reflect.Val
 	}
 	v, faults := schema.decode(conf)
 	node := &Node{LocalConf: conf, Source: heading, factory: &factory{schema: schema}}
-	return v, sorted(slices.Concat(r.faults, node.locate(faults)))
+	r.learn(node)
+	return v, r.conceal(sorted(slices.Concat(r.faults, node.locate(faults))))
 }
 
 // open returns the loader of the file that a URI names, false when it names none, or after a fault.

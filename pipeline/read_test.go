@@ -40,7 +40,7 @@ func TestReadSection(t *testing.T) {
 		{"a URI", "config:folder/b", logging{Level: "debug", Rest: map[string]string{}}, ""},
 		{"no file", "egg:x", logging{Level: "info", Rest: map[string]string{}}, ""},
 		{"missing file", "other.ini", logging{}, "other.ini: there is no such file"},
-		{"broken file", "broken.ini", logging{}, `broken.ini:1: "nothing" stands before the first [section]; write [DEFAULT] above it, or the section that it belongs to`},
+		{"broken file", "broken.ini", logging{}, `broken.ini:1: the line stands before the first [section]; write [DEFAULT] above it, or the section that it belongs to`},
 		{"faults", "faults.ini", logging{}, "faults.ini:2: [logging] output: %(nothing)s: no setting of that name, here or in [DEFAULT]\n" +
 			`faults.ini:3: [logging] level = "loud": want debug or info`},
 	}

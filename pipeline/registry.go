@@ -68,7 +68,9 @@ func newRegistry(opener *storage.Opener) *Registry {
 //	                ini:"-" is no setting
 //	default:"3"     what an absent key means
 //	help:"..."      one sentence for the documentation
-//	required:"true" secret:"true" oneof:"a b c" min:"1" max:"9"
+//	secret:"true"   the value is never shown; so it is, unless this is "false", of a string whose key has a word such as
+//	                password, secret or token
+//	required:"true" oneof:"a b c" min:"1" max:"9"
 //	nonempty:"true" refuses a line without a value, where that says nothing
 //
 // Types are string, bool ([AsBool]), integers ([AsInt]), floats, [time.Duration] ("30s", or a plain number of seconds),

@@ -11,6 +11,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"gopkg.in/ini.v1"
+
+	"github.com/pasteline/pasteline/internal/redact"
 )
 
 // Options say what to load, and with what.
@@ -181,10 +185,13 @@ type resolver struct {
 	warned   map[Warning]bool
 	work     int
 	tooMuch  bool // whether that has been reported
+
+	secrets    redact.Secrets  // found in values
+	secretKeys map[string]bool // that some factory calls a secret
 }
 
 func newResolver(opts Options) *resolver {
-	r := &resolver{registry: opts.Registry, readFile: opts.ReadFile, set: opts.Set, files: map[string]*File{}, warned: map[Warning]bool{}}
+	r := &resolver{registry: opts.Registry, readFile: opts.ReadFile, set: opts.Set, files: map[string]*File{}, warned: map[Warning]bool{}, secretKeys: map[string]bool{}}
 	if r.readFile == nil {
 		r.readFile = os.ReadFile
 	}
@@ -198,6 +205,9 @@ func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
 	typ := map[Kind]*objectType{KindApp: typeApp, KindFilter: typeFilter, KindServer: typeServer}[kind]
 	if typ == nil {
 		return nil, fmt.Errorf("%q can't be asked for by itself; want app, filter or server", kind)
+	}
+	for key, value := range opts.Global {
+		r.secrets.Add(key, value)
 	}
 	var name *string
 	if opts.Name != "" {
@@ -231,7 +241,55 @@ func (o Options) global() *Conf {
 }
 
 // finish returns the node, and the faults. With faults the node is nil, or lacks some of its parts.
-func (r *resolver) finish(node *Node) (*Node, error) { return node, sorted(r.faults) }
+func (r *resolver) finish(node *Node) (*Node, error) {
+	r.learn(node)
+	return node, r.conceal(sorted(r.faults))
+}
+
+// learn notes the settings of a node, and of all that it is made of, that their factories call secret.
+func (r *resolver) learn(node *Node) {
+	if node == nil {
+		return
+	}
+	for s := range node.LocalConf.All() {
+		if node.IsSecret(s.Key) {
+			r.secretKeys[s.Key] = true
+			r.secrets.AddSecret(s.Value)
+		}
+	}
+	for _, part := range node.parts() {
+		r.learn(part)
+	}
+}
+
+// conceal has faults show no secrets.
+func (r *resolver) conceal(err error) error {
+	if err == nil {
+		return nil
+	}
+	faults := flatten(err, nil)
+	for _, fault := range faults {
+		fault.secrets = &r.secrets
+		if r.secretKeys[fault.Key] && fault.Value != "" {
+			fault.Value, fault.Origin = hidden, ""
+		}
+	}
+	return faults
+}
+
+// shown returns the value of a setting of a node as it may be shown.
+func (r *resolver) shown(node *Node, s Setting) string {
+	switch {
+	case s.literal, s.Value == "":
+		return s.Value // "here" and the like
+	case node.IsSecret(s.Key), r.secretKeys[s.Key]:
+		return hidden
+	}
+	if own := node.LocalConf.find(s.Key); own != nil && own.Value == s.Value && node.knows(s.Key) && redact.IsSecretKey(s.Key) {
+		return r.secrets.Value("", s.Value) // a key by its name, but the factory says that it is none
+	}
+	return r.secrets.Value(s.Key, s.Value)
+}
 
 func cutLast(s, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
@@ -260,9 +318,13 @@ func (r *resolver) warn(s *Setting, message string) {
 }
 
 func (r *resolver) sortedWarnings() []Warning {
-	return slices.SortedStableFunc(slices.Values(r.warnings), func(a, b Warning) int {
+	warnings := slices.SortedStableFunc(slices.Values(r.warnings), func(a, b Warning) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
+	for i, w := range warnings {
+		warnings[i].Message = r.secrets.Hide(w.Message)
+	}
+	return warnings
 }
 
 // spend accounts for work; when it has become too much, every further step fails.
@@ -375,6 +437,13 @@ func (r *resolver) file(path string, at reference) *File {
 		for _, assignment := range r.set {
 			if fault := file.assign(assignment); fault != nil {
 				r.fault(fault)
+			}
+		}
+	}
+	for _, section := range append([]string{ini.DefaultSection}, file.Sections()...) {
+		for _, s := range file.Settings(section) {
+			if !strings.Contains(s.Raw, "%(") { // others are learned when they are interpolated
+				r.secrets.Add(s.Key, s.Raw)
 			}
 		}
 	}

@@ -37,7 +37,8 @@ func (l *configLoader) get(r *resolver, section, key string) *Setting {
 	if s.literal {
 		return &s
 	}
-	value, refs, err := interpolate(s.Raw, func(name string) *Setting { return l.lookup(section, name) }, r.spend)
+	lookup := func(name string) *Setting { return l.lookup(section, name) }
+	value, refs, err := interpolator{lookup: lookup, spend: r.spend, learn: r.secrets.AddSecret}.interpolate(&s)
 	if err != nil {
 		s.Value = "" // not quoted: it may be a secret
 		fault := s.fault(err, l.explain(section, err))
@@ -48,6 +49,7 @@ func (l *configLoader) get(r *resolver, section, key string) *Setting {
 		return nil
 	}
 	s.Value, s.refs = value, refs
+	r.secrets.Add(s.Key, s.Value)
 	return &s
 }
 

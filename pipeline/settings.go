@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/pasteline/pasteline/internal/redact"
 )
 
 // A schema is what is known of a struct of settings.
@@ -81,7 +83,7 @@ func newSchema(typ reflect.Type) (*schema, error) {
 func newField(sf reflect.StructField) (field, error) {
 	f := field{
 		index: sf.Index, typ: sf.Type, key: sf.Tag.Get("ini"), help: sf.Tag.Get("help"),
-		required: sf.Tag.Get("required") == "true", nonempty: sf.Tag.Get("nonempty") == "true", secret: sf.Tag.Get("secret") == "true" || sf.Type == typeSecret,
+		required: sf.Tag.Get("required") == "true", nonempty: sf.Tag.Get("nonempty") == "true",
 		oneOf: strings.Fields(sf.Tag.Get("oneof")), min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 	}
 	f.def, f.hasDefault = sf.Tag.Lookup("default")
@@ -93,6 +95,12 @@ func newField(sf reflect.StructField) (field, error) {
 	}
 	if f.key == "" {
 		f.key = snakeCase(sf.Name)
+	}
+	switch tag, tagged := sf.Tag.Lookup("secret"); {
+	case tagged:
+		f.secret = tag == "true"
+	default:
+		f.secret = sf.Type == typeSecret || sf.Type.Kind() == reflect.String && redact.IsPasswordKey(f.key)
 	}
 	f.boundByType()
 	for _, text := range []string{f.def, f.min, f.max} {
@@ -220,6 +228,7 @@ func (f *field) fault(setting *Setting, err error) *Error {
 	if fault.Value == "" {
 		fault.Err = fmt.Errorf("empty: %w", err)
 	}
+	fault.plain = !f.secret
 	if f.secret {
 		fault.Value, fault.Origin = hidden, ""
 	}

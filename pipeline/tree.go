@@ -1,6 +1,10 @@
 package pipeline
 
-import "github.com/go-chi/chi/v5"
+import (
+	"slices"
+
+	"github.com/go-chi/chi/v5"
+)
 
 // A Kind says what a node of the tree is, and what a factory makes.
 type Kind string
@@ -50,6 +54,16 @@ type Node struct {
 // IsSecret reports whether the setting of that key must not be shown.
 func (n *Node) IsSecret(key string) bool { return n.factory != nil && n.factory.schema.isSecret(key) }
 
+// knows reports whether the factory has a setting of that key.
+func (n *Node) knows(key string) bool {
+	return n.factory != nil && slices.ContainsFunc(n.factory.schema.fields, func(f field) bool { return f.key == key })
+}
+
+// parts returns what a pipeline and its like are made of.
+func (n *Node) parts() []*Node {
+	return slices.DeleteFunc(append([]*Node{n.App, n.Filter, n.Next}, n.Filters...), func(part *Node) bool { return part == nil })
+}
+
 // wrapsFilter reports whether the node is a filter, or one filter around another.
 func (n *Node) wrapsFilter() bool {
 	for n.Kind == KindFilterWith {
@@ -73,3 +87,10 @@ type Tree struct {
 
 	resolver *resolver
 }
+
+// Shown returns the value of a setting of n, a node of the tree, as it may be shown: *** for a secret, and without the passwords
+// in a URI and the like. Wherever else in the tree the value of a secret turns up, it is hidden there too.
+func (t *Tree) Shown(n *Node, s Setting) string { return t.resolver.shown(n, s) }
+
+// Conceal returns text without the secrets of the tree's files.
+func (t *Tree) Conceal(text string) string { return t.resolver.secrets.Hide(text) }

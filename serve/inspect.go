@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/memory"
@@ -46,7 +47,7 @@ func (o *outside) arguments(args []string) (config string, err error) {
 	for _, arg := range args[1:] {
 		name, value, ok := strings.Cut(arg, "=")
 		if !ok || name == "" {
-			return "", usagef("want name=value after the .ini file, not %q", arg)
+			return "", usagef("want name=value after the .ini file, not %q", redact.Key(arg))
 		}
 		o.global[name] = value
 	}

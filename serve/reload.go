@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -60,7 +61,7 @@ func (s *site) reload(ctx context.Context) {
 		s.complain(ctx, err)
 		return
 	}
-	for _, w := range changedSettings(s.server.Tree(), next.server.Tree()) {
+	for _, w := range changedSettings(s.server, next.server) {
 		s.logger.WarnContext(ctx, "needs a restart", slog.String("setting", w.String()))
 	}
 	s.relay.replace(next.pipeline)
@@ -91,7 +92,9 @@ type panicError struct {
 	stack string
 }
 
-func (p *panicError) Error() string { return fmt.Sprintf("a factory panicked: %v", p.value) }
+func (p *panicError) Error() string {
+	return redact.Text(fmt.Sprintf("a factory panicked: %v", p.value))
+}
 
 // complain logs why there is no new pipeline, each fault by itself.
 func (s *site) complain(ctx context.Context, err error) {
@@ -108,7 +111,8 @@ func (s *site) complain(ctx context.Context, err error) {
 
 // changedSettings says what of a server's section is not as it was when the server was started: nothing of it can change while
 // connections are open.
-func changedSettings(running, written *pipeline.Node) []pipeline.Warning {
+func changedSettings(then, now *pipeline.LoadedServer) []pipeline.Warning {
+	running, written := then.Tree(), now.Tree()
 	var warnings []pipeline.Warning
 	warn := func(at pipeline.Setting, format string, args ...any) {
 		warnings = append(warnings, pipeline.Warning{
@@ -116,27 +120,28 @@ func changedSettings(running, written *pipeline.Node) []pipeline.Warning {
 		})
 	}
 	head := pipeline.Setting{File: written.Source.File, Line: written.Source.Line, Section: written.Source.Section}
-	if now, then := written.Factory.String(), running.Factory.String(); now != then {
-		warn(head, "the server is %s until it is restarted, and then %s", then, now)
+	if is, was := written.Factory.String(), running.Factory.String(); is != was {
+		warn(head, "the server is %s until it is restarted, and then %s", was, is)
 	}
-	value := func(s pipeline.Setting) string {
-		if running.IsSecret(s.Key) || written.IsSecret(s.Key) {
+	value := func(from *pipeline.LoadedServer, s pipeline.Setting) string {
+		shown := from.Shown(from.Tree(), s)
+		if shown == redact.Hidden {
 			return "another one"
 		}
-		return fmt.Sprintf("%q", s.Value)
+		return fmt.Sprintf("%q", shown)
 	}
-	for now := range written.LocalConf.All() {
-		switch then, ok := running.LocalConf.Get(now.Key); {
+	for is := range written.LocalConf.All() {
+		switch was, ok := running.LocalConf.Get(is.Key); {
 		case !ok:
-			warn(now, "the server runs without it until it is restarted")
-		case now.Value != then.Value:
-			warn(now, "the server runs with %s until it is restarted, and then with %s", value(then), value(now))
+			warn(is, "the server runs without it until it is restarted")
+		case is.Value != was.Value:
+			warn(is, "the server runs with %s until it is restarted, and then with %s", value(then, was), value(now, is))
 		}
 	}
-	for then := range running.LocalConf.All() {
-		if _, ok := written.LocalConf.Get(then.Key); !ok {
-			head.Written = then.Written
-			warn(head, "it is gone, but the server runs with %s until it is restarted", value(then))
+	for was := range running.LocalConf.All() {
+		if _, ok := written.LocalConf.Get(was.Key); !ok {
+			head.Written = was.Written
+			warn(head, "it is gone, but the server runs with %s until it is restarted", value(then, was))
 		}
 	}
 	return warnings

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -121,7 +122,7 @@ func (l *routeList) node(n *pipeline.Node, at place, way []string) {
 		for _, child := range n.Children() {
 			step := shortName(n)
 			if child.Key != "" {
-				step += "[" + child.Key + "]"
+				step += "[" + redact.Key(child.Key) + "]"
 			}
 			if child.Node.Kind != pipeline.KindFilter {
 				l.node(child.Node, at.below(child.Key), append(way, step))

@@ -216,7 +216,7 @@ func (s *site) run(ctx context.Context, asked <-chan struct{}) error {
 		if ctx.Err() != nil {
 			return nil // asked to end before it began
 		}
-		return locate(s.server.Tree(), err)
+		return s.server.Locate(err)
 	}
 	// Serve is to return before what it serves with is closed.
 	failed := make(chan error, 1)
@@ -248,27 +248,6 @@ func (s *site) run(ctx context.Context, asked <-chan struct{}) error {
 		s.logger.WarnContext(ctx, "not every request could finish", slog.Any("error", err))
 	}
 	return <-failed
-}
-
-// locate completes the errors of Listen: the settings that are to blame, where they are written.
-func locate(server *pipeline.Node, err error) error {
-	faults, ok := pipeline.JoinErrors(err).(pipeline.Errors) //nolint:errorlint // JoinErrors returns nothing else
-	if !ok {
-		return err
-	}
-	for i, fault := range faults {
-		if fault.File != "" {
-			continue
-		}
-		located := *fault
-		located.File, located.Line, located.Section = server.Source.File, server.Source.Line, server.Source.Section
-		if s, ok := server.LocalConf.Get(fault.Key); ok {
-			located.File, located.Line, located.Section, located.Key = s.File, s.Line, s.Section, s.Written
-			located.Value = s.Value
-		}
-		faults[i] = &located
-	}
-	return pipeline.JoinErrors(faults)
 }
 
 // announce prints where the server listens, and writes the file that programs read.

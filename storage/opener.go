@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
@@ -143,19 +145,34 @@ func (o *Opener) Schemes() []string {
 // Open returns the database that uri names. Everyone who opens the same database shares one engine, which is closed when the last
 // of them has closed their DB. To ask for one database with different options is an error. No error shows a password.
 func (o *Opener) Open(ctx context.Context, uri string) (*DB, error) {
-	db, err := o.openDB(ctx, uri)
+	scheme, parsed, err := o.parse(uri)
 	if err != nil {
+		return nil, fmt.Errorf("storage: %s: %w", Redact(uri), err)
+	}
+	db, err := o.openDB(ctx, scheme, parsed)
+	if err != nil {
+		if redact.Strays(uri) {
+			err = &unquotedError{err}
+		}
 		return nil, fmt.Errorf("storage: %s: %w", Redact(uri), err)
 	}
 	return db, nil
 }
 
-func (o *Opener) openDB(ctx context.Context, text string) (*DB, error) {
-	scheme, uri, err := o.parse(text)
-	if err != nil {
-		return nil, err
-	}
-	uri, err = scheme.canonical(uri)
+// An unquotedError is an error about a URI whose password may have been taken for other parts of it, so that the message may
+// quote it.
+type unquotedError struct{ err error }
+
+func (e *unquotedError) Error() string {
+	return "can't be opened, and why is not shown, since it may quote a part of the password: " + escapes
+}
+
+func (e *unquotedError) Unwrap() error { return e.err }
+
+const escapes = "in a path or password write %25 for %, %23 for #, %3F for ?, %40 for @, and / for \\"
+
+func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, error) {
+	uri, err := scheme.canonical(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +215,7 @@ func (o *Opener) otherOptions(query string) error {
 	if o.renewed {
 		remedy += ", and restart the program to change them"
 	}
-	return fmt.Errorf("already open with other options (%s): %s", orNone(query), remedy)
+	return fmt.Errorf("already open with other options (%s): %s", redact.Text(orNone(query)), remedy)
 }
 
 func (o *Opener) engine(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error) {
@@ -273,10 +290,10 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 	uri, err := url.Parse(text)
 	if err != nil {
 		// The error of url.Parse is not for anybody's eyes: it holds what may be part of a password.
-		return s, nil, errors.New("not a well-formed URI: in a path or password write %25 for %, %23 for #, %3F for ?, %40 for @, and / for \\")
+		return s, nil, errors.New("not a well-formed URI: " + escapes)
 	}
 	if uri.Fragment != "" || strings.Contains(text, "#") {
-		return s, nil, errors.New("a URI of a database has no #fragment: in a path write %23 for #")
+		return s, nil, errors.New("a URI of a database has no #fragment: in a path or password write %23 for #")
 	}
 	return s, uri, nil
 }
@@ -291,10 +308,16 @@ func beside(path string) string {
 	return "bolt://" + path + "data.db"
 }
 
+// schemeSyntax is the form of a URI's scheme: what has another may be a part of a password.
+var schemeSyntax = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]{0,19}$`)
+
 func (o *Opener) unknown(name string) error {
 	known := o.Schemes()
 	if len(known) == 0 {
 		return fmt.Errorf("no kind of database is registered, so %q is not known", name)
+	}
+	if !schemeSyntax.MatchString(name) {
+		return fmt.Errorf("not a URI of a database: it starts with no kind of database, of which there are %s", strings.Join(known, ", "))
 	}
 	return fmt.Errorf("no kind of database %q: have %s", name, strings.Join(known, ", "))
 }
@@ -308,5 +331,5 @@ func orNone(query string) string {
 
 // UnknownOption is the error of an engine for a URI's query parameter that it does not know.
 func UnknownOption(name string, known ...string) error {
-	return fmt.Errorf("no option %q: have %s", name, strings.Join(known, ", "))
+	return fmt.Errorf("no option %q: have %s", redact.Key(name), strings.Join(known, ", "))
 }

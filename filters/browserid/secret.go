@@ -94,7 +94,7 @@ func (c *Config) secrets() ([]string, error) {
 		keys = lines(os.Getenv(c.SecretKeyEnv))
 	}
 	if len(keys) == 0 {
-		err := fmt.Errorf("file %s is empty", c.SecretKeyFile)
+		err := fmt.Errorf("file %s has no secret in it", c.SecretKeyFile)
 		if c.SecretKeyEnv != "" {
 			err = fmt.Errorf("environment variable %s is empty or not set", c.SecretKeyEnv)
 		}

@@ -150,7 +150,7 @@ func TestFaults(t *testing.T) {
 func TestFaultsOfFile(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "nothing\n")
-	if _, err := logging.Open(s.config, s.options()); s.faults(err) != `site.ini:1: "nothing" stands before the first [section]; write [DEFAULT] above it, or the section that it belongs to` {
+	if _, err := logging.Open(s.config, s.options()); s.faults(err) != `site.ini:1: the line stands before the first [section]; write [DEFAULT] above it, or the section that it belongs to` {
 		t.Errorf("got %v", err)
 	}
 	if _, err := logging.Open(filepath.Join(s.dir, "other.ini"), s.options()); s.faults(err) != "other.ini: there is no such file" {

@@ -32,7 +32,7 @@ func (v *View) JSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v.node(v.root))
+	return e.Encode(v.node(v.tree.Root))
 }
 
 func (v *View) node(n *pipeline.Node) *node {
@@ -40,12 +40,12 @@ func (v *View) node(n *pipeline.Node) *node {
 		return nil
 	}
 	m := &node{
-		Kind: n.Kind, Name: n.Name, Protocol: n.Protocol, Source: position(n.Source),
-		GlobalConf: v.conf(n, n.GlobalConf, true), LocalConf: v.conf(n, n.LocalConf, false),
+		Kind: n.Kind, Name: v.key(n.Name), Protocol: n.Protocol, Source: position(n.Source),
+		GlobalConf: v.conf(n, n.GlobalConf), LocalConf: v.conf(n, n.LocalConf),
 		App: v.node(n.App), Filter: v.node(n.Filter), Next: v.node(n.Next),
 	}
 	if n.Factory != (pipeline.Factory{}) {
-		m.Use, m.Registered = n.Factory.String(), &n.Registered
+		m.Use, m.Registered = v.key(n.Factory.String()), &n.Registered
 	}
 	if n.Kind == pipeline.KindPipeline {
 		m.Filters = []*node{} // even if there is none
@@ -56,10 +56,10 @@ func (v *View) node(n *pipeline.Node) *node {
 	return m
 }
 
-func (v *View) conf(n *pipeline.Node, conf *pipeline.Conf, global bool) map[string]string {
+func (v *View) conf(n *pipeline.Node, conf *pipeline.Conf) map[string]string {
 	m := make(map[string]string, conf.Len())
 	for s := range conf.All() {
-		m[s.Key] = v.masks.raw(n, s, global)
+		m[v.key(s.Key)] = v.raw(n, s)
 	}
 	return m
 }

@@ -23,20 +23,18 @@ type Options struct {
 
 // A View draws one tree.
 type View struct {
-	root   *pipeline.Node
+	tree   *pipeline.Tree
 	opts   Options
-	masks  *masks
 	shapes *part // what text and pictures draw
 }
 
 // New returns a view of a tree.
 func New(tree *pipeline.Tree, opts Options) *View {
-	v := &View{root: tree.Root, opts: opts, masks: &masks{registry: opts.Registry, reveal: opts.Reveal, keys: map[string]bool{}}}
+	v := &View{tree: tree, opts: opts}
 	children := map[*pipeline.Node][]reference{}
 	for _, t := range append(slices.Clip(opts.Others), tree) { // all of it, before the first setting is drawn
 		var learn func(*pipeline.Node)
 		learn = func(n *pipeline.Node) {
-			v.masks.learn(n)
 			for _, inner := range partsOf(n) {
 				learn(inner)
 			}
@@ -89,10 +87,10 @@ type child struct {
 func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]reference) *part {
 	p := &part{node: n, kind: string(n.Kind), place: clean(position(n.Source))}
 	if n.Source.Section != "" && n.Source.Section == n.Name {
-		p.name = "[" + clean(n.Name) + "]"
+		p.name = "[" + clean(v.key(n.Name)) + "]"
 	}
 	if n.Factory != (pipeline.Factory{}) {
-		p.use = clean(n.Factory.String())
+		p.use = clean(v.key(n.Factory.String()))
 		p.missing = !n.Registered
 	}
 	for s := range n.GlobalConf.All() {
@@ -135,7 +133,7 @@ func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]refe
 }
 
 func (v *View) line(n *pipeline.Node, s pipeline.Setting, global bool) line {
-	l := line{key: clean(s.Key), value: v.masks.value(n, s, global), global: global}
+	l := line{key: clean(v.key(s.Key)), value: v.value(n, s), global: global}
 	switch {
 	case s.File == "":
 		l.place = "given from outside"
@@ -144,10 +142,10 @@ func (v *View) line(n *pipeline.Node, s pipeline.Setting, global bool) line {
 	default:
 		l.place = clean(position(pipeline.Position{File: s.File, Line: s.Line}))
 		if s.Section != n.Source.Section {
-			l.place += " [" + clean(s.Section) + "]"
+			l.place += " [" + clean(v.key(s.Section)) + "]"
 		}
 		if s.Written != s.Key {
-			l.place += " " + clean(s.Written)
+			l.place += " " + clean(v.key(s.Written))
 		}
 	}
 	return l
