@@ -137,7 +137,7 @@ func options(text string, option *regexp.Regexp, end func(string) int) []span {
 		if to == from {
 			to = from + end(text[from:])
 		}
-		if to > from {
+		if to > from && strings.TrimRight(text[from:to], ",.") != "value" { // that only says what to write
 			spans = append(spans, span{from, to})
 		}
 		at = max(to, from)
