@@ -282,7 +282,9 @@ func (s *Secrets) Merge(other *Secrets) {
 }
 
 // Hide is [Text] without what is known to be secret, too. A nil Secrets knows nothing.
-func (s *Secrets) Hide(text string) string { return hide(text, append(secretsOfText(text), s.spans(text)...)) }
+func (s *Secrets) Hide(text string) string {
+	return hide(text, append(secretsOfText(text), s.spans(text)...))
+}
 
 // Value is the function [Value] without what is known to be secret, too. A nil Secrets knows nothing.
 func (s *Secrets) Value(key, value string) string {
