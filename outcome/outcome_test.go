@@ -95,6 +95,8 @@ func TestStatus(t *testing.T) {
 		{"transient", fmt.Errorf("x: %w", transaction.Transient(errSecret)), 503},
 		{"transient with own", outcome.WithStatus(409, transaction.Transient(errSecret)), 409},
 		{"in doubt", transaction.Transient(transaction.ErrInDoubt), 500},
+		{"too late", fmt.Errorf("query: %w", context.DeadlineExceeded), 503},
+		{"too late, with own", outcome.WithStatus(504, context.DeadlineExceeded), 504},
 		{"too large", fmt.Errorf("x: %w", &http.MaxBytesError{Limit: 1}), 413},
 		{"a success", outcome.WithStatus(200, errSecret), 500},
 		{"a redirect", outcome.WithStatus(303, errSecret), 500},

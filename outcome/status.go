@@ -35,7 +35,8 @@ func WithStatus(status int, err error) error {
 }
 
 // Status returns the HTTP status that err is answered with: what the first error in its tree with a method
-// HTTPStatus() int says (as those of [WithStatus] do), 503 if it is transient, 413 for an [http.MaxBytesError], else 500.
+// HTTPStatus() int says (as those of [WithStatus] do), 503 if it is transient or a time limit has passed
+// ([context.DeadlineExceeded]), 413 for an [http.MaxBytesError], else 500.
 // A status below 400 or above 599 counts as 500: a failure is never answered as a success.
 func Status(err error) int {
 	if own, ok := errors.AsType[interface {
@@ -52,6 +53,9 @@ func Status(err error) int {
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return http.StatusRequestEntityTooLarge
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
 }

@@ -44,7 +44,7 @@
 // request or response cuts long uploads, downloads and streams. So the limits here are on progress: ReadTimeout is the
 // longest wait for the next piece of a request's body, WriteTimeout the longest wait until the client takes the next
 // piece of the response. An upload of hours and a stream without end are served, a client that has stopped is not. A
-// handler can set stricter limits with [http.ResponseController].
+// handler can set stricter limits with [http.ResponseController]; one for reading has no effect when the body has come to its end.
 //
 // # Panics
 //
@@ -63,6 +63,9 @@
 //	srv.RegisterOnShutdown(f) // once for each server, not for each request
 //
 // # Caveats
+//
+// With HTTP/1.1, a connection is closed after the answer to a request with Transfer-Encoding: chunked. RFC 9112 demands that of those
+// which have a Content-Length, too, and net/http does not tell them apart.
 //
 // host = 0.0.0.0 is the IPv4 wildcard alone, as in Python; an empty host or [::] takes both families, but beside an IPv4
 // address with the same port, as in listen = 0.0.0.0:80 [::]:80, IPv6 alone.

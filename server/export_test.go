@@ -28,3 +28,9 @@ func (s *Server) Translate(r *http.Request) (*http.Request, error) { return s.vi
 func NewConn(c net.Conn, writeTimeout time.Duration) net.Conn {
 	return newConn(c, writeTimeout, func() {})
 }
+
+// ServeListener serves h at a listener that Listen has not opened, until that is closed.
+func (s *Server) ServeListener(l net.Listener, h http.Handler) error {
+	s.http.Handler = s.watch(s.translated(h))
+	return s.http.Serve(newListener(l, s.config.WriteTimeout, nil))
+}

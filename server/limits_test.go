@@ -13,8 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
@@ -181,6 +183,131 @@ func TestClientThatStopsSending(t *testing.T) {
 			s.end(t)
 		})
 	}
+}
+
+// A client that has stopped is waited for once, although the handler reads again, and net/http reads what is left.
+func TestStalledUploadIsAwaitedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = time.Minute
+		client, connection := net.Pipe()
+		began := time.Now()
+		s := newServer(t, server.Config{ReadTimeout: timeout})
+		l := &oneConn{conns: make(chan net.Conn, 1)}
+		l.conns <- connection
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = s.ServeListener(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for range 2 {
+					if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("got %v, want a deadline that was exceeded", err)
+					}
+				}
+				w.WriteHeader(http.StatusBadRequest)
+			}))
+		}()
+		go io.WriteString(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf") //nolint:errcheck // seen by the server
+		_, _ = io.Copy(io.Discard, client)                                                         // until the server closes it
+		if took := time.Since(began); took < timeout || took > timeout+timeout/2 {
+			t.Errorf("the connection was held for %v", took)
+		}
+		_ = client.Close()
+		_ = l.Close()
+		<-done
+	})
+}
+
+// A oneConn listens for one connection.
+type oneConn struct {
+	conns chan net.Conn
+	once  sync.Once
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	c, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l *oneConn) Close() error {
+	l.once.Do(func() { close(l.conns) })
+	return nil
+}
+
+// A deadline that a handler sets when it has read the body does not make net/http take the client for gone.
+func TestReadDeadlineAfterTheBody(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			s := run(t, server.Config{H2C: true}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-r.Context().Done():
+					t.Errorf("%s: the context was cancelled while the client waited", method)
+				case <-time.After(100 * time.Millisecond):
+				}
+				fmt.Fprint(w, "done")
+			})
+			var protocols http.Protocols
+			protocols.SetHTTP1(!http2)
+			protocols.SetUnencryptedHTTP2(http2)
+			client := &http.Client{Transport: &http.Transport{Protocols: &protocols}}
+			r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.addr, strings.NewReader("body"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, text := read(t, answer); text != "done" {
+				t.Errorf("HTTP/2 %v, %s: got %q", http2, method, text)
+			}
+			client.CloseIdleConnections()
+			s.end(t)
+		}
+	}
+}
+
+// A deadline that a handler sets before it reads holds, although each piece has one of its own.
+func TestReadDeadlineOfAHandler(t *testing.T) {
+	t.Parallel()
+	failed := make(chan error, 1)
+	s := run(t, server.Config{}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		_, err := io.Copy(io.Discard, r.Body)
+		failed <- err
+	})
+	s.connect(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+	if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v, want a deadline that was exceeded", err)
+	}
+	s.end(t)
+}
+
+// What comes after a request with two lengths is not read.
+func TestTwoLengths(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	s := run(t, server.Config{}, io.Discard, func(_ http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	c := s.connect(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"+
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	text, err := io.ReadAll(c)
+	if err != nil || !strings.Contains(string(text), "\r\nConnection: close\r\n") || calls.Load() != 1 {
+		t.Errorf("got %q, %v, %d calls; want one answer, and the end", text, err, calls.Load())
+	}
+	s.end(t)
 }
 
 // An upload may take much longer than the read timeout, as long as it goes on.

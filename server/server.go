@@ -150,8 +150,8 @@ func (s *Server) watch(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		s.running.Add(1)
 		defer s.running.Add(-1)
-		w := &sent.Writer{ResponseWriter: raw}
-		defer answerPanic(s.logger, w, r)
+		w := &response{Writer: sent.Writer{ResponseWriter: raw}, http1: r.ProtoMajor == 1}
+		defer answerPanic(s.logger, &w.Writer, r)
 		own, ok := withPath(r)
 		if !ok {
 			http.Error(w, "Bad Request", http.StatusBadRequest)
@@ -162,6 +162,11 @@ func (s *Server) watch(h http.Handler) http.Handler {
 			w.Header().Set("Connection", "close") // the body is not read
 			http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
 			return
+		}
+		if len(r.TransferEncoding) > 0 && w.http1 {
+			// A request with Content-Length beside Transfer-Encoding may be an attempt at smuggling, and RFC 9112 (6.1) demands that
+			// nothing is read after it. Net/http does not tell which one it was: so none that was chunked is followed by another.
+			w.Header().Set("Connection", "close")
 		}
 		if r.ProtoMajor == 2 {
 			stream := newStreamWriter(raw, s.config.WriteTimeout)

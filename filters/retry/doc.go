@@ -37,6 +37,8 @@
 // ends its transaction there and then, and after it, nothing is run again: if the handler fails later, the response is cut, see package
 // outcome.
 //
+// Informational responses, such as 103 Early Hints, are dropped as long as the response is held: they could be those of an attempt that fails.
+//
 // Every attempt runs the whole handler, so what it costs, it costs again. Panics are not retried.
 //
 // The body is received before the first attempt, in memory up to HighWater, then in a temporary file: no transaction, and with it no snapshot
