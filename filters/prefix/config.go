@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,6 +32,11 @@ type Config struct {
 	// TrustedProxies are the proxies whose X-Forwarded fields are believed: IP addresses, networks such as "10.0.0.0/8",
 	// "unix", or "unix:" with the path of a socket that the server listens on. If empty, none.
 	TrustedProxies []string `ini:"trusted_proxies" help:"addresses, networks or unix sockets of the proxies whose X-Forwarded fields are believed"`
+
+	// TrustedProxyHeaders are the fields of those proxies that are believed: some of "x-forwarded-for", "-host", "-proto",
+	// "-scheme" and "-server", in full. Name only fields that the outermost proxy sets for every request: any other is what
+	// the visitor has sent. Empty is x-forwarded-for and x-forwarded-proto.
+	TrustedProxyHeaders []string `ini:"trusted_proxy_headers" help:"the fields of those proxies that are believed, all of them set by the outermost: some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme, x-forwarded-server; x-forwarded-for and x-forwarded-proto if not given"`
 
 	// Logger is told once of fields that are not believed. Nil discards.
 	Logger *slog.Logger `ini:"-"`
@@ -72,7 +78,31 @@ func (c Config) Validate() error {
 	if _, err := parseTrusted(c.TrustedProxies); err != nil {
 		errs = append(errs, err)
 	}
+	if len(c.TrustedProxyHeaders) > 0 && len(c.TrustedProxies) == 0 {
+		errs = append(errs, &pipeline.Error{Key: "trusted_proxy_headers", Err: errors.New("means nothing without trusted_proxies")})
+	}
+	for _, name := range c.TrustedProxyHeaders {
+		if !slices.Contains(forwardedNames, canonical(name)) {
+			errs = append(errs, &pipeline.Error{Key: "trusted_proxy_headers", Err: fmt.Errorf(
+				"%q is not known: want some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme and x-forwarded-server", name)})
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// canonical returns a name of a field as it is in a header. A comma at its end does not count.
+func canonical(name string) string { return http.CanonicalHeaderKey(strings.Trim(name, ",")) }
+
+// believed returns the fields that are believed.
+func (c Config) believed() map[string]bool {
+	believed := map[string]bool{}
+	for _, name := range c.TrustedProxyHeaders {
+		believed[canonical(name)] = true
+	}
+	if len(believed) == 0 {
+		believed[forwarded.For], believed[forwarded.Proto] = true, true
+	}
+	return believed
 }
 
 func (c Config) prefix() string { return strings.TrimRight(c.Prefix, "/") }

@@ -13,9 +13,9 @@
 // # What it does to a request
 //
 // The prefix is cut off the path if the proxy has left it there, and is the script name of all requests (see package
-// scriptname). X-Forwarded-Host, or else X-Forwarded-Server, becomes the Host; X-Forwarded-Scheme, or else
-// X-Forwarded-Proto, the scheme, which is in the request's URL.Scheme; X-Forwarded-For the RemoteAddr, with port 0. Fields that
-// were translated are taken out of the header, as in the original. force_port and scheme come last, and apply to every
+// scriptname). X-Forwarded-For becomes the RemoteAddr, with port 0; X-Forwarded-Scheme, or else X-Forwarded-Proto, the scheme,
+// which is in the request's URL.Scheme; X-Forwarded-Host, or else X-Forwarded-Server, the Host. Of these the fields count that
+// trusted_proxy_headers names: For and Proto if it is not given. All of them are taken out of the header, as in the original. force_port and scheme come last, and apply to every
 // request.
 //
 // # Whom it believes
@@ -27,6 +27,8 @@
 //
 // # Where it differs from PasteDeploy
 //
+//   - The original believes all five fields, of which many proxies set For and Proto alone: a visitor could name the host of all
+//     links, or a scheme that costs a cookie its Secure. Here trusted_proxy_headers names what is believed.
 //   - The original believes everybody, and takes the first address and host of a list, which are the visitor's own claim.
 //   - The prefix is text, and ends at a slash: the original makes it a pattern, and takes /james off /jamestown.
 //   - Without a prefix, or with "/", the script name stays what it is, so that the filter can stand below a urlmap; the original clears
@@ -36,8 +38,8 @@
 //
 // # Caveats
 //
-// A proxy that is not the outermost should set X-Forwarded-Host and X-Forwarded-Proto for good, or add to them as it does to
-// X-Forwarded-For: of one that does neither, what is in these fields may be the visitor's own claim.
+// Name in trusted_proxy_headers only what the outermost proxy sets for every request: what it hands on as it came is the visitor's
+// own claim.
 //
 // The filter belongs in front of all that looks at addresses, schemes or hosts: access logs, browserid with vary, urlmap with
 // domains.

@@ -30,15 +30,16 @@ func New(c Config) (func(http.Handler) http.Handler, error) {
 	}
 	c.Prefix = c.prefix()
 	return func(next http.Handler) http.Handler {
-		return &filter{Config: c, trusted: trusted, next: next}
+		return &filter{Config: c, trusted: trusted, believed: c.believed(), next: next}
 	}, nil
 }
 
 type filter struct {
 	Config
-	trusted forwarded.Peers
-	warned  atomic.Bool // of fields that were not believed
-	next    http.Handler
+	trusted  forwarded.Peers
+	believed map[string]bool // the fields, if one of trusted sends them
+	warned   atomic.Bool     // of fields that were not believed
+	next     http.Handler
 }
 
 // ServeHTTP passes on the request as the visitor has made it.
@@ -65,7 +66,7 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	form.HandBack(r, own)
 }
 
-// forwardedNames are the fields that are translated.
+// forwardedNames are the fields that are translated, or taken out without: an app is not to take them for true.
 var forwardedNames = []string{forwarded.For, forwarded.Host, forwarded.Proto, forwarded.Scheme, forwarded.Server}
 
 func isForwarded(header http.Header) bool {
@@ -76,7 +77,7 @@ func isForwarded(header http.Header) bool {
 func (f *filter) forwarded(r *http.Request) forwarded.View {
 	v := forwarded.View{Host: r.Host}
 	proxies := 1 // from here back to the visitor, all of them trusted
-	addresses := forwarded.Elements(r.Header[forwarded.For])
+	addresses := forwarded.Elements(f.field(r, forwarded.For))
 	for _, text := range slices.Backward(addresses) {
 		addr, ok := forwarded.Addr(text)
 		if !ok {
@@ -90,18 +91,26 @@ func (f *filter) forwarded(r *http.Request) forwarded.View {
 	}
 	proxies = min(proxies, max(len(addresses), 1))
 	for _, name := range [...]string{forwarded.Server, forwarded.Host} { // the second one wins
-		if host := nth(r.Header[name], proxies); forwarded.IsHost(host) {
+		if host := nth(f.field(r, name), proxies); forwarded.IsHost(host) {
 			v.Host = host
 		}
 	}
-	scheme := nth(r.Header[forwarded.Scheme], proxies)
+	scheme := nth(f.field(r, forwarded.Scheme), proxies)
 	if scheme == "" {
-		scheme = nth(r.Header[forwarded.Proto], proxies)
+		scheme = nth(f.field(r, forwarded.Proto), proxies)
 	}
 	if scheme, ok := forwarded.IsScheme(scheme); ok {
 		v.Scheme = scheme
 	}
 	return v
+}
+
+// field returns the lines of a field that is believed.
+func (f *filter) field(r *http.Request, name string) []string {
+	if !f.believed[name] {
+		return nil
+	}
+	return r.Header[name]
 }
 
 // nth returns the element that the n-th proxy, counted from here, has added; or the first one of a list that is shorter,

@@ -87,6 +87,9 @@ func TestBelowScriptName(t *testing.T) {
 	}
 }
 
+// all are the fields that can be believed.
+var all = []string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-scheme", "x-forwarded-server"}
+
 func TestForwarded(t *testing.T) {
 	t.Parallel()
 	type header = http.Header
@@ -117,6 +120,22 @@ func TestForwarded(t *testing.T) {
 		{"IPv4 as IPv6", prefix.Config{TrustedProxies: []string{"10.0.0.1"}}, "[::ffff:10.0.0.1]:99", everything, translated, true},
 		{"not wanted", prefix.Config{TrustedProxies: []string{"10.0.0.1"}, IgnoreForwarded: true}, "", everything, plain, false},
 		{"no address", prefix.Config{TrustedProxies: []string{"10.0.0.1", "unix"}}, "@", everything, with(func(s *seen) { s.Remote = "@" }), false},
+		{
+			"a host that nobody named",
+			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
+			"",
+			header{
+				"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"evil.example"},
+				"X-Forwarded-Server": {"evil.example"}, "X-Forwarded-Scheme": {"http"},
+			},
+			with(func(s *seen) { s.URL, s.Remote = "https://inner.example/", "203.0.113.9:0" }), true,
+		},
+		{
+			"the host alone",
+			prefix.Config{TrustedProxies: []string{"10.0.0.1"}, TrustedProxyHeaders: []string{"x-forwarded-host,"}},
+			"", everything,
+			with(func(s *seen) { s.Host, s.URL = "www.example.org", "http://www.example.org/" }), true,
+		},
 		{
 			"server",
 			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
@@ -214,6 +233,9 @@ func TestForwarded(t *testing.T) {
 			r.Header = header{"Accept": {"*/*"}}
 			maps.Copy(r.Header, tt.header)
 			before := r.Header.Clone()
+			if len(tt.config.TrustedProxies) > 0 && tt.config.TrustedProxyHeaders == nil && !strings.HasPrefix(tt.name, "a host that nobody") {
+				tt.config.TrustedProxyHeaders = all
+			}
 			got, inside := through(t, tt.config, r)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
@@ -260,7 +282,7 @@ func TestUnixSocket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
 	for trusted, want := range map[string]string{"unix": "https://a.org/", "unix:" + path: "https://a.org/", "unix:/run/other": "http://inner/", "10.0.0.0/8": "http://inner/"} {
-		filter, err := prefix.New(prefix.Config{TrustedProxies: []string{trusted}})
+		filter, err := prefix.New(prefix.Config{TrustedProxies: []string{trusted}, TrustedProxyHeaders: all})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -335,7 +357,7 @@ func TestFromINI(t *testing.T) {
 	}{
 		{"original", "use = egg:PasteDeploy#prefix\nprefix = /james\n", "{URL:http://inner:99/james/ Script:/james Path:/x Host:inner:99 Remote:192.0.2.1:1234}", 0},
 		{
-			"all", "use = egg:pasteline#prefix\nprefix = /james\nforce_port =\nscheme = https\ntrusted_proxies =\n  10.0.0.1\n  192.0.2.0/24\n",
+			"all", "use = egg:pasteline#prefix\nprefix = /james\nforce_port =\nscheme = https\ntrusted_proxies =\n  10.0.0.1\n  192.0.2.0/24\ntrusted_proxy_headers = x-forwarded-for X-Forwarded-Host\n",
 			"{URL:https://a.org/james/ Script:/james Path:/x Host:a.org Remote:1.1.1.1:0}", 0,
 		},
 		{
@@ -393,7 +415,7 @@ func FuzzForwarded(f *testing.F) {
 	f.Add("1.1.1.1", "a.org", "https", true)
 	f.Add("1.1.1.1, [::1]:9,,unknown", "a.org, b.org:1", "x", true)
 	f.Add("", "@[", ",", false)
-	filter, err := prefix.New(prefix.Config{TrustedProxies: []string{"192.0.2.1"}})
+	filter, err := prefix.New(prefix.Config{TrustedProxies: []string{"192.0.2.1"}, TrustedProxyHeaders: all})
 	if err != nil {
 		f.Fatal(err)
 	}
