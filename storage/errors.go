@@ -79,10 +79,10 @@ func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release
 	}
 	if e.held != nil {
 		t.about = t.about.and(e.held.about)
-		t.claim = t.claim.and(e.held.claim)
+		t.claim = t.and(e.held.claim)
 	}
 	if e.held != nil || e.Bucket == "" {
-		t.claim = t.claim.and(t.about)
+		t.claim = t.and(t.about)
 	}
 	if len(t.spans) == 0 {
 		return ctx, func() {}, nil

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,10 +17,14 @@ var errBusy = errors.New("storage/postgres: the SQL transaction is in use: it is
 // An access is the app's way to the connection of its SQL transaction, which it shares with its savepoints. The app may keep it, and use
 // it from another goroutine: each use counts whole, before the end of the transaction, or is refused.
 type access struct {
-	conn *pgx.Conn
+	engine *engine
+	conn   *pgx.Conn
+	limit  time.Duration // for how long it may be open; 0: for ever
+	timer  *time.Timer   // nil without a limit
 
-	mu    sync.Mutex // guards the next three
+	mu    sync.Mutex // guards the next four
 	over  bool
+	late  bool // it was open for longer than limit
 	inUse bool
 	free  sync.Cond // inUse has become false
 
@@ -28,10 +33,31 @@ type access struct {
 	ended *endedError // the app's own SQL has ended the transaction; written by who is in, or after the end
 }
 
-func newAccess(conn *pgx.Conn) *access {
-	a := &access{conn: conn}
+func newAccess(e *engine, conn *pgx.Conn) *access {
+	a := &access{engine: e, conn: conn, limit: e.options.appSQLTimeout}
 	a.free.L = &a.mu
+	if a.limit > 0 {
+		a.timer = time.AfterFunc(a.limit, a.expire)
+	}
 	return a
+}
+
+// expire cuts the connection of a transaction that is open for too long: the server rolls it back, and the app, which may be in the midst
+// of a statement, gets an error.
+func (a *access) expire() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.over {
+		return
+	}
+	a.late = true
+	_ = a.conn.PgConn().Conn().Close() // the only thing that may be done to it from another goroutine
+}
+
+func (a *access) expired() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.late
 }
 
 // enter begins a use of the connection. It returns transaction.ErrEnded, or why the transaction is of no use any more.
@@ -41,6 +67,8 @@ func (a *access) enter() error {
 	switch {
 	case a.over:
 		return transaction.ErrEnded
+	case a.late:
+		return &tooLongError{a.limit}
 	case a.inUse:
 		return errBusy
 	case a.endedBySQL(pgconn.CommandTag{}): // by a query, whose rows have been read since
@@ -64,6 +92,9 @@ func (a *access) shut() {
 	a.over = true
 	for a.inUse {
 		a.free.Wait()
+	}
+	if a.timer != nil {
+		a.timer.Stop()
 	}
 }
 

@@ -47,12 +47,20 @@
 //	                          the server ends a transaction whose client does nothing for so long
 //	synchronous_commit=on     off, local: commits may be lost that were acknowledged, but never one that decides over others. Without it
 //	                          commits run with on, or remote_apply if the server says so
+//	app_sql_timeout=1min      how long the app's own SQL may be open; then it is rolled back, and may be run again. 0: for ever
 //	schema=name               where the tables are; made if it does not exist (the first of the search_path)
 //	table_prefix=pasteline_   what their names begin with
 //	snapshot=lazy             first: the snapshot begins with the first read, so that no read is ever a conflict, and a connection is
 //	                          held from there on
 //	two_phase=auto            off: no transaction writes here and to another database that can't prepare
 //	program=pasteline         what this program calls itself in the ids of prepared transactions: letters, digits, -, up to 32
+//
+// # When the server has no room for more locks
+//
+// The server keeps what a serializable transaction has read until all that ran at the same time have ended. One that is open for long
+// fills the table in which it does so, and then all that read and write fail (SQLSTATE 53200), until it has ended. Such errors are
+// transient, and say which transaction is the oldest; [ReadLocks] tells before how full the table is. The transactions of the app's own
+// SQL are bounded by app_sql_timeout, a single statement by statement_timeout. See docs/databases.md for what to set on the server.
 //
 // # Several databases in one transaction
 //

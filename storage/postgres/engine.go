@@ -39,6 +39,7 @@ type engine struct {
 	turns   *pgxpool.Pool // of connections that only hold advisory locks; nil: there are none
 	owner   owner
 	decided decided
+	blame   blame
 
 	mu     sync.Mutex // guards the next two
 	closed bool
@@ -54,7 +55,7 @@ func openAs(ctx context.Context, uri *url.URL, simple bool) (_ storage.Engine, e
 		return nil, err
 	}
 	e := &engine{options: o, config: config, separately: simple}
-	e.owner.engine = e
+	e.owner.engine, e.blame.ask = e, e.ask
 	e.configure(&config.ConnConfig.Config, o.settings)
 	config.ConnConfig.OnPgError = keepError
 	if e.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {

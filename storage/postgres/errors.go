@@ -38,6 +38,8 @@ func (e *engine) explain(err error) error {
 		e.poolers.doubt()
 		e.pool.Reset() // the others are likely to be lost, too
 		return &lackError{err}
+	case isExhausted(err):
+		return e.exhausted(err)
 	case isSerialization(err):
 		return &storage.ConflictError{Err: err}
 	case isConflict(err), isOutdated(err):
@@ -48,7 +50,7 @@ func (e *engine) explain(err error) error {
 
 // IsTransient knows the errors of the app's own SQL.
 func (e *engine) IsTransient(err error) bool {
-	return isConflict(err) || isLost(err) || isOutdated(err) || isForgotten(err)
+	return isConflict(err) || isLost(err) || isOutdated(err) || isForgotten(err) || isExhausted(err)
 }
 
 // A lackError is bad luck: another attempt may succeed.
@@ -94,12 +96,6 @@ var errReadOnly = errors.New("the app's own SQL has made it read-only (SET TRANS
 func isReadOnly(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "25006" // read_only_sql_transaction
-}
-
-// isFull reports whether PREPARE TRANSACTION found as many prepared as there may be.
-func isFull(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == "53200" // out_of_memory
 }
 
 // isNotSerializable reports whether a statement found that it does not run at that isolation level.

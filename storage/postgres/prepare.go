@@ -51,8 +51,8 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Chang
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if ended := v.end(conn); ended != nil { //nolint:contextcheck // an end is told with a context of its own
+	defer func() { //nolint:contextcheck // an end is told with a context of its own
+		if ended := v.end(conn); ended != nil {
 			err = ended.known()
 		}
 	}()
@@ -71,7 +71,7 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Chang
 	switch {
 	case lostOrigin(err):
 		return v.sql.replaced().known()
-	case isFull(err):
+	case isExhausted(err):
 		return &lackError{fmt.Errorf("preparing: %w: raise max_prepared_transactions to max_connections", err)}
 	case err != nil:
 		return v.engine.explain(err) // if the answer was lost, the abort that follows looks for it

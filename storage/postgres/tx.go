@@ -80,7 +80,7 @@ func (v *view) beginSQL() (*appTx, error) {
 		return nil, err
 	}
 	makeUntidy(tx.Conn().PgConn())
-	return &appTx{Tx: tx, access: newAccess(tx.Conn())}, nil
+	return &appTx{Tx: tx, access: newAccess(v.engine, tx.Conn())}, nil
 }
 
 // An appTx is the SQL transaction of a view, or a savepoint in it, as the app sees it.
@@ -139,6 +139,10 @@ func (t *appTx) Exec(ctx context.Context, sql string, arguments ...any) (pgconn.
 	defer done()
 	tag, err := t.Tx.Exec(ctx, sql, arguments...)
 	switch {
+	case err != nil && t.expired():
+		err = &tooLongError{t.limit}
+	case isExhausted(err):
+		err = t.engine.exhausted(err)
 	case !t.endedBySQL(tag):
 	case err == nil:
 		err = t.ended
@@ -285,7 +289,10 @@ func (v *view) shutSQL() error {
 		return nil
 	}
 	v.sql.shut()
-	if v.sql.endedBySQL(pgconn.CommandTag{}) {
+	switch {
+	case v.sql.expired():
+		return &tooLongError{v.sql.limit}
+	case v.sql.endedBySQL(pgconn.CommandTag{}):
 		return v.sql.ended.known()
 	}
 	err := v.usable()

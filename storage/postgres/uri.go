@@ -22,14 +22,15 @@ type options struct {
 	prefix         string
 	program        string
 	acquireTimeout time.Duration
-	pinFirst       bool     // snapshot=first
-	noTwoPhase     bool     // two_phase=off
-	settings       settings // of each session
+	appSQLTimeout  time.Duration // 0: none
+	pinFirst       bool          // snapshot=first
+	noTwoPhase     bool          // two_phase=off
+	settings       settings      // of each session
 }
 
 const defaultPrefix = "pasteline_"
 
-var ours = []string{"acquire_timeout", "program", "schema", "snapshot", "table_prefix", "two_phase"}
+var ours = []string{"acquire_timeout", "app_sql_timeout", "program", "schema", "snapshot", "table_prefix", "two_phase"}
 
 // defaults are run-time parameters that the URI may set to something else.
 var defaults = settings{
@@ -74,7 +75,7 @@ func encodeQuery(query url.Values) string { return strings.ReplaceAll(query.Enco
 
 // parse returns what a URI says to the pool and to us.
 func parse(uri *url.URL) (*pgxpool.Config, options, error) {
-	o := options{prefix: defaultPrefix, program: "pasteline", acquireTimeout: 5 * time.Second}
+	o := options{prefix: defaultPrefix, program: "pasteline", acquireTimeout: 5 * time.Second, appSQLTimeout: time.Minute}
 	query, err := parseQuery(uri)
 	if err != nil {
 		return nil, o, errors.New("the options after the ? are not well-formed: write name=value&name=value")
@@ -186,11 +187,17 @@ func (o *options) set(name, value string) error {
 		}
 		o.program = value
 	case "acquire_timeout":
-		d, err := time.ParseDuration(strings.Replace(value, "min", "m", 1)) // as PostgreSQL writes it, too
+		d, err := parseTime(value)
 		if err != nil || d <= 0 {
 			return fmt.Errorf("acquire_timeout=%s: want a time above 0, such as 5s", value)
 		}
 		o.acquireTimeout = d
+	case "app_sql_timeout":
+		d, err := parseTime(value)
+		if err != nil || d < 0 {
+			return fmt.Errorf("app_sql_timeout=%s: want a time such as 1min, or 0 for no limit", value)
+		}
+		o.appSQLTimeout = d
 	case "snapshot":
 		if value != "lazy" && value != "first" {
 			return fmt.Errorf("snapshot=%s: want lazy or first", value)
@@ -205,6 +212,11 @@ func (o *options) set(name, value string) error {
 		return errors.New("default_transaction_isolation is always serializable here: leave it out")
 	}
 	return nil
+}
+
+// parseTime takes a time as PostgreSQL writes it, too.
+func parseTime(value string) (time.Duration, error) {
+	return time.ParseDuration(strings.Replace(value, "min", "m", 1))
 }
 
 // table returns the name of a table in a schema. That is quoted, for it may be a word of SQL; the rest is checked not to need it.

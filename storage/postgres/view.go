@@ -374,7 +374,7 @@ func (v *view) Close() {
 func (v *view) release() {
 	if conn := v.conn; conn != nil {
 		v.conn = nil
-		v.end(conn)
+		_ = v.end(conn) // an abort has asked for that before
 	}
 }
 
