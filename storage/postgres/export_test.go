@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"maps"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/pasteline/pasteline/storage"
 )
@@ -28,4 +31,17 @@ var Canonical = canonical
 func GID(name string) (again string, ok bool) {
 	g, ok := parseGID(name)
 	return g.String(), ok
+}
+
+// Flags returns what a parameter options sets, sorted, or no if it can't be set by statements.
+func Flags(text string) string {
+	s, ok := parseFlags(text)
+	if !ok {
+		return "no"
+	}
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		words = append(words, name+"="+s[name])
+	}
+	return strings.Join(words, " ")
 }

@@ -355,7 +355,7 @@ func TestTxOfAnother(t *testing.T) {
 func TestTxTransient(t *testing.T) {
 	t.Parallel()
 	db, _, _ := newSite(t, "")
-	for _, code := range []string{"40001", "40P01", "55P03", "57P01", "25P03", "23505", "57014", "P0001"} {
+	for _, code := range []string{"40001", "40P01", "55P03", "57P01", "25P03", "25P04", "23505", "57014", "P0001"} {
 		attempts := 0
 		err := transaction.Run(t.Context(), func(ctx context.Context) error {
 			if attempts++; attempts > 1 {
