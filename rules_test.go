@@ -130,6 +130,7 @@ var layers = []struct {
 	{"outcome", false},
 	{"internal/sent", false},
 	{"session", false},
+	{"internal/visitor", false},
 	{"sqltx", false},
 	{"storage", true},
 	{"transaction", true},

@@ -64,7 +64,7 @@ func (s *site) look(ctx context.Context) error {
 
 func (s *site) session(ctx context.Context) *session.Session {
 	s.t.Helper()
-	got, err := s.sessions.Get(ctx, "a browser")
+	got, err := s.sessions.Get(session.WithID(ctx, "a browser"))
 	if err != nil {
 		s.t.Fatal(err)
 	}

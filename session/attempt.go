@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -28,16 +27,16 @@ type attempt struct {
 	sessions []*Session  // in the order in which they were got, those that are gone too
 	known    int         // how many there were when it joined: nothing had been written to them
 	joined   bool
-	hooked   bool // tell runs after the commit
+	hooked   bool // report runs after the commit
 	swept    []Info
 }
 
 // A state is the part of a session that changes within a transaction. (Every request that has a session allocates one, as a part
 // of its attempt, so nothing is kept here that follows from what the database held: 320 bytes in all, and not 448.)
 type state struct {
-	as *Session // whose id it has been carried to, if it was
+	as *Session // what it goes on as under the id that it was renewed to, if it was
 
-	invalid    bool // the Session can't be used any more: it was invalidated, or another was carried to its id
+	invalid    bool // the Session can't be used any more: it was invalidated
 	lost       bool // the same, as it was got after a savepoint that was rolled back
 	exists     bool // there is a meta record
 	begun      bool // this transaction has put it there
@@ -97,6 +96,14 @@ func (a *attempt) find(id string) *Session {
 	return nil
 }
 
+// get returns the session called id, which is loaded if it wasn't got before.
+func (a *attempt) get(id string) (*Session, error) {
+	if s := a.find(id); s != nil {
+		return s, nil
+	}
+	return a.load(id)
+}
+
 // load reads the session called id, all of it in one go and without watching it; what is used of it will be watched
 // then. Only that there is (or is not) a session is watched from the start.
 func (a *attempt) load(id string) (*Session, error) {
@@ -110,6 +117,10 @@ func (a *attempt) load(id string) (*Session, error) {
 	}
 	now, judged := a.m.clock.read()
 	s.had.expired = s.had.exists && a.m.expired(s.had.lastUsed(), judged)
+	s.had.marked = s.had.mark && !a.m.over(s.had.used, judged)
+	if s.had.problem != nil {
+		a.m.noted.unreadable(a.txn.Context(), a.m.config.Logger, s.from, s.had.problem)
+	}
 	s.created = now
 	if s.had.live() {
 		s.created = s.had.created
@@ -187,28 +198,46 @@ func (s *Session) gone() error {
 	switch {
 	case s.now.lost:
 		return ErrRolledBack
+	case s.now.as != nil:
+		return s.now.as.gone()
 	case s.now.invalid:
 		return ErrEnded
 	}
 	return nil
 }
 
-// current returns the Session that was got by the id which s has now: s itself, unless it was carried.
+// writable returns why nothing can be written to s, if nothing can.
+func (s *Session) writable() error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if s.had.marked {
+		return fmt.Errorf("session %s: %w", s.from, ErrRenewed)
+	}
+	return nil
+}
+
+// current returns the Session as which s goes on under its present id: s itself, unless it was renewed. Every method
+// that an app may call begins with it.
 func (s *Session) current() *Session {
-	if s.now.as != nil {
-		return s.now.as
+	for s.now.as != nil {
+		s = s.now.as
 	}
 	return s
 }
+
+// stored reports whether there is a session, as the transaction sees it.
+func (s *Session) stored() bool { return s.current().now.exists }
 
 // ref returns the ref of the id which s has now.
 func (s *Session) ref() ref { return s.current().from }
 
 // lookup returns the record of an item, and from then on watches it.
 func (s *Session) lookup(key string) ([]byte, bool, error) {
-	if err := s.usable(); err != nil {
-		return nil, false, err
+	if err := s.usable(); err != nil || len(key) > MaxKey {
+		return nil, false, err // nothing can have such a key
 	}
+	s = s.current()
 	if err := s.watch(key); err != nil {
 		return nil, false, err
 	}
@@ -274,11 +303,14 @@ func (s *Session) records() iter.Seq2[string, []byte] {
 
 // put stores the record of an item.
 func (s *Session) put(key string, record []byte, now int64) error {
+	if len(key) > MaxKey { // before anything of the session is stored
+		return &KeyError{Session: s.Ref(), Key: key}
+	}
 	size := s.now.size + len(key) + len(record)
 	if old, ok := s.peek(key); ok {
 		size -= len(key) + len(old)
 	}
-	if limit := s.a.m.config.MaxSize; size > limit && size > s.now.size {
+	if limit := min(s.a.m.config.MaxSize, storage.MaxValue); size > limit && size > s.now.size {
 		return &SizeError{Session: s.Ref(), Key: key, Size: size, Limit: limit}
 	}
 	if err := s.begin(now); err != nil {
@@ -321,6 +353,9 @@ func (s *Session) note(key string, record []byte, size int, now int64) {
 
 // begin makes sure that the session exists, now that something will be put into it.
 func (s *Session) begin(now int64) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
 	if err := s.a.join(); err != nil || s.now.exists {
 		return err
 	}
@@ -330,7 +365,7 @@ func (s *Session) begin(now int64) error {
 	s.now.exists, s.now.begun = true, true
 	s.now.used = s.a.m.slice(now)
 	s.a.notify()
-	return s.a.enter(s.ref(), meta{created: s.created, used: s.now.used})
+	return s.a.enter(s.from, meta{created: s.created, used: s.now.used})
 }
 
 // enter puts down that there is a session.
@@ -341,80 +376,68 @@ func (a *attempt) enter(r ref, m meta) error {
 	return a.index().Put(r.indexKey(m.used), []byte{})
 }
 
-// discard deletes what the database holds of the session, and notes that it ended if there was one.
+// discard deletes what the database holds of the session, and notes that it ended if there was one. It watches all of it, and
+// that nothing is added: whoever wrote to the session meanwhile must not leave a remainder. Records that can't be read
+// are set aside.
 func (s *Session) discard() error {
 	if len(s.had.all) > 0 || s.now.exists {
-		if _, err := s.a.purge(s.ref()); err != nil {
+		var l loaded
+		if err := l.read(s.a.data, &s.from); err != nil {
+			return fmt.Errorf("session: %w", err)
+		}
+		if l.problem != nil {
+			if err := s.a.setAside(s.from, &l); err != nil {
+				return err
+			}
+		}
+		if err := s.a.delete(s.from, &l); err != nil {
 			return err
 		}
 	}
-	if s.had.exists && !s.now.ended {
+	if s.had.exists && !s.now.begun && !s.now.ended {
 		s.now.ended = true
 		s.a.notify()
 	}
 	return nil
 }
 
-// purge deletes all records of the session r, and returns them. It watches all of them, and that none is added:
-// whoever wrote to the session meanwhile must not leave a remainder.
-func (a *attempt) purge(r ref) ([]storage.Item, error) {
-	var l loaded
-	if err := l.read(a.data, &r); err != nil {
-		return nil, fmt.Errorf("session: %w", err)
+// setAside copies the records of the session r, which can't all be read, to a place of their own, where a sweep ends
+// them at the time at which a session that is used now would end.
+func (a *attempt) setAside(r ref, l *loaded) error {
+	now, _ := a.m.clock.read()
+	aside := r.aside()
+	for _, it := range l.all {
+		if err := a.data.Put(append(aside[:len(aside):len(aside)], it.Key[len(r):]...), it.Value); err != nil {
+			return err
+		}
 	}
-	return l.all, a.delete(r, &l)
+	return a.index().Put(aside.indexKey(a.m.slice(now)), []byte{})
 }
 
-// delete deletes the session r, all of which was read and is watched.
+// delete deletes all records of the session r, all of which was read and is watched, and what the index has of it.
 func (a *attempt) delete(r ref, l *loaded) error {
 	for _, it := range l.all {
 		if err := a.data.Delete(it.Key); err != nil {
 			return err
 		}
 	}
-	if !l.exists {
-		return nil
-	}
+	return a.unlist(r, l)
+}
+
+// unlist deletes what the index has of the session r.
+func (a *attempt) unlist(r ref, l *loaded) error {
 	for _, it := range l.uses() {
 		if err := a.index().Delete(r.indexKey(sliceOf(it))); err != nil {
 			return err
 		}
 	}
-	return a.index().Delete(r.indexKey(l.used))
-}
-
-// carry moves s to the id of target, which does not exist.
-func (s *Session) carry(target *Session) error {
-	a := s.a
-	if err := a.join(); err != nil {
-		return err
+	switch {
+	case l.mark:
+		return a.index().Delete(r.indexKey(a.m.markSlice(l.used)))
+	case l.exists:
+		return a.index().Delete(r.indexKey(l.used))
 	}
-	if err := target.discard(); err != nil {
-		return err
-	}
-	var all []storage.Item
-	if s.now.exists {
-		var err error
-		if all, err = a.purge(s.ref()); err != nil {
-			return err
-		}
-	} else if err := s.discard(); err != nil {
-		return err
-	}
-	s.now.as = target.current()
-	to := s.ref()
-	target.now.invalid = true
-	s.now.enumerated = true // purge has seen to it
-	if !s.now.exists {
-		return nil
-	}
-	for _, it := range all {
-		key := append(bytes.Clone(to[:]), it.Key[len(to):]...)
-		if err := a.data.Put(key, it.Value); err != nil {
-			return err
-		}
-	}
-	return a.index().Put(to.indexKey(s.now.used), []byte{})
+	return nil
 }
 
 // join makes the attempt follow savepoints, before the first change.
@@ -435,7 +458,7 @@ func (a *attempt) notify() {
 		return
 	}
 	a.hooked = true
-	a.txn.AfterCommit(a.tell)
+	a.txn.AfterCommit(a.report)
 }
 
 // SortKey implements [transaction.DataManager].

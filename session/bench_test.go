@@ -46,7 +46,7 @@ func newBenchManager(b *testing.B, db *storage.DB) *session.Manager {
 
 func increment(m *session.Manager, id string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		s, err := m.Get(ctx, id)
+		s, err := m.Get(session.WithID(ctx, id))
 		if err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func BenchmarkRead(b *testing.B) {
 		const id = "0123456789abcdefghijklmnopq"
 		must(b, transaction.Run(b.Context(), increment(m, id)))
 		read := func(ctx context.Context) error {
-			s, err := m.Get(ctx, id)
+			s, err := m.Get(session.WithID(ctx, id))
 			if err != nil {
 				return err
 			}

@@ -108,7 +108,7 @@ func TestClock(t *testing.T) {
 					}
 				}
 				do(t, func(ctx context.Context) {
-					if got, err := f.Has(ctx, "u"); err != nil || got != tt.alive {
+					if got, err := f.Has(session.WithID(ctx, "u")); err != nil || got != tt.alive {
 						t.Errorf("got %t, %v, want it alive: %t", got, err, tt.alive)
 					}
 				})
@@ -128,7 +128,7 @@ func TestDatedAhead(t *testing.T) {
 	wrong.SetClock(func() (time.Time, time.Duration) { return time.Unix(10*start, 0), 0 })
 	for _, id := range []string{"unused", "used"} {
 		do(t, func(ctx context.Context) {
-			s, err := wrong.Get(ctx, id)
+			s, err := wrong.Get(session.WithID(ctx, id))
 			must(t, err)
 			must(t, s.Set("n", 1))
 		})

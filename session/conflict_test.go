@@ -49,12 +49,12 @@ func TestConflicts(t *testing.T) {
 	}
 	clearAll := func(_ *fixture, _ context.Context, s *session.Session) error { return s.Clear() }
 	invalidate := func(_ *fixture, _ context.Context, s *session.Session) error { return s.Invalidate() }
-	carry := func(f *fixture, ctx context.Context, s *session.Session) error { return f.Carry(ctx, s.ID(), "other") }
+	carry := func(f *fixture, ctx context.Context, s *session.Session) error { return f.renew(ctx, s.ID(), "other") }
 	replace := func(f *fixture, ctx context.Context, s *session.Session) error {
 		if err := s.Invalidate(); err != nil {
 			return err
 		}
-		next, err := f.Get(ctx, s.ID())
+		next, err := f.Get(session.WithID(ctx, s.ID()))
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 			key := fmt.Sprintf("own%d", c)
 			for range rounds {
 				err := transaction.Run(t.Context(), func(ctx context.Context) error {
-					s, err := f.Get(ctx, "u")
+					s, err := f.Get(session.WithID(ctx, "u"))
 					if err != nil {
 						return err
 					}
@@ -251,7 +251,7 @@ func TestLogoutRace(t *testing.T) {
 		all.Go(func() {
 			for range 50 {
 				err := transaction.Run(t.Context(), func(ctx context.Context) error {
-					s, err := f.Get(ctx, "u")
+					s, err := f.Get(session.WithID(ctx, "u"))
 					if err != nil {
 						return err
 					}
@@ -269,14 +269,14 @@ func TestLogoutRace(t *testing.T) {
 	}
 	for generation := range 50 {
 		must(t, transaction.Run(t.Context(), func(ctx context.Context) error {
-			s, err := f.Get(ctx, "u")
+			s, err := f.Get(session.WithID(ctx, "u"))
 			if err != nil {
 				return err
 			}
 			if err := s.Invalidate(); err != nil {
 				return err
 			}
-			if s, err = f.Get(ctx, "u"); err != nil {
+			if s, err = f.Get(session.WithID(ctx, "u")); err != nil {
 				return err
 			}
 			return s.Set("generation", generation)

@@ -1,10 +1,11 @@
 // Package session keeps values for every browser, from request to request, in the transaction of the request.
 //
-// A [Manager] is made once, of a database and a [Config]; it finds the session that belongs to a browser id. In a
+// A [Manager] is made once, of a database and a [Config]; it finds the session of the browser that sent a request. In a
 // handler behind the browserid and tm filters that is one line, the get_session(context, request) of the tutorial:
 //
-//	id, _ := browserid.FromContext(r.Context())
-//	s, err := sessions.Get(r.Context(), string(id))
+//	s, err := sessions.Get(r.Context())
+//
+// Outside of requests, [WithID] says whose session is meant.
 //
 // A [Session] is a dictionary:
 //
@@ -24,7 +25,31 @@
 // From then on it is gone for everybody, but its records stay until a new session for the same browser takes their
 // place, or a sweep finds them: see [Manager.StartSweeper]. Then OnEnd is called.
 //
-// At log-in, when the browser gets a new id, [Manager.Carry] moves the session to that in the same transaction.
+// # Log-in and log-out
+//
+// A visitor that logs in gets a new id, by one call in the transaction of the request:
+//
+//	err := sessions.Renew(r.Context(), session.As(user))
+//
+// The session goes on under the new id, and the old one has ended: whoever planted or learned it reads and writes nothing with it.
+// An id that has ended leaves a mark, for Config.Grace, so that it is told apart from one that never was. A request that was
+// under way with it is either in what was renewed, or refused with [ErrRenewed] if it writes; it is not
+// acknowledged and lost. Of two log-ins that were sent with one id, the one that comes second does not find an empty session:
+// see [Manager.Renew].
+//
+// The mark holds what the database had under the old id before the log-in, out of reach of all but a second Renew. A holder of the old
+// id could read that before in any case. It never holds what the log-in added or what came later, and it does not lead to the new
+// id: that is made of the old id, the user's name and a seed, so that only a request that names the same user, which the app
+// has verified, finds it again. What was somebody's already ([As]) is given to that user alone.
+//
+// Log-out is [Session.Invalidate]. It leaves no mark, as the browser keeps its id: a request that was under way runs again, finds a
+// new session, and what it writes to that is where the browser finds it.
+//
+// # Records that can't be read
+//
+// A value that is damaged spoils itself alone: to read it is an error, and it can be set or deleted. If a record is damaged without
+// which the session can't be read, or is of a newer release, the browser has a new session. The log tells that once; what
+// can't be read is set aside when the new session is stored, and deleted by the sweep at the time at which it would have expired.
 //
 // # Requests at the same time
 //

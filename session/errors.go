@@ -11,9 +11,9 @@ var (
 	ErrNoTransaction = errors.New(`session: no transaction in the context; put the tm filter in front of the app ` +
 		`("egg:repoze.tm2#tm" in the pipeline of the .ini file), or use transaction.Run outside of requests`)
 
-	// ErrNoID is returned for an empty browser id.
-	ErrNoID = errors.New(`session: empty browser id; put the browserid filter at the front of the pipeline ` +
-		`("egg:repoze.browserid#browserid" in the .ini file)`)
+	// ErrNoID is returned when the context carries no browser id, or an empty one.
+	ErrNoID = errors.New(`session: no browser id in the context; put the browserid filter at the front of the pipeline ` +
+		`("egg:repoze.browserid#browserid" in the .ini file), or use session.WithID outside of requests`)
 
 	// ErrEnded is returned by every method of a Session after its Invalidate.
 	ErrEnded = errors.New("session: it was invalidated; get a new one from the manager")
@@ -25,9 +25,51 @@ var (
 	// ErrFinished is returned by every method of a Session whose transaction has ended.
 	ErrFinished = errors.New("session: its transaction has ended; get it again within a new one")
 
-	// ErrExists is returned by Carry when there is a session under the new id already.
-	ErrExists = errors.New("session: there is a session under the new id already")
+	// ErrNotTold is returned by Renew when the browser can't be told of a new id; the error that it wraps says why.
+	ErrNotTold = errors.New("session: the browser can't be told of a new id")
+
+	// ErrRenewed is returned by what would write to a session whose id has ended because another request of the same browser
+	// has renewed it: see [Manager.Renew]. It has the HTTP status 409, and is not transient: the browser has a new id, or
+	// is about to get it, and has to send the request again with that.
+	ErrRenewed error = renewedError{}
 )
+
+type renewedError struct{}
+
+func (renewedError) Error() string {
+	return "session: its id has ended: another request of this browser has renewed it; the request has to be sent again with the new id"
+}
+
+// HTTPStatus is what a request that failed with this error is answered with: 409 Conflict.
+func (renewedError) HTTPStatus() int { return 409 }
+
+// PublicText is what the client may be told.
+func (renewedError) PublicText() string {
+	return "The session has been renewed meanwhile. Send the request again."
+}
+
+// A KeyError says that a key is too long to be stored.
+type KeyError struct {
+	Session string // as [Session.Ref]
+	Key     string
+}
+
+func (e *KeyError) Error() string {
+	return fmt.Sprintf("session %s: the key %.32q has %d bytes: want at most %d", e.Session, e.Key, len(e.Key), MaxKey)
+}
+
+// A ValueError says that a value would not come back as it is, and so was not stored.
+type ValueError struct {
+	Path    string // where in the value, such as ["cart"][2].Price; empty: all of it
+	Problem string
+}
+
+func (e *ValueError) Error() string {
+	if e.Path == "" {
+		return "it would not come back as it is: " + e.Problem
+	}
+	return fmt.Sprintf("it would not come back as it is: at %s: %s", e.Path, e.Problem)
+}
 
 // A SizeError says that a session would become too large. It is not transient.
 type SizeError struct {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -47,7 +48,8 @@ type Info struct {
 // Keys returns the keys that have a value, sorted.
 func (i Info) Keys() []string { return slices.Sorted(maps.Keys(i.items)) }
 
-// All returns all values, each as Value[any] does.
+// All returns all values, each as Value[any] does. If some can't be read, it returns the others all the same, with an error
+// that joins the [RecordError] of each.
 func (i Info) All() (map[string]any, error) { return allValues(i, maps.All(i.items)) }
 
 func (i Info) lookup(key string) ([]byte, bool, error) {
@@ -66,6 +68,7 @@ func damagedItem(ref, key string, err error) error {
 // allValues decodes records as Value[any] does.
 func allValues(of Source, records iter.Seq2[string, []byte]) (map[string]any, error) {
 	values := make(map[string]any)
+	var errs []error
 	for key, record := range records {
 		var value any
 		_, e, err := splitItem(record)
@@ -73,11 +76,12 @@ func allValues(of Source, records iter.Seq2[string, []byte]) (map[string]any, er
 			err = decode(e, &value)
 		}
 		if err != nil {
-			return nil, of.damaged(key, err)
+			errs = append(errs, of.damaged(key, err))
+			continue
 		}
 		values[key] = value
 	}
-	return values, nil
+	return values, errors.Join(errs...)
 }
 
 // info tells of a session that the database held.
@@ -106,8 +110,8 @@ func (s *Session) info(why Reason) Info {
 	}
 }
 
-// tell calls the handlers after the commit.
-func (a *attempt) tell(ctx context.Context, committed bool) {
+// report calls the handlers after the commit.
+func (a *attempt) report(ctx context.Context, committed bool) {
 	if !committed {
 		return
 	}

@@ -34,7 +34,7 @@ func TestHandlerStores(t *testing.T) {
 	f.set(t, "a", map[string]any{"n": 1})
 	f.set(t, "b", map[string]any{"n": 1})
 	do(t, func(ctx context.Context) {
-		s, err := m.Get(ctx, "a")
+		s, err := m.Get(session.WithID(ctx, "a"))
 		must(t, err)
 		must(t, s.Invalidate())
 	})
@@ -65,13 +65,13 @@ func TestEventHandlers(t *testing.T) {
 	m.SetClock(f.clock.read)
 	for _, id := range []string{"a", "b"} {
 		do(t, func(ctx context.Context) { // commits although the handler panics
-			s, err := m.Get(ctx, id)
+			s, err := m.Get(session.WithID(ctx, id))
 			must(t, err)
 			must(t, s.Update(map[string]any{"user": id, "n": 7}))
 		})
 	}
 	do(t, func(ctx context.Context) {
-		s, err := m.Get(ctx, "a")
+		s, err := m.Get(session.WithID(ctx, "a"))
 		must(t, err)
 		must(t, s.Set("last", "words"))
 		must(t, s.Invalidate())
@@ -94,7 +94,7 @@ func TestEventHandlers(t *testing.T) {
 		t.Error("Value of another type: got no error")
 	}
 	do(t, func(ctx context.Context) {
-		s, err := m.Get(ctx, "b")
+		s, err := m.Get(session.WithID(ctx, "b"))
 		must(t, err)
 		must(t, s.PutItem("bad", []byte{0}))
 		must(t, s.Invalidate())

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net/http"
+	"net/http/httptest"
 
+	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
@@ -20,7 +23,7 @@ func Example() {
 
 	// In a request, the tm filter is who begins and commits, and the browser id is browserid's.
 	visit := func(ctx context.Context) error {
-		s, err := sessions.Get(ctx, "a browser id")
+		s, err := sessions.Get(session.WithID(ctx, "a browser id"))
 		if err != nil {
 			return err
 		}
@@ -41,38 +44,42 @@ func Example() {
 	// visits before this: 1
 }
 
-// A log-in: the session moves to the browser's new id, with what is in it.
-func ExampleManager_Carry() {
+// A log-in: the browser gets a new id, and the session goes with it. All of it belongs to the transaction of the request.
+func ExampleManager_Renew() {
 	db := memory.New("example")
 	defer db.Close()
 	sessions, err := session.NewManager(db, session.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = transaction.Run(context.Background(), func(ctx context.Context) error {
-		s, err := sessions.Get(ctx, "old id")
-		if err != nil {
-			return err
-		}
-		if err := s.Set("cart", []string{"a book"}); err != nil {
-			return err
-		}
-		// newID is what browserid.Renew returns.
-		const newID = "new id"
-		if err := sessions.Carry(ctx, "old id", newID); err != nil {
-			return err
-		}
-		if err := s.Set("user", "ann"); err != nil {
-			return err
-		}
-		known, err := sessions.Has(ctx, "old id")
-		fmt.Println(s.ID(), known)
-		return err
-	})
+	identify, err := browserid.New(browserid.Config{SecretKey: "0f1e2d3c4b5a69788796a5b4c3d2e1f0"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Output: new id false
+	login := func(_ http.ResponseWriter, r *http.Request) {
+		// Filter tm does this for every request.
+		err := transaction.Run(r.Context(), func(ctx context.Context) error {
+			s, err := sessions.Get(ctx)
+			if err != nil {
+				return err
+			}
+			if err := s.Set("cart", []string{"a book"}); err != nil {
+				return err
+			}
+			before := s.ID()
+			if err := sessions.Renew(ctx, session.As("ann")); err != nil { // whose password was right
+				return err
+			}
+			user, _, err := s.User()
+			fmt.Println(user, s.ID() != before)
+			return err
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	identify(http.HandlerFunc(login)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil))
+	// Output: ann true
 }
 
 // Messages for the next page.
@@ -84,7 +91,7 @@ func ExampleSession_Flash() {
 		log.Fatal(err)
 	}
 	err = transaction.Run(context.Background(), func(ctx context.Context) error {
-		s, err := sessions.Get(ctx, "a browser id")
+		s, err := sessions.Get(session.WithID(ctx, "a browser id"))
 		if err != nil {
 			return err
 		}

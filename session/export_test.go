@@ -99,7 +99,7 @@ var (
 		slice, r, ok := readIndexKey(key)
 		return slice, r.String(), ok
 	}
-	AddRecord = func(id string, key, value []byte) error {
+	AddRecord = func(id string, key, value []byte) (record, problem string) {
 		var l loaded
 		return l.add(refOf(id), storage.Item{Key: key, Value: value})
 	}

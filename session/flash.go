@@ -3,6 +3,7 @@ package session
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"slices"
 )
 
@@ -13,7 +14,8 @@ const (
 )
 
 // Flash adds a message to a queue, to be shown once, by the next page that the browser sees. The queue "" is as good
-// as any other. If allowDuplicate is false, a message that is in the queue already is not added again.
+// as any other. If allowDuplicate is false, a message that is in the queue already is not added again. If the queue's key
+// holds something that is no list of messages, the message takes its place.
 func (s *Session) Flash(message, queue string, allowDuplicate bool) error {
 	messages, err := s.PeekFlash(queue)
 	if err != nil || !allowDuplicate && slices.Contains(messages, message) {
@@ -24,14 +26,29 @@ func (s *Session) Flash(message, queue string, allowDuplicate bool) error {
 
 // PopFlash returns the messages of a queue, oldest first, and empties it.
 func (s *Session) PopFlash(queue string) ([]string, error) {
-	messages, _, err := Pop[[]string](s, flashPrefix+queue)
-	return messages, err
+	messages, err := s.PeekFlash(queue)
+	if err != nil {
+		return nil, err
+	}
+	return messages, s.Delete(flashPrefix + queue)
 }
 
 // PeekFlash returns the messages of a queue, oldest first, and leaves them in it.
 func (s *Session) PeekFlash(queue string) ([]string, error) {
-	messages, _, err := Value[[]string](s, flashPrefix+queue)
+	messages, _, err := readable[[]string](s, flashPrefix+queue)
 	return messages, err
+}
+
+// readable is Value, but what does not fit T, or is damaged, counts as if it was not there: the keys of this file are the
+// package's own, and a page must not fail because of one for as long as the session lives.
+func readable[T any](s *Session, key string) (value T, ok bool, err error) {
+	value, ok, err = Value[T](s, key)
+	_, otherType := errors.AsType[*TypeError](err)
+	_, damaged := errors.AsType[*RecordError](err)
+	if otherType || damaged {
+		err = nil
+	}
+	return value, ok, err
 }
 
 // NewCSRFToken puts a new token against cross-site request forgery into the session and returns it: 26 characters that
@@ -43,7 +60,7 @@ func (s *Session) NewCSRFToken() (string, error) {
 
 // CSRFToken returns the session's token, as Pyramid's get_csrf_token; if there is none yet, a new one.
 func (s *Session) CSRFToken() (string, error) {
-	token, ok, err := Value[string](s, csrfKey)
+	token, ok, err := readable[string](s, csrfKey)
 	if err != nil || ok {
 		return token, err
 	}
@@ -53,7 +70,7 @@ func (s *Session) CSRFToken() (string, error) {
 // CheckCSRFToken reports whether token is the session's, in a time that does not depend on how much of it is right.
 // It is false if the session has none.
 func (s *Session) CheckCSRFToken(token string) (bool, error) {
-	want, ok, err := Value[string](s, csrfKey)
+	want, ok, err := readable[string](s, csrfKey)
 	if err != nil || !ok {
 		return false, err
 	}

@@ -75,3 +75,45 @@ func TestCSRFToken(t *testing.T) {
 		}
 	})
 }
+
+// A value of another type, or a damaged one, where the package keeps its own does not keep pages from working.
+func TestFlashOverAnotherType(t *testing.T) {
+	t.Parallel()
+	put := map[string]func(s *session.Session, key string) error{
+		"a string":  func(s *session.Session, key string) error { return s.Set(key, "x") },
+		"a number":  func(s *session.Session, key string) error { return s.Set(key, 1) },
+		"a map":     func(s *session.Session, key string) error { return s.Set(key, map[string]int{"a": 1}) },
+		"a damaged": func(s *session.Session, key string) error { return s.PutItem(key, []byte{0, 'X'}) },
+	}
+	for name, put := range put {
+		f := newFixture(t, session.Config{})
+		do(t, func(ctx context.Context) {
+			s := f.get(ctx, t, "id")
+			for _, queue := range []string{"added", "popped", "peeked"} {
+				must(t, put(s, "_f_"+queue))
+			}
+			must(t, s.Flash("hello", "added", false))
+			if got, err := s.PopFlash("added"); err != nil || !cmp.Equal(got, []string{"hello"}) {
+				t.Errorf("%s: got %q, %v", name, got, err)
+			}
+			if got, err := s.PopFlash("popped"); err != nil || len(got) != 0 {
+				t.Errorf("%s: got %q, %v", name, got, err)
+			}
+			if got, err := s.PeekFlash("peeked"); err != nil || len(got) != 0 {
+				t.Errorf("%s: got %q, %v", name, got, err)
+			}
+			if name == "a string" {
+				return
+			}
+			must(t, put(s, "_csrft_"))
+			if ok, err := s.CheckCSRFToken("x"); ok || err != nil {
+				t.Errorf("%s: CheckCSRFToken: got %t, %v", name, ok, err)
+			}
+			token, err := s.CSRFToken()
+			must(t, err)
+			if ok, err := s.CheckCSRFToken(token); !ok || err != nil {
+				t.Errorf("%s: the new token: got %t, %v", name, ok, err)
+			}
+		})
+	}
+}

@@ -112,12 +112,13 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte("m"), session.AppendMeta(0, math.MaxInt64))
 	f.Add([]byte("m"), session.AppendMeta(start*1000+1234, start*1000))
 	f.Add([]byte("m"), []byte("\xff\x00\x00\x00\x00\x00"))
+	f.Add([]byte("m"), []byte("\x02\x80\x02\x800123456789abcdef"))
 	f.Add([]byte("u12345678"), []byte{})
 	f.Add([]byte("l"), []byte{2})
 	f.Add([]byte("ikey"), []byte("\x00i\x02"))
 	f.Fuzz(func(t *testing.T, rest, value []byte) {
 		ref := session.ItemKey("id", "")[:16]
-		_ = session.AddRecord("id", append(ref, rest...), value)
+		_, _ = session.AddRecord("id", append(ref, rest...), value)
 		_, _, _ = session.ReadIndexKey(rest)
 		created, used, problem := session.ReadMeta(value)
 		if problem != "" {

@@ -139,7 +139,7 @@ func TestGoldenManagerConflicts(t *testing.T) {
 				for _, slice := range to {
 					if !slices.Contains(c.Old, slice) {
 						clock(slice)
-						s, err := f.Get(ctx, id(owner, slice))
+						s, err := f.Get(session.WithID(ctx, id(owner, slice)))
 						if err != nil {
 							return err
 						}
@@ -151,7 +151,7 @@ func TestGoldenManagerConflicts(t *testing.T) {
 					if slices.Contains(to, slice) {
 						continue
 					}
-					s, err := f.Query(ctx, id("shared", slice))
+					s, err := f.Lookup(session.WithID(ctx, id("shared", slice)))
 					if err != nil {
 						return err
 					}
@@ -319,7 +319,7 @@ func concurrentStep(ctx context.Context, t *testing.T, f *fixture, txn *transact
 		}
 		return nil, nil
 	case "peek", "invalidate":
-		s, err := f.Query(ctx, key)
+		s, err := f.Lookup(session.WithID(ctx, key))
 		if err != nil || s == nil {
 			return nil, err
 		}
@@ -329,7 +329,7 @@ func concurrentStep(ctx context.Context, t *testing.T, f *fixture, txn *transact
 		data, err := s.All()
 		return map[string]any{"data": data, "valid": true}, err
 	}
-	s, err := f.Get(ctx, key)
+	s, err := f.Get(session.WithID(ctx, key))
 	if err != nil {
 		return nil, err
 	}

@@ -199,9 +199,9 @@ func (tr *tracer) do(step goldenStep, want goldenExpect) (any, error) {
 		}
 		var found bool
 		do(tr.T, func(ctx context.Context) {
-			s, err := tr.Query(ctx, step.Key)
+			s, err := tr.Lookup(session.WithID(ctx, step.Key))
 			must(tr.T, err)
-			has, err := tr.Has(ctx, step.Key)
+			has, err := tr.Has(session.WithID(ctx, step.Key))
 			must(tr.T, err)
 			if found = s != nil; found != has {
 				tr.Errorf("Query gives %v, Has %t", s, has)
@@ -258,7 +258,7 @@ func (tr *tracer) getSession(key, name string) (any, error) {
 	}
 	tr.names[name] = key
 	if p := tr.pending[key]; p != nil {
-		again, err := tr.Get(p.ctx, key)
+		again, err := tr.Get(session.WithID(p.ctx, key))
 		if err != nil || again != p.session {
 			return nil, fmt.Errorf("got another session, %w", err)
 		}
@@ -269,7 +269,7 @@ func (tr *tracer) getSession(key, name string) (any, error) {
 	}
 	ctx, txn := transaction.Begin(tr.Context())
 	tr.Cleanup(func() { txn.Abort(ctx) })
-	s, err := tr.Get(ctx, key)
+	s, err := tr.Get(session.WithID(ctx, key))
 	if err != nil {
 		return nil, err
 	}

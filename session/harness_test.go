@@ -1,13 +1,16 @@
 package session_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/visitor"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/memory"
@@ -138,11 +141,66 @@ func begin(tb testing.TB) (ctx context.Context, commit func() error) {
 
 func (f *fixture) get(ctx context.Context, tb testing.TB, id string) *session.Session {
 	tb.Helper()
-	s, err := f.Get(ctx, id)
+	s, err := f.Get(session.WithID(ctx, id))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return s
+}
+
+// renew renews the session called from as one whose browser has that id, and gets the id to by that.
+func (f *fixture) renew(ctx context.Context, from, to string, options ...session.RenewOption) error {
+	return f.Renew(behind(ctx, &browser{id: from, next: to}), options...)
+}
+
+// behind returns ctx as it is if the filter that knows b stands before the transaction of ctx.
+func behind(ctx context.Context, b *browser) context.Context {
+	return filtered{ctx, &visitor.Context{Context: context.Background(), Visitor: b}}
+}
+
+type filtered struct {
+	context.Context
+	filter *visitor.Context
+}
+
+func (f filtered) Value(key any) any {
+	if v := f.Context.Value(key); v != nil {
+		return v
+	}
+	return f.filter.Value(key)
+}
+
+// A browser is a visitor whose next id a test names; otherwise it is made of the seed.
+type browser struct {
+	mu   sync.Mutex // guards the rest
+	id   string
+	next string
+	deaf error // why it can't be told
+}
+
+func (b *browser) ID() (string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.id, b.id != ""
+}
+
+func (b *browser) MakeID(seed [visitor.SeedSize]byte) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return cmp.Or(b.next, hex.EncodeToString(seed[:]))
+}
+
+func (b *browser) CanTell() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.deaf
+}
+
+func (b *browser) Tell(id string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.id = id
+	return nil
 }
 
 // set stores values in the session called id, in a transaction of its own.
@@ -155,7 +213,7 @@ func (f *fixture) set(tb testing.TB, id string, values map[string]any) {
 func (f *fixture) stored(tb testing.TB, id string) (values map[string]any) {
 	tb.Helper()
 	do(tb, func(ctx context.Context) {
-		s, err := f.Query(ctx, id)
+		s, err := f.Lookup(session.WithID(ctx, id))
 		must(tb, err)
 		if s != nil {
 			values, err = s.All()

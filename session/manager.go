@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/visitor"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -18,7 +19,11 @@ const (
 	DefaultTimeout = 1200 * time.Second
 	DefaultPeriod  = 20 * time.Second
 	DefaultMaxSize = 64 << 10
+	DefaultGrace   = 5 * time.Minute
 )
+
+// MaxKey is the largest size of a key in bytes.
+const MaxKey = storage.MaxKey - len(ref{}) - 1
 
 // usedSuffix makes the name of the index bucket.
 const usedSuffix = ".used"
@@ -39,6 +44,10 @@ type Config struct {
 
 	// MaxSize is the largest size of one session in bytes: its keys and encoded values. Default 65536.
 	MaxSize int
+
+	// Grace is how long it is remembered that an id has ended by [Manager.Renew], so that requests which were under way with it
+	// are refused instead of lost. It should be as long as such a request can take. At least a millisecond; default 5 minutes.
+	Grace time.Duration
 
 	// OnBegin is called for every session that begins: once, after the commit of the transaction that first
 	// stored it. A session that was never stored never began. The transaction that ctx carries has ended: a handler that
@@ -74,6 +83,9 @@ func (c Config) Validate() error {
 	if c.MaxSize < 0 {
 		errs = append(errs, fmt.Errorf("session: maximum size %d: want a number of bytes, such as %d", c.MaxSize, DefaultMaxSize))
 	}
+	if c.Grace != 0 && c.Grace < time.Millisecond {
+		errs = append(errs, fmt.Errorf("session: grace %v: want at least 1ms, such as %v", c.Grace, DefaultGrace))
+	}
 	if c.SweepInterval < 0 {
 		errs = append(errs, fmt.Errorf("session: sweep interval %v: want a positive duration, such as 1m", c.SweepInterval))
 	}
@@ -94,6 +106,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxSize == 0 {
 		c.MaxSize = DefaultMaxSize
 	}
+	if c.Grace == 0 {
+		c.Grace = DefaultGrace
+	}
 	if c.SweepInterval == 0 {
 		c.SweepInterval = max(c.Period, c.Timeout/20)
 	}
@@ -111,7 +126,9 @@ type Manager struct {
 	sortKey string
 	timeout int64 // milliseconds, as everything below the API
 	period  int64
+	grace   int64
 	clock   *clock
+	noted   noted
 }
 
 // NewManager returns a manager of the sessions that db keeps under config's name. It starts nothing: expired
@@ -132,71 +149,70 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 		sortKey: "session:" + config.Name,
 		timeout: config.Timeout.Milliseconds(),
 		period:  config.Period.Milliseconds(),
+		grace:   config.Grace.Milliseconds(),
 		clock:   newClock(config.Timeout, config.Logger),
 	}, nil
 }
 
-// Get returns the session of the browser called id, in the transaction of ctx: the one that is stored, or a new
-// one, which is stored as soon as something is written to it and never if nothing is.
-// Within one transaction the same id gives the same Session.
+// Get returns the session of the browser that sent the request of ctx, in the transaction of ctx: the one that is
+// stored, or a new one, which is stored as soon as something is written to it and never if nothing is.
+// Within one transaction the same browser gets the same Session.
 //
-// Errors: [ErrNoTransaction], [ErrNoID], a [RecordError], and those of the database.
-func (m *Manager) Get(ctx context.Context, id string) (*Session, error) {
-	return m.session(ctx, id)
+// The browserid filter puts the browser's id into the context; [WithID] does outside of requests.
+//
+// Errors: [ErrNoTransaction], [ErrNoID], [ErrFinished], and those of the database.
+func (m *Manager) Get(ctx context.Context) (*Session, error) {
+	a, err := m.attempt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := visitor.FromContext(ctx)
+	if !ok {
+		return nil, ErrNoID
+	}
+	if _, ok := c.Renewed(a.txn); ok { // perhaps by another manager
+		return a.renew(c, "")
+	}
+	id, ok := c.Visitor.ID()
+	if !ok || id == "" {
+		return nil, ErrNoID
+	}
+	return a.get(id)
 }
 
-// Query returns the session of the browser called id, or nil if there is none: none was ever stored, or it has
-// ended. Like [Manager.Get], and as in repoze.session, asking counts as using the session. Errors are those of Get.
-func (m *Manager) Query(ctx context.Context, id string) (*Session, error) {
-	s, err := m.session(ctx, id)
-	if err != nil || !s.now.exists {
+// Lookup is Get, but it returns nil if there is no session: none was ever stored, or it has ended. Like [Manager.Get],
+// and as in repoze.session, asking counts as using the session.
+func (m *Manager) Lookup(ctx context.Context) (*Session, error) {
+	s, err := m.Get(ctx)
+	if err != nil || !s.stored() {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Has reports whether the browser called id has a session. Like [Manager.Get], and as in repoze.session, asking
-// counts as using the session. Errors are those of Get.
-func (m *Manager) Has(ctx context.Context, id string) (bool, error) {
-	s, err := m.session(ctx, id)
-	return err == nil && s.now.exists, err
+// Has reports whether the browser that sent the request of ctx has a session. Like [Manager.Get], and as in
+// repoze.session, asking counts as using the session. Errors are those of Get.
+func (m *Manager) Has(ctx context.Context) (bool, error) {
+	s, err := m.Get(ctx)
+	return err == nil && s.stored(), err
 }
 
-// Carry moves the session of the browser from over to the id to, with all that is in it: at log-in, when the browser
-// gets a new id, so that whoever knew (or planted) the old one has no part in what follows. A [Session] that
-// was got by the old id goes on under the new one; the old id has no session any more. No session begins or
-// ends by that, so there are no events. All of it is part of the transaction of ctx.
-//
-// Errors: [ErrExists] if there is a session under the id to, and those of [Manager.Get].
-func (m *Manager) Carry(ctx context.Context, from, to string) error {
-	old, err := m.session(ctx, from)
-	if err != nil || from == to {
-		return err
-	}
-	target, err := m.session(ctx, to)
-	if err != nil {
-		return err
-	}
-	if target.now.exists {
-		return fmt.Errorf("%w: carrying %v to %v", ErrExists, old.ref(), target.ref())
-	}
-	return old.carry(target)
+// WithID returns a context in which the session is that of the browser called id: for jobs and commands, and for requests
+// that tell in another way than by the browserid filter whose they are. Nothing can tell a browser of a new id there, so
+// [Manager.Renew] returns [ErrNotTold].
+func WithID(ctx context.Context, id string) context.Context {
+	return &visitor.Context{Context: ctx, Visitor: given(id)}
 }
 
-// session returns the session called id as the transaction of ctx sees it. Looking it up marks it as used.
-func (m *Manager) session(ctx context.Context, id string) (*Session, error) {
-	a, err := m.attempt(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if id == "" {
-		return nil, ErrNoID
-	}
-	if s := a.find(id); s != nil {
-		return s, nil
-	}
-	return a.load(id)
-}
+// given is a visitor of which only the id is known.
+type given string
+
+func (id given) ID() (string, bool)                   { return string(id), true }
+func (id given) MakeID([visitor.SeedSize]byte) string { return "" }
+func (id given) CanTell() error                       { return errGiven }
+func (id given) Tell(string) error                    { return errGiven }
+
+var errGiven = errors.New("its id comes from session.WithID: put the browserid filter before the app")
 
 // attempt returns what the transaction of ctx has done with m's sessions so far.
 func (m *Manager) attempt(ctx context.Context) (*attempt, error) {
@@ -221,6 +237,16 @@ func (m *Manager) slice(now int64) int64 { return now - now%m.period }
 
 // expired reports whether a session that was last used in the slice used has ended by the moment judged.
 func (m *Manager) expired(used, judged int64) bool { return m.slice(judged)-used > m.timeout }
+
+// over reports whether a mark of an id that ended then is of no use any more. One that a wrong clock dated far ahead isn't either.
+func (m *Manager) over(ended, judged int64) bool {
+	return judged-ended >= m.grace || ended-judged >= m.grace
+}
+
+// markSlice returns the slice under which the index has a mark: one that a sweep comes to when the mark is over.
+func (m *Manager) markSlice(ended int64) int64 {
+	return max(0, min(m.slice(ended), m.slice(ended+m.grace-m.timeout)))
+}
 
 // astray reports whether the slice used lies so far in the future of now that only a clock that was wrong can have
 // written it.

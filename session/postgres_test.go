@@ -37,7 +37,7 @@ func TestSweepersOnPostgres(t *testing.T) {
 	do(t, func(ctx context.Context) {
 		for i := range sessions {
 			id := fmt.Sprint("s", i)
-			s, err := managers[0].Get(ctx, id)
+			s, err := managers[0].Get(session.WithID(ctx, id))
 			must(t, err)
 			must(t, s.Set("n", i))
 			want = append(want, told("expired", id)...)

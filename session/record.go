@@ -16,7 +16,7 @@ import (
 //
 //	ref 'i' key    one item: when it was written, counted from the creation, and its encoded value (value.go)
 //	ref 'l'        when an item was last deleted, if one was
-//	ref 'm'        that there is a session: creation, and the slice of its first use
+//	ref 'm'        that there is a session: creation, and the slice of its first use; or a mark, that its id has ended
 //	ref 'u' slice  that it was used in this slice; of several the latest counts
 //
 // In the index bucket there is one empty record for every session:
@@ -42,7 +42,8 @@ const (
 // The short one is written where it fits: until 2054, for slices of whole seconds and of up to two minutes. It has 6 bytes instead of 9
 // or 10, which makes a file with a million sessions 4 MB smaller, of 185. Sessions that have a long one keep it.
 const (
-	format = 1
+	format     = 1
+	formatMark = 2 // see mark
 
 	short     = 1 << 7
 	shortBits = 40                // of creation
@@ -50,6 +51,40 @@ const (
 	shortFrom = 1_577_836_800_000 // 2020
 	second    = 1000
 )
+
+// A mark takes the place of the meta record when an id ends because the browser got another:
+//
+//	2 ended created seed      two varints, when the id has ended and when its session was created; 16 bytes
+//
+// As long as it is there, the item records are those that the session had when the transaction began in which its id ended. A release
+// that does not know marks can't read the record, and so serves nothing under the id.
+type mark struct {
+	ended   int64
+	created int64
+	seed    [16]byte // of which, with the old id and the user, the new id was made
+}
+
+func (m mark) append(b []byte) []byte {
+	b = append(b, formatMark)
+	b = binary.AppendVarint(b, m.ended)
+	b = binary.AppendVarint(b, m.created)
+	return append(b, m.seed[:]...)
+}
+
+func readMark(b []byte) (m mark, problem string) {
+	ended, n := binary.Varint(b[1:])
+	if n <= 0 || ended < 0 {
+		return m, "its time of the end is damaged"
+	}
+	created, k := binary.Varint(b[1+n:])
+	if k <= 0 || created < 0 {
+		return m, "its time of creation is damaged"
+	}
+	if rest := b[1+n+k:]; len(rest) != len(m.seed) {
+		return m, "its seed is damaged"
+	}
+	return mark{ended: ended, created: created, seed: [16]byte(b[1+n+k:])}, ""
+}
 
 // A ref names a session without telling its id.
 type ref [16]byte
@@ -60,6 +95,9 @@ func refOf(id string) ref {
 }
 
 func (r ref) String() string { return hex.EncodeToString(r[:]) }
+
+// aside returns the ref under which records of r that can't be read are set aside. No id has it, but by chance.
+func (r ref) aside() ref { return refOf("aside\x00" + string(r[:])) }
 
 // key returns the key of r's record of a kind.
 func (r ref) key(kind byte) []byte {
@@ -182,9 +220,12 @@ func readShortMeta(b []byte) (m meta, problem string) {
 
 // A loaded is what the database held of a session when it was looked up.
 type loaded struct {
-	meta
+	meta                   // of a mark: when the id ended (used), and when its session was created
 	exists  bool           // there was a meta record
 	expired bool           // but it had not been used for too long
+	mark    bool           // there was a mark in its place
+	marked  bool           // and it is not over
+	problem *RecordError   // if not all of it can be read; it counts as if there was nothing then
 	deleted int64          // when an item was last deleted, 0 if never
 	end     ref            // room for the end of the range in which all of it is
 	all     []storage.Item // the records of any kind, in ascending order of their keys
@@ -207,14 +248,18 @@ func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
 		return err
 	}
 	for _, it := range l.all {
-		if err := l.add(*r, it); err != nil {
-			return err
+		record, problem := l.add(*r, it)
+		if problem != "" && l.problem == nil {
+			l.problem = &RecordError{Session: r.String(), Record: record, Problem: problem}
 		}
+	}
+	if l.problem != nil {
+		l.exists, l.mark, l.nItems = false, false, 0
 	}
 	return nil
 }
 
-// lastUsed returns the slice in which the session was last used.
+// lastUsed returns the slice in which the session was last used; 0 if none of its records tells.
 func (l *loaded) lastUsed() int64 {
 	if l.nUses > 0 {
 		return sliceOf(l.all[len(l.all)-1])
@@ -222,35 +267,46 @@ func (l *loaded) lastUsed() int64 {
 	return l.used
 }
 
-// add takes in one record of the session r; they come in ascending order.
-func (l *loaded) add(r ref, it storage.Item) error {
+// add takes in one record of the session r; they come in ascending order. If the record can't be read, it returns what
+// it is and why.
+func (l *loaded) add(r ref, it storage.Item) (record, problem string) {
 	if len(it.Key) <= len(r) {
-		return &RecordError{Session: r.String(), Record: "a record", Problem: "its key is too short"}
+		return "a record", "its key is too short"
 	}
 	switch rest := it.Key[len(r)+1:]; it.Key[len(r)] {
 	case kindItem:
 		l.nItems++ // they come before all other kinds
 	case kindDeleted:
-		var n int
-		if l.deleted, n = binary.Varint(it.Value); n <= 0 || n != len(it.Value) || l.deleted < 0 || len(rest) != 0 {
-			return &RecordError{Session: r.String(), Record: "the time of the last deletion", Problem: "it is damaged"}
+		if len(rest) != 0 {
+			return "the time of the last deletion", "its key is too long"
+		}
+		// A damaged one spoils nothing else: it only does not tell.
+		if deleted, n := binary.Varint(it.Value); n == len(it.Value) && deleted >= 0 {
+			l.deleted = deleted
 		}
 	case kindMeta:
 		if len(rest) != 0 {
-			return &RecordError{Session: r.String(), Record: "the meta record", Problem: "its key is too long"}
+			return "the meta record", "its key is too long"
 		}
-		m, problem := readMeta(it.Value)
-		if problem != "" {
-			return &RecordError{Session: r.String(), Record: "the meta record", Problem: problem}
-		}
-		l.meta, l.exists = m, true
+		return "the meta record", l.addMeta(it.Value)
 	case kindUsed:
 		if _, ok := readSlice(rest); !ok {
-			return &RecordError{Session: r.String(), Record: "a time of use", Problem: "it is damaged"}
+			return "a time of use", "it is damaged"
 		}
 		l.nUses++ // they come after all other kinds
 	default:
-		return &RecordError{Session: r.String(), Record: "a record", Problem: "its kind is " + strconv.QuoteRune(rune(it.Key[len(r)]))}
+		return "a record", "its kind is " + strconv.QuoteRune(rune(it.Key[len(r)]))
 	}
-	return nil
+	return "", ""
+}
+
+func (l *loaded) addMeta(value []byte) (problem string) {
+	if len(value) > 0 && value[0] == formatMark {
+		m, problem := readMark(value)
+		l.created, l.used, l.mark = m.created, m.ended, problem == ""
+		return problem
+	}
+	l.meta, problem = readMeta(value)
+	l.exists = problem == ""
+	return problem
 }

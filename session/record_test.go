@@ -71,7 +71,7 @@ func TestMetaForms(t *testing.T) {
 				}
 			})
 			// ... carried ...
-			do(t, func(ctx context.Context) { must(t, f.Carry(ctx, "id", "other")) })
+			do(t, func(ctx context.Context) { must(t, f.renew(ctx, "id", "other")) })
 			wantMeta("other")
 			// ... and swept.
 			f.clock.pass(time.Hour)

@@ -29,21 +29,28 @@ type Session struct {
 	created int64
 }
 
-// ID returns the browser id that the session was got by, or was carried to. It is a credential: see [Session.Ref].
+// ID returns the browser id that the session was got by, or that it got by a renewal. It is a credential: see [Session.Ref].
 func (s *Session) ID() string { return s.current().got }
+
+// User returns the name that [As] has given; ok is false if the session is nobody's.
+func (s *Session) User() (name string, ok bool, err error) { return Value[string](s, userKey) }
 
 // Ref returns a name for the session that can be logged and stored: it is made of the id, and the id can't be
 // made of it, unless it can be guessed.
 func (s *Session) Ref() string { return s.ref().String() }
 
 // IsNew reports whether the session was not stored before this transaction.
-func (s *Session) IsNew() bool { return !s.now.exists || s.now.begun }
+func (s *Session) IsNew() bool {
+	s = s.current()
+	return !s.now.exists || s.now.begun
+}
 
 // Created returns when the session was created; for a new one, when it was got first.
-func (s *Session) Created() time.Time { return time.UnixMilli(s.created) }
+func (s *Session) Created() time.Time { return time.UnixMilli(s.current().created) }
 
 // LastUsed returns the start of the time slice in which the session was last used, this transaction included.
 func (s *Session) LastUsed() time.Time {
+	s = s.current()
 	if !s.now.exists {
 		return s.Created()
 	}
@@ -52,6 +59,7 @@ func (s *Session) LastUsed() time.Time {
 
 // LastModified returns when something was last set in the session or deleted from it; the zero time says never.
 func (s *Session) LastModified() (time.Time, error) {
+	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return time.Time{}, err
 	}
@@ -65,12 +73,10 @@ func (s *Session) LastModified() (time.Time, error) {
 		return time.Time{}, err
 	}
 	last := s.had.deleted
-	for key, record := range s.records() {
-		since, _, err := splitItem(record)
-		if err != nil {
-			return time.Time{}, s.damaged(key, err)
+	for _, record := range s.records() {
+		if since, _, err := splitItem(record); err == nil { // a damaged one does not tell
+			last = max(last, s.created+since)
 		}
-		last = max(last, s.created+since)
 	}
 	return time.UnixMilli(last), nil
 }
@@ -136,8 +142,10 @@ func Pop[T any](s *Session, key string) (value T, ok bool, err error) {
 }
 
 // Set stores value under key. A session that is new is stored from now on.
-// How values are encoded: see [Value]. The error is a [SizeError] if the session would become too large.
+// How values are encoded: see [Value]. Errors: a [SizeError] if the session would become too large, a [KeyError] if the key
+// is too long, a [ValueError] if the value would not come back as it is, and [ErrRenewed] if the id has ended by a renewal.
 func (s *Session) Set(key string, value any) error {
+	s = s.current()
 	if err := s.usable(); err != nil {
 		return err
 	}
@@ -166,11 +174,12 @@ func (s *Session) Delete(key string) error {
 	if err != nil || !ok {
 		return err
 	}
-	return s.remove(key)
+	return s.current().remove(key)
 }
 
 // Clear deletes all values. The session itself goes on: [Session.Invalidate] is what ends it.
 func (s *Session) Clear() error {
+	s = s.current()
 	keys, err := s.Keys()
 	if err != nil {
 		return err
@@ -186,6 +195,7 @@ func (s *Session) Clear() error {
 // Keys returns the keys that have a value, sorted. From then on, any item that another transaction
 // adds, changes or deletes makes this one conflict; so it is with Len, All, Clear and LastModified.
 func (s *Session) Keys() ([]string, error) {
+	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return nil, err
 	}
@@ -203,8 +213,10 @@ func (s *Session) Len() (int, error) {
 	return len(keys), err
 }
 
-// All returns all values, each as Value[any] does.
+// All returns all values, each as Value[any] does. If some can't be read, it returns the others all the same, with an error
+// that joins the [RecordError] of each.
 func (s *Session) All() (map[string]any, error) {
+	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return nil, err
 	}
@@ -214,8 +226,11 @@ func (s *Session) All() (map[string]any, error) {
 // Invalidate ends the session and deletes all that is in it; use it at log-out. This Session is of no use from then on
 // ([ErrEnded]); the manager gives a new one for the same browser, in the same transaction too.
 // Whoever writes to the session at the same time, or marks it as used, conflicts with this.
+//
+// The error is [ErrRenewed] if the id has ended by a renewal.
 func (s *Session) Invalidate() error {
-	if err := s.usable(); err != nil {
+	s = s.current()
+	if err := s.writable(); err != nil {
 		return err
 	}
 	if err := s.a.join(); err != nil {

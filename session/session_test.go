@@ -58,21 +58,29 @@ func TestConfigValidate(t *testing.T) {
 func TestGetNeedsItsFilters(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
-	if _, err := f.Get(t.Context(), "id"); !errors.Is(err, session.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") {
+	if _, err := f.Get(session.WithID(t.Context(), "id")); !errors.Is(err, session.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") {
 		t.Errorf("without a transaction: got %v", err)
 	}
 	do(t, func(ctx context.Context) {
-		if _, err := f.Get(ctx, ""); !errors.Is(err, session.ErrNoID) || !strings.Contains(err.Error(), "egg:repoze.browserid#browserid") {
+		if _, err := f.Get(session.WithID(ctx, "")); !errors.Is(err, session.ErrNoID) || !strings.Contains(err.Error(), "egg:repoze.browserid#browserid") {
 			t.Errorf("without an id: got %v", err)
 		}
-		if _, err := f.Query(ctx, ""); !errors.Is(err, session.ErrNoID) {
+		if _, err := f.Lookup(session.WithID(ctx, "")); !errors.Is(err, session.ErrNoID) {
 			t.Errorf("Query without an id: got %v", err)
 		}
-		if _, err := f.Has(ctx, ""); !errors.Is(err, session.ErrNoID) {
+		if _, err := f.Has(session.WithID(ctx, "")); !errors.Is(err, session.ErrNoID) {
 			t.Errorf("Has without an id: got %v", err)
 		}
-		if err := f.Carry(ctx, "id", ""); !errors.Is(err, session.ErrNoID) {
-			t.Errorf("Carry without an id: got %v", err)
+		if _, err := f.Get(ctx); !errors.Is(err, session.ErrNoID) {
+			t.Errorf("without a browser: got %v", err)
+		}
+		for _, ctx := range []context.Context{ctx, session.WithID(ctx, "")} {
+			if err := f.Renew(ctx); !errors.Is(err, session.ErrNoID) {
+				t.Errorf("Renew without an id: got %v", err)
+			}
+		}
+		if err := f.Renew(session.WithID(ctx, "id")); !errors.Is(err, session.ErrNotTold) || !strings.Contains(err.Error(), "session.WithID") {
+			t.Errorf("Renew of an id that the program gave: got %v", err)
 		}
 	})
 }
@@ -94,10 +102,10 @@ func TestNewSessionIsStoredLazily(t *testing.T) {
 		if again := f.get(ctx, t, "id"); again != s {
 			t.Error("a second Get gave another Session")
 		}
-		if got, err := f.Query(ctx, "id"); got != nil || err != nil {
+		if got, err := f.Lookup(session.WithID(ctx, "id")); got != nil || err != nil {
 			t.Errorf("Query: got %v, %v, want none", got, err)
 		}
-		if ok, err := f.Has(ctx, "id"); ok || err != nil {
+		if ok, err := f.Has(session.WithID(ctx, "id")); ok || err != nil {
 			t.Errorf("Has: got %t, %v, want none", ok, err)
 		}
 		must(t, s.Delete("nothing"))
@@ -116,7 +124,7 @@ func TestNewSessionIsStoredLazily(t *testing.T) {
 		s := f.get(ctx, t, "id")
 		f.clock.pass(time.Second)
 		must(t, s.Set("n", 1))
-		if got, err := f.Query(ctx, "id"); got != s || err != nil {
+		if got, err := f.Lookup(session.WithID(ctx, "id")); got != s || err != nil {
 			t.Errorf("Query after Set: got %v, %v", got, err)
 		}
 		if !s.IsNew() {
@@ -242,7 +250,7 @@ func TestMaxSize(t *testing.T) {
 	})
 	smaller := f.another(t, session.Config{MaxSize: 10})
 	do(t, func(ctx context.Context) {
-		s, err := smaller.Get(ctx, id)
+		s, err := smaller.Get(session.WithID(ctx, id))
 		must(t, err)
 		if err := s.Set("c", 1); err == nil {
 			t.Error("a session over a lowered limit could grow")
@@ -271,7 +279,7 @@ func TestSessionEndsWithItsTransaction(t *testing.T) {
 		_, _, readErr := session.Value[int](s, "n")
 		_, keysErr := s.Keys()
 		_, allErr := s.All()
-		_, getErr := f.Get(ctx, "id")
+		_, getErr := f.Get(session.WithID(ctx, "id"))
 		for name, err := range map[string]error{
 			"Set": s.Set("n", 2), "Value": readErr, "Keys": keysErr, "All": allErr,
 			"Delete": s.Delete("n"), "Invalidate": s.Invalidate(),
@@ -300,7 +308,7 @@ func TestSavepointBeforeFirstUse(t *testing.T) {
 		for range 2 {
 			must(t, f.get(ctx, t, "id").Set("n", 2))
 			must(t, f.get(ctx, t, "new").Set("x", 1))
-			must(t, f.Carry(ctx, "id", "elsewhere"))
+			must(t, f.renew(ctx, "id", "elsewhere"))
 			must(t, before.Rollback())
 		}
 		s := f.get(ctx, t, "id")
@@ -336,7 +344,7 @@ func TestInvalidate(t *testing.T) {
 		if err := s.Invalidate(); !errors.Is(err, session.ErrEnded) {
 			t.Errorf("Invalidate again: got %v", err)
 		}
-		if ok, err := f.Has(ctx, "id"); ok || err != nil {
+		if ok, err := f.Has(session.WithID(ctx, "id")); ok || err != nil {
 			t.Errorf("Has after Invalidate: got %t, %v", ok, err)
 		}
 		next := f.get(ctx, t, "id")
@@ -380,82 +388,18 @@ func TestInvalidate(t *testing.T) {
 	}
 }
 
-func TestCarry(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, session.Config{})
-	f.set(t, "old", map[string]any{"cart": 3, "seen": true})
-	f.events.take()
-	f.clock.pass(time.Minute)
-	do(t, func(ctx context.Context) {
-		s := f.get(ctx, t, "old")
-		must(t, s.Set("user", "ann"))
-		f.get(ctx, t, "new") // somebody looked already
-		must(t, f.Carry(ctx, "old", "new"))
-		if s.ID() != "new" || f.get(ctx, t, "new") != s {
-			t.Errorf("the Session did not follow: its id is %q", s.ID())
-		}
-		must(t, s.Set("late", 1))
-		must(t, s.Delete("seen"))
-		if ok, err := f.Has(ctx, "old"); ok || err != nil {
-			t.Errorf("Has of the old id: got %t, %v", ok, err)
-		}
-	})
-	want := map[string]any{"cart": int64(3), "user": "ann", "late": int64(1)}
-	if got := f.stored(t, "new"); !cmp.Equal(got, want) {
-		t.Errorf("stored: got %v, want %v", got, want)
-	}
-	if got := f.stored(t, "old"); got != nil {
-		t.Errorf("stored under the old id: got %v", got)
-	}
-	do(t, func(ctx context.Context) {
-		if s := f.get(ctx, t, "new"); s.IsNew() || !s.Created().Equal(time.Unix(start, 0)) {
-			t.Errorf("got IsNew %t, Created %v", s.IsNew(), s.Created())
-		}
-	})
-	if got := f.events.take(); got != nil {
-		t.Errorf("events: got %v", got)
-	}
-
-	// A session that nobody has written to yet must not be stored under the old id either.
-	do(t, func(ctx context.Context) {
-		s := f.get(ctx, t, "before")
-		must(t, f.Carry(ctx, "before", "after"))
-		must(t, s.Set("user", "bob"))
-		must(t, f.Carry(ctx, "after", "after"))
-	})
-	if f.stored(t, "before") != nil || f.stored(t, "after") == nil {
-		t.Errorf("stored: got %v and %v", f.stored(t, "before"), f.stored(t, "after"))
-	}
-	if got := f.events.take(); !cmp.Equal(got, told("begun", "after")) {
-		t.Errorf("events: got %v", got)
-	}
-	do(t, func(ctx context.Context) {
-		if err := f.Carry(ctx, "new", "after"); !errors.Is(err, session.ErrExists) {
-			t.Errorf("Carry onto a session: got %v, want ErrExists", err)
-		}
-	})
-	// And it ends like any other, under the new id, leaving nothing.
-	do(t, func(ctx context.Context) {
-		must(t, f.get(ctx, t, "after").Invalidate())
-		must(t, f.get(ctx, t, "new").Invalidate())
-	})
-	if got := f.records(t); len(got) != 0 {
-		t.Errorf("records at the end: %v", got)
-	}
-}
-
 func TestManagersAreApart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	other := f.another(t, session.Config{Name: "other"})
 	do(t, func(ctx context.Context) {
 		must(t, f.get(ctx, t, "id").Set("n", 1))
-		if ok, err := other.Has(ctx, "id"); ok || err != nil {
+		if ok, err := other.Has(session.WithID(ctx, "id")); ok || err != nil {
 			t.Errorf("the other manager has it too: %t, %v", ok, err)
 		}
 	})
 	do(t, func(ctx context.Context) {
-		if ok, err := other.Has(ctx, "id"); ok || err != nil {
+		if ok, err := other.Has(session.WithID(ctx, "id")); ok || err != nil {
 			t.Errorf("the other manager has it too: %t, %v", ok, err)
 		}
 	})
@@ -471,7 +415,7 @@ func TestNothingOfAFailedAttemptStays(t *testing.T) {
 	ctx, txn := transaction.Begin(t.Context())
 	must(t, f.get(ctx, t, "id").Set("n", 2))
 	must(t, f.get(ctx, t, "other").Set("n", 2))
-	must(t, f.Carry(ctx, "id", "third"))
+	must(t, f.renew(ctx, "id", "third"))
 	must(t, f.get(ctx, t, "other").Invalidate())
 	must(t, txn.Abort(ctx))
 	if diff := cmp.Diff(before, f.records(t)); diff != "" {
@@ -497,7 +441,7 @@ func TestAbortedWhileUsed(t *testing.T) {
 			var err error
 			for n := 0; err == nil; n++ {
 				var s *session.Session
-				if s, err = f.Get(ctx, []string{"id", "new"}[n%2]); err == nil {
+				if s, err = f.Get(session.WithID(ctx, []string{"id", "new"}[n%2])); err == nil {
 					err = s.Set("n", n)
 				}
 				if n == 2 {
@@ -537,7 +481,7 @@ func TestSavepoints(t *testing.T) {
 			must(t, s.Set("n", 3))
 			must(t, s.Delete("m"))
 			must(t, f.get(ctx, t, "new").Set("x", 1))
-			must(t, f.Carry(ctx, "id", "elsewhere"))
+			must(t, f.renew(ctx, "id", "elsewhere"))
 			must(t, s.Invalidate())
 			late := f.get(ctx, t, "id")
 			must(t, written.Rollback())
@@ -553,7 +497,7 @@ func TestSavepoints(t *testing.T) {
 		}
 		for range 2 {
 			must(t, s.Set("n", 4))
-			must(t, f.Carry(ctx, "id", "elsewhere"))
+			must(t, f.renew(ctx, "id", "elsewhere"))
 			must(t, unwritten.Rollback())
 			if got, _, err := session.Value[int](s, "n"); got != 1 || err != nil || s.ID() != "id" || s.IsNew() {
 				t.Errorf("after the rollback to the beginning: got %d, %v under %q", got, err, s.ID())

@@ -1,8 +1,8 @@
 package session
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -126,17 +126,16 @@ func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error)
 	}
 	var l loaded
 	// All of it is watched: whoever uses the session before this commits wins.
-	err = l.read(a.data, &r)
-	if _, ok := errors.AsType[*RecordError](err); ok {
-		a.m.config.Logger.WarnContext(ctx, "the sweep leaves a session that it can't read", slog.Any("error", err))
-		return false, nil
-	}
-	if err != nil {
+	if err := l.read(a.data, &r); err != nil {
 		return false, err
 	}
 	now, judged := a.m.clock.read()
 	used := l.lastUsed()
 	switch {
+	case l.problem != nil:
+		return false, a.sweepUnreadable(ctx, r, &l, key, slice)
+	case l.mark:
+		return false, a.sweepMark(r, &l, key, judged)
 	case l.exists && a.m.expired(used, judged):
 		if a.m.config.OnEnd != nil {
 			a.swept = append(a.swept, l.info(r, Expired))
@@ -157,6 +156,47 @@ func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error)
 	return false, nil
 }
 
+// sweepUnreadable drops records that can't be read at the time at which the session would have expired, as far as the index and the
+// records that can be read tell.
+func (a *attempt) sweepUnreadable(ctx context.Context, r ref, l *loaded, key []byte, slice int64) error {
+	now, judged := a.m.clock.read()
+	used := max(slice, l.lastUsed())
+	if a.m.astray(used, now) {
+		used = a.m.slice(now)
+	}
+	if a.m.expired(used, judged) {
+		a.m.config.Logger.WarnContext(ctx, "a session that can't be read has expired, and is deleted", slog.Any("error", l.problem))
+		if err := a.delete(r, l); err != nil {
+			return err
+		}
+		return a.index().Delete(key)
+	}
+	return a.relist(r, key, used)
+}
+
+// sweepMark drops a mark that is over, and what was left with it.
+func (a *attempt) sweepMark(r ref, l *loaded, key []byte, judged int64) error {
+	if a.m.over(l.used, judged) {
+		if err := a.delete(r, l); err != nil {
+			return err
+		}
+		return a.index().Delete(key)
+	}
+	return a.relist(r, key, a.m.markSlice(l.used))
+}
+
+// relist makes slice the place of r in the index, instead of the entry that was found.
+func (a *attempt) relist(r ref, found []byte, slice int64) error {
+	key := r.indexKey(slice)
+	if bytes.Equal(key, found) {
+		return nil
+	}
+	if err := a.index().Delete(found); err != nil {
+		return err
+	}
+	return a.index().Put(key, []byte{})
+}
+
 // redate replaces all that says when the session r was used, and the index entry that was found, by one slice.
 func (a *attempt) redate(r ref, l *loaded, found, slice int64) error {
 	for _, it := range l.uses() {
@@ -167,10 +207,7 @@ func (a *attempt) redate(r ref, l *loaded, found, slice int64) error {
 	if err := a.data.Put(r.usedKey(slice), []byte{}); err != nil {
 		return err
 	}
-	if err := a.index().Delete(r.indexKey(found)); err != nil {
-		return err
-	}
-	return a.index().Put(r.indexKey(slice), []byte{})
+	return a.relist(r, r.indexKey(found), slice)
 }
 
 // A Sweeper sweeps from time to time until it is closed.

@@ -65,6 +65,9 @@ func appendValue(b []byte, value any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkJSON(value, text); err != nil {
+		return nil, err
+	}
 	return append(append(b, tagJSON), text...), nil
 }
 

@@ -1,8 +1,10 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -216,10 +218,40 @@ func TestSetOfWhatCannotBeEncoded(t *testing.T) {
 		if err := s.Update(map[string]any{"a": 1, "v": func() {}}); err == nil {
 			t.Error("Update with a function: got no error")
 		}
-		if err := s.Set(strings.Repeat("k", 40_000), 1); err == nil {
-			t.Error("Set of a key that is too long for storage: got no error")
+	})
+	f.wantStored(t, "id", map[string]any{"a": int64(1)})
+}
+
+// A key that storage can't hold is refused before anything of the session is stored.
+func TestLongKey(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{MaxSize: 1 << 30})
+	long := strings.Repeat("k", session.MaxKey)
+	do(t, func(ctx context.Context) {
+		s := f.get(ctx, t, "id")
+		e, ok := errors.AsType[*session.KeyError](s.Set(long+"k", 1))
+		if !ok || e.Session != s.Ref() || !strings.Contains(e.Error(), "2032 bytes: want at most 2031") {
+			t.Errorf("Set: got %v", e)
+		}
+		if _, ok := errors.AsType[*session.KeyError](s.Flash("x", long, true)); !ok {
+			t.Error("Flash with a long name: got no KeyError")
+		}
+		if ok, err := s.Has(long + "k"); ok || err != nil {
+			t.Errorf("Has: got %t, %v", ok, err)
+		}
+		must(t, s.Delete(long+"k"))
+		if _, ok := errors.AsType[*session.SizeError](s.Set("k", strings.Repeat("x", 16<<20))); !ok {
+			t.Error("Set of a value that is too long for storage: got no SizeError")
+		}
+		if !s.IsNew() {
+			t.Error("the session is not new any more")
 		}
 	})
+	if got := f.records(t); len(got) != 0 || f.events.take() != nil {
+		t.Errorf("stored: %v", got)
+	}
+	f.set(t, "id", map[string]any{long: 1})
+	f.wantStored(t, "id", map[string]any{long: int64(1)})
 }
 
 func TestDamagedItems(t *testing.T) {
@@ -247,7 +279,13 @@ func TestDamagedItems(t *testing.T) {
 					t.Errorf("the other value: got %d, %v", got, err)
 				}
 				_, _, err := session.Value[float64](s, "bad")
-				_, allErr := s.All()
+				all, allErr := s.All()
+				if !cmp.Equal(all, map[string]any{"good": int64(1)}) {
+					t.Errorf("All: got %v, want what can be read", all)
+				}
+				if modified, err := s.LastModified(); err != nil || modified.IsZero() {
+					t.Errorf("LastModified: got %v, %v", modified, err)
+				}
 				for _, err := range []error{err, allErr} {
 					if e, ok := errors.AsType[*session.RecordError](err); !ok || e.Session != s.Ref() || !strings.Contains(err.Error(), `can't read the value of "bad": it is damaged`) {
 						t.Errorf("got %v, want a RecordError", err)
@@ -255,6 +293,10 @@ func TestDamagedItems(t *testing.T) {
 				}
 				must(t, s.Delete("bad")) // it can be got rid of
 			})
+			do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "id").PutItem("bad", record)) })
+			do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "id").Set("bad", 2)) })
+			f.wantStored(t, "id", map[string]any{"good": int64(1), "bad": int64(2)})
+			do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "id").Delete("bad")) })
 			if got := f.stored(t, "id"); !cmp.Equal(got, map[string]any{"good": int64(1)}) {
 				t.Errorf("stored: got %v", got)
 			}
@@ -279,22 +321,76 @@ func TestDamagedRecords(t *testing.T) {
 		{"meta with a tail", "mm", []byte{1, 2, 2}, "its key is too long"},
 		{"use", "u1", nil, "can't read a time of use: it is damaged"},
 		{"use before time", "u\xff\xff\xff\xff\xff\xff\xff\xff", nil, "can't read a time of use: it is damaged"},
-		{"deletion", "l", []byte{0x80}, "can't read the time of the last deletion: it is damaged"},
+		{"mark without its end", "m", []byte{2, 0x80}, "can't read the meta record: its time of the end is damaged"},
+		{"mark without creation", "m", []byte{2, 2, 0x80}, "can't read the meta record: its time of creation is damaged"},
+		{"mark without seed", "m", []byte{2, 2, 2, 1}, "can't read the meta record: its seed is damaged"},
+		{"deletion with a tail", "ll", []byte{2}, "can't read the time of the last deletion: its key is too long"},
 		{"kind", "?", nil, `can't read a record: its kind is '?'`},
 		{"no kind", "", nil, "can't read a record: its key is too short"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, session.Config{})
+			var log bytes.Buffer
+			f := newFixture(t, session.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			f.set(t, "id", map[string]any{"n": 1})
 			do(t, func(ctx context.Context) { must(t, f.PutRecord(ctx, "id", tt.rest, tt.value)) })
-			do(t, func(ctx context.Context) {
-				_, err := f.Get(ctx, "id")
-				if _, ok := errors.AsType[*session.RecordError](err); !ok || !strings.Contains(err.Error(), tt.want) {
-					t.Errorf("got %v, want %q in it", err, tt.want)
-				}
-			})
+			before := f.records(t)
+			for range 3 { // what only reads finds a new session, and changes nothing
+				f.wantStored(t, "id", nil)
+			}
+			if diff := cmp.Diff(before, f.records(t)); diff != "" {
+				t.Errorf("a request that reads has changed records: %s", diff)
+			}
+			if n := strings.Count(log.String(), "a session can't be read"); n != 1 || !strings.Contains(log.String(), tt.want) {
+				t.Errorf("logged %d times, want once, with %q: %s", n, tt.want, log.String())
+			}
+			// The browser has a session, and the other is kept aside until its time.
+			f.clock.pass(time.Minute)
+			f.set(t, "id", map[string]any{"m": 2})
+			f.wantStored(t, "id", map[string]any{"m": int64(2)})
+			if n := len(f.records(t)); n < 5 {
+				t.Errorf("%d records are left, want those of the damaged session, too", n)
+			}
+			f.clock.pass(19 * time.Minute)
+			f.wantStored(t, "id", map[string]any{"m": int64(2)})
+			f.clock.pass(time.Minute)
+			_, err := f.Sweep(t.Context())
+			must(t, err)
+			f.wantStored(t, "id", map[string]any{"m": int64(2)})
+			do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "id").Invalidate()) })
+			f.clock.pass(time.Hour)
+			if _, err := f.Sweep(t.Context()); err != nil || len(f.records(t)) != 0 {
+				t.Errorf("Sweep: %v; left over: %v", err, f.records(t))
+			}
 		})
+	}
+}
+
+// A damaged time of the last deletion spoils nothing but what it tells.
+func TestDamagedTimeOfDeletion(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	f.set(t, "id", map[string]any{"n": 1})
+	do(t, func(ctx context.Context) { must(t, f.PutRecord(ctx, "id", "l", []byte{0x80})) })
+	f.wantStored(t, "id", map[string]any{"n": int64(1)})
+	do(t, func(ctx context.Context) {
+		if modified, err := f.get(ctx, t, "id").LastModified(); err != nil || !modified.Equal(time.Unix(start, 0)) {
+			t.Errorf("LastModified: got %v, %v", modified, err)
+		}
+	})
+}
+
+// A session that can't be read is renewed as one that is not there; nothing of it follows.
+func TestRenewOfADamagedSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	f.set(t, "id", map[string]any{"user": "ann"})
+	do(t, func(ctx context.Context) { must(t, f.PutRecord(ctx, "id", "m", []byte{99})) })
+	f.wantStored(t, f.login(t, &browser{id: "id"}), nil)
+	f.wantStored(t, f.login(t, &browser{id: "id"}), nil)
+	f.clock.pass(time.Hour)
+	if _, err := f.Sweep(t.Context()); err != nil || len(f.records(t)) != 0 {
+		t.Errorf("Sweep: %v; left over: %v", err, f.records(t))
 	}
 }

@@ -99,18 +99,24 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 
 // items returns what is in the session, by key. The page's own secret is not shown.
 func items(s *session.Session) ([]item, error) {
-	values, err := s.All()
+	keys, err := s.Keys()
 	if err != nil {
 		return nil, err
 	}
-	list := make([]item, 0, len(values))
-	for key, value := range values {
+	list := make([]item, 0, len(keys))
+	for _, key := range keys {
+		value, _, err := session.Value[any](s, key)
+		if _, damaged := errors.AsType[*session.RecordError](err); damaged {
+			value, err = "(can't be read)", nil
+		}
+		if err != nil {
+			return nil, err
+		}
 		if strings.HasPrefix(key, "_csrf") {
 			value = "(a secret)"
 		}
 		list = append(list, item{key, value})
 	}
-	slices.SortFunc(list, func(a, b item) int { return cmp.Compare(a.Key, b.Key) })
 	return list, nil
 }
 

@@ -102,13 +102,7 @@ func (a *app) routes() chi.Router {
 
 // session returns the session of the browser that sent r, in r's transaction: the tutorial's get_session.
 func (a *app) session(r *http.Request) (*session.Session, error) {
-	return a.sessions.Get(r.Context(), browserID(r))
-}
-
-// browserID returns the browser's id; needBrowserID has seen to it that there is one.
-func browserID(r *http.Request) string {
-	id, _ := browserid.FromContext(r.Context())
-	return string(id)
+	return a.sessions.Get(r.Context())
 }
 
 // bucket returns a bucket of the database, in r's transaction.

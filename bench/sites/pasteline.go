@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
 	"github.com/pasteline/pasteline/session"
@@ -134,8 +133,7 @@ func openPastelinePostgres(ctx context.Context, s Settings, site *Site) error {
 type pastelineCounter struct{ sessions *session.Manager }
 
 func (c pastelineCounter) get(r *http.Request) (*session.Session, int, error) {
-	id, _ := browserid.FromContext(r.Context())
-	s, err := c.sessions.Get(r.Context(), string(id))
+	s, err := c.sessions.Get(r.Context())
 	if err != nil {
 		return nil, 0, err
 	}

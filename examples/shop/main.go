@@ -23,7 +23,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
@@ -81,8 +80,7 @@ func (s *shop) open(r *http.Request) (*Queries, *session.Session, map[string]int
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	id, _ := browserid.FromContext(r.Context())
-	visit, err := s.sessions.Get(r.Context(), string(id))
+	visit, err := s.sessions.Get(r.Context())
 	if err != nil {
 		return nil, nil, nil, err
 	}

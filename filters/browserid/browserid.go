@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/internal/form"
+	"github.com/pasteline/pasteline/internal/visitor"
 )
 
 // An ID names one browser. It is an opaque string of printable characters, different for every browser that was given
@@ -41,7 +42,8 @@ func New(c Config) (func(http.Handler) http.Handler, error) {
 	return f.wrap, nil
 }
 
-// FromContext returns the id of the browser that sent the request which ctx belongs to.
+// FromContext returns the id of the browser that sent the request which ctx belongs to. If the transaction of ctx has
+// renewed the session, that is the new id.
 // With the setting lazy, asking is what makes the filter send a cookie to a new browser.
 //
 // It reports false when there is no browserid filter around the handler, and when a new browser's id is asked for the
@@ -50,11 +52,8 @@ func New(c Config) (func(http.Handler) http.Handler, error) {
 //
 // FromContext is safe for concurrent use.
 func FromContext(ctx context.Context) (ID, bool) {
-	v, ok := ctx.Value(visitKey{}).(*visit)
-	if !ok {
-		return "", false
-	}
-	return v.ask(ctx)
+	id, ok := visitor.ID(ctx)
+	return ID(id), ok
 }
 
 // A filter is a checked Config, made ready for requests. It is read-only while it serves.
@@ -67,8 +66,9 @@ type filter struct {
 	repoze *repozeCodec
 	cookie cookieAttributes
 
-	now   func() time.Time
-	newID func() ID
+	now    func() time.Time
+	newID  func() ID
+	makeID func(seed [visitor.SeedSize]byte) ID
 }
 
 //nolint:contextcheck // a visit is the request's context, in an envelope
@@ -113,7 +113,8 @@ type copier interface {
 
 // begin begins a visit, which is new.
 func (f *filter) begin(v *visit, w http.ResponseWriter, r *http.Request) {
-	v.Context, v.filter, v.request, v.values = r.Context(), f, r, varyValues(f.vary, r)
+	v.Context = visitor.Context{Context: r.Context(), Visitor: v}
+	v.filter, v.request, v.values = f, r, varyValues(f.vary, r)
 	v.writer = writer{ResponseWriter: w, visit: v}
 	if v.id, v.stale, v.known = f.read(r.Header["Cookie"], v.values); !v.known {
 		v.id, v.stale = f.newID(), true
@@ -175,16 +176,23 @@ func (f *filter) setCookie(r *http.Request, values []string, id ID) string {
 }
 
 // randomID returns 192 random bits.
-func randomID() ID {
-	var b [24]byte
-	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
-	return ID(base64.RawURLEncoding.EncodeToString(b[:]))
+func randomID() ID { return makeID(randomSeed()) }
+
+// randomRepozeID returns 160 random bits in the form of the original's ids.
+func randomRepozeID() ID { return makeRepozeID(randomSeed()) }
+
+func randomSeed() (seed [visitor.SeedSize]byte) {
+	_, _ = rand.Read(seed[:]) // never fails: it ends the program instead
+	return seed
 }
 
-// randomRepozeID returns 160 random bits in the form of the original's ids. The original hashed the clock, the process
-// id and a number of eight digits; only the form is kept.
-func randomRepozeID() ID {
-	var b [20]byte
-	_, _ = rand.Read(b[:])
-	return ID(hex.EncodeToString(b[:]))
+// makeID returns the first 192 bits of seed in our own form of ids.
+func makeID(seed [visitor.SeedSize]byte) ID {
+	return ID(base64.RawURLEncoding.EncodeToString(seed[:24]))
+}
+
+// makeRepozeID returns the first 160 bits of seed in the form of the original's ids. The original hashed the clock, the
+// process id and a number of eight digits; only the form is kept.
+func makeRepozeID(seed [visitor.SeedSize]byte) ID {
+	return ID(hex.EncodeToString(seed[:20]))
 }

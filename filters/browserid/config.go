@@ -348,10 +348,10 @@ func (c Config) filter() (*filter, error) {
 			sameSite: settings.CookieSameSite,
 		},
 		now:   time.Now,
-		newID: randomID,
+		newID: randomID, makeID: makeID,
 	}
 	if f.compat == CompatRepoze {
-		f.newID = randomRepozeID
+		f.newID, f.makeID = randomRepozeID, makeRepozeID
 	} else {
 		f.cookie.place = placeOf(f.cookie.path, f.cookie.domain)
 	}

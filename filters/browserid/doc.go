@@ -7,7 +7,8 @@
 //	use = egg:repoze.browserid#browserid
 //	secret_key_file = %(here)s/secret
 //
-// and ask for the id inside, with [FromContext]. When a visitor logs in, [Renew] it.
+// and ask for the id inside, with [FromContext]; package session finds it by itself. When a visitor logs in, the session
+// manager's Renew gives the browser a new id, in the transaction of the request.
 //
 // # The cookie
 //
@@ -42,7 +43,7 @@
 //
 // An id tells browsers apart, not people: it is as secret as the cookie is. Without https, whoever listens has both.
 // Another host of your domain can plant an id of its own visitors' in your visitors' browsers; a name that begins with
-// "__Host-" prevents that, and Renew at log-in makes it harmless.
+// "__Host-" prevents that, and a session that is renewed at log-in makes it harmless.
 //
 // cookie_lifetime counts from when the cookie was issued, as in the original: using the site does not prolong it. How
 // long a session lives is the session manager's business.

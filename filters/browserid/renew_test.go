@@ -2,6 +2,7 @@ package browserid_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/internal/visitor"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -44,25 +46,20 @@ func mustID(t *testing.T, ctx context.Context) browserid.ID { //nolint:revive //
 	return id
 }
 
-func TestRenewWithoutTransaction(t *testing.T) {
-	t.Parallel()
-	known := visitWith(t, mustNew(t, browserid.Config{SecretKey: testSecret}), get())
-	for _, lazy := range []bool{false, true} {
-		var renewed browserid.ID
-		issued := serve(t, browserid.Config{Lazy: lazy}, get(known.cookie()), func(w http.ResponseWriter, r *http.Request) {
-			var err error
-			if renewed, err = browserid.Renew(r.Context()); err != nil || renewed == known.id {
-				t.Errorf("got %q, %v", renewed, err)
-			}
-			if id := mustID(t, r.Context()); id != renewed {
-				t.Errorf("the id is %q after Renew returned %q", id, renewed)
-			}
-			_, _ = w.Write([]byte("hello"))
-		})
-		if issued != renewed {
-			t.Errorf("lazy %v: issued a cookie for %q, want %q", lazy, issued, renewed)
-		}
+// renew gives the browser of ctx a new id in the transaction of ctx, as a session manager does.
+func renew(ctx context.Context) (browserid.ID, error) {
+	c, ok := visitor.FromContext(ctx)
+	if !ok {
+		return "", errors.New("no visitor in the context")
 	}
+	txn, ok := transaction.FromContext(ctx)
+	if !ok {
+		return "", errors.New("no transaction in the context")
+	}
+	var seed [visitor.SeedSize]byte
+	rand.Read(seed[:])
+	id := c.Visitor.MakeID(seed)
+	return browserid.ID(id), c.Renew(txn, id)
 }
 
 var errRefused = errors.New("refused")
@@ -114,10 +111,10 @@ func TestRenewInTransaction(t *testing.T) {
 			issued := serve(t, browserid.Config{}, get(known.cookie()), func(_ http.ResponseWriter, r *http.Request) {
 				ctx, txn := transaction.Begin(r.Context())
 				var err error
-				if _, err = browserid.Renew(ctx); err != nil {
+				if _, err = renew(ctx); err != nil {
 					t.Error(err)
 				}
-				if renewed, err = browserid.Renew(ctx); err != nil { // the last one counts
+				if renewed, err = renew(ctx); err != nil { // the last one counts
 					t.Error(err)
 				}
 				if id := mustID(t, ctx); id != renewed {
@@ -157,7 +154,7 @@ func TestRenewIsRunAgain(t *testing.T) {
 		for attempt := range 3 {
 			ctx, txn := transaction.Begin(r.Context())
 			before := mustID(t, ctx)
-			id, err := browserid.Renew(ctx)
+			id, err := renew(ctx)
 			if err != nil {
 				t.Error(err)
 			}
@@ -184,39 +181,21 @@ func TestRenewTooLate(t *testing.T) {
 	t.Parallel()
 	serve(t, browserid.Config{}, get(), func(w http.ResponseWriter, r *http.Request) {
 		ctx, txn := transaction.Begin(r.Context())
-		if _, err := browserid.Renew(ctx); err != nil {
+		if _, err := renew(ctx); err != nil {
 			t.Error(err)
 		}
 		_, _ = w.Write([]byte("hello"))
 		if err := txn.Commit(ctx); !errors.Is(err, browserid.ErrHeaderSent) {
 			t.Errorf("commit of a renewal after the header: got %v, want ErrHeaderSent", err)
 		}
-		if _, err := browserid.Renew(r.Context()); !errors.Is(err, browserid.ErrHeaderSent) {
+		ctx, txn = transaction.Begin(r.Context())
+		if _, err := renew(ctx); !errors.Is(err, browserid.ErrHeaderSent) {
 			t.Errorf("got %v, want ErrHeaderSent", err)
 		}
-	})
-	if _, err := browserid.Renew(t.Context()); !errors.Is(err, browserid.ErrNoFilter) {
-		t.Errorf("without a filter: got %v, want ErrNoFilter", err)
-	}
-}
-
-// A transaction that has ended is no reason to wait for a commit.
-func TestRenewAfterTheTransaction(t *testing.T) {
-	t.Parallel()
-	var renewed browserid.ID
-	issued := serve(t, browserid.Config{}, get(), func(_ http.ResponseWriter, r *http.Request) {
-		ctx, txn := transaction.Begin(r.Context())
 		if err := txn.Commit(ctx); err != nil {
 			t.Error(err)
 		}
-		var err error
-		if renewed, err = browserid.Renew(ctx); err != nil {
-			t.Error(err)
-		}
 	})
-	if issued != renewed {
-		t.Errorf("issued a cookie for %q, want %q", issued, renewed)
-	}
 }
 
 // Inside of a transaction the header may leave before the commit, or be kept back without it. That never goes well, so it is
@@ -226,11 +205,33 @@ func TestRenewBehindTheTransaction(t *testing.T) {
 	r := get()
 	ctx, txn := transaction.Begin(r.Context())
 	issued := serve(t, browserid.Config{Lazy: true}, r.WithContext(ctx), func(_ http.ResponseWriter, r *http.Request) {
-		if id, err := browserid.Renew(r.Context()); !errors.Is(err, browserid.ErrInTransaction) {
-			t.Errorf("got %q, %v, want ErrInTransaction", id, err)
+		if id, err := renew(r.Context()); !errors.Is(err, visitor.ErrBehindTransaction) {
+			t.Errorf("got %q, %v, want ErrBehindTransaction", id, err)
 		}
 	})
 	if err := txn.Commit(ctx); err != nil || issued != "" {
 		t.Errorf("commit: %v; issued a cookie for %q", err, issued)
+	}
+}
+
+// An id made of a seed has the form of the filter's own ids, and is accepted as one: in both formats of the cookie.
+func TestRenewedFormats(t *testing.T) {
+	t.Parallel()
+	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRead, browserid.CompatRepoze} {
+		var renewed, before browserid.ID
+		issued := serve(t, browserid.Config{Compat: compat}, get(), func(_ http.ResponseWriter, r *http.Request) {
+			ctx, txn := transaction.Begin(r.Context())
+			before = mustID(t, ctx)
+			var err error
+			if renewed, err = renew(ctx); err != nil {
+				t.Error(err)
+			}
+			if err := txn.Commit(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		if issued != renewed || len(renewed) != len(before) {
+			t.Errorf("compat %v: issued %q, want %q, in the form of %q", compat, issued, renewed, before)
+		}
 	}
 }

@@ -1,18 +1,22 @@
 package browserid
 
 import (
-	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
 
-	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/internal/visitor"
 )
+
+// ErrHeaderSent is returned when a session's id is renewed after the response header has been sent, so that the browser can't be
+// told of the new one.
+var ErrHeaderSent = errors.New("browserid: the response header has been sent: renew the session before the first write or flush")
 
 // A visit is what the filter knows of one request: it is the context in which it is found, and decides, when the response
 // header is about to leave, whether a cookie goes with it.
 type visit struct {
-	context.Context // the request's, as it came in
+	visitor.Context // the request's, as it came in, with the visit as its visitor
 	filter          *filter
 	request         *http.Request // as it came in
 	values          []string      // what the id varies on, before an inner filter changes a header
@@ -24,50 +28,45 @@ type visit struct {
 	stale   bool // it needs a new one: it has none, or one of an old secret or of the other format
 	asked   bool // the app knows id
 	sealed  bool // the header has left: nothing can be told to the browser any more
-	pending bool // a transaction has, or had, a renewal that waits for its commit
 
 	decided bool // the writer has called seal; it is for one goroutine, as a response is
-}
-
-type visitKey struct{}
-
-// Value returns the visit, or what the request's context has.
-func (v *visit) Value(key any) any {
-	if key == (visitKey{}) {
-		return v
-	}
-	return v.Context.Value(key)
 }
 
 // String is what fmt prints for a context: not the id.
 func (v *visit) String() string { return "browserid" }
 
-// ask returns the id as seen from ctx and remembers that the app knows it.
-func (v *visit) ask(ctx context.Context) (ID, bool) {
+// ID implements [visitor.Visitor]; it remembers that the app knows the id.
+func (v *visit) ID() (string, bool) {
 	v.mu.Lock()
-	id, pending := v.id, v.pending
-	lost := v.filter.lazy && !v.known && v.sealed && !v.asked
-	v.asked = v.asked || !lost
-	v.mu.Unlock()
-	if lost {
+	defer v.mu.Unlock()
+	if v.filter.lazy && !v.known && v.sealed && !v.asked {
 		return "", false
 	}
-	if pending {
-		if renewed, ok := v.renewedIn(ctx); ok {
-			return renewed, true
-		}
-	}
-	return id, true
+	v.asked = true
+	return string(v.id), true
 }
 
-// adopt makes id the browser's id from now on.
-func (v *visit) adopt(id ID) error {
+// MakeID implements [visitor.Visitor].
+func (v *visit) MakeID(seed [visitor.SeedSize]byte) string { return string(v.filter.makeID(seed)) }
+
+// CanTell implements [visitor.Visitor].
+func (v *visit) CanTell() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.sealed {
 		return ErrHeaderSent
 	}
-	v.id, v.known, v.stale, v.asked = id, false, true, true
+	return nil
+}
+
+// Tell implements [visitor.Visitor]: a cookie for id goes with the response.
+func (v *visit) Tell(id string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.sealed {
+		return ErrHeaderSent
+	}
+	v.id, v.known, v.stale, v.asked = ID(id), false, true, true
 	return nil
 }
 
@@ -103,18 +102,4 @@ func keptFromSharedCaches(h http.Header) bool {
 	return false
 }
 
-type renewalKey struct{ *visit }
-
-// renewedIn returns the id that the transaction of ctx gave the browser, unless that came to nothing.
-func (v *visit) renewedIn(ctx context.Context) (ID, bool) {
-	t, ok := transaction.FromContext(ctx)
-	if !ok {
-		return "", false
-	}
-	switch t.Status() {
-	case transaction.Aborted, transaction.CommitFailed:
-		return "", false
-	}
-	id, ok := t.Data(renewalKey{v}).(ID)
-	return id, ok
-}
+var _ visitor.Visitor = (*visit)(nil)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // onlyReader hides what else a reader can do, so that io.Copy asks the writer.
@@ -231,8 +232,12 @@ func TestHijackNotSupported(t *testing.T) {
 		if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("got %v, want http.ErrNotSupported", err)
 		}
-		if _, err := browserid.Renew(r.Context()); err != nil {
+		ctx, txn := transaction.Begin(r.Context())
+		if _, err := renew(ctx); err != nil {
 			t.Errorf("renew: %v", err)
+		}
+		if err := txn.Commit(ctx); err != nil {
+			t.Error(err)
 		}
 		mustID(t, r.Context())
 	})).ServeHTTP(recorder, get())

@@ -17,7 +17,6 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
-	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
 	"github.com/pasteline/pasteline/outcome"
@@ -48,16 +47,11 @@ var weather = map[string]int{
 func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) outcome.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		how, ctx := r.PathValue("how"), r.Context()
-		id, _ := browserid.FromContext(ctx)
-		if _, err := sessions.Get(ctx, string(id)); err != nil {
+		if _, err := sessions.Get(ctx); err != nil {
 			return err
 		}
 		if how == "renew" {
-			renewed, err := browserid.Renew(ctx)
-			if err != nil {
-				return err
-			}
-			if err := sessions.Carry(ctx, string(id), string(renewed)); err != nil {
+			if err := sessions.Renew(ctx); err != nil {
 				return err
 			}
 		}

@@ -396,7 +396,7 @@ func TestTimeoutHandlerInside(t *testing.T) {
 		var err error
 		for err == nil {
 			var s *session.Session
-			if s, err = sessions.Get(r.Context(), "id"); err == nil {
+			if s, err = sessions.Get(session.WithID(r.Context(), "id")); err == nil {
 				err = s.Set("n", 1)
 			}
 		}
@@ -410,7 +410,7 @@ func TestTimeoutHandlerInside(t *testing.T) {
 		t.Errorf("the handler: got %v, want ErrFinished or ErrEnded", err)
 	}
 	err = transaction.Run(t.Context(), func(ctx context.Context) error {
-		had, err := sessions.Has(ctx, "id")
+		had, err := sessions.Has(session.WithID(ctx, "id"))
 		if had {
 			t.Error("the session of the handler was kept")
 		}

@@ -352,7 +352,7 @@ func (o *ours) fill(ctx context.Context, from, n, kept int) error {
 	for first := from; first < from+n; first += batch {
 		err := transaction.Run(ctx, func(ctx context.Context) error {
 			for i := first; i < min(first+batch, from+n); i++ {
-				s, err := m.Get(ctx, fmt.Sprintf("a browser id of some length %d", i))
+				s, err := m.Get(session.WithID(ctx, fmt.Sprintf("a browser id of some length %d", i)))
 				if err != nil {
 					return err
 				}

@@ -1,0 +1,277 @@
+package session
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"reflect"
+	"strconv"
+	"unicode/utf8"
+)
+
+// checkJSON returns a [ValueError] if what json makes of text is not what value is. Text is the JSON of value.
+//
+// What an interface holds comes back as what JSON makes of it: a float64 for a number, a []any for a list, a map[string]any for a
+// map or struct. That is accepted as long as digits and characters are the same. A nil map or slice is as good as an empty one.
+func checkJSON(value any, text []byte) error {
+	if value == nil {
+		return nil
+	}
+	back := reflect.New(reflect.TypeOf(value))
+	if err := json.Unmarshal(text, back.Interface()); err != nil {
+		return &ValueError{Problem: "its JSON can't be read into a " + back.Type().Elem().String() + ": " + err.Error()}
+	}
+	return sameValue("", reflect.ValueOf(value), back.Elem())
+}
+
+func differs(path, format string, args ...any) error {
+	return &ValueError{Path: path, Problem: fmt.Sprintf(format, args...)}
+}
+
+// sameValue compares a value with what came back in a variable of its type.
+func sameValue(path string, was, is reflect.Value) error {
+	if codesItself(was) {
+		return sameText(path, was, is)
+	}
+	switch was.Kind() {
+	case reflect.Pointer:
+		if was.IsNil() || is.IsNil() {
+			return sameNil(path, was, is)
+		}
+		return sameValue(path, was.Elem(), is.Elem())
+	case reflect.Interface:
+		if was.IsNil() || is.IsNil() && !isNil(was.Elem()) {
+			return sameNil(path, was, is)
+		}
+		if is.IsNil() {
+			return nil
+		}
+		return sameAny(path, was.Elem(), is.Elem())
+	case reflect.Struct:
+		return sameFields(path, was, is)
+	case reflect.Map:
+		return sameMap(path, was, is)
+	case reflect.Slice, reflect.Array:
+		if was.Len() != is.Len() {
+			return differs(path, "of %d elements %d come back", was.Len(), is.Len())
+		}
+		for i := range was.Len() {
+			if err := sameValue(path+"["+strconv.Itoa(i)+"]", was.Index(i), is.Index(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case reflect.String:
+		if was.String() != is.String() {
+			return differs(path, "%s", changedString(was.String()))
+		}
+		return nil
+	}
+	if !was.Equal(is) { // of a kind that can be compared: JSON refuses functions and channels
+		return differs(path, "%v comes back as %v", was, is)
+	}
+	return nil
+}
+
+func sameNil(path string, was, is reflect.Value) error {
+	if was.IsNil() == is.IsNil() {
+		return nil
+	}
+	return differs(path, "a %s and null are not told apart", was.Type())
+}
+
+func isNil(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice:
+		return v.IsNil()
+	}
+	return false
+}
+
+func changedString(s string) string {
+	if !utf8.ValidString(s) {
+		return fmt.Sprintf("%.40q is not valid UTF-8, which JSON needs; set bytes as []byte, or under a key of their own", s)
+	}
+	return fmt.Sprintf("%.40q comes back as another", s)
+}
+
+// sameFields compares the fields of a struct. Those with the tag "-" are left out by the app itself.
+func sameFields(path string, was, is reflect.Value) error {
+	for i := range was.NumField() {
+		field := was.Type().Field(i)
+		if field.Tag.Get("json") == "-" {
+			continue
+		}
+		embedded := field.Anonymous && field.Type.Kind() == reflect.Struct
+		if !field.IsExported() && !embedded {
+			if !was.Field(i).IsZero() {
+				return differs(path, "JSON leaves out the field %s of %s, which is not exported; "+
+					"set a type with exported fields, or one that is a json.Marshaler and a json.Unmarshaler", field.Name, was.Type())
+			}
+			continue
+		}
+		if err := sameValue(path+"."+field.Name, was.Field(i), is.Field(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameMap(path string, was, is reflect.Value) error {
+	if was.Len() != is.Len() {
+		return differs(path, "of %d keys %d come back", was.Len(), is.Len())
+	}
+	for entries := was.MapRange(); entries.Next(); {
+		key := entries.Key()
+		at := fmt.Sprintf("%s[%#.40v]", path, key)
+		found := is.MapIndex(key)
+		if !found.IsValid() {
+			if key.Kind() == reflect.String {
+				return differs(path, "the key %s", changedString(key.String()))
+			}
+			return differs(path, "the key %v does not come back", key)
+		}
+		if err := sameValue(at, entries.Value(), found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameAny compares what an interface held with what JSON makes of it.
+func sameAny(path string, was, is reflect.Value) error {
+	for was.Kind() == reflect.Pointer || was.Kind() == reflect.Interface {
+		if was.IsNil() || codesItself(was) {
+			break
+		}
+		was = was.Elem()
+	}
+	// In its own type first: then what JSON leaves out is known to be nothing.
+	text, err := json.Marshal(was.Interface())
+	if err != nil {
+		return differs(path, "%v", err)
+	}
+	number, isNumber := is.Interface().(float64)
+	switch {
+	case isNumber:
+		return sameNumber(path, string(text), number)
+	case was.Kind() == reflect.Slice && was.Type().Elem().Kind() == reflect.Uint8 && is.Kind() == reflect.String && !codesItself(was):
+		return differs(path, "bytes in an interface come back as a string; set them under a key of their own, or in a typed collection")
+	case is.Kind() == reflect.String && was.Kind() == reflect.String && !codesItself(was):
+		if was.String() != is.String() {
+			return differs(path, "%s", changedString(was.String()))
+		}
+		return nil
+	}
+	own := reflect.New(was.Type())
+	if err := json.Unmarshal(text, own.Interface()); err != nil {
+		return differs(path, "%v", err)
+	}
+	if err := sameValue(path, was, own.Elem()); err != nil {
+		return err
+	}
+	return sameDigits(path, text, is.Interface())
+}
+
+// sameNumber compares the text of a number with the float64 that it became.
+func sameNumber(path, text string, is float64) error {
+	exact, ok := new(big.Rat).SetString(text)
+	back, ok2 := new(big.Rat).SetString(strconv.FormatFloat(is, 'g', -1, 64))
+	if ok && ok2 && exact.Cmp(back) == 0 {
+		return nil
+	}
+	return differs(path, "the number %s in an interface comes back as %s; set it under a key of its own, or in a typed collection",
+		text, strconv.FormatFloat(is, 'f', -1, 64))
+}
+
+// sameDigits compares all numbers of a text with the float64s that they became.
+func sameDigits(path string, text []byte, is any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var exact any
+	if err := d.Decode(&exact); err != nil {
+		return differs(path, "%v", err)
+	}
+	return digits(path, exact, is)
+}
+
+func digits(path string, exact, is any) error {
+	switch exact := exact.(type) {
+	case json.Number:
+		if is, ok := is.(float64); ok {
+			return sameNumber(path, exact.String(), is)
+		}
+	case []any:
+		if is, ok := is.([]any); ok && len(is) == len(exact) {
+			for i := range exact {
+				if err := digits(path+"["+strconv.Itoa(i)+"]", exact[i], is[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	case map[string]any:
+		if is, ok := is.(map[string]any); ok && len(is) == len(exact) {
+			for key := range exact {
+				if err := digits(fmt.Sprintf("%s[%.40q]", path, key), exact[key], is[key]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	default:
+		if exact == is {
+			return nil
+		}
+	}
+	return differs(path, "it comes back as %v", is)
+}
+
+// codesItself reports whether the type of v says itself what its JSON is. As in package json, a method of the pointer counts
+// only where there can be one.
+func codesItself(v reflect.Value) bool {
+	return codes(v.Type()) || v.CanAddr() && codes(reflect.PointerTo(v.Type()))
+}
+
+func codes(t reflect.Type) bool { return t.Implements(jsonMarshaler) || t.Implements(textMarshaler) }
+
+var (
+	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+)
+
+// sameText compares two values of a type that says itself what its JSON is, and so what of it matters; unless it has that method from
+// a field that is embedded, which knows nothing of the others.
+func sameText(path string, was, is reflect.Value) error {
+	if !was.CanInterface() || !is.CanInterface() {
+		return nil // a part of an unexported field, which is embedded
+	}
+	a, err := textOf(was)
+	if err != nil {
+		return differs(path, "%v", err)
+	}
+	b, err := textOf(is)
+	if err != nil {
+		return differs(path, "%v", err)
+	}
+	if !bytes.Equal(a, b) {
+		return differs(path, "%.60s comes back as %.60s", a, b)
+	}
+	if was.Kind() == reflect.Struct {
+		for i := range was.NumField() {
+			if field := was.Type().Field(i); field.Anonymous && codes(field.Type) {
+				return sameFields(path, was, is)
+			}
+		}
+	}
+	return nil
+}
+
+func textOf(v reflect.Value) ([]byte, error) {
+	if v.CanAddr() {
+		v = v.Addr()
+	}
+	return json.Marshal(v.Interface())
+}
