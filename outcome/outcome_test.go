@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -136,6 +137,10 @@ func TestRespond(t *testing.T) {
 		{"conflict", t.Context(), "GET", transaction.Transient(errSecret), 503, "Service Unavailable\n", "1"},
 		{"unavailable", t.Context(), "GET", outcome.WithStatus(503, errSecret), 503, "Service Unavailable\n", ""},
 		{"head", t.Context(), "HEAD", errSecret, 500, "", ""},
+		{
+			"public", t.Context(), "GET", fmt.Errorf("session 0815: %w", session.ErrRenewed), 409,
+			"The session has been renewed meanwhile. Send the request again.\n", "",
+		},
 		{"gone", gone, "GET", fmt.Errorf("query: %w", context.Canceled), 499, "Status 499\n", ""},
 		{"cancelled by itself", t.Context(), "GET", context.Canceled, 500, "Internal Server Error\n", ""},
 	}

@@ -111,7 +111,8 @@ func logToServer(r *http.Request, w *sent.Writer, err error) {
 // usually gone in the next second.
 const retryAfter = "1"
 
-// Respond answers with err's [Status] and the status's standard text; what err says may be secret and is for the log.
+// Respond answers with err's [Status] and the status's standard text, or the PublicText() string of an error that has it;
+// what err says otherwise may be secret and is for the log.
 // A transient error is answered with Retry-After. Header fields which describe a body that was given up are removed, but for
 // Content-Encoding, which may be that of a filter outside that compresses whatever comes: w's header should be as it was before
 // the failed handler.
@@ -143,6 +144,12 @@ func Respond(w http.ResponseWriter, r *http.Request, err error) {
 	text := http.StatusText(status)
 	if text == "" {
 		text = "Status " + strconv.Itoa(status)
+	}
+	if public, ok := errors.AsType[interface {
+		error
+		PublicText() string
+	}](err); ok {
+		text = public.PublicText()
 	}
 	_, _ = io.WriteString(w, text+"\n") // a visitor who has gone needs no answer
 }

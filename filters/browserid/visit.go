@@ -22,12 +22,12 @@ type visit struct {
 	values          []string      // what the id varies on, before an inner filter changes a header
 	writer          writer
 
-	mu      sync.Mutex // guards what follows: a handler may ask from several goroutines
-	id      ID
-	known   bool // the browser has a cookie for id
-	stale   bool // it needs a new one: it has none, or one of an old secret or of the other format
-	asked   bool // the app knows id
-	sealed  bool // the header has left: nothing can be told to the browser any more
+	mu     sync.Mutex // guards what follows: a handler may ask from several goroutines
+	id     ID
+	known  bool // the browser has a cookie for id
+	stale  bool // it needs a new one: it has none, or one of an old secret or of the other format
+	asked  bool // the app knows id
+	sealed bool // the header has left: nothing can be told to the browser any more
 
 	decided bool // the writer has called seal; it is for one goroutine, as a response is
 }
