@@ -269,6 +269,7 @@ func (c *Changes) readWith(bucket, key string) span {
 // remember keeps the first transient error that is returned: the app may pass over it.
 func (tx *Tx) remember(err error) {
 	if err != nil && transaction.IsTransient(err) {
-		tx.told.CompareAndSwap(nil, &err)
+		told := err // so that a nil err, which is the rule, costs no allocation
+		tx.told.CompareAndSwap(nil, &told)
 	}
 }
