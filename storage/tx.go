@@ -122,15 +122,20 @@ func (tx *Tx) begin() (View, error) {
 	return tx.core.engine.Begin(tx.ctx)
 }
 
-// View returns the engine's view, which is made if there is none yet: for packages of engines that can do more with it than this
-// one knows of. It returns [transaction.ErrEnded], or the engine's error, wrapped.
-func (tx *Tx) View() (View, error) {
+// With calls f with the engine's view, which is made if there is none yet: for packages of engines that can do more with it than this
+// one knows of. No other call of tx, and no end of its transaction, comes in between, so f must not use tx, and not keep the view.
+// It returns [transaction.ErrEnded], the engine's error, or that of f.
+func (tx *Tx) With(f func(View) error) error {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if err := tx.errEnded(); err != nil {
-		return nil, err
+		return err
 	}
-	return tx.open()
+	view, err := tx.open()
+	if err != nil {
+		return err
+	}
+	return f(view)
 }
 
 func (tx *Tx) readOnly() bool {

@@ -7,15 +7,18 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/session"
+	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -417,6 +420,61 @@ func TestTimeoutHandlerInside(t *testing.T) {
 		return err
 	})
 	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Savepoints that such a handler takes, or goes back to, count whole or are refused, and the database is free afterwards. With retry around it
+// is the same.
+func TestSavepointsOfALeftOverHandler(t *testing.T) {
+	t.Parallel()
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "data.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := retry.New(retry.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transact := mustTM(t, tm.Config{})
+	for name, pipeline := range map[string]func(http.Handler) http.Handler{
+		"tm":           transact,
+		"retry and tm": func(h http.Handler) http.Handler { return again(transact(h)) },
+	} {
+		for range 50 {
+			refused := make(chan error, 1)
+			slow := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				txn, _ := transaction.FromContext(r.Context())
+				for {
+					tx, err := db.Tx(r.Context())
+					if err == nil {
+						_, err = tx.Bucket("b").Get([]byte("k"))
+					}
+					var s *transaction.Savepoint
+					if err == nil {
+						s, err = txn.Savepoint()
+					}
+					if err == nil {
+						err = tx.Bucket("b").Put([]byte("k"), nil)
+					}
+					if err == nil {
+						err = s.Rollback()
+					}
+					if err != nil {
+						refused <- err
+						return
+					}
+				}
+			})
+			if got := get(t, pipeline(http.TimeoutHandler(slow, time.Millisecond, "")), "/").Code; got != http.StatusServiceUnavailable {
+				t.Errorf("%s: got %d, want 503", name, got)
+			}
+			if err := <-refused; !errors.Is(err, transaction.ErrEnded) {
+				t.Errorf("%s: the handler got %v, want ErrEnded", name, err)
+			}
+		}
+	}
+	if err := db.Close(); err != nil { // waits for what is open
 		t.Error(err)
 	}
 }

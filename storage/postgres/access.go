@@ -11,8 +11,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// errBusy is what pgx says of two uses of a connection at once.
-var errBusy = errors.New("storage/postgres: the SQL transaction is in use: it is for one goroutine at a time")
+// errBusy is the error of a use of the connection within another one.
+var errBusy = errors.New("storage/postgres: the SQL transaction is in use by the CopyFrom or batch that this function is called by")
 
 // An access is the app's way to the connection of its SQL transaction, which it shares with its savepoints. The app may keep it, and use
 // it from another goroutine: each use counts whole, before the end of the transaction, or is refused.
@@ -22,11 +22,13 @@ type access struct {
 	limit  time.Duration // for how long it may be open; 0: for ever
 	timer  *time.Timer   // nil without a limit
 
-	mu    sync.Mutex // guards the next four
+	mu    sync.Mutex // guards the next six
 	over  bool
 	late  bool // it was open for longer than limit
 	inUse bool
-	free  sync.Cond // inUse has become false
+	lent  bool      // in use, and functions of the app are called meanwhile
+	free  sync.Cond // inUse has become false, or another may not wait for that any more
+	open  func()    // closes the last results; nil: there were none
 
 	released bool // origin has been, for the end
 
@@ -51,6 +53,7 @@ func (a *access) expire() {
 		return
 	}
 	a.late = true
+	a.free.Broadcast()
 	_ = a.conn.PgConn().Conn().Close() // the only thing that may be done to it from another goroutine
 }
 
@@ -64,38 +67,45 @@ func (a *access) expired() bool {
 func (a *access) enter() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.over:
-		return transaction.ErrEnded
-	case a.late:
-		return &tooLongError{a.limit}
-	case a.inUse:
-		return errBusy
-	case a.endedBySQL(pgconn.CommandTag{}): // by a query, whose rows have been read since
+	if err := a.take(); err != nil {
+		return err
+	}
+	if a.endedBySQL(pgconn.CommandTag{}) { // by a query, whose rows have been read since
+		a.inUse = false
+		a.free.Broadcast()
 		return a.ended
 	}
-	a.inUse = true
 	return nil
 }
 
 func (a *access) leave() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.inUse = false
+	a.inUse, a.lent = false, false
 	a.free.Broadcast()
 }
 
-// shut refuses all further uses, and waits for the current one.
+// shut refuses all further uses, waits for the current one, and closes the results that are open.
 func (a *access) shut() {
+	if end := a.refuse(); end != nil {
+		end()
+	}
+}
+
+// refuse is shut, but for the results, which the function that it returns closes.
+func (a *access) refuse() (end func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.over = true
+	a.free.Broadcast()
 	for a.inUse {
 		a.free.Wait()
 	}
 	if a.timer != nil {
 		a.timer.Stop()
 	}
+	end, a.open = a.open, nil
+	return end
 }
 
 // endedBySQL asks the connection whether there is a transaction still. The tag is that of the last statement, if it is known.

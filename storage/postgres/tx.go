@@ -36,26 +36,32 @@ var ErrByHand = errors.New("storage/postgres: this SQL transaction is committed,
 // the work be run again. After any error the server refuses all that follows, unless there was a savepoint.
 //
 // The errors of Tx are those of [storage.DB.Tx]; a conflict, if what was read before has changed; or that db is not kept in PostgreSQL.
-// The result is for one goroutine at a time.
+// Its methods, and those of rows and other results that it gives, may be called by several goroutines, which wait for each other; but the server
+// does one thing at a time, so rows have to be read, or closed, before the next statement. Those that are open at the end are closed. (Large
+// objects use the connection by themselves: nothing may be done with them when another goroutine may end the transaction.)
 func Tx(ctx context.Context, db *storage.DB) (pgx.Tx, error) {
 	tx, err := db.Tx(ctx)
 	if err != nil {
 		return nil, err
 	}
-	general, err := tx.View()
+	var sql *appTx
+	err = tx.With(func(general storage.View) error { //nolint:contextcheck // the view has the transaction's
+		v, ok := general.(*view)
+		if !ok {
+			return fmt.Errorf("storage/postgres: %s is no PostgreSQL database, which the app's own SQL needs: write postgres://host/database", db.Name())
+		}
+		if v.sql == nil {
+			if v.sql, err = v.beginSQL(); err != nil {
+				return fmt.Errorf("storage: %s: %w", db.Name(), err)
+			}
+		}
+		sql = v.sql
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	v, ok := general.(*view)
-	if !ok {
-		return nil, fmt.Errorf("storage/postgres: %s is no PostgreSQL database, which the app's own SQL needs: write postgres://host/database", db.Name())
-	}
-	if v.sql == nil {
-		if v.sql, err = v.beginSQL(); err != nil { //nolint:contextcheck // the view has the transaction's
-			return nil, fmt.Errorf("storage: %s: %w", db.Name(), err)
-		}
-	}
-	return v.sql, nil
+	return sql, nil
 }
 
 // origin is the savepoint from before anything was written. It also tells the transaction from others.
@@ -158,16 +164,20 @@ func (t *appTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 		return failed{err}, err
 	}
 	defer done()
-	return t.Tx.Query(ctx, sql, args...)
+	inner, err := t.Tx.Query(ctx, sql, args...)
+	if err != nil {
+		return inner, err
+	}
+	t.opened(inner.Close)
+	return &rows{Rows: inner, access: t.access}, nil
 }
 
 func (t *appTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	done, err := t.begin(sql)
+	rows, err := t.Query(ctx, sql, args...)
 	if err != nil {
 		return failed{err}
 	}
-	defer done()
-	return t.Tx.QueryRow(ctx, sql, args...)
+	return row{rows}
 }
 
 func (t *appTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
@@ -175,6 +185,7 @@ func (t *appTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 	if err != nil {
 		return 0, err
 	}
+	t.lend()
 	defer done()
 	return t.Tx.CopyFrom(ctx, table, columns, rows)
 }
@@ -190,7 +201,14 @@ func (t *appTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 		return pgx.FailedBatchResults(b, err)
 	}
 	defer done()
-	return t.Tx.SendBatch(ctx, b)
+	inner := t.Tx.SendBatch(ctx, b)
+	t.opened(func() {
+		for _, q := range b.QueuedQueries {
+			q.Fn = nil // the app's own are not called by the end
+		}
+		_ = inner.Close() // what failed is found by the commit
+	})
+	return &results{BatchResults: inner, access: t.access}
 }
 
 func (t *appTx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {

@@ -256,6 +256,12 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 	case v.conn == nil:
 		return v.beginReading(text, args, f)
 	}
+	if v.sql != nil {
+		if err := v.sql.enterReading(); err != nil {
+			return err
+		}
+		defer v.sql.leave()
+	}
 	if v.asides() {
 		b := &pgx.Batch{}
 		v.aside(b, true, func() { b.Queue(text, args...).Query(f) })

@@ -147,10 +147,10 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 	return append(transactiontest.Transaction(func(l *leftOver) *transaction.Txn { return l.txn }),
 		op{Name: "Rollback of an earlier savepoint", Do: func(l *leftOver) error { return l.savepoint.Rollback() }},
 		op{Name: "DB.Tx", Do: func(l *leftOver) error { _, err := l.db.Tx(l.ctx); return err }},
-		op{Name: "View", Do: func(l *leftOver) error {
+		op{Name: "With", Do: func(l *leftOver) error {
 			tx, err := l.db.Tx(l.ctx)
 			if err == nil {
-				_, err = tx.View()
+				err = tx.With(func(storage.View) error { return nil })
 			}
 			return err
 		}},

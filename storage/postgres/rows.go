@@ -1,0 +1,200 @@
+package postgres
+
+import (
+	"bytes"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// The results that the app gets of its SQL read from the connection. So each read is a use of it: it excludes others, and is
+// refused after the end, which closes what is open.
+
+// rows are pgx.Rows in which that is so.
+type rows struct {
+	pgx.Rows
+	access *access
+	failed error // why no more rows came, if that is not the Rows' own error
+}
+
+// use reports whether r may be read. If so, the caller calls access.leave.
+func (r *rows) use() bool {
+	err := r.access.enterReading()
+	if err == nil {
+		return true
+	}
+	r.access.mu.Lock()
+	defer r.access.mu.Unlock()
+	if r.failed == nil {
+		r.failed = err
+	}
+	return false
+}
+
+// ended returns why r can't be read, if it can't.
+func (r *rows) ended() error {
+	r.access.mu.Lock()
+	defer r.access.mu.Unlock()
+	return r.failed
+}
+
+func (r *rows) Close() {
+	if r.use() {
+		defer r.access.leave()
+		r.Rows.Close()
+	}
+}
+
+func (r *rows) Err() error {
+	if r.use() {
+		defer r.access.leave()
+		return r.Rows.Err()
+	}
+	return r.ended()
+}
+
+func (r *rows) CommandTag() pgconn.CommandTag {
+	if r.use() {
+		defer r.access.leave()
+		return r.Rows.CommandTag()
+	}
+	return pgconn.CommandTag{}
+}
+
+func (r *rows) Next() bool {
+	if r.use() {
+		defer r.access.leave()
+		return r.Rows.Next()
+	}
+	return false
+}
+
+func (r *rows) Scan(dest ...any) error {
+	if r.use() {
+		defer r.access.leave()
+		return r.Rows.Scan(dest...)
+	}
+	return r.ended()
+}
+
+func (r *rows) Values() ([]any, error) {
+	if r.use() {
+		defer r.access.leave()
+		return r.Rows.Values()
+	}
+	return nil, r.ended()
+}
+
+// RawValues returns copies: the connection's own are overwritten when another goroutine ends the transaction.
+func (r *rows) RawValues() [][]byte {
+	if !r.use() {
+		return nil
+	}
+	defer r.access.leave()
+	values := r.Rows.RawValues()
+	own := make([][]byte, len(values))
+	for i, value := range values {
+		own[i] = bytes.Clone(value)
+	}
+	return own
+}
+
+// row is the pgx.Row of rows.
+type row struct{ rows pgx.Rows }
+
+func (r row) Scan(dest ...any) error {
+	defer r.rows.Close()
+	if !r.rows.Next() {
+		if err := r.rows.Err(); err != nil {
+			return err
+		}
+		return pgx.ErrNoRows
+	}
+	if err := r.rows.Scan(dest...); err != nil {
+		return err
+	}
+	r.rows.Close()
+	return r.rows.Err()
+}
+
+// results are pgx.BatchResults in which each read is a use of the connection.
+type results struct {
+	pgx.BatchResults
+	access *access
+}
+
+func (r *results) Exec() (pgconn.CommandTag, error) {
+	if err := r.access.enterReading(); err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	defer r.access.leave()
+	return r.BatchResults.Exec()
+}
+
+func (r *results) Query() (pgx.Rows, error) {
+	if err := r.access.enterReading(); err != nil {
+		return failed{err}, err
+	}
+	defer r.access.leave()
+	inner, err := r.BatchResults.Query()
+	return &rows{Rows: inner, access: r.access}, err
+}
+
+func (r *results) QueryRow() pgx.Row {
+	inner, err := r.Query()
+	if err != nil {
+		return failed{err}
+	}
+	return row{inner}
+}
+
+// Close calls the functions that the app has given with the batch.
+func (r *results) Close() error {
+	if err := r.access.enterReading(); err != nil {
+		return err
+	}
+	r.access.lend()
+	defer r.access.leave()
+	return r.BatchResults.Close()
+}
+
+// enterReading is enter for results, which may be read when a statement has ended the transaction.
+func (a *access) enterReading() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.take()
+}
+
+// take waits until no other goroutine uses the connection. The caller holds mu.
+func (a *access) take() error {
+	for a.inUse && !a.lent && !a.over && !a.late {
+		a.free.Wait()
+	}
+	switch {
+	case a.over:
+		return transaction.ErrEnded
+	case a.late:
+		return &tooLongError{a.limit}
+	case a.inUse:
+		return errBusy
+	}
+	a.inUse = true
+	return nil
+}
+
+// lend tells that the connection is in use while functions of the app are called: these must not wait for it.
+func (a *access) lend() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lent = true
+	a.free.Broadcast()
+}
+
+// opened remembers what is to be closed before the connection can be used for something else. It is called by the user.
+func (a *access) opened(end func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open = end
+}
