@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/sqltext"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -101,6 +102,8 @@ var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-
 type DB struct {
 	sql     *sql.DB
 	options Options
+	dialect dialect
+	table   string // of the decisions, with its schema
 	id      string // DeciderID
 	closed  atomic.Bool
 
@@ -117,7 +120,10 @@ func New(ctx context.Context, db *sql.DB, options Options) (*DB, error) {
 	if err := options.complete(); err != nil {
 		return nil, fmt.Errorf("sqltx: %w", err)
 	}
-	d := &DB{sql: db, options: options}
+	d := &DB{sql: db, options: options, table: options.Table}
+	if err := d.retry(ctx, d.meet); err != nil {
+		return nil, d.named(err)
+	}
 	if options.Decisions != DecideNever {
 		if err := d.retry(ctx, d.prepareTable); err != nil {
 			return nil, d.named(err)
@@ -127,6 +133,17 @@ func New(ctx context.Context, db *sql.DB, options Options) (*DB, error) {
 		return nil, d.named(err)
 	}
 	return d, nil
+}
+
+// meet finds out what kind of database it is.
+func (db *DB) meet(ctx context.Context) error {
+	conn, err := db.sql.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // gives it back
+	db.dialect, err = findDialect(ctx, conn)
+	return err
 }
 
 // tryOptions finds out whether the driver can do what is asked of it: better now than in the middle of a request.
@@ -141,12 +158,8 @@ func (db *DB) tryOptions(ctx context.Context) error {
 		return fmt.Errorf("cannot begin a transaction (isolation %s, read-only %t): %w", db.options.Isolation, db.options.ReadOnly, err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was done
-	if !db.options.ReadOnly {
+	if !db.options.ReadOnly || db.dialect.text != sqltext.SQLite {
 		return nil
-	}
-	var version string
-	if tx.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version) != nil {
-		return nil // not SQLite
 	}
 	var queryOnly bool
 	if err := tx.QueryRowContext(ctx, "PRAGMA query_only").Scan(&queryOnly); err != nil {

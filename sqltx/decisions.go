@@ -30,30 +30,53 @@ const identityKey = "decider-id"
 var errGivenUp = errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone")
 
 func (db *DB) createTable() string {
-	return "CREATE TABLE " + db.options.Table +
+	return "CREATE TABLE " + db.table +
 		" (id VARCHAR(64) NOT NULL PRIMARY KEY, outcome VARCHAR(64) NOT NULL, decided_at BIGINT NOT NULL)"
 }
 
 func (db *DB) insert(id, outcome string) string {
 	return fmt.Sprintf("INSERT INTO %s (id, outcome, decided_at) VALUES ('%s', '%s', %d)",
-		db.options.Table, id, outcome, time.Now().Unix())
+		db.table, id, outcome, time.Now().Unix())
+}
+
+// own runs f in a transaction of this package's own. It is an explicit one because a pool may have connections that don't
+// commit by themselves, and would go on to show what was there at their first statement.
+func (db *DB) own(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := db.sql.BeginTx(ctx, &sql.TxOptions{Isolation: db.dialect.isolation()})
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		_ = tx.Rollback() // the error counts
+		return err
+	}
+	return tx.Commit()
+}
+
+func (db *DB) exec(ctx context.Context, query string) error {
+	return db.own(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, query)
+		return err
+	})
 }
 
 // outcome returns what the row of that id says, or "" if there is none.
 func (db *DB) outcome(ctx context.Context, id string) (outcome string, err error) {
-	err = db.sql.QueryRowContext(ctx, "SELECT outcome FROM "+db.options.Table+" WHERE id = '"+id+"'").Scan(&outcome)
+	err = db.own(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT outcome FROM "+db.table+" WHERE id = '"+id+"'").Scan(&outcome)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
 	return outcome, err
 }
 
-// prepareTable makes the table and its first row, unless they are there. If somebody else makes them at the same time one of the two fails, in
-// a way that depends on the database: so what counts is whether they are there afterwards.
+// prepareTable makes the table and its first row, unless they are there. If another process makes them at the same time one of the two
+// fails, in a way that depends on the database: so what counts is whether they are there afterwards.
 func (db *DB) prepareTable(ctx context.Context) error {
 	id, err := db.outcome(ctx, identityKey)
 	if err != nil {
-		_, createErr := db.sql.ExecContext(ctx, db.createTable())
+		createErr := db.exec(ctx, db.createTable())
 		if id, err = db.outcome(ctx, identityKey); err != nil {
 			if createErr != nil {
 				err = createErr // it says more: why there is no table, or that there is no database
@@ -62,10 +85,18 @@ func (db *DB) prepareTable(ctx context.Context) error {
 		}
 	}
 	if id == "" {
-		_, insertErr := db.sql.ExecContext(ctx, db.insert(identityKey, rand.Text()))
+		insertErr := db.exec(ctx, db.insert(identityKey, rand.Text()))
 		if id, err = db.outcome(ctx, identityKey); err != nil || id == "" {
 			return fmt.Errorf("cannot write to the table of decisions: %w", errors.Join(insertErr, err))
 		}
+	}
+	conn, err := db.sql.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // gives it back
+	if db.table, err = db.dialect.qualify(ctx, conn, db.table); err != nil {
+		return err
 	}
 	db.id = id
 	return nil
@@ -91,7 +122,7 @@ func (db *DB) settle(ctx context.Context, id string) (string, error) {
 	if err != nil || outcome != "" {
 		return outcome, err
 	}
-	_, insertErr := db.sql.ExecContext(ctx, db.insert(id, aborted))
+	insertErr := db.exec(ctx, db.insert(id, aborted))
 	crashpoint.Here("sqltx: outcome settled")
 	if insertErr == nil {
 		return aborted, nil
@@ -147,8 +178,8 @@ func (db *DB) deleteForgotten(ctx context.Context) error {
 	db.mu.Unlock()
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), forgetAtOnce)]
-		query := "DELETE FROM " + db.options.Table + " WHERE id IN ('" + strings.Join(some, "', '") + "')" //nolint:gosec // see above
-		if _, err := db.sql.ExecContext(ctx, query); err != nil {
+		query := "DELETE FROM " + db.table + " WHERE id IN ('" + strings.Join(some, "', '") + "')" //nolint:gosec // see above
+		if err := db.exec(ctx, query); err != nil {
 			db.mu.Lock()
 			db.forgotten = append(db.forgotten, ids...)
 			db.mu.Unlock()

@@ -39,10 +39,20 @@
 // would commit each following statement by itself. So from then on all is refused, Commit too, until there is a rollback to a
 // savepoint. The exceptions are errors after which MySQL or SQLite go on with the transaction, such as a duplicate key; there the app may, too.
 //
+// # Statements that end the transaction
+//
+// COMMIT and its kin are refused, and so is what MySQL and MariaDB always commit before (CREATE, DROP, ALTER, RENAME, TRUNCATE, LOCK TABLES,
+// GRANT and others; not temporary tables). What else could end the transaction, such as CALL, or a text of several statements, is run behind
+// a savepoint; if that is gone afterwards, the error wraps transaction.ErrPartlyKept, the transaction fails and is not run again, and
+// the error says what is kept. docs/statements.md has tables of what ends a transaction, by database, and of what a
+// statement may leave in the session: a connection for which that is so is closed and not used again.
+//
 // # Databases
 //
-// SQLite: use WAL, a busy time-out, and BEGIN IMMEDIATE, so that those who will write wait for each other instead of finding out, when they have
-// read already, that somebody else has written (which is transient, but to run it again is more work than to wait). For modernc.org/sqlite:
+// SQLite: a transaction begins without a lock, so that those that read do not wait. If it then writes, and another has written since it read, that is
+// transient, and the second attempt begins with BEGIN IMMEDIATE: it waits for the lock before it reads, and can't lose again. Where
+// most requests write, use BEGIN IMMEDIATE from the start, and WAL in any case; a busy time-out of 5 s is set if there is none. For
+// modernc.org/sqlite:
 //
 //	file:shop.db?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)
 //
@@ -52,8 +62,7 @@
 // PostgreSQL: with pgx's driver or lib/pq. An app that has its sessions there as well is better served by package storage/postgres, which can
 // put both into one SQL transaction.
 //
-// MySQL, MariaDB: the table of decisions, and those of the app, have to be transactional (InnoDB). CREATE, ALTER, DROP, TRUNCATE and LOCK TABLES
-// commit what has been done so far; don't use them in a request. In a SERIALIZABLE transaction every SELECT locks what it reads, so deadlocks are
+// MySQL, MariaDB: the table of decisions, and those of the app, have to be transactional (InnoDB). In a SERIALIZABLE transaction every SELECT locks what it reads, so deadlocks are
 // usual where rows are read and then written: SELECT ... FOR UPDATE avoids most. Set readTimeout and writeTimeout, because the driver does not
 // give up a COMMIT otherwise.
 //

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -20,11 +21,9 @@ type verdict struct {
 	// transient: the work may succeed when it is done again in a new transaction.
 	transient bool
 
-	// local: the database dropped only the statement, as far as the error tells; the transaction goes on.
+	// local: the database dropped only the statement, as far as the error tells; the transaction goes on. Whether it
+	// does has to be asked: MySQL may be set to roll back, and SQLite does if a conflict clause, or a full disk, wants it.
 	local bool
-
-	// sqlite: the engine is SQLite, which may have rolled back the whole transaction and can be asked.
-	sqlite bool
 }
 
 // judge recognises the errors of the common drivers. No driver is imported for that: this is the one place that knows what their
@@ -76,6 +75,24 @@ func recognise(err error) (verdict, bool) {
 	return verdict{}, false
 }
 
+// errorCode returns the SQLSTATE or number of a server's error, as text, or "".
+func errorCode(err error) (code string) {
+	eachError(err, func(e error) bool {
+		if s, ok := e.(interface{ SQLState() string }); ok {
+			code = s.SQLState()
+			return true
+		}
+		if v := reflect.Indirect(reflect.ValueOf(e)); v.Kind() == reflect.Struct && v.Type().Name() == "MySQLError" {
+			if number := v.FieldByName("Number"); number.IsValid() && number.CanUint() {
+				code = strconv.FormatUint(number.Uint(), 10)
+				return true
+			}
+		}
+		return false
+	})
+	return code
+}
+
 func indirect(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Pointer {
 		return t.Elem()
@@ -125,11 +142,11 @@ func sqlite(code int) verdict {
 	const busy, locked, ioError = 5, 6, 10
 	switch code & 0xff {
 	case busy, locked:
-		return verdict{said: true, transient: true, sqlite: true}
+		return verdict{said: true, transient: true}
 	case ioError: // of a commit, it isn't certain what is on the disk
-		return verdict{sqlite: true}
+		return verdict{}
 	}
-	return verdict{said: true, local: true, sqlite: true}
+	return verdict{said: true, local: true}
 }
 
 // lost reports whether an error of a statement, which judge doesn't recognise, is that of a broken connection. It is asked only about

@@ -41,7 +41,7 @@ func (m *dataManager) IsTransient(err error) bool {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	return tx.errFailed(tx.txn.Context()) != nil && transaction.IsTransient(tx.failure) && errors.Is(err, errors.Unwrap(tx.failure))
+	return !tx.final && tx.errFailed(tx.txn.Context()) != nil && transaction.IsTransient(tx.failure) && errors.Is(err, errors.Unwrap(tx.failure))
 }
 
 // Conflict returns the transient error of a statement, or of the beginning, that the app may have passed over.
@@ -51,6 +51,9 @@ func (m *dataManager) Conflict(ctx context.Context) error {
 	defer tx.mu.Unlock()
 	if !tx.ended {
 		_ = tx.errFailed(ctx) // the error of the last rows may not have been looked at
+	}
+	if tx.final {
+		return nil // no other attempt
 	}
 	return tx.told
 }
@@ -64,14 +67,14 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 	if tx.tx == nil {
 		return nil
 	}
-	if err := tx.errFailed(ctx); err != nil {
-		return err // Abort follows, and rolls back
-	}
 	ctx, stop := tx.limit(ctx)
 	defer stop()
+	if err := tx.settle(ctx); err != nil {
+		return err // Abort follows, and rolls back
+	}
 	decides := db.id != "" && (t.Prepared() || db.options.Decisions == DecideAlways)
 	if decides {
-		if _, err := tx.tx.ExecContext(ctx, db.insert(t.ID(), committed)); err != nil {
+		if _, err := tx.tx.ExecContext(ctx, db.dialect.record(db.insert(t.ID(), committed))); err != nil {
 			return tx.undecided(ctx, t.ID(), err)
 		}
 		crashpoint.Here("sqltx: decision recorded")
@@ -141,7 +144,13 @@ func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 	}
 	tx.ended = true
 	if tx.tx != nil {
+		if !tx.final {
+			_ = tx.settle(ctx)
+		}
 		tx.rollback()
+	}
+	if tx.final { // so that no other attempt is made, whatever the transaction is aborted for
+		return tx.failure
 	}
 	return nil
 }
@@ -177,14 +186,15 @@ func (tx *Tx) afterFailedCommit(ctx context.Context, err error) {
 	tx.release(err != nil && !tx.db.judge(err).local) // SQLite says that there is no transaction
 }
 
-// release gives the connection back to the pool, or closes it.
+// release gives the connection back to the pool, or closes it if nothing may be left of the session: what an app has set
+// there would be the next request's. Only an SQLite database in memory ends with its connection.
 func (tx *Tx) release(discard bool) {
-	if discard {
+	if discard || tx.leaves && !tx.db.dialect.inMemory {
 		_ = tx.conn.Raw(func(any) error { return driver.ErrBadConn }) // the way to tell database/sql
 	}
 	_ = tx.conn.Close() // it may have gone already, with its last error
 	tx.cancel()
-	tx.conn, tx.tx, tx.rows = nil, nil, nil
+	tx.conn, tx.tx, tx.rows, tx.done = nil, nil, nil, nil
 }
 
 // Savepoint makes one in the SQL transaction, if that has begun.
@@ -196,7 +206,7 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 		return nil, err
 	}
 	ctx := tx.txn.Context()
-	if err := tx.errFailed(ctx); err != nil {
+	if err := errors.Join(tx.lookAfterRows(ctx), tx.errFailed(ctx)); err != nil {
 		return nil, err
 	}
 	if tx.tx == nil {
@@ -231,13 +241,16 @@ func (tx *Tx) rollbackTo(ctx context.Context, number int) error {
 	if tx.tx == nil {
 		return nil
 	}
+	if tx.over {
+		return tx.failure
+	}
 	if number == 0 && !tx.base { // it was begun in a moment without savepoints, so no data manager can ask for this
 		return tx.db.named(transaction.ErrNoSavepoint)
 	}
 	if err := tx.own(ctx, fmt.Sprintf("ROLLBACK TO SAVEPOINT pasteline_%d", number)); err != nil {
 		return tx.db.named(fmt.Errorf("cannot roll back to a savepoint: %w", err))
 	}
-	tx.failure, tx.rows = nil, nil
+	tx.failure, tx.final, tx.rows = nil, false, nil
 	return nil
 }
 

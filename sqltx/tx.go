@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/pasteline/pasteline/internal/sqltext"
@@ -25,19 +26,30 @@ type Tx struct {
 	conn       *sql.Conn  // nil until the first statement
 	tx         *sql.Tx
 	cancel     context.CancelFunc // of the context that tx was begun with
-	rows       *sql.Rows          // those that were asked for last: their error may come late
+	rows       []*sql.Rows        // open ones: their errors may come late
+	watched    string             // the statement whose rows are open, after which the transaction may be over
+	done       []string           // statements that may have written, up to maxDone
 	failure    error              // of a statement; only a rollback is left
 	told       error              // the first transient error, marked as such
+	final      bool               // failure names the database, and no other attempt is to be made
+	over       bool               // a statement has ended the SQL transaction: failure stays
 	savepoints int                // how many have been made; the names of them are numbered
 	base       bool               // there is number 0, from before the first statement
+	leaves     bool               // a statement may have left something in the session
 	ended      bool
 }
 
 // ExecContext runs a statement that returns no rows.
 //
-// Errors are the driver's, as they are, but for three: a statement that would begin or end a transaction is refused; so is every
-// statement after one that failed and has taken the SQL transaction with it, until that is rolled back to a savepoint; and the error of a
-// connection that broke is transient.
+// Errors are the driver's, as they are, but for these:
+//   - A statement that would begin or end a transaction is refused.
+//   - So is, with MySQL and MariaDB, one before which they commit (CREATE, TRUNCATE and others, see the package comment);
+//     the transaction fails then.
+//   - If a statement has ended the SQL transaction nonetheless, the error wraps [transaction.ErrPartlyKept], and the
+//     transaction fails: what was done before is kept, what follows is refused.
+//   - Every statement is refused after one that failed and has taken the SQL transaction with it, until that is rolled
+//     back to a savepoint.
+//   - The error of a connection that broke is transient.
 func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	return run(ctx, tx, query, func() (sql.Result, error) { return tx.tx.ExecContext(ctx, query, args...) })
 }
@@ -45,62 +57,147 @@ func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.R
 // QueryContext runs a statement that returns rows. Its errors are those of ExecContext. Look at [sql.Rows.Err] after the last row, as always: an
 // error there may have cost the SQL transaction.
 func (tx *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return run(ctx, tx, query, func() (*sql.Rows, error) {
+	rows, err := tx.queryRows(ctx, query, func() (*sql.Rows, error) { return tx.tx.QueryContext(ctx, query, args...) })
+	if err != nil || tx.db.dialect.text != sqltext.MySQL {
+		return rows, err
+	}
+	// A deadlock may come when the rows are read, or closed, and the statements after it would be in no transaction.
+	relayed, err := tx.relayRows(rows)
+	if err != nil {
+		return nil, err
+	}
+	return relayedRows(ctx, relayed)
+}
+
+// QueryRowContext runs a statement that returns one row at most, and reads that. Its errors, which are those of
+// ExecContext, are returned by Scan.
+func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	var first *firstRow
+	_, err := run(ctx, tx, query, func() (*firstRow, error) {
 		rows, err := tx.tx.QueryContext(ctx, query, args...)
 		if err == nil {
-			tx.rows = rows
+			first, err = readFirst(rows)
 		}
-		return rows, err
+		return first, err
 	})
+	return relayedRow(ctx, first, err)
 }
 
-// QueryRowContext runs a statement that returns one row at most. Its errors, which are those of ExecContext, are returned by Scan.
-func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	var row *sql.Row
-	_, err := run(ctx, tx, query, func() (*sql.Row, error) {
-		row = tx.tx.QueryRowContext(ctx, query, args...)
-		return row, row.Err()
-	})
-	if row == nil || transaction.IsTransient(err) && !transaction.IsTransient(row.Err()) {
-		return failedRow(ctx, err)
-	}
-	return row
-}
-
-// PrepareContext makes a statement that can be run more than once. It is closed with the transaction.
-//
-// What it does when it is run is not watched: return every error of it. With a database that goes on after an error, as MySQL and SQLite do, an
-// error that is ignored could be that of a rolled back transaction, and what is written afterwards be in none.
+// PrepareContext makes a statement that can be run more than once. It is closed with the transaction; its errors are
+// those of ExecContext.
 func (tx *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
-	return run(ctx, tx, query, func() (*sql.Stmt, error) { return tx.tx.PrepareContext(ctx, query) })
+	tx.mu.Lock()
+	stmt, err := func() (stmt *sql.Stmt, err error) {
+		defer tx.mu.Unlock()
+		if _, err := tx.ready(ctx, query); err != nil {
+			return nil, err
+		}
+		if stmt, err = tx.tx.PrepareContext(ctx, query); err != nil {
+			return nil, tx.failed(ctx, err)
+		}
+		return stmt, nil
+	}()
+	if err != nil {
+		return nil, err
+	}
+	return relayedStmt(ctx, relayStmt{tx, query, stmt})
 }
 
 // run does what all statements have in common.
 func run[T any](ctx context.Context, tx *Tx, query string, statement func() (T, error)) (result T, err error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if err := tx.errEnded(); err != nil {
+	return runLocked(ctx, tx, query, false, statement)
+}
+
+// queryRows runs a statement whose rows are left open.
+func (tx *Tx) queryRows(ctx context.Context, query string, statement func() (*sql.Rows, error)) (*sql.Rows, error) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	rows, err := runLocked(ctx, tx, query, true, statement)
+	if err != nil {
+		if rows != nil {
+			_ = rows.Close()
+		}
+		return nil, err
+	}
+	tx.rows = append(slices.DeleteFunc(tx.rows, closed), rows)
+	return rows, nil
+}
+
+// closed reports whether rows are, without an error.
+func closed(rows *sql.Rows) bool {
+	_, err := rows.Columns()
+	return err != nil && rows.Err() == nil
+}
+
+// runLocked is run; open says that the connection may be busy with rows when the statement returns.
+func runLocked[T any](
+	ctx context.Context, tx *Tx, query string, open bool, statement func() (T, error),
+) (result T, err error) {
+	facts, err := tx.ready(ctx, query)
+	if err != nil {
 		return result, err
 	}
-	if sqltext.EndsTransaction(query) {
-		return result, tx.db.named(fmt.Errorf("%.40q is refused: the SQL transaction begins and ends with that of the request or job; "+
-			"return an error, or call Txn.Doom, to have it rolled back", query))
-	}
-	rollsBack := sqltext.RollsBackTo(query)
-	if err := tx.errFailed(ctx); err != nil && !rollsBack {
-		return result, err
-	}
-	if err := tx.begin(ctx); err != nil {
-		return result, tx.tell(tx.db.named(err))
+	watch := facts.MayEnd && tx.db.dialect.text != sqltext.Generic
+	if watch {
+		if err := tx.watch(ctx, query); err != nil {
+			return result, err
+		}
 	}
 	result, err = statement()
+	tx.leaves = tx.leaves || facts.Leaves
+	if watch && (!open || err != nil) {
+		if over := tx.look(ctx, err != nil); over != nil {
+			return result, over
+		}
+	}
 	if err != nil {
 		return result, tx.failed(ctx, err)
 	}
-	if rollsBack {
-		tx.failure = nil
+	if facts.RollsBack {
+		tx.failure, tx.final = nil, false
 	}
+	tx.note(query)
 	return result, nil
+}
+
+// ready returns what is known of a statement, if it can be run. The caller holds mu.
+func (tx *Tx) ready(ctx context.Context, query string) (facts sqltext.Facts, err error) {
+	if err := tx.errEnded(); err != nil {
+		return facts, err
+	}
+	facts = tx.db.dialect.text.Look(query)
+	if facts.Ends {
+		return facts, tx.db.named(fmt.Errorf("%.40q is refused: the SQL transaction begins and ends with that of the request or job; "+
+			"return an error, or call Txn.Doom, to have it rolled back", query))
+	}
+	if err := tx.lookAfterRows(ctx); err != nil {
+		return facts, err
+	}
+	if err := tx.errFailed(ctx); err != nil && (!facts.RollsBack || tx.over) {
+		return facts, err
+	}
+	if facts.Commits {
+		tx.failure = transaction.Permanent(tx.db.named(fmt.Errorf("%.60q is refused: the server would commit what the request "+
+			"or job has done so far; run it outside of the transaction, with the sql.DB", query)))
+		tx.final = true
+		return facts, tx.failure
+	}
+	if err := tx.begin(ctx); err != nil {
+		return facts, tx.tell(tx.db.named(err))
+	}
+	return facts, nil
+}
+
+// maxDone is how many statements are remembered for the report of what is kept.
+const maxDone = 5
+
+// note remembers a statement that may have written.
+func (tx *Tx) note(query string) {
+	if len(tx.done) <= maxDone && !sqltext.Reads(query) {
+		tx.done = append(tx.done, query)
+	}
 }
 
 // begin begins the SQL transaction, if that has not happened.
@@ -112,7 +209,8 @@ func (tx *Tx) begin(ctx context.Context) (err error) {
 	// goes away, counts only until it has begun.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
-	conn, sqlTx, err := tx.db.connect(ctx, life)
+	attempt, _ := transaction.AttemptFromContext(tx.txn.Context())
+	conn, sqlTx, err := tx.db.connect(ctx, life, attempt.Number > 1)
 	if err == nil && !stop() {
 		_ = sqlTx.Rollback() // it has been already, or is just being
 		_ = conn.Close()
@@ -138,13 +236,13 @@ func (tx *Tx) begin(ctx context.Context) (err error) {
 
 // connect takes a connection and begins a transaction on it, which lives as long as life. A pool may hold as many connections that have broken
 // as it has idle ones.
-func (db *DB) connect(ctx, life context.Context) (*sql.Conn, *sql.Tx, error) {
+func (db *DB) connect(ctx, life context.Context, again bool) (*sql.Conn, *sql.Tx, error) {
 	for idle := db.sql.Stats().Idle; ; idle-- {
 		conn, err := db.sql.Conn(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		tx, err := conn.BeginTx(life, db.txOptions())
+		tx, err := db.beginOn(life, conn, again)
 		if err == nil {
 			return conn, tx, nil
 		}
@@ -155,11 +253,34 @@ func (db *DB) connect(ctx, life context.Context) (*sql.Conn, *sql.Tx, error) {
 	}
 }
 
+// beginOn begins a transaction. SQLite gives the lock for writing to the first that writes, and the others find out then
+// that what they have read has changed: so another attempt takes the lock when it begins, and has to wait only.
+func (db *DB) beginOn(ctx context.Context, conn *sql.Conn, again bool) (*sql.Tx, error) {
+	if db.dialect.setBusy {
+		if _, err := conn.ExecContext(ctx, busyTimeout); err != nil {
+			return nil, err
+		}
+	}
+	tx, err := conn.BeginTx(ctx, db.txOptions())
+	if err != nil || !again || db.dialect.text != sqltext.SQLite || db.options.ReadOnly {
+		return tx, err
+	}
+	for _, query := range []string{"ROLLBACK", "BEGIN IMMEDIATE"} { // the driver need not know
+		if _, err := tx.ExecContext(ctx, query); err != nil {
+			_ = tx.Rollback() // of nothing
+			return nil, err
+		}
+	}
+	return tx, nil
+}
+
 // failed remembers a statement's error, if it has cost the SQL transaction, and returns it.
 func (tx *Tx) failed(ctx context.Context, err error) error {
 	v := tx.db.judge(err)
-	if v.local && (!v.sqlite || tx.sqliteGoesOn(ctx)) {
-		return err
+	if v.local {
+		if answer, _ := tx.db.dialect.inTransaction(context.WithoutCancel(ctx), tx.tx); answer == inTransaction {
+			return err
+		}
 	}
 	if v == (verdict{}) && lost(err) {
 		err = transaction.Transient(err)
@@ -178,29 +299,29 @@ func (tx *Tx) tell(err error) error {
 	return err
 }
 
-// sqliteGoesOn reports whether SQLite is still in the transaction. An error may have ended that (INSERT OR ROLLBACK, RAISE(ROLLBACK), a full
-// disk), and what is written from then on would be in none. BEGIN fails in a transaction, and does no harm there.
-func (tx *Tx) sqliteGoesOn(ctx context.Context) bool {
-	ctx = context.WithoutCancel(ctx) // it is local, and takes no time
-	if _, err := tx.tx.ExecContext(ctx, "BEGIN"); err != nil {
-		return judge(err).local
+// sawError is failed, for an error that has come when rows were read or closed; nil is none.
+func (tx *Tx) sawError(err error) error {
+	if err == nil {
+		return nil
 	}
-	_, _ = tx.tx.ExecContext(ctx, "ROLLBACK") // of nothing
-	return false
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.ended || tx.tx == nil {
+		return err
+	}
+	return tx.failed(tx.txn.Context(), err)
 }
 
 // errFailed returns an error if only a rollback is left. The caller holds mu.
 func (tx *Tx) errFailed(ctx context.Context) error {
-	if tx.failure == nil && tx.rows != nil {
-		if err := tx.rows.Err(); err != nil {
+	for _, rows := range tx.rows {
+		if err := rows.Err(); err != nil && tx.failure == nil {
 			_ = tx.failed(ctx, err)
 		}
-		if tx.failure != nil {
-			tx.rows = nil
-		}
 	}
-	if tx.failure == nil {
-		return nil
+	tx.rows = slices.DeleteFunc(tx.rows, func(rows *sql.Rows) bool { return rows.Err() != nil })
+	if tx.failure == nil || tx.final {
+		return tx.failure
 	}
 	return tx.db.named(fmt.Errorf("an earlier statement has failed, and the transaction with it: %w", tx.failure))
 }
@@ -219,16 +340,3 @@ func (tx *Tx) errEnded() error {
 	}
 	return tx.db.named(transaction.ErrEnded)
 }
-
-// failedRow returns a row whose Scan returns err. database/sql has no other way to make one than a database that can't be connected to.
-func failedRow(ctx context.Context, err error) *sql.Row {
-	db := sql.OpenDB(failure{err})
-	defer func() { _ = db.Close() }() // there is nothing open
-	return db.QueryRowContext(context.WithoutCancel(ctx), "")
-}
-
-// failure is a connector that fails.
-type failure struct{ err error }
-
-func (f failure) Connect(context.Context) (driver.Conn, error) { return nil, f.err }
-func (f failure) Driver() driver.Driver                        { return nil }

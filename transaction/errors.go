@@ -27,6 +27,11 @@ var (
 	// Such an error is never transient: another attempt might do the work twice.
 	ErrInDoubt = errors.New("transaction: in doubt, the commit may or may not have happened")
 
+	// ErrPartlyKept is wrapped by the error of a transaction whose part in a database was ended there before its time, as
+	// by a procedure that commits: what had been done until then is kept, or may be. Such an error is never transient:
+	// another attempt might do that work twice.
+	ErrPartlyKept = errors.New("transaction: was ended in the database before its time, and a part of its work may be kept")
+
 	// ErrNoSavepoint is returned by [Txn.Savepoint] when a data manager of the transaction has no savepoints, and by the
 	// rollback of an optimistic savepoint in that case.
 	ErrNoSavepoint = errors.New("transaction: data manager has no savepoints")
@@ -104,10 +109,30 @@ func (e *transientError) Transient() bool { return true }
 
 // IsTransient reports whether an error in err's tree has a method Transient() bool that answers true: the work failed by
 // bad luck, such as a lost race, and may succeed when it is done again from the start. An error that wraps
-// [ErrInDoubt] never is.
+// [ErrInDoubt] or [ErrPartlyKept], or one that [Permanent] has marked, never is, whatever else it wraps.
 func IsTransient(err error) bool {
-	return transient(err) && !errors.Is(err, ErrInDoubt)
+	return transient(err) && !final(err)
 }
+
+// final reports whether there must be no other attempt after err: it might do work twice, or err says so.
+func final(err error) bool {
+	_, permanent := errors.AsType[*permanentError](err)
+	return permanent || errors.Is(err, ErrInDoubt) || errors.Is(err, ErrPartlyKept)
+}
+
+// Permanent marks err as never worth another attempt, also if it is joined with one that is: the program is at fault, say.
+// It wraps err, and is nil if err is.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
 
 // transient walks the whole tree: the first error that has the method need not be the one that says yes.
 func transient(err error) bool {

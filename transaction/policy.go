@@ -26,7 +26,7 @@ type Policy struct {
 	Jitter float64
 
 	// Retryable says which errors are worth another attempt. Nil means IsTransient. It isn't asked about what wraps
-	// ErrInDoubt: another attempt might do the work twice.
+	// ErrInDoubt or ErrPartlyKept, as another attempt might do the work twice, nor about what is [Permanent].
 	Retryable func(error) bool
 }
 
@@ -130,7 +130,7 @@ func (a *Attempts) Attempt() Attempt { return a.current().attempt }
 // Retryable reports whether the policy would try again after err, tries and context aside.
 func (a *Attempts) Retryable(err error) bool {
 	switch {
-	case err == nil, errors.Is(err, ErrInDoubt):
+	case err == nil, final(err):
 		return false
 	case a.policy.Retryable != nil:
 		return a.policy.Retryable(err)

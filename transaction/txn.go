@@ -212,7 +212,7 @@ func (t *Txn) IsDoomed() bool { return t.Status() == Doomed }
 // IsTransient reports whether err is worth another attempt in a new transaction: [IsTransient] says so, or a data manager
 // that is a [TransientJudge]. Ask before Abort, when t forgets its managers.
 func (t *Txn) IsTransient(err error) bool {
-	if err == nil || errors.Is(err, ErrInDoubt) {
+	if err == nil || final(err) {
 		return false
 	}
 	if IsTransient(err) {

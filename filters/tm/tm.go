@@ -330,7 +330,7 @@ func (t *run) end() {
 // unclean returns the outcome of a transaction that was to be aborted for a reason, when the abort failed with err: an answer about the
 // reason could tell of what was read, and was not kept. But what is in doubt stays so, or it could be run again.
 func unclean(reason, err error) error {
-	if errors.Is(reason, transaction.ErrInDoubt) {
+	if errors.Is(reason, transaction.ErrInDoubt) || errors.Is(reason, transaction.ErrPartlyKept) {
 		return reason
 	}
 	return err

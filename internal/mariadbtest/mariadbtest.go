@@ -2,7 +2,7 @@
 // apt-get install mariadb-server-core). A test that finds none is skipped, or fails when PASTELINE_REQUIRE_SERVICES is set.
 //
 // The server has InnoDB, transactions and XA. It has no system tables, because to make them takes longer than most tests: so
-// there are no accounts, stored procedures or events, and everybody who connects may do everything. It listens on a port of the
+// there are no accounts or events, no stored procedures but for [Procedures], and everybody who connects may do everything. It listens on a port of the
 // loopback interface. Nothing of it outlives the test process, even one that is killed.
 package mariadbtest
 
@@ -12,8 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,9 +55,58 @@ func Database(tb testing.TB) string {
 	return dsn
 }
 
+// Procedures makes it possible to create stored procedures on the server of [Database], by the table for them that comes with it. The test is
+// skipped if that is not installed. Procedures is safe for concurrent use.
+func Procedures(tb testing.TB) {
+	tb.Helper()
+	software.Require(tb)
+	s, err := shared()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.procedures.Do(func() { s.proceduresErr = s.makeProcedures(tb.Context()) })
+	if s.proceduresErr != nil {
+		tb.Fatal(s.proceduresErr)
+	}
+}
+
+// makeProcedures makes the tables of the script mysql_system_tables.sql that procedures need.
+func (s *server) makeProcedures(ctx context.Context) (err error) {
+	db, err := sql.Open("mysql", s.dsn(""))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var charsets string
+	if err := db.QueryRowContext(ctx, "SELECT @@character_sets_dir").Scan(&charsets); err != nil {
+		return err
+	}
+	script, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Clean(charsets)), "mysql_system_tables.sql"))
+	if err != nil {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS mysql"); err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(script)) {
+		const create = "CREATE TABLE IF NOT EXISTS "
+		table, found := strings.CutPrefix(line, create)
+		if !found || !strings.HasPrefix(table, "proc ") && !strings.HasPrefix(table, "procs_priv ") {
+			continue
+		}
+		if _, err := db.ExecContext(ctx, create+"mysql."+strings.TrimRight(table, "; \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 type server struct {
 	port      int
 	databases atomic.Int64
+
+	procedures    sync.Once
+	proceduresErr error
 }
 
 var shared = sync.OnceValues(func() (*server, error) {

@@ -1,95 +1,382 @@
-// Package sqltext looks at SQL that an app runs inside of a transaction which is not its own to end.
+// Package sqltext looks at SQL that an app runs inside a transaction that is not its own to end.
 //
-// It knows as much of the language as it takes to find where statements begin: comments, quoted strings and names, and PostgreSQL's
-// dollar quotes.
+// A text does not tell all that a statement does: a procedure may commit, and settings of the session change what a
+// text means. So what [Dialect.Look] finds is for a good message, and says where the database has to be asked.
 package sqltext
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// EndsTransaction reports whether one of the statements in sql begins or ends a transaction by itself: BEGIN, START TRANSACTION, COMMIT,
-// END, ROLLBACK (but not ROLLBACK TO a savepoint), ABORT, PREPARE TRANSACTION, SET AUTOCOMMIT, and XA.
-func EndsTransaction(sql string) bool {
-	for sql != "" {
-		var words [3]string
-		words, sql = statement(sql)
-		switch words[0] {
-		case "BEGIN", "COMMIT", "END", "ABORT", "XA":
-			return true
-		case "CREATE":
-			return false // what follows may be the body of a trigger or function, with a BEGIN and END of its own
-		case "ROLLBACK":
-			// ROLLBACK [WORK | TRANSACTION] TO [SAVEPOINT] name
-			if words[1] == "TO" || (words[1] == "WORK" || words[1] == "TRANSACTION") && words[2] == "TO" {
-				continue
-			}
-			return true
-		case "START", "PREPARE":
-			if words[1] == "TRANSACTION" {
-				return true
-			}
-		case "SET":
-			if strings.HasPrefix(words[1], "AUTOCOMMIT") || words[1] == "SESSION" && words[2] == "AUTOCOMMIT" {
-				return true
-			}
+// A Dialect is the language of a kind of database, as far as it is needed to find where statements begin: comments,
+// quotes, and the statements that have to do with transactions.
+type Dialect int
+
+// The dialects. MySQL is MariaDB's, too.
+const (
+	Generic Dialect = iota // not known: what all of the others agree on
+	PostgreSQL
+	MySQL
+	SQLite
+)
+
+// Facts are what is found in a text, which may have several statements.
+type Facts struct {
+	// Ends: a statement begins or ends a transaction, and is there for that: BEGIN, START TRANSACTION, COMMIT, END,
+	// ROLLBACK (but not ROLLBACK TO a savepoint), ABORT, PREPARE TRANSACTION, XA (but not XA RECOVER), or it sets
+	// autocommit.
+	Ends bool
+
+	// Commits: MySQL and MariaDB commit before a statement of this kind, also if it fails.
+	Commits bool
+
+	// MayEnd: the transaction may be over afterwards. It is if Ends or Commits, and otherwise if it can't be told.
+	// If it is false, only an error can have ended the transaction.
+	MayEnd bool
+
+	// RollsBack: the first statement rolls back to a savepoint, and none Ends.
+	RollsBack bool
+
+	// Savepoints: a statement makes a savepoint, releases one or rolls back to one.
+	Savepoints bool
+
+	// Leaves: something may stay in the session when the transaction is over: a setting, a temporary table, a lock.
+	Leaves bool
+}
+
+// Look returns what is found in sql. Where settings of the session decide what a text means (whether a backslash
+// escapes, say), Ends, Commits and RollsBack are what is true in any case, the others what is possible.
+func (d Dialect) Look(sql string) Facts {
+	var found Facts
+	first := true
+	for _, v := range variants[d] {
+		if !first && !v.matters(sql) {
+			continue
 		}
+		f := v.look(sql)
+		if first {
+			found, first = f, false
+			continue
+		}
+		found.Ends = found.Ends && f.Ends
+		found.Commits = found.Commits && f.Commits
+		found.RollsBack = found.RollsBack && f.RollsBack
+		found.MayEnd = found.MayEnd || f.MayEnd
+		found.Savepoints = found.Savepoints || f.Savepoints
+		found.Leaves = found.Leaves || f.Leaves
+	}
+	return found
+}
+
+// Reads reports whether sql begins like a statement that only reads, whatever functions it calls may do.
+func Reads(sql string) bool {
+	s, _ := variant{Dialect: Generic}.next(sql)
+	return s.is(0, "", "SELECT", "SHOW", "VALUES", "TABLE", "EXPLAIN", "DESCRIBE", "SAVEPOINT", "RELEASE", "SET", "PRAGMA")
+}
+
+// A variant is a dialect with one choice of settings.
+type variant struct {
+	Dialect
+	backslash bool // escapes in every string
+	versions  bool // what is in /*! */ is run
+	alone     bool // the only one of its dialect that counts unless the text has what the settings are about
+}
+
+// variants has the usual settings first.
+var variants = map[Dialect][]variant{
+	PostgreSQL: {{PostgreSQL, false, false, true}, {PostgreSQL, true, false, false}},
+	MySQL: {
+		{MySQL, true, true, true}, {MySQL, false, true, false}, {MySQL, true, false, false}, {MySQL, false, false, false},
+	},
+	SQLite: {{SQLite, false, false, true}},
+	Generic: {
+		{SQLite, false, false, true},
+		{PostgreSQL, false, false, true}, {PostgreSQL, true, false, false},
+		{MySQL, true, true, true}, {MySQL, false, true, false}, {MySQL, true, false, false}, {MySQL, false, false, false},
+	},
+}
+
+func (v variant) matters(sql string) bool {
+	return v.alone || strings.Contains(sql, `\`) || strings.Contains(sql, "/*")
+}
+
+// look looks at every statement of sql, up to one that may have others in its body.
+func (v variant) look(sql string) (f Facts) {
+	n := 0
+	for s := (statement{}); sql != ""; {
+		s, sql = v.next(sql)
+		if s.empty() {
+			continue
+		}
+		n++
+		ends, commits := s.controls(), v.Dialect == MySQL && s.commits()
+		f.Ends = f.Ends || ends
+		f.Commits = f.Commits || commits
+		f.MayEnd = f.MayEnd || ends || commits || n > 1 || v.Dialect == MySQL && !s.startsWith(harmless)
+		f.Savepoints = f.Savepoints || s.is(0, "SAVEPOINT", "RELEASE") || s.rollsBack()
+		f.Leaves = f.Leaves || v.leaves(s)
+		if n == 1 {
+			f.RollsBack = s.rollsBack()
+		}
+		if s.startsWith(compound) || s.is(0, "BEGIN") && !ends {
+			f.MayEnd = f.MayEnd || strings.TrimSpace(sql) != ""
+			f.Leaves = f.Leaves || v.Dialect == MySQL && !s.is(0, "CREATE")
+			break
+		}
+	}
+	f.RollsBack = f.RollsBack && !f.Ends
+	return f
+}
+
+// What statements begin with.
+var (
+	// harmless are those that never end a transaction of MySQL, unless they fail: what they call is not allowed to.
+	harmless = []string{
+		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "TABLE", "SAVEPOINT", "RELEASE", "ROLLBACK", "SHOW",
+		"DESCRIBE", "DESC", "EXPLAIN", "DO", "USE",
+	}
+
+	// compound are those that have others in their body, with a BEGIN and END of their own.
+	compound = []string{"CREATE", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR", "DECLARE"}
+
+	// passing are those of which nothing stays in the session; CALL is one because most procedures are so.
+	passing = []string{
+		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "VALUES", "TABLE", "SAVEPOINT", "RELEASE", "ROLLBACK",
+		"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "ANALYZE", "CALL", "DO", "COMMENT", "GRANT", "REVOKE", "COPY", "LOCK", "REFRESH",
+		"REINDEX", "CLUSTER", "NOTIFY", "FETCH", "MOVE", "CLOSE", "TRUNCATE", "ALTER", "DROP", "EXECUTE", "REASSIGN", "SECURITY",
+		"CHECKSUM", "XA",
+	}
+
+	// lasting are functions with which even those leave something.
+	lasting = []string{
+		"set_config", "pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared",
+		"dblink_connect", "dblink_connect_u", "get_lock", "load_extension",
+	}
+)
+
+// A statement is its first words, and what else is looked for in it.
+type statement struct {
+	words [4]string
+	last  string
+	n     int  // words and quoted strings
+	other bool // there is something besides words
+	lasts bool // it has a function of lasting, a variable of the session, or makes a temporary table
+}
+
+func (s statement) empty() bool { return s.n == 0 && !s.other }
+
+// is reports whether word i is one of these; "" means that there is none.
+func (s statement) is(i int, any ...string) bool {
+	return isOneOf(s.words[i], any...) && (s.n <= i || s.words[i] != "")
+}
+
+func (s statement) startsWith(any []string) bool { return s.is(0, any...) }
+
+// rollsBack: ROLLBACK [WORK | TRANSACTION] TO [SAVEPOINT] name.
+func (s statement) rollsBack() bool {
+	return s.is(0, "ROLLBACK") && (s.is(1, "TO") || s.is(1, "WORK", "TRANSACTION") && s.is(2, "TO"))
+}
+
+// controls reports whether the statement is there to begin or end a transaction.
+func (s statement) controls() bool {
+	switch {
+	case s.is(0, "COMMIT", "ABORT"):
+		return true
+	case s.is(0, "BEGIN"): // else it is a block
+		return s.is(1, "", "WORK", "TRAN", "TRANSACTION", "ISOLATION", "READ", "DEFERRED", "IMMEDIATE", "EXCLUSIVE", "CONCURRENT",
+			"DEFERRABLE") || s.is(1, "NOT") && s.is(2, "DEFERRABLE")
+	case s.is(0, "END"): // else of an IF or a LOOP
+		return s.is(1, "", "WORK", "TRANSACTION", "AND")
+	case s.is(0, "ROLLBACK"):
+		return !s.rollsBack()
+	case s.is(0, "START"):
+		return s.is(1, "TRANSACTION")
+	case s.is(0, "PREPARE"):
+		return s.is(1, "TRANSACTION") && !s.is(2, "FROM", "AS")
+	case s.is(0, "XA"):
+		return !s.is(1, "RECOVER")
+	case s.is(0, "SET"):
+		return s.is(1, "AUTOCOMMIT", "@@AUTOCOMMIT") ||
+			s.is(1, "SESSION", "LOCAL", "@@SESSION", "@@LOCAL") && s.is(2, "AUTOCOMMIT", "@@AUTOCOMMIT")
 	}
 	return false
 }
 
-// statement returns the first words of the first statement, in capitals, and what follows its semicolon.
-func statement(sql string) (words [3]string, rest string) {
-	n := 0
+// commits reports whether MySQL and MariaDB commit before the statement in any case.
+func (s statement) commits() bool {
+	switch {
+	case s.is(0, "TRUNCATE", "RENAME", "OPTIMIZE", "REPAIR", "FLUSH", "GRANT", "REVOKE", "INSTALL", "UNINSTALL"):
+		return true
+	case s.is(0, "ALTER"):
+		return s.is(1, "TABLE", "VIEW", "DATABASE", "SCHEMA", "SEQUENCE", "USER", "PROCEDURE", "FUNCTION", "EVENT")
+	case s.is(0, "CREATE"):
+		return !s.is(1, "", "TEMPORARY") && !(s.is(1, "OR") && s.is(3, "TEMPORARY"))
+	case s.is(0, "DROP"):
+		return !s.is(1, "", "TEMPORARY", "PREPARE")
+	case s.is(0, "LOCK"):
+		return s.is(1, "TABLE", "TABLES")
+	case s.is(0, "CHECK"):
+		return s.is(1, "TABLE", "TABLES", "VIEW")
+	case s.is(0, "ANALYZE"):
+		return s.is(1, "TABLE", "TABLES") || s.is(1, "LOCAL", "NO_WRITE_TO_BINLOG") && s.is(2, "TABLE", "TABLES")
+	}
+	return false
+}
+
+// leaves reports whether something may stay in the session.
+func (v variant) leaves(s statement) bool {
+	switch {
+	case s.lasts:
+		return true
+	case s.controls(): // it is refused
+		return false
+	case s.is(0, "CREATE"):
+		return false // TEMPORARY is one of lasting
+	case s.is(0, "SET"):
+		return !s.is(1, "TRANSACTION", "CONSTRAINTS", "STATEMENT") && (v.Dialect != PostgreSQL || !s.is(1, "LOCAL"))
+	}
+	return !s.startsWith(passing)
+}
+
+// next returns the first statement of sql, and what follows its semicolon.
+func (v variant) next(sql string) (s statement, rest string) {
+	version := false // inside of a comment that is run
 	for sql != "" {
 		switch c := sql[0]; {
 		case c == ';':
-			return words, sql[1:]
-		case strings.HasPrefix(sql, "--") || c == '#':
-			_, sql, _ = strings.Cut(sql, "\n")
+			return s, sql[1:]
+		case c <= ' ':
+			sql = sql[1:]
+			continue
+		case v.lineComment(sql):
+			sql = sql[lineEnd(v.Dialect, sql):]
+			continue
+		case version && strings.HasPrefix(sql, "*/"):
+			version, sql = false, sql[2:]
 			continue
 		case strings.HasPrefix(sql, "/*"):
-			sql = sql[comment(sql):]
-			continue
-		case c == '\'' || c == '"' || c == '`':
-			sql = sql[quoted(sql, c):]
-			n++
-			continue
-		case c == '$':
-			if tag, ok := dollar(sql); ok {
-				_, sql, _ = strings.Cut(sql[len(tag):], tag)
-				n++
+			if marker := versionMarker(sql); v.versions && marker > 0 {
+				version, sql = true, sql[marker:]
 				continue
 			}
-			sql = sql[1:]
-		case isLetter(c):
+			sql = sql[comment(sql, v.Dialect == PostgreSQL):]
+			continue
+		case c == '\'' || c == '"' || c == '`' && v.Dialect != PostgreSQL:
+			sql = sql[quoted(sql, c, v.backslash && c != '`' && (c == '\'' || v.Dialect == MySQL)):]
+			s.n++
+			continue
+		case c == '[' && v.Dialect == SQLite:
+			_, sql, _ = strings.Cut(sql, "]")
+			s.n++
+			continue
+		case (c == 'e' || c == 'E') && v.Dialect == PostgreSQL && len(sql) > 1 && sql[1] == '\'':
+			sql = sql[1+quoted(sql[1:], '\'', true):]
+			s.n++
+			continue
+		case c == '$' && v.Dialect == PostgreSQL:
+			if tag, ok := dollar(sql); ok {
+				_, sql, _ = strings.Cut(sql[len(tag):], tag)
+				s.n++
+				continue
+			}
+		case isLetter(c) || c == '@':
 			length := 1
-			for length < len(sql) && (isLetter(sql[length]) || sql[length] >= '0' && sql[length] <= '9' || sql[length] == '$') {
+			for length < len(sql) && (isLetter(sql[length]) || isDigit(sql[length]) || sql[length] == '$' ||
+				sql[length] == '@' && c == '@') {
 				length++
 			}
-			if n < len(words) {
-				words[n] = strings.ToUpper(sql[:length])
-			}
-			n++
+			s.add(sql[:length], v.Dialect)
 			sql = sql[length:]
-		default:
-			sql = sql[1:]
+			continue
+		case isDigit(c): // a number, or what follows $ or ?
+			length := 1
+			for length < len(sql) && (isLetter(sql[length]) || isDigit(sql[length])) {
+				length++
+			}
+			s.n, s.other, sql = s.n+1, true, sql[length:]
+			continue
 		}
+		s.other, sql = true, sql[1:]
 	}
-	return words, ""
+	return s, ""
+}
+
+// add counts a word.
+func (s *statement) add(word string, d Dialect) {
+	if s.n < len(s.words) {
+		s.words[s.n] = word
+	}
+	s.n++
+	before := s.last
+	s.last = word
+	switch {
+	case s.lasts || s.n == 1:
+	case word[0] == '@':
+		s.lasts = d == MySQL && !strings.HasPrefix(word, "@@")
+	case isOneOf(word, "TEMP", "TEMPORARY"): // or the name of a column
+		s.lasts = isOneOf(before, "CREATE", "REPLACE", "INTO", "LOCAL", "GLOBAL")
+	default:
+		s.lasts = isOneOf(word, lasting...)
+	}
+}
+
+func isOneOf(word string, any ...string) bool {
+	return slices.ContainsFunc(any, func(s string) bool { return strings.EqualFold(word, s) })
 }
 
 func isLetter(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80
 }
 
-// comment returns the length of a comment, in which there may be others.
-func comment(sql string) int {
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// lineComment reports whether a comment begins that ends with the line. MySQL wants a blank behind the two hyphens.
+func (v variant) lineComment(sql string) bool {
+	if v.Dialect != MySQL {
+		return strings.HasPrefix(sql, "--")
+	}
+	return sql[0] == '#' || strings.HasPrefix(sql, "--") && (len(sql) == 2 || sql[2] <= ' ')
+}
+
+// lineEnd returns where the line ends: for PostgreSQL also with a carriage return.
+func lineEnd(d Dialect, sql string) int {
+	ends := "\n"
+	if d == PostgreSQL {
+		ends = "\n\r"
+	}
+	if i := strings.IndexAny(sql, ends); i >= 0 {
+		return i
+	}
+	return len(sql)
+}
+
+// versionMarker returns the length of /*!50000 or /*M!100100, or 0.
+func versionMarker(sql string) int {
+	n := 0
+	switch {
+	case strings.HasPrefix(sql, "/*!"):
+		n = 3
+	case strings.HasPrefix(sql, "/*M!"):
+		n = 4
+	default:
+		return 0
+	}
+	for digits := 0; n < len(sql) && isDigit(sql[n]) && digits < 6; digits++ {
+		n++
+	}
+	return n
+}
+
+// comment returns the length of a comment, in which there may be others if they are nested.
+func comment(sql string, nested bool) int {
 	depth := 0
-	for i := 0; i < len(sql); i++ {
+	for i := 0; i+1 < len(sql); i++ {
 		switch {
-		case strings.HasPrefix(sql[i:], "/*"):
+		case sql[i] == '/' && sql[i+1] == '*' && (nested || depth == 0):
 			depth++
 			i++
-		case strings.HasPrefix(sql[i:], "*/"):
+		case sql[i] == '*' && sql[i+1] == '/':
 			depth--
 			i++
 			if depth == 0 {
@@ -100,18 +387,18 @@ func comment(sql string) int {
 	return len(sql)
 }
 
-// quoted returns the length of what is in quotes, which are doubled inside. A backslash escapes in some dialects and strings, and in
-// others not; what follows is looked at in either case by assuming not, so that rather too much is taken for a statement.
-func quoted(sql string, quote byte) int {
+// quoted returns the length of what is in quotes, which are doubled inside, or escaped by a backslash.
+func quoted(sql string, quote byte, backslash bool) int {
 	for i := 1; i < len(sql); i++ {
-		if sql[i] != quote {
-			continue
-		}
-		if i+1 < len(sql) && sql[i+1] == quote {
+		switch {
+		case backslash && sql[i] == '\\':
 			i++
-			continue
+		case sql[i] != quote:
+		case i+1 < len(sql) && sql[i+1] == quote:
+			i++
+		default:
+			return i + 1
 		}
-		return i + 1
 	}
 	return len(sql)
 }
@@ -122,7 +409,7 @@ func dollar(sql string) (tag string, ok bool) {
 		switch {
 		case sql[i] == '$':
 			return sql[:i+1], true
-		case !isLetter(sql[i]) && (i == 1 || sql[i] < '0' || sql[i] > '9'):
+		case !isLetter(sql[i]) && (i == 1 || !isDigit(sql[i])):
 			return "", false
 		}
 	}

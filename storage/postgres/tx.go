@@ -101,7 +101,7 @@ func (t *appTx) begin(sql string) (done func(), err error) {
 	if err := t.enter(); err != nil {
 		return nil, err
 	}
-	if sqltext.EndsTransaction(sql) {
+	if sqltext.PostgreSQL.Look(sql).Ends {
 		t.leave()
 		return nil, ErrByHand
 	}
@@ -192,7 +192,7 @@ func (t *appTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 
 func (t *appTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	for _, q := range b.QueuedQueries {
-		if sqltext.EndsTransaction(q.SQL) {
+		if sqltext.PostgreSQL.Look(q.SQL).Ends {
 			return pgx.FailedBatchResults(b, ErrByHand)
 		}
 	}
