@@ -264,11 +264,18 @@ func TestStatementEndsTransaction(t *testing.T) {
 		e.prepare(e.t)
 		for _, tt := range endings[e.name] {
 			for _, way := range []string{"exec", "prepare", "query", "row"} {
-				if way == "prepare" && strings.HasPrefix(tt.statement, "ANALYZE SELECT") {
-					continue // the driver waits for ever for a second answer of MariaDB
+				if way == "prepare" && e.name == "mariadb" && tt.does == stays {
+					continue // go-sql-driver/mysql waits for ever, in Stmt.Exec, for the end of rows that MariaDB had not announced
+				}
+				if way != "exec" && tt.refused {
+					continue // there is one way to refuse
 				}
 				e.t.Run(way+" "+tt.statement, func(t *testing.T) {
-					e.reset(t)
+					if strings.Contains(tt.statement, "other") || strings.Contains(tt.statement, "made") {
+						e.reset(t)
+					} else if _, err := e.pool.ExecContext(t.Context(), "UPDATE counter SET n = 0"); err != nil {
+						t.Fatal(err)
+					}
 					e.ending(t, tt, way)
 				})
 			}
@@ -303,6 +310,10 @@ func (e *env) ending(t *testing.T, tt ending, way string) {
 	n := e.value(t, "a")
 	switch {
 	case tt.refused && !errors.Is(err, transaction.ErrPartlyKept) && strings.Contains(fmt.Sprint(statementErr), "is refused"):
+		if n > 1 {
+			t.Errorf("a = %d", n)
+		}
+	case strings.HasPrefix(fmt.Sprint(statementErr), "prepare: "): // it can't be prepared, and was not run
 		if n > 1 {
 			t.Errorf("a = %d", n)
 		}

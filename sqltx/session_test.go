@@ -45,7 +45,7 @@ func TestWhatIsSetInASession(t *testing.T) {
 				{"SET session_replication_role = replica", "SHOW session_replication_role"},
 				{"SET row_security = off", "SHOW row_security"},
 				{"SET statement_timeout = 60000", "SHOW statement_timeout"},
-				{"SELECT pg_advisory_lock(1)", "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory'"},
+				{"SELECT pg_advisory_lock(1)", "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"},
 				{"CREATE TEMP TABLE pasteline_decided (id text, outcome text, decided_at bigint)", "SELECT to_regclass('pg_temp.pasteline_decided')"},
 				{"LISTEN sqltx", "SELECT COUNT(*) FROM pg_listening_channels()"},
 				{"PREPARE s AS SELECT 1", "SELECT COUNT(*) FROM pg_prepared_statements WHERE name = 's'"},
