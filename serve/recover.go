@@ -80,6 +80,7 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	defer func() { err = errors.Join(err, log.Close()) }()
 	load := c.loadOptions(o.outside)
 	load.Name, load.Logger = o.name, log.Logger()
+	load.Registry.Opener().Try() // where there is no database, none is made
 	p, err := pipeline.Load(ctx, config, load)
 	if errors.Is(err, storage.ErrInUse) {
 		return fmt.Errorf("%w\nif that is the server: it recovers by itself, when it starts and every %v, and its log says what it did", err, recoveryInterval)

@@ -64,6 +64,7 @@ func (s *site) reload(ctx context.Context) {
 	for _, w := range changedSettings(s.server, next.server) {
 		s.logger.WarnContext(ctx, "needs a restart", slog.String("setting", w.String()))
 	}
+	next.keep()
 	s.relay.replace(next.pipeline)
 	s.recovery.Ask() // there may be databases that were not known before
 	s.logger.InfoContext(ctx, "reloaded", slog.String("config", s.options.config))

@@ -110,6 +110,8 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	logger := log.Logger()
 	load := c.loadOptions(o.outside)
 	load.Name, load.Logger = o.name, logger
+	load.Registry.Opener().SetLogger(logger)
+	load.Registry.Opener().Try() // a request that writes nothing leaves no database
 	p, err := pipeline.Load(ctx, config, load)
 	if err != nil {
 		return err

@@ -106,7 +106,7 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 		return err
 	}
 	s.server, s.relay = first.server, newRelay(first.pipeline, o.grace, s.logger)
-	return errors.Join(s.run(ctx, asked), s.close())
+	return errors.Join(s.run(ctx, asked, first.keep), s.close())
 }
 
 // durationFlag defines a flag for a time above 0: a number of seconds, or one with its unit.
@@ -153,6 +153,7 @@ type site struct {
 type loaded struct {
 	pipeline *pipeline.Pipeline
 	server   *pipeline.LoadedServer
+	keep     func() // called when it is used: until then, a database that it has made goes with it
 }
 
 // load makes it, with a registry of its own, and reports all faults.
@@ -160,6 +161,8 @@ func (s *site) load(ctx context.Context) (l loaded, err error) {
 	s.registry, s.read = s.registry.Renew(), newReading()
 	defer s.read.over()
 	fill(s.registry, s.call.register)
+	s.registry.Opener().SetLogger(s.logger)
+	l.keep = s.registry.Opener().Try()
 	complete := false
 	defer func() { // also when a factory panics
 		if !complete {
@@ -206,8 +209,8 @@ func (s *site) close() error {
 	return nil
 }
 
-// run serves until ctx is done, or the server fails. It reloads when it is asked to.
-func (s *site) run(ctx context.Context, asked <-chan struct{}) error {
+// run serves until ctx is done, or the server fails. It reloads when it is asked to. It calls started when it listens.
+func (s *site) run(ctx context.Context, asked <-chan struct{}, started func()) error {
 	defer runtime.KeepAlive(headroom())
 	s.recovery = s.startRecovery(ctx)
 	defer s.recovery.Close()
@@ -218,6 +221,7 @@ func (s *site) run(ctx context.Context, asked <-chan struct{}) error {
 		}
 		return s.server.Locate(err)
 	}
+	started()
 	// Serve is to return before what it serves with is closed.
 	failed := make(chan error, 1)
 	go func() { failed <- s.server.Serve(s.relay) }()

@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"iter"
+	"log/slog"
+	"net/url"
 
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
@@ -13,8 +15,8 @@ import (
 //
 // What else an engine may be: a [Preparer], if it can take part in a two-phase commit that another decides; a [Decider], if it
 // remembers those that it decided itself; a [recovery.Participant], if what it prepares outlives the process; a [Turner] and a
-// [Locker], if other processes use the same database; an [EarlyBeginner]; a [transaction.TransientJudge]. A view may be a [Watcher],
-// a [Lister], a [SideView] and a [Validator].
+// [Locker], if other processes use the same database; an [EarlyBeginner]; a [Located]; a [Discarder]; a
+// [transaction.TransientJudge]. A view may be a [Watcher], a [Lister], a [SideView] and a [Validator].
 type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads until it is closed.
 	Begin(ctx context.Context) (View, error)
@@ -85,6 +87,25 @@ type PreparingView interface {
 
 	// Leave is Close, but what was prepared stays so, for recovery: it is not known whether the transaction was committed.
 	Leave()
+}
+
+// A Located is an [Engine] whose database lies at a place that may come to hold another one while it is open, as the path of a file
+// does when the file is replaced.
+type Located interface {
+	Engine
+
+	// Locate says that the database was opened as uri, in which no link was followed. The error, which wraps [ErrMoved], says that uri
+	// does not lead to the database that is open. Until leave is called the engine refuses commits whenever that comes to be so,
+	// though perhaps not those of the next second. The logger, which may be nil, is told when that begins and when it ends.
+	Locate(uri *url.URL, logger *slog.Logger) (leave func(), err error)
+}
+
+// A Discarder is an [Engine] that may have made its database when it was opened.
+type Discarder interface {
+	Engine
+
+	// Discard is Close, but a database that was made when it was opened, and to which nothing has been written since, is deleted.
+	Discard() error
 }
 
 // A Decider is an [Engine] that records, with the commit itself, that a transaction was decided: Changes.Decision is its id. Whoever

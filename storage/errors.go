@@ -16,6 +16,9 @@ var (
 	// ErrInUse is returned by opening a database that another process has open, when the engine allows only one.
 	ErrInUse = errors.New("the database is in use by another process")
 
+	// ErrMoved is returned for what a [Located] engine refuses, because its database is not any more where it was opened.
+	ErrMoved = errors.New("the database was moved or replaced while it was open")
+
 	// ErrDamaged is returned when a database's file does not make sense.
 	ErrDamaged = errors.New("the database file is damaged")
 )

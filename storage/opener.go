@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/transaction/recovery"
@@ -31,6 +33,8 @@ type Opener struct {
 	between func(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error)
 	open    *openSet
 	renewed bool
+	logger  *slog.Logger
+	trial   atomic.Bool
 }
 
 type scheme struct {
@@ -40,9 +44,17 @@ type scheme struct {
 
 // openSet is what is open, by the canonical URI without query. An Opener and those that it was renewed to have one set.
 type openSet struct {
-	mu        sync.Mutex // guards databases and shared.users; taken after a shared.mu
+	mu        sync.Mutex // guards databases, names and shared.users; taken after a shared.mu
 	databases map[string]*shared
+	names     map[string]name // the URIs that they were opened with, as written, without query
 	recovery  recovery.Set
+}
+
+// A name is what a URI stands for as long as databases are open that were opened with it. When a symbolic link is made to lead
+// elsewhere, it would come to stand for another one.
+type name struct {
+	id    string
+	users int
 }
 
 // shared is a database that some have open, or are just opening or closing.
@@ -56,13 +68,28 @@ type shared struct {
 
 // NewOpener returns an Opener that knows no scheme yet: bolt.Register and memory.Register add theirs.
 func NewOpener() *Opener {
-	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: &openSet{databases: map[string]*shared{}}}
+	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: newOpenSet()}
+}
+
+func newOpenSet() *openSet {
+	return &openSet{databases: map[string]*shared{}, names: map[string]name{}}
+}
+
+// SetLogger has databases that are opened from now on tell logger what goes wrong with them while they are open. Nil, which is
+// what it is at first, discards.
+func (o *Opener) SetLogger(logger *slog.Logger) { o.logger = logger }
+
+// Try begins a time in which it is not certain that what is opened will be used: a database that is made for it, and closed without
+// anything in it, is deleted again. It ends when keep is called.
+func (o *Opener) Try() (keep func()) {
+	o.trial.Store(true)
+	return func() { o.trial.Store(false) }
 }
 
 // Renew returns an Opener that knows no scheme yet, and shares with o what is open: whoever opens a database with one of them,
 // while it is open by the other, gets the same. It is for a program that builds anew what it is running, and then closes the old.
 func (o *Opener) Renew() *Opener {
-	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: o.open, renewed: true}
+	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: o.open, renewed: true, logger: o.logger}
 }
 
 // Register makes URIs that start with scheme:// known. Those that differ in nothing but the query name the same database.
@@ -172,22 +199,23 @@ func (e *unquotedError) Unwrap() error { return e.err }
 const escapes = "in a path or password write %25 for %, %23 for #, %3F for ?, %40 for @, and / for \\"
 
 func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, error) {
+	written := withoutQuery(uri)
 	uri, err := scheme.canonical(uri)
 	if err != nil {
 		return nil, err
 	}
-	query := uri.RawQuery
-	bare := *uri
-	bare.RawQuery, bare.ForceQuery = "", false
-	id := bare.String()
-
-	s := o.open.claim(id)
+	query, bare := uri.RawQuery, withoutQuery(uri)
+	c := claim{id: bare.String(), name: written.String()}
+	if c.shared, err = o.open.claim(c); err != nil {
+		return nil, err
+	}
+	s := c.shared
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	opened := false
 	defer func() { // also when an engine panics
 		if !opened {
-			o.open.unclaim(id, s)
+			o.open.unclaim(c)
 		}
 	}()
 	switch {
@@ -196,16 +224,40 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 		if err != nil {
 			return nil, err
 		}
+		leave, err := o.locate(engine, written)
+		if err != nil {
+			return nil, errors.Join(err, engine.Close())
+		}
+		c.leave = leave
 		s.core, s.query = newCore(Redact(bare.String()), engine), query
 		s.leave = o.open.recovery.Add(engine)
 	case s.query != query:
 		return nil, o.otherOptions(s.query)
+	default:
+		if c.leave, err = o.locate(s.core.engine, written); err != nil {
+			return nil, err
+		}
 	}
 	opened = true
 	o.mu.Lock()
-	o.opened[id] = true
+	o.opened[c.id] = true
 	o.mu.Unlock()
-	return newDB(s.core, func() error { return o.open.close(id, s) }), nil
+	return newDB(s.core, func() error { return o.open.close(c, o.trial.Load()) }), nil
+}
+
+func withoutQuery(uri *url.URL) *url.URL {
+	bare := *uri
+	bare.RawQuery, bare.ForceQuery = "", false
+	return &bare
+}
+
+// locate tells an engine what it was opened as, if it wants to know.
+func (o *Opener) locate(engine Engine, written *url.URL) (leave func(), err error) {
+	located, ok := engine.(Located)
+	if !ok {
+		return func() {}, nil
+	}
+	return located.Locate(written, o.logger)
 }
 
 // otherOptions is the error for a database that is open with the options of query. Whoever has changed them everywhere gets the
@@ -225,45 +277,69 @@ func (o *Opener) engine(ctx context.Context, uri *url.URL, open OpenFunc) (Engin
 	return open(ctx, uri)
 }
 
-// claim keeps s in the map until it is unclaimed.
-func (o *openSet) claim(id string) *shared {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	s := o.databases[id]
-	if s == nil {
-		s = &shared{}
-		o.databases[id] = s
-	}
-	s.users++
-	return s
+// A claim is one use of a database.
+type claim struct {
+	id, name string
+	shared   *shared
+	leave    func() // see Located
 }
 
-// unclaim reports whether nobody has claimed s any more.
-func (o *openSet) unclaim(id string, s *shared) (last bool) {
+// claim keeps what it returns in the map until it is unclaimed, and has the name stand for it.
+func (o *openSet) claim(c claim) (*shared, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s.users--
-	if s.users == 0 && s.core == nil {
-		delete(o.databases, id)
+	n := o.names[c.name]
+	if n.users > 0 && n.id != c.id {
+		return nil, fmt.Errorf("%w: it leads to %s now, and to open that would be to leave behind what is in the one that is open: "+
+			"have the link lead there again, or restart the program", ErrMoved, Redact(c.id))
 	}
-	return s.users == 0
+	o.names[c.name] = name{c.id, n.users + 1}
+	s := o.databases[c.id]
+	if s == nil {
+		s = &shared{}
+		o.databases[c.id] = s
+	}
+	s.users++
+	return s, nil
+}
+
+// unclaim reports whether nobody has claimed the database any more.
+func (o *openSet) unclaim(c claim) (last bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := o.names[c.name]; n.users > 1 {
+		o.names[c.name] = name{n.id, n.users - 1}
+	} else {
+		delete(o.names, c.name)
+	}
+	c.shared.users--
+	if c.shared.users == 0 && c.shared.core == nil {
+		delete(o.databases, c.id)
+	}
+	return c.shared.users == 0
 }
 
 // close gives back one use. Whoever opens the database while it is being closed waits for it, and opens it anew.
-func (o *openSet) close(id string, s *shared) error {
+func (o *openSet) close(c claim, discard bool) error {
+	s := c.shared
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !o.unclaim(id, s) {
+	c.leave()
+	if !o.unclaim(c) {
 		return nil
 	}
 	engine := s.core.engine
 	s.core = nil
 	s.leave()
-	err := engine.Close()
+	end := engine.Close
+	if d, ok := engine.(Discarder); ok && discard {
+		end = d.Discard
+	}
+	err := end()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s.users == 0 {
-		delete(o.databases, id)
+		delete(o.databases, c.id)
 	}
 	return err
 }

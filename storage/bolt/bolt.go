@@ -29,6 +29,7 @@ func Open(path string, options *Options) (*storage.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage/bolt: %s: %w", path, err)
 	}
+	e.place.add(absolute(path), options.Logger) // it need not leave before the engine is closed
 	return storage.New((&url.URL{Scheme: "bolt", Path: path}).String(), e), nil
 }
 
@@ -41,6 +42,11 @@ type engine struct {
 	broken   atomic.Pointer[error] // why nothing can be done any more; nil: all is well
 	idle     idle                  // readers
 	writer   sync.Mutex            // see lockWriter: bbolt gives a failed transaction's id to the next
+	place    place
+
+	made      bool        // the file was made when it was opened
+	used      atomic.Bool // something was written to it since, or may have been
+	discarded atomic.Bool // see Discard
 
 	id        string // the DeciderID
 	forgotten forgotten
@@ -90,7 +96,15 @@ func (e *engine) enter() error {
 	return nil
 }
 
+// begin begins a transaction of bbolt. Where there are no meta pages bbolt would panic, and never unlock what it had locked.
 func (e *engine) begin(writable bool) (tx *bbolt.Tx, err error) {
+	if _, err := e.place.readHeads(); err != nil {
+		return nil, e.overwritten(err)
+	}
+	return e.beginGuarded(writable)
+}
+
+func (e *engine) beginGuarded(writable bool) (tx *bbolt.Tx, err error) {
 	defer guard(protect(), &err)
 	return e.db.Begin(writable)
 }
@@ -105,11 +119,13 @@ func (e *engine) Close() (err error) {
 	if again {
 		return nil
 	}
+	if ids := e.forgotten.take(); len(ids) > 0 {
+		// Not where the file is not in its place any more: then the records stay, and do no harm.
+		if err = e.writeAlone(func(tx *bbolt.Tx) error { return unrecord(tx, ids) }); errors.Is(err, storage.ErrMoved) || e.broken.Load() != nil {
+			err = nil
+		}
+	}
 	e.lockWriter()
 	defer e.unlockWriter()
-	defer guard(protect(), &err)
-	if ids := e.forgotten.take(); len(ids) > 0 && e.broken.Load() == nil {
-		err = e.db.Update(func(tx *bbolt.Tx) error { return unrecord(tx, ids) })
-	}
-	return errors.Join(err, e.db.Close())
+	return errors.Join(err, e.closeFile())
 }

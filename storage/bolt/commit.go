@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -21,7 +22,7 @@ func (e *engine) run(g *group) {
 	committing, finished := false, false
 	fail := func(err error) {
 		for _, r := range g.requests {
-			if r.err == nil {
+			if r.err == nil && !r.kept {
 				r.err = err
 			}
 		}
@@ -46,13 +47,43 @@ func (e *engine) run(g *group) {
 		fail(*broken)
 	} else if accepted := g.accepted(); len(accepted) > 0 {
 		committing = true
-		if id, err := e.update(g, accepted); err != nil {
-			fail(err)
-		} else {
+		id, err := e.update(g, accepted, g.last)
+		_, full := errors.AsType[*fullError](err)
+		switch {
+		case err == nil:
 			e.queue.isSynced(id)
+		case full && len(accepted) > 1:
+			e.oneByOne(g)
+		default:
+			fail(err)
 		}
 	}
 	finished = true
+}
+
+// oneByOne is update for each member by itself, where there is no room for all of them: one that only deletes may find enough.
+func (e *engine) oneByOne(g *group) {
+	q := &e.queue
+	number := g.last - uint64(len(g.requests))
+	for _, r := range g.requests {
+		number++
+		q.mu.Lock()
+		g.refuseMisled()
+		refused := r.err != nil
+		q.mu.Unlock()
+		if refused {
+			continue
+		}
+		id, err := e.update(g, []*request{r}, number)
+		q.mu.Lock()
+		if err != nil {
+			r.err, g.fell = err, true
+		} else if r.err == nil {
+			r.kept = true
+		}
+		q.mu.Unlock()
+		q.isSynced(id) // 0 after an error
+	}
 }
 
 // merge returns what the members write, as bbolt likes it: in order, so that each page is visited once.
@@ -86,17 +117,24 @@ func inOrder(writes []storage.Write) []storage.Write {
 	return writes[:n]
 }
 
-// update makes durable what the accepted members of g write, in one bbolt transaction, whose id it returns. After an error it finds
-// out whether that may have been applied nonetheless.
-func (e *engine) update(g *group, accepted []*request) (id uint64, err error) {
+// update makes durable what the accepted members of g write, of which the last has the number last, in one bbolt transaction, whose
+// id it returns. After an error it finds out whether that may have been applied nonetheless.
+func (e *engine) update(g *group, accepted []*request, last uint64) (id uint64, err error) {
 	e.lockWriter()
 	defer e.unlockWriter()
+	if err := e.inPlace(false); err != nil {
+		return 0, err
+	}
+	e.used.Store(true)
 	tx, err := e.begin(true)
 	if err != nil {
 		return 0, err
 	}
+	if err := e.isOwn(tx); err != nil {
+		return 0, errors.Join(e.overwritten(err), rollback(tx))
+	}
 	id = uint64(tx.ID()) //nolint:gosec // ids are not negative
-	e.queue.writing(g, id)
+	e.queue.writing(id, last)
 	if accepted, err = e.decide(tx, g, accepted); err == nil {
 		err = apply(tx, merge(accepted))
 	}
@@ -104,6 +142,9 @@ func (e *engine) update(g *group, accepted []*request) (id uint64, err error) {
 		crashpoint.Here("bolt: decision recorded")
 		if err = e.commitGuarded(tx); err == nil {
 			crashpoint.Here("bolt: committed")
+			if err := e.place.remember(id); err != nil {
+				return 0, fmt.Errorf("%w: %w", transaction.ErrInDoubt, e.overwritten(err))
+			}
 			return id, nil
 		}
 	}
@@ -117,7 +158,56 @@ func (e *engine) update(g *group, accepted []*request) (id uint64, err error) {
 	if now >= id {
 		return 0, e.fail(err)
 	}
-	return 0, fmt.Errorf("nothing was committed: %w", err)
+	if headsErr := e.place.remember(0); headsErr != nil {
+		return 0, fmt.Errorf("%w: nothing was committed: %w", e.overwritten(headsErr), err)
+	}
+	return 0, nothingCommitted(err)
+}
+
+// nothingCommitted says what is to be done about an error, if anything is.
+func nothingCommitted(err error) error {
+	if isFull(err) {
+		return &fullError{fmt.Errorf("nothing was committed, because the disk is full: %w: make room on it; "+
+			"meanwhile deletions may go on, in the room that earlier ones have left in the file", err)}
+	}
+	return fmt.Errorf("nothing was committed: %w", err)
+}
+
+// A fullError says that there was no room on the disk.
+type fullError struct{ error }
+
+func (e *fullError) Unwrap() error { return e.error }
+
+// isFull reports whether err is that of a file that can't grow. Of some errors bbolt keeps the text alone.
+func isFull(err error) bool {
+	return slices.ContainsFunc(errsFull, func(full error) bool {
+		return errors.Is(err, full) || strings.Contains(err.Error(), full.Error())
+	})
+}
+
+// writeAlone is for what is written beside the queue.
+func (e *engine) writeAlone(f func(*bbolt.Tx) error) (err error) {
+	e.lockWriter()
+	defer e.unlockWriter()
+	if err := e.inPlace(false); err != nil {
+		return err
+	}
+	e.used.Store(true)
+	err = e.guardedUpdate(func(tx *bbolt.Tx) error {
+		if err := e.isOwn(tx); err != nil {
+			return e.overwritten(err)
+		}
+		return f(tx)
+	})
+	if headsErr := e.place.remember(0); headsErr != nil {
+		return errors.Join(e.overwritten(headsErr), err)
+	}
+	return err
+}
+
+func (e *engine) guardedUpdate(f func(*bbolt.Tx) error) (err error) {
+	defer guard(protect(), &err)
+	return e.db.Update(f)
 }
 
 // decide records the decisions over others, and refuses those that recovery has given up, with all who had read what they write.
@@ -141,7 +231,7 @@ func (e *engine) decide(tx *bbolt.Tx, g *group, accepted []*request) (remaining 
 		e.queue.mu.Lock()
 		g.fell = true
 		g.refuseMisled()
-		accepted = g.accepted()
+		accepted = notRefused(accepted)
 		e.queue.mu.Unlock()
 	}
 	for _, r := range accepted {

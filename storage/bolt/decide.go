@@ -37,8 +37,11 @@ func identity(db *bbolt.DB) (id string, err error) {
 	return id, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(metaBucket).Put(identityKey, []byte(id)) })
 }
 
-// DeciderID is kept in the file.
-func (e *engine) DeciderID() string { return e.id }
+// DeciderID is kept in the file. Others keep it, too, so the file must stay.
+func (e *engine) DeciderID() string {
+	e.used.Store(true)
+	return e.id
+}
 
 // Decided reports whether a transaction that had others prepared was committed here.
 func (e *engine) Decided(_ context.Context, id string) (committed bool, err error) {
@@ -72,14 +75,8 @@ func (e *engine) Settle(_ context.Context, id string) (committed bool, err error
 		return false, err
 	}
 	defer e.views.Done()
-	defer guard(protect(), &err)
-	e.lockWriter()
-	defer e.unlockWriter()
-	if broken := e.broken.Load(); broken != nil {
-		return false, *broken
-	}
 	var seq uint64
-	err = e.db.Update(func(tx *bbolt.Tx) error {
+	err = e.writeAlone(func(tx *bbolt.Tx) error {
 		seq = uint64(tx.ID()) //nolint:gosec // ids are not negative
 		known, yes := decided(tx, id)
 		committed = yes

@@ -35,6 +35,14 @@
 //   - A transaction that only read, or is aborted, waits for what it has read of the layers: its answer may tell of it. If
 //     that was not kept, the commit, or the abort, returns a transient error, and the filters retry and tm run it again.
 //
+// # The file is moved or replaced
+//
+// Before it writes, at most once a second while commits follow one another and always after a pause, an engine looks whether its path (as
+// it was written, before links are followed) leads to the open file. If not, commits are refused with an error that wraps
+// [storage.ErrMoved], is answered with 503, and says how to save what is in the open file; reads go on. When the file is back, so do
+// writes. A file that another program has written to, as "cp" does, or has cut off, is neither read nor written any more.
+// The commits of the last second may be in the old file only. An [storage.Opener] refuses to open such a database again.
+//
 // # Caveats
 //
 // The file belongs to one process at a time; another one gets [storage.ErrInUse]. It must be on a local file system. It grows
@@ -51,7 +59,8 @@
 // Opening goes through all of the file's tree, to see whether it is sound, so it takes longer the more is stored: some tenths of a second
 // for a million keys.
 //
-// A commit that fails because the disk is full loses nothing but itself, and later ones succeed when there is room again. After a
+// A commit that fails because the disk is full loses nothing but itself, and later ones succeed when there is room again. Those of one
+// group are then written one by one, so a transaction that only deletes succeeds if earlier deletions have left a few free pages. After a
 // failed fsync nobody can know what is on the disk: such a commit is in doubt ([transaction.ErrInDoubt]), and everything later is
 // refused until the database is opened anew, from the disk.
 package bolt

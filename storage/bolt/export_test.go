@@ -77,3 +77,21 @@ func Idle(db *storage.DB) int {
 	defer e.idle.mu.Unlock()
 	return len(e.idle.readers)
 }
+
+// Rest is a pause, in which nothing is written.
+func Rest(db *storage.DB) {
+	p := &engineOf(db).place
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wrote = p.wrote.Add(-pause)
+}
+
+// After commits, and then calls f.
+func After(f func() error) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error {
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		return f()
+	}
+}

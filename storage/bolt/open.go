@@ -1,9 +1,11 @@
 package bolt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -36,6 +38,10 @@ type Options struct {
 	// LockTimeout is how long to wait for another process that has the file open; zero means DefaultLockTimeout.
 	// In the URI: lock_timeout, such as 5s.
 	LockTimeout time.Duration
+
+	// Logger is told when writes are refused because the file is not at its path any more, and when they go on. Nil discards. It is
+	// not for those who open by URI: see [storage.Opener.SetLogger].
+	Logger *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -74,20 +80,78 @@ func openEngine(path string, o Options) (_ *engine, err error) {
 		}
 	}()
 	o = o.withDefaults()
-	isNew, err := checkFile(path, o)
+	const tries = 10 // that others put another file there each time is no accident
+	for range tries {
+		e, err := openOnce(path, o)
+		if err == nil || !errors.Is(err, errExchanged) {
+			return e, err
+		}
+	}
+	return nil, errExchanged
+}
+
+// errExchanged says that the file at the path became another one while it was opened.
+var errExchanged = errors.New("the file is exchanged for another one again and again: stop the program that does so")
+
+func openOnce(path string, o Options) (*engine, error) {
+	path = follow(path) // so that a file that a link leads to can be made
+	checked, isNew, err := checkFile(path, o)
 	if err != nil {
 		return nil, err
 	}
-	db, err := openFile(path, o.bbolt())
-	if err != nil {
-		return nil, err
+	e := &engine{commitTx: (*bbolt.Tx).Commit}
+	options := o.bbolt()
+	options.OpenFile = e.openForWriting
+	if e.db, err = openFile(path, options); err != nil {
+		e.discarded.Store(true)
+		return nil, errors.Join(err, e.unmake())
 	}
-	db.AllocSize = growth
-	e := &engine{db: db, commitTx: (*bbolt.Tx).Commit}
+	opened, err := e.place.file.Stat()
+	if err != nil || !isAt(path, opened) || checked != nil && !os.SameFile(checked, opened) {
+		return nil, errors.Join(cmp.Or(err, errExchanged), closeFile(e.db))
+	}
+	e.db.AllocSize = growth
+	e.place.opened, e.place.pageSize = opened, int64(e.db.Info().PageSize)
 	if err := e.start(isNew); err != nil {
-		return nil, errors.Join(err, e.Close())
+		return nil, errors.Join(nothingCommitted(err), e.Discard())
 	}
 	return e, nil
+}
+
+// openForWriting opens the file for bbolt, which locks it, and then makes it a database if it is empty.
+func (e *engine) openForWriting(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+	if f, err = os.OpenFile(name, flag|os.O_EXCL, mode); err == nil {
+		e.made = true
+	} else if f, err = os.OpenFile(name, flag, mode); err == nil && lockNow(f) && isUnfinished(f) {
+		err = f.Truncate(0)
+	}
+	e.place.file = f
+	return f, err
+}
+
+// Discard is Close for a start that failed, for whatever reason: a file that was made for it, and in which there is nothing, goes.
+func (e *engine) Discard() error {
+	e.discarded.Store(true)
+	return e.Close()
+}
+
+func (e *engine) closeFile() error {
+	if runtime.GOOS == "windows" { // where open files can't be deleted
+		return errors.Join(closeFile(e.db), e.unmake())
+	}
+	return errors.Join(e.unmake(), closeFile(e.db))
+}
+
+// unmake deletes the file if it is to be discarded. The lock is held: another process that waits for it finds the file gone.
+func (e *engine) unmake() error {
+	if !e.made || e.used.Load() || !e.discarded.Load() {
+		return nil
+	}
+	path := e.place.file.Name()
+	if e.place.opened != nil && !isAt(path, e.place.opened) {
+		return nil
+	}
+	return os.Remove(path)
 }
 
 func (e *engine) start(isNew bool) (err error) {
@@ -105,27 +169,27 @@ func (e *engine) start(isNew bool) (err error) {
 	e.history = occ.New(0)
 	e.queue.synced.Store(current)
 	e.queue.shown.Store(&shown{})
-	return err
+	return errors.Join(err, e.place.remember(0))
 }
 
-// checkFile looks at the file before anything can be changed in it.
-func checkFile(path string, o Options) (isNew bool, err error) {
+// checkFile looks at the file before anything can be changed in it. It returns which one it was, or nil if there is nothing in it.
+func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err error) {
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("the directory %q does not exist: make it, or correct the path", dir)
+		return nil, false, fmt.Errorf("the directory %q does not exist: make it, or correct the path", dir)
 	} else if err == nil && !info.IsDir() {
-		return false, fmt.Errorf("%q is not a directory: correct the path", dir)
+		return nil, false, fmt.Errorf("%q is not a directory: correct the path", dir)
 	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, nil
+		return nil, true, nil
 	case err != nil:
-		return false, explain(err)
+		return nil, false, explain(err)
 	case !info.Mode().IsRegular():
-		return false, errors.New("not a regular file: name a file, such as data.db in that directory")
-	case info.Size() == 0: // made by somebody who did not come to write to it
-		return true, nil
+		return nil, false, errors.New("not a regular file: name a file, such as data.db in that directory")
+	case info.Size() == 0 || isUnfinishedAt(path): // made by a process that did not come to write to it
+		return nil, true, nil
 	}
 	options := o.bbolt()
 	options.ReadOnly, options.InitialMmapSize = true, 0
@@ -136,10 +200,14 @@ func checkFile(path string, o Options) (isNew bool, err error) {
 	}
 	db, err := openFile(path, options)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, closeFile(db)) }()
-	return checkContent(db, file, info.Size())
+	if checked, err = file.Stat(); err != nil {
+		return nil, false, err
+	}
+	isNew, err = checkContent(db, file, checked.Size())
+	return checked, isNew, err
 }
 
 // checkContent looks at what is in the file.
@@ -147,8 +215,6 @@ func checkContent(db *bbolt.DB, file *os.File, size int64) (isNew bool, err erro
 	defer guard(protect(), &err)
 	err = db.View(func(tx *bbolt.Tx) error {
 		switch {
-		case tx.Size() > size && tx.ID() <= 1: // has never seen a commit; the disk was full, say
-			return errors.New("a database that could not be made, with nothing in it: delete the file")
 		case tx.Size() > size:
 			return fmt.Errorf("%w: it has %d bytes of %d", storage.ErrDamaged, size, tx.Size())
 		}

@@ -19,6 +19,7 @@ type request struct {
 	changes *storage.Changes
 	view    *view
 	err     error // set by its group's leader, or with the queue locked
+	kept    bool  // committed, before others of its group
 }
 
 // A group is written together.
@@ -133,9 +134,14 @@ func (q *queue) isSynced(id uint64) {
 	}
 }
 
-// writing tells that bbolt's transaction id is going to show g.
-func (q *queue) writing(g *group, id uint64) {
-	q.shown.Store(&shown{last: q.shown.Load().last, nextID: id, nextLast: g.last})
+// writing tells that bbolt's transaction id is going to show all commits up to last.
+func (q *queue) writing(id, last uint64) {
+	before := q.shown.Load()
+	decided := before.last
+	if before.nextID != 0 && before.nextID < id { // of the same group, and committed
+		decided = before.nextLast
+	}
+	q.shown.Store(&shown{last: decided, nextID: id, nextLast: last})
 }
 
 // end wakes all who wait for g at once: its members, the leader of the next group, and readers. If a member failed, those who had read
@@ -186,18 +192,20 @@ func (g *group) add(r *request, number uint64) {
 }
 
 // accepted returns the members that were not refused.
-func (g *group) accepted() []*request {
+func (g *group) accepted() []*request { return notRefused(g.requests) }
+
+func notRefused(requests []*request) []*request {
 	refused := func(r *request) bool { return r.err != nil }
-	if !slices.ContainsFunc(g.requests, refused) {
-		return g.requests
+	if !slices.ContainsFunc(requests, refused) {
+		return requests
 	}
-	return slices.DeleteFunc(slices.Clone(g.requests), refused)
+	return slices.DeleteFunc(slices.Clone(requests), refused)
 }
 
 // refuseMisled refuses those who had read what was not kept, and those who had read what these were to write.
 func (g *group) refuseMisled() {
 	for _, r := range g.requests {
-		if r.err == nil && r.view.misled() {
+		if r.err == nil && !r.kept && r.view.misled() {
 			r.err = errNotKept
 			g.fell = true
 		}

@@ -1,0 +1,253 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pasteline/pasteline/storage"
+)
+
+// A commit is worth nothing if the file is not at its path: the next start would find another file
+// there, or none. So a writer looks for the file before it begins: at most once in lookEvery while
+// commits follow one another, and always after a pause.
+const (
+	lookEvery = time.Second
+	pause     = 10 * time.Millisecond
+)
+
+// A place is the open file, and where the next start will look for it.
+type place struct {
+	file   *os.File
+	opened fs.FileInfo
+	logger *slog.Logger // nil discards
+
+	mu     sync.Mutex     // guards the rest
+	paths  map[string]int // by how many it is called so; as written, links not followed
+	looked time.Time
+	wrote  time.Time
+	size   int64 // that the file has had at least
+	lost   error // why a path does not lead to the file, as of the last look; nil: all do
+
+	// heads are the meta pages as the last writer has left them. Another program that writes to
+	// the file in place, as cp does, changes at least one of them.
+	heads    [2 * headSize]byte
+	pageSize int64
+}
+
+// A movedError says that writes are refused. Reads go on.
+type movedError struct{ error }
+
+func (e *movedError) Unwrap() []error { return []error{storage.ErrMoved, e.error} }
+
+// HTTPStatus is that of a service which is not available: the request may be sent again later.
+func (*movedError) HTTPStatus() int { return 503 }
+
+// Locate is called by a [storage.Opener] for each name that the database is opened by.
+func (e *engine) Locate(uri *url.URL, logger *slog.Logger) (leave func(), err error) {
+	path := filePath(uri)
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	defer e.views.Done()
+	e.lockWriter()
+	defer e.unlockWriter()
+	p := &e.place
+	leave = p.add(path, logger)
+	if err := e.inPlace(true); err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+func (p *place) add(path string, logger *slog.Logger) (leave func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.logger == nil {
+		p.logger = logger
+	}
+	if p.paths == nil {
+		p.paths = map[string]int{}
+	}
+	p.paths[path]++
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.paths[path]--; p.paths[path] == 0 {
+			delete(p.paths, path)
+		}
+	})
+}
+
+// inPlace returns an error if what is written now would be lost: the file is not at its path any
+// more, or another program has written to it. It is called by a writer, before it begins; always
+// says that it is to look, however short ago it did.
+func (e *engine) inPlace(always bool) error {
+	if broken := e.broken.Load(); broken != nil {
+		return *broken
+	}
+	p := &e.place
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.untouched(); err != nil {
+		return e.overwritten(err)
+	}
+	now := time.Now()
+	if !always && p.lost == nil && now.Sub(p.looked) < lookEvery && now.Sub(p.wrote) < pause {
+		return nil
+	}
+	p.looked = now
+	before := p.lost
+	var short error
+	p.lost, short = p.look()
+	switch {
+	case short != nil:
+		return e.overwritten(short)
+	case p.lost != nil && before == nil:
+		p.log(slog.LevelError, "writes are refused", slog.Any("error", p.lost))
+	case p.lost == nil && before != nil:
+		p.log(slog.LevelInfo, "the file is at its path again, writes go on", slog.String("path", p.file.Name()))
+	}
+	return p.lost
+}
+
+// look looks at what is at the paths. It returns lost if that is not the file, and short if it is,
+// but cut off.
+func (p *place) look() (lost, short error) {
+	for path := range p.paths {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return p.moved(path, "it was deleted or renamed"), nil
+		case err != nil:
+			return p.moved(path, err.Error()), nil
+		case !os.SameFile(info, p.opened):
+			return p.moved(path, "another file is there now"), nil
+		case info.Size() < max(p.size, p.inUse()):
+			return nil, fmt.Errorf("it was cut off, from %d bytes to %d", max(p.size, p.inUse()), info.Size())
+		}
+		p.size = info.Size()
+	}
+	return nil, nil
+}
+
+func (p *place) moved(path, what string) error {
+	remedy := "save a copy of it"
+	if runtime.GOOS == "linux" {
+		remedy = fmt.Sprintf("save what is in it with \"cp /proc/%d/fd/%d COPY\"", os.Getpid(), p.file.Fd())
+	}
+	return &movedError{fmt.Errorf("%w: at %s is not the file that is open (%s), so nothing is written: "+
+		"put it back there, or %s while this process runs, make that the file, and restart", storage.ErrMoved, path, what, remedy)}
+}
+
+// overwritten ends the life of the engine: what the memory map shows is another program's.
+func (e *engine) overwritten(err error) error {
+	moved := error(&movedError{fmt.Errorf("%w: another program has written to the open file (%w), so nothing is read and nothing is written: "+
+		"see that the file is the right one, or restore it from a backup, and restart", storage.ErrMoved, err)})
+	if e.broken.CompareAndSwap(nil, &moved) {
+		e.place.log(slog.LevelError, "the database can't be used any more", slog.Any("error", moved))
+	}
+	return *e.broken.Load()
+}
+
+// untouched returns an error if the meta pages are not as the last writer has left them.
+func (p *place) untouched() error {
+	heads, err := p.readHeads()
+	if err != nil {
+		return err
+	}
+	if heads != p.heads {
+		return errors.New("its first pages have changed")
+	}
+	return nil
+}
+
+// remember is called by a writer that has ended, one way or the other. If it has committed bbolt's
+// transaction id, the page that was not written must be as it was.
+func (p *place) remember(id uint64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wrote = time.Now()
+	heads, err := p.readHeads()
+	if err != nil {
+		return err
+	}
+	if other := int(id+1) % 2 * headSize; id > 0 && !bytes.Equal(heads[other:other+headSize], p.heads[other:other+headSize]) {
+		return errors.New("its first pages have changed meanwhile")
+	}
+	p.heads = heads
+	return nil
+}
+
+// Where bbolt keeps what in a meta page, and what its mark is.
+const (
+	markAt       = 16
+	pagesInUseAt = 56
+	headSize     = 80
+
+	mark = 0xED0CDAED
+)
+
+func (p *place) readHeads() (heads [2 * headSize]byte, err error) {
+	marked := false
+	for i := range int64(2) {
+		head := heads[i*headSize : (i+1)*headSize]
+		if _, err := p.file.ReadAt(head, i*p.pageSize); err != nil {
+			return heads, err
+		}
+		marked = marked || binary.NativeEndian.Uint32(head[markAt:]) == mark // one may be damaged
+	}
+	if !marked {
+		return heads, errors.New("its first pages are not those of a database")
+	}
+	return heads, nil
+}
+
+// isOwn returns an error if what tx shows is another database than the one that was opened. It may have the same meta pages, if as
+// much was written to it.
+func (e *engine) isOwn(tx *bbolt.Tx) (err error) {
+	defer guard(protect(), &err)
+	if meta := tx.Bucket(metaBucket); meta == nil || string(meta.Get(identityKey)) != e.id {
+		return errors.New("it has the content of another database")
+	}
+	return nil
+}
+
+// inUse is how long the file must be for what has been committed, in bytes.
+func (p *place) inUse() int64 {
+	pages := max(binary.NativeEndian.Uint64(p.heads[pagesInUseAt:]), binary.NativeEndian.Uint64(p.heads[headSize+pagesInUseAt:]))
+	return int64(pages) * p.pageSize //nolint:gosec // as bbolt computes it
+}
+
+func (p *place) log(level slog.Level, message string, attrs ...slog.Attr) {
+	if p.logger != nil {
+		p.logger.LogAttrs(context.Background(), level, message, attrs...) //nolint:sloglint // constants of the callers
+	}
+}
+
+// isAt reports whether the file at path is f.
+func isAt(path string, f fs.FileInfo) bool {
+	info, err := os.Stat(path)
+	return err == nil && os.SameFile(info, f)
+}
+
+// absolute is path whatever becomes of the working directory.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
