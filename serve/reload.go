@@ -28,17 +28,40 @@ func (s *site) reloads(ctx context.Context, asked <-chan struct{}) {
 		select {
 		case <-ctx.Done():
 			return
-		case _, ok := <-asked:
-			if !ok { // nobody will ask any more
-				asked = nil
-				continue
-			}
+		case <-asked:
 		case <-look:
 			if !s.read.changed(ctx, s.options.interval) {
 				continue
 			}
+			s.reopenLogs(ctx)
 		}
 		s.reload(ctx)
+	}
+}
+
+// rotate passes on the wishes to reload, and has the log files opened anew at once for each: neither a load that fails nor one that
+// takes its time keeps a file open that was renamed.
+func (s *site) rotate(ctx context.Context, asked <-chan struct{}, next chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-asked:
+			if !ok { // nobody will ask any more
+				return
+			}
+		}
+		s.reopenLogs(ctx)
+		select {
+		case next <- struct{}{}:
+		default: // the load that was asked for before has not begun
+		}
+	}
+}
+
+func (s *site) reopenLogs(ctx context.Context) {
+	if err := s.log.Reopen(); err != nil {
+		s.logger.ErrorContext(ctx, "can't open the log files anew, the old ones stay open", slog.Any("error", err))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -359,6 +360,39 @@ func TestReloadTheLog(t *testing.T) {
 	w.write("site.ini", withText("two")+"[logging]\nlevel = info\n")
 	w.reload <- struct{}{}
 	w.waitForLog("msg=reloaded", 1)
+}
+
+// A log file that was renamed is left, whatever comes of the load: it fails, or does not end.
+func TestLogsAreOpenedAnewFirst(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file can't be renamed there")
+	}
+	const logging = "[logging]\noutput = site.log\n"
+	w := newWorkshop(t, workshopSite+logging)
+	at := filepath.Join(filepath.Dir(w.ini), "site.log")
+	for i, ini := range []string{
+		"[app:main\n", withText("x\nfail = error") + logging, withText("x\nfail = panic") + logging,
+		workshopSite + logging + "level = all\n", workshopSite + "[logging]\noutput = nowhere/site.log\n",
+	} {
+		old := fmt.Sprintf("%s.%d", at, i)
+		if err := os.Rename(at, old); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.write("site.ini", ini)
+		w.reload <- struct{}{}
+		w.wait("the new file says that the load failed", func() bool {
+			text, err := os.ReadFile(at)
+			return err == nil && strings.Contains(string(text), "not reloaded")
+		})
+		if after, err := os.ReadFile(old); err != nil || string(after) != string(before) {
+			t.Errorf("%q: the old file was written to: %s", ini, after)
+		}
+	}
 }
 
 // A database that both name stays open.

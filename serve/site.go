@@ -240,7 +240,9 @@ func (s *site) run(ctx context.Context, asked <-chan struct{}, started func()) e
 	defer reloads.Wait() // nothing is to be replaced while it is closed
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	reloads.Go(func() { s.reloads(running, asked) })
+	next := make(chan struct{}, 1)
+	reloads.Go(func() { s.rotate(running, asked, next) })
+	reloads.Go(func() { s.reloads(running, next) })
 	select {
 	case err := <-failed:
 		return err

@@ -26,6 +26,9 @@ type Config struct {
 
 	// CacheMaxAge is for how many seconds browsers and proxies may keep a file without asking. If 0 nothing is said.
 	CacheMaxAge int64 `ini:"cache_max_age" min:"0" help:"seconds for which browsers and proxies may keep a file without asking; if 0, nothing is said"`
+
+	// DotFiles has files served whose names begin with a dot, and what is in folders with such a name.
+	DotFiles bool `ini:"dot_files" default:"false" help:"whether to serve files and folders whose names begin with a dot; .well-known in the root is served anyway"`
 }
 
 // Validate returns what is wrong with the config, or nil.
@@ -96,7 +99,7 @@ func (a *App) Close() error { return a.root.Close() }
 // ServeHTTP serves one file.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, ok := fileName(r.URL.Path)
-	if !ok {
+	if !ok || !a.DotFiles && isHidden(name) {
 		notFound(w)
 		return
 	}
@@ -173,6 +176,19 @@ func fileName(p string) (name string, ok bool) {
 		return "", false
 	}
 	return name, true
+}
+
+// isHidden reports whether a name is, or lies in, one that begins with a dot. (The name .well-known is for visitors: RFC 8615.)
+func isHidden(name string) bool {
+	if name == "." {
+		return false
+	}
+	for segment := range strings.SplitSeq(strings.TrimPrefix(name, ".well-known/"), "/") {
+		if strings.HasPrefix(segment, ".") {
+			return true
+		}
+	}
+	return false
 }
 
 // redirect sends the visitor to the same path with a slash at the end.

@@ -337,3 +337,40 @@ func FuzzPath(f *testing.F) {
 		}
 	})
 }
+
+// Names that begin with a dot are for the owner of the folder, unless the setting says otherwise.
+func TestDotFiles(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, name := range []string{".env", ".git/config", "dir/.htpasswd", "dir/.hidden/a.txt", "..a", ".well-known/.secret", ".well-known/acme/token", "a/.well-known/x", "a.b"} {
+		path := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("text"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, served := range []bool{false, true} {
+		app, err := static.New(static.Config{DocumentRoot: root, DotFiles: served})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = app.Close() })
+		hidden := http.StatusNotFound
+		if served {
+			hidden = http.StatusOK
+		}
+		for path, want := range map[string]int{
+			"/.env": hidden, "/%2eenv": hidden, "//.env": hidden, "/.git/config": hidden, "/dir/.htpasswd": hidden, "/dir/.hidden/a.txt": hidden,
+			"/..a": hidden, "/.well-known/.secret": hidden, "/a/.well-known/x": hidden,
+			"/.well-known/acme/token": http.StatusOK, "/a.b": http.StatusOK, "/.git/": http.StatusNotFound, "/.git": http.StatusNotFound,
+		} {
+			w := httptest.NewRecorder()
+			app.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+			if w.Code != want {
+				t.Errorf("dot_files %t: %s: got %d, want %d", served, path, w.Code, want)
+			}
+		}
+	}
+}

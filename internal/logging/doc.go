@@ -6,7 +6,7 @@
 //	pipeline.Load(ctx, "site.ini", pipeline.Options{Logger: log.Logger(), …})
 //
 // There is one [log/slog.Logger]. It stays valid while [Log.Reload] reads the file anew, changes the levels and opens the log
-// files again, which is how they are rotated.
+// files again, which is how they are rotated. [Log.Reopen] only opens them again, whatever the file has come to say.
 //
 // # The section [logging]
 //
@@ -35,5 +35,6 @@
 // whether they are there is not known, so their names are not checked.
 //
 // A file is always appended to, whatever mode a handler of Python's asks for, and none is rotated by its size or age: to rotate,
-// rename it and reload. A line that can't be written to its file, because the disk is full, goes to the standard error.
+// rename it and reload; the files are opened anew also when the load fails. What goes to a standard stream goes where the program was
+// started with. A line that can't be written to its file, because the disk is full, goes to the standard error.
 package logging

@@ -97,6 +97,22 @@ func (l *Log) Reload(config string, global map[string]string) error {
 	return nil
 }
 
+// Reopen opens the files anew, as they are named now, and reads nothing: it is for those that rename log files, whatever else
+// is wrong. No line is lost, as with Reload. A file that can't be opened stays as it is, and is named by the error.
+func (l *Log) Reopen() error {
+	l.reload.Lock()
+	defer l.reload.Unlock()
+	var errs []error
+	now, done := l.state.Load(), map[string]bool{}
+	for _, sink := range now.plan.sinks {
+		if t := sink.target; t.file && !done[t.name] {
+			done[t.name] = true
+			errs = append(errs, now.files[t.name].reopen(t))
+		}
+	}
+	return pipeline.JoinErrors(errs...)
+}
+
 // open opens what a plan needs, each file once.
 func (l *Log) open(p *plan) (*state, error) {
 	s := &state{plan: p, files: map[string]*stream{}}

@@ -3,6 +3,7 @@ package logging_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -145,6 +146,62 @@ func TestRotation(t *testing.T) {
 	info, err := os.Stat(filepath.Join(s.dir, "log"))
 	if err != nil || info.Mode().Perm()&0o007 != 0 {
 		t.Errorf("got %v %v, want a file that others can't read", info.Mode(), err)
+	}
+}
+
+// A rotation needs no file that can be read: the files are opened anew as they were, and the standard streams stay.
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file can't be renamed there")
+	}
+	s := newSite(t, `[loggers]
+keys = root
+[handlers]
+keys = a, b, c, console
+[formatters]
+keys =
+[logger_root]
+level = INFO
+handlers = a, b, c, console
+[handler_a]
+class = FileHandler
+args = ('%(here)s/shared',)
+[handler_b]
+class = FileHandler
+args = ('%(here)s/shared',)
+[handler_c]
+class = FileHandler
+args = ('%(here)s/folder/log',)
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+`)
+	in := func(name string) string { return filepath.Join(s.dir, name) }
+	if err := os.Mkdir(in("folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	log := s.open()
+	log.Logger().Info("one")
+	s.write("[logging]\nlevel = loud") // and so on
+	if err := errors.Join(os.Rename(in("shared"), in("shared.1")), os.Rename(in("folder"), in("gone"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Reopen(); err == nil || !strings.Contains(s.faults(err), "there is no folder") {
+		t.Errorf("got %v, want a fault: one of the folders is gone", err)
+	}
+	log.Logger().Info("two")
+	for name, want := range map[string]string{"shared.1": "one one", "shared": "two two", "gone/log": "one two"} {
+		var got []string
+		for line := range strings.Lines(s.file(name)) {
+			got = append(got, strings.TrimSpace(strings.TrimPrefix(line, "level=INFO msg=")))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %q, want %s", name, got, want)
+		}
+	}
+	if got := strings.Count(s.stderr.String(), "level=INFO"); got != 2 {
+		t.Errorf("stderr: got %d lines, want 2", got)
 	}
 }
 

@@ -37,6 +37,19 @@ func (s *stream) close(successor *stream) error {
 	return s.file.Close()
 }
 
+// reopen goes on in the file that has the name of the target now.
+func (s *stream) reopen(t target) error {
+	f, err := openFile(t)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.file
+	s.w, s.file = f, f
+	return before.Close()
+}
+
 // fileMode lets the group read: that is how logs are collected.
 const fileMode = 0o640
 
