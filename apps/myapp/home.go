@@ -2,6 +2,9 @@ package myapp
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +29,6 @@ type homePage struct {
 	Created   time.Time
 	Now       time.Time
 	Timeout   time.Duration
-	Visits    int
 	N         int
 	HasN      bool // whether it is in the session
 	Shared    uint64
@@ -47,7 +49,7 @@ type item struct {
 	Value any
 }
 
-// home shows the page, and counts the visit.
+// home shows the page. It only reads: a visitor who does nothing has no session stored.
 func (a *app) home(w http.ResponseWriter, r *http.Request) error {
 	page, err := a.homePage(r)
 	if err != nil {
@@ -66,19 +68,10 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 		frame: newFrame(r, "Pasteline: the tutorial"), BrowserID: id.Short(), New: s.IsNew(), Created: s.Created(), Now: time.Now(), Timeout: a.settings.Timeout,
 		MaxName: maxName, MaxText: maxText, MaxEntries: maxEntries, Attempt: attempt(r),
 	}
-	if page.Visits, _, err = session.Value[int](s, "visits"); err != nil {
-		return nil, err
-	}
-	page.Visits++
-	if err := s.Set("visits", page.Visits); err != nil {
-		return nil, err
-	}
 	if page.Messages, err = s.PopFlash(""); err != nil {
 		return nil, err
 	}
-	if page.Token, err = s.CSRFToken(); err != nil {
-		return nil, err
-	}
+	page.Token = formToken(r)
 	if page.N, page.HasN, err = session.Value[int](s, "n"); err != nil {
 		return nil, err
 	}
@@ -89,7 +82,7 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The page only shows this one: that others go on counting is no conflict with the visit, which it writes.
+	// The page only shows this one: that others go on counting is no conflict with the messages, which it takes away.
 	if page.Shared, err = counter(counters.Snapshot(), sharedKey); err != nil {
 		return nil, err
 	}
@@ -97,7 +90,7 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	return page, err
 }
 
-// items returns what is in the session, by key. The page's own secret is not shown.
+// items returns what is in the session, by key.
 func items(s *session.Session) ([]item, error) {
 	keys, err := s.Keys()
 	if err != nil {
@@ -112,12 +105,17 @@ func items(s *session.Session) ([]item, error) {
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasPrefix(key, "_csrf") {
-			value = "(a secret)"
-		}
 		list = append(list, item{key, value})
 	}
 	return list, nil
+}
+
+// formToken returns what a form of ours has, and one of another site can't have: it is made of the browser's id, which only this
+// browser knows, so there is nothing to store. (An app that writes to the session anyway has its CSRFToken.)
+func formToken(r *http.Request) string {
+	id, _ := browserid.FromContext(r.Context())
+	sum := sha256.Sum256([]byte("myapp: forms of " + string(id)))
+	return hex.EncodeToString(sum[:16])
 }
 
 // forget ends the session, as a log-out does.
@@ -149,12 +147,11 @@ func (a *app) form(w http.ResponseWriter, r *http.Request) (s *session.Session, 
 	if err != nil {
 		return nil, false, err
 	}
-	ok, err = s.CheckCSRFToken(r.PostForm.Get("csrf_token"))
-	if err != nil || ok {
-		return s, ok, err
+	if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("csrf_token")), []byte(formToken(r))) == 1 {
+		return s, true, nil
 	}
-	a.refused(r, "its token is not that of the session", slog.String("session", s.Ref()), slog.Bool("new", s.IsNew()))
-	return nil, false, a.message(w, r, http.StatusForbidden, "That form is too old", "Your session has ended since the page was shown. Go back, reload the page, and try again.")
+	a.refused(r, "its token is not that of the browser", slog.String("session", s.Ref()), slog.Bool("new", s.IsNew()))
+	return nil, false, a.message(w, r, http.StatusForbidden, "That form is too old", "Your browser has got a new id since the page was shown. Go back, reload the page, and try again.")
 }
 
 // crossOrigin answers what a browser sends for a page of another site.

@@ -18,12 +18,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pasteline/pasteline/apps/myapp"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
+	"github.com/pasteline/pasteline/storage"
 )
 
 // ini is the tutorial's file; settings are added to the app's section.
@@ -45,11 +47,14 @@ pipeline = ` + filters + ` myapp
 
 const allFilters = "browserid egg:repoze.retry#retry egg:repoze.tm2#tm"
 
-func load(t *testing.T, text string, log io.Writer) (*pipeline.Pipeline, error) {
+func load(t *testing.T, text string, log io.Writer, register ...func(*pipeline.Registry)) (*pipeline.Pipeline, error) {
 	t.Helper()
 	registry := pipeline.NewRegistry()
 	serve.Standard(registry)
 	myapp.Register(registry)
+	for _, f := range register {
+		f(registry)
+	}
 	p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{
 		Registry: registry,
 		Logger:   slog.New(slog.NewTextHandler(log, nil)),
@@ -72,9 +77,9 @@ type browser struct {
 	client *http.Client
 }
 
-func newBrowser(t *testing.T, text string, log io.Writer) *browser {
+func newBrowser(t *testing.T, text string, log io.Writer, register ...func(*pipeline.Registry)) *browser {
 	t.Helper()
-	p, err := load(t, text, log)
+	p, err := load(t, text, log, register...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,12 +153,13 @@ func TestPage(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
 	first := b.want(200, "GET", "/", nil)
-	if !strings.Contains(first.body, "your first visit") || !strings.Contains(first.body, "20 minutes of disuse") {
+	if !strings.Contains(first.body, "You have no session yet") || !strings.Contains(first.body, "20 minutes of disuse") {
 		t.Errorf("the first page does not greet a newcomer:\n%s", first.body)
 	}
+	b.want(200, "POST", "/incr", nil)
 	second := b.want(200, "GET", "/", nil)
-	if !strings.Contains(second.body, "visit number 2") {
-		t.Errorf("the second page does not count the visit:\n%s", second.body)
+	if !strings.Contains(second.body, "Welcome back") {
+		t.Errorf("the second page does not know the visitor:\n%s", second.body)
 	}
 	if head := b.want(200, "HEAD", "/", nil); head.body != "" {
 		t.Errorf("HEAD: got a body of %d bytes", len(head.body))
@@ -264,7 +270,7 @@ func TestForget(t *testing.T) {
 	b.want(200, "POST", "/incr", nil)
 	b.want(403, "POST", "/forget", nil)
 	page := b.want(200, "POST", "/forget", url.Values{"csrf_token": {token}}).body
-	if !strings.Contains(page, "your first visit") {
+	if !strings.Contains(page, "You have no session yet") {
 		t.Errorf("not forgotten:\n%s", page)
 	}
 	if got := b.want(200, "GET", "/read", nil).body; got != "0" {
@@ -315,7 +321,7 @@ func TestRefusedFormIsLogged(t *testing.T) {
 		b := newBrowser(t, ini(allFilters, fmt.Sprintf("debug_authorization = %t", debug)), &log)
 		b.want(403, "POST", "/forget", nil)
 		b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site", "cross-site")
-		for _, why := range []string{"its token is not that of the session", "cross-origin request detected"} {
+		for _, why := range []string{"its token is not that of the browser", "cross-origin request detected"} {
 			if got := strings.Contains(log.String(), why); got != debug {
 				t.Errorf("debug_authorization = %t: logged that %s: %t\n%s", debug, why, got, log.String())
 			}
@@ -407,7 +413,7 @@ func TestBelowAPath(t *testing.T) {
 	if page := b.want(200, "POST", "/%C3%A4/guestbook", form).body; !strings.Contains(page, "Thank you, Ada.") {
 		t.Errorf("signing does not lead back to the page:\n%s", page)
 	}
-	if page := b.want(200, "POST", "/%C3%A4/forget", form).body; !strings.Contains(page, "your first visit") {
+	if page := b.want(200, "POST", "/%C3%A4/forget", form).body; !strings.Contains(page, "You have no session yet") {
 		t.Errorf("forgetting does not lead back to the page:\n%s", page)
 	}
 	if page := b.want(404, "GET", "/%C3%A4/nope", nil).body; !strings.Contains(page, "There is no page at /ä/nope.") || !strings.Contains(page, `href="/%C3%A4/"`) {
@@ -487,4 +493,54 @@ func TestSettingsAreChecked(t *testing.T) {
 			t.Errorf("%s: a file was opened", tt.settings)
 		}
 	}
+}
+
+// Pages that only read store nothing, however many visitors without a cookie come, and when they come again.
+func TestReadingStoresNothing(t *testing.T) {
+	t.Parallel()
+	var commits atomic.Int64
+	b := newBrowser(t, ini(allFilters, ""), io.Discard, func(r *pipeline.Registry) {
+		r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open storage.OpenFunc) (storage.Engine, error) {
+			engine, err := open(ctx, uri)
+			return &writeCounter{engine, &commits}, err
+		})
+	})
+	for range 50 {
+		visitor := b.another()
+		for _, page := range []string{"/", "/read", "/shared", "/hello", "/"} {
+			visitor.want(200, "GET", page, nil)
+		}
+		visitor.want(404, "GET", "/nowhere", nil)
+		visitor.want(403, "POST", "/guestbook", url.Values{"name": {"a"}, "text": {"b"}})
+	}
+	if got := commits.Load(); got != 0 {
+		t.Errorf("%d requests wrote, want 0", got)
+	}
+	b.want(200, "POST", "/incr", nil)
+	if got := commits.Load(); got != 1 {
+		t.Errorf("%d requests wrote, want 1", got)
+	}
+}
+
+// A writeCounter counts the commits that write.
+type writeCounter struct {
+	storage.Engine
+	commits *atomic.Int64
+}
+
+func (e *writeCounter) Begin(ctx context.Context) (storage.View, error) {
+	v, err := e.Engine.Begin(ctx)
+	return &countingView{v, e.commits}, err
+}
+
+type countingView struct {
+	storage.View
+	commits *atomic.Int64
+}
+
+func (v *countingView) Commit(ctx context.Context, c *storage.Changes) error {
+	if len(c.Writes) > 0 {
+		v.commits.Add(1)
+	}
+	return v.View.Commit(ctx, c)
 }
