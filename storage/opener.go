@@ -205,7 +205,7 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 		return nil, err
 	}
 	query, bare := uri.RawQuery, withoutQuery(uri)
-	c := claim{id: bare.String(), name: written.String()}
+	c := opening{id: bare.String(), name: written.String()}
 	if c.shared, err = o.open.claim(c); err != nil {
 		return nil, err
 	}
@@ -277,15 +277,15 @@ func (o *Opener) engine(ctx context.Context, uri *url.URL, open OpenFunc) (Engin
 	return open(ctx, uri)
 }
 
-// A claim is one use of a database.
-type claim struct {
+// An opening is one use of a database.
+type opening struct {
 	id, name string
 	shared   *shared
 	leave    func() // see Located
 }
 
 // claim keeps what it returns in the map until it is unclaimed, and has the name stand for it.
-func (o *openSet) claim(c claim) (*shared, error) {
+func (o *openSet) claim(c opening) (*shared, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := o.names[c.name]
@@ -304,7 +304,7 @@ func (o *openSet) claim(c claim) (*shared, error) {
 }
 
 // unclaim reports whether nobody has claimed the database any more.
-func (o *openSet) unclaim(c claim) (last bool) {
+func (o *openSet) unclaim(c opening) (last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := o.names[c.name]; n.users > 1 {
@@ -320,7 +320,7 @@ func (o *openSet) unclaim(c claim) (last bool) {
 }
 
 // close gives back one use. Whoever opens the database while it is being closed waits for it, and opens it anew.
-func (o *openSet) close(c claim, discard bool) error {
+func (o *openSet) close(c opening, discard bool) error {
 	s := c.shared
 	s.mu.Lock()
 	defer s.mu.Unlock()
