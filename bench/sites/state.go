@@ -14,7 +14,8 @@ type State struct {
 	Descriptors int
 }
 
-func readState() (State, error) {
+// ReadState returns what the process has in use now.
+func ReadState() (State, error) {
 	s := State{Goroutines: runtime.NumGoroutine()}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -64,7 +64,7 @@ func routes(c Counter) http.Handler {
 		return answer(w, strconv.FormatInt(n, 10))
 	}))
 	r.Method("GET", "/state", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-		state, err := readState()
+		state, err := ReadState()
 		if err != nil {
 			return err
 		}

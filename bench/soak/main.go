@@ -1,12 +1,15 @@
 // Command soak runs a server for a while under everything at once, and says what it has become of: memory, goroutines, file
-// descriptors and the size of the database at the start, every so often, and at the end.
+// descriptors, temporary files and the size of the database at the start, every so often, and at the end.
 //
 //	soak [-for 10m] [-clients 32]
 //
-// Clients read and write sessions of their own and one that all share, so that they conflict; send bodies that spill to disk;
-// fetch large responses; hang up; and are new visitors whose sessions expire and are swept. Meanwhile the server's file is loaded
-// anew again and again. At the end every session that was only ever written by clients that waited for the answer must have
-// what was acknowledged: one that has less is a failure.
+// Clients read and write sessions of their own and one that all share, so that they conflict; take savepoints and roll back to them;
+// log in, which gives them a new id; run into time-outs inside and outside of tm, behind which handlers go on in their
+// transactions; send bodies that spill to disk; fetch large responses; hang up; and are new visitors whose sessions expire and
+// are swept. Meanwhile the log is rotated and the server's file loaded anew again and again, each second time with a fault in it.
+//
+// It fails if a session has less, or more, than was acknowledged; if there are more goroutines, descriptors or temporary files at the end
+// than at the start; if the database has grown in the last third as if nothing were reused; or if the server logged an error.
 //
 // It builds the server itself, so it is to be started in the folder of the bench module.
 package main
@@ -82,9 +85,11 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 	s.shared = cookie
 	s.sum.Add(1)
 
-	say(w, "  time  memory  goroutines  descriptors  file\n")
+	s.client.CloseIdleConnections()
+	say(w, "   time  memory  goroutines  descriptors  temporary  file\n")
 	began := time.Now()
-	if err := s.line(ctx, w, began); err != nil {
+	start, err := s.line(ctx, w, began)
+	if err != nil {
 		return err
 	}
 	running, cancel := context.WithTimeout(ctx, s.duration)
@@ -94,10 +99,30 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 	for i := range s.clients {
 		group.Go(func() { results[i] = s.work(running) })
 	}
-	group.Go(func() { s.repeat(running, s.reload, s.server.reload) })
-	group.Go(func() { s.repeat(running, s.every, func() error { return s.line(ctx, w, began) }) })
+	var rotations error
+	group.Go(func() {
+		s.repeat(running, s.reload, func() error {
+			err := s.server.rotate(ctx)
+			rotations = errors.Join(rotations, err)
+			return err
+		})
+	})
+	group.Go(func() {
+		s.repeat(running, s.every, func() error {
+			_, err := s.line(ctx, w, began)
+			return err
+		})
+	})
+	var late state // after two thirds
+	group.Go(func() {
+		if pause(running, s.duration*2/3) == nil {
+			if state, err := s.server.state(ctx); err == nil {
+				late = state
+			}
+		}
+	})
 	group.Wait()
-	if err := errors.Join(results...); err != nil {
+	if err := errors.Join(append(results, rotations)...); err != nil {
 		return err
 	}
 	if err := s.sharedIsWhole(ctx, w); err != nil {
@@ -108,16 +133,40 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 	if err := pause(ctx, 2*s.timeout); err != nil {
 		return err
 	}
-	if err := s.line(ctx, w, began); err != nil {
+	end, err := s.line(ctx, w, began)
+	if err != nil {
 		return err
 	}
 	for i, kind := range kinds {
-		say(w, "%-14s %8d done, %d failed\n", kind.name, s.counts[i].ok.Load(), s.counts[i].failed.Load())
+		say(w, "%-16s %8d done, %d failed\n", kind.name, s.counts[i].ok.Load(), s.counts[i].failed.Load())
 	}
+	say(w, "%-16s %8d done\n", "log rotation", s.server.turns)
 	if s.first.err != nil {
 		say(w, "the first failure: %v\n", s.first.err)
 	}
-	return s.server.complaints()
+	return errors.Join(compare(w, start, late, end), s.server.complaints())
+}
+
+// compare prints a table of what there was at the start and at the end, and returns an error if something has grown that must not.
+func compare(w io.Writer, start, late, end state) error {
+	const (
+		few       = 5       // goroutines and descriptors: connections that are just being closed
+		someSpace = 4 << 20 // by which a file may grow
+	)
+	var errs []error
+	say(w, "\n| | start | end | allowed |\n|---|---|---|---|\n")
+	row := func(name string, start, end, most int) {
+		say(w, "| %s | %d | %d | %d |\n", name, start, end, most)
+		if end > most {
+			errs = append(errs, fmt.Errorf("%s: %d at the end, and %d at the start", name, end, start))
+		}
+	}
+	row("goroutines", start.goroutines, end.goroutines, start.goroutines+few)
+	row("descriptors", start.descriptors, end.descriptors, start.descriptors+few)
+	row("temporary files", start.temporary, end.temporary, start.temporary)
+	row("database, KB", int(start.file>>10), int(end.file>>10), int(max(late.file*3/2, start.file+someSpace)>>10))
+	say(w, "| memory, MB | %d | %d | |\n", start.memory>>20, end.memory>>20)
+	return errors.Join(errs...)
 }
 
 // say prints; a terminal that is gone is no reason to end.
@@ -182,12 +231,16 @@ var kinds = []struct {
 }{
 	{"hello", 20, func(s *soak, ctx context.Context, _ *browser) error { return s.get(ctx, "/hello", "", nil) }},
 	{"read", 20, (*soak).readOwn},
-	{"incr own", 20, (*soak).incrOwn},
+	{"incr own", 20, func(s *soak, ctx context.Context, b *browser) error { return s.addOwn(ctx, "/incr", b) }},
+	{"savepoint", 10, func(s *soak, ctx context.Context, b *browser) error { return s.addOwn(ctx, "/savepoint", b) }},
+	{"log-in", 5, func(s *soak, ctx context.Context, b *browser) error { return s.addOwn(ctx, "/login", b) }},
+	{"inside time-out", 5, (*soak).insideTimeout},
+	{"outside time-out", 5, (*soak).outsideTimeout},
 	{"incr shared", 20, (*soak).incrShared},
 	{"new visitor", 10, func(s *soak, ctx context.Context, _ *browser) error { _, _, err := s.incr(ctx, ""); return err }},
 	{"hang up", 5, (*soak).hangUp},
 	{"large body", 3, (*soak).upload},
-	{"large response", 2, func(s *soak, ctx context.Context, _ *browser) error { return s.get(ctx, "/large/8000000", "", nil) }},
+	{"large response", 2, func(s *soak, ctx context.Context, _ *browser) error { return s.get(ctx, "/large", "", nil) }},
 }
 
 func (s *soak) work(ctx context.Context) error {
@@ -205,7 +258,7 @@ func (s *soak) work(ctx context.Context) error {
 			// A request that was begun is ended: only hangUp hangs up.
 			err := kind.do(s, context.WithoutCancel(ctx), &b)
 			if wrong, ok := errors.AsType[*wrongError](err); ok {
-				return wrong
+				return fmt.Errorf("%s: %w", kind.name, wrong)
 			}
 			if err != nil {
 				s.counts[i].failed.Add(1)
@@ -239,8 +292,35 @@ func (s *soak) readOwn(ctx context.Context, b *browser) error {
 	return err
 }
 
-func (s *soak) incrOwn(ctx context.Context, b *browser) error {
-	cookie, n, err := s.incr(ctx, b.cookie)
+// insideTimeout sends what must not be kept: the time-out answers for it, or the error of the handler that it leaves running.
+func (s *soak) insideTimeout(ctx context.Context, b *browser) error {
+	if err := s.tooLate(ctx, "/inside/slow", b); err != nil {
+		b.sure = false
+		return err
+	}
+	return s.readOwn(ctx, b)
+}
+
+// outsideTimeout sends what may be kept, though seldom: outside of tm a time-out can come when the commit is decided already.
+func (s *soak) outsideTimeout(ctx context.Context, b *browser) error {
+	b.sure = false
+	return s.tooLate(ctx, "/outside/slow", b)
+}
+
+func (s *soak) tooLate(ctx context.Context, path string, b *browser) error {
+	if b.cookie == "" {
+		return nil
+	}
+	_, _, err := s.post(ctx, path, b.cookie)
+	if status, ok := errors.AsType[*statusError](err); ok && status.code >= http.StatusInternalServerError {
+		return nil
+	}
+	return errors.Join(err, errors.New("no time-out"))
+}
+
+// addOwn adds one to the browser's session in some way.
+func (s *soak) addOwn(ctx context.Context, path string, b *browser) error {
+	cookie, n, err := s.post(ctx, path, b.cookie)
 	if err != nil {
 		b.sure = false
 		return err
@@ -301,6 +381,14 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A statusError is an answer other than 200.
+type statusError struct {
+	code    int
+	request string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("%s: %d", e.request, e.code) }
+
 func (s *soak) get(ctx context.Context, path, cookie string, to io.Writer) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.server.url+path, nil)
 	if err != nil {
@@ -315,7 +403,11 @@ func (s *soak) get(ctx context.Context, path, cookie string, to io.Writer) error
 
 // incr adds one to a session, and returns the sum and the cookie if one was set.
 func (s *soak) incr(ctx context.Context, cookie string) (set string, n int, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.url+"/incr", nil)
+	return s.post(ctx, "/incr", cookie)
+}
+
+func (s *soak) post(ctx context.Context, path, cookie string) (set string, n int, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.url+path, nil)
 	if err != nil {
 		return "", 0, err
 	}
@@ -344,26 +436,26 @@ func (s *soak) send(r *http.Request, to io.Writer) (http.Header, error) {
 	}
 	_, err = io.Copy(to, response.Body)
 	if response.StatusCode != http.StatusOK {
-		err = errors.Join(err, fmt.Errorf("%s %s: %s", r.Method, r.URL.Path, response.Status))
+		err = errors.Join(err, &statusError{response.StatusCode, r.Method + " " + r.URL.Path})
 	}
 	return response.Header, errors.Join(err, response.Body.Close())
 }
 
 // line writes what the server is like now.
-func (s *soak) line(ctx context.Context, w io.Writer, began time.Time) error {
+func (s *soak) line(ctx context.Context, w io.Writer, began time.Time) (state, error) {
 	state, err := s.server.state(ctx)
 	if err != nil {
-		return err
+		return state, err
 	}
-	_, err = fmt.Fprintf(w, "%6s  %3d MB  %10d  %11d  %.1f MB\n", time.Since(began).Round(time.Second), state.memory>>20, state.goroutines,
-		state.descriptors, float64(state.file)/(1<<20))
-	return err
+	_, err = fmt.Fprintf(w, "%7s  %3d MB  %10d  %11d  %9d  %.1f MB\n", time.Since(began).Round(time.Second), state.memory>>20, state.goroutines,
+		state.descriptors, state.temporary, float64(state.file)/(1<<20))
+	return state, err
 }
 
 // build makes the server.
 func build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "site")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/site") //nolint:gosec // names of ours
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./soak/site") //nolint:gosec // names of ours
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,13 +18,57 @@ import (
 	"github.com/pasteline/pasteline/bench/sites"
 )
 
+// ini is the site: the same app without time-outs, and with one inside and one outside of tm.
+const ini = `
+[composite:main]
+use = egg:Paste#urlmap
+/ = plain
+/inside = inside
+/outside = outside
+/state = egg:soak#state
+
+[app:app]
+use = egg:soak#app
+database = bolt://%%(here)s/data.db
+timeout = %s
+slow = 200ms
+
+[filter:browserid]
+use = egg:repoze.browserid#browserid
+secret_key = 59f4ef1f1a3d2c0b7a6859483726150493827160a5b4c3d2e1f00f1e2d3c4b5a
+
+[filter:timeout]
+use = egg:soak#timeout
+after = 50ms
+
+[pipeline:plain]
+pipeline = browserid egg:repoze.retry#retry egg:repoze.tm2#tm app
+
+[pipeline:inside]
+pipeline = browserid egg:repoze.retry#retry egg:repoze.tm2#tm timeout app
+
+[pipeline:outside]
+pipeline = browserid timeout egg:repoze.retry#retry egg:repoze.tm2#tm app
+
+[server:main]
+use = egg:Paste#http
+host = 127.0.0.1
+port = 0
+
+[logging]
+output = site.log
+level = info
+`
+
 // A server is the process that is soaked.
 type server struct {
 	cmd    *exec.Cmd
 	dir    string
 	url    string
-	log    *os.File
+	ini    string
+	errs   *os.File // its standard error
 	client *http.Client
+	turns  int // of the log
 }
 
 const startTimeout = 20 * time.Second
@@ -42,29 +87,28 @@ func startServer(ctx context.Context, timeout time.Duration) (_ *server, err err
 	if err != nil {
 		return nil, err
 	}
-	database := fmt.Sprintf("bolt://%%(here)s/data.db\ntimeout = %s\nperiod = %s", timeout, timeout/15)
-	ini, addr := filepath.Join(dir, "site.ini"), filepath.Join(dir, "addr")
-	if err := os.WriteFile(ini, []byte(fmt.Sprintf(sites.Ini, database)), 0o600); err != nil {
+	s := &server{dir: dir, ini: fmt.Sprintf(ini, timeout), client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	if err := errors.Join(os.Mkdir(s.in("tmp"), 0o700), s.write(s.ini)); err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-	if s.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
+	if s.errs, err = os.Create(s.in("stderr")); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(program, "--quiet", "--addr-file", addr, ini) //nolint:gosec,noctx // ours; stopped by stop
-	s.cmd.Stderr = s.log
+	s.cmd = exec.Command(program, "--reload-grace", "1s", "--addr-file", s.in("addr"), s.in("site.ini")) //nolint:gosec,noctx // ours; stopped by stop
+	s.cmd.Stderr = s.errs
+	s.cmd.Env = append(os.Environ(), "TMPDIR="+s.in("tmp"))
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
 	for began := time.Now(); ; {
-		text, err := os.ReadFile(addr)
+		text, err := os.ReadFile(s.in("addr"))
 		if err == nil && len(text) > 0 {
-			host := strings.TrimPrefix(strings.Fields(string(text))[0], "http://")
-			s.url = "http://" + strings.TrimSuffix(host, "/")
+			s.url = "http://" + strings.Fields(string(text))[0]
 			return s, nil
 		}
 		if time.Since(began) > startTimeout {
-			return nil, errors.Join(errors.New("the server does not start"), s.complaints(), s.cmd.Process.Kill())
+			text, _ := os.ReadFile(s.in("stderr"))
+			return nil, errors.Join(fmt.Errorf("the server does not start: %s", text), s.cmd.Process.Kill())
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return nil, errors.Join(err, s.cmd.Process.Kill())
@@ -72,34 +116,84 @@ func startServer(ctx context.Context, timeout time.Duration) (_ *server, err err
 	}
 }
 
-func (s *server) reload() error { return s.cmd.Process.Signal(syscall.SIGHUP) }
+func (s *server) in(name string) string { return filepath.Join(s.dir, name) }
+
+// write puts a file in the place of the .ini.
+func (s *server) write(text string) error {
+	name := s.in("site.ini")
+	return errors.Join(os.WriteFile(name+".new", []byte(text), 0o600), os.Rename(name+".new", name))
+}
+
+const lineTimeout = 20 * time.Second
+
+// rotate renames the log and asks for a reload, each second time of a file with a fault: the log must go on in a new file, and
+// say how the load ended. Of the logs before, what is wrong is kept and the rest deleted.
+func (s *server) rotate(ctx context.Context) error {
+	s.turns++
+	text, want := s.ini, "msg=reloaded"
+	if s.turns%2 == 0 {
+		text, want = "[app:app\n"+s.ini, "not reloaded"
+	}
+	old := fmt.Sprintf("%s.%d", s.in("site.log"), s.turns)
+	if err := errors.Join(s.write(text), os.Rename(s.in("site.log"), old), s.cmd.Process.Signal(syscall.SIGHUP)); err != nil {
+		return err
+	}
+	for began := time.Now(); ; {
+		log, err := os.ReadFile(s.in("site.log"))
+		if err == nil && bytes.Contains(log, []byte(want)) {
+			break
+		}
+		if time.Since(began) > lineTimeout {
+			return fmt.Errorf("rotation %d: no %q in the new log: %s, %w", s.turns, want, log, err)
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return nil //nolint:nilerr // it is to end
+		}
+	}
+	err := complaintsIn(old)
+	return errors.Join(err, os.Remove(old))
+}
+
+// complaintsIn returns an error if a log has an error that was not provoked: by a load that was to fail, or a handler that went on when
+// its time was over.
+func complaintsIn(name string) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var found []string
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "level=ERROR") && !strings.Contains(line, "not reloaded") && !strings.Contains(line, "path=/slow") {
+			found = append(found, line)
+		}
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("the server logged %d errors, the first one %s", len(found), found[0])
+	}
+	return nil
+}
 
 func (s *server) stop() error {
 	err := s.cmd.Process.Signal(syscall.SIGTERM)
 	if err == nil {
 		err = s.cmd.Wait()
 	}
-	return errors.Join(err, s.log.Close(), os.RemoveAll(s.dir))
+	return errors.Join(err, s.errs.Close(), os.RemoveAll(s.dir))
 }
 
-// complaints returns what the server logged, which is errors alone.
+// complaints returns what the log has now, and what the process printed.
 func (s *server) complaints() error {
-	text, err := os.ReadFile(s.log.Name())
-	if err != nil {
-		return err
-	}
-	lines := bytes.SplitAfter(text, []byte("\n"))
-	const few = 10
+	text, err := os.ReadFile(s.in("stderr"))
 	if len(text) > 0 {
-		return fmt.Errorf("the server logged %d lines, among them\n%s", len(lines)-1, bytes.Join(lines[:min(few, len(lines))], nil))
+		err = errors.Join(err, fmt.Errorf("the server printed %s", text))
 	}
-	return nil
+	return errors.Join(err, complaintsIn(s.in("site.log")))
 }
 
 // A state is what could leak.
 type state struct {
-	memory, goroutines, descriptors int
-	file                            int64
+	memory, goroutines, descriptors, temporary int
+	file                                       int64
 }
 
 func (s *server) state(ctx context.Context) (state, error) {
@@ -115,9 +209,19 @@ func (s *server) state(ctx context.Context) (state, error) {
 	if err := errors.Join(json.NewDecoder(response.Body).Decode(&got), response.Body.Close()); err != nil {
 		return state{}, err
 	}
-	info, err := os.Stat(filepath.Join(s.dir, "data.db"))
+	temporary := 0
+	err = filepath.WalkDir(s.in("tmp"), func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			temporary++
+		}
+		return nil // one that is gone meanwhile
+	})
 	if err != nil {
 		return state{}, err
 	}
-	return state{got.Memory, got.Goroutines, got.Descriptors, info.Size()}, nil
+	info, err := os.Stat(s.in("data.db"))
+	if err != nil {
+		return state{}, err
+	}
+	return state{got.Memory, got.Goroutines, got.Descriptors, temporary, info.Size()}, nil
 }
