@@ -63,7 +63,7 @@ bench-growth: ## ten million requests to ours (REQUESTS=), with a look at its me
 	bench/run.sh growth $(RUN)
 
 .PHONY: bench-soak
-bench-soak: ## ten minutes (SOAK=10m) of everything at once: memory, goroutines, descriptors, the file
+bench-soak: ## ten minutes (SOAK=10m) of everything at once: what has grown, and what was lost
 	bench/run.sh soak $(RUN)
 
 .PHONY: bench-compare

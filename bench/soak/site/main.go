@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/bench/sites"
-	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
@@ -86,8 +85,7 @@ func answer(w http.ResponseWriter, n int) error {
 }
 
 func (a *app) count(r *http.Request) (*session.Session, int, error) {
-	id, _ := browserid.FromContext(r.Context())
-	s, err := a.sessions.Get(r.Context(), string(id))
+	s, err := a.sessions.Get(r.Context())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -149,19 +147,10 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Set("n", n+1); err != nil {
 		return err
 	}
-	if err := a.renew(r); err != nil {
+	if err := a.sessions.Renew(r.Context()); err != nil {
 		return err
 	}
 	return answer(w, n+1)
-}
-
-func (a *app) renew(r *http.Request) error {
-	from, _ := browserid.FromContext(r.Context())
-	to, err := browserid.Renew(r.Context())
-	if err != nil {
-		return err
-	}
-	return a.sessions.Carry(r.Context(), string(from), string(to))
 }
 
 // tooSlow goes on in its transaction after the time-out has answered for it, with all that may be called there.
