@@ -47,6 +47,13 @@
 // the error says what is kept. docs/statements.md has tables of what ends a transaction, by database, and of what a
 // statement may leave in the session: a connection for which that is so is closed and not used again.
 //
+// # Left-over goroutines
+//
+// The end of the transaction is exclusive (see package transaction): of a goroutine that is still at work, each statement, and each
+// row that it reads, counts whole or is refused with [transaction.ErrEnded]. The end waits for the statement that runs; bound
+// its time by the context. Two goroutines that use one [Tx] share its SQL transaction: a statement that fails may cost
+// the other's work, too, and while rows are open, most drivers run no other statement.
+//
 // # Databases
 //
 // SQLite: a transaction begins without a lock, so that those that read do not wait. If it then writes, and another has written since it read, that is

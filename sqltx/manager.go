@@ -247,6 +247,9 @@ func (tx *Tx) rollbackTo(ctx context.Context, number int) error {
 	if number == 0 && !tx.base { // it was begun in a moment without savepoints, so no data manager can ask for this
 		return tx.db.named(transaction.ErrNoSavepoint)
 	}
+	if tx.busy() {
+		tx.closeRows(ctx)
+	}
 	if err := tx.own(ctx, fmt.Sprintf("ROLLBACK TO SAVEPOINT pasteline_%d", number)); err != nil {
 		return tx.db.named(fmt.Errorf("cannot roll back to a savepoint: %w", err))
 	}

@@ -76,20 +76,24 @@ func readFirst(rows *sql.Rows) (first *firstRow, err error) {
 		return nil, err
 	}
 	if rows.Next() {
-		if first.values, err = scan(rows, len(first.columns)); err != nil {
+		r := newRow(len(first.columns))
+		if err = rows.Scan(r.places...); err != nil {
 			return nil, err
 		}
+		first.values = r.values
 	}
 	return first, rows.Err()
 }
 
-// scan reads a row as the driver gave it.
-func scan(rows *sql.Rows, n int) ([]any, error) {
-	values, places := make([]any, n), make([]any, n)
-	for i := range values {
-		places[i] = &values[i]
+// A row is room for one, as the driver gives it.
+type row struct{ values, places []any }
+
+func newRow(n int) row {
+	r := row{make([]any, n), make([]any, n)}
+	for i := range r.values {
+		r.places[i] = &r.values[i]
 	}
-	return values, rows.Scan(places...)
+	return r
 }
 
 func (r *firstRow) Columns() []string { return r.columns }
@@ -113,22 +117,27 @@ type relayStmt struct {
 	real  *sql.Stmt
 }
 
-func (s relayStmt) Close() error                               { return s.real.Close() }
 func (s relayStmt) NumInput() int                              { return -1 } // the database's own driver counts
 func (s relayStmt) CheckNamedValue(*driver.NamedValue) error   { return nil }
 func (s relayStmt) Exec([]driver.Value) (driver.Result, error) { return nil, errors.ErrUnsupported }
 func (s relayStmt) Query([]driver.Value) (driver.Rows, error)  { return nil, errors.ErrUnsupported }
+
+// Close leaves the statement to the end of the transaction if the connection is busy.
+func (s relayStmt) Close() error {
+	s.tx.mu.Lock()
+	defer s.tx.mu.Unlock()
+	if s.tx.busy() {
+		return nil
+	}
+	return s.real.Close()
+}
 
 func (s relayStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	return run(ctx, s.tx, s.query, func() (sql.Result, error) { return s.real.ExecContext(ctx, plain(args)...) })
 }
 
 func (s relayStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	rows, err := s.tx.queryRows(ctx, s.query, func() (*sql.Rows, error) { return s.real.QueryContext(ctx, plain(args)...) })
-	if err != nil {
-		return nil, err
-	}
-	return s.tx.relayRows(rows)
+	return s.tx.queryRows(ctx, s.query, func() (*sql.Rows, error) { return s.real.QueryContext(ctx, plain(args)...) })
 }
 
 func plain(args []driver.NamedValue) []any {
@@ -142,29 +151,42 @@ func plain(args []driver.NamedValue) []any {
 	return list
 }
 
-// relayRows passes on rows, and tells their Tx of errors.
+// relayRows passes on rows, and tells their Tx of errors. All that uses rows holds the mutex of tx: so the end of the
+// transaction never closes them under a Next, and a Next that comes later is refused, and does not look like the last one.
 type relayRows struct {
 	tx      *Tx
 	rows    *sql.Rows
 	columns []string
 	types   []*sql.ColumnType
+	row     row
 	more    bool // rows has gone on to the next result set
+	cut     bool // rows was closed before its end, and not by the app
 }
 
+// relayRows returns what passes on rows. The caller holds mu.
 func (tx *Tx) relayRows(rows *sql.Rows) (*relayRows, error) {
 	columns, err := rows.Columns()
 	if err != nil {
 		_ = rows.Close()
 		return nil, err
 	}
-	return &relayRows{tx: tx, rows: rows, columns: columns}, nil
+	return &relayRows{tx: tx, rows: rows, columns: columns, row: newRow(len(columns))}, nil
 }
 
 func (r *relayRows) Columns() []string { return r.columns }
 
-func (r *relayRows) Close() error { return r.tx.sawError(r.rows.Close()) }
+func (r *relayRows) Close() error {
+	r.tx.mu.Lock()
+	defer r.tx.mu.Unlock()
+	return r.tx.sawError(r.rows.Close())
+}
 
 func (r *relayRows) Next(dest []driver.Value) error {
+	r.tx.mu.Lock()
+	defer r.tx.mu.Unlock()
+	if err := r.errCut(); err != nil {
+		return err
+	}
 	if r.more || !r.rows.Next() {
 		if err := r.rows.Err(); err != nil {
 			return r.tx.sawError(err)
@@ -172,17 +194,41 @@ func (r *relayRows) Next(dest []driver.Value) error {
 		r.more = r.more || r.rows.NextResultSet()
 		return io.EOF
 	}
-	values, err := scan(r.rows, len(r.columns))
-	for i, v := range values {
+	err := r.rows.Scan(r.row.places...)
+	for i, v := range r.row.values {
 		dest[i] = v
 	}
 	return err
+}
+
+// errCut returns why there are no further rows, if they have not come to their end.
+func (r *relayRows) errCut() error {
+	if err := r.tx.errEnded(); err != nil {
+		return err
+	}
+	if r.cut {
+		return r.tx.db.named(errCut)
+	}
+	return nil
+}
+
+var errCut = errors.New("the rows were closed by the rollback to a savepoint")
+
+// open reports whether rows may have something to give, an error included.
+func (r *relayRows) open() bool {
+	_, err := r.rows.Columns()
+	return err == nil || r.rows.Err() != nil
 }
 
 // HasNextResultSet is asked after Next has returned io.EOF.
 func (r *relayRows) HasNextResultSet() bool { return r.more }
 
 func (r *relayRows) NextResultSet() (err error) {
+	r.tx.mu.Lock()
+	defer r.tx.mu.Unlock()
+	if err := r.errCut(); err != nil {
+		return err
+	}
 	if !r.more && !r.rows.NextResultSet() {
 		if err := r.rows.Err(); err != nil {
 			return r.tx.sawError(err)
@@ -191,11 +237,14 @@ func (r *relayRows) NextResultSet() (err error) {
 	}
 	r.more, r.types = false, nil
 	r.columns, err = r.rows.Columns()
+	r.row = newRow(len(r.columns))
 	return err
 }
 
 // column returns the type of a column, or the zero one if it is not known any more.
 func (r *relayRows) column(i int) *sql.ColumnType {
+	r.tx.mu.Lock()
+	defer r.tx.mu.Unlock()
 	if r.types == nil && !r.more {
 		r.types, _ = r.rows.ColumnTypes()
 	}

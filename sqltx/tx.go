@@ -17,16 +17,17 @@ import (
 // is what generated and hand-written query code takes (sqlc calls it DBTX). It is committed and rolled back with the transaction, and can't
 // be by itself.
 //
-// It is for one goroutine at a time. To use it after the end of the transaction is an error, [transaction.ErrEnded].
+// It does one thing at a time, and so is safe for concurrent use by multiple goroutines, apart from what they do to each
+// other: see the package comment. To use it after the end of the transaction is an error, [transaction.ErrEnded].
 type Tx struct {
 	db  *DB
 	txn *transaction.Txn
 
-	mu         sync.Mutex // guards the rest; held while a statement runs
+	mu         sync.Mutex // guards the rest, and what is done with rows; held while a statement runs
 	conn       *sql.Conn  // nil until the first statement
 	tx         *sql.Tx
 	cancel     context.CancelFunc // of the context that tx was begun with
-	rows       []*sql.Rows        // open ones: their errors may come late
+	rows       []*relayRows       // open ones: their errors may come late
 	watched    string             // the statement whose rows are open, after which the transaction may be over
 	done       []string           // statements that may have written, up to maxDone
 	failure    error              // of a statement; only a rollback is left
@@ -54,19 +55,17 @@ func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.R
 	return run(ctx, tx, query, func() (sql.Result, error) { return tx.tx.ExecContext(ctx, query, args...) })
 }
 
-// QueryContext runs a statement that returns rows. Its errors are those of ExecContext. Look at [sql.Rows.Err] after the last row, as always: an
-// error there may have cost the SQL transaction.
+// QueryContext runs a statement that returns rows. Its errors are those of ExecContext. Look at [sql.Rows.Err] after the
+// last row, as always: an error there may have cost the SQL transaction, and is [transaction.ErrEnded], wrapped, if that has
+// ended before all rows were read.
 func (tx *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	// A deadlock may come when the rows are read, or closed, and the statements after it would be in no transaction: so they
+	// are relayed. And a Next of a goroutine that is left over is then refused, and takes no part in the end.
 	rows, err := tx.queryRows(ctx, query, func() (*sql.Rows, error) { return tx.tx.QueryContext(ctx, query, args...) })
-	if err != nil || tx.db.dialect.text != sqltext.MySQL {
-		return rows, err
-	}
-	// A deadlock may come when the rows are read, or closed, and the statements after it would be in no transaction.
-	relayed, err := tx.relayRows(rows)
 	if err != nil {
 		return nil, err
 	}
-	return relayedRows(ctx, relayed)
+	return relayedRows(ctx, rows)
 }
 
 // QueryRowContext runs a statement that returns one row at most, and reads that. Its errors, which are those of
@@ -111,7 +110,9 @@ func run[T any](ctx context.Context, tx *Tx, query string, statement func() (T, 
 }
 
 // queryRows runs a statement whose rows are left open.
-func (tx *Tx) queryRows(ctx context.Context, query string, statement func() (*sql.Rows, error)) (*sql.Rows, error) {
+func (tx *Tx) queryRows(
+	ctx context.Context, query string, statement func() (*sql.Rows, error),
+) (*relayRows, error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	rows, err := runLocked(ctx, tx, query, true, statement)
@@ -121,14 +122,12 @@ func (tx *Tx) queryRows(ctx context.Context, query string, statement func() (*sq
 		}
 		return nil, err
 	}
-	tx.rows = append(slices.DeleteFunc(tx.rows, closed), rows)
-	return rows, nil
-}
-
-// closed reports whether rows are, without an error.
-func closed(rows *sql.Rows) bool {
-	_, err := rows.Columns()
-	return err != nil && rows.Err() == nil
+	relayed, err := tx.relayRows(rows)
+	if err != nil {
+		return nil, err
+	}
+	tx.rows = append(slices.DeleteFunc(tx.rows, func(r *relayRows) bool { return !r.open() }), relayed)
+	return relayed, nil
 }
 
 // runLocked is run; open says that the connection may be busy with rows when the statement returns.
@@ -299,14 +298,9 @@ func (tx *Tx) tell(err error) error {
 	return err
 }
 
-// sawError is failed, for an error that has come when rows were read or closed; nil is none.
+// sawError is failed, for an error that has come when rows were read or closed; nil is none. The caller holds mu.
 func (tx *Tx) sawError(err error) error {
-	if err == nil {
-		return nil
-	}
-	tx.mu.Lock()
-	defer tx.mu.Unlock()
-	if tx.ended || tx.tx == nil {
+	if err == nil || tx.ended || tx.tx == nil {
 		return err
 	}
 	return tx.failed(tx.txn.Context(), err)
@@ -314,12 +308,12 @@ func (tx *Tx) sawError(err error) error {
 
 // errFailed returns an error if only a rollback is left. The caller holds mu.
 func (tx *Tx) errFailed(ctx context.Context) error {
-	for _, rows := range tx.rows {
-		if err := rows.Err(); err != nil && tx.failure == nil {
+	for _, r := range tx.rows {
+		if err := r.rows.Err(); err != nil && tx.failure == nil {
 			_ = tx.failed(ctx, err)
 		}
 	}
-	tx.rows = slices.DeleteFunc(tx.rows, func(rows *sql.Rows) bool { return rows.Err() != nil })
+	tx.rows = slices.DeleteFunc(tx.rows, func(r *relayRows) bool { return r.rows.Err() != nil })
 	if tx.failure == nil || tx.final {
 		return tx.failure
 	}
@@ -333,9 +327,11 @@ func (tx *Tx) check() error {
 	return tx.errEnded()
 }
 
-// errEnded is check; the caller holds mu.
+// errEnded is check; the caller holds mu. As soon as data managers are being told of the end, this one has to stay as it
+// is: what it was asked until then, such as whether it only reads, would not hold.
 func (tx *Tx) errEnded() error {
-	if !tx.ended {
+	status := tx.txn.Status()
+	if !tx.ended && (status == transaction.Active || status == transaction.Doomed) {
 		return nil
 	}
 	return tx.db.named(transaction.ErrEnded)

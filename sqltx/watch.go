@@ -2,7 +2,9 @@ package sqltx
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pasteline/pasteline/internal/sqltext"
 	"github.com/pasteline/pasteline/transaction"
@@ -69,23 +71,32 @@ func (tx *Tx) end(query string, err error) {
 	tx.final, tx.over, tx.leaves = true, true, true
 }
 
-// lookAfterRows is for a statement that returned rows: as long as they are open, the connection is busy.
+// lookAfterRows is called before a statement. As long as rows are open, the connection is busy with them.
 func (tx *Tx) lookAfterRows(ctx context.Context) error {
+	if tx.busy() {
+		return tx.db.named(errors.New("rows of an earlier statement are still open: close them before the next one"))
+	}
 	if tx.watched == "" {
 		return nil
-	}
-	for _, rows := range tx.rows {
-		if !closed(rows) && rows.Err() == nil {
-			return tx.db.named(fmt.Errorf("the rows of %.40q are still open: close them before the next statement", tx.watched))
-		}
 	}
 	return tx.look(ctx, tx.errFailed(ctx) != nil)
 }
 
-// closeRows makes the connection free, for the end of the transaction.
+// busy reports whether rows are open, and nothing else can be done on the connection meanwhile: drivers of PostgreSQL and
+// MySQL would lose the rows or the connection over it. SQLite can, unless it has to be seen what the statement does.
+func (tx *Tx) busy() bool {
+	text := tx.db.dialect.text
+	if tx.watched == "" && text != sqltext.PostgreSQL && text != sqltext.MySQL {
+		return false
+	}
+	return slices.ContainsFunc(tx.rows, func(r *relayRows) bool { return r.open() && r.rows.Err() == nil })
+}
+
+// closeRows makes the connection free.
 func (tx *Tx) closeRows(ctx context.Context) {
-	for _, rows := range tx.rows {
-		if err := rows.Close(); err != nil {
+	for _, r := range tx.rows {
+		r.cut = r.cut || r.open()
+		if err := r.rows.Close(); err != nil {
 			_ = tx.failed(ctx, err)
 		}
 	}
