@@ -38,6 +38,10 @@ func (t *Txn) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ending = false
+	if t.rare != nil && t.rare.left != nil {
+		close(t.rare.left)
+		t.rare.left = nil
+	}
 	if t.status == Committed || t.status == Aborted {
 		t.forget()
 	}

@@ -15,7 +15,8 @@ func Run(ctx context.Context, f func(context.Context) error, policy ...Policy) e
 // the policy says; at most one may be given. What f does besides the transaction has to bear that.
 //
 // If f returns an error or panics, the transaction is aborted, and the panic goes on up. If f dooms it, Run returns
-// [ErrDoomed]. Otherwise the error is that of the last attempt, and nil means committed. If ctx is done before a commit
+// [ErrDoomed]. If f, or a goroutine that it has left over, has committed the transaction, an error of f is returned, or [ErrEnded], and
+// f is not run again. Otherwise the error is that of the last attempt, and nil means committed. If ctx is done before a commit
 // has begun, there is none.
 func (m *Manager) Run(ctx context.Context, f func(context.Context) error, policy ...Policy) error {
 	var p Policy
@@ -46,14 +47,18 @@ func (m *Manager) attempt(ctx context.Context, f func(context.Context) error) (e
 		return err
 	}
 	defer func() {
-		if t.Status() == Committed {
-			return // an Abort that is refused would cost 4 allocations, to say so
+		if t.Status() != Committed { // an Abort that is refused would cost 4 allocations, to say so
+			err = t.Judge(ctx, err)
+			// After a panic of f, too. A transaction that has been committed says so, and stays.
+			abortErr := t.Abort(ctx)
+			if abortErr != nil && !errors.Is(abortErr, ErrEnded) {
+				err = errors.Join(err, abortErr)
+			}
+			if !errors.Is(abortErr, ErrEnded) || t.Wait(ctx) != Committed {
+				return
+			}
 		}
-		err = t.Judge(ctx, err)
-		// After a panic of f, too. A transaction that has been committed says so, and stays.
-		if abortErr := t.Abort(ctx); abortErr != nil && !errors.Is(abortErr, ErrEnded) {
-			err = errors.Join(err, abortErr)
-		}
+		err = Permanent(err)
 	}()
 	if err := f(ctx); err != nil {
 		return err

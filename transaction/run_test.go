@@ -3,8 +3,11 @@ package transaction_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -150,6 +153,45 @@ func TestRunInDoubt(t *testing.T) {
 		}, transaction.Policy{Retryable: func(error) bool { return true }})
 		if !errors.Is(err, transaction.ErrInDoubt) || attempts != 1 {
 			t.Errorf("%s: got %v after %d attempts, want one and ErrInDoubt", fails, err, attempts)
+		}
+	}
+}
+
+// What f, or a goroutine that it has left over, has committed is not done once more, whatever f returns.
+func TestRunAfterACommitOfItsOwn(t *testing.T) {
+	t.Parallel()
+	lost := transaction.Transient(errors.New("lost"))
+	for _, fails := range []error{nil, lost} {
+		for _, leftOver := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v, left over %t", fails, leftOver), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					runs, commits := 0, 0
+					err := transaction.Run(t.Context(), func(ctx context.Context) error {
+						runs++
+						txn, _ := transaction.FromContext(ctx)
+						if err := txn.Join(&inspect{func(context.Context, *transaction.Txn) {
+							time.Sleep(time.Second)
+							commits++
+						}}); err != nil {
+							t.Error(err)
+						}
+						if !leftOver {
+							return errors.Join(txn.Commit(ctx), fails)
+						}
+						go func() { _ = txn.Commit(ctx) }()
+						synctest.Wait() // its data manager is at it
+						return fails
+					})
+					want := fails
+					if want == nil {
+						want = transaction.ErrEnded // the Commit of Run
+					}
+					if runs != 1 || commits != 1 || !errors.Is(err, want) {
+						t.Errorf("got %v after %d runs and %d commits", err, runs, commits)
+					}
+				})
+			})
 		}
 	}
 }

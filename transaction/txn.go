@@ -56,6 +56,8 @@ type rare struct {
 	decider    string       // the id of the last manager as a Decider, if others prepare
 	cause      error        // why the status is CommitFailed
 	conflict   error        // the one that was known when the transaction was aborted
+
+	left chan struct{} // closed when the Commit or Abort that is running returns; nil if none waits for that
 }
 
 // more returns what is rare, to be written. The caller holds t.mu.
@@ -96,6 +98,28 @@ func (t *Txn) Context() context.Context { return &t.carrier }
 func (t *Txn) Status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.status
+}
+
+// Wait waits until no Commit or Abort of t is running, or ctx is done, and returns the status that t has then. It is for a
+// caller whose own one was refused with [ErrEnded], and that has to know how the one of another goroutine ends. What
+// is called by a Commit or Abort, such as a hook, must not wait for it.
+func (t *Txn) Wait(ctx context.Context) Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.ending && ctx.Err() == nil {
+		more := t.more()
+		if more.left == nil {
+			more.left = make(chan struct{})
+		}
+		left := more.left
+		t.mu.Unlock()
+		select {
+		case <-left:
+		case <-ctx.Done():
+		}
+		t.mu.Lock()
+	}
 	return t.status
 }
 

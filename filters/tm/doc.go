@@ -44,8 +44,9 @@
 // A filter between retry and tm that wraps the response writer sees only what is kept; but it costs a second
 // held response.
 //
-// A handler that goes on in a goroutine of its own must not use the transaction any more. Behind [http.TimeoutHandler] every slow one
-// does: put that around the filter, not inside.
+// A handler that goes on in a goroutine of its own can't use the transaction any more: what it does counts whole or is refused (see
+// package transaction). Behind [http.TimeoutHandler] every slow one does: put that around the filter, not inside. If such a goroutine commits
+// or aborts at the moment of the filter's own decision, the filter waits for that, and goes by it.
 //
 // If there is no retry around that does so, the filter receives the request's body before the transaction begins: in memory up to HighWater,
 // then in a temporary file, unless StreamBody is set. What is said of that in package retry holds here, too.

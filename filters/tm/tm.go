@@ -251,7 +251,18 @@ func (t *run) decide() error {
 		return t.fail(goneError(t))
 	}
 	if err := t.txn.Commit(t); err != nil {
-		if t.txn.Status() == transaction.Active && t.Err() != nil {
+		status := t.txn.Status()
+		if errors.Is(err, transaction.ErrEnded) { // perhaps by a goroutine of the handler's, in this moment
+			status = t.txn.Wait(t)
+		}
+		switch {
+		case status == transaction.Committed:
+			return nil
+		case status == transaction.Aborted:
+			return t.conflict()
+		case status == transaction.CommitFailed && errors.Is(err, transaction.ErrEnded):
+			err = t.txn.Commit(t) // says why
+		case status == transaction.Active && t.Err() != nil:
 			err = goneError(t) // in the last moment
 		}
 		return t.fail(err)
@@ -319,7 +330,13 @@ func (t *run) end() {
 		t.slot().Keep()
 		return
 	}
-	if err := t.txn.Abort(t); err != nil && !errors.Is(err, transaction.ErrEnded) {
+	switch err := t.txn.Abort(t); {
+	case err == nil:
+	case errors.Is(err, transaction.ErrEnded): // by the handler, or in this moment by a goroutine that it has left over
+		if t.txn.Wait(t) == transaction.Committed {
+			t.slot().Keep()
+		}
+	default:
 		err = fmt.Errorf("transaction was not aborted cleanly: %w", err)
 		t.slot().Fail(err)
 		t.slot().Amend(func(reason error) error { return unclean(reason, err) })

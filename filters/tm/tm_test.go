@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -477,6 +478,61 @@ func TestSavepointsOfALeftOverHandler(t *testing.T) {
 	if err := db.Close(); err != nil { // waits for what is open
 		t.Error(err)
 	}
+}
+
+// A goroutine of the handler's commits or aborts at the moment of the filter's decision: the answer goes by that.
+func TestEndByALeftOverGoroutine(t *testing.T) {
+	t.Parallel()
+	commit := (*transaction.Txn).Commit
+	for _, tt := range []struct {
+		name   string
+		end    func(*transaction.Txn, context.Context) error
+		fails  error // of the data manager
+		err    error // of the handler
+		status int
+		runs   int // with retry
+	}{
+		{"commit", commit, nil, nil, 200, 1},
+		{"abort", (*transaction.Txn).Abort, nil, nil, 200, 1},
+		{"failed commit", commit, errors.New("disk full"), nil, 500, 1},
+		{"conflict", commit, transaction.Transient(errors.New("lost")), nil, 503, 3},
+		{"commit beside an error", commit, nil, transaction.Transient(errors.New("lost")), 503, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				again, err := retry.New(retry.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				runs := 0
+				handler := again(mustTM(t, tm.Config{})(outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+					runs++
+					join(t, r.Context(), &slow{trace{failCommit: tt.fails}})
+					txn, _ := transaction.FromContext(r.Context())
+					go func() { _ = tt.end(txn, context.WithoutCancel(r.Context())) }()
+					synctest.Wait() // its data manager is at it
+					return tt.err
+				})))
+				if got := get(t, handler, "/").Code; got != tt.status || runs != tt.runs {
+					t.Errorf("got %d after %d runs, want %d after %d", got, runs, tt.status, tt.runs)
+				}
+			})
+		})
+	}
+}
+
+// slow is a data manager whose end takes some time.
+type slow struct{ trace }
+
+func (d *slow) Commit(ctx context.Context, t *transaction.Txn) error {
+	time.Sleep(time.Second)
+	return d.trace.Commit(ctx, t)
+}
+
+func (d *slow) Abort(ctx context.Context, t *transaction.Txn) error {
+	time.Sleep(time.Second)
+	return d.trace.Abort(ctx, t)
 }
 
 func TestConfigValidate(t *testing.T) {
