@@ -2,9 +2,13 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -69,6 +74,91 @@ func BenchmarkSession(b *testing.B) {
 			}
 		}
 	}
+}
+
+// What room on the pages of the table is worth to a crowd in which each client changes keys of its
+// own, at random: how many updates stay on their page, and how many commits the server calls a
+// conflict though they share no key. The table is full at first, as after a restore.
+func BenchmarkFillFactor(b *testing.B) {
+	for _, work := range []string{"bucket", "sql"} {
+		for _, size := range []int{300, 1000} {
+			for _, fill := range [][2]int{{100, 100}, {100, 80}, {90, 90}, {80, 80}, {70, 70}} {
+				name := fmt.Sprintf("work=%s/value=%d/filled=%d/fillfactor=%d", work, size, fill[0], fill[1])
+				b.Run(name, func(b *testing.B) { updateAtRandom(b, work == "sql", size, fill) })
+			}
+		}
+	}
+}
+
+// updateAtRandom fills the table up to fill[0] percent of each page, and sets fill[1] then.
+func updateAtRandom(b *testing.B, sql bool, size int, fill [2]int) {
+	b.Helper()
+	const clients, keys = 16, 4000
+	server := pgtest.Start(b)
+	uri := server.CreateDatabase(b)
+	db := openDB(b, with(uri, "pool_max_conns=20"))
+	conn := connect(b, uri)
+	const set = `ALTER TABLE pasteline_data SET (fillfactor = %d)`
+	exec(b, conn, fmt.Sprintf(set, fill[0]))
+	run(b, func(ctx context.Context) error {
+		tx, err := db.Tx(ctx)
+		for key := 0; err == nil && key < keys; key++ {
+			err = tx.Bucket("sessions").Put(sessionKey(key), make([]byte, size))
+		}
+		return err
+	})
+	exec(b, conn, `VACUUM ANALYZE pasteline_data`, fmt.Sprintf(set, fill[1]))
+	const bytes = `SELECT pg_relation_size('pasteline_data') / 1048576.0::float8`
+	full := ask[float64](b, conn, bytes)
+	change := func(ctx context.Context, key []byte) error {
+		tx, err := db.Tx(ctx)
+		if err == nil && sql {
+			_, err = postgres.Tx(ctx, db)
+		}
+		if err != nil {
+			return err
+		}
+		bucket := tx.Bucket("sessions")
+		value, err := bucket.Get(key)
+		if err != nil {
+			return err
+		}
+		return bucket.Put(key, value)
+	}
+	b.ResetTimer()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var crowd sync.WaitGroup
+	for client := range clients {
+		crowd.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(client)))
+			for left.Add(-1) >= 0 {
+				key := sessionKey(random.IntN(keys/clients)*clients + client)
+				if err := transaction.Run(b.Context(), func(ctx context.Context) error { return change(ctx, key) },
+					transaction.Policy{Tries: 100}); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	crowd.Wait()
+	b.StopTimer()
+	if err := db.Close(); err != nil { // with which the server's processes report what they did
+		b.Fatal(err)
+	}
+	until(b, conn, `SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()`)
+	b.ReportMetric(ask[float64](b, conn, `SELECT coalesce(100.0 * n_tup_hot_upd / nullif(n_tup_upd, 0), 0)::float8
+		FROM pg_stat_user_tables WHERE relname = 'pasteline_data'`), "%hot")
+	b.ReportMetric(1000*float64(strings.Count(server.Log(), "could not serialize access"))/float64(b.N), "40001/1000op")
+	b.ReportMetric(full, "MiB-full")
+	b.ReportMetric(ask[float64](b, conn, bytes), "MiB-then")
+}
+
+// sessionKey returns a key such as a session has: neighbours were not made one after the other.
+func sessionKey(n int) []byte {
+	sum := sha256.Sum256(strconv.AppendInt(nil, int64(n), 10))
+	return hex.AppendEncode(nil, sum[:16])
 }
 
 // session is about what a small one comes to.

@@ -58,6 +58,9 @@ func (e *engine) makeTables(ctx context.Context) error {
 	if err := e.migrate(ctx, own, files); err != nil {
 		return err
 	}
+	if err := e.leaveRoom(ctx); err != nil {
+		return err
+	}
 	table := e.table("identity")
 	for n := 1; ; n++ {
 		_, err := e.pool.Exec(ctx, "INSERT INTO "+table+" (one, id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING", newID())
@@ -68,6 +71,44 @@ func (e *engine) makeTables(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// fillFactor leaves room on a page of the table of data, so that an update stays on it and the
+// index stays as it is. Else the new version of a row is also a new entry in a page of the index,
+// which for the server is a conflict with all that have looked up one of its other keys.
+const fillFactor = 80
+
+// roomTimeout is how long an opening waits for a table that is just being vacuumed, say: longer
+// than the server takes until it ends an automatic vacuum that is in the way (deadlock_timeout).
+const roomTimeout = "3s"
+
+// leaveRoom sets the fill factor of the table of data where none is set. It is no migration, so
+// that builds that don't know of it go on using the table. Nothing but speed depends on it: where
+// the server refuses it (another is the owner of the table, a lock), it is left out this time.
+func (e *engine) leaveRoom(ctx context.Context) error {
+	if e.separately {
+		return nil // these keep their rows in another way
+	}
+	table := e.table("data")
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var wanted bool
+	err = conn.QueryRow(ctx, qualify("SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c"+
+		" WHERE c.oid {=} pg_catalog.to_regclass($1) AND c.relkind {=} 'r'"+
+		" AND pg_catalog.pg_has_role(c.relowner, 'USAGE') AND NOT EXISTS"+
+		" (SELECT FROM pg_catalog.unnest(c.reloptions) AS o WHERE pg_catalog.starts_with(o, 'fillfactor=')))"),
+		table).Scan(&wanted)
+	if err == nil && wanted {
+		_, err = oneRow(ctx, conn.Conn().PgConn(), "SELECT "+setConfig("lock_timeout", literal(roomTimeout), true)+
+			fmt.Sprintf("; ALTER TABLE %s SET (fillfactor = %d)", table, fillFactor))
+	}
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && !isFatal(refusal) {
+		return nil
+	}
+	return err
 }
 
 func newID() string { return rand.Text() }

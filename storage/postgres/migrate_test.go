@@ -183,7 +183,8 @@ func TestRights(t *testing.T) {
 			if err := openDB(t, with(uri, "schema=site")).Close(); err != nil {
 				t.Fatal(err)
 			}
-			exec(t, conn, `GRANT USAGE ON SCHEMA site TO `+role, `GRANT ALL ON ALL TABLES IN SCHEMA site TO `+role)
+			exec(t, conn, `GRANT USAGE ON SCHEMA site TO `+role, `GRANT ALL ON ALL TABLES IN SCHEMA site TO `+role,
+				`ALTER TABLE site.pasteline_data RESET (fillfactor)`) // which only their owner may set
 		}, ""},
 		{"tables of a newer version", "", func(t *testing.T, uri, role string, conn *pgx.Conn) {
 			t.Helper()
@@ -215,6 +216,60 @@ func TestRights(t *testing.T) {
 				mustPut(t, db, "a", "1")
 			}
 		})
+	}
+}
+
+// The table of data has room on its pages, also one that a build made that did not know of it, and
+// that build goes on using the table: nothing is recorded that it would take for a newer version.
+func TestFillFactor(t *testing.T) {
+	t.Parallel()
+	const options = `SELECT coalesce(array_to_string(reloptions, ','), '') FROM pg_class WHERE oid = 'pasteline_data'::regclass`
+	for _, tt := range []struct{ name, before, want string }{
+		{"new", "", "fillfactor=80"},
+		{"made by an earlier build", `ALTER TABLE pasteline_data RESET (fillfactor)`, "fillfactor=80"},
+		{"chosen", `ALTER TABLE pasteline_data SET (fillfactor = 100)`, "fillfactor=100"},
+		{
+			"other options", `ALTER TABLE pasteline_data RESET (fillfactor), SET (autovacuum_vacuum_scale_factor = 0.01)`,
+			"autovacuum_vacuum_scale_factor=0.01,fillfactor=80",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			uri := pgtest.Database(t)
+			conn := connect(t, uri)
+			if tt.before != "" {
+				first := openDB(t, uri)
+				defer first.Close()
+				mustPut(t, first, "a", "1")
+				exec(t, conn, tt.before)
+			}
+			db := openDB(t, uri)
+			defer db.Close()
+			if got := ask[string](t, conn, options); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			mustPut(t, db, "a", "2")
+			if got := ask[string](t, conn, `SELECT string_agg(app || ' ' || name, ', ') FROM pasteline_migrations`); got != "pasteline/storage 001_tables.sql" {
+				t.Errorf("the migrations are %s", got)
+			}
+		})
+	}
+}
+
+// A table that is locked, or another's, is opened as it is.
+func TestFillFactorRefused(t *testing.T) {
+	t.Parallel()
+	uri := pgtest.Database(t)
+	conn, holder := connect(t, uri), connect(t, uri)
+	first := openDB(t, uri)
+	defer first.Close()
+	exec(t, conn, `ALTER TABLE pasteline_data RESET (fillfactor)`)
+	exec(t, holder, `BEGIN`, `LOCK TABLE pasteline_data IN SHARE UPDATE EXCLUSIVE MODE`)
+	db := openDB(t, uri)
+	defer db.Close()
+	mustPut(t, db, "a", "1")
+	if n := ask[int](t, conn, `SELECT count(*) FROM pg_class WHERE oid = 'pasteline_data'::regclass AND reloptions IS NOT NULL`); n != 0 {
+		t.Error("the fill factor was set in spite of the lock")
 	}
 }
 

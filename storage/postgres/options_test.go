@@ -110,7 +110,7 @@ func TestOpenErrors(t *testing.T) {
 	strict := pgtest.Start(t, pgtest.Settings("fsync = off", "hba_file = '"+hba(t, "host all limited all md5\nhost all all all trust\n")+"'"))
 	exec(t, connect(t, strict.URI("postgres")), `CREATE ROLE limited LOGIN PASSWORD 'right'`)
 	for _, tt := range []struct{ name, uri, want string }{
-		{"unknown option", with(uri, "colour=red"), `unrecognized configuration parameter "colour": the options of this kind of database are acquire_timeout, program, schema`},
+		{"unknown option", with(uri, "colour=red"), `unrecognized configuration parameter "colour": the options of this kind of database are acquire_timeout, app_sql_timeout, program, schema`},
 		{"malformed value", with(uri, "work_mem=much"), `invalid value for parameter "work_mem": "much"`},
 		{"pool", with(uri, "pool_max_conns=many"), "pool_max_conns"},
 		{"twice", with(uri, "schema=a&schema=b"), "the option schema is there 2 times"},

@@ -191,7 +191,7 @@ func TestPoolerChangesItsMode(t *testing.T) {
 			mustPut(t, db, "x", "1")
 			exec(t, connect(t, bouncer.Admin()), `SET pool_mode = transaction`)
 			refused := 0
-			for range 30 {
+			for range 10 {
 				exec(t, connect(t, bouncer.Admin()), `RECONNECT`) // the server's sessions that are not in use are new ones then
 				errs := make([]error, 2)
 				n := twoWriters(t, db, errs)
