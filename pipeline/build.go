@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 
 	"github.com/pasteline/pasteline/storage"
@@ -79,6 +80,29 @@ func (b *Build) Recover(database any) {
 // ReadFile reads a file that a setting names, such as one with a secret, by the ReadFile of [Options]. So whoever watches what a
 // pipeline was made of, as serve --reload does, knows of it.
 func (b *Build) ReadFile(name string) ([]byte, error) { return b.creation.resolver.readFile(name) }
+
+// Keep keeps a value for the next load of the same section by a registry that is renewed from this one, and returns what was
+// kept by the last load that succeeded, nil if none did: so a factory knows what a reload changes.
+func (b *Build) Keep(value any) (former any) {
+	key := b.node.Source.File + "\n" + b.node.Name
+	if b.creation.kept == nil {
+		b.creation.kept = map[string]any{}
+	}
+	b.creation.kept[key] = value
+	return b.registry.kept.get(key)
+}
+
+// Share has the factories of the same load know of a value, and returns those of the same type that were shared before: so two
+// that can't stand beside each other notice.
+func (b *Build) Share(value any) (others []any) {
+	typ := reflect.TypeOf(value)
+	if b.creation.shared == nil {
+		b.creation.shared = map[reflect.Type][]any{}
+	}
+	others = b.creation.shared[typ]
+	b.creation.shared[typ] = append(slices.Clip(others), value)
+	return others
+}
 
 // Warn tells whoever starts the program that something about a key works, but hardly as meant. The message says what, and
 // what to write instead. It is logged once at the start, with file, line, section and key; the key may be "".

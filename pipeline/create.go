@@ -23,6 +23,8 @@ type creation struct {
 	resolver *resolver
 	settings map[*Node]reflect.Value // decoded; a node with faults has none
 	closers  []func() error
+	kept     map[string]any
+	shared   map[reflect.Type][]any
 }
 
 // close closes what was opened, in reverse order, and all of it: a panic is an error like others, since a program that has

@@ -93,6 +93,7 @@ func load(ctx context.Context, uri string, kind Kind, opts Options) (made any, l
 		return nil, l, err
 	}
 	succeeded = true
+	opts.Registry.kept.set(c.kept)
 	l = loaded{root: root, resolver: r, warnings: r.sortedWarnings(), files: r.order, close: sync.OnceValue(c.close)}
 	for _, w := range l.warnings {
 		c.logger.LogAttrs(ctx, slog.LevelWarn, "check the configuration", slog.String("warning", w.String()))

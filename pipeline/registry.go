@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/pasteline/pasteline/storage"
 )
@@ -27,6 +28,7 @@ type Registry struct {
 	factories map[Kind]map[string]*factory
 	values    map[reflect.Type]map[string]named
 	opener    *storage.Opener
+	kept      *kept
 }
 
 // A factory makes apps, composites, filters or servers of one kind.
@@ -45,17 +47,37 @@ type named struct {
 }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return newRegistry(storage.NewOpener()) }
+func NewRegistry() *Registry { return newRegistry(storage.NewOpener(), &kept{values: map[string]any{}}) }
 
 // Renew returns an empty registry that shares with r the databases that are open. With it, a program loads a configuration
-// anew while what it has loaded with r still runs: a database that both name stays open from one to the other.
-func (r *Registry) Renew() *Registry { return newRegistry(r.opener.Renew()) }
+// anew while what it has loaded with r still runs: a database that both name stays open from one to the other. It also has what
+// factories have kept with [Build.Keep].
+func (r *Registry) Renew() *Registry { return newRegistry(r.opener.Renew(), r.kept) }
 
-func newRegistry(opener *storage.Opener) *Registry {
+// kept is what factories keep from one load to the next.
+type kept struct {
+	mu     sync.Mutex
+	values map[string]any
+}
+
+func (k *kept) get(key string) any {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.values[key]
+}
+
+func (k *kept) set(values map[string]any) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.Copy(k.values, values)
+}
+
+func newRegistry(opener *storage.Opener, kept *kept) *Registry {
 	return &Registry{
 		factories: map[Kind]map[string]*factory{},
 		values:    map[reflect.Type]map[string]named{},
 		opener:    opener,
+		kept:      kept,
 	}
 }
 

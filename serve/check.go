@@ -36,7 +36,7 @@ The exit code is 0 if the file is right and 1 if it has faults; warnings are no 
 		examples: []example{
 			{"serve check production.ini", "what is started without -n"},
 			{"serve check site.ini --all --strict", "for continuous integration: every app and server, and no warnings"},
-			{"SITE_SECRET=x serve check production.ini --set server:main.port=80", "with the environment and the settings that it will have"},
+			{"SITE_SECRET=$(cat secret) serve check production.ini --set server:main.port=80", "with the environment and the settings that it will have"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o checkOptions

@@ -242,7 +242,7 @@ func broken(t *testing.T, n int) (ini, fault string) {
 	ini = marked(t, name)
 	switch n % 6 {
 	case 0:
-		return ini + "[" + name + "\n", name
+		return ini + strings.Repeat("[filter:"+name+"]\n", 2), name
 	case 1:
 		return ini + name + " = x\n", name
 	case 2:

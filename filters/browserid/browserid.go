@@ -116,54 +116,71 @@ func (f *filter) begin(v *visit, w http.ResponseWriter, r *http.Request) {
 	v.Context = visitor.Context{Context: r.Context(), Visitor: v}
 	v.filter, v.request, v.values = f, r, varyValues(f.vary, r)
 	v.writer = writer{ResponseWriter: w, visit: v}
-	if v.id, v.stale, v.known = f.read(r.Header["Cookie"], v.values); !v.known {
+	if p, ok := f.read(r.Header["Cookie"], v.values); ok {
+		v.id, v.issued, v.known, v.stale = p.id, p.issued, true, p.former || p.key > 0
+	} else {
 		v.id, v.stale = f.newID(), true
 	}
 }
 
-// maxCandidates bounds how many cookies of our name are verified for one request. A browser sends two or three when
-// cookies of several paths or domains have the name; a header with thousands is somebody trying to keep us busy.
-const maxCandidates = 8
+// maxCandidates bounds how many cookies are verified for one request: only those count that have our name and the form of a
+// cookie of ours. A browser sends two or three when cookies of several paths or domains have the name, and no browser keeps as
+// many of one site; a header with thousands is meant to keep us busy.
+const maxCandidates = 512
 
-// read returns the id that the Cookie headers prove, and whether the browser needs a new cookie for that same id, because
-// this one was signed with an old key or written in the other format.
-func (f *filter) read(lines, values []string) (id ID, stale, ok bool) {
+// read returns what the Cookie headers prove. Of several cookies that verify the newest counts: an older one, of another path or
+// domain, may be left from a former setting, or planted by a neighbouring host. Cookies that do not say when they were issued
+// are older than those that do; of these the first counts.
+func (f *filter) read(lines, values []string) (newest proof, ok bool) {
 	if f.compat == CompatRepoze {
-		value, found := simpleCookie(lines, f.name)
-		if !found {
-			return "", false, false
-		}
-		if id, key, ok := f.repoze.verify(value, values); ok {
-			return id, key > 0, true
-		}
-		id, _, ok := f.own.verify(value, values)
-		return id, true, ok
+		return f.readAsOriginal(lines, values)
 	}
 	candidates := 0
 	for _, line := range lines {
-		for {
+		for candidates < maxCandidates {
 			value, rest, found := cutCookie(line, f.name)
-			if !found || candidates == maxCandidates {
+			if !found {
 				break
 			}
-			candidates++
 			line = rest
-			if id, key, ok := f.own.verify(value, values); ok {
-				return id, key > 0, true
+			var p proof
+			var verified bool
+			switch {
+			case isCandidate(value):
+				candidates++
+				p, verified = f.own.verify(value, values)
+			case f.compat == CompatRead && isRepozeCandidate(value):
+				candidates++
+				p.id, p.key, verified = f.repoze.verify(value, values)
+				p.former = true
+				verified = verified && isRepozeID(p.id)
 			}
-			if f.compat != CompatRead {
-				continue
-			}
-			if id, _, ok := f.repoze.verify(value, values); ok && isRepozeID(id) {
-				return id, true, true
+			if verified && (!ok || p.issued > newest.issued) {
+				newest, ok = p, true
 			}
 		}
 	}
-	return "", false, false
+	return newest, ok
 }
 
-// setCookie returns the Set-Cookie header that gives id to the browser that sent r, with the values that it varies on.
-func (f *filter) setCookie(r *http.Request, values []string, id ID) string {
+// readAsOriginal reads the header as the original does, where the last cookie counts: as both halves of a site must see the
+// same, and its cookies do not say when they were issued.
+func (f *filter) readAsOriginal(lines, values []string) (p proof, ok bool) {
+	value, found := simpleCookie(lines, f.name)
+	if !found {
+		return p, false
+	}
+	if p.id, p.key, ok = f.repoze.verify(value, values); ok || !isCandidate(value) {
+		return p, ok
+	}
+	p, ok = f.own.verify(value, values)
+	p.former = true
+	return p, ok
+}
+
+// setCookie returns the Set-Cookie header that gives id to the browser that sent r, with the values that it varies on. It is newer
+// than the cookie that r came with, which was issued at a time of another machine's clock, perhaps.
+func (f *filter) setCookie(r *http.Request, values []string, id ID, before int64) string {
 	if f.compat == CompatRepoze {
 		return f.cookie.repozeText(f.name, f.repoze.sign(id, values), r, f.now())
 	}
@@ -171,7 +188,7 @@ func (f *filter) setCookie(r *http.Request, values []string, id ID) string {
 	var memory [256]byte
 	b := append(memory[:0], f.name...)
 	b = append(b, '=')
-	b = f.own.appendSigned(b, id, values)
+	b = f.own.appendSigned(b, id, max(f.now().UnixMilli(), before+1), values)
 	return string(f.cookie.appendTo(b, r, f.now()))
 }
 

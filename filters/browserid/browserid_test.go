@@ -209,7 +209,7 @@ func TestEncodingIsUnambiguous(t *testing.T) {
 		{"nA", []string{"B"}, []string{"abc"}, "id"},
 		{"n", []string{"A"}, []string{"b"}, "ida"},
 	} {
-		_, tag, _ := strings.Cut(browserid.OwnSign(testSecret, c.name, c.vary, c.values, c.id), ".")
+		_, tag, _ := strings.Cut(browserid.FormerSign(testSecret, c.name, c.vary, c.values, c.id), ".")
 		text := strings.Join([]string{c.name, strings.Join(c.vary, "|"), strings.Join(c.values, "|"), string(c.id)}, "/")
 		if before, ok := seen[tag]; ok {
 			t.Errorf("%s and %s have the same tag", before, text)
@@ -224,6 +224,7 @@ func TestSeveralCookiesOfTheName(t *testing.T) {
 	first := visitWith(t, filter, get())
 	good := first.cookie()
 	bad := good + "x"
+	forged := good[:len(good)-1] + "~"
 	tests := []struct {
 		name  string
 		lines []string
@@ -243,8 +244,9 @@ func TestSeveralCookiesOfTheName(t *testing.T) {
 		{"in another's value", []string{"a=" + good}, false},
 		{"empty", []string{""}, false},
 		{"no value", []string{"repoze.browserid", "repoze.browserid="}, false},
-		{"after very many bad ones", []string{strings.Repeat(bad+"; ", 1000) + good}, false},
-		{"after very many bad lines", append(strings.Split(strings.Repeat(bad+";", 1000), ";"), good), false},
+		{"after very many bad ones", []string{strings.Repeat(bad+"; ", 1000) + good}, true},
+		{"after very many bad lines", append(strings.Split(strings.Repeat(bad+";", 1000), ";"), good), true},
+		{"after very many that take time", []string{strings.Repeat(forged+"; ", 1000) + good}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -28,6 +28,10 @@ type Config struct {
 	// longer to be expected. In an .ini one a line, since a secret may contain blanks.
 	OldSecretKeys Keys `ini:"old_secret_keys" secret:"true" help:"secrets of former times that are still accepted, one a line"`
 
+	// ReplaceSecrets has a reload take secrets of which none was in use before, which makes every browser a new one. Without, a
+	// pipeline goes on with the secrets that it has then: those of a file that is just being written, say.
+	ReplaceSecrets bool `ini:"replace_secrets" default:"false" help:"whether a reload takes secrets of which none was in use before, so that every browser gets a new id"`
+
 	// CookieName is the cookie's name, "repoze.browserid" if empty. With a name that begins with "__Host-" browsers take
 	// the cookie only from this very host, over https: nobody on a neighbouring subdomain can plant one.
 	CookieName string `ini:"cookie_name" nonempty:"true" default:"repoze.browserid" help:"the cookie's name"`
@@ -49,6 +53,11 @@ type Config struct {
 
 	// CookieHTTPOnly hides the cookie from the page's scripts: On (the default; Off with CompatRepoze) or Off.
 	CookieHTTPOnly Toggle `ini:"cookie_httponly" help:"hide the cookie from scripts: true or false; true if not given"`
+
+	// CookiePartitioned gives the browser an id for each site that embeds this one: a cookie in an embedded page is refused or
+	// lost without, in browsers that block those of third parties. It needs CookieSecure On, and CookieSameSite "none" to be
+	// sent from there at all.
+	CookiePartitioned bool `ini:"cookie_partitioned" default:"false" help:"for a site that others embed: the browser keeps a cookie for each of them"`
 
 	// CookieSameSite says whether requests from other sites' pages carry the cookie. SameSiteLax is the default
 	// (SameSiteOff with CompatRepoze): only when a visitor follows a link.
@@ -251,6 +260,10 @@ func (c *Config) checkDomain(f *faults) {
 		return
 	}
 	// Net/http leaves out a domain that it does not like, and a line in the log is all that tells of it.
+	if !strings.Contains(strings.Trim(c.CookieDomain, "."), ".") && !strings.EqualFold(c.CookieDomain, "localhost") {
+		f.add("cookie_domain", c.CookieDomain, "browsers refuse a cookie for all of a top-level domain: want a domain such as example.org")
+		return
+	}
 	ok := c.Compat == CompatRepoze || (&http.Cookie{Name: "a", Domain: c.CookieDomain}).Valid() == nil //nolint:gosec // it is not sent
 	for label := range strings.SplitSeq(strings.TrimPrefix(c.CookieDomain, "."), ".") {
 		ok = ok && isLabel(label)
@@ -279,6 +292,9 @@ func (c *Config) checkAttributes(f *faults) {
 		f.add("cookie_lifetime", lifetime.String(), "a cookie that has expired when it is sent makes every request a new visitor: want 1 second or more")
 	case lifetime%time.Second != 0:
 		f.add("cookie_lifetime", lifetime.String(), "want whole seconds")
+	}
+	if c.CookiePartitioned && c.CookieSecure != On {
+		f.add("cookie_partitioned", "true", "browsers refuse such a cookie if it is not secure: set cookie_secure = true")
 	}
 	if c.CookieHTTPOnly == Auto {
 		f.add("cookie_httponly", "auto", "want true or false")
@@ -332,6 +348,11 @@ func (c Config) filter() (*filter, error) {
 	if err != nil {
 		return nil, err
 	}
+	return settings.with(secrets), nil
+}
+
+// with returns the filter of resolved settings and their secrets.
+func (settings Config) with(secrets []string) *filter {
 	f := &filter{
 		name:   settings.CookieName,
 		compat: settings.Compat,
@@ -340,12 +361,13 @@ func (c Config) filter() (*filter, error) {
 		own:    newCodec(secrets, settings.CookieName, settings.Vary),
 		repoze: &repozeCodec{secrets},
 		cookie: cookieAttributes{
-			path:     settings.CookiePath,
-			domain:   settings.CookieDomain,
-			lifetime: time.Duration(settings.CookieLifetime),
-			secure:   settings.CookieSecure,
-			httpOnly: settings.CookieHTTPOnly == On,
-			sameSite: settings.CookieSameSite,
+			path:        settings.CookiePath,
+			domain:      settings.CookieDomain,
+			lifetime:    time.Duration(settings.CookieLifetime),
+			secure:      settings.CookieSecure,
+			partitioned: settings.CookiePartitioned,
+			httpOnly:    settings.CookieHTTPOnly == On,
+			sameSite:    settings.CookieSameSite,
 		},
 		now:   time.Now,
 		newID: randomID, makeID: makeID,
@@ -356,7 +378,7 @@ func (c Config) filter() (*filter, error) {
 		f.cookie.place = placeOf(f.cookie.path, f.cookie.domain)
 	}
 	settings.apply(f)
-	return f, nil
+	return f
 }
 
 // hooks replace the clock and the source of ids in tests.

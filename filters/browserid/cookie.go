@@ -47,6 +47,7 @@ type cookieAttributes struct {
 	secure       Toggle // On, Off or Auto
 	httpOnly     bool
 	sameSite     SameSite
+	partitioned  bool
 }
 
 // placeOf returns what a Set-Cookie header says of path and domain. Net/http writes it, so that nothing gets into a header that
@@ -75,6 +76,9 @@ func (a *cookieAttributes) appendTo(b []byte, r *http.Request, now time.Time) []
 	if s := sameSiteText(a.sameSite); s != "" {
 		b = append(b, "; "...)
 		b = append(b, s...)
+	}
+	if a.partitioned {
+		b = append(b, "; Partitioned"...)
 	}
 	return b
 }

@@ -12,10 +12,11 @@
 //
 // # The cookie
 //
-// A cookie's value is the id, at least 160 random bits, and a tag: the HMAC-SHA256 of the id and of what it varies on,
-// under a key that is derived from the secret and the cookie's name. A cookie that does not verify, whatever is wrong
-// with it, makes the browser a new visitor and is never an error. Of several cookies with our name (of several paths or
-// domains) the first that verifies counts.
+// A cookie's value is the id, at least 160 random bits, when the cookie was issued, and a tag: the HMAC-SHA256 of these and of
+// what the id varies on, under a key that is derived from the secret and the cookie's name. A cookie that does not verify,
+// whatever is wrong with it, makes the browser a new visitor and is never an error. Of several cookies with our name (of
+// several paths or domains) the newest that verifies counts, so that what log-in issues overrides what is left from a former
+// cookie_domain or cookie_path, or was planted before. Cookies of builds that wrote no time are read, and written anew.
 //
 // The cookie is added when the response header leaves: a new browser gets one (with the setting lazy, only if the app
 // asked for the id), and so does one whose id was renewed, or whose cookie was signed with an old secret. Such a
@@ -35,15 +36,16 @@
 //     With compat = repoze they have the original's form: 40 hexadecimal digits.
 //   - The values varied on are signed one by one, not strung to the secret.
 //   - An empty secret and a negative lifetime are refused, and so are booleans that nobody understands. A secret out of
-//     a tutorial is refused unless debug is true.
+//     a tutorial, one of less than 16 characters and one of few different or repeated characters are refused unless debug is true.
 //   - In the original the last of several cookies with the name counts, and an odd cookie of somebody else (with an
 //     umlaut, say) hides ours. compat = repoze reads the header like that, as both halves of a site should see the same.
 //
 // # Caveats
 //
 // An id tells browsers apart, not people: it is as secret as the cookie is. Without https, whoever listens has both.
-// Another host of your domain can plant an id of its own visitors' in your visitors' browsers; a name that begins with
-// "__Host-" prevents that, and a session that is renewed at log-in makes it harmless.
+// Another host of your domain can plant an id of its own visitors' in your visitors' browsers, also after they have logged in,
+// and the newest counts. Use a name that begins with "__Host-" wherever the site speaks https: browsers take such a cookie from
+// your host alone. Without, a session that is renewed at log-in makes harmless what was planted before.
 //
 // cookie_lifetime counts from when the cookie was issued, as in the original: using the site does not prolong it. How
 // long a session lives is the session manager's business.

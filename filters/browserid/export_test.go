@@ -46,7 +46,13 @@ func Environ(r *http.Request, name string) (string, bool) {
 	return read(r), true
 }
 
-// OwnSign signs in our own format.
-func OwnSign(secret, cookieName string, varyNames, values []string, id ID) string {
-	return string(newCodec([]string{secret}, cookieName, varyNames).appendSigned(nil, id, values))
+// OwnSign signs in our own format, at a time in milliseconds since 1970.
+func OwnSign(secret, cookieName string, varyNames, values []string, id ID, issued int64) string {
+	return string(newCodec([]string{secret}, cookieName, varyNames).appendSigned(nil, id, issued, values))
+}
+
+// FormerSign signs in format 1.
+func FormerSign(secret, cookieName string, varyNames, values []string, id ID) string {
+	m := newCodec([]string{secret}, cookieName, varyNames).former[0].get()
+	return string(id) + "." + string(m.tag([]byte(id), values))
 }

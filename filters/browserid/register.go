@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -29,13 +31,20 @@ func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error)
 		c.SecretKeyFile = filepath.Join(here, c.SecretKeyFile)
 	}
 	c.readFile = b.ReadFile
-	f, err := c.filter()
+	settings, err := c.resolve()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkSecrets(b, f.repoze.secrets); err != nil {
+	secrets, err := settings.secrets()
+	if err != nil {
 		return nil, err
 	}
+	if err := c.checkSecrets(b, secrets); err != nil {
+		return nil, err
+	}
+	secrets = c.keepSecrets(b, secrets)
+	settings.warnOfNamesakes(b, secrets)
+	f := settings.with(secrets)
 	if c.SecretKeyFile != "" {
 		c.warnOfFile(b)
 	}
@@ -43,33 +52,77 @@ func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error)
 	return f.wrap, nil
 }
 
-// checkSecrets refuses a secret that everybody knows, unless debug is on, and warns of short ones.
+// checkSecrets refuses a secret that everybody knows or may guess, unless debug is on. Former secrets are warned about: as long
+// as one is accepted, it is as good as the secret itself.
 func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
-	key, secret := c.source(), secrets[0]
-	switch {
-	case isPlaceholder(secret) && !b.Debug():
+	key := c.source()
+	switch weakness := weaknessOf(secrets[0]); {
+	case weakness != "" && !b.Debug():
 		return &pipeline.Error{
 			Key:  key,
-			Err:  errors.New("this secret is an example that everybody knows, so that anybody can forge a browser id"),
+			Err:  errors.New("this secret " + weakness + ", so that anybody can forge a browser id"),
 			Hint: makeOne + " (for development, debug = true in [DEFAULT] lets it pass)",
 		}
-	case isPlaceholder(secret):
-		b.Warn(key, "this secret is an example that everybody knows: good enough for development, refused without debug; "+makeOne)
-	case len(secret) < minSecretLen:
-		b.Warn(key, fmt.Sprintf("this secret has %d characters and may be guessed: %s", len(secret), makeOne))
+	case weakness != "":
+		b.Warn(key, "this secret "+weakness+": good enough for development, refused without debug; "+makeOne)
 	}
 	for i, old := range secrets[1:] {
 		if i >= len(secrets)-1-len(c.OldSecretKeys) {
 			key = "old_secret_keys"
 		}
-		switch {
-		case isPlaceholder(old) && !b.Debug():
-			b.Warn(key, "one of the former secrets is an example that everybody knows: as long as it is accepted, anybody can forge a browser id")
-		case !isPlaceholder(old) && len(old) < minSecretLen:
-			b.Warn(key, fmt.Sprintf("one of the former secrets has %d characters and may be guessed: as long as it is accepted, so may browser ids", len(old)))
+		if weakness := weaknessOf(old); weakness != "" && !b.Debug() {
+			b.Warn(key, "one of the former secrets "+weakness+": as long as it is accepted, anybody can forge a browser id")
 		}
 	}
 	return nil
+}
+
+// keepSecrets returns the secrets to use: those in use before a reload, if none of them is among the new ones.
+func (c Config) keepSecrets(b *pipeline.Build, secrets []string) []string {
+	former, _ := b.Keep(secrets).([]string)
+	if len(former) == 0 || c.ReplaceSecrets || slices.ContainsFunc(former, func(key string) bool { return slices.Contains(secrets, key) }) {
+		return secrets
+	}
+	b.Keep(former)
+	b.Warn(c.source(), "none of the secrets in use is among the new ones, so that every browser would get a new id: the old secrets go on;"+
+		" keep the old one below the new one, or in old_secret_keys, for a while, or set replace_secrets = true, or restart")
+	return former
+}
+
+// A namesake is what other filters of the same load need to know of one.
+type namesake struct {
+	section            string
+	name, domain, path string
+	secrets            []string
+}
+
+// warnOfNamesakes warns of a filter whose cookie goes to the same pages under the same name, but is signed with another secret.
+func (c Config) warnOfNamesakes(b *pipeline.Build, secrets []string) {
+	own := namesake{b.Name(), c.CookieName, strings.ToLower(strings.Trim(c.CookieDomain, ".")), c.CookiePath, secrets}
+	for _, other := range b.Share(own) {
+		if other, ok := other.(namesake); ok && own.clashes(other) {
+			b.Warn(c.source(), fmt.Sprintf("[%s] issues a cookie of the same name to the same pages with another secret, and so each makes the other's visitors new ones:"+
+				" give both the same secret, or one of them another cookie_name", other.section))
+		}
+	}
+}
+
+// clashes reports whether there are pages that get the cookies of both, and one does not accept the other's.
+func (n namesake) clashes(other namesake) bool {
+	if n.section == other.section || n.name != other.name ||
+		slices.Contains(n.secrets, other.secrets[0]) && slices.Contains(other.secrets, n.secrets[0]) {
+		return false
+	}
+	sameHosts := n.domain == "" || other.domain == "" || n.domain == other.domain ||
+		strings.HasSuffix(n.domain, "."+other.domain) || strings.HasSuffix(other.domain, "."+n.domain)
+	return sameHosts && (isBelow(n.path, other.path) || isBelow(other.path, n.path))
+}
+
+// isBelow reports whether a cookie of the path outer is sent to the pages of the path inner. Without a path, which stands for that
+// of the first page, it may be.
+func isBelow(inner, outer string) bool {
+	outer = strings.TrimRight(outer, "/")
+	return inner == "" || outer == "" || inner == outer || strings.HasPrefix(inner, outer+"/")
 }
 
 // warnOfFile warns of a file with secrets that any user of the machine can read, or write.

@@ -227,7 +227,7 @@ func TestLoadWarnings(t *testing.T) {
 		want     []string // of each warning
 	}{
 		{"placeholder in development", true, "secret_key = my-secret-key", []string{"example that everybody knows"}},
-		{"short", false, "secret_key = 0a1b2c", []string{"6 characters"}},
+		{"short", true, "secret_key = 0a1b2c", []string{"6 characters"}},
 		{"placeholder among old ones", false, "secret_key = " + testSecret + "\nold_secret_keys = changeme", []string{"old_secret_keys"}},
 		{"placeholder on the second line", false, "secret_key_file = secrets", []string{"secret_key_file"}},
 		{"short one among old ones", false, "secret_key = " + testSecret + "\nold_secret_keys = " + testSecret + "\n  0a1b2c", []string{"6 characters"}},

@@ -25,16 +25,22 @@ func (c *repozeCodec) sign(id ID, values []string) string {
 }
 
 func (c *repozeCodec) verify(value string, values []string) (id ID, key int, ok bool) {
-	text, tag, found := strings.Cut(value, "!")
-	if !found || len(tag) != 2*md5.Size {
+	if !isRepozeCandidate(value) {
 		return "", 0, false
 	}
+	text, tag, _ := strings.Cut(value, "!")
 	for i, secret := range c.secrets {
 		if hmac.Equal([]byte(repozeTag(secret, text, values)), []byte(tag)) {
 			return ID(text), i, true
 		}
 	}
 	return "", 0, false
+}
+
+// isRepozeCandidate reports whether value has the form of the original's cookies, and so is worth hashing.
+func isRepozeCandidate(value string) bool {
+	_, tag, found := strings.Cut(value, "!")
+	return found && len(tag) == 2*md5.Size
 }
 
 func repozeTag(secret, id string, values []string) string {
@@ -80,6 +86,9 @@ func (a *cookieAttributes) repozeText(name, value string, r *http.Request, now t
 	}
 	if text := sameSiteText(a.sameSite); text != "" {
 		extra += text + "; "
+	}
+	if a.partitioned {
+		extra += "Partitioned; "
 	}
 	if secure && extra != "" {
 		b.WriteByte(' ')

@@ -106,8 +106,44 @@ func (c *Config) secrets() ([]string, error) {
 	return keys, nil
 }
 
-// minSecretLen is the shortest secret, in bytes, that is not warned about: 128 bits, were they random bytes.
-const minSecretLen = 16
+const (
+	minSecretLen = 16 // bytes: 128 bits, were they random
+	minVariety   = 6  // different bytes: 16 random decimal digits have as many, nearly always
+)
+
+// weaknessOf says why a secret is no good, "" if it may be.
+func weaknessOf(secret string) string {
+	switch {
+	case isPlaceholder(secret):
+		return "is an example that everybody knows"
+	case len(secret) < minSecretLen:
+		return fmt.Sprintf("has %d characters, fewer than %d, and may be guessed", len(secret), minSecretLen)
+	case variety(secret) < minVariety:
+		return fmt.Sprintf("has only %d different characters, and may be guessed", variety(secret))
+	case isRepetition(secret):
+		return "is a few characters again and again, and may be guessed"
+	}
+	return ""
+}
+
+// variety returns how many different bytes secret has.
+func variety(secret string) int {
+	seen := map[byte]bool{}
+	for _, c := range []byte(secret) {
+		seen[c] = true
+	}
+	return len(seen)
+}
+
+// isRepetition reports whether secret is made of one piece, shorter than a secret has to be, that is repeated.
+func isRepetition(secret string) bool {
+	for n := 1; n < minSecretLen && 2*n <= len(secret); n++ {
+		if secret[n:] == secret[:len(secret)-n] {
+			return true
+		}
+	}
+	return false
+}
 
 // isPlaceholder reports whether secret is one that stands in tutorials and templates, so that everybody knows it.
 func isPlaceholder(secret string) bool {

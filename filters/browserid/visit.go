@@ -24,10 +24,11 @@ type visit struct {
 
 	mu     sync.Mutex // guards what follows: a handler may ask from several goroutines
 	id     ID
-	known  bool // the browser has a cookie for id
-	stale  bool // it needs a new one: it has none, or one of an old secret or of the other format
-	asked  bool // the app knows id
-	sealed bool // the header has left: nothing can be told to the browser any more
+	issued int64 // when the cookie of the request was issued, in milliseconds since 1970; 0 if it has none, or does not say
+	known  bool  // the browser has a cookie for id
+	stale  bool  // it needs a new one: it has none, or one of an old secret or of the other format
+	asked  bool  // the app knows id
+	sealed bool  // the header has left: nothing can be told to the browser any more
 
 	decided bool // the writer has called seal; it is for one goroutine, as a response is
 }
@@ -81,7 +82,7 @@ func (v *visit) seal(h http.Header) {
 	if !v.stale || v.filter.lazy && !v.asked {
 		return
 	}
-	h["Set-Cookie"] = append(h["Set-Cookie"], v.filter.setCookie(v.request, v.values, v.id))
+	h["Set-Cookie"] = append(h["Set-Cookie"], v.filter.setCookie(v.request, v.values, v.id, v.issued))
 	if !keptFromSharedCaches(h) {
 		h["Cache-Control"] = append(h["Cache-Control"], "private")
 	}
