@@ -167,7 +167,7 @@ func (p *parser) startSection(n int, name string) {
 func (p *parser) option(n int, text string) {
 	delimiter := strings.IndexAny(text, "=:")
 	if delimiter < 0 {
-		p.fault(n, "", errors.New("the line is no setting: it has neither = nor :"),
+		p.fault(n, "", errors.New("the line is no setting, since it has no delimiter"),
 			cmp.Or(halfHeader(text), `write "key = value", or indent it if it goes on with the line above`))
 		return
 	}
@@ -226,12 +226,16 @@ func (f *File) assign(assignment string) *Error {
 	}
 	switch {
 	case !ok || !strings.Contains(name, "."):
-		return &Error{File: f.name, Key: name, Err: errors.New("can't be set from outside"),
-			Hint: "want section.key=value, such as server:main.port=80"}
+		return &Error{
+			File: f.name, Key: name, Err: errors.New("can't be set from outside"),
+			Hint: "want section.key=value, such as server:main.port=80",
+		}
 	case !found:
 		wanted, _, _ := cutLast(name, ".")
-		return &Error{File: f.name, Key: name, Err: fmt.Errorf("the file has no section [%s]", wanted),
-			Hint: didYouMean(wanted, f.order)}
+		return &Error{
+			File: f.name, Key: name, Err: fmt.Errorf("the file has no section [%s]", wanted),
+			Hint: didYouMean(wanted, f.order),
+		}
 	}
 	if f.given == nil {
 		f.given = map[string]map[string]string{}

@@ -47,7 +47,9 @@ type named struct {
 }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return newRegistry(storage.NewOpener(), &kept{values: map[string]any{}}) }
+func NewRegistry() *Registry {
+	return newRegistry(storage.NewOpener(), &kept{values: map[string]any{}})
+}
 
 // Renew returns an empty registry that shares with r the databases that are open. With it, a program loads a configuration
 // anew while what it has loaded with r still runs: a database that both name stays open from one to the other. It also has what

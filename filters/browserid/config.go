@@ -351,23 +351,23 @@ func (c Config) filter() (*filter, error) {
 	return settings.with(secrets), nil
 }
 
-// with returns the filter of resolved settings and their secrets.
-func (settings Config) with(secrets []string) *filter {
+// with returns the filter of a resolved c with its secrets.
+func (c Config) with(secrets []string) *filter {
 	f := &filter{
-		name:   settings.CookieName,
-		compat: settings.Compat,
-		lazy:   settings.Lazy,
-		vary:   variables(settings.Vary),
-		own:    newCodec(secrets, settings.CookieName, settings.Vary),
+		name:   c.CookieName,
+		compat: c.Compat,
+		lazy:   c.Lazy,
+		vary:   variables(c.Vary),
+		own:    newCodec(secrets, c.CookieName, c.Vary),
 		repoze: &repozeCodec{secrets},
 		cookie: cookieAttributes{
-			path:        settings.CookiePath,
-			domain:      settings.CookieDomain,
-			lifetime:    time.Duration(settings.CookieLifetime),
-			secure:      settings.CookieSecure,
-			partitioned: settings.CookiePartitioned,
-			httpOnly:    settings.CookieHTTPOnly == On,
-			sameSite:    settings.CookieSameSite,
+			path:        c.CookiePath,
+			domain:      c.CookieDomain,
+			lifetime:    time.Duration(c.CookieLifetime),
+			secure:      c.CookieSecure,
+			partitioned: c.CookiePartitioned,
+			httpOnly:    c.CookieHTTPOnly == On,
+			sameSite:    c.CookieSameSite,
 		},
 		now:   time.Now,
 		newID: randomID, makeID: makeID,
@@ -377,7 +377,7 @@ func (settings Config) with(secrets []string) *filter {
 	} else {
 		f.cookie.place = placeOf(f.cookie.path, f.cookie.domain)
 	}
-	settings.apply(f)
+	c.apply(f)
 	return f
 }
 

@@ -11,7 +11,8 @@ import (
 
 // A proxy that visitors see as https://example.org/james, and that connects from this machine.
 func Example() {
-	filter, err := prefix.New(prefix.Config{Prefix: "/james", TrustedProxies: []string{"127.0.0.1", "::1"},
+	filter, err := prefix.New(prefix.Config{
+		Prefix: "/james", TrustedProxies: []string{"127.0.0.1", "::1"},
 		TrustedProxyHeaders: []string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
 	})
 	if err != nil {
