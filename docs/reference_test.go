@@ -87,7 +87,8 @@ const indexHead = `# Reference
 What a section of an ` + "`.ini`" + ` file can use, without a program of one's own. The same is in the command: ` + "`serve list`" + ` names it, and
 ` + "`serve help filter browserid`" + ` shows one of them. How a file is read is in [the .ini format](../ini.md).
 
-The two servers are one: http has the settings and defaults of Paste's, waitress those of Waitress.
+The servers are one: http has the settings and defaults of Paste's, waitress those of Waitress, gunicorn those that files have for other servers in
+Python, whose own settings have no effect.
 
 | kind | name | what it is |
 |---|---|---|

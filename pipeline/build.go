@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -25,27 +24,29 @@ func (b *Build) Context() context.Context { return b.creation.ctx }
 // Name is the name of the section, such as "app:main", or the reference of what stands inline in a pipeline.
 func (b *Build) Name() string { return b.node.Name }
 
+// Factory is the name, perhaps an alias, under which the registry has the factory that the section refers to.
+func (b *Build) Factory() string { return b.node.factory.name }
+
 // Global returns a value of the global conf: what [DEFAULT], "set", and whoever started the program say to all.
 func (b *Build) Global(name string) (string, bool) {
+	b.creation.resolver.use(name)
 	s, ok := b.node.GlobalConf.Get(name)
 	return s.Value, ok
 }
 
 // GlobalConf returns the whole global conf.
-func (b *Build) GlobalConf() *Conf { return b.node.GlobalConf }
+func (b *Build) GlobalConf() *Conf {
+	for _, key := range b.node.GlobalConf.keys {
+		b.creation.resolver.use(key)
+	}
+	return b.node.GlobalConf
+}
 
 // Debug reports whether the global conf's debug is true, as [AsBool] reads it. It is false when there is none, and, with a
 // warning, when it is neither true nor false.
 func (b *Build) Debug() bool {
-	s := b.node.GlobalConf.find("debug")
-	if s == nil {
-		return false
-	}
-	debug, err := AsBool(s.Value)
-	if err != nil {
-		b.creation.resolver.warn(s, fmt.Sprintf("%q is taken for false; write true or false", s.Value))
-	}
-	return err == nil && debug
+	b.creation.resolver.use("debug")
+	return b.creation.resolver.debug(b.node)
 }
 
 // Logger returns a logger for what the factory makes; it is never nil.

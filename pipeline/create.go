@@ -200,17 +200,27 @@ func (n *Node) notRegistered(registry *Registry) *Error {
 	}
 	for _, other := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
 		if other != kind && registry.find(other, n.Factory) != nil {
-			return fault(fmt.Errorf("%s is not registered as %s but as %s", name, kind, other), cmp.Or(n.written.order(kind), have(registry.names(kind))))
+			return fault(fmt.Errorf("%s is not registered as %s but as %s", name, kind, other), cmp.Or(n.written.order(kind), have(registry.known(kind))))
 		}
+	}
+	if hint := registry.instead(kind, n.Factory); hint != "" {
+		return fault(fmt.Errorf("%s is for programs in Python", name), hint)
 	}
 	name = strings.TrimSuffix(name, "#main")
 	err := fmt.Errorf("no %s %q is registered", kind, name)
 	if n.written.setting != nil && n.written.word == "" {
 		err = fmt.Errorf("no %s of that name is registered", kind)
 	}
-	hint := have(registry.names(kind))
+	line := fmt.Sprintf("pipeline.%s(r, %q, …)", map[Kind]string{
+		KindApp: "App", KindComposite: "Composite", KindFilter: "Filter", KindServer: "ServerFactory",
+	}[kind], name)
 	if near, ok := nearest(name, registry.spellings(kind)); ok {
-		hint = fmt.Sprintf("did you mean %q?", near)
+		return fault(err, fmt.Sprintf("did you mean %q? A program of your own registers others: %s", near, line))
 	}
-	return fault(err, hint+" (is its Register passed to serve.Main?)")
+	f := fault(err, fmt.Sprintf("a program of your own registers it: %s in a function that serve.Main is given", line))
+	f.choices = fmt.Sprintf("registered as %s: %s", kind, strings.TrimPrefix(have(registry.known(kind)), "have: "))
+	if len(registry.known(kind)) == 0 {
+		f.choices = ""
+	}
+	return f
 }

@@ -26,6 +26,8 @@ type Error struct {
 	Err     error  // the rule that was broken
 	Hint    string // what to write instead, or what there is to choose from
 
+	choices string          // what there is to choose from; of several faults the first alone shows it
+	listed  bool            // whether this fault shows the choices
 	secrets *redact.Secrets // of the files that were loaded
 	plain   bool            // whether a factory says that the setting is no secret, whatever its key looks like
 }
@@ -66,6 +68,10 @@ func (e *Error) Error() string {
 	if e.Hint != "" {
 		b.WriteString("; ")
 		b.WriteString(oneLine(e.secrets.Hide(e.Hint)))
+	}
+	if e.listed {
+		b.WriteString("; ")
+		b.WriteString(oneLine(e.choices))
 	}
 	return b.String()
 }
@@ -152,12 +158,19 @@ func sorted(faults Errors) error {
 	slices.SortStableFunc(faults, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
-	seen := map[string]bool{}
+	seen, listed := map[string]bool{}, map[string]bool{}
 	return slices.DeleteFunc(faults, func(fault *Error) bool {
+		fault.listed = false
 		text := fault.Error()
-		again := seen[text]
+		if seen[text] {
+			return true
+		}
 		seen[text] = true
-		return again
+		if fault.choices != "" {
+			fault.listed = !listed[fault.choices]
+			listed[fault.choices] = true
+		}
+		return false
 	})
 }
 

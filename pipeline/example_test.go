@@ -75,7 +75,7 @@ next = egg:hello
 	// Output:
 	// site.ini:2: [pipeline:main] pipeline: no filter "agan"; did you mean "again" (site.ini:4)?
 	// site.ini:6: [filter:again] tries = "thre": want a whole number of 1 or more, such as 3
-	// site.ini:10: [filter-app:hello] next = "egg:hello": no app of that name is registered; there is none (is its Register passed to serve.Main?)
+	// site.ini:10: [filter-app:hello] next = "egg:hello": no app of that name is registered; a program of your own registers it: pipeline.App(r, "egg:hello", …) in a function that serve.Main is given
 }
 
 // Resolve needs no registry: it shows what a file composes to, and where each setting comes from.

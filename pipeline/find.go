@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -23,7 +25,7 @@ func (l *configLoader) find(r *resolver, typ *objectType, name *string, at refer
 		if name != nil {
 			wanted = *name
 		}
-		r.fault(at.fault(l.file.name, fmt.Errorf("no %s %q", typ.kind, wanted), l.suggest(typ, wanted, at)))
+		r.fault(at.fault(l.file.name, l.missing(typ, wanted, at), l.suggest(r, typ, wanted, at)))
 		return "", false
 	case 1:
 		return possible[0], true
@@ -60,8 +62,28 @@ func (l *configLoader) sections(prefix string, name *string) []string {
 	return found
 }
 
+// isFrom reports whether a name stands in another file than the loader's, where a composite is that the loader's file uses.
+func (at reference) isFrom(l *configLoader) bool {
+	s := at.setting
+	return s != nil && s.File != "" && s.File != l.file.name && !isAbsolute(cmp.Or(at.word, s.Value))
+}
+
+// missing says that there is no section of a name, and in which file, if the name stands in another.
+func (l *configLoader) missing(typ *objectType, wanted string, at reference) error {
+	if at.isFrom(l) {
+		return fmt.Errorf("no %s %q in %s: that uses this section, and so is where its names are looked up", typ.kind, wanted, l.file.name)
+	}
+	return fmt.Errorf("no %s %q", typ.kind, wanted)
+}
+
 // suggest says what there is when a name can't be found: the same name under another prefix, a similar one, or all.
-func (l *configLoader) suggest(typ *objectType, wanted string, at reference) string {
+func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at reference) string {
+	if reference := withScheme(r.registry, typ, wanted); reference != "" && at.setting != nil {
+		return fmt.Sprintf("did you mean %q?", reference)
+	}
+	if reference := l.elsewhere(r, typ, wanted, at); reference != "" {
+		return "write " + reference
+	}
 	var names []string
 	namesake := ""
 	places := map[string]string{}
@@ -96,13 +118,100 @@ func (l *configLoader) suggest(typ *objectType, wanted string, at reference) str
 	if near, ok := nearest(wanted, names); ok {
 		return fmt.Sprintf("did you mean %q (%s)?", near, places[near])
 	}
-	if len(names) == 0 {
+	switch {
+	case len(names) == 0 && typ == typeServer:
+		return l.withoutServer(oneLine(wanted))
+	case len(names) == 0:
 		return fmt.Sprintf("write a section [%s:%s]", typ.prefixes[0][0], oneLine(wanted))
 	}
 	for i := range names {
 		names[i] = oneLine(names[i])
 	}
+	if at.setting == nil && typ == typeApp {
+		return have(names) + fmt.Sprintf(" (%s#NAME is one of them)", l.file.name)
+	}
 	return have(names)
+}
+
+// elsewhere returns a reference to the section of that name in the file where the name is written, "" if that has none, or is
+// the file where it is looked up.
+func (l *configLoader) elsewhere(r *resolver, typ *objectType, wanted string, at reference) string {
+	if !at.isFrom(l) {
+		return ""
+	}
+	for _, file := range r.files {
+		if file == nil || file.name != at.setting.File {
+			continue
+		}
+		there := &configLoader{file: file}
+		for _, prefix := range slices.Concat(typ.prefixes...) {
+			if len(there.sections(prefix, &wanted)) == 0 {
+				continue
+			}
+			path, err := filepath.Rel(filepath.Dir(l.file.name), file.name)
+			if err != nil {
+				path = file.name
+			}
+			return fmt.Sprintf("config:%s#%s", filepath.ToSlash(path), oneLine(wanted))
+		}
+	}
+	return ""
+}
+
+// withoutServer says what to write into a file that has no server. Those of OpenStack have apps and filters alone.
+func (l *configLoader) withoutServer(name string) string {
+	section := fmt.Sprintf("[server:%s] with use = egg:Paste#http", name)
+	switch {
+	case slices.Contains(l.file.order, "uwsgi"):
+		return fmt.Sprintf("it was for uWSGI, whose [uwsgi] says nothing here: write a section %s and its port", section)
+	case !l.has(typeApp, "main") && (l.has(typeApp, "") || l.has(typeFilter, "")):
+		return fmt.Sprintf("the file has apps and filters alone, as those of OpenStack, whose programs bring the server:"+
+			" write a section %s, here or in a file that uses this one", section)
+	}
+	return "write a section " + section
+}
+
+// has reports whether the file has a section of a type and a name; "" is any name.
+func (l *configLoader) has(typ *objectType, name string) bool {
+	return slices.ContainsFunc(l.file.order, func(section string) bool {
+		prefix, rest, _ := strings.Cut(section, ":")
+		return typ.takes(prefix) && (name == "" || strip(rest) == name)
+	})
+}
+
+// withScheme returns the reference that was probably meant by one that has no scheme: "" if it looks like a section's name.
+func withScheme(registry *Registry, typ *objectType, name string) string {
+	file, _, _ := strings.Cut(name, "#")
+	if strings.HasSuffix(file, ".ini") {
+		return "config:" + name
+	}
+	if dist, entryPoint, ok := strings.Cut(name, "#"); ok {
+		if _, err := eggReference(dist, entryPoint); err == nil {
+			return "egg:" + name
+		}
+		return ""
+	}
+	if _, err := callReference(name); err == nil {
+		return "call:" + name
+	}
+	ref, err := eggReference(name, "main")
+	if err != nil {
+		return ""
+	}
+	for _, kind := range typ.kinds() {
+		if registry.find(kind, ref) != nil || registry.instead(kind, ref) != "" {
+			return "egg:" + name
+		}
+	}
+	return ""
+}
+
+// kinds returns what may be registered for the type.
+func (t *objectType) kinds() []Kind {
+	if t == typeApp {
+		return []Kind{KindApp, KindComposite}
+	}
+	return []Kind{t.kind}
 }
 
 // misspelled returns the prefix that was probably meant by one that there is not.

@@ -51,6 +51,13 @@ func (e unknownNameError) Error() string {
 	return fmt.Sprintf("%%(%s)s: no setting of that name, here or in [DEFAULT]", redact.Name(e.key, e.name))
 }
 
+// namesItselfError is what the interpolation of a setting fails with whose value has the setting's own name.
+type namesItselfError struct{ name, key string }
+
+func (e namesItselfError) Error() string {
+	return fmt.Sprintf("%%(%s)s is the setting itself", redact.Name(e.key, e.name))
+}
+
 // expand expands %(name)s and %% in the raw value of a setting, and tells which settings it used.
 func (p interpolator) interpolate(s *Setting) (string, []*Setting, error) {
 	if !strings.Contains(s.Raw, "%") {
@@ -143,6 +150,9 @@ func (p *interpolator) standsFor(name string, depth int) error {
 func (p *interpolator) tooDeep() error {
 	last := len(p.path) - 1
 	for i := last - 1; i >= 0; i-- {
+		if p.path[i] == p.path[last] && i == last-1 && p.path[i] == p.key {
+			return namesItselfError{p.path[i], p.key}
+		}
 		if p.path[i] == p.path[last] {
 			return fmt.Errorf("its %%(name)s go round in a circle: %s", strings.Join(p.path[i:], " -> "))
 		}

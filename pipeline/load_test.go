@@ -284,8 +284,8 @@ func TestBuild(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"bad":   `site.ini:13: [composite:bad] child = "leef": no app "leef"; did you mean "leaf" (site.ini:8)?`,
-		"worse": `site.ini:17: [composite:worse] around = "egg:g": no filter of that name is registered; did you mean "egg:f"? (is its Register passed to serve.Main?)`,
-		"old":   `site.ini:21: [composite:old] around = "egg:Old.Dist#filte": no filter of that name is registered; did you mean "egg:Old.Dist#filter"? (is its Register passed to serve.Main?)`,
+		"worse": `site.ini:17: [composite:worse] around = "egg:g": no filter of that name is registered; did you mean "egg:f"? A program of your own registers others: pipeline.Filter(r, "egg:g", …)`,
+		"old":   `site.ini:21: [composite:old] around = "egg:Old.Dist#filte": no filter of that name is registered; did you mean "egg:Old.Dist#filter"? A program of your own registers others: pipeline.Filter(r, "egg:Old.Dist#filte", …)`,
 	} {
 		opts.Name = name
 		if _, err := pipeline.Load(t.Context(), "site.ini", opts); err == nil || err.Error() != want {

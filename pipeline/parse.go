@@ -91,6 +91,7 @@ type parser struct {
 
 	headless bool   // a fault before the first section has been reported
 	section  string // "" before the first; no section has an empty name
+	again    bool   // whether the section was there already, which is the one fault that is reported of it
 	indent   int    // of the last header or key
 	half     string // the hint about a key of the section that was probably meant to start another; "" if there is none
 	key      string // "" when a line can't go on with a value
@@ -147,7 +148,7 @@ func (p *parser) add(n int, text string) {
 
 func (p *parser) startSection(n int, name string) {
 	p.endOption()
-	p.section, p.half = name, ""
+	p.section, p.half, p.again = name, "", false
 	first, exists := p.file.heads[name]
 	if !exists {
 		p.file.heads[name] = n
@@ -160,6 +161,7 @@ func (p *parser) startSection(n int, name string) {
 			p.fault(n, "", err, "")
 		}
 	} else if name != ini.DefaultSection {
+		p.again = true
 		p.fault(n, "", fmt.Errorf("the section is there already, at line %d", first), "put the settings of both there")
 	}
 }
@@ -177,7 +179,7 @@ func (p *parser) option(n int, text string) {
 		p.fault(n, "", errors.New("the line has no key"), `write "key = value"`)
 		return
 	}
-	if first, ok := p.file.lines[p.section][key]; ok {
+	if first, ok := p.file.lines[p.section][key]; ok && !p.again {
 		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]), cmp.Or(p.half, "keep one of them"))
 	}
 	if halfHeader(key) != "" && p.half == "" {
@@ -202,6 +204,10 @@ func halfHeader(text string) string {
 // endOption hands the key and value that were being read to ini.v1.
 func (p *parser) endOption() {
 	if p.key == "" {
+		return
+	}
+	if p.again {
+		p.key, p.value, p.numbers = "", nil, nil
 		return
 	}
 	value := stripRight(strings.Join(p.value, "\n"))

@@ -41,7 +41,7 @@ func TestReadSection(t *testing.T) {
 		{"no file", "egg:x", logging{Level: "info", Rest: map[string]string{}}, ""},
 		{"missing file", "other.ini", logging{}, "other.ini: there is no such file"},
 		{"broken file", "broken.ini", logging{}, `broken.ini:1: the line stands before the first [section]; write [DEFAULT] above it, or the section that it belongs to`},
-		{"faults", "faults.ini", logging{}, "faults.ini:2: [logging] output: %(nothing)s: no setting of that name, here or in [DEFAULT]\n" +
+		{"faults", "faults.ini", logging{}, "faults.ini:2: [logging] output: %(nothing)s: no setting of that name, here or in [DEFAULT]; write it in [DEFAULT], or give it: serve FILE nothing=…\n" +
 			`faults.ini:3: [logging] level = "loud": want debug or info`},
 	}
 	for _, tt := range tests {
@@ -94,7 +94,7 @@ func TestPaths(t *testing.T) {
 		{"backslash", `config:sub\other.ini`, "conf/sub/other.ini", ""},
 		{"scheme in capitals", "CONFIG:other.ini", "conf/other.ini", ""},
 		{"missing", "config:nope.ini", "", `conf/site.ini:2: [app:main] use = "config:nope.ini": there is no file conf/nope.ini`},
-		{"scheme of one letter", "c:x", "", `conf/site.ini:2: [app:main] use = "c:x": the scheme "c" is not known; config:, egg: and call: are`},
+		{"scheme of one letter", "c:x", "", `conf/site.ini:2: [app:main] use = "c:x": the scheme "c" is not known; config:, egg: and call: are; did you mean "call:c:x"?`},
 		{"call without a module", "call::x", "", `conf/site.ini:2: [app:main] use = "call::x": want call:module:function, without spaces`},
 		{"egg with a space", "egg:found #main", "", `conf/site.ini:2: [app:main] use = "egg:found #main": "found " is no name of a distribution; want egg:Dist#name`},
 		{"egg with an empty name", "egg:found#", "", `conf/site.ini:2: [app:main] use = "egg:found#": "" is no name of an entry point; want egg:Dist#name`},

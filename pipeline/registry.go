@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pasteline/pasteline/storage"
@@ -26,6 +27,7 @@ import (
 // To register a name twice is a programming fault: it panics, and names both places.
 type Registry struct {
 	factories map[Kind]map[string]*factory
+	remedies  map[Kind]map[string]string // by name, in the one form that names are compared in
 	values    map[reflect.Type]map[string]named
 	opener    *storage.Opener
 	kept      *kept
@@ -36,6 +38,7 @@ type factory struct {
 	kind   Kind
 	name   string   // as it was registered
 	place  string   // where that was
+	order  int      // how many of the kind were there before
 	of     *factory // what it is another name of; nil for itself
 	schema *schema
 	create func(b *Build, settings reflect.Value) (any, error)
@@ -77,6 +80,7 @@ func (k *kept) set(values map[string]any) {
 func newRegistry(opener *storage.Opener, kept *kept) *Registry {
 	return &Registry{
 		factories: map[Kind]map[string]*factory{},
+		remedies:  map[Kind]map[string]string{},
 		values:    map[reflect.Type]map[string]named{},
 		opener:    opener,
 		kept:      kept,
@@ -100,7 +104,8 @@ func newRegistry(opener *storage.Opener, kept *kept) *Registry {
 // Types are string, bool ([AsBool]), integers ([AsInt]), floats, [time.Duration] ("30s", or a plain number of seconds),
 // []string ([AsList]), [Bytes], [Secret], and whatever is an [encoding.TextUnmarshaler]. A key that is unknown, missing or
 // malformed is reported with its position before any factory runs. A method Validate() error on S or *S sees the whole; an
-// [Error] with a Key that it, or the factory, returns gets that key's position.
+// [Error] with a Key that it, or the factory, returns gets that key's position. A method Hint(key string) string says what to
+// write in place of a key that S does not have, such as another program's word for one that it has; "" says nothing.
 func App[S any](r *Registry, name string, f func(b *Build, settings S) (http.Handler, error)) {
 	register(r, KindApp, name, f)
 }
@@ -157,6 +162,7 @@ func (r *Registry) add(key string, f *factory) {
 	if r.factories[f.kind] == nil {
 		r.factories[f.kind] = map[string]*factory{}
 	}
+	f.order = len(r.factories[f.kind])
 	r.factories[f.kind][key] = f
 }
 
@@ -191,6 +197,32 @@ func (r *Registry) Alias(alias, name string) {
 	if !found {
 		panic(fmt.Sprintf("pipeline: %s: alias %q: nothing is registered as %q yet", place, alias, name))
 	}
+}
+
+// Instead says what to do about a name that files of other programs have, and that stands for nothing here: the hint of the
+// fault that names it. The entry point may be "*", for every other one of the distribution. What is registered under the name
+// counts all the same.
+func (r *Registry) Instead(kind Kind, name, hint string) {
+	key, err := registeredName(name)
+	if err != nil {
+		panic(fmt.Sprintf("pipeline: %s: %s %v", callerOf(1), kind, err))
+	}
+	if r.remedies[kind] == nil {
+		r.remedies[kind] = map[string]string{}
+	}
+	r.remedies[kind][key] = hint
+}
+
+// instead returns what [Registry.Instead] said about a name, "" if it said nothing.
+func (r *Registry) instead(kind Kind, f Factory) string {
+	if r == nil {
+		return ""
+	}
+	if hint, ok := r.remedies[kind][f.key()]; ok || f.Dist == "" {
+		return hint
+	}
+	f.EntryPoint = "*"
+	return r.remedies[kind][f.key()]
 }
 
 // Opener returns what [Build.Storage] opens databases with, so that engines can register with it: bolt.Register(r.Opener()).
@@ -238,6 +270,27 @@ func (r *Registry) names(kind Kind) []string {
 				names = append(names, f.name)
 			}
 		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// known returns the names of what is registered of a kind as files have them that were not written for this program: of what has
+// a name of ours the first other one, if there is one.
+func (r *Registry) known(kind Kind) []string {
+	first := map[*factory]*factory{}
+	if r != nil {
+		isOurs := func(f *factory) bool { return strings.HasPrefix(f.name, "egg:pasteline#") }
+		for _, f := range r.factories[kind] {
+			other := first[f.origin()]
+			if other == nil || isOurs(other) || !isOurs(f) && f.order < other.order {
+				first[f.origin()] = f
+			}
+		}
+	}
+	var names []string
+	for _, f := range first {
+		names = append(names, f.name)
 	}
 	slices.Sort(names)
 	return names

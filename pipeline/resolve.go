@@ -186,12 +186,13 @@ type resolver struct {
 	work     int
 	tooMuch  bool // whether that has been reported
 
+	used       map[string]bool // global settings that factories have asked for
 	secrets    redact.Secrets  // found in values
 	secretKeys map[string]bool // that some factory calls a secret
 }
 
 func newResolver(opts Options) *resolver {
-	r := &resolver{registry: opts.Registry, readFile: opts.ReadFile, set: opts.Set, files: map[string]*File{}, warned: map[Warning]bool{}, secretKeys: map[string]bool{}}
+	r := &resolver{registry: opts.Registry, readFile: opts.ReadFile, set: opts.Set, files: map[string]*File{}, warned: map[Warning]bool{}, used: map[string]bool{}, secretKeys: map[string]bool{}}
 	if r.readFile == nil {
 		r.readFile = os.ReadFile
 	}
@@ -214,7 +215,24 @@ func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
 		name = &opts.Name
 	}
 	uri, relativeTo := fromPath(uri, opts.RelativeTo)
-	return r.finish(r.load(typ, uri, name, relativeTo, opts.global(), reference{word: uri}))
+	root := r.load(typ, uri, name, relativeTo, opts.global(), reference{word: uri})
+	if root != nil {
+		r.debug(root)
+	}
+	return r.finish(root)
+}
+
+// debug reads the global debug that a node has, and warns if it is neither true nor false.
+func (r *resolver) debug(node *Node) bool {
+	s := node.GlobalConf.find("debug")
+	if s == nil {
+		return false
+	}
+	debug, err := AsBool(s.Value)
+	if err != nil {
+		r.warn(s, fmt.Sprintf("%q is taken for false; write true or false", s.Value))
+	}
+	return err == nil && debug
 }
 
 // fromPath makes a URI of what may be a path. A path is taken literally, but for the name behind it.
@@ -355,7 +373,11 @@ func (r *resolver) load(typ *objectType, uri string, name *string, relativeTo st
 	case "call":
 		l = callLoader{path}
 	default:
-		return r.fault(at.malformed(fmt.Errorf("the scheme %q is not known; config:, egg: and call: are", scheme)))
+		fault := at.malformed(fmt.Errorf("the scheme %q is not known; config:, egg: and call: are", scheme))
+		if _, err := callReference(uri); err == nil {
+			fault.Hint = fmt.Sprintf("did you mean %q?", "call:"+uri)
+		}
+		return r.fault(fault)
 	}
 	if l == nil {
 		return nil
@@ -441,6 +463,7 @@ func (r *resolver) file(path string, at reference) *File {
 		}
 	}
 	for _, section := range append([]string{ini.DefaultSection}, file.Sections()...) {
+		r.warnOdd(file, section)
 		for _, s := range file.Settings(section) {
 			if !strings.Contains(s.Raw, "%(") { // others are learned when they are interpolated
 				r.secrets.Add(s.Key, s.Raw)

@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+
+	"github.com/pasteline/pasteline/internal/redact"
 )
 
 // A configLoader composes what the sections of one file describe: PasteDeploy's ConfigLoader. The order of its steps, and
@@ -41,7 +44,7 @@ func (l *configLoader) get(r *resolver, section, key string) *Setting {
 	value, refs, err := interpolator{lookup: lookup, spend: r.spend, learn: r.secrets.AddSecret}.interpolate(&s)
 	if err != nil {
 		s.Value = "" // not quoted: it may be a secret
-		fault := s.fault(err, l.explain(section, err))
+		fault := s.fault(err, l.explain(&s, section, err))
 		if l.raw(section, key) == nil && l.raw("DEFAULT", key) == nil {
 			fault.Origin = strings.TrimPrefix(fault.Origin+", handed on to "+l.file.name, ", ")
 		}
@@ -53,8 +56,18 @@ func (l *configLoader) get(r *resolver, section, key string) *Setting {
 	return &s
 }
 
-// explain helps with an interpolation of a name that there is not.
-func (l *configLoader) explain(section string, err error) string {
+// explain helps with an interpolation of a name that there is not, or that is the setting's own.
+func (l *configLoader) explain(s *Setting, section string, err error) string {
+	if itself, ok := errors.AsType[namesItselfError](err); ok {
+		if s.Section != "" {
+			section = s.Section
+		}
+		if _, set := os.LookupEnv(itself.name); set && redact.Name(itself.key, itself.name) == itself.name {
+			return fmt.Sprintf("did you mean %%(%s%s)s?", environment, itself.name)
+		}
+		return fmt.Sprintf("a value from outside needs another name, or replaces the line: serve FILE --set %s.%s=…",
+			oneLine(section), oneLine(redact.Key(itself.name)))
+	}
 	unknown, ok := errors.AsType[unknownNameError](err)
 	if !ok || strings.HasPrefix(unknown.name, environment) {
 		return ""
@@ -72,7 +85,13 @@ func (l *configLoader) explain(section string, err error) string {
 	if near, ok := nearest(unknown.name, known); ok {
 		return fmt.Sprintf("did you mean %%(%s)s?", near)
 	}
-	return ""
+	if redact.Name(unknown.key, unknown.name) != unknown.name || len(fields(unknown.name)) != 1 {
+		return "write it in [DEFAULT], or give it from outside"
+	}
+	if _, set := os.LookupEnv(unknown.name); set {
+		return fmt.Sprintf("did you mean %%(%s%s)s?", environment, unknown.name)
+	}
+	return fmt.Sprintf("write it in [DEFAULT], or give it: serve FILE %s=…", oneLine(unknown.name))
 }
 
 // defaults returns [DEFAULT] and what stands behind it, interpolated.

@@ -72,7 +72,7 @@ func TestSetDefault(t *testing.T) {
 func TestSetNothing(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ set, want string }{
-		{"app:b.size=1", `site.ini: app:b.size: the file has no section [app:b]; have: app:a, app:a.b, app:main`},
+		{"app:b.size=1", `site.ini: app:b.size: the file has no section [app:b]; did you mean "app:a"?`},
 		{"size=1", `site.ini: size: can't be set from outside; want section.key=value, such as server:main.port=80`},
 		{"app:a.size", `site.ini: app:a.size: can't be set from outside; want section.key=value, such as server:main.port=80`},
 		{"app:a.=1", `site.ini: app:a.: the file has no section [app:a]; did you mean "app:a.b"?`},

@@ -208,6 +208,11 @@ func (s *schema) decodeRest(v reflect.Value, conf *Conf, known map[string]bool) 
 }
 
 func (s *schema) suggest(key string) string {
+	if other, ok := reflect.TypeAssert[interface{ Hint(key string) string }](reflect.New(s.typ)); ok {
+		if hint := other.Hint(key); hint != "" {
+			return hint
+		}
+	}
 	keys := make([]string, len(s.fields))
 	for i, f := range s.fields {
 		keys[i] = f.key

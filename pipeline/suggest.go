@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// nearest returns the only candidate that is near to name: within two edits, or, where there is none, sharing a prefix.
+// nearest returns the only candidate that is near to name: one edit away, or else two, or else sharing a prefix.
 func nearest(name string, candidates []string) (string, bool) {
-	var near, prefix []string
+	var near [3][]string
+	var prefix []string
 	for _, candidate := range candidates {
 		if candidate == name {
 			continue
 		}
 		if d := editDistance(name, candidate); d <= 2 && d < len(name) && d < len(candidate) {
-			near = append(near, candidate)
+			near[d] = append(near[d], candidate)
 		}
 		if len(name) >= 3 && len(candidate) >= 3 && (strings.HasPrefix(candidate, name) || strings.HasPrefix(name, candidate)) {
 			prefix = append(prefix, candidate)
 		}
 	}
-	if len(near) == 0 {
-		near = prefix
+	for _, group := range append(near[:], prefix) {
+		if len(group) > 0 {
+			return group[0], len(group) == 1
+		}
 	}
-	if len(near) != 1 {
-		return "", false
-	}
-	return near[0], true
+	return "", false
 }
 
 // DidYouMean is the Hint of an [Error] about a name that there is not: the only one of the candidates that is near to it, or

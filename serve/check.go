@@ -81,11 +81,13 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	})
 	faults := c.checkLog(config, o.outside)
 	found := &findings{faults: []error{faults}, seen: map[pipeline.Warning]bool{}}
+	var users []user
 	for _, name := range servers {
 		options.Name = name
 		server, err := pipeline.LoadServer(ctx, config, options)
 		if err == nil {
 			found.warn(server.Warnings())
+			users = append(users, server)
 			err = server.Close()
 		}
 		found.fault(err)
@@ -96,11 +98,15 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		app, err := pipeline.Load(ctx, config, options)
 		if err == nil {
 			found.warn(app.Warnings())
+			users = append(users, app)
 			err = errors.Join(storage.CheckTwoPhase(engines), app.Close())
 		} else if tree, err := pipeline.Resolve(config, pipeline.KindApp, options); err == nil {
 			found.warn(tree.Warnings)
 		}
 		found.fault(err)
+	}
+	if len(users) == len(servers)+len(apps) { // what has faults may use it
+		found.warn(o.unused(users...))
 	}
 	if !o.quiet || o.strict {
 		slices.SortStableFunc(found.warnings, func(a, b pipeline.Warning) int {

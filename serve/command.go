@@ -62,18 +62,22 @@ func (cmd *command) flags() (*flag.FlagSet, runner) {
 
 func (c *call) dispatch(ctx context.Context, args []string) error {
 	cmd := commands()[0]
-	if len(args) > 0 {
-		named, ok := commandNamed(args[0])
-		switch {
-		case ok:
-			cmd, args = named, args[1:]
-		case slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
-			return c.overview()
-		case slices.Contains([]string{"-version", "--version"}, args[0]):
-			return version(ctx, c, args[1:])
-		case isNeither(args[0]):
-			return usagef("%q is no file, and no command; %s", args[0], hint(args[0], commandNames(), "have "+strings.Join(commandNames(), ", ")))
+	if len(args) == 0 {
+		if err := c.overview(c.Err); err != nil {
+			return err
 		}
+		return errNoArguments
+	}
+	named, ok := commandNamed(args[0])
+	switch {
+	case ok:
+		cmd, args = named, args[1:]
+	case slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
+		return c.overview(c.Out)
+	case slices.Contains([]string{"-version", "--version"}, args[0]):
+		return version(ctx, c, args[1:])
+	case isNeither(args[0]):
+		return usagef("%q is no file, and no command; %s", args[0], c.meant(args[0]))
 	}
 	flags, run := cmd.flags()
 	rest, wantHelp, err := parse(flags, args)
@@ -96,6 +100,37 @@ func commandNamed(name string) (command, bool) {
 		return command{}, false
 	}
 	return all[i], true
+}
+
+// errNoArguments is what the command fails with when it is given none; the commands have been listed then.
+var errNoArguments = errors.New("no arguments")
+
+// elsewhereCommands are words that other programs have for what a command does here.
+var elsewhereCommands = map[string]string{
+	"validate": "check FILE", "lint": "check FILE", "test": "check FILE", "verify": "check FILE", "configtest": "check FILE",
+	"start": "FILE", "run": "FILE", "serve": "FILE", "up": "FILE",
+	"init": "new FOLDER", "create": "new FOLDER", "startproject": "new FOLDER", "scaffold": "new FOLDER",
+	"tree": "show FILE", "dump": "show FILE", "config": "show FILE", "print": "show FILE", "inspect": "show FILE",
+	"urls": "routes FILE", "pviews": "routes FILE", "proutes": "routes FILE", "prequest": "request FILE PATH", "get": "request FILE PATH",
+	"post": "request FILE PATH -m POST", "curl": "request FILE PATH", "ls": "list", "plugins": "list", "man": "help",
+}
+
+// meant says which command does what a word stands for elsewhere, or which is called almost so.
+func (c *call) meant(word string) string {
+	if here, ok := elsewhereCommands[strings.ToLower(word)]; ok {
+		return fmt.Sprintf("%s %s does that", c.program, here)
+	}
+	switch strings.ToLower(word) {
+	case "reload", "restart":
+		return fmt.Sprintf(`a server loads its file anew on SIGHUP, with kill -HUP "$(pidof %[1]s)"; %[1]s FILE --reload does so when the file changes`, c.program)
+	case "stop", "shutdown", "quit":
+		return fmt.Sprintf(`a server ends on SIGTERM, with kill "$(pidof %s)"`, c.program)
+	case "status":
+		return fmt.Sprintf("the service manager that started a server knows; %s FILE --addr-file NAME writes where it listens", c.program)
+	case "fmt", "format":
+		return fmt.Sprintf("a file stays as it is written; %s check FILE finds what is wrong with it, and %s show FILE what it composes", c.program, c.program)
+	}
+	return hint(word, commandNames(), "have "+strings.Join(commandNames(), ", "))
 }
 
 // isNeither reports whether a word that is not the name of a command looks like one misspelt, and not like a CONFIG.

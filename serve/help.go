@@ -38,7 +38,7 @@ settings too: see help logging.`,
 func help(_ context.Context, c *call, args []string) error {
 	switch len(args) {
 	case 0:
-		return c.overview()
+		return c.overview(c.Out)
 	case 1:
 		if cmd, ok := commandNamed(args[0]); ok {
 			return c.helpOn(cmd)
@@ -96,7 +96,7 @@ func kindNamed(word string) (pipeline.Kind, bool) {
 var factoryKinds = []pipeline.Kind{pipeline.KindApp, pipeline.KindComposite, pipeline.KindFilter, pipeline.KindServer}
 
 // overview lists the commands.
-func (c *call) overview() error {
+func (c *call) overview(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(c.program + " runs the apps and filters that an .ini file composes.\n\nUsage:\n")
 	for _, cmd := range commands() {
@@ -108,7 +108,7 @@ CONFIG is the path of an .ini file; one that is called like a command is written
 
 Exit codes: 0 did what was asked, 1 could not start, failed or found a fault, 2 wrong usage.
 `, c.program, commandNames()[0])))
-	_, err := io.WriteString(c.Out, b.String())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/pasteline/pasteline/internal/redact"
@@ -52,6 +55,31 @@ func (o *outside) arguments(args []string) (config string, err error) {
 		o.global[name] = value
 	}
 	return args[0], nil
+}
+
+// A user knows which of the settings from outside make a difference to what it has loaded.
+type user interface {
+	Uses(name string) bool
+	Similar(name string) (string, bool)
+}
+
+// unused returns a warning for each of the settings from outside that nothing of what was loaded uses.
+func (o *outside) unused(users ...user) []pipeline.Warning {
+	var warnings []pipeline.Warning
+	for _, name := range slices.Sorted(maps.Keys(o.global)) {
+		if slices.ContainsFunc(users, func(u user) bool { return u.Uses(name) }) {
+			continue
+		}
+		message := "given on the command line, and nothing uses it"
+		for _, u := range users {
+			if near, ok := u.Similar(name); ok {
+				message += fmt.Sprintf("; did you mean %s=…?", redact.Key(near))
+				break
+			}
+		}
+		warnings = append(warnings, pipeline.Warning{Key: name, Message: message})
+	}
+	return warnings
 }
 
 // configPath returns the path of the file that a CONFIG names: "site.ini#name" and "config:site.ini" do, "egg:…" does not.

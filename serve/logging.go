@@ -19,6 +19,13 @@ func (c *call) openLogAside(config string, given outside) (*logs, error) {
 	return logging.Open(config, options)
 }
 
+// openLogOnStderr is openLogAside for a command that leaves the files of a log alone, which may be of a server elsewhere.
+func (c *call) openLogOnStderr(config string, given outside) (*logs, error) {
+	options := c.logOptions(given)
+	options.Stdout, options.NoFiles = options.Stderr, true
+	return logging.Open(config, options)
+}
+
 // checkLog returns the faults that openLog would return, and neither opens nor makes a file.
 func (c *call) checkLog(config string, given outside) error {
 	return logging.Check(config, c.logOptions(given))

@@ -20,7 +20,8 @@ import (
 )
 
 // Standard registers what comes with Pasteline: the filters browserid, retry, tm, prefix, config and translogger; the
-// composites urlmap and cascade; the apps static, echo and vars; the servers; and databases of the kinds bolt, memory and postgres. [Run]
+// composites urlmap and cascade; the apps static, echo and vars; the servers, also under the names that those in Python have; and
+// databases of the kinds bolt, memory and postgres. It also says what to do about names of other Python packages. [Run]
 // has called it already; it is for programs that load a pipeline without this package's command.
 func Standard(r *pipeline.Registry) {
 	browserid.Register(r)
@@ -35,6 +36,7 @@ func Standard(r *pipeline.Registry) {
 	echo.Register(r)
 	vars.Register(r)
 	server.Register(r)
+	sayElsewhere(r)
 	bolt.Register(r.Opener())
 	memory.Register(r.Opener())
 	postgres.Register(r.Opener())

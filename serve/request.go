@@ -37,7 +37,7 @@ It loads the file as for serving, but opens no port: the request goes through th
 The body of the answer is printed on the standard output. For POST, PUT and PATCH, and for other methods with a Content-Length
 or Transfer-Encoding header, the body of the request is read from the standard input.
 
-PATH may have a query. A redirect is not followed. A database that only one process can open must not be in use by a server.
+PATH may have a query. The log goes to the standard error: files that the .ini names for it are neither opened nor made. A redirect is not followed. A database that only one process can open must not be in use by a server.
 
 The exit code is 0 if the status is below 400, and else 1.`,
 		examples: []example{
@@ -102,7 +102,7 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	if err != nil {
 		return err
 	}
-	log, err := c.openLogAside(config, o.outside)
+	log, err := c.openLogOnStderr(config, o.outside)
 	if err != nil {
 		return err
 	}
@@ -115,6 +115,9 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	p, err := pipeline.Load(ctx, config, load)
 	if err != nil {
 		return err
+	}
+	for _, w := range o.unused(p) {
+		logger.WarnContext(ctx, "check the configuration", slog.String("warning", w.String()))
 	}
 	return errors.Join(o.send(c, request, p, logger), p.Close())
 }

@@ -71,6 +71,9 @@ func (c *call) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return ExitOK
 	}
+	if errors.Is(err, errNoArguments) {
+		return ExitUsage
+	}
 	if usage, ok := errors.AsType[*usageError](err); ok {
 		command := strings.TrimSpace(c.program + " " + usage.command)
 		help := strings.TrimSpace(c.program + " help " + usage.command)

@@ -181,7 +181,11 @@ func (s *site) load(ctx context.Context) (l loaded, err error) {
 	if err = pipeline.JoinErrors(serverErr, pipelineErr); err == nil {
 		err = s.registry.Opener().CheckTwoPhase()
 	}
-	complete = err == nil
+	if complete = err == nil; complete {
+		for _, w := range s.options.unused(l.server, l.pipeline) {
+			s.logger.WarnContext(ctx, "check the configuration", slog.String("warning", w.String()))
+		}
+	}
 	return l, err
 }
 

@@ -69,7 +69,10 @@
 //
 // host = 0.0.0.0 is the IPv4 wildcard alone, as in Python; an empty host or [::] takes both families, but beside an IPv4
 // address with the same port, as in listen = 0.0.0.0:80 [::]:80, IPv6 alone.
-// Settings that mean something to Python's servers only, such as threads, are accepted and have no effect; a warning says so.
+// Settings that mean something to Python's servers only, such as threads, are accepted and have no effect; a warning says so. Of
+// those servers that are here under the name egg:gunicorn#main and its aliases, that is so of any setting that the server has.
+//
+// The servers of flup spoke FastCGI, SCGI or AJP with the web server in front. This one speaks HTTP, which a warning says.
 //
 // A client that max_connections keeps waiting is not told: it waits in the queue of the system.
 //

@@ -15,6 +15,7 @@ func Register(r *pipeline.Registry) {
 	pipeline.ServerFactory(r, name, newPaste)
 	r.Alias("egg:Paste#http", name)
 	pipeline.ServerFactory(r, "egg:waitress#main", newWaitress)
+	registerForeign(r)
 }
 
 // A Port is a TCP port that a section may leave out. The zero Port is left out.

@@ -363,7 +363,7 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 	case !known:
 		return s, nil, o.unknown(name)
 	}
-	uri, err := url.Parse(text)
+	uri, err := url.Parse(withHostInQuery(text))
 	if err != nil {
 		// The error of url.Parse is not for anybody's eyes: it holds what may be part of a password.
 		return s, nil, errors.New("not a well-formed URI: " + escapes)
@@ -372,6 +372,40 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 		return s, nil, errors.New("a URI of a database has no #fragment: in a path or password write %23 for #")
 	}
 	return s, uri, nil
+}
+
+// withHostInQuery moves a percent-encoded folder, which libpq takes for the host of a URI, to where net/url can read it: from
+// postgres://%2Frun%2Fpostgresql:5433/site to postgres:///site?host=/run/postgresql&port=5433.
+func withHostInQuery(text string) string {
+	scheme, rest, _ := strings.Cut(text, "://")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, rest := rest[:end], rest[end:]
+	user := authority[:strings.LastIndexByte(authority, '@')+1]
+	host, port, hasPort := strings.Cut(authority[len(user):], ":")
+	folder, err := url.PathUnescape(host)
+	if err != nil || !strings.HasPrefix(folder, "/") {
+		return text
+	}
+	path, fragment, hasFragment := strings.Cut(rest, "#")
+	path, query, hasQuery := strings.Cut(path, "?")
+	if path == "" {
+		path = "/"
+	}
+	params := "host=" + url.PathEscape(folder)
+	if hasPort {
+		params += "&port=" + url.PathEscape(port)
+	}
+	if hasQuery && query != "" {
+		params += "&" + query
+	}
+	text = scheme + "://" + user + path + "?" + params
+	if hasFragment {
+		text += "#" + fragment
+	}
+	return text
 }
 
 // beside returns the URI of a file in the folder of another database's.

@@ -383,6 +383,28 @@ func TestOpenerErrors(t *testing.T) {
 	}
 }
 
+// A folder of sockets may be the host, percent-encoded as libpq has it.
+func TestOpenerSocketFolders(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"pg://%2Frun%2Fpostgresql/site":                             "pg:///site?host=%2Frun%2Fpostgresql",
+		"pg://user:a%40b@%2frun%2fpostgresql:5433/site?sslmode=off": "pg://user:a%40b@/site?host=%2Frun%2Fpostgresql&port=5433&sslmode=off",
+		"pg://%2Frun%2Fa%20b":                                       "pg:///?host=%2Frun%2Fa%20b",
+		"pg://host:5433/site":                                       "pg://host:5433/site",
+		"pg://user:%2Fpass@host/site?application_name=%2Fx":         "pg://user:%2Fpass@host/site?application_name=%2Fx",
+	} {
+		o := storage.NewOpener()
+		var got string
+		o.Register("pg", func(_ context.Context, uri *url.URL) (storage.Engine, error) {
+			got = uri.String()
+			return nil, errors.New("not opened")
+		})
+		if _, err := o.Open(t.Context(), uri); err == nil || strings.Contains(err.Error(), "a%40b") || got != want {
+			t.Errorf("%s: got %s and %v, want %s", uri, got, err, want)
+		}
+	}
+}
+
 // The same options in other words are the same.
 func TestOpenerOptions(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,8 @@ type Options struct {
 	Stdout io.Writer         // nil discards
 	Stderr io.Writer         // nil discards
 	Level  *slog.Level       // for everything, whatever the file says; nil is what that says
+
+	NoFiles bool // opens no file: lines that would go to files alone go to the standard error
 }
 
 // A Log is where a program logs. It is safe for concurrent use.

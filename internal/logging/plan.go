@@ -3,6 +3,7 @@ package logging
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -62,10 +63,33 @@ func read(config string, o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.NoFiles {
+		p.leaveFiles()
+	}
 	if o.Level != nil {
 		p.force(Level(*o.Level))
 	}
 	return p, nil
+}
+
+// leaveFiles takes the files out of the plan. What would go to none but files goes to the standard error.
+func (p *plan) leaveFiles() {
+	isFile := make([]bool, len(p.sinks))
+	for i := range p.sinks {
+		if isFile[i] = p.sinks[i].target.file; isFile[i] {
+			p.sinks[i].target = stderr
+		}
+	}
+	inner := p.route
+	p.route = func(o origin) route {
+		r := inner(o)
+		streams := slices.DeleteFunc(slices.Clone(r.sinks), func(i int) bool { return isFile[i] })
+		if len(streams) == 0 && len(r.sinks) > 0 {
+			streams = slices.Clone(r.sinks[:1])
+		}
+		r.sinks = streams
+		return r
+	}
 }
 
 // force gives everything one level.

@@ -15,7 +15,7 @@ import (
 type settings struct {
 	Level  Level              `ini:"level" default:"info" help:"what is logged at least: debug, info, warn or error"`
 	Format string             `ini:"format" default:"text" oneof:"text json" help:"how a line looks"`
-	Output string             `ini:"output" nonempty:"true" default:"stderr" help:"where to: stderr, stdout, or the path of a file, which is appended to; a relative one begins at the folder of the .ini file"`
+	Output string             `ini:"output" default:"stderr" help:"where to: stderr, stdout, or the path of a file, which is appended to; a relative one begins at the folder of the .ini file"`
 	Levels []pipeline.Setting `ini:"*"`
 }
 

@@ -120,7 +120,7 @@ func TestFaults(t *testing.T) {
 		{"a pipeline", "level.site = info", "site.ini:2: [logging] level.site: a pipeline itself logs nothing; name one of its members"},
 		{"a section's level", "level.browserid = loud", `site.ini:2: [logging] level.browserid = "loud": want debug, info, warn or error`},
 		{"a colon", "level.filter:browserid = info", "site.ini:2: [logging] level.filter: the colon has ended the key; write level.filter.browserid = …"},
-		{"interpolation", "level = %(nothing)s", "site.ini:2: [logging] level: %(nothing)s: no setting of that name, here or in [DEFAULT]"},
+		{"interpolation", "level = %(nothing)s", "site.ini:2: [logging] level: %(nothing)s: no setting of that name, here or in [DEFAULT]; write it in [DEFAULT], or give it: serve FILE nothing=…"},
 		{"no folder", "output = logs/site.log", `site.ini:2: [logging] output = "logs/site.log": there is no folder logs; make it, or name another file`},
 		{"a folder", "output = .", `site.ini:2: [logging] output = ".": can't open the log file: is a directory; want the path of a file that may be written to`},
 		{"below a file", "output = site.ini/log", `site.ini:2: [logging] output = "site.ini/log": can't open the log file: not a directory; want the path of a file that may be written to`},

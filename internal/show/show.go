@@ -115,11 +115,10 @@ func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]refe
 				continue
 			}
 			entry := child{line: l, part: v.shape(c.node, n, children)}
-			entry.value = clean(c.name)
 			p.children = append(p.children, entry)
 			drawn++
 		}
-		if drawn == 0 || drawn < len(strings.Fields(s.Value)) {
+		if drawn == 0 {
 			p.settings = append(p.settings, l)
 		}
 	}

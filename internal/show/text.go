@@ -73,8 +73,12 @@ func (t *text) part(p *part, indent string) {
 	for _, l := range p.settings {
 		t.setting(l, indent)
 	}
+	last := line{}
 	for _, c := range p.children {
-		t.setting(c.line, indent)
+		if c.line != last { // several words of one setting may name apps
+			t.setting(c.line, indent)
+		}
+		last = c.line
 		t.part(c.part, indent+"  ")
 	}
 	for _, inner := range p.inner {

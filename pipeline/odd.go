@@ -1,0 +1,167 @@
+package pipeline
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gopkg.in/ini.v1"
+)
+
+// logSections are the sections about logging, those of Python included; some names go on behind the underscore.
+var logSections = []string{"logging", "loggers", "handlers", "formatters", "logger_", "handler_", "formatter_"}
+
+// warnOdd warns about a section that means nothing, but is called almost like one that does, and about values that seem to
+// have a comment.
+func (r *resolver) warnOdd(file *File, section string) {
+	if meant, ok := almostKnown(section); ok && !slices.Contains(file.order, meant) {
+		w := Warning{
+			File: file.name, Line: file.heads[section], Section: section,
+			Message: fmt.Sprintf("nothing reads a section of that name; did you mean [%s]?", meant),
+		}
+		r.warned[w] = true
+		r.warnings = append(r.warnings, w)
+	}
+	prefix, _, _ := strings.Cut(section, ":")
+	if section != ini.DefaultSection && !isOfPipelines(prefix) && !isOfLogging(section) {
+		return // another program reads it, by its own rules
+	}
+	if strings.HasPrefix(section, "formatter") {
+		return // a line of a log may have such characters
+	}
+	for _, key := range file.keys(section) {
+		s := file.setting(section, key)
+		if s.assigned {
+			continue
+		}
+		for i, line := range strings.Split(s.Raw, "\n") {
+			mark := commentPattern.FindStringSubmatch(line)
+			if mark == nil {
+				continue
+			}
+			if i < len(s.lines) {
+				s.Line = s.lines[i]
+			}
+			r.warn(s, fmt.Sprintf("the %s and all behind it belong to the value: a comment has a line of its own", cmp.Or(mark[1], mark[2])))
+			break
+		}
+	}
+}
+
+// commentPattern finds what looks like a comment behind a value, or in place of one: a mark with space around it, or behind a
+// value of one word.
+var commentPattern = regexp.MustCompile(`(?:^|\s)([#;])(?:\s|$)|^\S+\s+([#;])`)
+
+func isOfPipelines(prefix string) bool {
+	return slices.ContainsFunc([]*objectType{typeApp, typeFilter, typeServer}, func(t *objectType) bool { return t.takes(prefix) })
+}
+
+func isOfLogging(section string) bool {
+	return slices.ContainsFunc(logSections, func(known string) bool {
+		return section == known || strings.HasSuffix(known, "_") && strings.HasPrefix(section, known)
+	})
+}
+
+// almostKnown returns the name of a section that was probably meant by one that nothing reads.
+func almostKnown(section string) (string, bool) {
+	prefix, name, named := strings.Cut(section, ":")
+	if isOfPipelines(prefix) || isOfLogging(section) || section == ini.DefaultSection {
+		return "", false
+	}
+	var known []string
+	if named {
+		for _, t := range []*objectType{typeApp, typeFilter, typeServer} {
+			known = append(known, slices.Concat(t.prefixes...)...)
+		}
+	} else {
+		known = append(slices.Clone(logSections[:4]), ini.DefaultSection)
+		if before, after, ok := strings.Cut(section, "_"); ok {
+			prefix, name, known = before+"_", after, logSections[4:]
+		}
+	}
+	for _, meant := range known {
+		if isSlip(strings.ToLower(strip(prefix)), strings.ToLower(meant)) {
+			switch {
+			case named:
+				meant += ":" + name
+			case strings.HasSuffix(meant, "_"):
+				meant += name
+			}
+			return meant, true
+		}
+	}
+	return "", false
+}
+
+// isSlip reports whether one letter makes the difference, or two that have changed places, or none.
+func isSlip(a, b string) bool {
+	if editDistance(a, b) <= 1 {
+		return true
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	i := 0
+	for a[i] == b[i] {
+		i++
+	}
+	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+}
+
+// use notes that a factory has asked for a setting of the global conf.
+func (r *resolver) use(name string) { r.used[name] = true }
+
+// mentions reports whether a file has a setting of that name, or refers to one.
+func (f *File) mentions(name string) bool {
+	if f == nil {
+		return false
+	}
+	return slices.ContainsFunc(append([]string{ini.DefaultSection}, f.order...), func(section string) bool {
+		return slices.ContainsFunc(f.keys(section), func(key string) bool {
+			s := f.setting(section, key)
+			return key == name || strings.Contains(s.Raw, "%("+name+")s") || strings.HasPrefix(key, "get ") && s.Value == name
+		})
+	})
+}
+
+// Uses reports whether a setting from outside makes a difference to what was loaded: a file that was read has one of that name,
+// or refers to it, or a factory has asked for it.
+func (l *loaded) Uses(name string) bool {
+	if l.resolver.used[name] {
+		return true
+	}
+	for _, file := range l.resolver.files {
+		if file.mentions(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Similar returns the name that was probably meant by a setting from outside that nothing uses: one of [DEFAULT], or one that a
+// value refers to.
+func (l *loaded) Similar(name string) (string, bool) { return nearest(name, l.resolver.references()) }
+
+var referencePattern = regexp.MustCompile(`%\(([^)]+)\)s`)
+
+// references returns the names that the files have of [DEFAULT], and that their values refer to.
+func (r *resolver) references() []string {
+	var names []string
+	for _, file := range r.files {
+		if file == nil {
+			continue
+		}
+		names = append(names, file.keys(ini.DefaultSection)...)
+		for _, section := range append([]string{ini.DefaultSection}, file.order...) {
+			for _, key := range file.keys(section) {
+				for _, m := range referencePattern.FindAllStringSubmatch(file.setting(section, key).Raw, -1) {
+					names = append(names, m[1])
+				}
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

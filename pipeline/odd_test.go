@@ -1,0 +1,153 @@
+package pipeline_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+func optionsFor(r *pipeline.Registry, files map[string]string) pipeline.Options {
+	return pipeline.Options{Registry: r, ReadFile: func(name string) ([]byte, error) { return []byte(files[name]), nil }}
+}
+
+// What looks like a comment behind a value is said, with the line, and without the value.
+func TestCommentsBehindValues(t *testing.T) {
+	t.Parallel()
+	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, optionsFor(nil, map[string]string{"site.ini": `[DEFAULT]
+a = 1 # one
+b = 1 ; one
+c = 1 #one
+d = # one
+e = one two;three #four
+f = #fff
+g = a;b
+h = http://x/#top
+[app:main]
+use = egg:a
+set s =
+    secret
+    more # secret
+[formatter_x]
+format = %%(message)s # x
+[handler_x]
+args = (1,) # x
+[alembic]
+x = y ; z
+`}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range tree.Warnings {
+		got = append(got, w.String())
+	}
+	const rule = " and all behind it belong to the value: a comment has a line of its own"
+	want := []string{
+		"site.ini:2: [DEFAULT] a: the #" + rule, "site.ini:3: [DEFAULT] b: the ;" + rule, "site.ini:4: [DEFAULT] c: the #" + rule,
+		"site.ini:5: [DEFAULT] d: the #" + rule, "site.ini:14: [app:main] set s: the #" + rule, "site.ini:18: [handler_x] args: the #" + rule,
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	if s, _ := tree.Root.GlobalConf.Get("a"); s.Value != "1 # one" {
+		t.Errorf("got the value %q", s.Value)
+	}
+}
+
+func TestSectionsAlmostKnown(t *testing.T) {
+	t.Parallel()
+	for section, want := range map[string]string{
+		"loging": "logging", "Logging": "logging", "logger": "loggers", "handlres": "handlers", "default": "DEFAULT", "DEFUALT": "DEFAULT",
+		"pipline:x": "pipeline:x", "sever:x": "server:x", "fitler:x": "filter:x", "App:x": "app:x", "apps:x": "app:x", "loger_root": "logger_root",
+		"login": "", "alembic": "", "celery:x": "", "uwsgi": "", "loggers": "", "logger_x": "", "composit:x": "", "program:x": "", "log": "", "x": "",
+	} {
+		tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, optionsFor(nil, map[string]string{"site.ini": "[app:main]\nuse = egg:a\n[" + section + "]\n"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, w := range tree.Warnings {
+			got += w.String()
+		}
+		if want != "" {
+			want = "site.ini:3: [" + section + "]: nothing reads a section of that name; did you mean [" + want + "]?"
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", section, got, want)
+		}
+	}
+}
+
+// A setting from outside is used if a file has one of that name or refers to it, or if a factory asks for it.
+func TestUses(t *testing.T) {
+	t.Parallel()
+	r := pipeline.NewRegistry()
+	pipeline.App(r, "egg:a", func(b *pipeline.Build, _ struct{ Key string }) (http.Handler, error) {
+		b.Global("asked")
+		b.Debug()
+		return http.NotFoundHandler(), nil
+	})
+	pipeline.App(r, "egg:all", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+		b.GlobalConf()
+		return http.NotFoundHandler(), nil
+	})
+	opts := optionsFor(r, map[string]string{"site.ini": `[DEFAULT]
+port = 1
+[app:main]
+use = config:other.ini
+[app:x]
+key = %(other)s
+`, "other.ini": "[app:main]\nuse = egg:a\nget key = got\n[app:all]\nuse = egg:all\n"})
+	opts.Global = map[string]string{"got": "1", "none": "2"}
+	p, err := pipeline.Load(t.Context(), "site.ini", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"got": true, "port": true, "key": true, "other": true, "asked": true, "debug": true, "none": false, "prt": false} {
+		if got := p.Uses(name); got != want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	if near, ok := p.Similar("prt"); !ok || near != "port" {
+		t.Errorf("got %q", near)
+	}
+	if p, err = pipeline.Load(t.Context(), "other.ini#all", opts); err != nil {
+		t.Fatal(err)
+	}
+	if !p.Uses("none") {
+		t.Error("a factory that takes the whole global conf uses all of it")
+	}
+}
+
+// What a registry knows of other programs' names is the remedy of the fault.
+func TestInstead(t *testing.T) {
+	t.Parallel()
+	r := pipeline.NewRegistry()
+	r.Instead(pipeline.KindFilter, "egg:Old.Dist#*", "delete it")
+	r.Instead(pipeline.KindFilter, "egg:old-dist#special", "write another")
+	r.Instead(pipeline.KindFilter, "call:old:make", "leave it out")
+	r.Instead(pipeline.KindFilter, "egg:Taken#*", "never said")
+	pipeline.Middleware(r, "egg:taken#main", func(h http.Handler) http.Handler { return h })
+	pipeline.App(r, "egg:a", func(*pipeline.Build, struct{}) (http.Handler, error) { return http.NotFoundHandler(), nil })
+	for filter, want := range map[string]string{
+		"egg:Old-Dist#any":     "egg:Old-Dist#any is for programs in Python; delete it",
+		"egg:old_dist#special": "is for programs in Python; write another",
+		"call:old:make":        "is for programs in Python; leave it out",
+		"egg:taken":            "",
+		"egg:other":            `no filter of that name is registered; a program of your own registers it: pipeline.Filter(r, "egg:other", …) in a function that serve.Main is given; registered as filter: egg:taken#main`,
+	} {
+		_, err := pipeline.Load(t.Context(), "site.ini", optionsFor(r, map[string]string{"site.ini": "[app:main]\nuse = egg:a\nfilter-with = f\n[filter:f]\nuse = " + filter}))
+		switch {
+		case want == "":
+			if err != nil {
+				t.Errorf("%s: %v", filter, err)
+			}
+		case err == nil || !strings.Contains(err.Error(), want):
+			t.Errorf("%s: got %v, want %s", filter, err, want)
+		}
+	}
+}
