@@ -25,5 +25,6 @@
 // A response is complete or visibly broken. An error that comes after a part of the response has left (behind retry or tm, after
 // a flush; without a filter that holds the response back, after the first write) can't be answered any more. The response is
 // cut then, by a panic with [http.ErrAbortHandler] once everything is cleaned up: the connection ends without the end of the body, or
-// with HTTP/2 the stream is reset, so that no client takes the part for the whole. A connection that the handler has hijacked is its own.
+// with HTTP/2 the stream is reset, so that no client takes the part for the whole. (A response with a Content-Length of which all has been
+// sent is whole, whatever comes then. With HTTP/1.0, package server resets the connection.) A connection that the handler has hijacked is its own.
 package outcome

@@ -44,8 +44,8 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	ctx := &requestContext{Context: req.Context(), replaced: g.replaced}
 	defer ctx.end()
 	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is the one of req, with an end more
+	defer form.HandBack(req, &ctx.request)
 	g.app.ServeHTTP(w, &ctx.request)
-	form.HandBack(req, &ctx.request)
 }
 
 // replace makes a the one that answers requests from now on.

@@ -49,8 +49,8 @@ func withBody(w *response, raw http.ResponseWriter, r *http.Request, timeout tim
 	if limit > 0 {
 		own.Body = http.MaxBytesReader(raw, b, limit)
 	}
+	defer form.HandBack(r, own)
 	h.ServeHTTP(w, own)
-	form.HandBack(r, own)
 }
 
 // A body is a request's body that gives up on a client which has stopped sending. It is read by one goroutine at a time.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -115,6 +116,7 @@ type conn struct {
 	deadline time.Time  // for writing, set by the handler, or net/http; zero is none
 
 	reading alarm
+	framing atomic.Pointer[framing] // nil if what is received is encrypted, or the connection is a handler's
 }
 
 // newConn calls release when the connection is closed, at least once.
@@ -130,6 +132,9 @@ func (c *conn) Read(b []byte) (n int, err error) {
 		}
 		n, err = c.Conn.Read(b)
 		if again := c.reading.end(err); !again || n > 0 {
+			if f := c.framing.Load(); f != nil {
+				f.note(b[:n])
+			}
 			return n, err
 		}
 	}
@@ -221,6 +226,48 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 // SetDeadline is SetReadDeadline and SetWriteDeadline.
 func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+type connKey struct{}
+
+// connContext is the ConnContext of an http.Server: it makes a connection known to its requests.
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	if encrypted, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = encrypted.NetConn()
+	} else if plain, ok := c.(*conn); ok {
+		plain.framing.Store(new(framing))
+	}
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// connOf returns the connection that a request came on, nil if that is another server's.
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	return c
+}
+
+// received is what is known of what c has received, nil if nothing is. A nil c is another server's.
+func (c *conn) received() *framing {
+	if c == nil {
+		return nil
+	}
+	return c.framing.Load()
+}
+
+// handOver is called when a handler has hijacked c.
+func handOver(c net.Conn) {
+	if plain, ok := c.(*conn); ok {
+		plain.framing.Store(nil)
+	}
+}
+
+// abort closes the connection in such a way that the client sees an error, and not the end of what was sent: TCP's reset, and with
+// TLS no farewell. A unix socket knows no such end.
+func (c *conn) abort() {
+	if tcp, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
 }
 
 // Close closes the connection and gives back its slot.

@@ -64,8 +64,15 @@
 //
 // # Caveats
 //
-// With HTTP/1.1, a connection is closed after the answer to a request with Transfer-Encoding: chunked. RFC 9112 demands that of those
-// which have a Content-Length, too, and net/http does not tell them apart.
+// With HTTP/1, a connection is closed after the answer to a request that has, or may have, a Content-Length beside a Transfer-Encoding,
+// as RFC 9112 demands. Net/http removes one of them without a word, so the server looks at what it receives; with TLS it can't, and
+// every request with Transfer-Encoding: chunked is its connection's last. So it is, now and then, without TLS: when one is sent ahead of a
+// request with a Content-Length, or those words were in a body before.
+//
+// A cut response is visibly broken as long as something is missing of it. One that has a Content-Length, and all of it sent, is whole
+// for its client, whatever the handler does then. Where only the end of the connection ends a response (with HTTP/1.0, which
+// nginx speaks to a server unless proxy_http_version says otherwise), the connection is reset, and data that the client has not yet taken may
+// be lost with it; a unix socket can't be reset, so there a response that is cut looks whole: let the proxy speak HTTP/1.1.
 //
 // host = 0.0.0.0 is the IPv4 wildcard alone, as in Python; an empty host or [::] takes both families, but beside an IPv4
 // address with the same port, as in listen = 0.0.0.0:80 [::]:80, IPv6 alone.

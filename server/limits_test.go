@@ -293,23 +293,6 @@ func TestReadDeadlineOfAHandler(t *testing.T) {
 	s.end(t)
 }
 
-// What comes after a request with two lengths is not read.
-func TestTwoLengths(t *testing.T) {
-	t.Parallel()
-	var calls atomic.Int64
-	s := run(t, server.Config{}, io.Discard, func(_ http.ResponseWriter, r *http.Request) {
-		calls.Add(1)
-		_, _ = io.Copy(io.Discard, r.Body)
-	})
-	c := s.connect(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"+
-		"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	text, err := io.ReadAll(c)
-	if err != nil || !strings.Contains(string(text), "\r\nConnection: close\r\n") || calls.Load() != 1 {
-		t.Errorf("got %q, %v, %d calls; want one answer, and the end", text, err, calls.Load())
-	}
-	s.end(t)
-}
-
 // An upload may take much longer than the read timeout, as long as it goes on.
 func TestUploadOutlivesTheReadTimeout(t *testing.T) {
 	t.Parallel()

@@ -76,11 +76,18 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 			ReadHeaderTimeout: config.ReadHeaderTimeout,
 			IdleTimeout:       config.IdleTimeout,
 			MaxHeaderBytes:    int(config.MaxHeaderBytes),
+			ConnContext:       connContext,
 			BaseContext:       func(net.Listener) context.Context { return base },
 			ErrorLog:          slog.NewLogLogger(connectionHandler{logger.Handler()}, slog.LevelDebug),
 		},
 	}
-	s.http.ConnState = s.silent.note
+	s.http.DisableGeneralOptionsHandler = true // it answers without the handler, and so without twoLengths
+	s.http.ConnState = func(c net.Conn, state http.ConnState) {
+		s.silent.note(c, state)
+		if state == http.StateHijacked {
+			handOver(c)
+		}
+	}
 	if config.MaxConnections > 0 {
 		s.slots = make(slots, config.MaxConnections)
 	}
@@ -139,8 +146,8 @@ func (s *Server) translated(h http.Handler) http.Handler {
 				return
 			}
 		}
+		defer form.HandBack(r, own)
 		h.ServeHTTP(w, own)
-		form.HandBack(r, own)
 	})
 }
 
@@ -151,7 +158,19 @@ func (s *Server) watch(h http.Handler) http.Handler {
 		s.running.Add(1)
 		defer s.running.Add(-1)
 		w := &response{Writer: sent.Writer{ResponseWriter: raw}, http1: r.ProtoMajor == 1}
+		if w.http1 {
+			c := connOf(r)
+			defer breakOff(c, w, r)
+			if c.received().twoLengths(r) {
+				last := lastWriter{raw}
+				defer last.last() // the handler may write nothing
+				w.ResponseWriter = last
+			}
+		}
 		defer answerPanic(s.logger, &w.Writer, r)
+		if r.Method == http.MethodOptions && r.RequestURI == "*" { // the server itself is asked
+			return
+		}
 		own, ok := withPath(r)
 		if !ok {
 			http.Error(w, "Bad Request", http.StatusBadRequest)
@@ -163,11 +182,6 @@ func (s *Server) watch(h http.Handler) http.Handler {
 			http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
 			return
 		}
-		if len(r.TransferEncoding) > 0 && w.http1 {
-			// A request with Content-Length beside Transfer-Encoding may be an attempt at smuggling, and RFC 9112 (6.1) demands that
-			// nothing is read after it. Net/http does not tell which one it was: so none that was chunked is followed by another.
-			w.Header().Set("Connection", "close")
-		}
 		if r.ProtoMajor == 2 {
 			stream := newStreamWriter(raw, s.config.WriteTimeout)
 			defer stream.finish()
@@ -177,8 +191,9 @@ func (s *Server) watch(h http.Handler) http.Handler {
 			h.ServeHTTP(w, own)
 			return
 		}
+		defer form.RemoveAll(r) // net/http forgets those of a response that is cut
+		defer form.HandBack(r, own)
 		withBody(w, raw, own, s.config.ReadTimeout, limit, h)
-		form.HandBack(r, own)
 	})
 }
 

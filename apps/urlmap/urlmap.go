@@ -89,8 +89,8 @@ func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		if cut, ok := scriptname.Cut(inside, e.path); ok {
+			defer form.HandBack(r, cut)
 			e.app.ServeHTTP(w, cut)
-			form.HandBack(r, cut)
 			return
 		}
 	}

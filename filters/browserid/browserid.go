@@ -84,8 +84,8 @@ func (f *filter) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	v := &p.visit
 	f.begin(v, w, r)
 	p.request = *r.WithContext(v)
+	defer form.HandBack(r, &p.request)
 	next.ServeHTTP(&v.writer, &p.request)
-	form.HandBack(r, &p.request)
 	// Not deferred: a handler that panics sends no header of its own, so it sends no cookie either.
 	v.writer.decide()
 }

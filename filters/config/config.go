@@ -23,8 +23,8 @@ func New(conf map[string]string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			own := r.WithContext(context.WithValue(r.Context(), ctxKey{}, c))
+			defer form.HandBack(r, own)
 			next.ServeHTTP(w, own)
-			form.HandBack(r, own)
 		})
 	}
 }

@@ -62,8 +62,8 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.Host = withPort(v.Host, f.ForcePort)
 	}
 	own := v.Apply(scriptname.Below(r, f.Prefix), translated...)
+	defer form.HandBack(r, own)
 	f.next.ServeHTTP(w, own)
-	form.HandBack(r, own)
 }
 
 // forwardedNames are the fields that are translated, or taken out without: an app is not to take them for true.

@@ -48,6 +48,11 @@
 // uploads that it does not want to receive, needs StreamBody: its transaction waits with it, and what fails fails the attempt that
 // reads. Better still, it stands where there is no transaction.
 //
+// The files of a multipart form are removed after each attempt, if the handler has parsed the form of the request that it was given by this
+// filter, or by others of this project. Net/http and a filter can't learn of a form that is parsed of a copy: behind [http.TimeoutHandler],
+// [http.StripPrefix], a chi router, or another middleware that calls WithContext or Clone, the handler removes them itself, or they stay
+// in the temporary folder, once for each attempt: defer r.MultipartForm.RemoveAll(), once ParseMultipartForm has succeeded.
+//
 // Outer filters may keep what they like in the context, but a value in there that an attempt changes in place is the next
 // one's too. (chi's, behind router.Use, is looked after.) So is a path value that an attempt sets with SetPathValue, if an outer
 // handler has set one by hand; those of an outer ServeMux or chi router are looked after.
