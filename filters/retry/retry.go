@@ -179,6 +179,10 @@ func (f *filter) call(ctx context.Context, held *hold.Writer, source *source, at
 
 // fail answers for a request that nothing more can be done for.
 func (f *filter) fail(w http.ResponseWriter, r *http.Request, err error, attempt transaction.Attempt) {
-	outcome.Log(f.Logger, "request failed", r, err, slog.Int("count", attempt.Number), slog.Int("tries", attempt.Tries))
+	var attrs []slog.Attr
+	if attempt.Number > 0 { // else it failed before the first one
+		attrs = []slog.Attr{slog.Int("count", attempt.Number), slog.Int("tries", attempt.Tries)}
+	}
+	outcome.Log(f.Logger, "request failed", r, err, attrs...)
 	outcome.Respond(w, r, err)
 }

@@ -10,13 +10,17 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the drivers "pgx" and
+	_ "github.com/go-sql-driver/mysql" // the drivers "mysql",
+	_ "github.com/jackc/pgx/v5/stdlib" // "pgx" and
 	_ "modernc.org/sqlite"             // "sqlite"
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/internal/mariadbtest"
 	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/sqltx"
@@ -153,6 +157,7 @@ func TestSwallowedConflict(t *testing.T) {
 			})
 		},
 		"sqltx, PostgreSQL": func(t *testing.T) loser { return throughSQLTx(t, "pgx", pgtest.Database(t)) },
+		"sqltx, MariaDB":    func(t *testing.T) loser { return throughSQLTx(t, "mysql", mariadbtest.Database(t)) },
 		"sqltx, SQLite": func(t *testing.T) loser {
 			return throughSQLTx(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "data.sqlite")+"?_pragma=journal_mode(wal)")
 		},
@@ -231,6 +236,67 @@ func TestSwallowedConflict(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A deadlock, of which MariaDB tells one of the two statements, is run again, too, though the handler answers 500.
+func TestSwallowedDeadlock(t *testing.T) {
+	t.Parallel()
+	dsn := mariadbtest.Database(t)
+	pool := openPool(t, "mysql", dsn)
+	for _, statement := range []string{
+		"CREATE TABLE pairs (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO pairs VALUES (1, 0), (2, 0)",
+	} {
+		if _, err := pool.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := sqltx.New(t.Context(), pool, sqltx.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first sync.WaitGroup // until each of the first attempts has its first row
+	first.Add(2)
+	var deadlocks, attempts atomic.Int64
+	chain := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		attempts.Add(1)
+		attempt, _ := transaction.AttemptFromContext(r.Context())
+		tx, err := db.Tx(r.Context())
+		for i, id := range strings.Split(r.URL.Query().Get("ids"), ",") {
+			if err == nil {
+				_, err = tx.ExecContext(r.Context(), "UPDATE pairs SET n = n + 1 WHERE id = "+id)
+			}
+			if i == 0 && attempt.Number == 1 {
+				first.Done()
+				first.Wait()
+			}
+		}
+		if err != nil {
+			if strings.Contains(err.Error(), "1213") {
+				deadlocks.Add(1)
+			}
+			http.Error(w, "sorry", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprint(w, "done")
+	})))
+	var both sync.WaitGroup
+	for _, ids := range []string{"1,2", "2,1"} {
+		both.Go(func() {
+			w := httptest.NewRecorder()
+			chain.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/?ids="+ids, nil))
+			if w.Code != http.StatusOK || w.Body.String() != "done" {
+				t.Errorf("%s: got %d %q", ids, w.Code, w.Body)
+			}
+		})
+	}
+	both.Wait()
+	var sum int
+	if err := pool.QueryRowContext(t.Context(), "SELECT SUM(n) FROM pairs").Scan(&sum); err != nil {
+		t.Fatal(err)
+	}
+	if sum != 4 || deadlocks.Load() == 0 || attempts.Load() < 3 {
+		t.Errorf("got the sum %d, %d deadlocks, %d attempts; want 4, at least one, and one more attempt for it", sum, deadlocks.Load(), attempts.Load())
 	}
 }
 
