@@ -133,7 +133,7 @@ func TestTwoLengthsInTLS(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc":                                     2,
 	} {
 		calls.Store(0)
-		c := tls.Client(s.connect(t, ""), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its own server
+		c := tls.Client(s.connect(t, ""), &tls.Config{InsecureSkipVerify: true})
 		if _, err := io.WriteString(c, request+secondRequest); err != nil {
 			t.Fatal(err)
 		}
@@ -168,9 +168,9 @@ func TestCutWithoutFraming(t *testing.T) {
 					if fail {
 						line = strings.Replace(line, " HTTP", "?fail=1 HTTP", 1)
 					}
-					var c net.Conn = s.connect(t, "")
+					c := s.connect(t, "")
 					if name == "TLS" {
-						c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its own server
+						c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 					}
 					if _, err := io.WriteString(c, line+"\r\nHost: x\r\n\r\n"); err != nil {
 						t.Fatal(err)

@@ -207,8 +207,8 @@ func TestStalledUploadIsAwaitedOnce(t *testing.T) {
 				w.WriteHeader(http.StatusBadRequest)
 			}))
 		}()
-		go io.WriteString(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf") //nolint:errcheck // seen by the server
-		_, _ = io.Copy(io.Discard, client)                                                         // until the server closes it
+		go io.WriteString(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+		_, _ = io.Copy(io.Discard, client) // until the server closes it
 		if took := time.Since(began); took < timeout || took > timeout+timeout/2 {
 			t.Errorf("the connection was held for %v", took)
 		}

@@ -57,7 +57,7 @@ func (t *Txn) Judge(ctx context.Context, err error) error {
 	if err == nil || IsTransient(err) || errors.Is(err, ErrInDoubt) {
 		return err
 	}
-	if t.IsTransient(err) {
+	if t.IsTransient(err) { //nolint:contextcheck // a data manager's judgement needs none
 		return Transient(err)
 	}
 	if conflict := t.Conflict(ctx); conflict != nil {

@@ -139,11 +139,16 @@ func openDB(t *testing.T, uri string) *storage.DB {
 func TestSwallowedConflict(t *testing.T) {
 	t.Parallel()
 	databases := map[string]func(t *testing.T) loser{
-		"memory": func(t *testing.T) loser { return counter(t, memory.New("swallowed")) },
+		"memory": func(t *testing.T) loser {
+			t.Helper()
+			return counter(t, memory.New("swallowed"))
+		},
 		"bolt": func(t *testing.T) loser {
+			t.Helper()
 			return counter(t, openDB(t, "bolt://"+filepath.Join(t.TempDir(), "data.db")))
 		},
 		"postgres, the app's SQL": func(t *testing.T) loser {
+			t.Helper()
 			uri := pgtest.Database(t)
 			db := openDB(t, uri)
 			return row(t, openPool(t, "pgx", uri), func(ctx context.Context) (read, write func() error, err error) {
@@ -156,9 +161,12 @@ func TestSwallowedConflict(t *testing.T) {
 				return read, write, nil
 			})
 		},
-		"sqltx, PostgreSQL": func(t *testing.T) loser { return throughSQLTx(t, "pgx", pgtest.Database(t)) },
-		"sqltx, MariaDB":    func(t *testing.T) loser { return throughSQLTx(t, "mysql", mariadbtest.Database(t)) },
+		"sqltx, PostgreSQL": func(t *testing.T) loser {
+			t.Helper()
+			return throughSQLTx(t, "pgx", pgtest.Database(t))
+		},
 		"sqltx, SQLite": func(t *testing.T) loser {
+			t.Helper()
 			return throughSQLTx(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "data.sqlite")+"?_pragma=journal_mode(wal)")
 		},
 	}
