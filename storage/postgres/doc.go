@@ -92,6 +92,6 @@
 // A commit whose answer was lost is looked for afterwards, by the record that it leaves; if there is none, one is made that keeps it from
 // happening later. Only if the server can't be asked for some time (15 s), is it in doubt ([transaction.ErrInDoubt]), and not tried again.
 //
-// Tested with PostgreSQL 15, and through PgBouncer 1.18. CockroachDB and YugabyteDB speak the protocol, but nothing was tested with them: there, a commit is several
+// Tested with PostgreSQL 15 and 18.4, and through PgBouncer 1.18. CockroachDB and YugabyteDB speak the protocol, but nothing was tested with them: there, a commit is several
 // statements, turns are only within the process, and two-phase commit only as the one who decides.
 package postgres

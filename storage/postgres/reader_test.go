@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,7 @@ var endings = []struct {
 	end     func(*testing.T, *pgx.Conn, *proxy)
 }{
 	{"idle time-out", "idle_in_transaction_session_timeout=200ms", func(*testing.T, *pgx.Conn, *proxy) {}},
+	{"transaction time-out", "transaction_timeout=500ms", func(*testing.T, *pgx.Conn, *proxy) {}}, // from 17 on
 	{"terminated", "", func(t *testing.T, conn *pgx.Conn, _ *proxy) {
 		t.Helper()
 		exec(t, conn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -40,12 +42,16 @@ func TestReaderWhoseSnapshotIsLost(t *testing.T) {
 			t.Run(tt.name+", snapshot="+snapshot, func(t *testing.T) {
 				t.Parallel()
 				uri := pgtest.Database(t)
+				conn := connect(t, uri)
+				if strings.HasPrefix(tt.options, "transaction_timeout") &&
+					!ask[bool](t, conn, `SELECT current_setting('transaction_timeout', true) IS NOT NULL`) {
+					t.Skip("this server has no transaction_timeout, which came with PostgreSQL 17")
+				}
 				p, through := newProxy(t, uri)
 				db := openDB(t, uri)
 				defer db.Close()
 				reader := openDB(t, with(through, "application_name=reader&snapshot="+snapshot+"&"+tt.options))
 				defer reader.Close()
-				conn := connect(t, uri)
 				mustPut(t, db, "x", "0", "y", "0")
 
 				ctx1, t1 := transaction.Begin(t.Context())
