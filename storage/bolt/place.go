@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -117,9 +116,9 @@ func (e *engine) inPlace(always bool) error {
 	case short != nil:
 		return e.overwritten(short)
 	case p.lost != nil && before == nil:
-		p.log(slog.LevelError, "writes are refused", slog.Any("error", p.lost))
+		p.report("writes are refused", p.lost)
 	case p.lost == nil && before != nil:
-		p.log(slog.LevelInfo, "the file is at its path again, writes go on", slog.String("path", p.file.Name()))
+		p.report("the file is at its path again, writes go on", nil)
 	}
 	return p.lost
 }
@@ -158,7 +157,7 @@ func (e *engine) overwritten(err error) error {
 	moved := error(&movedError{fmt.Errorf("%w: another program has written to the open file (%w), so nothing is read and nothing is written: "+
 		"see that the file is the right one, or restore it from a backup, and restart", storage.ErrMoved, err)})
 	if e.broken.CompareAndSwap(nil, &moved) {
-		e.place.log(slog.LevelError, "the database can't be used any more", slog.Any("error", moved))
+		e.place.report("the database can't be used any more", moved)
 	}
 	return *e.broken.Load()
 }
@@ -185,7 +184,7 @@ func (p *place) remember(id uint64) error {
 	if err != nil {
 		return err
 	}
-	if other := int(id+1) % 2 * headSize; id > 0 && !bytes.Equal(heads[other:other+headSize], p.heads[other:other+headSize]) {
+	if other := (id + 1) % 2 * headSize; id > 0 && !bytes.Equal(heads[other:other+headSize], p.heads[other:other+headSize]) {
 		return errors.New("its first pages have changed meanwhile")
 	}
 	p.heads = heads
@@ -232,9 +231,14 @@ func (p *place) inUse() int64 {
 	return int64(pages) * p.pageSize //nolint:gosec // as bbolt computes it
 }
 
-func (p *place) log(level slog.Level, message string, attrs ...slog.Attr) {
-	if p.logger != nil {
-		p.logger.LogAttrs(context.Background(), level, message, attrs...) //nolint:sloglint // constants of the callers
+// report tells the logger of an error, or that it is over.
+func (p *place) report(message string, err error) {
+	switch {
+	case p.logger == nil:
+	case err != nil:
+		p.logger.Error(message, slog.Any("error", err)) //nolint:sloglint // constants of the callers
+	default:
+		p.logger.Info(message, slog.String("path", p.file.Name())) //nolint:sloglint // constants of the callers
 	}
 }
 

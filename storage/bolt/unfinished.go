@@ -64,5 +64,5 @@ func firstContent() ([]byte, error) {
 	if err := db.Close(); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(path) //nolint:gosec // a path of ours
+	return os.ReadFile(path)
 }
