@@ -46,7 +46,13 @@ func (l *loaded) Shown(n *Node, s Setting) string { return l.resolver.shown(n, s
 
 // Locate completes an error of something that was created: the Key of an [Error] in it is a setting of the node, and gets
 // its position and value. The error shows no secrets of the files.
-func (l *loaded) Locate(err error) error { return l.resolver.conceal(sorted(l.root.locate(err))) }
+func (l *loaded) Locate(err error) error {
+	faults := l.root.locate(err)
+	for _, fault := range faults {
+		fault.Origin = "" // the value is right, and only what is there now forbids it
+	}
+	return l.resolver.conceal(sorted(faults))
+}
 
 // Close closes what the factories opened, in reverse order. A second call does nothing and returns the same.
 func (l *loaded) Close() error { return l.close() }
