@@ -115,8 +115,10 @@ func (a *attempt) load(id string) (*Session, error) {
 	if err := a.data.AddReadConflict(s.from.key(kindMeta)); err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	now, judged := a.m.clock.read()
-	s.had.expired = s.had.exists && a.m.expired(s.had.lastUsed(), judged)
+	now, judged, err := a.judge(&s.had)
+	if err != nil {
+		return nil, err
+	}
 	s.had.marked = s.had.mark && !a.m.over(s.had.used, judged)
 	if s.had.problem != nil {
 		a.m.noted.unreadable(a.txn.Context(), a.m.config.Logger, s.from, s.had.problem)
@@ -131,6 +133,25 @@ func (a *attempt) load(id string) (*Session, error) {
 	}
 	a.sessions = append(a.sessions, s)
 	return s, nil
+}
+
+// judge returns the time, and whether l has expired by it. Where there is a common clock, one that says so is asked again first.
+func (a *attempt) judge(l *loaded) (now, judged int64, err error) {
+	if err := a.ask(stale); err != nil {
+		return 0, 0, err
+	}
+	now, judged = a.m.time()
+	if !l.exists {
+		return now, judged, nil
+	}
+	if a.m.expired(l.lastUsed(), judged) || a.m.astray(l.lastUsed(), now) {
+		if err := a.ask(0); err != nil {
+			return 0, 0, err
+		}
+		now, judged = a.m.time()
+	}
+	l.expired = a.m.expired(l.lastUsed(), judged)
+	return now, judged, nil
 }
 
 // newSession returns room for a session that is about to be loaded.
@@ -164,7 +185,11 @@ func itemName(it storage.Item) []byte { return it.Key[len(ref{})+1:] }
 // who touch at the same time put, the later slice counts: so readers of one session never conflict with each other.
 func (s *Session) touch(now int64) error {
 	slice := s.a.m.slice(now)
-	if !s.now.exists || slice <= s.now.used && !s.a.m.astray(s.now.used, now) {
+	if !s.now.exists {
+		return nil
+	}
+	s.a.m.watch.mark(slice)
+	if slice <= s.now.used && !s.a.m.astray(s.now.used, now) {
 		return nil
 	}
 	if err := s.a.join(); err != nil {
@@ -328,7 +353,7 @@ func (s *Session) put(key string, record []byte, now int64) error {
 
 // remove deletes an item that is there and watched.
 func (s *Session) remove(key string) error {
-	now, _ := s.a.m.clock.read()
+	now, _ := s.a.m.time()
 	if err := s.a.join(); err != nil {
 		return err
 	}
@@ -364,6 +389,7 @@ func (s *Session) begin(now int64) error {
 	}
 	s.now.exists, s.now.begun = true, true
 	s.now.used = s.a.m.slice(now)
+	s.a.m.watch.mark(s.now.used)
 	s.a.notify()
 	return s.a.enter(s.from, meta{created: s.created, used: s.now.used})
 }
@@ -404,7 +430,7 @@ func (s *Session) discard() error {
 // setAside copies the records of the session r, which can't all be read, to a place of their own, where a sweep ends
 // them at the time at which a session that is used now would end.
 func (a *attempt) setAside(r ref, l *loaded) error {
-	now, _ := a.m.clock.read()
+	now, _ := a.m.time()
 	aside := r.aside()
 	for _, it := range l.all {
 		if err := a.data.Put(append(aside[:len(aside):len(aside)], it.Key[len(r):]...), it.Value); err != nil {

@@ -8,7 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/session"
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/postgres"
 )
 
 func TestClock(t *testing.T) {
@@ -148,4 +153,153 @@ func TestDatedAhead(t *testing.T) {
 	if got := f.records(t); len(got) != 0 {
 		t.Errorf("left over: %v", got)
 	}
+}
+
+// Where the machines that use a database have its clock in common, theirs may be as wrong as they like: neither a sweep
+// nor a look at a session ends or redates any.
+func TestWrongClocksOnPostgres(t *testing.T) {
+	t.Parallel()
+	opener := storage.NewOpener()
+	postgres.Register(opener)
+	db, err := opener.Open(t.Context(), pgtest.Database(t))
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	machine := func(wrong time.Duration) *session.Manager {
+		m, err := session.NewManager(db, session.Config{})
+		must(t, err)
+		begin := time.Now()
+		m.SetMachineClock(func() (time.Time, time.Duration) { return time.Now().Add(wrong), time.Since(begin) })
+		return m
+	}
+	right := machine(0)
+	ids := []string{"a", "b", "c"}
+	for _, id := range ids {
+		do(t, func(ctx context.Context) {
+			s, err := right.Get(session.WithID(ctx, id))
+			must(t, err)
+			must(t, s.Set("n", 1))
+		})
+	}
+	for _, wrong := range []time.Duration{21 * time.Minute, -21 * time.Minute, 24 * time.Hour, -24 * time.Hour} {
+		m := machine(wrong)
+		if n, err := m.Sweep(t.Context()); n != 0 || err != nil {
+			t.Errorf("%v: Sweep: got %d, %v", wrong, n, err)
+		}
+		m = machine(wrong)
+		for _, id := range ids {
+			do(t, func(ctx context.Context) {
+				for _, m := range []*session.Manager{m, right} {
+					s, err := m.Lookup(session.WithID(ctx, id))
+					must(t, err)
+					if s == nil || time.Since(s.LastUsed()).Abs() > time.Minute {
+						t.Errorf("%v: got %v", wrong, s)
+					}
+				}
+			})
+		}
+	}
+	if n, err := right.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("Sweep: got %d, %v", n, err)
+	}
+}
+
+// A jump of the clock that was forgiven before a reload is so after it.
+func TestForgivenAcrossReload(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	f.set(t, "u", map[string]any{"n": 1})
+	f.clock.jump(24 * time.Hour)
+	f.stored(t, "another") // the process notices
+	after := f.another(t, session.Config{})
+	after.ShareClock(f.Manager)
+	if n, err := after.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("Sweep: got %d, %v", n, err)
+	}
+	do(t, func(ctx context.Context) {
+		if ok, err := after.Has(session.WithID(ctx, "u")); !ok || err != nil {
+			t.Errorf("Has: got %t, %v", ok, err)
+		}
+	})
+	// They do have one clock, by themselves.
+	one, err := session.NewManager(f.db, session.Config{})
+	must(t, err)
+	two, err := session.NewManager(f.db, session.Config{})
+	must(t, err)
+	if !one.SharesClock(two) {
+		t.Error("two managers of one database have two clocks")
+	}
+}
+
+// A process that starts with a clock that is wrong does not end, or redate, all sessions.
+func TestStartWithAWrongClock(t *testing.T) {
+	t.Parallel()
+	start := func(t *testing.T) (f *fixture, log *bytes.Buffer, sweep func(want int)) {
+		t.Helper()
+		log = &bytes.Buffer{}
+		f = newFixture(t, session.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
+		for _, id := range []string{"a", "b", "c"} {
+			f.set(t, id, map[string]any{"n": 1})
+		}
+		return f, log, func(want int) {
+			t.Helper()
+			if n, err := f.Sweep(t.Context()); n != want || err != nil {
+				t.Errorf("Sweep: got %d, %v, want %d", n, err, want)
+			}
+		}
+	}
+	restart := func(f *fixture, wrong time.Duration) {
+		f.clock.jump(wrong) // while no process runs
+		f.Restart()
+		f.SetClock(f.clock.read)
+	}
+	t.Run("ahead, and put right", func(t *testing.T) {
+		t.Parallel()
+		f, log, sweep := start(t)
+		restart(f, 21*time.Minute)
+		sweep(0)
+		f.clock.pass(time.Minute)
+		f.clock.jump(-21 * time.Minute)
+		sweep(0)
+		for _, id := range []string{"a", "b", "c"} {
+			f.wantStored(t, id, map[string]any{"n": int64(1)})
+		}
+		if !strings.Contains(log.String(), "all sessions have expired by the clock, which may be wrong") {
+			t.Errorf("log: %s", log)
+		}
+	})
+	t.Run("right, after a long time", func(t *testing.T) {
+		t.Parallel()
+		f, _, sweep := start(t)
+		restart(f, 24*time.Hour)
+		sweep(0)
+		f.clock.pass(19 * time.Minute)
+		sweep(0)
+		f.clock.pass(time.Minute)
+		sweep(3)
+	})
+	t.Run("right, and visited", func(t *testing.T) {
+		t.Parallel()
+		f, _, sweep := start(t)
+		restart(f, 24*time.Hour)
+		f.set(t, "d", map[string]any{"n": 1})
+		sweep(3)
+	})
+	t.Run("behind, and put right", func(t *testing.T) {
+		t.Parallel()
+		f, log, sweep := start(t)
+		before := f.records(t)
+		restart(f, -24*time.Hour)
+		sweep(0)
+		if diff := cmp.Diff(before, f.records(t)); diff != "" {
+			t.Errorf("records: %s", diff)
+		}
+		restart(f, 24*time.Hour)
+		sweep(0)
+		for _, id := range []string{"a", "b", "c"} {
+			f.wantStored(t, id, map[string]any{"n": int64(1)})
+		}
+		if !strings.Contains(log.String(), "most sessions are dated more than a timeout ahead of the clock") {
+			t.Errorf("log: %s", log)
+		}
+	})
 }

@@ -69,9 +69,12 @@
 //
 // Two requests that add different keys at the same time may together make a session larger than Config.MaxSize.
 //
-// Machines that share a database should agree on the time to within a timeout. A clock that is set while the process runs
-// loses nothing: when it jumps ahead (or the machine slept), no session ends on account of that for one timeout; when it
-// jumps back, sessions only become younger. A jump while no process runs can't be told from a long time without any.
+// Time is that of the database's server, if it has one (PostgreSQL): what the clocks of the machines say does not matter then. The
+// server is asked once a minute, and before a session ends. With an embedded database it is that of the machine. A clock that is
+// set while the process runs loses nothing, across reloads too: when it jumps ahead (or the machine slept), no session ends on
+// account of that for one timeout; when it jumps back, sessions only become younger. A jump while no process runs can't be told
+// from a long time without any. But a sweep that would end all sessions waits for one timeout in which none is used, and one
+// that finds most of them dated far ahead changes none; the log tells of both.
 //
 // A database file holds no browser ids, only hashes of them. The values are not encrypted.
 package session

@@ -8,11 +8,36 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// SetClock lets source stand for the wall clock and the monotonic clock.
+// SetClock lets source stand for the wall clock and the monotonic clock, also where the database has a clock of its own.
 func (m *Manager) SetClock(source func() (wall time.Time, monotonic time.Duration)) {
+	m.clock = newClock()
 	m.clock.source = source
-	m.clock.anchor.Store(nil)
+	m.clock.alone.Store(true)
 }
+
+// SetCommonClock is SetClock with a clock that is the database's own.
+func (m *Manager) SetCommonClock(source func() (wall time.Time, monotonic time.Duration)) {
+	m.SetClock(source)
+	wall, mono := source()
+	m.clock.sample.Store(&sample{wall, mono})
+}
+
+// SetMachineClock lets source stand for the clocks of the machine.
+func (m *Manager) SetMachineClock(source func() (wall time.Time, monotonic time.Duration)) {
+	m.clock = newClock()
+	m.clock.source = source
+}
+
+// Restart makes m forget what the process knew, as a restart does.
+func (m *Manager) Restart() { m.watch = &watch{} }
+
+// SharesClock reports whether two managers have the same clock.
+func (m *Manager) SharesClock(with *Manager) bool {
+	return m.clock == with.clock && m.watch == with.watch
+}
+
+// ShareClock lets m have the clock of another manager, as it has after a reload.
+func (m *Manager) ShareClock(of *Manager) { m.clock = of.clock }
 
 // SweepLock returns the name of the lock that a sweeper takes.
 func (m *Manager) SweepLock() string { return m.sweepLock() }

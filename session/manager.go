@@ -127,7 +127,8 @@ type Manager struct {
 	timeout int64 // milliseconds, as everything below the API
 	period  int64
 	grace   int64
-	clock   *clock
+	clock   *clock // shared
+	watch   *watch // shared
 	noted   noted
 }
 
@@ -150,7 +151,8 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 		timeout: config.Timeout.Milliseconds(),
 		period:  config.Period.Milliseconds(),
 		grace:   config.Grace.Milliseconds(),
-		clock:   newClock(config.Timeout, config.Logger),
+		clock:   shared(db, clockKey{}, newClock),
+		watch:   shared(db, watchKey{config.Name}, func() *watch { return &watch{} }),
 	}, nil
 }
 
@@ -231,6 +233,14 @@ func (m *Manager) attempt(ctx context.Context) (*attempt, error) {
 	t.SetData(m, a)
 	return a, nil
 }
+
+// shared returns what all managers of a database have in common under key, those after a reload, too.
+func shared[T any](db *storage.DB, key any, newValue func() T) T {
+	return db.Shared(key, func() any { return newValue() }).(T) //nolint:errcheck // nothing else is kept under these keys
+}
+
+// time returns the time, and the time to judge ages by: see clock.
+func (m *Manager) time() (now, judged int64) { return m.clock.read(m.config.Timeout, m.config.Logger) }
 
 // slice returns the start of the time slice that now lies in.
 func (m *Manager) slice(now int64) int64 { return now - now%m.period }

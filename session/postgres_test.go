@@ -29,7 +29,7 @@ func TestSweepersOnPostgres(t *testing.T) {
 		t.Cleanup(func() { must(t, db.Close()) })
 		m, err := session.NewManager(db, session.Config{OnEnd: events.add})
 		must(t, err)
-		m.SetClock(clock.read)
+		m.SetCommonClock(clock.read)
 		dbs, managers = append(dbs, db), append(managers, m)
 	}
 	const sessions = 250 // more than a batch

@@ -152,7 +152,7 @@ func makeID(c *visitor.Context, seed [16]byte, old, user string) string {
 // rename moves s to id, which nothing is stored under, and leaves a mark in its place.
 func (s *Session) rename(id string, seed [16]byte) (*Session, error) {
 	a := s.a
-	now, _ := a.m.clock.read()
+	now, _ := a.m.time()
 	if !s.now.exists {
 		if err := s.discard(); err != nil {
 			return nil, err
@@ -179,6 +179,7 @@ func (s *Session) rename(id string, seed [16]byte) (*Session, error) {
 	if err := a.leaveMark(s, mark{ended: now, created: s.created, seed: seed}); err != nil {
 		return nil, err
 	}
+	a.m.watch.mark(a.m.slice(now))
 	renamed, err := a.load(id)
 	if err != nil {
 		return nil, err
@@ -243,7 +244,7 @@ func (s *Session) fork(c *visitor.Context, old, user string) (*Session, error) {
 	forked, err := a.load(id)
 	if err == nil && len(items) > 0 {
 		forked.created = m.created
-		now, _ := a.m.clock.read()
+		now, _ := a.m.time()
 		for key, record := range items {
 			if err = forked.put(key, record, now); err != nil {
 				break

@@ -150,7 +150,7 @@ func (s *Session) Set(key string, value any) error {
 		return err
 	}
 	// No more than a few bytes are needed for most values: time, tag, a short string or a number.
-	now, _ := s.a.m.clock.read()
+	now, _ := s.a.m.time()
 	record, err := appendValue(binary.AppendVarint(make([]byte, 0, 32), now-s.created), value)
 	if err != nil {
 		return fmt.Errorf("session: can't encode the value for %q: %w", key, err)

@@ -35,17 +35,85 @@ func nextBatch(size int, took time.Duration) int {
 //
 // The error is that of the database, or of ctx; what was ended until then stays ended.
 func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
-	now, judged := m.clock.read()
-	// What was used before this slice has expired.
-	if end := m.slice(judged) - m.timeout; end > 0 {
-		ended, err = m.sweepRange(ctx, storage.Range{To: appendSlice(nil, end)})
+	var expired, ahead storage.Range
+	err = transaction.Run(ctx, func(ctx context.Context) error {
+		a, err := m.attempt(ctx)
+		if err != nil {
+			return err
+		}
+		expired, ahead, err = a.due(ctx)
+		return err
+	})
+	if err == nil && len(expired.To) > 0 {
+		ended, err = m.sweepRange(ctx, expired)
 	}
-	if err != nil {
+	if err != nil || len(ahead.From) == 0 {
 		return ended, err
 	}
-	// What a wrong clock dated far ahead counts as used now, so that it ends one day too.
-	n, err := m.sweepRange(ctx, storage.Range{From: appendSlice(nil, m.slice(now)+m.timeout+m.period+1)})
+	n, err := m.sweepRange(ctx, ahead)
 	return ended + n, err
+}
+
+// due returns the ranges of the index that are to be swept: of what was used so long ago that it has expired, and of what a wrong clock
+// dated so far ahead that it counts as used now, so that it ends one day too. The bound of a range that is left alone is empty.
+func (a *attempt) due(ctx context.Context) (expired, ahead storage.Range, err error) {
+	if err := a.ask(0); err != nil {
+		return expired, ahead, err
+	}
+	m := a.m
+	now, judged := m.time()
+	if end := m.slice(judged) - m.timeout; end > 0 {
+		expired.To = appendSlice(nil, end)
+	}
+	ahead.From = appendSlice(nil, m.slice(now)+m.timeout+m.period+1)
+	if m.clock.common() {
+		return expired, ahead, nil
+	}
+	// The clock may be wrong that says all this.
+	if astray := a.count(ahead, maxCount); !m.clock.wentBack() && astray > a.count(storage.Range{To: ahead.From}, astray) {
+		m.config.Logger.ErrorContext(ctx, "most sessions are dated more than a timeout ahead of the clock: the clock may be wrong, and none is changed",
+			slog.Int("sessions", astray), slog.Time("clock", time.UnixMilli(now)))
+		ahead.From = nil
+	}
+	newest, found := a.newest()
+	if _, mono := m.clock.now(); found && m.expired(newest, judged) && !m.watch.certain(newest, mono, m.config.Timeout) {
+		m.config.Logger.WarnContext(ctx, "all sessions have expired by the clock, which may be wrong: none is ended before it is certain for one timeout that none is used",
+			slog.Time("used", time.UnixMilli(newest)), slog.Time("clock", time.UnixMilli(now)))
+		expired.To = nil
+	}
+	return expired, ahead, nil
+}
+
+// maxCount bounds how many index entries are counted.
+const maxCount = 1000
+
+// count returns how many entries the index has in r, up to most.
+func (a *attempt) count(r storage.Range, most int) (n int) {
+	if most == 0 {
+		return 0
+	}
+	for _, err := range a.index().Snapshot().Range(r) {
+		if err != nil {
+			break // the sweep meets it, too
+		}
+		if n++; n == most {
+			break
+		}
+	}
+	return n
+}
+
+// newest returns the latest slice in the index.
+func (a *attempt) newest() (slice int64, found bool) {
+	for it, err := range a.index().Snapshot().Range(storage.Range{Reverse: true}) {
+		if err != nil {
+			break
+		}
+		if slice, _, ok := readIndexKey(it.Key); ok {
+			return slice, true
+		}
+	}
+	return 0, false
 }
 
 // sweepRange sweeps the sessions that have an index entry in r.
@@ -87,6 +155,9 @@ func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b 
 	err = transaction.Run(ctx, func(ctx context.Context) error {
 		b = batch{} // anew in every attempt
 		a, err := m.attempt(ctx)
+		if err == nil {
+			err = a.ask(stale)
+		}
 		if err != nil {
 			return err
 		}
@@ -129,7 +200,7 @@ func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error)
 	if err := l.read(a.data, &r); err != nil {
 		return false, err
 	}
-	now, judged := a.m.clock.read()
+	now, judged := a.m.time()
 	used := l.lastUsed()
 	switch {
 	case l.problem != nil:
@@ -159,7 +230,7 @@ func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error)
 // sweepUnreadable drops records that can't be read at the time at which the session would have expired, as far as the index and the
 // records that can be read tell.
 func (a *attempt) sweepUnreadable(ctx context.Context, r ref, l *loaded, key []byte, slice int64) error {
-	now, judged := a.m.clock.read()
+	now, judged := a.m.time()
 	used := max(slice, l.lastUsed())
 	if a.m.astray(used, now) {
 		used = a.m.slice(now)

@@ -23,6 +23,7 @@ type core struct {
 	engine  Engine
 	turns   turns
 	locks   locks
+	shared  sync.Map // see DB.Shared
 }
 
 func newCore(name string, engine Engine) *core {
@@ -79,6 +80,17 @@ func (tx *Tx) unlessEnded() (*Tx, error) {
 		return nil, err
 	}
 	return tx, nil
+}
+
+// Shared returns what is kept under key with the open database: the same for all DBs that share it, as those before and after a
+// reload do, until the last is closed. If there is nothing yet, it keeps what newValue returns. As for contexts, key should be
+// of an unexported type of the caller's package.
+func (db *DB) Shared(key any, newValue func() any) any {
+	if value, ok := db.core.shared.Load(key); ok {
+		return value
+	}
+	value, _ := db.core.shared.LoadOrStore(key, newValue())
+	return value
 }
 
 // TryLock takes the lock of that name, unless somebody else has it, in this process or in another that uses the same database: for

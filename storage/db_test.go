@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/pasteline/pasteline/storage"
@@ -48,5 +49,48 @@ func TestSnapshotOutlivesTheFirstCall(t *testing.T) {
 	hangUp()
 	if got.Err() == nil {
 		t.Error("after the request: got no error")
+	}
+}
+
+// What is shared is so among all who have opened one database, and with nobody else.
+func TestShared(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	opener := storage.NewOpener()
+	memory.Register(opener)
+	open := func(uri string) *storage.DB {
+		db, err := opener.Open(t.Context(), uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	}
+	one, two, other := open("memory://shared"), open("memory://shared"), open("memory://other")
+	n := 0
+	newValue := func() any { n++; return n }
+	if a, b, c := one.Shared(key{}, newValue), two.Shared(key{}, newValue), other.Shared(key{}, newValue); a != b || a == c {
+		t.Errorf("got %v, %v and %v, want the first two to be the same", a, b, c)
+	}
+}
+
+// An embedded database has no clock of its own.
+func TestNowOfNoClock(t *testing.T) {
+	t.Parallel()
+	db := memory.New("test")
+	t.Cleanup(func() { _ = db.Close() })
+	ctx, txn := transaction.Begin(t.Context())
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := tx.Now(); ok || err != nil {
+		t.Errorf("got %t, %v", ok, err)
+	}
+	if err := txn.Abort(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := tx.Now(); !errors.Is(err, transaction.ErrEnded) {
+		t.Errorf("after the end: got %v, want ErrEnded", err)
 	}
 }

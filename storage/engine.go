@@ -5,6 +5,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/url"
+	"time"
 
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
@@ -16,7 +17,7 @@ import (
 // What else an engine may be: a [Preparer], if it can take part in a two-phase commit that another decides; a [Decider], if it
 // remembers those that it decided itself; a [recovery.Participant], if what it prepares outlives the process; a [Turner] and a
 // [Locker], if other processes use the same database; an [EarlyBeginner]; a [Located]; a [Discarder]; a
-// [transaction.TransientJudge]. A view may be a [Watcher], a [Lister], a [SideView] and a [Validator].
+// [transaction.TransientJudge]. A view may be a [Watcher], a [Lister], a [SideView], a [Validator] and a [Clock].
 type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads until it is closed.
 	Begin(ctx context.Context) (View, error)
@@ -158,6 +159,14 @@ type Validator interface {
 type Lister interface {
 	View
 	List(bucket string, r Range) ([]Item, error)
+}
+
+// A Clock is a [View] of a database that has a clock of its own, which all machines that use the database have in common.
+type Clock interface {
+	View
+
+	// Now returns the time by that clock. It counts as no read.
+	Now() (time.Time, error)
 }
 
 // A Turner is an [Engine] whose databases other processes use too. While one of them has the turn on a key, a commit of any other

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidwall/btree"
 
@@ -136,6 +137,26 @@ func (tx *Tx) With(f func(View) error) error {
 		return err
 	}
 	return f(view)
+}
+
+// Now returns the time by the database's own clock, if it has one (ok), which all machines that use it have in common. The
+// database is asked each time, which takes a round trip. Errors are those of View, or of the engine, wrapped.
+func (tx *Tx) Now() (now time.Time, ok bool, err error) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := tx.errEnded(); err != nil {
+		return now, false, err
+	}
+	view, err := tx.open()
+	if err != nil {
+		return now, false, err
+	}
+	c, ok := view.(Clock)
+	if !ok {
+		return now, false, nil
+	}
+	now, err = c.Now()
+	return now, true, tx.named(err)
 }
 
 func (tx *Tx) readOnly() bool {
