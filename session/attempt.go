@@ -121,7 +121,7 @@ func (a *attempt) load(id string) (*Session, error) {
 	}
 	s.had.marked = s.had.mark && !a.m.over(s.had.used, judged)
 	if s.had.problem != nil {
-		a.m.noted.unreadable(a.txn.Context(), a.m.config.Logger, s.from, s.had.problem)
+		a.m.noted.unreadable(a.m.config.Logger, s.from, s.had.problem)
 	}
 	s.created = now
 	if s.had.live() {

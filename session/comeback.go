@@ -153,7 +153,7 @@ func sameAny(path string, was, is reflect.Value) error {
 	if err != nil {
 		return differs(path, "%v", err)
 	}
-	number, isNumber := is.Interface().(float64)
+	number, isNumber := reflect.TypeAssert[float64](is)
 	switch {
 	case isNumber:
 		return sameNumber(path, string(text), number)

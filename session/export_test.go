@@ -124,8 +124,8 @@ var (
 		slice, r, ok := readIndexKey(key)
 		return slice, r.String(), ok
 	}
-	AddRecord = func(id string, key, value []byte) (record, problem string) {
+	AddRecord = func(key, value []byte) (record, problem string) {
 		var l loaded
-		return l.add(refOf(id), storage.Item{Key: key, Value: value})
+		return l.add(storage.Item{Key: key, Value: value})
 	}
 )

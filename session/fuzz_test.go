@@ -118,7 +118,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte("ikey"), []byte("\x00i\x02"))
 	f.Fuzz(func(t *testing.T, rest, value []byte) {
 		ref := session.ItemKey("id", "")[:16]
-		_, _ = session.AddRecord("id", append(ref, rest...), value)
+		_, _ = session.AddRecord(append(ref, rest...), value)
 		_, _, _ = session.ReadIndexKey(rest)
 		created, used, problem := session.ReadMeta(value)
 		if problem != "" {

@@ -39,7 +39,8 @@ type op struct {
 }
 
 func (o op) String() string {
-	return fmt.Sprintf("[%d,%d] %s %.6s user %q word %q: saw %q, refused %t, then %.6s", o.sent, o.done, o.kind, o.id, o.user, o.word, o.saw, o.refused, o.next)
+	return fmt.Sprintf("[%d,%d] %s %.6s user %q word %q: saw %q, refused %t, then %.6s",
+		o.sent, o.done, o.kind, o.id, o.user, o.word, o.saw, o.refused, o.next)
 }
 
 // A place is what a model has under one id: a session, or the mark of one.
@@ -178,7 +179,8 @@ func TestSerial(t *testing.T) {
 		{"one that is refused without a reason", []op{refused}, false},
 		{"a second log-in that finds nothing", []op{
 			{kind: "add", id: "a", word: "x", sent: 1, done: 2, next: "a"},
-			{kind: "login", id: "a", saw: "x", sent: 3, done: 6, next: "b"}, {kind: "login", id: "a", sent: 4, done: 5, next: "c"},
+			{kind: "login", id: "a", saw: "x", sent: 3, done: 6, next: "b"},
+			{kind: "login", id: "a", sent: 4, done: 5, next: "c"},
 		}, false},
 	} {
 		if got := serial(tt.ops); got != tt.want {
@@ -199,6 +201,7 @@ type history struct {
 
 // send does one request, with the id that the browser has now.
 func (h *history) send(t *testing.T, m *session.Manager, o op) {
+	t.Helper()
 	h.mu.Lock()
 	o.id = h.jar
 	h.mu.Unlock()
@@ -305,6 +308,7 @@ func TestHistories(t *testing.T) {
 }
 
 func (h *history) run(t *testing.T, random *rand.Rand) {
+	t.Helper()
 	const clients, each = 4, 4
 	kinds := []string{"add", "add", "login", "login", "read", "logout"}
 	var all sync.WaitGroup

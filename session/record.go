@@ -248,7 +248,7 @@ func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
 		return err
 	}
 	for _, it := range l.all {
-		record, problem := l.add(*r, it)
+		record, problem := l.add(it)
 		if problem != "" && l.problem == nil {
 			l.problem = &RecordError{Session: r.String(), Record: record, Problem: problem}
 		}
@@ -269,11 +269,11 @@ func (l *loaded) lastUsed() int64 {
 
 // add takes in one record of the session r; they come in ascending order. If the record can't be read, it returns what
 // it is and why.
-func (l *loaded) add(r ref, it storage.Item) (record, problem string) {
-	if len(it.Key) <= len(r) {
+func (l *loaded) add(it storage.Item) (record, problem string) {
+	if len(it.Key) <= len(ref{}) {
 		return "a record", "its key is too short"
 	}
-	switch rest := it.Key[len(r)+1:]; it.Key[len(r)] {
+	switch rest := it.Key[len(ref{})+1:]; it.Key[len(ref{})] {
 	case kindItem:
 		l.nItems++ // they come before all other kinds
 	case kindDeleted:
@@ -295,7 +295,7 @@ func (l *loaded) add(r ref, it storage.Item) (record, problem string) {
 		}
 		l.nUses++ // they come after all other kinds
 	default:
-		return "a record", "its kind is " + strconv.QuoteRune(rune(it.Key[len(r)]))
+		return "a record", "its kind is " + strconv.QuoteRune(rune(it.Key[len(ref{})]))
 	}
 	return "", ""
 }

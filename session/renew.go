@@ -313,7 +313,7 @@ type noted struct {
 // maxNoted bounds the memory that is used for it.
 const maxNoted = 1000
 
-func (n *noted) unreadable(ctx context.Context, log *slog.Logger, r ref, problem *RecordError) {
+func (n *noted) unreadable(log *slog.Logger, r ref, problem *RecordError) {
 	n.mu.Lock()
 	told := n.refs[r]
 	if !told {
@@ -324,7 +324,7 @@ func (n *noted) unreadable(ctx context.Context, log *slog.Logger, r ref, problem
 	}
 	n.mu.Unlock()
 	if !told {
-		log.ErrorContext(ctx, "a session can't be read: its browser gets a new one, and it is set aside until it would have ended",
+		log.Error("a session can't be read: its browser gets a new one, and it is set aside until it would have ended",
 			slog.Any("error", problem))
 	}
 }
