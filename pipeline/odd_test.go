@@ -61,7 +61,7 @@ x = y ; z
 func TestSectionsAlmostKnown(t *testing.T) {
 	t.Parallel()
 	for section, want := range map[string]string{
-		"loging": "logging", "Logging": "logging", "logger": "loggers", "handlres": "handlers", "default": "DEFAULT", "DEFUALT": "DEFAULT",
+		"loging": "logging", "Logging": "logging", "logger": "loggers", "handlres": "handlers", "default": "DEFAULT", "DEFALT": "DEFAULT",
 		"pipline:x": "pipeline:x", "sever:x": "server:x", "fitler:x": "filter:x", "App:x": "app:x", "apps:x": "app:x", "loger_root": "logger_root",
 		"login": "", "alembic": "", "celery:x": "", "uwsgi": "", "loggers": "", "logger_x": "", "composit:x": "", "program:x": "", "log": "", "x": "",
 	} {

@@ -73,7 +73,7 @@ func (o *outside) unused(users ...user) []pipeline.Warning {
 		message := "given on the command line, and nothing uses it"
 		for _, u := range users {
 			if near, ok := u.Similar(name); ok {
-				message += fmt.Sprintf("; did you mean %s=…?", redact.Key(near))
+				message = fmt.Sprintf("%s; did you mean %s=…?", message, redact.Key(near))
 				break
 			}
 		}

@@ -178,7 +178,7 @@ func (db *DB) deleteForgotten(ctx context.Context) error {
 	db.mu.Unlock()
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), forgetAtOnce)]
-		query := "DELETE FROM " + db.table + " WHERE id IN ('" + strings.Join(some, "', '") + "')" //nolint:gosec // see above
+		query := "DELETE FROM " + db.table + " WHERE id IN ('" + strings.Join(some, "', '") + "')"
 		if err := db.exec(ctx, query); err != nil {
 			db.mu.Lock()
 			db.forgotten = append(db.forgotten, ids...)

@@ -251,7 +251,7 @@ func inDocument(t *testing.T, name, table string) {
 		t.Errorf("the table of %s in %s is not what was found: go test ./sqltx -run WhatEnds -update -parallel 1", name, file)
 		return
 	}
-	if err := os.WriteFile(file, []byte(before+begin+table+end+after), 0o644); err != nil { //nolint:gosec // a document
+	if err := os.WriteFile(file, []byte(before+begin+table+end+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -209,7 +209,7 @@ func (tx *Tx) begin(ctx context.Context) (err error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
 	attempt, _ := transaction.AttemptFromContext(tx.txn.Context())
-	conn, sqlTx, err := tx.db.connect(ctx, life, attempt.Number > 1)
+	conn, sqlTx, err := tx.db.connect(ctx, life, attempt.Number > 1) //nolint:contextcheck // life outlives ctx
 	if err == nil && !stop() {
 		_ = sqlTx.Rollback() // it has been already, or is just being
 		_ = conn.Close()

@@ -53,10 +53,10 @@ func (tx *Tx) look(ctx context.Context, failed bool) error {
 func (tx *Tx) end(query string, err error) {
 	kept := "nothing"
 	for i, done := range tx.done {
-		switch {
-		case i == 0:
+		switch i {
+		case 0:
 			kept = fmt.Sprintf("%.60q", done)
-		case i == maxDone:
+		case maxDone:
 			kept += " and more"
 		default:
 			kept += fmt.Sprintf(", %.60q", done)

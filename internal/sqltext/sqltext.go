@@ -92,8 +92,12 @@ var variants = map[Dialect][]variant{
 	SQLite: {{SQLite, false, false, true}},
 	Generic: {
 		{SQLite, false, false, true},
-		{PostgreSQL, false, false, true}, {PostgreSQL, true, false, false},
-		{MySQL, true, true, true}, {MySQL, false, true, false}, {MySQL, true, false, false}, {MySQL, false, false, false},
+		{PostgreSQL, false, false, true},
+		{PostgreSQL, true, false, false},
+		{MySQL, true, true, true},
+		{MySQL, false, true, false},
+		{MySQL, true, false, false},
+		{MySQL, false, false, false},
 	},
 }
 
@@ -104,7 +108,8 @@ func (v variant) matters(sql string) bool {
 // look looks at every statement of sql, up to one that may have others in its body.
 func (v variant) look(sql string) (f Facts) {
 	n := 0
-	for s := (statement{}); sql != ""; {
+	for sql != "" {
+		var s statement
 		s, sql = v.next(sql)
 		if s.empty() {
 			continue
@@ -211,7 +216,7 @@ func (s statement) commits() bool {
 	case s.is(0, "ALTER"):
 		return s.is(1, "TABLE", "VIEW", "DATABASE", "SCHEMA", "SEQUENCE", "USER", "PROCEDURE", "FUNCTION", "EVENT")
 	case s.is(0, "CREATE"):
-		return !s.is(1, "", "TEMPORARY") && !(s.is(1, "OR") && s.is(3, "TEMPORARY"))
+		return !s.is(1, "", "TEMPORARY") && (!s.is(1, "OR") || !s.is(3, "TEMPORARY"))
 	case s.is(0, "DROP"):
 		return !s.is(1, "", "TEMPORARY", "PREPARE")
 	case s.is(0, "LOCK"):
@@ -353,7 +358,7 @@ func lineEnd(d Dialect, sql string) int {
 
 // versionMarker returns the length of /*!50000 or /*M!100100, or 0.
 func versionMarker(sql string) int {
-	n := 0
+	var n int
 	switch {
 	case strings.HasPrefix(sql, "/*!"):
 		n = 3

@@ -32,7 +32,7 @@ func (c Case) Found(text string) string {
 const Mark = "xyzzy"
 
 // Env are variables that the files refer to, with their secret values.
-var Env = map[string]string{"SITE_DB_PASSWORD": "xyzzy-of-the-environment", "SITE_URI": "postgres://site:xyzzy@127.0.0.1:1/site"}
+var Env = map[string]string{"SITE_DB_PASSWORD": "xyzzy-of-the-environment", "SITE_URI": "postgres://site:xyzzy@127.0.0.1:1/site"} //nolint:gosec // an example
 
 const (
 	hexKey    = "5f4dcc3b5aa765d61d8327deb882cf995f4dcc3b5aa765d61d8327deb882cf99"
@@ -58,7 +58,7 @@ const (
 
 // databases have a secret in the value that names a database.
 func databases() []Case {
-	values := map[string]string{
+	values := map[string]string{ //nolint:gosec // examples
 		"libpq":                         "host=127.0.0.1 port=1 user=site password=xyzzy dbname=site",
 		"libpq quoted":                  `host=127.0.0.1 port=1 password='xyzzy xyzzy\' xyzzy' user=site`,
 		"libpq with blanks":             "host = 127.0.0.1 port = 1 password = xyzzy user = site",
