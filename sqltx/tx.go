@@ -208,8 +208,8 @@ func (tx *Tx) begin(ctx context.Context) (err error) {
 	// goes away, counts only until it has begun.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
-	attempt, _ := transaction.AttemptFromContext(tx.txn.Context())
-	conn, sqlTx, err := tx.db.connect(ctx, life, attempt.Number > 1) //nolint:contextcheck // life outlives ctx
+	attempt, _ := transaction.AttemptFromContext(tx.txn.Context()) //nolint:contextcheck // ctx may be a statement's
+	conn, sqlTx, err := tx.db.connect(ctx, life, attempt.Number > 1)
 	if err == nil && !stop() {
 		_ = sqlTx.Rollback() // it has been already, or is just being
 		_ = conn.Close()
