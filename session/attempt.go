@@ -78,9 +78,25 @@ func (o *overlay) set(key string, record []byte) {
 	(*o)[i].record = record
 }
 
+// hold is called first by what an app may call. If it succeeds, all other calls, savepoints and the end of the transaction wait
+// until a.txn.Release. If it fails, there is nothing to release, and nothing is written any more: so what does not depend on the
+// database can be read.
+func (a *attempt) hold() bool { return a.txn.Hold() == nil }
+
+// hold is that of its attempt. The error says why s can't be used.
+func (s *Session) hold() error {
+	if s.a.hold() {
+		return nil
+	}
+	if err := s.gone(); err != nil {
+		return err
+	}
+	return ErrFinished
+}
+
 func (a *attempt) usable() error {
 	switch a.txn.Status() {
-	case transaction.Active, transaction.Doomed, transaction.Committing:
+	case transaction.Active, transaction.Doomed:
 		return nil
 	}
 	return ErrFinished
@@ -243,7 +259,7 @@ func (s *Session) writable() error {
 }
 
 // current returns the Session as which s goes on under its present id: s itself, unless it was renewed. Every method
-// that an app may call begins with it.
+// that an app may call begins with it, held.
 func (s *Session) current() *Session {
 	for s.now.as != nil {
 		s = s.now.as
@@ -251,14 +267,26 @@ func (s *Session) current() *Session {
 	return s
 }
 
-// stored reports whether there is a session, as the transaction sees it.
-func (s *Session) stored() bool { return s.current().now.exists }
-
 // ref returns the ref of the id which s has now.
 func (s *Session) ref() ref { return s.current().from }
 
 // lookup returns the record of an item, and from then on watches it.
 func (s *Session) lookup(key string) ([]byte, bool, error) {
+	if err := s.hold(); err != nil {
+		return nil, false, err
+	}
+	defer s.a.txn.Release()
+	return s.read(key)
+}
+
+// A held is a Session that is held already, to read values of the package's own from.
+type held struct{ *Session }
+
+func (h held) lookup(key string) ([]byte, bool, error) { return h.read(key) }
+func (h held) damaged(key string, err error) error     { return damagedItem(h.ref().String(), key, err) }
+
+// read is lookup of a session that is held.
+func (s *Session) read(key string) ([]byte, bool, error) {
 	if err := s.usable(); err != nil || len(key) > MaxKey {
 		return nil, false, err // nothing can have such a key
 	}
@@ -326,17 +354,72 @@ func (s *Session) records() iter.Seq2[string, []byte] {
 	}
 }
 
+// A value that is encoded, with room for the time of its record before it.
+type value []byte
+
+// encode encodes what is to be set under key. That may run the app's code, so nothing is held.
+func encode(key string, v any) (value, error) {
+	// No more than a few bytes are needed for most values: tag, a short string or a number.
+	b, err := appendValue(make([]byte, binary.MaxVarintLen64, binary.MaxVarintLen64+22), v)
+	if err != nil {
+		return nil, fmt.Errorf("session: can't encode the value for %q: %w", key, err)
+	}
+	return b, nil
+}
+
+// record returns the record of a value that was set so long after the session was created. It uses up v.
+func (v value) record(since int64) []byte {
+	var room [binary.MaxVarintLen64]byte
+	time := binary.AppendVarint(room[:0], since)
+	start := len(room) - len(time)
+	copy(v[start:], time)
+	return v[start:]
+}
+
+// set stores an encoded value.
+func (s *Session) set(key string, v value) error {
+	s = s.current()
+	if err := s.usable(); err != nil {
+		return err
+	}
+	now, _ := s.a.m.time()
+	return s.put(key, v.record(now-s.created), now)
+}
+
+// setOwn stores a value of the package's own.
+func (s *Session) setOwn(key string, v any) error {
+	encoded, err := encode(key, v)
+	if err != nil {
+		return err
+	}
+	return s.set(key, encoded)
+}
+
+// keys returns the keys that have a value, sorted.
+func (s *Session) keys() ([]string, error) {
+	s = s.current()
+	if err := s.enumerate(); err != nil {
+		return nil, err
+	}
+	keys := make([]string, 0, s.had.nItems+len(s.now.over))
+	for key := range s.records() {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
 // put stores the record of an item.
 func (s *Session) put(key string, record []byte, now int64) error {
 	if len(key) > MaxKey { // before anything of the session is stored
-		return &KeyError{Session: s.Ref(), Key: key}
+		return &KeyError{Session: s.ref().String(), Key: key}
 	}
 	size := s.now.size + len(key) + len(record)
 	if old, ok := s.peek(key); ok {
 		size -= len(key) + len(old)
 	}
 	if limit := min(s.a.m.config.MaxSize, storage.MaxValue); size > limit && size > s.now.size {
-		return &SizeError{Session: s.Ref(), Key: key, Size: size, Limit: limit}
+		return &SizeError{Session: s.ref().String(), Key: key, Size: size, Limit: limit}
 	}
 	if err := s.begin(now); err != nil {
 		return err

@@ -62,7 +62,9 @@
 //
 // # Caveats
 //
-// A [Session] is for one transaction and one goroutine. When the request is run again, get it again.
+// A [Session] is for one transaction. When the request is run again, get it again. Goroutines of the request may share it: each call
+// counts whole, and one that comes when another goroutine ends the transaction, or after that, is refused with [ErrFinished]. Between two
+// calls another goroutine's may come; use [SetDefault], [Pop] and [Session.Flash] rather than two calls.
 //
 // Handlers of events run after the commit and before the response leaves: they should be quick. Each event is sent once,
 // by the process that committed; if that is killed between the commit and the call, it is not sent at all.

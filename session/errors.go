@@ -3,6 +3,8 @@ package session
 import (
 	"errors"
 	"fmt"
+
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // Errors that callers may want to tell apart.
@@ -22,8 +24,9 @@ var (
 	// transaction has gone back.
 	ErrRolledBack = errors.New("session: it was got after the savepoint that was rolled back; get it again from the manager")
 
-	// ErrFinished is returned by every method of a Session whose transaction has ended.
-	ErrFinished = errors.New("session: its transaction has ended; get it again within a new one")
+	// ErrFinished is returned by every method of a Session whose transaction has ended, or is just ending. It wraps
+	// [transaction.ErrEnded].
+	ErrFinished error = finishedError{}
 
 	// ErrNotTold is returned by Renew when the browser can't be told of a new id; the error that it wraps says why.
 	ErrNotTold = errors.New("session: the browser can't be told of a new id")
@@ -33,6 +36,14 @@ var (
 	// is about to get it, and has to send the request again with that.
 	ErrRenewed error = renewedError{}
 )
+
+type finishedError struct{}
+
+func (finishedError) Error() string {
+	return "session: its transaction has ended; get it again within a new one"
+}
+
+func (finishedError) Unwrap() error { return transaction.ErrEnded }
 
 type renewedError struct{}
 

@@ -102,8 +102,8 @@ func (l *loaded) info(r ref, why Reason) Info {
 // info tells of s as it is now.
 func (s *Session) info(why Reason) Info {
 	return Info{
-		Ref:      s.Ref(),
-		Created:  s.Created(),
+		Ref:      s.ref().String(),
+		Created:  time.UnixMilli(s.current().created),
 		LastUsed: time.UnixMilli(s.now.used),
 		Reason:   why,
 		items:    maps.Collect(s.records()),

@@ -17,32 +17,48 @@ const (
 // as any other. If allowDuplicate is false, a message that is in the queue already is not added again. If the queue's key
 // holds something that is no list of messages, the message takes its place.
 func (s *Session) Flash(message, queue string, allowDuplicate bool) error {
-	messages, err := s.PeekFlash(queue)
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.a.txn.Release()
+	messages, err := s.flashed(queue)
 	if err != nil || !allowDuplicate && slices.Contains(messages, message) {
 		return err
 	}
-	return s.Set(flashPrefix+queue, append(messages, message))
+	return s.setOwn(flashPrefix+queue, append(messages, message))
 }
 
 // PopFlash returns the messages of a queue, oldest first, and empties it.
 func (s *Session) PopFlash(queue string) ([]string, error) {
-	messages, err := s.PeekFlash(queue)
+	if err := s.hold(); err != nil {
+		return nil, err
+	}
+	defer s.a.txn.Release()
+	messages, err := s.flashed(queue)
 	if err != nil {
 		return nil, err
 	}
-	return messages, s.Delete(flashPrefix + queue)
+	return messages, s.delete(flashPrefix + queue)
 }
 
 // PeekFlash returns the messages of a queue, oldest first, and leaves them in it.
 func (s *Session) PeekFlash(queue string) ([]string, error) {
+	if err := s.hold(); err != nil {
+		return nil, err
+	}
+	defer s.a.txn.Release()
+	return s.flashed(queue)
+}
+
+func (s *Session) flashed(queue string) ([]string, error) {
 	messages, _, err := readable[[]string](s, flashPrefix+queue)
 	return messages, err
 }
 
 // readable is Value, but what does not fit T, or is damaged, counts as if it was not there: the keys of this file are the
-// package's own, and a page must not fail because of one for as long as the session lives.
+// package's own, and a page must not fail because of one for as long as the session lives. The session is held.
 func readable[T any](s *Session, key string) (value T, ok bool, err error) {
-	value, ok, err = Value[T](s, key)
+	value, ok, err = Value[T](held{s}, key)
 	_, otherType := errors.AsType[*TypeError](err)
 	_, damaged := errors.AsType[*RecordError](err)
 	if otherType || damaged {
@@ -54,22 +70,38 @@ func readable[T any](s *Session, key string) (value T, ok bool, err error) {
 // NewCSRFToken puts a new token against cross-site request forgery into the session and returns it: 26 characters that
 // can't be guessed and are safe in HTML and URLs. Make a new one at log-in.
 func (s *Session) NewCSRFToken() (string, error) {
+	if err := s.hold(); err != nil {
+		return "", err
+	}
+	defer s.a.txn.Release()
+	return s.newToken()
+}
+
+func (s *Session) newToken() (string, error) {
 	token := rand.Text()
-	return token, s.Set(csrfKey, token)
+	return token, s.setOwn(csrfKey, token)
 }
 
 // CSRFToken returns the session's token, as Pyramid's get_csrf_token; if there is none yet, a new one.
 func (s *Session) CSRFToken() (string, error) {
+	if err := s.hold(); err != nil {
+		return "", err
+	}
+	defer s.a.txn.Release()
 	token, ok, err := readable[string](s, csrfKey)
 	if err != nil || ok {
 		return token, err
 	}
-	return s.NewCSRFToken()
+	return s.newToken()
 }
 
 // CheckCSRFToken reports whether token is the session's, in a time that does not depend on how much of it is right.
 // It is false if the session has none.
 func (s *Session) CheckCSRFToken(token string) (bool, error) {
+	if err := s.hold(); err != nil {
+		return false, err
+	}
+	defer s.a.txn.Release()
 	want, ok, err := readable[string](s, csrfKey)
 	if err != nil || !ok {
 		return false, err

@@ -164,29 +164,15 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 //
 // Errors: [ErrNoTransaction], [ErrNoID], [ErrFinished], and those of the database.
 func (m *Manager) Get(ctx context.Context) (*Session, error) {
-	a, err := m.attempt(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, ok := visitor.FromContext(ctx)
-	if !ok {
-		return nil, ErrNoID
-	}
-	if _, ok := c.Renewed(a.txn); ok { // perhaps by another manager
-		return a.renew(c, "")
-	}
-	id, ok := c.Visitor.ID()
-	if !ok || id == "" {
-		return nil, ErrNoID
-	}
-	return a.get(id)
+	s, _, err := m.get(ctx)
+	return s, err
 }
 
 // Lookup is Get, but it returns nil if there is no session: none was ever stored, or it has ended. Like [Manager.Get],
 // and as in repoze.session, asking counts as using the session.
 func (m *Manager) Lookup(ctx context.Context) (*Session, error) {
-	s, err := m.Get(ctx)
-	if err != nil || !s.stored() {
+	s, stored, err := m.get(ctx)
+	if err != nil || !stored {
 		return nil, err
 	}
 	return s, nil
@@ -195,8 +181,32 @@ func (m *Manager) Lookup(ctx context.Context) (*Session, error) {
 // Has reports whether the browser that sent the request of ctx has a session. Like [Manager.Get], and as in
 // repoze.session, asking counts as using the session. Errors are those of Get.
 func (m *Manager) Has(ctx context.Context) (bool, error) {
-	s, err := m.Get(ctx)
-	return err == nil && s.stored(), err
+	_, stored, err := m.get(ctx)
+	return stored, err
+}
+
+// get is Get; stored says whether there is a session, as the transaction sees it.
+func (m *Manager) get(ctx context.Context) (s *Session, stored bool, err error) {
+	a, err := m.hold(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer a.txn.Release()
+	c, ok := visitor.FromContext(ctx)
+	if !ok {
+		return nil, false, ErrNoID
+	}
+	if _, ok := c.Renewed(a.txn); ok { // perhaps by another manager
+		s, err = a.renew(c, "")
+	} else if id, ok := c.Visitor.ID(); ok && id != "" {
+		s, err = a.get(id)
+	} else {
+		err = ErrNoID
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return s, s.current().now.exists, nil
 }
 
 // WithID returns a context in which the session is that of the browser called id: for jobs and commands, and for requests
@@ -215,6 +225,22 @@ func (id given) CanTell() error                       { return errGiven }
 func (id given) Tell(string) error                    { return errGiven }
 
 var errGiven = errors.New("its id comes from session.WithID: put the browserid filter before the app")
+
+// hold returns the attempt of the transaction of ctx, which is held.
+func (m *Manager) hold(ctx context.Context) (*attempt, error) {
+	t, ok := transaction.FromContext(ctx)
+	if !ok {
+		return nil, ErrNoTransaction
+	}
+	if err := t.Hold(); err != nil {
+		return nil, ErrFinished
+	}
+	a, err := m.attempt(ctx)
+	if err != nil {
+		t.Release()
+	}
+	return a, err
+}
 
 // attempt returns what the transaction of ctx has done with m's sessions so far.
 func (m *Manager) attempt(ctx context.Context) (*attempt, error) {

@@ -53,10 +53,11 @@ func (m *Manager) Renew(ctx context.Context, options ...RenewOption) error {
 	for _, option := range options {
 		option(&r)
 	}
-	a, err := m.attempt(ctx)
+	a, err := m.hold(ctx)
 	if err != nil {
 		return err
 	}
+	defer a.txn.Release()
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
 		return ErrNoID
@@ -76,10 +77,10 @@ func (s *Session) give(user string) error {
 	if user == "" {
 		return nil
 	}
-	if has, ok, err := s.User(); err == nil && ok && has == user {
+	if has, ok, err := Value[string](held{s}, userKey); err == nil && ok && has == user {
 		return nil
 	}
-	return s.Set(userKey, user)
+	return s.setOwn(userKey, user)
 }
 
 // renew returns the session under the id that the transaction gives the browser. If there is none yet, it is that of the
@@ -300,7 +301,7 @@ func (s *Session) renewToken() error {
 	if _, ok := s.peek(csrfKey); !ok {
 		return nil
 	}
-	_, err := s.NewCSRFToken()
+	_, err := s.newToken()
 	return err
 }
 

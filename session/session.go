@@ -1,9 +1,8 @@
 package session
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -12,7 +11,8 @@ import (
 
 // A Session is what is kept for one browser, as one transaction sees it: values under string keys, which live until
 // the browser has not come for the manager's timeout. It is got from a [Manager] and belongs to the transaction it was
-// got in: it must not be used by several goroutines at once, nor after that transaction has ended ([ErrFinished]).
+// got in. It is safe for concurrent use by multiple goroutines: each call counts whole, or is refused with [ErrFinished]
+// as soon as that transaction ends.
 //
 // Values are copies in both directions. What was read can be changed without effect on the session, and has to be
 // Set to be kept; so there is nothing like Pyramid's changed().
@@ -30,35 +30,60 @@ type Session struct {
 }
 
 // ID returns the browser id that the session was got by, or that it got by a renewal. It is a credential: see [Session.Ref].
-func (s *Session) ID() string { return s.current().got }
+func (s *Session) ID() string {
+	if s.a.hold() {
+		defer s.a.txn.Release()
+	}
+	return s.current().got
+}
 
 // User returns the name that [As] has given; ok is false if the session is nobody's.
 func (s *Session) User() (name string, ok bool, err error) { return Value[string](s, userKey) }
 
 // Ref returns a name for the session that can be logged and stored: it is made of the id, and the id can't be
 // made of it, unless it can be guessed.
-func (s *Session) Ref() string { return s.ref().String() }
+func (s *Session) Ref() string {
+	if s.a.hold() {
+		defer s.a.txn.Release()
+	}
+	return s.ref().String()
+}
 
 // IsNew reports whether the session was not stored before this transaction.
 func (s *Session) IsNew() bool {
+	if s.a.hold() {
+		defer s.a.txn.Release()
+	}
 	s = s.current()
 	return !s.now.exists || s.now.begun
 }
 
 // Created returns when the session was created; for a new one, when it was got first.
-func (s *Session) Created() time.Time { return time.UnixMilli(s.current().created) }
+func (s *Session) Created() time.Time {
+	if s.a.hold() {
+		defer s.a.txn.Release()
+	}
+	return time.UnixMilli(s.current().created)
+}
 
 // LastUsed returns the start of the time slice in which the session was last used, this transaction included.
 func (s *Session) LastUsed() time.Time {
+	if s.a.hold() {
+		defer s.a.txn.Release()
+	}
 	s = s.current()
 	if !s.now.exists {
-		return s.Created()
+		return time.UnixMilli(s.created)
 	}
 	return time.UnixMilli(s.now.used)
 }
 
 // LastModified returns when something was last set in the session or deleted from it; the zero time says never.
 func (s *Session) LastModified() (time.Time, error) {
+	if err := s.hold(); err != nil {
+		return time.Time{}, err
+	}
+	defer s.a.txn.Release()
 	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return time.Time{}, err
@@ -82,7 +107,12 @@ func (s *Session) LastModified() (time.Time, error) {
 }
 
 // Valid reports whether the session can be used: it was not invalidated, and its transaction has not ended.
-func (s *Session) Valid() bool { return s.usable() == nil }
+func (s *Session) Valid() bool {
+	if s.a.hold() {
+		defer s.a.txn.Release()
+	}
+	return s.usable() == nil
+}
 
 // Has reports whether there is a value under key.
 func (s *Session) Has(key string) (bool, error) {
@@ -107,6 +137,11 @@ func Value[T any](s Source, key string) (value T, ok bool, err error) {
 	if err != nil || !ok {
 		return value, false, err
 	}
+	return valueOf[T](s, key, record)
+}
+
+// valueOf is Value of a record. It may run the app's code, so nothing is held.
+func valueOf[T any](s Source, key string, record []byte) (value T, ok bool, err error) {
 	_, e, err := splitItem(record)
 	if err == nil {
 		err = decode(e, &value)
@@ -128,49 +163,112 @@ func SetDefault[T any](s *Session, key string, fallback T) (T, error) {
 	if err != nil || ok {
 		return value, err
 	}
-	return fallback, s.Set(key, fallback)
+	encoded, err := encode(key, fallback)
+	if err != nil {
+		return fallback, err
+	}
+	record, ok, err := s.addDefault(key, encoded)
+	if err != nil || !ok {
+		return fallback, err
+	}
+	value, _, err = valueOf[T](s, key, record) // of another goroutine
+	return value, err
+}
+
+// addDefault stores a value, or returns the record that is there.
+func (s *Session) addDefault(key string, v value) (record []byte, ok bool, err error) {
+	if err := s.hold(); err != nil {
+		return nil, false, err
+	}
+	defer s.a.txn.Release()
+	if record, ok, err = s.read(key); ok || err != nil {
+		return record, ok, err
+	}
+	return nil, false, s.set(key, v)
 }
 
 // Pop deletes the value under key and returns it; ok is false if there was none.
 // Errors are those of [Value]; a value that can't be read is not deleted.
 func Pop[T any](s *Session, key string) (value T, ok bool, err error) {
-	value, ok, err = Value[T](s, key)
-	if err != nil || !ok {
-		return value, false, err
+	for {
+		record, ok, err := s.lookup(key)
+		if err != nil || !ok {
+			return value, false, err
+		}
+		value, _, err := valueOf[T](s, key, record)
+		if err != nil {
+			return value, false, err
+		}
+		if done, err := s.removeIf(key, record); done || err != nil {
+			return value, true, err
+		}
 	}
-	return value, true, s.Delete(key)
+}
+
+// removeIf deletes the value under key unless another goroutine has set or deleted it since it had that record.
+func (s *Session) removeIf(key string, record []byte) (done bool, err error) {
+	if err := s.hold(); err != nil {
+		return false, err
+	}
+	defer s.a.txn.Release()
+	now, ok, err := s.read(key)
+	if err != nil || !ok || !bytes.Equal(now, record) {
+		return false, err
+	}
+	return true, s.current().remove(key)
 }
 
 // Set stores value under key. A session that is new is stored from now on.
 // How values are encoded: see [Value]. Errors: a [SizeError] if the session would become too large, a [KeyError] if the key
 // is too long, a [ValueError] if the value would not come back as it is, and [ErrRenewed] if the id has ended by a renewal.
 func (s *Session) Set(key string, value any) error {
-	s = s.current()
-	if err := s.usable(); err != nil {
+	encoded, err := encode(key, value)
+	if err != nil {
 		return err
 	}
-	// No more than a few bytes are needed for most values: time, tag, a short string or a number.
-	now, _ := s.a.m.time()
-	record, err := appendValue(binary.AppendVarint(make([]byte, 0, 32), now-s.created), value)
-	if err != nil {
-		return fmt.Errorf("session: can't encode the value for %q: %w", key, err)
+	if err := s.hold(); err != nil {
+		return err
 	}
-	return s.put(key, record, now)
+	defer s.a.txn.Release()
+	return s.set(key, encoded)
 }
 
 // Update sets every value of values, in the order of their keys. The first error ends it.
 func (s *Session) Update(values map[string]any) error {
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if err := s.Set(key, values[key]); err != nil {
+	keys := slices.Sorted(maps.Keys(values))
+	encoded := make([]value, 0, len(keys))
+	var failure error
+	for _, key := range keys {
+		v, err := encode(key, values[key])
+		if err != nil {
+			failure = err
+			break
+		}
+		encoded = append(encoded, v)
+	}
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.a.txn.Release()
+	for i, v := range encoded {
+		if err := s.set(keys[i], v); err != nil {
 			return err
 		}
 	}
-	return nil
+	return failure
 }
 
 // Delete deletes the value under key. That there is none is no error, and no change.
 func (s *Session) Delete(key string) error {
-	_, ok, err := s.lookup(key)
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.a.txn.Release()
+	return s.delete(key)
+}
+
+func (s *Session) delete(key string) error {
+	_, ok, err := s.read(key)
 	if err != nil || !ok {
 		return err
 	}
@@ -179,8 +277,12 @@ func (s *Session) Delete(key string) error {
 
 // Clear deletes all values. The session itself goes on: [Session.Invalidate] is what ends it.
 func (s *Session) Clear() error {
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.a.txn.Release()
 	s = s.current()
-	keys, err := s.Keys()
+	keys, err := s.keys()
 	if err != nil {
 		return err
 	}
@@ -195,16 +297,11 @@ func (s *Session) Clear() error {
 // Keys returns the keys that have a value, sorted. From then on, any item that another transaction
 // adds, changes or deletes makes this one conflict; so it is with Len, All, Clear and LastModified.
 func (s *Session) Keys() ([]string, error) {
-	s = s.current()
-	if err := s.enumerate(); err != nil {
+	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	keys := make([]string, 0, s.had.nItems+len(s.now.over))
-	for key := range s.records() {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys, nil
+	defer s.a.txn.Release()
+	return s.keys()
 }
 
 // Len returns how many keys have a value.
@@ -216,11 +313,23 @@ func (s *Session) Len() (int, error) {
 // All returns all values, each as Value[any] does. If some can't be read, it returns the others all the same, with an error
 // that joins the [RecordError] of each.
 func (s *Session) All() (map[string]any, error) {
+	records, err := s.allRecords()
+	if err != nil {
+		return nil, err
+	}
+	return allValues(s, maps.All(records))
+}
+
+func (s *Session) allRecords() (map[string][]byte, error) {
+	if err := s.hold(); err != nil {
+		return nil, err
+	}
+	defer s.a.txn.Release()
 	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return nil, err
 	}
-	return allValues(s, s.records())
+	return maps.Collect(s.records()), nil
 }
 
 // Invalidate ends the session and deletes all that is in it; use it at log-out. This Session is of no use from then on
@@ -229,6 +338,10 @@ func (s *Session) All() (map[string]any, error) {
 //
 // The error is [ErrRenewed] if the id has ended by a renewal.
 func (s *Session) Invalidate() error {
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.a.txn.Release()
 	s = s.current()
 	if err := s.writable(); err != nil {
 		return err
