@@ -302,7 +302,7 @@ func TestReloadWithFaults(t *testing.T) {
 				t.Errorf("%s: no %s in\n%s", tt.name, want, log)
 			}
 		}
-		if got := strings.Count(log, "\n"); got != len(tt.want) {
+		if got := strings.Count(log, "level=ERROR"); got != len(tt.want) {
 			t.Errorf("%s: got %d lines, want %d:\n%s", tt.name, got, len(tt.want), log)
 		}
 		if got := w.get("/"); got != "one" {

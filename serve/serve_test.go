@@ -118,6 +118,18 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Without arguments the command says which there are, where errors are read.
+func TestNoArguments(t *testing.T) {
+	t.Parallel()
+	var out, errs buffer
+	if got := serve.Run(t.Context(), nil, serve.Stdio{Out: &out, Err: &errs}); got != serve.ExitUsage {
+		t.Errorf("exit code %d, want %d", got, serve.ExitUsage)
+	}
+	if text := errs.String(); !strings.Contains(text, "serve check CONFIG") || out.String() != "" {
+		t.Errorf("got %q, and %q in the output; want the list of commands", text, out.String())
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	_, path := writeSite(t, site)
@@ -130,7 +142,6 @@ func TestExitCodes(t *testing.T) {
 		{"help", []string{"help"}, serve.ExitOK, "Usage:"},
 		{"a flag for help", []string{path, "-h"}, serve.ExitOK, "Usage:"},
 		{"version", []string{"version"}, serve.ExitOK, "pasteline "},
-		{"nothing", nil, serve.ExitUsage, "want the path of an .ini file"},
 		{"an unknown flag", []string{"-x", path}, serve.ExitUsage, "-x"},
 		{"a flag without its value", []string{path, "-n"}, serve.ExitUsage, "-n"},
 		{"no assignment", []string{path, "=x"}, serve.ExitUsage, `want name=value after the .ini file, not "=x"`},

@@ -51,7 +51,10 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 		n, err := a.sharedNow(r.Context())
-		if err != nil {
+		switch {
+		case err != nil && r.Context().Err() != nil:
+			return nil // as above: the client goes on with another request
+		case err != nil:
 			return err
 		}
 		writeEvent(w, number, n)

@@ -113,7 +113,7 @@ func (w *world) takenForDead() {
 	owner.awaitPause()
 	first := w.prepared()
 	cut := w.pg[0].number(w.t, `SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
-		WHERE application_name = $1 AND query LIKE 'SELECT pg_advisory_lock%'`, owner.name)
+		WHERE application_name = $1 AND query LIKE 'SELECT pg_catalog.pg_advisory_lock%'`, owner.name)
 	if cut != 1 {
 		w.t.Fatalf("%d connections were cut, want that of the owner", cut)
 	}
