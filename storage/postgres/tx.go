@@ -338,6 +338,12 @@ func (v *view) usable() error {
 
 // Validate returns the conflict that a statement has failed with: the app has passed over it.
 func (v *view) Validate(*storage.Changes) error {
+	if v.sql != nil { // a goroutine that is left over may be at work with the connection
+		if err := v.sql.enter(); err != nil {
+			return nil // the transaction is of no use any more, and says so by itself
+		}
+		defer v.sql.leave()
+	}
 	if err := v.usable(); transaction.IsTransient(err) {
 		return err
 	}
