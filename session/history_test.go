@@ -93,6 +93,7 @@ func (o op) login(m map[string]place, p place) bool {
 			return false
 		}
 		session = m[p.first]
+		session.user = o.user // of which it has none if it was invalidated since
 		session.words += o.word
 		m[p.first] = session
 		return true
@@ -182,6 +183,13 @@ func TestSerial(t *testing.T) {
 			{kind: "login", id: "a", saw: "x", sent: 3, done: 6, next: "b"},
 			{kind: "login", id: "a", sent: 4, done: 5, next: "c"},
 		}, false},
+		{"a log-in again, after a log-out, by which the session is the user's", []op{
+			{kind: "login", id: "a", user: "bob", sent: 1, done: 2, next: "b"},
+			{kind: "logout", id: "b", sent: 3, done: 4, next: "b"},
+			{kind: "login", id: "a", user: "bob", word: "x", sent: 5, done: 6, next: "b"},
+			{kind: "login", id: "b", user: "ann", saw: "x", sent: 7, done: 8, next: "c"},
+			{kind: "login", id: "b", saw: "x", refused: true, sent: 9, done: 10, next: "b"},
+		}, true},
 	} {
 		if got := serial(tt.ops); got != tt.want {
 			t.Errorf("%s: got %t, want %t", tt.name, got, tt.want)
