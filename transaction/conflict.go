@@ -2,7 +2,6 @@ package transaction
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -27,7 +26,7 @@ func (t *Txn) Conflict(ctx context.Context) error {
 	status, known, cause, managers := t.status, t.has().conflict, t.has().cause, slices.Clone(t.managers)
 	t.mu.Unlock()
 	switch {
-	case status == Committed || errors.Is(cause, ErrInDoubt):
+	case status == Committed || final(cause):
 		return nil
 	case known != nil:
 		return known
@@ -54,7 +53,7 @@ func (t *Txn) Conflict(ctx context.Context) error {
 // Judge returns the error of work that failed with err, as whoever decides about another attempt has to know it: marked as transient if a
 // data manager calls it so ([Txn.IsTransient]), or together with the [Txn.Conflict] that it hides. Ask before Abort.
 func (t *Txn) Judge(ctx context.Context, err error) error {
-	if err == nil || IsTransient(err) || errors.Is(err, ErrInDoubt) {
+	if err == nil || IsTransient(err) || final(err) {
 		return err
 	}
 	if t.IsTransient(err) { //nolint:contextcheck // a data manager's judgement needs none

@@ -46,6 +46,7 @@ func TestConflict(t *testing.T) {
 		"commit failed":          {knower{commitErr: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, true},
 		"commit failed, abort":   {knower{commitErr: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx); _ = txn.Abort(ctx) }, true},
 		"commit in doubt":        {knower{commitErr: fmt.Errorf("%w: %w", transaction.ErrInDoubt, errRace), conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
+		"partly kept":            {knower{commitErr: fmt.Errorf("%w: %w", transaction.ErrPartlyKept, errRace), conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
 		"commit failed by fault": {knower{commitErr: errors.New("a fault")}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
 	} {
 		txn := begin(&tt.knower)

@@ -130,8 +130,7 @@ func lostOrigin(err error) bool {
 
 // An endedError says that the app's own SQL has ended its SQL transaction.
 type endedError struct {
-	by      string // COMMIT, ROLLBACK or another, as the server calls it; empty: unknown
-	certain bool   // nothing was committed since
+	by string // COMMIT, ROLLBACK or another, as the server calls it; empty: unknown
 }
 
 func (e *endedError) Error() string {
@@ -146,12 +145,4 @@ func (e *endedError) Error() string {
 }
 
 // Unwrap makes that the work is not run again, whatever else has failed.
-func (e *endedError) Unwrap() []error {
-	if e.certain {
-		return []error{ErrByHand}
-	}
-	return []error{ErrByHand, transaction.ErrInDoubt}
-}
-
-// known is e as the error of a commit, which is not in doubt: there was none.
-func (e *endedError) known() error { return &endedError{e.by, true} }
+func (e *endedError) Unwrap() []error { return []error{ErrByHand, transaction.ErrPartlyKept} }

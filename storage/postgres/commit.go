@@ -57,7 +57,7 @@ func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
 	}
 	//nolint:contextcheck // now: to find out about a lost answer may take the last free connection
 	if ended := v.end(conn); ended != nil {
-		return ended.known()
+		return ended
 	}
 	if lost, ok := errors.AsType[*lostError](err); ok {
 		err = v.engine.outcome(ctx, mark, lost)
@@ -277,7 +277,7 @@ func (v *view) commitStaged(ctx context.Context, conn *pgxpool.Conn, w *work, te
 		case isSerialization(err) && n < rounds && v.sql == nil: // as in stage
 			continue
 		case lostOrigin(err):
-			return v.sql.replaced().known()
+			return v.sql.replaced()
 		case errors.Is(err, pgx.ErrTxCommitRollback):
 			return errors.New("nothing was committed: the server answered ROLLBACK")
 		case isReadOnly(err) && v.sql != nil:

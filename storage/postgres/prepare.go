@@ -53,7 +53,7 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Chang
 	}
 	defer func() { //nolint:contextcheck // an end is told with a context of its own
 		if ended := v.end(conn); ended != nil {
-			err = ended.known()
+			err = ended
 		}
 	}()
 	if err := v.stage(ctx, conn, w); err != nil {
@@ -70,7 +70,7 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Chang
 	tag, err := conn.Exec(ctx, text)
 	switch {
 	case lostOrigin(err):
-		return v.sql.replaced().known()
+		return v.sql.replaced()
 	case isExhausted(err):
 		return &lackError{fmt.Errorf("preparing: %w: raise max_prepared_transactions to max_connections", err)}
 	case err != nil:

@@ -29,8 +29,8 @@ var ErrByHand = errors.New("storage/postgres: this SQL transaction is committed,
 // savepoint, as with every pgx.Tx, and that one's Commit and Rollback work. After the end every method returns transaction.ErrEnded.
 //
 // The text can't tell everything, so the server is asked: a transaction whose SQL transaction was ended by a statement of the app's all the
-// same is never committed, and never run again, because what was done until then may be kept. The error says so. It wraps ErrByHand and,
-// unless it is that of the commit, [transaction.ErrInDoubt].
+// same is never committed, and never run again, because what was done until then may be kept. The error says so, and wraps ErrByHand and
+// [transaction.ErrPartlyKept].
 //
 // An error of the server that is a lost race, or a lost connection, is transient: returned by the handler as it is (or wrapped), it lets
 // the work be run again. After any error the server refuses all that follows, unless there was a savepoint.
@@ -311,14 +311,14 @@ func (v *view) shutSQL() error {
 	case v.sql.expired():
 		return &tooLongError{v.sql.limit}
 	case v.sql.endedBySQL(pgconn.CommandTag{}):
-		return v.sql.ended.known()
+		return v.sql.ended
 	}
 	err := v.usable()
 	if err == nil {
 		return nil
 	}
 	if ended := v.abandon(); ended != nil {
-		return ended.known()
+		return ended
 	}
 	return err
 }
