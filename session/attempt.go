@@ -79,9 +79,15 @@ func (o *overlay) set(key string, record []byte) {
 }
 
 // hold is called first by what an app may call. If it succeeds, all other calls, savepoints and the end of the transaction wait
-// until a.txn.Release. If it fails, there is nothing to release, and nothing is written any more: so what does not depend on the
+// until a.release. If it fails, there is nothing to release, and nothing is written any more: so what does not depend on the
 // database can be read.
 func (a *attempt) hold() bool { return a.txn.Hold() == nil }
+
+// release ends what a hold, that of the manager too, has begun.
+func (a *attempt) release() {
+	a.txn.Release()
+	a.m.journal.write(context.Background())
+}
 
 // hold is that of its attempt. The error says why s can't be used.
 func (s *Session) hold() error {
@@ -137,7 +143,7 @@ func (a *attempt) load(id string) (*Session, error) {
 	}
 	s.had.marked = s.had.mark && !a.m.over(s.had.used, judged)
 	if s.had.problem != nil {
-		a.m.noted.unreadable(a.m.config.Logger, s.from, s.had.problem)
+		a.m.noted.unreadable(&a.m.journal, s.from, s.had.problem)
 	}
 	s.created = now
 	if s.had.live() {
@@ -275,7 +281,7 @@ func (s *Session) lookup(key string) ([]byte, bool, error) {
 	if err := s.hold(); err != nil {
 		return nil, false, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	return s.read(key)
 }
 

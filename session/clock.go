@@ -81,7 +81,7 @@ func (c *clock) common() bool { return c.sample.Load() != nil }
 
 // read returns the time, and the time by which a manager with this timeout judges ages, both in milliseconds since 1970 and never
 // negative.
-func (c *clock) read(timeout time.Duration, log *slog.Logger) (now, judged int64) {
+func (c *clock) read(timeout time.Duration, log *journal) (now, judged int64) {
 	wall, mono := c.now()
 	a := c.anchor.Load()
 	if a == nil || !a.holds(wall, mono) {
@@ -141,7 +141,7 @@ func (a *anchor) holds(wall time.Time, mono time.Duration) bool {
 }
 
 // renew makes the anchor that holds at this reading of the clocks.
-func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *slog.Logger) *anchor {
+func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *journal) *anchor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := c.anchor.Load()
@@ -153,11 +153,11 @@ func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *slog.Log
 	case by > 0:
 		next.jumps = append(slices.Clone(a.jumps), jump{mono, by})
 		next.jumps = next.jumps[max(0, len(next.jumps)-maxJumps):]
-		log.Warn("the clock jumped ahead: no session expires by it before one timeout has passed",
+		log.add(slog.LevelWarn, "the clock jumped ahead: no session expires by it before one timeout has passed",
 			slog.Duration("jump", by), slog.Duration("timeout", timeout))
 	case by < 0:
 		next.jumps, next.back = takeBack(slices.Clone(a.jumps), -by), true
-		log.Warn("the clock jumped back", slog.Duration("jump", -by))
+		log.add(slog.LevelWarn, "the clock jumped back", slog.Duration("jump", -by))
 	}
 	c.anchor.Store(next)
 	return next

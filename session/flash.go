@@ -20,7 +20,7 @@ func (s *Session) Flash(message, queue string, allowDuplicate bool) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	messages, err := s.flashed(queue)
 	if err != nil || !allowDuplicate && slices.Contains(messages, message) {
 		return err
@@ -33,7 +33,7 @@ func (s *Session) PopFlash(queue string) ([]string, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	messages, err := s.flashed(queue)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (s *Session) PeekFlash(queue string) ([]string, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	return s.flashed(queue)
 }
 
@@ -73,7 +73,7 @@ func (s *Session) NewCSRFToken() (string, error) {
 	if err := s.hold(); err != nil {
 		return "", err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	return s.newToken()
 }
 
@@ -87,7 +87,7 @@ func (s *Session) CSRFToken() (string, error) {
 	if err := s.hold(); err != nil {
 		return "", err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	token, ok, err := readable[string](s, csrfKey)
 	if err != nil || ok {
 		return token, err
@@ -101,7 +101,7 @@ func (s *Session) CheckCSRFToken(token string) (bool, error) {
 	if err := s.hold(); err != nil {
 		return false, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	want, ok, err := readable[string](s, csrfKey)
 	if err != nil || !ok {
 		return false, err

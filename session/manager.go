@@ -63,7 +63,8 @@ type Config struct {
 	// processes drift apart. Default a twentieth of Timeout, and not less than Period.
 	SweepInterval time.Duration
 
-	// Logger is told of sweeps, of jumps of the clock and of handlers that panic. Default: nobody.
+	// Logger is told of sweeps, of jumps of the clock, of handlers that panic, and of sessions that can't be read. Its handler may
+	// use sessions. Default: nobody.
 	Logger *slog.Logger
 }
 
@@ -130,6 +131,7 @@ type Manager struct {
 	clock   *clock // shared
 	watch   *watch // shared
 	noted   noted
+	journal journal
 }
 
 // NewManager returns a manager of the sessions that db keeps under config's name. It starts nothing: expired
@@ -151,6 +153,7 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 		timeout: config.Timeout.Milliseconds(),
 		period:  config.Period.Milliseconds(),
 		grace:   config.Grace.Milliseconds(),
+		journal: journal{logger: config.Logger},
 		clock:   shared(db, clockKey{}, newClock),
 		watch:   shared(db, watchKey{config.Name}, func() *watch { return &watch{} }),
 	}, nil
@@ -191,7 +194,7 @@ func (m *Manager) get(ctx context.Context) (s *Session, stored bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	defer a.txn.Release()
+	defer a.release()
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
 		return nil, false, ErrNoID
@@ -266,7 +269,7 @@ func shared[T any](db *storage.DB, key any, newValue func() T) T {
 }
 
 // time returns the time, and the time to judge ages by: see clock.
-func (m *Manager) time() (now, judged int64) { return m.clock.read(m.config.Timeout, m.config.Logger) }
+func (m *Manager) time() (now, judged int64) { return m.clock.read(m.config.Timeout, &m.journal) }
 
 // slice returns the start of the time slice that now lies in.
 func (m *Manager) slice(now int64) int64 { return now - now%m.period }

@@ -57,7 +57,7 @@ func (m *Manager) Renew(ctx context.Context, options ...RenewOption) error {
 	if err != nil {
 		return err
 	}
-	defer a.txn.Release()
+	defer a.release()
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
 		return ErrNoID
@@ -314,7 +314,7 @@ type noted struct {
 // maxNoted bounds the memory that is used for it.
 const maxNoted = 1000
 
-func (n *noted) unreadable(log *slog.Logger, r ref, problem *RecordError) {
+func (n *noted) unreadable(log *journal, r ref, problem *RecordError) {
 	n.mu.Lock()
 	told := n.refs[r]
 	if !told {
@@ -325,7 +325,7 @@ func (n *noted) unreadable(log *slog.Logger, r ref, problem *RecordError) {
 	}
 	n.mu.Unlock()
 	if !told {
-		log.Error("a session can't be read: its browser gets a new one, and it is set aside until it would have ended",
+		log.add(slog.LevelError, "a session can't be read: its browser gets a new one, and it is set aside until it would have ended",
 			slog.Any("error", problem))
 	}
 }

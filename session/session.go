@@ -32,7 +32,7 @@ type Session struct {
 // ID returns the browser id that the session was got by, or that it got by a renewal. It is a credential: see [Session.Ref].
 func (s *Session) ID() string {
 	if s.a.hold() {
-		defer s.a.txn.Release()
+		defer s.a.release()
 	}
 	return s.current().got
 }
@@ -44,7 +44,7 @@ func (s *Session) User() (name string, ok bool, err error) { return Value[string
 // made of it, unless it can be guessed.
 func (s *Session) Ref() string {
 	if s.a.hold() {
-		defer s.a.txn.Release()
+		defer s.a.release()
 	}
 	return s.ref().String()
 }
@@ -52,7 +52,7 @@ func (s *Session) Ref() string {
 // IsNew reports whether the session was not stored before this transaction.
 func (s *Session) IsNew() bool {
 	if s.a.hold() {
-		defer s.a.txn.Release()
+		defer s.a.release()
 	}
 	s = s.current()
 	return !s.now.exists || s.now.begun
@@ -61,7 +61,7 @@ func (s *Session) IsNew() bool {
 // Created returns when the session was created; for a new one, when it was got first.
 func (s *Session) Created() time.Time {
 	if s.a.hold() {
-		defer s.a.txn.Release()
+		defer s.a.release()
 	}
 	return time.UnixMilli(s.current().created)
 }
@@ -69,7 +69,7 @@ func (s *Session) Created() time.Time {
 // LastUsed returns the start of the time slice in which the session was last used, this transaction included.
 func (s *Session) LastUsed() time.Time {
 	if s.a.hold() {
-		defer s.a.txn.Release()
+		defer s.a.release()
 	}
 	s = s.current()
 	if !s.now.exists {
@@ -83,7 +83,7 @@ func (s *Session) LastModified() (time.Time, error) {
 	if err := s.hold(); err != nil {
 		return time.Time{}, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return time.Time{}, err
@@ -109,7 +109,7 @@ func (s *Session) LastModified() (time.Time, error) {
 // Valid reports whether the session can be used: it was not invalidated, and its transaction has not ended.
 func (s *Session) Valid() bool {
 	if s.a.hold() {
-		defer s.a.txn.Release()
+		defer s.a.release()
 	}
 	return s.usable() == nil
 }
@@ -180,7 +180,7 @@ func (s *Session) addDefault(key string, v value) (record []byte, ok bool, err e
 	if err := s.hold(); err != nil {
 		return nil, false, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	if record, ok, err = s.read(key); ok || err != nil {
 		return record, ok, err
 	}
@@ -210,7 +210,7 @@ func (s *Session) removeIf(key string, record []byte) (done bool, err error) {
 	if err := s.hold(); err != nil {
 		return false, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	now, ok, err := s.read(key)
 	if err != nil || !ok || !bytes.Equal(now, record) {
 		return false, err
@@ -229,7 +229,7 @@ func (s *Session) Set(key string, value any) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	return s.set(key, encoded)
 }
 
@@ -249,7 +249,7 @@ func (s *Session) Update(values map[string]any) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	for i, v := range encoded {
 		if err := s.set(keys[i], v); err != nil {
 			return err
@@ -263,7 +263,7 @@ func (s *Session) Delete(key string) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	return s.delete(key)
 }
 
@@ -280,7 +280,7 @@ func (s *Session) Clear() error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	s = s.current()
 	keys, err := s.keys()
 	if err != nil {
@@ -300,7 +300,7 @@ func (s *Session) Keys() ([]string, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	return s.keys()
 }
 
@@ -324,7 +324,7 @@ func (s *Session) allRecords() (map[string][]byte, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return nil, err
@@ -341,7 +341,7 @@ func (s *Session) Invalidate() error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.txn.Release()
+	defer s.a.release()
 	s = s.current()
 	if err := s.writable(); err != nil {
 		return err

@@ -35,6 +35,7 @@ func nextBatch(size int, took time.Duration) int {
 //
 // The error is that of the database, or of ctx; what was ended until then stays ended.
 func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
+	defer m.journal.write(ctx)
 	var expired, ahead storage.Range
 	err = transaction.Run(ctx, func(ctx context.Context) error {
 		a, err := m.attempt(ctx)
