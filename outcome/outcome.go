@@ -43,9 +43,12 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // A Slot holds the outcome of one attempt at a request. It is safe for concurrent use by multiple goroutines.
 type Slot struct {
-	mu   sync.Mutex // guards the rest
+	outer *Slot // of which this is a part; nil: of none
+
+	mu   sync.Mutex // guards the rest; taken before that of outer
 	err  error
 	kept bool
+	shut bool
 }
 
 // A Context is a context that carries a slot of its own. It is a type so that a struct may have it as a field, and cost one
@@ -91,12 +94,27 @@ func Fail(ctx context.Context, err error) bool {
 	return ok
 }
 
+// Part makes s, which is new, the part of outer that a filter gives to the handlers behind it: all goes on to outer, until s is Shut.
+func (s *Slot) Part(outer *Slot) { s.outer = outer }
+
+// Shut ends the part of its outer slot that s is: the handlers have returned, and how the attempt ended is not for one of their
+// goroutines to say that is left over, as by [http.TimeoutHandler]. What it fails with from then on is not recorded.
+func (s *Slot) Shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut = true
+}
+
 // Fail records that the attempt failed with err. The first error stays, since the later ones usually follow from it;
 // a nil error records nothing.
 func (s *Slot) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
+	switch {
+	case s.shut:
+	case s.outer != nil:
+		s.outer.Fail(err)
+	case s.err == nil:
 		s.err = err
 	}
 }
@@ -106,13 +124,20 @@ func (s *Slot) Fail(err error) {
 func (s *Slot) Amend(f func(error) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	switch {
+	case s.shut:
+	case s.outer != nil:
+		s.outer.Amend(f)
+	case s.err != nil:
 		s.err = f(s.err)
 	}
 }
 
 // Err returns the recorded error, nil if the attempt has not failed (so far).
 func (s *Slot) Err() error {
+	if s.outer != nil {
+		return s.outer.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
@@ -120,6 +145,10 @@ func (s *Slot) Err() error {
 
 // Keep says that work of the attempt was committed.
 func (s *Slot) Keep() {
+	if s.outer != nil {
+		s.outer.Keep()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept = true
@@ -127,6 +156,9 @@ func (s *Slot) Keep() {
 
 // Kept reports whether work of the attempt was committed: it must not be done once more, whatever has failed afterwards.
 func (s *Slot) Kept() bool {
+	if s.outer != nil {
+		return s.outer.Kept()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kept

@@ -147,17 +147,19 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, bo
 		held.Slot().Fail(err)
 		return
 	}
-	t := &run{Context: ctx, filter: f, request: r, txn: txn, held: held}
+	t := &run{Context: outcome.Context{Context: ctx}, filter: f, request: r, txn: txn, held: held}
+	t.Slot.Part(held.Slot())
 	txn.Note(r.URL.Path)
 	txn.SetUser(user)
 	held.SetDecider(t)
 	t.passed = *r.WithContext(t) //nolint:contextcheck // t is the context
 	if body != nil {
-		t.passed.Body = body.Attempt(held.Slot(), true)
+		t.passed.Body = body.Attempt(&t.Slot, true)
 	}
 	returned := false
 	defer func() { //nolint:contextcheck // t is the context
 		if !returned { // the handler panics; what the panic says goes on up
+			t.Slot.Shut()
 			held.Returned()
 			t.giveUp()
 		}
@@ -165,18 +167,19 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, bo
 	}()
 	f.next.ServeHTTP(held, &t.passed)
 	returned = true
+	t.Slot.Shut()
 	held.Returned()
 	_ = t.Decide() //nolint:contextcheck // t is the context; the error is in slot
 }
 
 // A run is one transaction: the context that carries it, and the one who decides it.
 type run struct {
-	context.Context
-	filter  *filter
-	request *http.Request // as it came, but for its context if nobody is shown it
-	passed  http.Request  // with the context; a field, so that it costs no allocation of its own
-	txn     *transaction.Txn
-	held    *hold.Writer
+	outcome.Context // for those behind this filter
+	filter          *filter
+	request         *http.Request // as it came, but for its context if nobody is shown it
+	passed          http.Request  // with the context; a field, so that it costs no allocation of its own
+	txn             *transaction.Txn
+	held            *hold.Writer
 
 	deciding sync.Mutex // held until it is decided; guards decided and err
 	mu       sync.Mutex // guards ended and afterEnd

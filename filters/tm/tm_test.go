@@ -563,3 +563,45 @@ type counter struct{ begun, ended int }
 func (c *counter) NewTransaction(*transaction.Txn) error   { c.begun++; return nil }
 func (c *counter) BeforeCompletion(*transaction.Txn) error { return nil }
 func (c *counter) AfterCompletion(*transaction.Txn)        { c.ended++ }
+
+// What a handler that http.TimeoutHandler has given up fails with afterwards does not become the answer.
+func TestErrorOfALeftOverHandler(t *testing.T) {
+	t.Parallel()
+	again, err := retry.New(retry.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transact := mustTM(t, tm.Config{})
+	for name, pipeline := range map[string]func(http.Handler) http.Handler{
+		"tm":           transact,
+		"retry and tm": func(h http.Handler) http.Handler { return again(transact(h)) },
+		"tm and a copy": func(h http.Handler) http.Handler {
+			return transact(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r.Clone(r.Context())) }))
+		},
+	} {
+		for _, late := range []error{transaction.ErrEnded, transaction.Transient(errors.New("late")), errors.New("late")} {
+			attempts := 0
+			ended, failed := make(chan struct{}), make(chan struct{})
+			slow := outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				attempts++
+				err := tm.AfterEnd(r.Context(), func() { // so it fails when all is decided, and nothing is sent yet
+					close(ended)
+					<-failed
+				})
+				if err != nil {
+					return err
+				}
+				<-ended
+				return late
+			})
+			note := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(failed)
+				slow.ServeHTTP(w, r)
+			})
+			if got := get(t, pipeline(http.TimeoutHandler(note, 10*time.Millisecond, "too slow")), "/"); got.Code != http.StatusServiceUnavailable ||
+				got.Body.String() != "too slow" || attempts != 1 {
+				t.Errorf("%s, %v: got %d %q after %d attempts, want http.TimeoutHandler's answer", name, late, got.Code, got.Body, attempts)
+			}
+		}
+	}
+}
