@@ -122,6 +122,7 @@ var layers = []struct {
 	{"filters", false},
 	{"pipeline", false},
 	{"internal/forwarded", false},
+	{"internal/systemd", false},
 	{"internal/form", false},
 	{"scriptname", false},
 	{"internal/hold", false},

@@ -46,6 +46,14 @@
 // position; certificates are read anew when their files change. --reload compares what the load has read, by time, size and
 // content, every --reload-interval, and waits until nobody writes any more. Go code is compiled: it takes a rebuild.
 //
+// # Systemd
+//
+// A server that systemd starts as a service of Type=notify or Type=notify-reload reports when it listens, each reload with its
+// result, and when it shuts down. systemctl status shows where it serves, and why the last reload failed. With WatchdogSec= it gives a
+// sign of life twice in that time. The sign says that the process runs and that its server has not ended; it does not say that
+// databases answer, since a restart mends none, and a site without its database answers 503 until the database is back. A report
+// that can't be sent is a warning in the log. The sockets of a socket unit are used where the file says listen = systemd.
+//
 // # Memory
 //
 // While a server runs, the garbage collector counts 16 MB that are never touched: so the heap of a small site may have 32 MB

@@ -67,6 +67,16 @@ func (s *site) reopenLogs(ctx context.Context) {
 
 // reload loads the file, and everything that it includes, and replaces the pipeline. After a fault all is as it was.
 func (s *site) reload(ctx context.Context) {
+	s.supervisor.reloading(ctx)
+	err := s.exchange(ctx)
+	if ctx.Err() != nil { // the server ends, which is reported already
+		return
+	}
+	s.supervisor.reloaded(ctx, err)
+}
+
+// exchange loads the file and replaces the pipeline, and logs either that or why not.
+func (s *site) exchange(ctx context.Context) error {
 	next, err := s.loadAnew(ctx)
 	if err == nil {
 		if err = s.log.Reload(s.options.config, s.options.global); err != nil {
@@ -78,11 +88,11 @@ func (s *site) reload(ctx context.Context) {
 			err = next.close()
 		}
 		s.logger.DebugContext(ctx, "not reloaded: the server ends", slog.Any("error", err))
-		return
+		return err
 	}
 	if err != nil {
 		s.complain(ctx, err)
-		return
+		return err
 	}
 	for _, w := range changedSettings(s.server, next.server) {
 		s.logger.WarnContext(ctx, "needs a restart", slog.String("setting", w.String()))
@@ -94,6 +104,7 @@ func (s *site) reload(ctx context.Context) {
 	if err := next.server.Close(); err != nil { // it has only shown what its section says
 		s.logger.ErrorContext(ctx, "can't close what the server's section has opened", slog.Any("error", err))
 	}
+	return nil
 }
 
 // loadAnew is load for a process that is to survive whatever is in the file.
@@ -120,16 +131,18 @@ func (p *panicError) Error() string {
 	return redact.Text(fmt.Sprintf("a factory panicked: %v", p.value))
 }
 
+// notReloaded says what a reload that fails has changed, in the log and to systemd.
+const notReloaded = "not reloaded, the old pipeline goes on"
+
 // complain logs why there is no new pipeline, each fault by itself.
 func (s *site) complain(ctx context.Context, err error) {
-	const message = "not reloaded, the old pipeline goes on"
 	if p, ok := errors.AsType[*panicError](err); ok {
-		s.logger.ErrorContext(ctx, message, slog.Any("fault", err), slog.String("stack", p.stack))
+		s.logger.ErrorContext(ctx, notReloaded, slog.Any("fault", err), slog.String("stack", p.stack))
 		return
 	}
 	faults, _ := pipeline.JoinErrors(err).(pipeline.Errors) //nolint:errorlint // JoinErrors returns nothing else
 	for _, fault := range faults {
-		s.logger.ErrorContext(ctx, message, slog.String("fault", fault.Error()))
+		s.logger.ErrorContext(ctx, notReloaded, slog.String("fault", fault.Error()))
 	}
 }
 

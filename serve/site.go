@@ -105,6 +105,7 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 	if err != nil {
 		return err
 	}
+	s.supervisor = newSupervisor(ctx, o.config, s.logger)
 	s.server, s.relay = first.server, newRelay(first.pipeline, o.grace, s.logger)
 	return errors.Join(s.run(ctx, asked, first.keep), s.close())
 }
@@ -147,6 +148,8 @@ type site struct {
 	server   *pipeline.LoadedServer
 	relay    *relay
 	recovery *recovery.Worker
+
+	supervisor *supervisor
 }
 
 // loaded is what a file describes.
@@ -240,6 +243,7 @@ func (s *site) run(ctx context.Context, asked <-chan struct{}, started func()) e
 			s.logger.WarnContext(ctx, "can't open a browser", slog.Any("error", err))
 		}
 	}
+	s.supervisor.started(ctx, addrs)
 	var reloads sync.WaitGroup
 	defer reloads.Wait() // nothing is to be replaced while it is closed
 	running, stop := context.WithCancel(ctx)
@@ -247,17 +251,32 @@ func (s *site) run(ctx context.Context, asked <-chan struct{}, started func()) e
 	next := make(chan struct{}, 1)
 	reloads.Go(func() { s.rotate(running, asked, next) })
 	reloads.Go(func() { s.reloads(running, next) })
-	select {
-	case err := <-failed:
+	if ended, err := s.watch(ctx, failed); ended {
 		return err
-	case <-ctx.Done():
 	}
+	s.supervisor.end(ctx)
 	s.logger.InfoContext(ctx, "shutting down: running requests may finish, a second signal ends them")
 	if err := s.server.Shutdown(context.WithoutCancel(ctx)); err != nil {
 		// It was asked to end, and it ends. That some requests did not finish in time is for the log.
 		s.logger.WarnContext(ctx, "not every request could finish", slog.Any("error", err))
 	}
 	return <-failed
+}
+
+// watch waits until ctx is done, or the server has failed, and gives signs of life until then.
+func (s *site) watch(ctx context.Context, failed <-chan error) (ended bool, err error) {
+	alive, stop := s.supervisor.alive()
+	defer stop()
+	for {
+		select {
+		case err := <-failed:
+			return true, err
+		case <-ctx.Done():
+			return false, nil
+		case <-alive:
+			s.supervisor.signOfLife(ctx)
+		}
+	}
 }
 
 // announce prints where the server listens, and writes the file that programs read.

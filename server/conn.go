@@ -22,6 +22,7 @@ type listener struct {
 	slots        slots
 	closed       chan struct{}
 	once         sync.Once
+	ended        atomic.Bool // Accept has failed after Close, so that what it returned before has been taken over
 }
 
 func newListener(l net.Listener, writeTimeout time.Duration, slots slots) *listener {
@@ -30,11 +31,13 @@ func newListener(l net.Listener, writeTimeout time.Duration, slots slots) *liste
 
 func (l *listener) Accept() (net.Conn, error) {
 	if !l.slots.take(l.closed) {
+		l.ended.Store(true)
 		return nil, net.ErrClosed
 	}
 	c, err := l.Listener.Accept()
 	if err != nil {
 		l.slots.give()
+		l.ended.Store(errors.Is(err, net.ErrClosed))
 		return nil, err
 	}
 	return newConn(c, l.writeTimeout, sync.OnceFunc(l.slots.give)), nil
@@ -46,7 +49,7 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// silentConns are the connections on which no request has come so far. The zero silentConns is ready for use.
+// silentConns are the connections on which no request has reached its handler so far. The zero silentConns is ready for use.
 type silentConns struct {
 	some  atomic.Bool // conns is not empty; written with mu held
 	mu    sync.Mutex  // guards conns
@@ -56,19 +59,35 @@ type silentConns struct {
 // note is the ConnState of an http.Server. It is called twice for each request, so that all requests meet at mu; when no
 // connection is silent, as under load, none takes it. (One that is c's own is always seen: net/http tells of it as new first.)
 func (s *silentConns) note(c net.Conn, state http.ConnState) {
-	if state != http.StateNew && !s.some.Load() {
+	switch state {
+	case http.StateNew:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.conns == nil {
+			s.conns = map[net.Conn]struct{}{}
+		}
+		s.conns[bare(c)] = struct{}{}
+		s.some.Store(true)
+	case http.StateActive: // it has been read, and is not yet answered
+	default:
+		s.remove(bare(c))
+	}
+}
+
+// spoke is called by the handler of each request. A nil c is another server's.
+func (s *silentConns) spoke(c *conn) {
+	if c != nil {
+		s.remove(c)
+	}
+}
+
+func (s *silentConns) remove(c net.Conn) {
+	if !s.some.Load() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if state == http.StateNew {
-		if s.conns == nil {
-			s.conns = map[net.Conn]struct{}{}
-		}
-		s.conns[c] = struct{}{}
-	} else {
-		delete(s.conns, c)
-	}
+	delete(s.conns, c)
 	s.some.Store(len(s.conns) > 0)
 }
 
@@ -232,12 +251,18 @@ type connKey struct{}
 
 // connContext is the ConnContext of an http.Server: it makes a connection known to its requests.
 func connContext(ctx context.Context, c net.Conn) context.Context {
-	if encrypted, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = encrypted.NetConn()
-	} else if plain, ok := c.(*conn); ok {
+	if plain, ok := c.(*conn); ok {
 		plain.framing.Store(new(framing))
 	}
-	return context.WithValue(ctx, connKey{}, c)
+	return context.WithValue(ctx, connKey{}, bare(c))
+}
+
+// bare returns the connection below TLS.
+func bare(c net.Conn) net.Conn {
+	if encrypted, ok := c.(interface{ NetConn() net.Conn }); ok {
+		return encrypted.NetConn()
+	}
+	return c
 }
 
 // connOf returns the connection that a request came on, nil if that is another server's.

@@ -55,8 +55,8 @@
 // # Shutdown
 //
 // Shutdown stops accepting at once, lets what runs go on for at most ShutdownTimeout, then cancels the contexts of the
-// requests that are left and closes their connections. A connection on which no request has come so far, as browsers open
-// them in advance, is closed after a second. A stream that would go on for ever should end by itself when
+// requests that are left and closes their connections. The first request of a connection that was accepted before is answered.
+// If none comes, since browsers open connections in advance, the connection is closed after a second. A stream that would go on for ever should end by itself when
 // Shutdown begins; it can be told so by the [http.Server] in its context:
 //
 //	srv, _ := r.Context().Value(http.ServerContextKey).(*http.Server)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -669,6 +670,40 @@ func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
 			s.connect(t, text)
 			s.accepted(t)
 			s.end(t) // net/http alone waits for five seconds, and so fails
+		})
+	}
+}
+
+// A connection that was accepted before Shutdown has its first request answered. Net/http reads it, and closes the connection.
+func TestShutdownAnswersTheFirstRequest(t *testing.T) {
+	t.Parallel()
+	for _, c := range []server.Config{{}, {TLSSelfSigned: true}, {H2C: true}, {MaxConnections: 2}} {
+		t.Run(fmt.Sprintf("TLS %t h2c %t limit %d", c.TLSSelfSigned, c.H2C, c.MaxConnections), func(t *testing.T) {
+			t.Parallel()
+			s := run(t, c, io.Discard, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) })
+			s.SilentGrace(testLimit)
+			conn := s.connect(t, "")
+			if c.TLSSelfSigned {
+				conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+			}
+			if _, err := io.WriteString(conn, "GET /first HTTP/1.1\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- s.Shutdown(t.Context()) }()
+			if err := within(t, s.served); err != nil { // it accepts no more
+				t.Error(err)
+			}
+			if _, err := io.WriteString(conn, "Host: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(conn)
+			if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(string(answer), "/first") {
+				t.Errorf("got %q, %v, want 200 and the end", answer, err)
+			}
+			if err := within(t, ended); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/pasteline/pasteline/internal/systemd"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -168,6 +170,27 @@ func (s *Server) opened() []*listener {
 	return s.listeners
 }
 
+// accepting returns what the server listens on, for Serve.
+func (s *Server) accepting() []*listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serving = s.listeners != nil
+	return s.listeners
+}
+
+// accepted reports whether the last connection has been accepted, and is known to be open.
+func (s *Server) accepted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.serving || !slices.ContainsFunc(s.listeners, func(l *listener) bool { return !l.ended.Load() })
+}
+
+func (s *Server) isDown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down
+}
+
 // keep makes listeners those of the server, unless it has some, or has been shut down.
 func (s *Server) keep(listeners []*listener) bool {
 	s.mu.Lock()
@@ -213,7 +236,7 @@ func (s *Server) open(ctx context.Context, a address) ([]net.Listener, error) {
 		}
 		return []net.Listener{l}, nil
 	case kindSystemd:
-		listeners, err := fromSystemd(a.path)
+		listeners, err := systemd.Listeners(a.path)
 		if err != nil {
 			return nil, &pipeline.Error{Key: a.key, Value: a.text, Err: err}
 		}
@@ -393,4 +416,17 @@ func explainUnix(path string, err error) error {
 		return errors.New("no permission to make a socket there")
 	}
 	return fmt.Errorf("can't listen: %w", err)
+}
+
+// warnSystemd says that sockets were passed and not used. To use them unasked would let something outside of the file
+// decide where the server listens.
+func (s *Server) warnSystemd() {
+	for _, a := range s.addresses {
+		if a.kind == kindSystemd {
+			return
+		}
+	}
+	if names := systemd.SocketNames(); names != nil {
+		s.logger.Warn("systemd has passed sockets that are not used: write listen = systemd", slog.Int("sockets", len(names)))
+	}
 }

@@ -34,6 +34,7 @@ type Server struct {
 	mu        sync.Mutex // guards the rest of the paragraph
 	listeners []*listener
 	down      bool // there will be no more of them
+	serving   bool // they are accepted from
 
 	silent      silentConns
 	silentGrace time.Duration // how long Shutdown waits for them
@@ -97,7 +98,7 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 // Serve answers requests with h until Shutdown, and then returns nil, without waiting for the requests that still run:
 // Shutdown does.
 func (s *Server) Serve(h http.Handler) error {
-	listeners := s.opened()
+	listeners := s.accepting()
 	if listeners == nil {
 		return errors.New("server: Listen was not called")
 	}
@@ -114,7 +115,8 @@ func (s *Server) Serve(h http.Handler) error {
 	}
 	var errs []error
 	for range listeners {
-		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		err := <-ended
+		if down := errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) && s.isDown(); !down {
 			errs = append(errs, fmt.Errorf("server: %w", err))
 			s.closeListeners() // a server that answers at some of its addresses only is hard to find out about
 		}
@@ -158,8 +160,9 @@ func (s *Server) watch(h http.Handler) http.Handler {
 		s.running.Add(1)
 		defer s.running.Add(-1)
 		w := &response{Writer: sent.Writer{ResponseWriter: raw}, http1: r.ProtoMajor == 1}
+		c := connOf(r)
+		s.silent.spoke(c)
 		if w.http1 {
-			c := connOf(r)
 			defer breakOff(c, w, r)
 			if c.received().twoLengths(r) {
 				last := lastWriter{raw}
@@ -203,10 +206,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	ctx, done := context.WithTimeout(ctx, s.config.ShutdownTimeout)
 	defer done()
-	grace := time.AfterFunc(s.silentGrace, s.silent.close)
-	defer grace.Stop()
+	s.drain(ctx)
 	err := s.http.Shutdown(ctx)
-	s.closeListeners() // http.Server knows them from Serve on only
 	if err == nil && s.settled(ctx) {
 		return nil
 	}
@@ -225,6 +226,27 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		what = fmt.Sprintf("%d requests were", cut)
 	}
 	return fmt.Errorf("server: %s cut off when the time to shut down was over: %w", what, ctx.Err())
+}
+
+// drain stops accepting and waits until the first request of each connection has reached its handler, for silentGrace at most.
+// From its Shutdown on, [http.Server] closes a connection whose first request it has just read, without an answer.
+func (s *Server) drain(ctx context.Context) {
+	s.http.SetKeepAlivesEnabled(false)
+	s.closeListeners()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	grace := time.NewTimer(s.silentGrace)
+	defer grace.Stop()
+	for !s.accepted() || s.silent.some.Load() {
+		select {
+		case <-tick.C:
+		case <-grace.C:
+			s.silent.close()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // defaultSilentGrace is how long a connection on which nothing has come may begin with its first request after Shutdown.

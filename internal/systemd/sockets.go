@@ -1,16 +1,15 @@
-package server
+package systemd
 
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"strconv"
 	"strings"
 )
 
-// systemd passes sockets to a service as files from number 3 on, and says how many, to whom, and their names.
+// The variables that describe the passed sockets, which are the files from firstFD on.
 const (
 	listenFDs     = "LISTEN_FDS"
 	listenPID     = "LISTEN_PID"
@@ -18,8 +17,9 @@ const (
 	firstFD       = 3
 )
 
-// passedNames returns the names of the sockets that this process was given, nil if it was given none.
-func passedNames() []string {
+// SocketNames returns the name of each socket that systemd passed to this process: the
+// FileDescriptorName= of its unit, or "". It returns nil if systemd passed none.
+func SocketNames() []string {
 	n, err := strconv.Atoi(os.Getenv(listenFDs))
 	if err != nil || n <= 0 || n > 1<<10 || os.Getenv(listenPID) != strconv.Itoa(os.Getpid()) {
 		return nil
@@ -29,9 +29,10 @@ func passedNames() []string {
 	return names
 }
 
-// fromSystemd returns the sockets of that name, or all of them.
-func fromSystemd(name string) ([]net.Listener, error) {
-	names := passedNames()
+// Listeners returns the passed sockets of that name, or all of them if name is "". A socket can be
+// taken once: it is closed in this process when its listener is. After an error nothing is open.
+func Listeners(name string) ([]net.Listener, error) {
+	names := SocketNames()
 	if names == nil {
 		return nil, errors.New("systemd has passed no socket: start the service by its .socket unit, or write host:port")
 	}
@@ -55,24 +56,11 @@ func fromSystemd(name string) ([]net.Listener, error) {
 	return listeners, nil
 }
 
-// inherit makes a listener of an inherited file, which is closed: the listener has one of its own, and processes that are
-// started from here get neither.
+// inherit makes a listener of an inherited file and closes the file. The listener has a copy that
+// child processes do not inherit.
 func inherit(fd int) (net.Listener, error) {
 	f := os.NewFile(uintptr(fd), "systemd")
 	l, err := net.FileListener(f)
 	_ = f.Close() // nothing was written to it
 	return l, err
-}
-
-// warnSystemd says that sockets were passed and not used. To use them unasked would let something outside of the file
-// decide where the server listens.
-func (s *Server) warnSystemd() {
-	for _, a := range s.addresses {
-		if a.kind == kindSystemd {
-			return
-		}
-	}
-	if names := passedNames(); names != nil {
-		s.logger.Warn("systemd has passed sockets that are not used: write listen = systemd", slog.Int("sockets", len(names)))
-	}
 }

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package systemd
+
+// monotonicTime returns nothing: systemd is for Linux.
+func monotonicTime() string { return "" }

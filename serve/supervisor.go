@@ -1,0 +1,116 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pasteline/pasteline/internal/systemd"
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// A supervisor reports the state of a site to systemd, if systemd has started it as a service that
+// notifies. That a report can't be sent is a warning in the log, and changes nothing else.
+type supervisor struct {
+	logger   *slog.Logger
+	notifier *systemd.Notifier // nil without systemd
+	config   string
+
+	mu       sync.Mutex // held while sending, so that STOPPING is the last state
+	serving  string     // where the site listens
+	stopping bool
+	silent   bool // the last report could not be sent, and the log says so
+}
+
+func newSupervisor(ctx context.Context, config string, logger *slog.Logger) *supervisor {
+	s := &supervisor{logger: logger, config: config}
+	var err error
+	if s.notifier, err = systemd.NewNotifier(os.Getenv); err != nil {
+		logger.WarnContext(ctx, "check the service", slog.Any("warning", err))
+	}
+	return s
+}
+
+// alive returns a channel that receives whenever a sign of life is due, never without a watchdog,
+// and what releases it.
+func (s *supervisor) alive() (due <-chan time.Time, stop func()) {
+	interval := s.notifier.Interval()
+	if interval <= 0 {
+		return nil, func() {}
+	}
+	ticker := time.NewTicker(interval)
+	return ticker.C, ticker.Stop
+}
+
+// signOfLife tells the watchdog that the goroutine which runs the site does so.
+func (s *supervisor) signOfLife(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.check(ctx, s.notifier.Alive())
+}
+
+// started reports that the site listens.
+func (s *supervisor) started(ctx context.Context, addrs []net.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	urls := make([]string, len(addrs))
+	for i, addr := range addrs {
+		urls[i] = urlOf(addr)
+	}
+	s.serving = "serving " + s.config + " on " + strings.Join(urls, ", ")
+	s.check(ctx, s.notifier.Ready(s.serving))
+}
+
+// reloading reports that a reload begins; reloaded ends it.
+func (s *supervisor) reloading(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopping {
+		s.check(ctx, s.notifier.Reloading("loading "+s.config))
+	}
+}
+
+// reloaded reports that the site serves, with the new pipeline or, after an error, with the old one.
+func (s *supervisor) reloaded(ctx context.Context, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return
+	}
+	status := s.serving + "; reloaded"
+	if err != nil {
+		status = s.serving + "; " + notReloaded + ": " + firstFault(err)
+	}
+	s.check(ctx, s.notifier.Ready(status))
+}
+
+// end reports that the site is shut down. Nothing but signs of life is reported after it.
+func (s *supervisor) end(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping = true
+	s.check(ctx, s.notifier.Stopping("shutting down: running requests may finish"))
+}
+
+// check logs the first of several errors in a row. The caller holds s.mu.
+func (s *supervisor) check(ctx context.Context, err error) {
+	if err != nil && !s.silent {
+		s.logger.WarnContext(ctx, "can't notify systemd", slog.Any("error", err))
+	}
+	s.silent = err != nil
+}
+
+// firstFault returns the first of the faults that err joins, and how many there are more.
+func firstFault(err error) string {
+	faults, _ := pipeline.JoinErrors(err).(pipeline.Errors) //nolint:errorlint // JoinErrors returns nothing else
+	first := faults[0].Error()
+	if len(faults) > 1 {
+		first += fmt.Sprintf(" (and %d more in the log)", len(faults)-1)
+	}
+	return first
+}
