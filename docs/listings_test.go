@@ -22,8 +22,8 @@ import (
 
 	"github.com/pasteline/pasteline/apps/myapp"
 	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/serve"
-	"github.com/pasteline/pasteline/storage"
 )
 
 // patience is how long a command may take, on the slowest machine.
@@ -81,7 +81,7 @@ func newReader(t *testing.T, d document, m modules) *reader {
 	if slices.ContainsFunc(d.blocks, func(b block) bool { return b.language != "text" && strings.Contains(b.text, documentsDB) }) {
 		uri, _, _ := strings.Cut(pgtest.Database(t), "?") // documents add options of their own
 		r.ports = strings.NewReplacer("6543", one, "8080", other, documentsDB, uri)
-		r.said = strings.NewReplacer(one, "6543", other, "8080", home, "/home/you", storage.Redact(uri), documentsDB)
+		r.said = strings.NewReplacer(one, "6543", other, "8080", home, "/home/you", redact.Value("", uri), documentsDB)
 	}
 	return r
 }

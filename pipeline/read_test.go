@@ -13,7 +13,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 type logging struct {
@@ -277,7 +277,7 @@ func TestEngine(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()
 	errEngine := errors.New("the engine was asked")
-	r.Engine("mine", func(context.Context, *url.URL) (storage.Engine, error) { return nil, errEngine })
+	r.Engine("mine", func(context.Context, *url.URL) (engine.Engine, error) { return nil, errEngine })
 	pipeline.App(r, "egg:x", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
 		_, err := b.Storage("mine://x")
 		return nil, err

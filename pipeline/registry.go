@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // A Registry maps the names that .ini files use to factories. It is filled by plain functions of the form
@@ -229,7 +230,7 @@ func (r *Registry) instead(kind Kind, f Factory) string {
 func (r *Registry) Opener() *storage.Opener { return r.opener }
 
 // Engine registers a storage engine under a URI scheme, for [Build.Storage].
-func (r *Registry) Engine(scheme string, open storage.OpenFunc) { r.opener.Register(scheme, open) }
+func (r *Registry) Engine(scheme string, open engine.OpenFunc) { r.opener.Register(scheme, open) }
 
 // Value registers a named value of type T, such as a predicate that a setting names. Each type has names of its own.
 func Value[T any](r *Registry, name string, v T) {

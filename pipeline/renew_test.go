@@ -10,13 +10,13 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
 // counted registers an app with a database, which is counted as it is opened.
 func counted(r *pipeline.Registry, opened *int) *pipeline.Registry {
-	r.Engine("counted", func(context.Context, *url.URL) (storage.Engine, error) {
+	r.Engine("counted", func(context.Context, *url.URL) (engine.Engine, error) {
 		*opened++
 		return memory.New("x").Engine(), nil
 	})

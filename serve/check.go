@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // checkOptions are the flags of serve check.
@@ -99,7 +99,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		if err == nil {
 			found.warn(app.Warnings())
 			users = append(users, app)
-			err = errors.Join(storage.CheckTwoPhase(engines), app.Close())
+			err = errors.Join(engine.CheckTwoPhase(engines), app.Close())
 		} else if tree, err := pipeline.Resolve(config, pipeline.KindApp, options); err == nil {
 			found.warn(tree.Warnings)
 		}

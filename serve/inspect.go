@@ -18,6 +18,7 @@ import (
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
@@ -108,28 +109,28 @@ func (c *call) loadOptions(given outside) pipeline.Options {
 // a command can create a pipeline beside the server that is running it, and changes nothing. A database that exists is
 // opened and closed once, to see whether it can be. One that somebody else has open can't; note is told. The engines that were opened
 // are returned by the names that errors have for them; nil is one that was not.
-func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[string]storage.Engine) {
-	engines = map[string]storage.Engine{}
-	r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open storage.OpenFunc) (storage.Engine, error) {
+func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[string]engine.Engine) {
+	engines = map[string]engine.Engine{}
+	r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error) {
 		bare := *uri
 		bare.RawQuery = ""
-		name := storage.Redact(bare.String())
+		name := redact.Value("", bare.String())
 		engines[name] = nil
 		if !wouldBeMade(uri) {
-			engine, err := open(storage.WithoutChanges(ctx), uri)
+			e, err := open(engine.DryRun(ctx), uri)
 			switch {
 			case errors.Is(err, storage.ErrInUse):
-				note(storage.Redact(uri.String()) + " is in use by another process, so it was not looked at")
+				note(redact.Value("", uri.String()) + " is in use by another process, so it was not looked at")
 			case err != nil:
 				return nil, err
 			default:
-				engines[name] = engine
-				if err := engine.Close(); err != nil {
+				engines[name] = e
+				if err := e.Close(); err != nil {
 					return nil, err
 				}
 			}
 		}
-		return storage.StandIn{Engine: memory.New("stand-in").Engine(), Scheme: uri.Scheme}, nil
+		return engine.StandIn{Engine: memory.New("stand-in").Engine(), Scheme: uri.Scheme}, nil
 	})
 	return engines
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
@@ -98,7 +98,7 @@ func registerBanks(banks ...*bank) func(*pipeline.Registry) {
 			return http.NotFoundHandler(), nil
 		})
 		for scheme, why := range map[string]error{"never": nil, "notyet": errors.New("its server says no; write yes")} {
-			r.Engine(scheme, func(context.Context, *url.URL) (storage.Engine, error) {
+			r.Engine(scheme, func(context.Context, *url.URL) (engine.Engine, error) {
 				return &onePhase{memory.New("x").Engine(), why}, nil
 			})
 		}
@@ -107,7 +107,7 @@ func registerBanks(banks ...*bank) func(*pipeline.Registry) {
 
 // onePhase can't prepare.
 type onePhase struct {
-	storage.Engine
+	engine.Engine
 	why error // it could be otherwise
 }
 

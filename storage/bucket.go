@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/tidwall/btree"
+
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // The limits of what can be stored, in bytes. They are the same for all engines, and are checked when something is put, so that a
@@ -101,7 +103,7 @@ func (b Bucket) AddReadConflict(key []byte) error {
 		return err
 	}
 	b.data.read(key)
-	if w, ok := view.(Watcher); ok {
+	if w, ok := view.(engine.Watcher); ok {
 		if err := w.Watch(b.data.name, bytes.Clone(key)); err != nil { // a copy, so that key can be on the caller's stack
 			return b.tx.explainRead(err, b.data.name, keyInterval(key))
 		}

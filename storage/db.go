@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -20,21 +21,21 @@ type DB struct {
 type core struct {
 	name    string
 	sortKey string
-	engine  Engine
+	engine  engine.Engine
 	turns   turns
 	locks   locks
 	shared  sync.Map // see DB.Shared
 }
 
-func newCore(name string, engine Engine) *core {
-	turner, _ := engine.(Turner)
-	return &core{name: name, sortKey: "storage:" + name, engine: engine, turns: turns{turner: turner}}
+func newCore(name string, e engine.Engine) *core {
+	turner, _ := e.(engine.KeyLocker)
+	return &core{name: name, sortKey: "storage:" + name, engine: e, turns: turns{turner: turner}}
 }
 
 // New makes a DB of an engine, which it owns from now on. Errors, and the sort key of the data manager, call it name, so there
 // must be no secret in it.
-func New(name string, engine Engine) *DB {
-	return newDB(newCore(name, engine), engine.Close)
+func New(name string, e engine.Engine) *DB {
+	return newDB(newCore(name, e), e.Close)
 }
 
 func newDB(c *core, closeEngine func() error) *DB {
@@ -44,8 +45,8 @@ func newDB(c *core, closeEngine func() error) *DB {
 // Name returns what errors call the database.
 func (db *DB) Name() string { return db.core.name }
 
-// Engine returns the engine, for what only some engines can do (see [Decider]).
-func (db *DB) Engine() Engine { return db.core.engine }
+// Engine returns the engine, for what only some engines can do (see [engine.Recorder]).
+func (db *DB) Engine() engine.Engine { return db.core.engine }
 
 // Tx returns the view that the transaction of ctx has of db. The first call in a transaction joins it; later ones return the same
 // view, which outlives ctx. It returns [ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
@@ -98,7 +99,7 @@ func (db *DB) Shared(key any, newValue func() any) any {
 // engine's, or of ctx.
 func (db *DB) TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
 	leave, ok := db.core.locks.try(name)
-	locker, among := db.core.engine.(Locker)
+	locker, among := db.core.engine.(engine.Locker)
 	if !ok || !among {
 		return leave, ok, nil
 	}

@@ -6,17 +6,18 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
 )
 
 // beginning tells of the context of each snapshot.
 type beginning struct {
-	storage.Engine
+	engine.Engine
 	contexts chan context.Context
 }
 
-func (b beginning) Begin(ctx context.Context) (storage.View, error) {
+func (b beginning) Begin(ctx context.Context) (engine.View, error) {
 	b.contexts <- ctx
 	return b.Engine.Begin(ctx)
 }

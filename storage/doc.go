@@ -20,9 +20,10 @@
 // so that filter retry or transaction.Run runs the work again. So transactions are serializable, ranges included, and none
 // waits for a lock while an application thinks.
 //
-// This package holds everything that is the same for all databases: the write buffer, the record of what was read,
-// savepoints, iteration, fairness between those who conflict. An [Engine] does the rest: storage/memory, storage/bolt, storage/postgres.
-// An engine of your own is proved by storage/storagetest.
+// This package does everything that is the same for all databases: the write buffer, the record of
+// reads, savepoints, iteration, and the queue for contended keys. The rest is the work of an engine:
+// storage/memory, storage/bolt or storage/postgres. Package storage/engine is the contract between
+// the two, for those that write an engine of their own, and storage/storagetest tests it.
 //
 // # What counts as read
 //

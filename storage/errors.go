@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 var (
@@ -16,7 +18,7 @@ var (
 	// ErrInUse is returned by opening a database that another process has open, when the engine allows only one.
 	ErrInUse = errors.New("the database is in use by another process")
 
-	// ErrMoved is returned for what a [Located] engine refuses, because its database is not any more where it was opened.
+	// ErrMoved is returned for what a [engine.Located] engine refuses, because its database is not any more where it was opened.
 	ErrMoved = errors.New("the database was moved or replaced while it was open")
 
 	// ErrDamaged is returned when a database's file does not make sense.
@@ -78,7 +80,7 @@ func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release
 	}
 	t := &turn{about: e.about}
 	if e.Bucket != "" {
-		t.claim = claim{[]span{e.lost}, []ReadKey{{e.Bucket, string(e.Key)}}}
+		t.claim = claim{[]span{e.lost}, []engine.ReadKey{{Bucket: e.Bucket, Key: string(e.Key)}}}
 	}
 	if e.held != nil {
 		t.about = t.about.and(e.held.about)

@@ -76,8 +76,3 @@ func ExampleBucket_Snapshot() {
 	}
 	// Output: nothing to do
 }
-
-func ExampleRedact() {
-	fmt.Println(storage.Redact("postgres://site:hunter2@db.example.org/site"))
-	// Output: postgres://***@db.example.org/site
-}

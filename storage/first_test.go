@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
 )
 
 // A meeting is an engine that is asked by two goroutines at a time.
 type meeting struct {
-	storage.Engine
+	engine.Engine
 	arrived sync.WaitGroup
 }
 
@@ -24,9 +25,9 @@ func (m *meeting) CanPrepare() bool {
 // Of two goroutines that are the first to use a database in a transaction, one joins it, and both have the same view.
 func TestFirstUseByTwo(t *testing.T) {
 	t.Parallel()
-	engine := &meeting{Engine: memory.New("m").Engine()}
-	engine.arrived.Add(2)
-	db := storage.New("two at once", engine)
+	e := &meeting{Engine: memory.New("m").Engine()}
+	e.arrived.Add(2)
+	db := storage.New("two at once", e)
 	defer func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
@@ -15,7 +15,7 @@ func TestIntercept(t *testing.T) {
 	t.Parallel()
 	o := newOpener()
 	var seen []string
-	o.Intercept(func(ctx context.Context, uri *url.URL, open storage.OpenFunc) (storage.Engine, error) {
+	o.Intercept(func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error) {
 		seen = append(seen, uri.Scheme)
 		if uri.Scheme == "bolt" {
 			return memory.New("instead").Engine(), nil

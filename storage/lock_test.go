@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
 // locking is an engine that shares its locks with other processes, here with other databases of the test.
 type locking struct {
-	storage.Engine
+	engine.Engine
 	held *sync.Map
 	err  error // nil: it works
 }
@@ -69,12 +70,12 @@ func TestTryLock(t *testing.T) {
 // When nothing is known of the other processes, nobody has the lock.
 func TestTryLockFails(t *testing.T) {
 	t.Parallel()
-	engine := &locking{memory.New("db").Engine(), &sync.Map{}, errors.New("no connection")}
-	db := storage.New("db", engine)
-	if _, ok, err := db.TryLock(t.Context(), "work"); ok || err == nil || !strings.HasPrefix(err.Error(), "storage: db: ") || !errors.Is(err, engine.err) {
+	e := &locking{memory.New("db").Engine(), &sync.Map{}, errors.New("no connection")}
+	db := storage.New("db", e)
+	if _, ok, err := db.TryLock(t.Context(), "work"); ok || err == nil || !strings.HasPrefix(err.Error(), "storage: db: ") || !errors.Is(err, e.err) {
 		t.Errorf("got %t, %v", ok, err)
 	}
-	engine.err = nil
+	e.err = nil
 	if unlock, ok, err := db.TryLock(t.Context(), "work"); !ok || err != nil {
 		t.Errorf("afterwards: got %t, %v", ok, err)
 	} else {

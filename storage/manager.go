@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -16,7 +17,7 @@ type dataManager Tx
 
 func newDataManager(tx *Tx) transaction.DataManager {
 	m := (*dataManager)(tx)
-	if p, ok := tx.core.engine.(Preparer); ok && p.CanPrepare() {
+	if p, ok := tx.core.engine.(engine.Preparer); ok && p.CanPrepare() {
 		return preparer{m}
 	}
 	return m
@@ -28,7 +29,7 @@ func (m *dataManager) ReadOnly() bool { return (*Tx)(m).readOnly() }
 
 // DeciderID is empty if the engine records no decisions.
 func (m *dataManager) DeciderID() string {
-	if d, ok := m.core.engine.(Decider); ok {
+	if d, ok := m.core.engine.(engine.Recorder); ok {
 		return d.DeciderID()
 	}
 	return ""
@@ -36,7 +37,7 @@ func (m *dataManager) DeciderID() string {
 
 // Forget is called only if there is a DeciderID.
 func (m *dataManager) Forget(_ context.Context, t *transaction.Txn) {
-	if d, ok := m.core.engine.(Decider); ok {
+	if d, ok := m.core.engine.(engine.Recorder); ok {
 		d.Forget(t.ID())
 	}
 }
@@ -55,13 +56,13 @@ func (m *dataManager) Conflict(context.Context) error {
 	}
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	v, ok := tx.view.(Validator)
+	v, ok := tx.view.(engine.Validator)
 	if !ok || tx.ended {
 		return nil
 	}
 	c := tx.changes()
 	if c == nil {
-		c = &Changes{} // which only read; but it may have been written to beside
+		c = &engine.Changes{} // which only read; but it may have been written to beside
 	}
 	return tx.explain(v.Validate(c), c)
 }
@@ -106,7 +107,7 @@ func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 		for _, b := range tx.buckets {
 			b.writes = nil
 		}
-		if side, ok := tx.view.(SideView); ok {
+		if side, ok := tx.view.(engine.SideView); ok {
 			if err := side.Undo(); err != nil {
 				return tx.named(err)
 			}
@@ -121,7 +122,7 @@ func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 // abandon drops what was written beside.
 func (tx *Tx) abandon(ctx context.Context) error {
 	tx.mu.Lock()
-	side, ok := tx.view.(SideView)
+	side, ok := tx.view.(engine.SideView)
 	tx.ended = true
 	tx.mu.Unlock()
 	if !ok {
@@ -137,7 +138,7 @@ func (tx *Tx) settle(ctx context.Context) error {
 	view := tx.view
 	tx.ended = true
 	tx.mu.Unlock()
-	if _, ok := tx.core.engine.(EarlyBeginner); !ok || view == nil {
+	if _, ok := tx.core.engine.(engine.Speculative); !ok || view == nil {
 		return nil
 	}
 	if tx.turn != nil {
@@ -147,11 +148,11 @@ func (tx *Tx) settle(ctx context.Context) error {
 }
 
 // nothing is what a transaction has done that only read. It is never changed.
-var nothing Changes
+var nothing engine.Changes
 
 // handOver closes the transaction to its user and returns what the engine needs; the view is nil if nothing was read or written.
 // A transient error that the user has passed over comes back: whatever was made of it is not to be kept.
-func (tx *Tx) handOver() (View, *Changes, error) {
+func (tx *Tx) handOver() (engine.View, *engine.Changes, error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if told := tx.told.Load(); told != nil {
@@ -179,7 +180,7 @@ func (p preparer) Prepare(ctx context.Context, t *transaction.Txn) error {
 	if view == nil || err != nil {
 		return err
 	}
-	pv, ok := view.(PreparingView)
+	pv, ok := view.(engine.PreparingView)
 	if !ok {
 		return fmt.Errorf("storage: %s: the engine said that it can prepare, but its view can't", tx.core.name)
 	}
@@ -189,7 +190,7 @@ func (p preparer) Prepare(ctx context.Context, t *transaction.Txn) error {
 func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
 	tx := (*Tx)(p.dataManager)
 	var err error
-	if pv, ok := tx.view.(PreparingView); ok {
+	if pv, ok := tx.view.(engine.PreparingView); ok {
 		err = tx.named(pv.Finish(ctx))
 	}
 	tx.end()
@@ -199,7 +200,7 @@ func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
 // Leave lets go of all but what was prepared.
 func (p preparer) Leave(context.Context, *transaction.Txn) {
 	tx := (*Tx)(p.dataManager)
-	if pv, ok := tx.view.(PreparingView); ok {
+	if pv, ok := tx.view.(engine.PreparingView); ok {
 		pv.Leave()
 	}
 	tx.mu.Lock()
@@ -217,7 +218,7 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 		return nil, err
 	}
 	undo := func() error { return nil }
-	switch side, ok := tx.view.(SideView); {
+	switch side, ok := tx.view.(engine.SideView); {
 	case ok:
 		var err error
 		if undo, err = side.Savepoint(); err != nil {
@@ -225,7 +226,7 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 		}
 	case tx.view == nil: // if there is one later, all that will have been written beside is to go
 		undo = func() error {
-			if side, ok := tx.view.(SideView); ok {
+			if side, ok := tx.view.(engine.SideView); ok {
 				return side.Undo()
 			}
 			return nil

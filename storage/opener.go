@@ -14,11 +14,12 @@ import (
 	"sync/atomic"
 
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
 // An OpenFunc opens an engine by URI. Errors name what is wrong and what to write instead; the opener adds the URI.
-type OpenFunc func(ctx context.Context, uri *url.URL) (Engine, error)
+type OpenFunc func(ctx context.Context, uri *url.URL) (engine.Engine, error)
 
 // A CanonicalFunc checks a URI and returns it in the one form that all URIs of the same database have, apart from the query:
 // with symbolic links followed, say, even if the file does not exist yet. In the query, too, equal options become equal text.
@@ -30,7 +31,7 @@ type Opener struct {
 	mu      sync.Mutex // guards the next two
 	schemes map[string]scheme
 	opened  map[string]bool // what was opened with this Opener, by the canonical URI without query
-	between func(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error)
+	between func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error)
 	open    *openSet
 	renewed bool
 	logger  *slog.Logger
@@ -38,8 +39,8 @@ type Opener struct {
 }
 
 type scheme struct {
-	open      OpenFunc
-	canonical CanonicalFunc
+	open      engine.OpenFunc
+	canonical engine.CanonicalFunc
 }
 
 // openSet is what is open, by the canonical URI without query. An Opener and those that it was renewed to have one set.
@@ -94,12 +95,12 @@ func (o *Opener) Renew() *Opener {
 
 // Register makes URIs that start with scheme:// known. Those that differ in nothing but the query name the same database.
 // It panics if the scheme is registered already.
-func (o *Opener) Register(scheme string, open OpenFunc) {
+func (o *Opener) Register(scheme string, open engine.OpenFunc) {
 	o.RegisterCanonical(scheme, open, func(uri *url.URL) (*url.URL, error) { return uri, nil })
 }
 
 // RegisterCanonical is Register for a kind of database that one can name in several ways.
-func (o *Opener) RegisterCanonical(name string, open OpenFunc, canonical CanonicalFunc) {
+func (o *Opener) RegisterCanonical(name string, open engine.OpenFunc, canonical engine.CanonicalFunc) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if _, dup := o.schemes[name]; dup {
@@ -111,7 +112,7 @@ func (o *Opener) RegisterCanonical(name string, open OpenFunc, canonical Canonic
 // Intercept has f open every engine from now on. It gets the function that was registered for the scheme, with the canonical
 // URI, and may return another engine instead: a program that only checks a configuration wants nothing changed in a database.
 // It is to be called before the first Open.
-func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error)) {
+func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error)) {
 	o.between = f
 }
 
@@ -121,7 +122,7 @@ func (o *Opener) Recovery() *recovery.Set { return &o.open.recovery }
 
 // CheckTwoPhase returns an error if more than one of the databases that were opened with o, and not with the one that o was renewed from,
 // can't prepare, so that a transaction which writes to two of those must fail, and one of them says that it could be otherwise (see
-// [TwoPhaser]). Call it when all are open.
+// [engine.PrepareChecker]). Call it when all are open.
 func (o *Opener) CheckTwoPhase() error {
 	o.mu.Lock()
 	opened := maps.Clone(o.opened)
@@ -129,7 +130,7 @@ func (o *Opener) CheckTwoPhase() error {
 	o.open.mu.Lock()
 	databases := maps.Clone(o.open.databases)
 	o.open.mu.Unlock()
-	engines := map[string]Engine{}
+	engines := map[string]engine.Engine{}
 	for id, s := range databases {
 		s.mu.Lock()
 		if s.core != nil && opened[id] {
@@ -137,29 +138,7 @@ func (o *Opener) CheckTwoPhase() error {
 		}
 		s.mu.Unlock()
 	}
-	return CheckTwoPhase(engines)
-}
-
-// CheckTwoPhase is what [Opener.CheckTwoPhase] does, for engines that somebody else has opened, by what errors call them. They may be
-// closed again; nil stands for one that can't prepare.
-func CheckTwoPhase(engines map[string]Engine) error {
-	var names []string
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(engines)) {
-		if p, ok := engines[name].(Preparer); ok && p.CanPrepare() {
-			continue
-		}
-		names = append(names, name)
-		if e, ok := engines[name].(TwoPhaser); ok {
-			if err := e.WhyNotPrepare(); err != nil {
-				errs = append(errs, fmt.Errorf("storage: %s: %w", name, err))
-			}
-		}
-	}
-	if len(names) < 2 || len(errs) == 0 {
-		return nil
-	}
-	return fmt.Errorf("a transaction that writes to more than one of %s can't be committed: %w", strings.Join(names, " and "), errors.Join(errs...))
+	return engine.CheckTwoPhase(engines)
 }
 
 // Schemes returns what is registered, sorted.
@@ -174,14 +153,14 @@ func (o *Opener) Schemes() []string {
 func (o *Opener) Open(ctx context.Context, uri string) (*DB, error) {
 	scheme, parsed, err := o.parse(uri)
 	if err != nil {
-		return nil, fmt.Errorf("storage: %s: %w", Redact(uri), err)
+		return nil, fmt.Errorf("storage: %s: %w", redact.Value("", uri), err)
 	}
 	db, err := o.openDB(ctx, scheme, parsed)
 	if err != nil {
 		if redact.Strays(uri) {
 			err = &unquotedError{err}
 		}
-		return nil, fmt.Errorf("storage: %s: %w", Redact(uri), err)
+		return nil, fmt.Errorf("storage: %s: %w", redact.Value("", uri), err)
 	}
 	return db, nil
 }
@@ -220,17 +199,17 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 	}()
 	switch {
 	case s.core == nil:
-		engine, err := o.engine(ctx, uri, scheme.open)
+		e, err := o.engine(ctx, uri, scheme.open)
 		if err != nil {
 			return nil, err
 		}
-		leave, err := o.locate(engine, written)
+		leave, err := o.locate(e, written)
 		if err != nil {
-			return nil, errors.Join(err, engine.Close())
+			return nil, errors.Join(err, e.Close())
 		}
 		c.leave = leave
-		s.core, s.query = newCore(Redact(bare.String()), engine), query
-		s.leave = o.open.recovery.Add(engine)
+		s.core, s.query = newCore(redact.Value("", bare.String()), e), query
+		s.leave = o.open.recovery.Add(e)
 	case s.query != query:
 		return nil, o.otherOptions(s.query)
 	default:
@@ -252,8 +231,8 @@ func withoutQuery(uri *url.URL) *url.URL {
 }
 
 // locate tells an engine what it was opened as, if it wants to know.
-func (o *Opener) locate(engine Engine, written *url.URL) (leave func(), err error) {
-	located, ok := engine.(Located)
+func (o *Opener) locate(e engine.Engine, written *url.URL) (leave func(), err error) {
+	located, ok := e.(engine.Located)
 	if !ok {
 		return func() {}, nil
 	}
@@ -270,7 +249,7 @@ func (o *Opener) otherOptions(query string) error {
 	return fmt.Errorf("already open with other options (%s): %s", redact.Text(orNone(query)), remedy)
 }
 
-func (o *Opener) engine(ctx context.Context, uri *url.URL, open OpenFunc) (Engine, error) {
+func (o *Opener) engine(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error) {
 	if o.between != nil {
 		return o.between(ctx, uri, open)
 	}
@@ -291,7 +270,7 @@ func (o *openSet) claim(c opening) (*shared, error) {
 	n := o.names[c.name]
 	if n.users > 0 && n.id != c.id {
 		return nil, fmt.Errorf("%w: it leads to %s now, and to open that would be to leave behind what is in the one that is open: "+
-			"have the link lead there again, or restart the program", ErrMoved, Redact(c.id))
+			"have the link lead there again, or restart the program", ErrMoved, redact.Value("", c.id))
 	}
 	o.names[c.name] = name{c.id, n.users + 1}
 	s := o.databases[c.id]
@@ -328,11 +307,11 @@ func (o *openSet) close(c opening, discard bool) error {
 	if !o.unclaim(c) {
 		return nil
 	}
-	engine := s.core.engine
+	e := s.core.engine
 	s.core = nil
 	s.leave()
-	end := engine.Close
-	if d, ok := engine.(Discarder); ok && discard {
+	end := e.Close
+	if d, ok := e.(engine.Discarder); ok && discard {
 		end = d.Discard
 	}
 	err := end()
@@ -437,9 +416,4 @@ func orNone(query string) string {
 		return "none"
 	}
 	return query
-}
-
-// UnknownOption is the error of an engine for a URI's query parameter that it does not know.
-func UnknownOption(name string, known ...string) error {
-	return fmt.Errorf("no option %q: have %s", redact.Key(name), strings.Join(known, ", "))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -143,7 +144,7 @@ func TestRenewedOpenerShares(t *testing.T) {
 	t.Parallel()
 	opened, closed := 0, 0
 	register := func(o *storage.Opener) *storage.Opener {
-		o.Register("counted", func(context.Context, *url.URL) (storage.Engine, error) {
+		o.Register("counted", func(context.Context, *url.URL) (engine.Engine, error) {
 			opened++
 			return closing{memory.New("x").Engine(), &closed}, nil
 		})
@@ -177,7 +178,7 @@ func TestRenewedOpenerShares(t *testing.T) {
 
 // closing counts how often it is closed.
 type closing struct {
-	storage.Engine
+	engine.Engine
 	closed *int
 }
 
@@ -189,7 +190,7 @@ func (c closing) Close() error {
 // An engine that panics leaves nothing behind.
 // onePhase can't prepare.
 type onePhase struct {
-	storage.Engine
+	engine.Engine
 	why error // it could be otherwise
 }
 
@@ -202,7 +203,7 @@ func TestCheckTwoPhase(t *testing.T) {
 	register := func(o *storage.Opener) *storage.Opener {
 		memory.Register(o)
 		for name, why := range map[string]error{"never": nil, "not-yet": why} {
-			o.Register(name, func(context.Context, *url.URL) (storage.Engine, error) {
+			o.Register(name, func(context.Context, *url.URL) (engine.Engine, error) {
 				return &onePhase{memory.New("x").Engine(), why}, nil
 			})
 		}
@@ -254,7 +255,7 @@ func TestCheckTwoPhase(t *testing.T) {
 func TestOpenPanics(t *testing.T) {
 	t.Parallel()
 	o, broken, closed := storage.NewOpener(), true, 0
-	o.Register("broken", func(context.Context, *url.URL) (storage.Engine, error) {
+	o.Register("broken", func(context.Context, *url.URL) (engine.Engine, error) {
 		if broken {
 			panic("broken")
 		}
@@ -320,7 +321,7 @@ func TestOpenerErrors(t *testing.T) {
 	t.Parallel()
 	dir := filepath.ToSlash(t.TempDir())
 	o := newOpener()
-	o.Register("pg", func(context.Context, *url.URL) (storage.Engine, error) { return nil, errors.New("connection refused") })
+	o.Register("pg", func(context.Context, *url.URL) (engine.Engine, error) { return nil, errors.New("connection refused") })
 	mustOpen(t, o, "bolt://"+dir+"/data.db")
 	for _, tt := range []struct{ uri, want string }{
 		{"", "not a URI of a database: want one such as bolt:///path/to/data.db"},
@@ -395,7 +396,7 @@ func TestOpenerSocketFolders(t *testing.T) {
 	} {
 		o := storage.NewOpener()
 		var got string
-		o.Register("pg", func(_ context.Context, uri *url.URL) (storage.Engine, error) {
+		o.Register("pg", func(_ context.Context, uri *url.URL) (engine.Engine, error) {
 			got = uri.String()
 			return nil, errors.New("not opened")
 		})
@@ -429,34 +430,4 @@ func TestRegisterTwice(t *testing.T) {
 		}
 	}()
 	bolt.Register(newOpener())
-}
-
-func TestRedact(t *testing.T) {
-	t.Parallel()
-	for uri, want := range map[string]string{
-		"bolt:///a/b.db":                      "bolt:///a/b.db",
-		"bolt:///home/a@b/data.db":            "bolt:///home/a@b/data.db",
-		"pg://host/db":                        "pg://host/db",
-		"pg://u@host/db":                      "pg://***@host/db",
-		"pg://u:p@host/db":                    "pg://***@host/db",
-		"pg://u:p@ss@host/db":                 "pg://***@host/db",
-		"pg://u:p/w@host/db":                  "pg://***@host/db",
-		"pg://u:p%zz@host/db":                 "pg://***@host/db",
-		"pg://host/db?x=1&sslpassword=p&y=ab": "pg://host/db?x=1&sslpassword=***&y=ab",
-		"pg://host/db?x=1&y=a@b":              "pg://***@b", // a password may have a question mark
-		"pg://u:p#a?b@c/d@host/db":            "pg://***@host/db",
-		"pg://u:12?a=b@host/db":               "pg://***@host/db",
-		"pg://host/db?sslpassword=p#q@r":      "pg://***",
-		"pg://host/db?sslpassword=p&q&x=1":    "pg://host/db?sslpassword=***&x=1",
-		"host=h password='p q\\' r' user=u":   "host=h password=*** user=u",
-		"host=h password = p q user=u":        "host=h password = *** user=u",
-		"u:p@tcp(h:1)/db":                     "***@tcp(h:1)/db",
-		"pg://host/db?Secret_Key=p":           "pg://host/db?Secret_Key=***",
-		"":                                    "",
-		"u:p@host":                            "***@host",
-	} {
-		if got := storage.Redact(uri); got != want {
-			t.Errorf("%q: got %q, want %q", uri, got, want)
-		}
-	}
 }

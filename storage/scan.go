@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/tidwall/btree"
+
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // Range goes through the keys of r in order, or from the last to the first if r says so. What it gives belongs to the caller.
@@ -46,14 +48,14 @@ func collect(seq iter.Seq2[Item, error]) (items []Item, err error) {
 func (b Bucket) list(r Range) (items []Item, ok bool, err error) {
 	b.tx.mu.Lock()
 	defer b.tx.mu.Unlock()
-	if err := b.usable(); err != nil || r.empty() {
+	if err := b.usable(); err != nil || r.Empty() {
 		return nil, true, err
 	}
 	view, err := b.tx.open()
 	if err != nil {
 		return nil, false, err
 	}
-	lister, ok := view.(Lister)
+	lister, ok := view.(engine.Lister)
 	if !ok || b.data.wroteIn(r) {
 		return nil, false, nil
 	}
@@ -73,7 +75,7 @@ func (b *bucketData) wroteIn(r Range) bool {
 	}
 	found := false
 	b.writes.Ascend(string(r.From), func(key string, _ []byte) bool {
-		found = r.contains(key)
+		found = r.Contains(key)
 		return false
 	})
 	return found
@@ -96,7 +98,7 @@ func (s *scan) run() error {
 	if err := s.bucket.usable(); err != nil {
 		return err
 	}
-	if s.r.empty() {
+	if s.r.Empty() {
 		return nil
 	}
 	view, err := tx.open()
@@ -136,7 +138,8 @@ func (s *scan) giveOwn(own *ownWrites) bool {
 	if value == nil {
 		return true // deleted
 	}
-	return s.give(Item{[]byte(own.key()), append(make([]byte, 0, len(value)), value...)}) // an empty value is not nil
+	item := Item{Key: []byte(own.key()), Value: append(make([]byte, 0, len(value)), value...)} // an empty value is not nil
+	return s.give(item)
 }
 
 // give reports whether to go on: the loop was not left, nor the transaction ended in its body.
@@ -206,7 +209,7 @@ func newOwnWrites(writes *btree.Map[string, []byte], r Range) *ownWrites {
 	default: // all are before To
 		o.ok = o.iter.Last()
 	}
-	o.ok = o.ok && r.contains(o.key())
+	o.ok = o.ok && r.Contains(o.key())
 	return o
 }
 
@@ -220,7 +223,7 @@ func (o *ownWrites) next() {
 	} else {
 		o.ok = o.iter.Next()
 	}
-	o.ok = o.ok && o.r.contains(o.key())
+	o.ok = o.ok && o.r.Contains(o.key())
 }
 
 // notAfter reports whether the current write comes before key in the range's direction, or is key.

@@ -7,23 +7,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
 )
 
 // listing is an engine whose views are Listers, and count how often they are.
 type listing struct {
-	storage.Engine
+	engine.Engine
 	lists *int
 }
 
-func (l listing) Begin(ctx context.Context) (storage.View, error) {
+func (l listing) Begin(ctx context.Context) (engine.View, error) {
 	view, err := l.Engine.Begin(ctx)
 	return lister{view, l.lists}, err
 }
 
 type lister struct {
-	storage.View
+	engine.View
 	lists *int
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // A blind retry of an optimistic transaction loses again and again when many want the same key: of 64, one wins each round. So
@@ -32,20 +34,20 @@ func (s span) overlaps(other span) bool {
 }
 
 // written returns the first of writes, which are sorted, that lies in s.
-func (s span) written(writes []Write) (Write, bool) {
-	i, _ := slices.BinarySearchFunc(writes, s, func(w Write, s span) int {
+func (s span) written(writes []engine.Write) (engine.Write, bool) {
+	i, _ := slices.BinarySearchFunc(writes, s, func(w engine.Write, s span) int {
 		return cmp.Or(cmp.Compare(w.Bucket, s.bucket), cmp.Compare(w.Key, s.from))
 	})
 	if i < len(writes) && writes[i].Bucket == s.bucket && (s.to == "" || writes[i].Key < s.to) {
 		return writes[i], true
 	}
-	return Write{}, false
+	return engine.Write{}, false
 }
 
 // A claim is what one queues for.
 type claim struct {
-	spans []span    // in this process
-	keys  []ReadKey // the same among processes, as far as it is single keys, and few
+	spans []span           // in this process
+	keys  []engine.ReadKey // the same among processes, as far as it is single keys, and few
 }
 
 // and returns what is in c or other, or a little more.
@@ -59,7 +61,9 @@ func (c claim) and(other claim) claim {
 			all.spans[i] = span{bucket: all.spans[i].bucket}
 		}
 	}
-	slices.SortFunc(all.keys, func(a, b ReadKey) int { return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key)) })
+	slices.SortFunc(all.keys, func(a, b engine.ReadKey) int {
+		return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key))
+	})
 	all.keys = slices.Compact(all.keys)
 	if len(all.keys) > mostSpans {
 		all.keys = c.keys
@@ -67,8 +71,8 @@ func (c claim) and(other claim) claim {
 	return all
 }
 
-// claim is what a transaction that did c is about.
-func (c *Changes) claim() claim {
+// claimOf is what a transaction that did c is about.
+func claimOf(c *engine.Changes) claim {
 	var all claim
 	for _, r := range c.Reads {
 		all.spans, all.keys = append(all.spans, single(r.Bucket, r.Key)), append(all.keys, r)
@@ -77,7 +81,7 @@ func (c *Changes) claim() claim {
 		all.spans = append(all.spans, span{r.Bucket, r.From, r.To})
 	}
 	for _, w := range c.Writes {
-		all.spans, all.keys = append(all.spans, single(w.Bucket, w.Key)), append(all.keys, ReadKey{w.Bucket, w.Key})
+		all.spans, all.keys = append(all.spans, single(w.Bucket, w.Key)), append(all.keys, engine.ReadKey{Bucket: w.Bucket, Key: w.Key})
 	}
 	return claim{}.and(all)
 }
@@ -97,15 +101,15 @@ func (t *turn) overlaps(other *turn) bool {
 
 // turns are the turns of one database, in this process.
 type turns struct {
-	turner   Turner     // nil: no other process uses the database
-	mu       sync.Mutex // guards the rest
-	queue    []*turn    // in the order in which they came; one has come when it overlaps with none before it
+	turner   engine.KeyLocker // nil: no other process uses the database
+	mu       sync.Mutex       // guards the rest
+	queue    []*turn          // in the order in which they came; one has come when it overlaps with none before it
 	admitted map[*admission]struct{}
 }
 
 // An admission is a commit that nobody's turn forbids, and that is not decided yet.
 type admission struct {
-	writes  []Write
+	writes  []engine.Write
 	decided chan struct{} // closed when it is; nil while nobody waits for it
 }
 
@@ -120,7 +124,7 @@ func (ts *turns) held(ctx context.Context) *turn {
 
 // admit returns a conflict if somebody else has the turn on a key that is about to be written. Otherwise a is under way until
 // discharge.
-func (ts *turns) admit(a *admission, writes []Write, mine *turn) *ConflictError {
+func (ts *turns) admit(a *admission, writes []engine.Write, mine *turn) *ConflictError {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for _, t := range ts.queue {
@@ -192,7 +196,7 @@ func (ts *turns) waitFor(ctx context.Context, held, t *turn) (context.Context, f
 	}
 	pass := func() {}
 	if ts.turner != nil {
-		free, err := ts.turner.Turn(patience, t.keys)
+		free, err := ts.turner.LockKeys(patience, t.keys)
 		switch {
 		case err == nil:
 			pass = free

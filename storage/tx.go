@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -29,7 +30,7 @@ type Tx struct {
 	// mu guards the rest. It is free while a loop's body runs, and while the engine commits, for whose goroutine alone the view is
 	// then. It is locked after that of [transaction.Txn.Hold], and before those of the engine and of the Txn.
 	mu      sync.Mutex
-	view    View          // nil until something is read
+	view    engine.View   // nil until something is read
 	buckets []*bucketData // sorted by name
 	scans   []*scan       // the iterations that are under way
 	ended   bool          // the view, and the admission, are the data manager's now
@@ -45,7 +46,7 @@ type Tx struct {
 
 // writing is what only the commit of a transaction that has written needs.
 type writing struct {
-	changes   Changes
+	changes   engine.Changes
 	admission admission
 }
 
@@ -102,7 +103,7 @@ func (tx *Tx) named(err error) error {
 }
 
 // open returns the snapshot, taken by the first read. It is called with mu locked.
-func (tx *Tx) open() (View, error) {
+func (tx *Tx) open() (engine.View, error) {
 	if tx.view == nil {
 		view, err := tx.begin()
 		if err != nil {
@@ -116,9 +117,9 @@ func (tx *Tx) open() (View, error) {
 }
 
 // begin begins early if it is tx's turn, because the turn has been passed on early, too.
-func (tx *Tx) begin() (View, error) {
-	if e, ok := tx.core.engine.(EarlyBeginner); ok && tx.turn != nil {
-		return e.BeginEarly(tx.ctx)
+func (tx *Tx) begin() (engine.View, error) {
+	if e, ok := tx.core.engine.(engine.Speculative); ok && tx.turn != nil {
+		return e.BeginSpeculative(tx.ctx)
 	}
 	return tx.core.engine.Begin(tx.ctx)
 }
@@ -126,7 +127,7 @@ func (tx *Tx) begin() (View, error) {
 // With calls f with the engine's view, which is made if there is none yet: for packages of engines that can do more with it than this
 // one knows of. No other call of tx, and no end of its transaction, comes in between, so f must not use tx, and not keep the view.
 // It returns [transaction.ErrEnded], the engine's error, or that of f.
-func (tx *Tx) With(f func(View) error) error {
+func (tx *Tx) With(f func(engine.View) error) error {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if err := tx.errEnded(); err != nil {
@@ -151,7 +152,7 @@ func (tx *Tx) Now() (now time.Time, ok bool, err error) {
 	if err != nil {
 		return now, false, err
 	}
-	c, ok := view.(Clock)
+	c, ok := view.(engine.Clock)
 	if !ok {
 		return now, false, nil
 	}
@@ -162,7 +163,7 @@ func (tx *Tx) Now() (now time.Time, ok bool, err error) {
 func (tx *Tx) readOnly() bool {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if side, ok := tx.view.(SideView); ok && side.Written() {
+	if side, ok := tx.view.(engine.SideView); ok && side.Written() {
 		return false
 	}
 	return !tx.wrote()
@@ -170,7 +171,7 @@ func (tx *Tx) readOnly() bool {
 
 // changes returns what the transaction did, for the engine; nil if it has only read, as there is nothing to validate then.
 // It is called with mu locked.
-func (tx *Tx) changes() *Changes {
+func (tx *Tx) changes() *engine.Changes {
 	for _, s := range tx.scans { // a commit from inside a loop
 		s.record()
 	}
@@ -180,7 +181,7 @@ func (tx *Tx) changes() *Changes {
 	tx.writing = &writing{}
 	c := &tx.writing.changes
 	if tx.turn != nil {
-		c.Turns = tx.turn.keys
+		c.Locked = tx.turn.keys
 		c.Accepted = tx.passTurn
 	}
 	tx.collect(c)
@@ -193,7 +194,7 @@ func (tx *Tx) wrote() bool {
 }
 
 // collect adds to c what tx has read and written. It is called with mu locked.
-func (tx *Tx) collect(c *Changes) {
+func (tx *Tx) collect(c *engine.Changes) {
 	reads, ranges, writes := 0, 0, 0
 	for _, b := range tx.buckets {
 		reads += len(b.reads.list)
@@ -202,19 +203,19 @@ func (tx *Tx) collect(c *Changes) {
 			writes += b.writes.Len()
 		}
 	}
-	c.Reads = make([]ReadKey, 0, reads)
-	c.Ranges = make([]ReadRange, 0, ranges)
-	c.Writes = make([]Write, 0, writes)
+	c.Reads = make([]engine.ReadKey, 0, reads)
+	c.Ranges = make([]engine.ReadRange, 0, ranges)
+	c.Writes = make([]engine.Write, 0, writes)
 	for _, b := range tx.buckets {
 		for _, key := range b.reads.sorted() {
-			c.Reads = append(c.Reads, ReadKey{b.name, key})
+			c.Reads = append(c.Reads, engine.ReadKey{Bucket: b.name, Key: key})
 		}
 		for _, r := range b.ranges {
-			c.Ranges = append(c.Ranges, ReadRange{b.name, r.from, r.to})
+			c.Ranges = append(c.Ranges, engine.ReadRange{Bucket: b.name, From: r.from, To: r.to})
 		}
 		if b.writes != nil {
 			b.writes.Scan(func(key string, value []byte) bool {
-				c.Writes = append(c.Writes, Write{b.name, key, value})
+				c.Writes = append(c.Writes, engine.Write{Bucket: b.name, Key: key, Value: value})
 				return true
 			})
 		}
@@ -245,17 +246,17 @@ func (tx *Tx) explainRead(err error, bucket string, iv interval) error {
 	if err == nil {
 		return nil
 	}
-	var c Changes
+	var c engine.Changes
 	for _, s := range tx.scans { // one of them may be what failed, but others are under way, too
 		s.record()
 	}
 	tx.collect(&c)
-	c.Ranges = append(c.Ranges, ReadRange{bucket, iv.from, iv.to})
+	c.Ranges = append(c.Ranges, engine.ReadRange{Bucket: bucket, From: iv.from, To: iv.to})
 	return tx.explain(err, &c)
 }
 
 // explain completes an engine's error of a transaction that did c with what the engine can't know.
-func (tx *Tx) explain(err error, c *Changes) (explained error) {
+func (tx *Tx) explain(err error, c *engine.Changes) (explained error) {
 	defer func() { tx.remember(explained) }()
 	e, ok := errors.AsType[*ConflictError](err)
 	switch {
@@ -265,7 +266,7 @@ func (tx *Tx) explain(err error, c *Changes) (explained error) {
 		return tx.named(err)
 	}
 	if c == &nothing { // of what counts for the engine, which need not have been told what was read
-		c = new(Changes)
+		c = new(engine.Changes)
 		tx.mu.Lock()
 		tx.collect(c)
 		tx.mu.Unlock()
@@ -273,16 +274,16 @@ func (tx *Tx) explain(err error, c *Changes) (explained error) {
 	e.DB = tx.core.name
 	e.turns = &tx.core.turns
 	e.held = tx.turn
-	e.about = c.claim()
+	e.about = claimOf(c)
 	if e.Bucket != "" {
-		e.lost = c.readWith(e.Bucket, string(e.Key))
+		e.lost = rangeWith(c, e.Bucket, string(e.Key))
 	}
 	return err
 }
 
-// readWith returns the range that was read and has the key in it; otherwise it was read by itself, or only written.
-func (c *Changes) readWith(bucket, key string) span {
-	if !slices.Contains(c.Reads, ReadKey{bucket, key}) {
+// rangeWith returns the range of c's reads that contains the key; otherwise the key was read by itself, or only written.
+func rangeWith(c *engine.Changes, bucket, key string) span {
+	if !slices.Contains(c.Reads, engine.ReadKey{Bucket: bucket, Key: key}) {
 		for _, r := range c.Ranges {
 			if r.Bucket == bucket && r.Contains(key) {
 				return span{bucket, r.From, r.To}

@@ -25,7 +25,7 @@ import (
 	"github.com/pasteline/pasteline/apps/myapp"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // ini is the tutorial's file; settings are added to the app's section.
@@ -500,9 +500,9 @@ func TestReadingStoresNothing(t *testing.T) {
 	t.Parallel()
 	var commits atomic.Int64
 	b := newBrowser(t, ini(allFilters, ""), io.Discard, func(r *pipeline.Registry) {
-		r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open storage.OpenFunc) (storage.Engine, error) {
-			engine, err := open(ctx, uri)
-			return &writeCounter{engine, &commits}, err
+		r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error) {
+			e, err := open(ctx, uri)
+			return &writeCounter{e, &commits}, err
 		})
 	})
 	for range 50 {
@@ -524,21 +524,21 @@ func TestReadingStoresNothing(t *testing.T) {
 
 // A writeCounter counts the commits that write.
 type writeCounter struct {
-	storage.Engine
+	engine.Engine
 	commits *atomic.Int64
 }
 
-func (e *writeCounter) Begin(ctx context.Context) (storage.View, error) {
+func (e *writeCounter) Begin(ctx context.Context) (engine.View, error) {
 	v, err := e.Engine.Begin(ctx)
 	return &countingView{v, e.commits}, err
 }
 
 type countingView struct {
-	storage.View
+	engine.View
 	commits *atomic.Int64
 }
 
-func (v *countingView) Commit(ctx context.Context, c *storage.Changes) error {
+func (v *countingView) Commit(ctx context.Context, c *engine.Changes) error {
 	if len(c.Writes) > 0 {
 		v.commits.Add(1)
 	}

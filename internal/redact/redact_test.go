@@ -113,3 +113,33 @@ func FuzzSecrets(f *testing.F) {
 		_, _, _, _ = known.Hide(text), known.Value(key, text), redact.Key(text), redact.Name(key, text)
 	})
 }
+
+func TestURI(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"bolt:///a/b.db":                      "bolt:///a/b.db",
+		"bolt:///home/a@b/data.db":            "bolt:///home/a@b/data.db",
+		"pg://host/db":                        "pg://host/db",
+		"pg://u@host/db":                      "pg://***@host/db",
+		"pg://u:p@host/db":                    "pg://***@host/db",
+		"pg://u:p@ss@host/db":                 "pg://***@host/db",
+		"pg://u:p/w@host/db":                  "pg://***@host/db",
+		"pg://u:p%zz@host/db":                 "pg://***@host/db",
+		"pg://host/db?x=1&sslpassword=p&y=ab": "pg://host/db?x=1&sslpassword=***&y=ab",
+		"pg://host/db?x=1&y=a@b":              "pg://***@b", // a password may have a question mark
+		"pg://u:p#a?b@c/d@host/db":            "pg://***@host/db",
+		"pg://u:12?a=b@host/db":               "pg://***@host/db",
+		"pg://host/db?sslpassword=p#q@r":      "pg://***",
+		"pg://host/db?sslpassword=p&q&x=1":    "pg://host/db?sslpassword=***&x=1",
+		"host=h password='p q\\' r' user=u":   "host=h password=*** user=u",
+		"host=h password = p q user=u":        "host=h password = *** user=u",
+		"u:p@tcp(h:1)/db":                     "***@tcp(h:1)/db",
+		"pg://host/db?Secret_Key=p":           "pg://host/db?Secret_Key=***",
+		"":                                    "",
+		"u:p@host":                            "***@host",
+	} {
+		if got := redact.Value("", uri); got != want {
+			t.Errorf("%q: got %q, want %q", uri, got, want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/internal/occ"
 )
 
@@ -33,8 +34,18 @@ func Open(path string, options *Options) (*storage.DB, error) {
 	return storage.New((&url.URL{Scheme: "bolt", Path: path}).String(), e), nil
 }
 
+// What the engine offers.
+var (
+	_ engine.Recorder    = (*database)(nil)
+	_ engine.Speculative = (*database)(nil)
+	_ engine.Located     = (*database)(nil)
+	_ engine.Discarder   = (*database)(nil)
+	_ engine.Lister      = (*view)(nil)
+	_ engine.Validator   = (*view)(nil)
+)
+
 // An engine is one open file.
-type engine struct {
+type database struct {
 	db       *bbolt.DB
 	history  *occ.History // its commits are numbered as the queue accepts them
 	queue    queue
@@ -57,7 +68,7 @@ type engine struct {
 }
 
 // Begin takes a snapshot.
-func (e *engine) Begin(context.Context) (storage.View, error) {
+func (e *database) Begin(context.Context) (engine.View, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
@@ -70,7 +81,7 @@ func (e *engine) Begin(context.Context) (storage.View, error) {
 }
 
 // snapshot takes one, of which before was shown when it began: it shows that, or more.
-func (e *engine) snapshot() (v *view, before *shown, err error) {
+func (e *database) snapshot() (v *view, before *shown, err error) {
 	snapshot := e.history.Open()
 	before = e.queue.shown.Load()
 	r, err := e.reader()
@@ -83,7 +94,7 @@ func (e *engine) snapshot() (v *view, before *shown, err error) {
 }
 
 // enter counts a view, unless there can't be one.
-func (e *engine) enter() error {
+func (e *database) enter() error {
 	if broken := e.broken.Load(); broken != nil {
 		return *broken
 	}
@@ -97,20 +108,20 @@ func (e *engine) enter() error {
 }
 
 // begin begins a transaction of bbolt. Where there are no meta pages bbolt would panic, and never unlock what it had locked.
-func (e *engine) begin(writable bool) (tx *bbolt.Tx, err error) {
+func (e *database) begin(writable bool) (tx *bbolt.Tx, err error) {
 	if _, err := e.place.readHeads(); err != nil {
 		return nil, e.overwritten(err)
 	}
 	return e.beginGuarded(writable)
 }
 
-func (e *engine) beginGuarded(writable bool) (tx *bbolt.Tx, err error) {
+func (e *database) beginGuarded(writable bool) (tx *bbolt.Tx, err error) {
 	defer guard(protect(), &err)
 	return e.db.Begin(writable)
 }
 
 // Close waits for the open views and their commits.
-func (e *engine) Close() (err error) {
+func (e *database) Close() (err error) {
 	e.mu.Lock()
 	again := e.closed
 	e.closed = true

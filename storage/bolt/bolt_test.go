@@ -19,6 +19,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -169,9 +170,9 @@ func TestDecidedAfterReopening(t *testing.T) {
 	}
 }
 
-func decider(tb testing.TB, db *storage.DB) storage.Decider {
+func decider(tb testing.TB, db *storage.DB) engine.Recorder {
 	tb.Helper()
-	d, ok := db.Engine().(storage.Decider)
+	d, ok := db.Engine().(engine.Recorder)
 	if !ok {
 		tb.Fatal("not a Decider")
 	}

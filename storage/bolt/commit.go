@@ -12,13 +12,13 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pasteline/pasteline/internal/crashpoint"
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
 // run decides over every member of g. A panic decides, too: who listens to a leader that is gone must not take silence for
 // success.
-func (e *engine) run(g *group) {
+func (e *database) run(g *group) {
 	committing, finished := false, false
 	fail := func(err error) {
 		for _, r := range g.requests {
@@ -62,7 +62,7 @@ func (e *engine) run(g *group) {
 }
 
 // oneByOne is update for each member by itself, where there is no room for all of them: one that only deletes may find enough.
-func (e *engine) oneByOne(g *group) {
+func (e *database) oneByOne(g *group) {
 	q := &e.queue
 	number := g.last - uint64(len(g.requests))
 	for _, r := range g.requests {
@@ -87,7 +87,7 @@ func (e *engine) oneByOne(g *group) {
 }
 
 // merge returns what the members write, as bbolt likes it: in order, so that each page is visited once.
-func merge(accepted []*request) []storage.Write {
+func merge(accepted []*request) []engine.Write {
 	if len(accepted) == 1 {
 		return accepted[0].changes.Writes
 	}
@@ -95,7 +95,7 @@ func merge(accepted []*request) []storage.Write {
 	for _, r := range accepted {
 		n += len(r.changes.Writes)
 	}
-	all := make([]storage.Write, 0, n)
+	all := make([]engine.Write, 0, n)
 	for _, r := range accepted {
 		all = append(all, r.changes.Writes...)
 	}
@@ -103,8 +103,8 @@ func merge(accepted []*request) []storage.Write {
 }
 
 // inOrder sorts writes by bucket and key, in place. Of several writes of one key the last one stays.
-func inOrder(writes []storage.Write) []storage.Write {
-	slices.SortStableFunc(writes, func(a, b storage.Write) int {
+func inOrder(writes []engine.Write) []engine.Write {
+	slices.SortStableFunc(writes, func(a, b engine.Write) int {
 		return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key))
 	})
 	n := 0
@@ -119,7 +119,7 @@ func inOrder(writes []storage.Write) []storage.Write {
 
 // update makes durable what the accepted members of g write, of which the last has the number last, in one bbolt transaction, whose
 // id it returns. After an error it finds out whether that may have been applied nonetheless.
-func (e *engine) update(g *group, accepted []*request, last uint64) (id uint64, err error) {
+func (e *database) update(g *group, accepted []*request, last uint64) (id uint64, err error) {
 	e.lockWriter()
 	defer e.unlockWriter()
 	if err := e.inPlace(false); err != nil {
@@ -186,7 +186,7 @@ func isFull(err error) bool {
 }
 
 // writeAlone is for what is written beside the queue.
-func (e *engine) writeAlone(f func(*bbolt.Tx) error) (err error) {
+func (e *database) writeAlone(f func(*bbolt.Tx) error) (err error) {
 	e.lockWriter()
 	defer e.unlockWriter()
 	if err := e.inPlace(false); err != nil {
@@ -205,13 +205,13 @@ func (e *engine) writeAlone(f func(*bbolt.Tx) error) (err error) {
 	return err
 }
 
-func (e *engine) guardedUpdate(f func(*bbolt.Tx) error) (err error) {
+func (e *database) guardedUpdate(f func(*bbolt.Tx) error) (err error) {
 	defer guard(protect(), &err)
 	return e.db.Update(f)
 }
 
 // decide records the decisions over others, and refuses those that recovery has given up, with all who had read what they write.
-func (e *engine) decide(tx *bbolt.Tx, g *group, accepted []*request) (remaining []*request, err error) {
+func (e *database) decide(tx *bbolt.Tx, g *group, accepted []*request) (remaining []*request, err error) {
 	defer guard(protect(), &err)
 	if ids := e.forgotten.take(); len(ids) > 0 {
 		if err := unrecord(tx, ids); err != nil {
@@ -246,13 +246,13 @@ func (e *engine) decide(tx *bbolt.Tx, g *group, accepted []*request) (remaining 
 
 // fail ends the life of the engine after a commit that may or may not be on the disk. The memory map shows it, but after a
 // failed fsync the system may have forgotten to write it, and a second fsync would not say so.
-func (e *engine) fail(err error) error {
+func (e *database) fail(err error) error {
 	broken := fmt.Errorf("the database must be opened anew, because an earlier commit may not be on the disk: %w", err)
 	e.broken.Store(&broken)
 	return fmt.Errorf("%w: %w", transaction.ErrInDoubt, err)
 }
 
-func (e *engine) newest() (id uint64, err error) {
+func (e *database) newest() (id uint64, err error) {
 	tx, err := e.begin(false)
 	if err != nil {
 		return 0, err
@@ -261,7 +261,7 @@ func (e *engine) newest() (id uint64, err error) {
 	return id, rollback(tx)
 }
 
-func apply(tx *bbolt.Tx, writes []storage.Write) (err error) {
+func apply(tx *bbolt.Tx, writes []engine.Write) (err error) {
 	defer guard(protect(), &err)
 	var b *bbolt.Bucket
 	for i, w := range writes {
@@ -282,7 +282,7 @@ func apply(tx *bbolt.Tx, writes []storage.Write) (err error) {
 	return nil
 }
 
-func (e *engine) commitGuarded(tx *bbolt.Tx) (err error) {
+func (e *database) commitGuarded(tx *bbolt.Tx) (err error) {
 	defer guard(protect(), &err)
 	return e.commitTx(tx)
 }
@@ -296,7 +296,7 @@ func rollback(tx *bbolt.Tx) (err error) {
 
 // awaitSync returns when the commit that a snapshot showed is on the disk: bbolt shows it a moment earlier, and what a client is
 // told must not be lost by a power cut.
-func (e *engine) awaitSync(seq uint64) error {
+func (e *database) awaitSync(seq uint64) error {
 	q := &e.queue
 	for q.synced.Load() < seq {
 		q.mu.Lock()

@@ -38,13 +38,13 @@ func identity(db *bbolt.DB) (id string, err error) {
 }
 
 // DeciderID is kept in the file. Others keep it, too, so the file must stay.
-func (e *engine) DeciderID() string {
+func (e *database) DeciderID() string {
 	e.used.Store(true)
 	return e.id
 }
 
 // Decided reports whether a transaction that had others prepared was committed here.
-func (e *engine) Decided(_ context.Context, id string) (committed bool, err error) {
+func (e *database) Decided(_ context.Context, id string) (committed bool, err error) {
 	if err := e.enter(); err != nil {
 		return false, err
 	}
@@ -70,7 +70,7 @@ func lookUp(tx *bbolt.Tx, id string) (committed bool, err error) {
 
 // Settle writes in a transaction of its own: there is one writer at a time, so no commit can come between, and what it has seen is on the
 // disk when its own transaction is.
-func (e *engine) Settle(_ context.Context, id string) (committed bool, err error) {
+func (e *database) Settle(_ context.Context, id string) (committed bool, err error) {
 	if err := e.enter(); err != nil {
 		return false, err
 	}
@@ -118,7 +118,7 @@ type forgotten struct {
 }
 
 // Forget is for transactions of which everything is finished.
-func (e *engine) Forget(id string) {
+func (e *database) Forget(id string) {
 	e.forgotten.mu.Lock()
 	defer e.forgotten.mu.Unlock()
 	e.forgotten.ids = append(e.forgotten.ids, id)

@@ -54,7 +54,7 @@
 // A transaction that reads from two files that are both about to outgrow their memory maps (mmap_size) may wait for itself, if another one
 // that reads from both writes to the other one. With the default on 64-bit systems, 16 GB, that takes two very large files.
 //
-// A database can't take part in a two-phase commit that another decides, but it can be the one that decides: see [storage.Decider].
+// A database can't take part in a two-phase commit that another decides, but it can be the one that decides: see [engine.Recorder].
 //
 // Opening goes through all of the file's tree, to see whether it is sound, so it takes longer the more is stored: some tenths of a second
 // for a million keys.

@@ -9,18 +9,19 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // A layer is what a group writes that has not ended yet, as an early view shows it: on top of the snapshot, and of the layers
 // of earlier groups.
 type layer struct {
 	group  *group
-	writes *btree.BTreeG[storage.Write] // never changed
-	read   bool                         // something of it was
+	writes *btree.BTreeG[engine.Write] // never changed
+	read   bool                        // something of it was
 }
 
-// BeginEarly takes a snapshot that shows what is accepted, too: the writes of the running and of the gathering group.
-func (e *engine) BeginEarly(context.Context) (storage.View, error) {
+// BeginSpeculative takes a snapshot that shows what is accepted, too: the writes of the running and of the gathering group.
+func (e *database) BeginSpeculative(context.Context) (engine.View, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func (q *queue) show(v *view, before *shown) (ok bool, wait <-chan struct{}) {
 }
 
 // snapshot returns what g writes now, and whether more may come.
-func (g *group) snapshot(grows bool) *btree.BTreeG[storage.Write] {
+func (g *group) snapshot(grows bool) *btree.BTreeG[engine.Write] {
 	if g.writes == nil {
 		g.writes = btree.NewBTreeGOptions(precedes, btree.Options{NoLocks: true})
 		for _, r := range g.requests {
@@ -79,13 +80,13 @@ func (g *group) snapshot(grows bool) *btree.BTreeG[storage.Write] {
 	return g.writes
 }
 
-func setAll(set *btree.BTreeG[storage.Write], r *request) {
+func setAll(set *btree.BTreeG[engine.Write], r *request) {
 	for _, w := range r.changes.Writes {
 		set.Set(w)
 	}
 }
 
-func precedes(a, b storage.Write) bool {
+func precedes(a, b engine.Write) bool {
 	return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key)) < 0
 }
 
@@ -118,7 +119,7 @@ func (v *view) settle() error {
 func (v *view) written(name string, key []byte) (value []byte, ok bool) {
 	for i := range v.layers {
 		l := &v.layers[i]
-		if w, ok := l.writes.Get(storage.Write{Bucket: name, Key: string(key)}); ok {
+		if w, ok := l.writes.Get(engine.Write{Bucket: name, Key: string(key)}); ok {
 			l.read = true
 			return cloneValue(w.Value), true
 		}
@@ -135,10 +136,10 @@ func cloneValue(value []byte) []byte {
 }
 
 // writtenIn returns what the layers have in a range, in its direction.
-func (v *view) writtenIn(name string, r storage.Range) (writes []storage.Write) {
+func (v *view) writtenIn(name string, r storage.Range) (writes []engine.Write) {
 	for i := len(v.layers) - 1; i >= 0; i-- { // the oldest first
 		l := &v.layers[i]
-		l.writes.Ascend(storage.Write{Bucket: name, Key: string(r.From)}, func(w storage.Write) bool {
+		l.writes.Ascend(engine.Write{Bucket: name, Key: string(r.From)}, func(w engine.Write) bool {
 			if w.Bucket != name || r.To != nil && w.Key >= string(r.To) {
 				return false
 			}
@@ -155,10 +156,10 @@ func (v *view) writtenIn(name string, r storage.Range) (writes []storage.Write) 
 }
 
 // merged goes through a range of the snapshot with writes, which are in the range's direction, on top.
-func (v *view) merged(name string, r storage.Range, writes []storage.Write) iter.Seq2[storage.Item, error] {
+func (v *view) merged(name string, r storage.Range, writes []engine.Write) iter.Seq2[storage.Item, error] {
 	return func(yield func(storage.Item, error) bool) {
 		writes := writes
-		give := func(w storage.Write) bool {
+		give := func(w engine.Write) bool {
 			return w.Value == nil || yield(storage.Item{Key: []byte(w.Key), Value: cloneValue(w.Value)}, nil)
 		}
 		for item, err := range v.stored(name, r) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -37,13 +38,13 @@ func newGate(db *storage.DB) *gate {
 }
 
 // early begins an early view, as the next who has the turn does.
-func early(tb testing.TB, db *storage.DB) storage.View {
+func early(tb testing.TB, db *storage.DB) engine.View {
 	tb.Helper()
-	engine, ok := db.Engine().(storage.EarlyBeginner)
+	e, ok := db.Engine().(engine.Speculative)
 	if !ok {
-		tb.Fatal("not an EarlyBeginner")
+		tb.Fatal("not a Speculative engine")
 	}
-	v, err := engine.BeginEarly(tb.Context())
+	v, err := e.BeginSpeculative(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,10 +52,10 @@ func early(tb testing.TB, db *storage.DB) storage.View {
 }
 
 // commitSoon commits writes of keys, having read others.
-func commitSoon(v storage.View, accepted func(), reads []string, writes ...storage.Write) (decided <-chan error) {
-	c := &storage.Changes{Writes: writes, Accepted: accepted}
+func commitSoon(v engine.View, accepted func(), reads []string, writes ...engine.Write) (decided <-chan error) {
+	c := &engine.Changes{Writes: writes, Accepted: accepted}
 	for _, key := range reads {
-		c.Reads = append(c.Reads, storage.ReadKey{Bucket: "b", Key: key})
+		c.Reads = append(c.Reads, engine.ReadKey{Bucket: "b", Key: key})
 	}
 	result := make(chan error, 1)
 	go func() {
@@ -65,18 +66,18 @@ func commitSoon(v storage.View, accepted func(), reads []string, writes ...stora
 }
 
 // commitLater returns when the commit is accepted.
-func commitLater(v storage.View, reads []string, writes ...storage.Write) (decided <-chan error) {
+func commitLater(v engine.View, reads []string, writes ...engine.Write) (decided <-chan error) {
 	accepted := make(chan struct{})
 	decided = commitSoon(v, func() { close(accepted) }, reads, writes...)
 	<-accepted
 	return decided
 }
 
-func write(key, value string) storage.Write {
-	return storage.Write{Bucket: "b", Key: key, Value: []byte(value)}
+func write(key, value string) engine.Write {
+	return engine.Write{Bucket: "b", Key: key, Value: []byte(value)}
 }
 
-func viewGet(tb testing.TB, v storage.View, key, want string) {
+func viewGet(tb testing.TB, v engine.View, key, want string) {
 	tb.Helper()
 	got, err := v.Get("b", []byte(key))
 	if err != nil || string(got) != want {
@@ -164,7 +165,7 @@ func TestEarlyViewShowsWhatIsAccepted(t *testing.T) {
 	viewGet(t, reader, "k", "2")
 	stale := early(t, db)
 	viewGet(t, stale, "k", "2")
-	third := commitLater(early(t, db), nil, storage.Write{Bucket: "b", Key: "k"}) // deletes
+	third := commitLater(early(t, db), nil, engine.Write{Bucket: "b", Key: "k"}) // deletes
 	gone := early(t, db)
 	viewGet(t, gone, "k", "")
 	viewGet(t, reader, "k", "2")
@@ -235,7 +236,7 @@ func TestEarlyReadersFailTogether(t *testing.T) {
 		t.Errorf("a reader: got %v, want a transient error", err)
 	}
 	<-gate.arrived // of apart alone
-	begun := make(chan storage.View)
+	begun := make(chan engine.View)
 	go func() { begun <- early(t, db) }() // waits: what is gathered is not what was accepted
 	gate.outcome <- nil
 	for name, decided := range map[string]<-chan error{"second": second, "third": third, "late": commitSoon(late, nil, []string{"m"}, write("n", "1"))} {
@@ -412,7 +413,7 @@ func TestDecidedBesideGrowth(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	engine, ok := db.Engine().(storage.Decider)
+	e, ok := db.Engine().(engine.Recorder)
 	if !ok {
 		t.Fatal("not a Decider")
 	}
@@ -428,10 +429,10 @@ func TestDecidedBesideGrowth(t *testing.T) {
 		group.Go(func() {
 			for j := range 40 {
 				id := fmt.Sprint("t", i, j)
-				if committed, err := engine.Settle(t.Context(), id); committed || err != nil {
+				if committed, err := e.Settle(t.Context(), id); committed || err != nil {
 					t.Errorf("settle: got %t, %v", committed, err)
 				}
-				if committed, err := engine.Decided(t.Context(), id); committed || err != nil {
+				if committed, err := e.Decided(t.Context(), id); committed || err != nil {
 					t.Errorf("decided: got %t, %v", committed, err)
 				}
 			}
@@ -444,11 +445,11 @@ func TestDecidedBesideGrowth(t *testing.T) {
 func TestGivenUpTakesReadersAlong(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
-	engine, ok := db.Engine().(storage.Decider)
+	e, ok := db.Engine().(engine.Recorder)
 	if !ok {
 		t.Fatal("not a Decider")
 	}
-	if committed, err := engine.Settle(t.Context(), "lost"); committed || err != nil {
+	if committed, err := e.Settle(t.Context(), "lost"); committed || err != nil {
 		t.Fatalf("got %t, %v", committed, err)
 	}
 	gate := newGate(db)
@@ -461,8 +462,8 @@ func TestGivenUpTakesReadersAlong(t *testing.T) {
 			t.Error(err)
 		}
 		defer v.Close()
-		result <- v.Commit(context.Background(), &storage.Changes{
-			Writes: []storage.Write{write("k", "1")}, Decision: "lost", Accepted: func() { close(accepted) },
+		result <- v.Commit(context.Background(), &engine.Changes{
+			Writes: []engine.Write{write("k", "1")}, Decision: "lost", Accepted: func() { close(accepted) },
 		})
 	}()
 	<-accepted
@@ -492,7 +493,7 @@ func TestEarlyViewIsLikeALaterOne(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
 		db := mustOpen(t, tempFile(t))
-		batch := func() (writes []storage.Write) {
+		batch := func() (writes []engine.Write) {
 			for i := range 12 {
 				if random.IntN(3) > 0 {
 					continue
@@ -548,14 +549,14 @@ func TestEarlyViewIsLikeALaterOne(t *testing.T) {
 	}
 }
 
-func readAll(tb testing.TB, v storage.View, ranges []storage.Range) string {
+func readAll(tb testing.TB, v engine.View, ranges []storage.Range) string {
 	tb.Helper()
 	var text bytes.Buffer
 	for i := range 13 {
 		value, err := v.Get("b", fmt.Appendf(nil, "%02d", i))
 		fmt.Fprintf(&text, "%02d: %q %t %v\n", i, value, value == nil, err)
 	}
-	lister, ok := v.(storage.Lister)
+	lister, ok := v.(engine.Lister)
 	if !ok {
 		tb.Fatal("not a Lister")
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-func engineOf(db *storage.DB) *engine {
-	e, ok := db.Engine().(*engine)
+func engineOf(db *storage.DB) *database {
+	e, ok := db.Engine().(*database)
 	if !ok {
 		panic("not a bolt database")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/storage/storagetest"
 )
@@ -57,7 +58,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, uri string) {
 		o := storage.NewOpener()
 		var opened []string
-		o.RegisterCanonical("bolt", func(_ context.Context, uri *url.URL) (storage.Engine, error) {
+		o.RegisterCanonical("bolt", func(_ context.Context, uri *url.URL) (engine.Engine, error) {
 			opened = append(opened, uri.String())
 			return nil, errors.New("not in a fuzz test")
 		}, bolt.Canonical)

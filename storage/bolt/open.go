@@ -73,7 +73,7 @@ func (o Options) bbolt() *bbolt.Options {
 }
 
 // openEngine opens the file at path. Its errors don't name path.
-func openEngine(path string, o Options) (_ *engine, err error) {
+func openEngine(path string, o Options) (_ *database, err error) {
 	defer func() {
 		if errors.Is(err, storage.ErrDamaged) {
 			err = fmt.Errorf("%w: restore it from a backup, or name another file", err)
@@ -93,13 +93,13 @@ func openEngine(path string, o Options) (_ *engine, err error) {
 // errExchanged says that the file at the path became another one while it was opened.
 var errExchanged = errors.New("the file is exchanged for another one again and again: stop the program that does so")
 
-func openOnce(path string, o Options) (*engine, error) {
+func openOnce(path string, o Options) (*database, error) {
 	path = follow(path) // so that a file that a link leads to can be made
 	checked, isNew, err := checkFile(path, o)
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{commitTx: (*bbolt.Tx).Commit}
+	e := &database{commitTx: (*bbolt.Tx).Commit}
 	options := o.bbolt()
 	options.OpenFile = e.openForWriting
 	if e.db, err = openFile(path, options); err != nil {
@@ -119,7 +119,7 @@ func openOnce(path string, o Options) (*engine, error) {
 }
 
 // openForWriting opens the file for bbolt, which locks it, and then makes it a database if it is empty.
-func (e *engine) openForWriting(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+func (e *database) openForWriting(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 	if f, err = os.OpenFile(name, flag|os.O_EXCL, mode); err == nil {
 		e.made = true
 	} else if f, err = os.OpenFile(name, flag, mode); err == nil && lockNow(f) && isUnfinished(f) {
@@ -130,12 +130,12 @@ func (e *engine) openForWriting(name string, flag int, mode os.FileMode) (f *os.
 }
 
 // Discard is Close for a start that failed, for whatever reason: a file that was made for it, and in which there is nothing, goes.
-func (e *engine) Discard() error {
+func (e *database) Discard() error {
 	e.discarded.Store(true)
 	return e.Close()
 }
 
-func (e *engine) closeFile() error {
+func (e *database) closeFile() error {
 	if runtime.GOOS == "windows" { // where open files can't be deleted
 		return errors.Join(closeFile(e.db), e.unmake())
 	}
@@ -143,7 +143,7 @@ func (e *engine) closeFile() error {
 }
 
 // unmake deletes the file if it is to be discarded. The lock is held: another process that waits for it finds the file gone.
-func (e *engine) unmake() error {
+func (e *database) unmake() error {
 	if !e.made || e.used.Load() || !e.discarded.Load() {
 		return nil
 	}
@@ -154,7 +154,7 @@ func (e *engine) unmake() error {
 	return os.Remove(path)
 }
 
-func (e *engine) start(isNew bool) (err error) {
+func (e *database) start(isNew bool) (err error) {
 	defer guard(protect(), &err)
 	if isNew {
 		if err := e.db.Update(writeFormat); err != nil {

@@ -55,7 +55,7 @@ func (e *movedError) Unwrap() []error { return []error{storage.ErrMoved, e.error
 func (*movedError) HTTPStatus() int { return 503 }
 
 // Locate is called by a [storage.Opener] for each name that the database is opened by.
-func (e *engine) Locate(uri *url.URL, logger *slog.Logger) (leave func(), err error) {
+func (e *database) Locate(uri *url.URL, logger *slog.Logger) (leave func(), err error) {
 	path := filePath(uri)
 	if err := e.enter(); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (p *place) add(path string, logger *slog.Logger) (leave func()) {
 // inPlace returns an error if what is written now would be lost: the file is not at its path any
 // more, or another program has written to it. It is called by a writer, before it begins; always
 // says that it is to look, however short ago it did.
-func (e *engine) inPlace(always bool) error {
+func (e *database) inPlace(always bool) error {
 	if broken := e.broken.Load(); broken != nil {
 		return *broken
 	}
@@ -153,7 +153,7 @@ func (p *place) moved(path, what string) error {
 }
 
 // overwritten ends the life of the engine: what the memory map shows is another program's.
-func (e *engine) overwritten(err error) error {
+func (e *database) overwritten(err error) error {
 	moved := error(&movedError{fmt.Errorf("%w: another program has written to the open file (%w), so nothing is read and nothing is written: "+
 		"see that the file is the right one, or restore it from a backup, and restart", storage.ErrMoved, err)})
 	if e.broken.CompareAndSwap(nil, &moved) {
@@ -217,7 +217,7 @@ func (p *place) readHeads() (heads [2 * headSize]byte, err error) {
 
 // isOwn returns an error if what tx shows is another database than the one that was opened. It may have the same meta pages, if as
 // much was written to it.
-func (e *engine) isOwn(tx *bbolt.Tx) (err error) {
+func (e *database) isOwn(tx *bbolt.Tx) (err error) {
 	defer guard(protect(), &err)
 	if meta := tx.Bucket(metaBucket); meta == nil || string(meta.Get(identityKey)) != e.id {
 		return errors.New("it has the content of another database")

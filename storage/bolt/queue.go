@@ -10,13 +10,13 @@ import (
 
 	"github.com/tidwall/btree"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
 // A request is a transaction that wants to commit.
 type request struct {
-	changes *storage.Changes
+	changes *engine.Changes
 	view    *view
 	err     error // set by its group's leader, or with the queue locked
 	kept    bool  // committed, before others of its group
@@ -24,10 +24,10 @@ type request struct {
 
 // A group is written together.
 type group struct {
-	requests []*request                   // in the order in which they were accepted
-	last     uint64                       // the number of the last of them
-	writes   *btree.BTreeG[storage.Write] // what they write, for those who begin early; nil: nobody has yet
-	fell     bool                         // one of them was not committed, after others may have read what it writes
+	requests []*request                  // in the order in which they were accepted
+	last     uint64                      // the number of the last of them
+	writes   *btree.BTreeG[engine.Write] // what they write, for those who begin early; nil: nobody has yet
+	fell     bool                        // one of them was not committed, after others may have read what it writes
 	ended    bool
 	done     chan struct{} // closed when it has ended; nil while nobody waits for that
 }
@@ -63,7 +63,7 @@ var errNotKept = transaction.Transient(errors.New("what it had read was not comm
 
 // commit puts r in order, and returns when it is decided. The first of a group leads it, on its own goroutine, as soon as the group
 // before has ended; the others only wait.
-func (e *engine) commit(r *request) error {
+func (e *database) commit(r *request) error {
 	q := &e.queue
 	g, leads, err := e.accept(r)
 	if err != nil {
@@ -93,7 +93,7 @@ func (e *engine) commit(r *request) error {
 
 // accept validates r against all that was accepted before, decided or not, and gives it its place: in g, which it leads if it is the
 // first. Or it returns why r can't be committed, and the group that may have been the reason, if there is one.
-func (e *engine) accept(r *request) (g *group, leads bool, err error) {
+func (e *database) accept(r *request) (g *group, leads bool, err error) {
 	q := &e.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -146,7 +146,7 @@ func (q *queue) writing(id, last uint64) {
 
 // end wakes all who wait for g at once: its members, the leader of the next group, and readers. If a member failed, those who had read
 // what it was to write fail with it.
-func (e *engine) end(g *group) {
+func (e *database) end(g *group) {
 	q := &e.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()

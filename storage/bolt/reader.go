@@ -88,7 +88,7 @@ func (i *idle) nextRound() []*reader {
 }
 
 // reader returns one that shows the newest state.
-func (e *engine) reader() (*reader, error) {
+func (e *database) reader() (*reader, error) {
 	r, round := e.idle.take()
 	if r != nil {
 		return r, nil
@@ -101,7 +101,7 @@ func (e *engine) reader() (*reader, error) {
 }
 
 // leave gives r back.
-func (e *engine) leave(r *reader) {
+func (e *database) leave(r *reader) {
 	if !e.idle.put(r) {
 		r.end()
 	}
@@ -110,14 +110,14 @@ func (e *engine) leave(r *reader) {
 func (r *reader) end() { _ = rollback(r.tx) }
 
 // lockWriter is called by who writes to db, before he begins; unlockWriter when it is clear how that ended.
-func (e *engine) lockWriter() {
+func (e *database) lockWriter() {
 	e.writer.Lock()
 	for _, r := range e.idle.nextRound() {
 		r.end()
 	}
 }
 
-func (e *engine) unlockWriter() {
+func (e *database) unlockWriter() {
 	e.idle.nextRound()
 	e.writer.Unlock()
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -33,7 +34,7 @@ func TestIdleReaders(t *testing.T) {
 		get(t, db, "k")
 		idle(1)
 	}
-	views := make([]storage.View, 40) // at the same time
+	views := make([]engine.View, 40) // at the same time
 	for i := range views {
 		v, err := db.Engine().Begin(t.Context())
 		if err != nil {

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
-func openURI(_ context.Context, uri *url.URL) (storage.Engine, error) {
+func openURI(_ context.Context, uri *url.URL) (engine.Engine, error) {
 	o, err := parseOptions(uri.Query())
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func parseOptions(query url.Values) (Options, error) {
 				err = errors.New("want a time above 0, such as 5s")
 			}
 		default:
-			return o, storage.UnknownOption(name, "lock_timeout", "mmap_size")
+			return o, engine.UnknownOption(name, "lock_timeout", "mmap_size")
 		}
 		if err != nil {
 			return o, fmt.Errorf("option %s=%s: %w", name, values[0], err)

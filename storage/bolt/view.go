@@ -8,12 +8,13 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/internal/occ"
 )
 
 // A view is what a read transaction of bbolt shows, and perhaps what is to be written next.
 type view struct {
-	engine   *engine
+	engine   *database
 	snapshot occ.Snapshot
 	reader   *reader // nil: closed
 	seq      uint64  // its id
@@ -171,7 +172,7 @@ func copyItem(key, value, block []byte) (item storage.Item, longer []byte) {
 	return storage.Item{Key: block[from:middle:middle], Value: block[middle:len(block):len(block)]}, block
 }
 
-func (v *view) Commit(_ context.Context, c *storage.Changes) error {
+func (v *view) Commit(_ context.Context, c *engine.Changes) error {
 	// bbolt can't enlarge its memory map while a reader is open: a reader that waited for the writer would wait for ever.
 	v.endSnapshot()
 	defer v.Close()
@@ -182,7 +183,7 @@ func (v *view) Commit(_ context.Context, c *storage.Changes) error {
 }
 
 // Validate looks for a conflict and changes nothing.
-func (v *view) Validate(c *storage.Changes) error {
+func (v *view) Validate(c *engine.Changes) error {
 	v.engine.queue.mu.Lock()
 	defer v.engine.queue.mu.Unlock()
 	if v.misled() {

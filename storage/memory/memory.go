@@ -23,6 +23,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/internal/occ"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -36,7 +37,7 @@ func New(name string) *storage.DB {
 	return storage.New(uri.String(), newEngine())
 }
 
-func open(context.Context, *url.URL) (storage.Engine, error) { return newEngine(), nil }
+func open(context.Context, *url.URL) (engine.Engine, error) { return newEngine(), nil }
 
 func canonical(uri *url.URL) (*url.URL, error) {
 	switch {
@@ -54,27 +55,34 @@ type (
 	buckets = *btree.Map[string, bucket]
 )
 
+// What the engine offers.
+var (
+	_ engine.Preparer      = (*database)(nil)
+	_ engine.PreparingView = (*view)(nil)
+	_ engine.Validator     = (*view)(nil)
+)
+
 // An engine is one database.
-type engine struct {
+type database struct {
 	history *occ.History
 
 	mu       sync.Mutex // guards all below
 	seq      uint64     // the last commit
 	buckets  buckets    // copied before it is written to, so that a snapshot is only a pointer
-	prepared map[*view]*storage.Changes
+	prepared map[*view]*engine.Changes
 	views    sync.WaitGroup
 	closed   bool
 }
 
-func newEngine() *engine {
-	return &engine{
+func newEngine() *database {
+	return &database{
 		history:  occ.New(0),
 		buckets:  &btree.Map[string, bucket]{},
-		prepared: map[*view]*storage.Changes{},
+		prepared: map[*view]*engine.Changes{},
 	}
 }
 
-func (e *engine) Begin(context.Context) (storage.View, error) {
+func (e *database) Begin(context.Context) (engine.View, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -85,7 +93,7 @@ func (e *engine) Begin(context.Context) (storage.View, error) {
 }
 
 // Close waits for the open views, but not for a decision that others make.
-func (e *engine) Close() error {
+func (e *database) Close() error {
 	e.mu.Lock()
 	e.closed = true
 	e.mu.Unlock()
@@ -94,10 +102,10 @@ func (e *engine) Close() error {
 }
 
 // CanPrepare reports true.
-func (e *engine) CanPrepare() bool { return true }
+func (e *database) CanPrepare() bool { return true }
 
 // validate returns a conflict if c can't commit now. It is called with mu locked.
-func (e *engine) validate(c *storage.Changes, seq uint64) error {
+func (e *database) validate(c *engine.Changes, seq uint64) error {
 	if conflict := e.history.Validate(c, seq); conflict != nil {
 		return conflict
 	}
@@ -110,7 +118,7 @@ func (e *engine) validate(c *storage.Changes, seq uint64) error {
 }
 
 // apply makes c the newest state. It is called with mu locked.
-func (e *engine) apply(c *storage.Changes) {
+func (e *database) apply(c *engine.Changes) {
 	next := e.buckets.Copy()
 	var b bucket
 	for i, w := range c.Writes {
@@ -138,7 +146,7 @@ func (e *engine) apply(c *storage.Changes) {
 
 // A view is a snapshot.
 type view struct {
-	engine   *engine
+	engine   *database
 	snapshot occ.Snapshot
 	seq      uint64
 	buckets  buckets
@@ -180,7 +188,7 @@ func (v *view) Range(name string, r storage.Range) iter.Seq2[storage.Item, error
 	}
 }
 
-func (v *view) Commit(_ context.Context, c *storage.Changes) error {
+func (v *view) Commit(_ context.Context, c *engine.Changes) error {
 	if len(c.Writes) == 0 {
 		v.Close()
 		return nil
@@ -196,7 +204,7 @@ func (v *view) Commit(_ context.Context, c *storage.Changes) error {
 }
 
 // Validate looks for a conflict and changes nothing.
-func (v *view) Validate(c *storage.Changes) error {
+func (v *view) Validate(c *engine.Changes) error {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()
 	if len(c.Writes) == 0 || v.closed {
@@ -206,7 +214,7 @@ func (v *view) Validate(c *storage.Changes) error {
 }
 
 // Prepare keeps c safe from other commits.
-func (v *view) Prepare(_ context.Context, _ *transaction.Txn, c *storage.Changes) error {
+func (v *view) Prepare(_ context.Context, _ *transaction.Txn, c *engine.Changes) error {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()
 	if err := v.engine.validate(c, v.seq); err != nil {

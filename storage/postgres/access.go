@@ -17,7 +17,7 @@ var errBusy = errors.New("storage/postgres: the SQL transaction is in use by the
 // An access is the app's way to the connection of its SQL transaction, which it shares with its savepoints. The app may keep it, and use
 // it from another goroutine: each use counts whole, before the end of the transaction, or is refused.
 type access struct {
-	engine *engine
+	engine *database
 	conn   *pgx.Conn
 	limit  time.Duration // for how long it may be open; 0: for ever
 	timer  *time.Timer   // nil without a limit
@@ -35,7 +35,7 @@ type access struct {
 	ended *endedError // the app's own SQL has ended the transaction; written by who is in, or after the end
 }
 
-func newAccess(e *engine, conn *pgx.Conn) *access {
+func newAccess(e *database, conn *pgx.Conn) *access {
 	a := &access{engine: e, conn: conn, limit: e.options.appSQLTimeout}
 	a.free.L = &a.mu
 	if a.limit > 0 {

@@ -6,7 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // maxTurns is how many keys a commit may write and still ask for each whether somebody has the turn on it. It is a matter of fairness
@@ -19,7 +19,7 @@ type work struct {
 	args    []any
 	version int64 // that of what it writes
 
-	changes *storage.Changes
+	changes *engine.Changes
 
 	// The same, for few, one by one: see few.
 	read struct {
@@ -35,7 +35,7 @@ type work struct {
 type pair struct{ bucket, key string }
 
 // newWork takes c apart. Reads have to be known to s. locks says whether turns are to be asked for.
-func newWork(c *storage.Changes, s *seen, lock func(bucket, key string) int64) (*work, error) {
+func newWork(c *engine.Changes, s *seen, lock func(bucket, key string) int64) (*work, error) {
 	w := &work{changes: c, version: rand.Int64N(1<<62) + 1} //nolint:gosec // differs from all others, and keeps no secret
 	if n := len(c.Reads); n > 0 {
 		w.parts |= reads
@@ -68,13 +68,13 @@ func newWork(c *storage.Changes, s *seen, lock func(bucket, key string) int64) (
 	return w, nil
 }
 
-func (w *work) addTurns(c *storage.Changes, lock func(bucket, key string) int64) {
+func (w *work) addTurns(c *engine.Changes, lock func(bucket, key string) int64) {
 	if lock == nil || len(c.Writes) == 0 || len(c.Writes) > maxTurns {
 		return
 	}
 	w.parts |= turnsPart
-	mine := make(map[pair]bool, len(c.Turns))
-	for _, k := range c.Turns {
+	mine := make(map[pair]bool, len(c.Locked))
+	for _, k := range c.Locked {
 		mine[pair{k.Bucket, k.Key}] = true
 	}
 	locks := make([]*int64, len(c.Writes)) // in step with the writes; null is never refused
@@ -86,7 +86,7 @@ func (w *work) addTurns(c *storage.Changes, lock func(bucket, key string) int64)
 	w.locks, w.args = locks, append(w.args, locks)
 }
 
-func (w *work) addWrites(c *storage.Changes) {
+func (w *work) addWrites(c *engine.Changes) {
 	var deleted [3][][]byte
 	put := &w.put
 	for _, write := range c.Writes {

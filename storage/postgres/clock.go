@@ -5,8 +5,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/pasteline/pasteline/storage"
 )
 
 // now is not the beginning of the SQL transaction, as now() is.
@@ -32,5 +30,3 @@ func (v *view) Now() (time.Time, error) {
 	})
 	return t, err
 }
-
-var _ storage.Clock = (*view)(nil)

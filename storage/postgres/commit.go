@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pasteline/pasteline/internal/crashpoint"
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -23,7 +23,7 @@ const commitTimeout = time.Minute
 var errGivenUp = transaction.Transient(errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone"))
 
 // Commit is one statement, unless the app's own SQL is part of it.
-func (v *view) Commit(ctx context.Context, c *storage.Changes) error {
+func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	defer v.Close() //nolint:contextcheck // an end is told with a context of its own
 	if len(c.Writes) == 0 && v.sql == nil {
 		return v.commitReading(ctx) // what it has seen is durable: PostgreSQL shows nothing earlier
@@ -99,9 +99,9 @@ func (v *view) commitReading(ctx context.Context) error {
 }
 
 // work is what c comes to. In the app's SQL transaction there is nothing to compare: PostgreSQL watches what it has read.
-func (v *view) work(c *storage.Changes) (*work, error) {
+func (v *view) work(c *engine.Changes) (*work, error) {
 	if v.sql != nil {
-		c = &storage.Changes{Writes: c.Writes, Turns: c.Turns}
+		c = &engine.Changes{Writes: c.Writes, Locked: c.Locked}
 	}
 	var lock func(bucket, key string) int64
 	if v.engine.turns != nil {
@@ -205,7 +205,7 @@ func endEarlier(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch) error {
 }
 
 // explainCommit is explain for the error of a statement that commits.
-func (e *engine) explainCommit(err error) error {
+func (e *database) explainCommit(err error) error {
 	switch {
 	case isNotSerializable(err):
 		return e.explain(err)
@@ -321,7 +321,7 @@ func isGivenUp(err error) bool {
 // outcome finds out whether a commit happened whose answer was lost: nil, a transient error if it did not and never will, or one that is in
 // doubt. Nothing else would tell: the versions of what it wrote may be gone by now, if there are any; the number of its transaction may
 // be another's after a crash; and what the client has sent may still be on its way.
-func (e *engine) outcome(ctx context.Context, mark string, lost error) error {
+func (e *database) outcome(ctx context.Context, mark string, lost error) error {
 	e.pool.Reset()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomeTimeout)
 	defer cancel()

@@ -83,7 +83,7 @@ func literal(text string) string {
 
 // configure makes every connection of config, once it is made, one with the settings, and looks
 // whether it really is.
-func (e *engine) configure(config *pgconn.Config, s settings) {
+func (e *database) configure(config *pgconn.Config, s settings) {
 	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		ctx, cancel := context.WithTimeout(ctx, e.options.acquireTimeout)
 		defer cancel()
@@ -96,7 +96,7 @@ func (e *engine) configure(config *pgconn.Config, s settings) {
 	}
 }
 
-func (e *engine) setUp(ctx context.Context, conn *pgconn.PgConn, s settings) error {
+func (e *database) setUp(ctx context.Context, conn *pgconn.PgConn, s settings) error {
 	session := rand.Text()
 	row, err := oneRow(ctx, conn, s.text(setConfig(sessionKey, literal(session), false)))
 	if err != nil {
@@ -181,7 +181,7 @@ func (p *poolers) doubt() {
 
 // inspect finds out whether a pooler leaves conn its session, which is named session, as long as it
 // is connected, or gives it to another client between two transactions.
-func (p *poolers) inspect(ctx context.Context, e *engine, conn *pgconn.PgConn, session string) error {
+func (p *poolers) inspect(ctx context.Context, e *database, conn *pgconn.PgConn, session string) error {
 	address := conn.Conn().RemoteAddr()
 	p.mu.Lock()
 	defer p.mu.Unlock()

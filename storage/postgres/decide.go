@@ -12,10 +12,10 @@ import (
 )
 
 // DeciderID is that of the tables.
-func (e *engine) DeciderID() string { return e.id }
+func (e *database) DeciderID() string { return e.id }
 
 // Decided looks for the record.
-func (e *engine) Decided(ctx context.Context, id string) (committed bool, err error) {
+func (e *database) Decided(ctx context.Context, id string) (committed bool, err error) {
 	conn, err := e.acquire(ctx)
 	if err != nil {
 		return false, err
@@ -29,7 +29,7 @@ func (e *engine) Decided(ctx context.Context, id string) (committed bool, err er
 }
 
 // Settle waits for a commit that is just writing its record, as long as lock_timeout.
-func (e *engine) Settle(ctx context.Context, id string) (committed bool, err error) {
+func (e *database) Settle(ctx context.Context, id string) (committed bool, err error) {
 	conn, err := e.acquire(ctx)
 	if err != nil {
 		return false, err
@@ -63,7 +63,7 @@ const (
 )
 
 // Forget deletes records from time to time.
-func (e *engine) Forget(id string) {
+func (e *database) Forget(id string) {
 	d := &e.decided
 	d.mu.Lock()
 	d.ids = append(d.ids, id)
@@ -78,7 +78,7 @@ func (e *engine) Forget(id string) {
 }
 
 // flush deletes them, at an isolation level at which nobody's commit can conflict with that.
-func (d *decided) flush(e *engine) {
+func (d *decided) flush(e *database) {
 	d.mu.Lock()
 	ids := d.ids
 	d.ids = nil

@@ -15,7 +15,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
 // Register makes URIs such as postgres://localhost/site known to o; postgresql:// is the same.
@@ -24,8 +26,24 @@ func Register(o *storage.Opener) {
 	o.RegisterCanonical("postgresql", open, canonical)
 }
 
+// What the engine offers.
+var (
+	_ engine.Preparer            = (*database)(nil)
+	_ engine.PrepareChecker      = (*database)(nil)
+	_ engine.Recorder            = (*database)(nil)
+	_ engine.KeyLocker           = (*database)(nil)
+	_ engine.Locker              = (*database)(nil)
+	_ recovery.Participant       = (*database)(nil)
+	_ transaction.TransientJudge = (*database)(nil)
+	_ engine.PreparingView       = (*view)(nil)
+	_ engine.SideView            = (*view)(nil)
+	_ engine.Watcher             = (*view)(nil)
+	_ engine.Validator           = (*view)(nil)
+	_ engine.Clock               = (*view)(nil)
+)
+
 // An engine is one set of tables.
-type engine struct {
+type database struct {
 	options    options
 	config     *pgxpool.Config
 	pool       *pgxpool.Pool
@@ -46,15 +64,15 @@ type engine struct {
 	views  sync.WaitGroup // the open ones, and the connections that are just being given back
 }
 
-func open(ctx context.Context, uri *url.URL) (storage.Engine, error) { return openAs(ctx, uri, false) }
+func open(ctx context.Context, uri *url.URL) (engine.Engine, error) { return openAs(ctx, uri, false) }
 
 // openAs opens a database, which counts as one that can't do all at once if simple says so, or it can't.
-func openAs(ctx context.Context, uri *url.URL, simple bool) (_ storage.Engine, err error) {
+func openAs(ctx context.Context, uri *url.URL, simple bool) (_ engine.Engine, err error) {
 	config, o, err := parse(uri)
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{options: o, config: config, separately: simple}
+	e := &database{options: o, config: config, separately: simple}
 	e.owner.engine, e.blame.ask = e, e.ask
 	e.configure(&config.ConnConfig.Config, o.settings)
 	config.ConnConfig.OnPgError = keepError
@@ -70,7 +88,7 @@ func openAs(ctx context.Context, uri *url.URL, simple bool) (_ storage.Engine, e
 	if err := e.inspect(ctx); err != nil {
 		return nil, explainOpen(err)
 	}
-	if !storage.ChangesNothing(ctx) {
+	if !engine.IsDryRun(ctx) {
 		if err := e.makeTables(ctx); err != nil {
 			return nil, explainOpen(err)
 		}
@@ -90,7 +108,7 @@ var ownSettings = settings{
 
 // inspect finds out what the server can do, and where the tables are, or will be: where a search path finds them now, whatever an app
 // makes of it later.
-func (e *engine) inspect(ctx context.Context) error {
+func (e *database) inspect(ctx context.Context) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -123,10 +141,10 @@ func (e *engine) inspect(ctx context.Context) error {
 }
 
 // table returns the name of one of this package's tables.
-func (e *engine) table(name string) string { return e.options.table(e.schema, name) }
+func (e *database) table(name string) string { return e.options.table(e.schema, name) }
 
 // Begin costs nothing: what is not used holds no connection.
-func (e *engine) Begin(ctx context.Context) (storage.View, error) {
+func (e *database) Begin(ctx context.Context) (engine.View, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
@@ -136,7 +154,7 @@ func (e *engine) Begin(ctx context.Context) (storage.View, error) {
 	return &view{engine: e, ctx: ctx, pinFirst: e.options.pinFirst || attempt.Number > 1}, nil
 }
 
-func (e *engine) enter() error {
+func (e *database) enter() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -147,7 +165,7 @@ func (e *engine) enter() error {
 }
 
 // Close waits for the open views.
-func (e *engine) Close() error {
+func (e *database) Close() error {
 	e.mu.Lock()
 	again := e.closed
 	e.closed = true
@@ -166,7 +184,7 @@ func (e *engine) Close() error {
 }
 
 // acquire takes a connection from the pool. It does not wait for ever: those that hold one may be waiting for another.
-func (e *engine) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+func (e *database) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	patience, cancel := context.WithTimeout(ctx, e.options.acquireTimeout)
 	defer cancel()
 	conn, err := e.pool.Acquire(patience)
@@ -178,7 +196,7 @@ func (e *engine) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 }
 
 // alone runs f, which is one statement that only reads, and runs it again where that can help.
-func (e *engine) alone(ctx context.Context, f func(*pgxpool.Conn) error) error {
+func (e *database) alone(ctx context.Context, f func(*pgxpool.Conn) error) error {
 	conn, err := e.acquire(ctx)
 	if err != nil {
 		return err
@@ -196,7 +214,7 @@ func (e *engine) alone(ctx context.Context, f func(*pgxpool.Conn) error) error {
 const rounds = 20
 
 // end rolls back the SQL transaction on conn, if there is one, and gives it back, without anybody waiting for it.
-func (e *engine) end(conn *pgxpool.Conn) {
+func (e *database) end(conn *pgxpool.Conn) {
 	pg := conn.Conn().PgConn()
 	idle, tidy := pg.TxStatus() == 'I', isTidy(pg)
 	if conn.Conn().IsClosed() || idle && tidy || pg.IsBusy() { // somebody still reads from it; that can't be waited for
@@ -220,7 +238,7 @@ const endTimeout = 5 * time.Second
 
 // conflict names what differed. For a range that is another question to the database, on the same connection: if all had to wait for
 // another one, none would get it.
-func (e *engine) conflict(ctx context.Context, conn *pgxpool.Conn, d differs, c *storage.Changes, s *seen) error {
+func (e *database) conflict(ctx context.Context, conn *pgxpool.Conn, d differs, c *engine.Changes, s *seen) error {
 	i := d.n - 1
 	switch d.what {
 	case badRead:
@@ -233,7 +251,7 @@ func (e *engine) conflict(ctx context.Context, conn *pgxpool.Conn, d differs, c 
 }
 
 // changed returns the first key in r that is not as it was seen, or the range's beginning if that can't be told.
-func (e *engine) changed(ctx context.Context, conn *pgxpool.Conn, r storage.ReadRange, b *seenBucket) string {
+func (e *database) changed(ctx context.Context, conn *pgxpool.Conn, r engine.ReadRange, b *seenBucket) string {
 	text := qualify("SELECT key, version FROM " + e.statements.data + " WHERE bucket {=} $1 AND key {>=} $2")
 	args := []any{[]byte(r.Bucket), []byte(r.From)}
 	if r.To != "" {

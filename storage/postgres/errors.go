@@ -26,7 +26,7 @@ func isNetwork(err error) bool {
 }
 
 // explain gives an error that came before anything was committed its kind: a conflict, a lost connection, or what it is.
-func (e *engine) explain(err error) error {
+func (e *database) explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -49,7 +49,7 @@ func (e *engine) explain(err error) error {
 }
 
 // IsTransient knows the errors of the app's own SQL.
-func (e *engine) IsTransient(err error) bool {
+func (e *database) IsTransient(err error) bool {
 	return isConflict(err) || isLost(err) || isOutdated(err) || isForgotten(err) || isExhausted(err)
 }
 

@@ -8,16 +8,17 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // RegisterSimple is Register, and takes every server for one that has no more than all have that speak the protocol.
 func RegisterSimple(o *storage.Opener) {
-	o.RegisterCanonical("postgres", func(ctx context.Context, uri *url.URL) (storage.Engine, error) { return openAs(ctx, uri, true) }, canonical)
+	o.RegisterCanonical("postgres", func(ctx context.Context, uri *url.URL) (engine.Engine, error) { return openAs(ctx, uri, true) }, canonical)
 }
 
 // Schema returns the schema that db was opened with.
 func Schema(db *storage.DB) string {
-	e, _ := db.Engine().(*engine)
+	e, _ := db.Engine().(*database)
 	return e.options.schema
 }
 

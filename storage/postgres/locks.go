@@ -36,7 +36,7 @@ func (l Locks) String() string {
 // something should be done. It costs the server about a millisecond, more with many locks: ask every few seconds, not in every request.
 // It returns an error if db is not kept in PostgreSQL, or the database's.
 func ReadLocks(ctx context.Context, db *storage.DB) (Locks, error) {
-	e, ok := db.Engine().(*engine)
+	e, ok := db.Engine().(*database)
 	if !ok {
 		return Locks{}, fmt.Errorf("storage/postgres: %s is no PostgreSQL database, which has predicate locks: write postgres://host/database", db.Name())
 	}
@@ -59,7 +59,7 @@ const readLocks = "SELECT (SELECT count(*) FROM pg_catalog.pg_locks WHERE mode::
 	" AND s.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() ORDER BY s.xact_start LIMIT 1) AS a ON true"
 
 // readLocks uses the connections for turns, if there are some: the others may be waited for by all that fail because of the locks.
-func (e *engine) readLocks(ctx context.Context) (l Locks, err error) {
+func (e *database) readLocks(ctx context.Context) (l Locks, err error) {
 	if err := e.enter(); err != nil {
 		return l, err
 	}
@@ -95,14 +95,14 @@ const (
 )
 
 // ask is for all that fail, so it has a context of its own.
-func (e *engine) ask() (Locks, error) {
+func (e *database) ask() (Locks, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), blameTimeout)
 	defer cancel()
 	return e.readLocks(ctx)
 }
 
 // exhausted says which transaction is to blame, if that can be told.
-func (e *engine) exhausted(err error) error {
+func (e *database) exhausted(err error) error {
 	b := &e.blame
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 //go:embed migrations/*.sql
@@ -33,10 +34,10 @@ const own = "pasteline/storage"
 // A file that was run must not be changed afterwards, and none that was run may be missing: that is an error, as the database belongs
 // to a newer version of the app then, or to another. It returns the errors of the database, too, which name the file.
 func Migrate(ctx context.Context, db *storage.DB, app string, files fs.FS) error {
-	if storage.IsStandIn(db, "postgres") {
+	if s, ok := db.Engine().(engine.StandIn); ok && s.Scheme == "postgres" {
 		return nil
 	}
-	e, ok := db.Engine().(*engine)
+	e, ok := db.Engine().(*database)
 	if !ok {
 		return fmt.Errorf("storage/postgres: %s is no PostgreSQL database, which the app's own tables need: write postgres://host/database", db.Name())
 	}
@@ -50,7 +51,7 @@ func Migrate(ctx context.Context, db *storage.DB, app string, files fs.FS) error
 }
 
 // makeTables brings this package's tables up to date, and finds out their id.
-func (e *engine) makeTables(ctx context.Context) error {
+func (e *database) makeTables(ctx context.Context) error {
 	files, err := fs.Sub(ownMigrations, "migrations")
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ const roomTimeout = "3s"
 // leaveRoom sets the fill factor of the table of data where none is set. It is no migration, so
 // that builds that don't know of it go on using the table. Nothing but speed depends on it: where
 // the server refuses it (another is the owner of the table, a lock), it is left out this time.
-func (e *engine) leaveRoom(ctx context.Context) error {
+func (e *database) leaveRoom(ctx context.Context) error {
 	if e.separately {
 		return nil // these keep their rows in another way
 	}
@@ -116,7 +117,7 @@ func newID() string { return rand.Text() }
 // A migration is one file.
 type migration struct{ name, text, sum string }
 
-func (e *engine) readMigrations(files fs.FS, schema string) ([]migration, error) {
+func (e *database) readMigrations(files fs.FS, schema string) ([]migration, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func (e *engine) readMigrations(files fs.FS, schema string) ([]migration, error)
 
 // migrate runs what has not been run. Each round looks at what has, so that whoever comes second, or loses a race where there are no
 // advisory locks, finds the work done.
-func (e *engine) migrate(ctx context.Context, app string, files fs.FS) error {
+func (e *database) migrate(ctx context.Context, app string, files fs.FS) error {
 	schema := e.options.schema
 	if app == own {
 		schema = e.schema
@@ -179,7 +180,7 @@ func isRace(err error) bool {
 	return ok && slices.Contains([]string{"23505", "42P06", "42P07", "XX000"}, e.Code) // unique_violation, duplicate_schema, duplicate_table, "tuple concurrently updated"
 }
 
-func (e *engine) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, list []migration) error {
+func (e *database) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, list []migration) error {
 	if schema := e.options.schema; schema != "" {
 		var there bool // or the right to make schemas would be needed nonetheless
 		if err := conn.QueryRow(ctx, qualify("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname {=} $1)"), schema).Scan(&there); err != nil {
@@ -225,7 +226,7 @@ func (e *engine) migrateOnce(ctx context.Context, conn *pgx.Conn, app string, li
 }
 
 // applied returns how many of list have been run, which must be the first ones, and nothing else.
-func (e *engine) applied(ctx context.Context, conn *pgx.Conn, app string, list []migration) (int, error) {
+func (e *database) applied(ctx context.Context, conn *pgx.Conn, app string, list []migration) (int, error) {
 	rows, err := conn.Query(ctx, qualify("SELECT name, sum FROM "+e.table("migrations")+" WHERE app {=} $1 ORDER BY name"), app)
 	if err != nil {
 		return 0, err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -278,7 +279,7 @@ func TestWithoutChanges(t *testing.T) {
 	uri := pgtest.Database(t)
 	opener := storage.NewOpener()
 	postgres.Register(opener)
-	db, err := opener.Open(storage.WithoutChanges(t.Context()), with(uri, "schema=site"))
+	db, err := opener.Open(engine.DryRun(t.Context()), with(uri, "schema=site"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -166,7 +167,7 @@ func TestPoolerRefused(t *testing.T) {
 			for range 3 {
 				opener := storage.NewOpener()
 				postgres.Register(opener)
-				db, err := opener.Open(storage.WithoutChanges(t.Context()), with(bouncer.URI(), tt.options))
+				db, err := opener.Open(engine.DryRun(t.Context()), with(bouncer.URI(), tt.options))
 				if err == nil {
 					_ = db.Close()
 				}

@@ -12,16 +12,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pasteline/pasteline/internal/crashpoint"
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
 // CanPrepare reports whether the server allows it, and the URI does.
-func (e *engine) CanPrepare() bool { return e.canPrepare }
+func (e *database) CanPrepare() bool { return e.canPrepare }
 
 // WhyNotPrepare says what the server lacks.
-func (e *engine) WhyNotPrepare() error {
+func (e *database) WhyNotPrepare() error {
 	switch {
 	case e.canPrepare || e.options.noTwoPhase:
 		return nil
@@ -33,7 +33,7 @@ func (e *engine) WhyNotPrepare() error {
 }
 
 // Prepare is the whole commit but for its last word.
-func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *storage.Changes) (err error) {
+func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *engine.Changes) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	owner, err := v.engine.owner.name(ctx)
@@ -99,7 +99,7 @@ func (v *view) Leave() {
 }
 
 // rollbackPrepared is for an abort. What can't be reached now is left to recovery.
-func (e *engine) rollbackPrepared(name string) {
+func (e *database) rollbackPrepared(name string) {
 	defer e.owner.end(name)
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
@@ -108,7 +108,7 @@ func (e *engine) rollbackPrepared(name string) {
 
 // settle ends a prepared transaction. One that is not there any more has been settled by somebody else. Until that is done its locks are
 // held, so if the connection is lost, another is tried for a while; then it is left to recovery.
-func (e *engine) settle(ctx context.Context, how, name string) error {
+func (e *database) settle(ctx context.Context, how, name string) error {
 	deadline := time.Now().Add(endTimeout)
 	for pause := outcomePause; ; pause = min(2*pause, outcomePauseMax) {
 		err := e.settleOnce(ctx, how, name)
@@ -123,7 +123,7 @@ func (e *engine) settle(ctx context.Context, how, name string) error {
 	}
 }
 
-func (e *engine) settleOnce(ctx context.Context, how, name string) error {
+func (e *database) settleOnce(ctx context.Context, how, name string) error {
 	conn, err := e.acquire(ctx)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func parseGID(name string) (g gid, ok bool) {
 
 // An owner is the process, as others see it: as long as it lives, it holds an advisory lock, on a connection of its own.
 type owner struct {
-	engine *engine
+	engine *database
 
 	mu     sync.Mutex    // guards the rest
 	id     string        // empty: it has never prepared anything
@@ -264,7 +264,7 @@ func (o *owner) close() {
 }
 
 // Name is the server and database, for recovery.
-func (e *engine) Name() string {
+func (e *database) Name() string {
 	c := e.config.ConnConfig
 	name := fmt.Sprintf("postgres://%s:%d/%s", c.Host, c.Port, c.Database)
 	if e.options.schema != "" || e.options.prefix != defaultPrefix {
@@ -274,7 +274,7 @@ func (e *engine) Name() string {
 }
 
 // Prepared lists what carries the program's name, and the tables' id.
-func (e *engine) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
+func (e *database) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 	if !e.canPrepare {
 		return nil, nil
 	}
@@ -321,11 +321,11 @@ func (e *engine) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 }
 
 // Finish commits what another process had prepared, or this one.
-func (e *engine) Finish(ctx context.Context, p recovery.Prepared) error {
+func (e *database) Finish(ctx context.Context, p recovery.Prepared) error {
 	return e.settle(ctx, "COMMIT PREPARED", p.Name)
 }
 
 // Abort rolls it back.
-func (e *engine) Abort(ctx context.Context, p recovery.Prepared) error {
+func (e *database) Abort(ctx context.Context, p recovery.Prepared) error {
 	return e.settle(ctx, "ROLLBACK PREPARED", p.Name)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
@@ -210,8 +211,8 @@ func TestCanPrepare(t *testing.T) {
 		{with(server.CreateDatabase(t), "two_phase=off"), false, ""},
 	} {
 		db := openDB(t, tt.uri)
-		can := db.Engine().(storage.Preparer).CanPrepare()
-		why := cmp.Or(db.Engine().(storage.TwoPhaser).WhyNotPrepare(), errors.New(""))
+		can := db.Engine().(engine.Preparer).CanPrepare()
+		why := cmp.Or(db.Engine().(engine.PrepareChecker).WhyNotPrepare(), errors.New(""))
 		if can != tt.can || !strings.Contains(why.Error(), tt.want) || (tt.want == "") != (why.Error() == "") {
 			t.Errorf("%s: got %t, %v, want %t, %q", tt.uri, can, why, tt.can, tt.want)
 		}

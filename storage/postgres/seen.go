@@ -7,7 +7,7 @@ import (
 
 	"github.com/tidwall/btree"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // seen is what a view has looked at, with the versions that it found.
@@ -66,15 +66,15 @@ func (b *seenBucket) sum(i interval) (number int64, total string) {
 }
 
 // all returns everything as if it had been read: to look whether it is unchanged.
-func (s *seen) all() *storage.Changes {
-	c := &storage.Changes{}
+func (s *seen) all() *engine.Changes {
+	c := &engine.Changes{}
 	for _, b := range s.buckets {
 		for _, i := range b.covered {
-			c.Ranges = append(c.Ranges, storage.ReadRange{Bucket: b.name, From: i.from, To: i.to})
+			c.Ranges = append(c.Ranges, engine.ReadRange{Bucket: b.name, From: i.from, To: i.to})
 		}
 		b.versions.Scan(func(key string, _ int64) bool {
 			if !slices.ContainsFunc(b.covered, func(i interval) bool { return i.contains(key) }) {
-				c.Reads = append(c.Reads, storage.ReadKey{Bucket: b.name, Key: key})
+				c.Reads = append(c.Reads, engine.ReadKey{Bucket: b.name, Key: key})
 			}
 			return true
 		})

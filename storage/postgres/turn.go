@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // turnConns is how many turns and locks the process can have, or wait for, at a time. They have connections of their own: who has a
@@ -15,7 +15,7 @@ import (
 const turnConns = 8
 
 // openTurns makes the pool for them; a connection is only made when it is needed.
-func (e *engine) openTurns(ctx context.Context) (err error) {
+func (e *database) openTurns(ctx context.Context) (err error) {
 	config := e.config.Copy()
 	config.MaxConns, config.MinConns, config.MinIdleConns = turnConns, 0, 0
 	e.configure(&config.ConnConfig.Config, e.options.settings.with(unlimited)) // the caller says for how long
@@ -24,17 +24,17 @@ func (e *engine) openTurns(ctx context.Context) (err error) {
 }
 
 // place names the tables, as all processes do, whatever they are called in the URI.
-func (e *engine) place() string { return cmp.Or(e.id, e.statements.data) }
+func (e *database) place() string { return cmp.Or(e.id, e.statements.data) }
 
 // turnLock is the number of the lock that stands for a key. It is shared by those who are committing a write to it, and exclusive
 // for who has the turn.
-func (e *engine) turnLock(bucket, key string) int64 {
+func (e *database) turnLock(bucket, key string) int64 {
 	return lockNumber("turn", e.place(), bucket, key)
 }
 
-// Turn waits for those who are committing just now, and for those who came before. The locks are taken in one order, so that nobody
-// waits for one who waits for him.
-func (e *engine) Turn(ctx context.Context, keys []storage.ReadKey) (release func(), err error) {
+// LockKeys waits for commits that are under way, and for processes that came before. All processes
+// take the locks in one order, so that they can't deadlock.
+func (e *database) LockKeys(ctx context.Context, keys []engine.ReadKey) (release func(), err error) {
 	if e.turns == nil {
 		return func() {}, nil
 	}
@@ -54,7 +54,7 @@ func (e *engine) Turn(ctx context.Context, keys []storage.ReadKey) (release func
 }
 
 // TryLock is an advisory lock, too.
-func (e *engine) TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
+func (e *database) TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
 	if e.turns == nil {
 		return func() {}, true, nil // nothing can tell: the work is done more than once, then
 	}
@@ -66,7 +66,7 @@ func (e *engine) TryLock(ctx context.Context, name string) (unlock func(), ok bo
 }
 
 // lock holds a connection as long as the locks that take takes.
-func (e *engine) lock(ctx context.Context, take func(*pgxpool.Conn) (bool, error)) (unlock func(), err error) {
+func (e *database) lock(ctx context.Context, take func(*pgxpool.Conn) (bool, error)) (unlock func(), err error) {
 	if err := e.enter(); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/sqltext"
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -45,7 +46,7 @@ func Tx(ctx context.Context, db *storage.DB) (pgx.Tx, error) {
 		return nil, err
 	}
 	var sql *appTx
-	err = tx.With(func(general storage.View) error { //nolint:contextcheck // the view has the transaction's
+	err = tx.With(func(general engine.View) error { //nolint:contextcheck // the view has the transaction's
 		v, ok := general.(*view)
 		if !ok {
 			return fmt.Errorf("storage/postgres: %s is no PostgreSQL database, which the app's own SQL needs: write postgres://host/database", db.Name())
@@ -337,7 +338,7 @@ func (v *view) usable() error {
 }
 
 // Validate returns the conflict that a statement has failed with: the app has passed over it.
-func (v *view) Validate(*storage.Changes) error {
+func (v *view) Validate(*engine.Changes) error {
 	if v.sql != nil { // a goroutine that is left over may be at work with the connection
 		if err := v.sql.enter(); err != nil {
 			return nil // the transaction is of no use any more, and says so by itself

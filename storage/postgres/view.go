@@ -22,7 +22,7 @@ const (
 
 // A view is what one transaction sees. As long as it has read no more than once, it holds no connection.
 type view struct {
-	engine *engine
+	engine *database
 	ctx    context.Context
 	seen   seen
 	conn   *pgxpool.Conn // on which there is an SQL transaction; nil: there is none

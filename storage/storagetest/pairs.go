@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/transactiontest"
 )
@@ -150,7 +151,7 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 		op{Name: "With", Do: func(l *leftOver) error {
 			tx, err := l.db.Tx(l.ctx)
 			if err == nil {
-				err = tx.With(func(storage.View) error { return nil })
+				err = tx.With(func(engine.View) error { return nil })
 			}
 			return err
 		}},

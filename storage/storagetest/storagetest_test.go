@@ -9,27 +9,28 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/storage/storagetest"
 )
 
 // A faulty engine has one fault; the random test must find it.
 type faulty struct {
-	storage.Engine
+	engine.Engine
 	fault string
 }
 
-func (e faulty) Begin(ctx context.Context) (storage.View, error) {
+func (e faulty) Begin(ctx context.Context) (engine.View, error) {
 	v, err := e.Engine.Begin(ctx)
 	return &faultyView{v, e.fault}, err
 }
 
 type faultyView struct {
-	storage.View
+	engine.View
 	fault string
 }
 
-func (v *faultyView) Commit(ctx context.Context, changes *storage.Changes) error {
+func (v *faultyView) Commit(ctx context.Context, changes *engine.Changes) error {
 	own := *changes
 	c := &own
 	switch v.fault {
@@ -42,7 +43,7 @@ func (v *faultyView) Commit(ctx context.Context, changes *storage.Changes) error
 			return &storage.ConflictError{Bucket: "b", Key: []byte("k")}
 		}
 	case "does not delete":
-		c.Writes = slices.DeleteFunc(c.Writes, func(w storage.Write) bool { return w.Value == nil })
+		c.Writes = slices.DeleteFunc(c.Writes, func(w engine.Write) bool { return w.Value == nil })
 	case "loses the last write":
 		if len(c.Writes) > 1 {
 			c.Writes = c.Writes[:len(c.Writes)-1]

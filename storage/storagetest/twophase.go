@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -23,7 +24,7 @@ func both(tb testing.TB, one, two *storage.DB) (a, b *client) {
 }
 
 func canPrepare(db *storage.DB) bool {
-	p, ok := db.Engine().(storage.Preparer)
+	p, ok := db.Engine().(engine.Preparer)
 	return ok && p.CanPrepare()
 }
 
@@ -101,7 +102,7 @@ func testTwoDatabasesConflict(t *suite) {
 // Whoever decides over others records the decision, and only then.
 func testDecision(t *suite) {
 	db := t.open()
-	decider, ok := db.Engine().(storage.Decider)
+	decider, ok := db.Engine().(engine.Recorder)
 	if !ok {
 		t.Skip("the engine does not record decisions")
 	}

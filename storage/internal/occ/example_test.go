@@ -3,7 +3,7 @@ package occ_test
 import (
 	"fmt"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/internal/occ"
 )
 
@@ -12,10 +12,10 @@ func Example() {
 	snapshot := h.Open()
 
 	// Meanwhile somebody else commits.
-	h.Commit(8, []storage.Write{{Bucket: "b", Key: "hot"}})
+	h.Commit(8, []engine.Write{{Bucket: "b", Key: "hot"}})
 
 	for _, key := range []string{"cold", "hot"} {
-		c := &storage.Changes{Reads: []storage.ReadKey{{Bucket: "b", Key: key}}}
+		c := &engine.Changes{Reads: []engine.ReadKey{{Bucket: "b", Key: key}}}
 		fmt.Println(key, "changed:", h.Validate(c, 7) != nil)
 	}
 	h.Close(snapshot)

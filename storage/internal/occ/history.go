@@ -19,6 +19,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // maxBytes bounds the memory of a History, approximately.
@@ -104,7 +105,7 @@ func (h *History) trim() {
 }
 
 // Validate returns a conflict if c read something that was written by a commit after seq.
-func (h *History) Validate(c *storage.Changes, seq uint64) *storage.ConflictError {
+func (h *History) Validate(c *engine.Changes, seq uint64) *storage.ConflictError {
 	if len(c.Reads) == 0 && len(c.Ranges) == 0 {
 		return nil
 	}
@@ -115,7 +116,7 @@ func (h *History) Validate(c *storage.Changes, seq uint64) *storage.ConflictErro
 }
 
 // Accept tells that commit seq is going to write these keys.
-func (h *History) Accept(seq uint64, writes []storage.Write) {
+func (h *History) Accept(seq uint64, writes []engine.Write) {
 	for i := range writes {
 		h.remember(writes[i].Bucket, writes[i].Key, seq)
 	}
@@ -131,7 +132,7 @@ func (h *History) Decide(seq uint64) {
 }
 
 // Commit is Accept and Decide at once.
-func (h *History) Commit(seq uint64, writes []storage.Write) {
+func (h *History) Commit(seq uint64, writes []engine.Write) {
 	if h.advance(seq) < seq {
 		h.Accept(seq, writes)
 	}

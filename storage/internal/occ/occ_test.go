@@ -4,23 +4,23 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/internal/occ"
 )
 
-func writes(keys ...string) (ws []storage.Write) {
+func writes(keys ...string) (ws []engine.Write) {
 	for _, key := range keys {
-		ws = append(ws, storage.Write{Bucket: "b", Key: key})
+		ws = append(ws, engine.Write{Bucket: "b", Key: key})
 	}
 	return ws
 }
 
-func read(key string) *storage.Changes {
-	return &storage.Changes{Reads: []storage.ReadKey{{Bucket: "b", Key: key}}}
+func read(key string) *engine.Changes {
+	return &engine.Changes{Reads: []engine.ReadKey{{Bucket: "b", Key: key}}}
 }
 
-func readRange(from, to string) *storage.Changes {
-	return &storage.Changes{Ranges: []storage.ReadRange{{Bucket: "b", From: from, To: to}}}
+func readRange(from, to string) *engine.Changes {
+	return &engine.Changes{Ranges: []engine.ReadRange{{Bucket: "b", From: from, To: to}}}
 }
 
 func TestValidate(t *testing.T) {
@@ -32,22 +32,22 @@ func TestValidate(t *testing.T) {
 	h.Commit(13, writes("a"))
 	for _, tt := range []struct {
 		name string
-		read *storage.Changes
+		read *engine.Changes
 		seq  uint64
 		want string // the key that conflicts
 	}{
-		{"nothing", &storage.Changes{Writes: writes("a")}, 10, ""},
+		{"nothing", &engine.Changes{Writes: writes("a")}, 10, ""},
 		{"changed since", read("a"), 10, "a"},
 		{"changed again since", read("a"), 12, "a"},
 		{"changed before", read("a"), 13, ""},
 		{"never changed", read("b"), 10, ""},
-		{"other bucket", &storage.Changes{Reads: []storage.ReadKey{{Bucket: "x", Key: "a"}}}, 10, ""},
+		{"other bucket", &engine.Changes{Reads: []engine.ReadKey{{Bucket: "x", Key: "a"}}}, 10, ""},
 		{"range", readRange("b", "d"), 10, "c"},
 		{"range, changed before", readRange("b", "d"), 11, ""},
 		{"range between", readRange("d", "e"), 10, ""},
 		{"range to the end", readRange("d", ""), 11, "e"},
 		{"range of all, the first that matters", readRange("", ""), 11, "a"},
-		{"range of another bucket", &storage.Changes{Ranges: []storage.ReadRange{{Bucket: "x"}}}, 10, ""},
+		{"range of another bucket", &engine.Changes{Ranges: []engine.ReadRange{{Bucket: "x"}}}, 10, ""},
 	} {
 		conflict := h.Validate(tt.read, tt.seq)
 		if got := conflict != nil; got != (tt.want != "") || got && (string(conflict.Key) != tt.want || conflict.Bucket != "b") {
@@ -108,7 +108,7 @@ func TestBound(t *testing.T) {
 	if conflict := h.Validate(read("never written"), 0); conflict == nil || conflict.Bucket != "" {
 		t.Errorf("a snapshot that is too old: got %v, want a conflict without a key", conflict)
 	}
-	if conflict := h.Validate(&storage.Changes{Writes: writes("x")}, 0); conflict != nil {
+	if conflict := h.Validate(&engine.Changes{Writes: writes("x")}, 0); conflict != nil {
 		t.Errorf("one that read nothing: got %v, want none", conflict)
 	}
 	if conflict := h.Validate(read("never written"), 990); conflict != nil {
@@ -123,14 +123,14 @@ func TestOverlap(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name        string
-		prepared, c *storage.Changes
+		prepared, c *engine.Changes
 		want        string
 	}{
-		{"apart", &storage.Changes{Writes: writes("a")}, &storage.Changes{Writes: writes("b")}, ""},
-		{"both write", &storage.Changes{Writes: writes("a")}, &storage.Changes{Writes: writes("a")}, "a"},
-		{"reads what is prepared", &storage.Changes{Writes: writes("a")}, read("a"), "a"},
-		{"writes what it relies on", read("a"), &storage.Changes{Writes: writes("a")}, "a"},
-		{"writes into its range", readRange("a", "c"), &storage.Changes{Writes: writes("b")}, "b"},
+		{"apart", &engine.Changes{Writes: writes("a")}, &engine.Changes{Writes: writes("b")}, ""},
+		{"both write", &engine.Changes{Writes: writes("a")}, &engine.Changes{Writes: writes("a")}, "a"},
+		{"reads what is prepared", &engine.Changes{Writes: writes("a")}, read("a"), "a"},
+		{"writes what it relies on", read("a"), &engine.Changes{Writes: writes("a")}, "a"},
+		{"writes into its range", readRange("a", "c"), &engine.Changes{Writes: writes("b")}, "b"},
 		{"both read", read("a"), read("a"), ""},
 	} {
 		conflict := occ.Overlap(tt.prepared, tt.c)
@@ -147,7 +147,7 @@ func TestWrites(t *testing.T) {
 		t.Errorf("empty: got %v", conflict)
 	}
 	w.Add(writes("a"))
-	w.Add([]storage.Write{{Bucket: "b", Key: "c"}, {Bucket: "x", Key: "a"}})
+	w.Add([]engine.Write{{Bucket: "b", Key: "c"}, {Bucket: "x", Key: "a"}})
 	if conflict := w.Validate(readRange("b", "")); conflict == nil || string(conflict.Key) != "c" {
 		t.Errorf("got %v, want c", conflict)
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // Writes is a set of written keys, such as those of the earlier members of a batch. The zero Writes is empty.
@@ -12,7 +13,7 @@ type Writes struct {
 }
 
 // Add adds the keys of writes.
-func (w *Writes) Add(writes []storage.Write) {
+func (w *Writes) Add(writes []engine.Write) {
 	if w.keys == nil {
 		w.keys = make(map[string]*btree.Map[string, struct{}])
 	}
@@ -30,12 +31,12 @@ func (w *Writes) Add(writes []storage.Write) {
 }
 
 // Validate returns a conflict if c read a key of the set.
-func (w *Writes) Validate(c *storage.Changes) *storage.ConflictError {
+func (w *Writes) Validate(c *engine.Changes) *storage.ConflictError {
 	return conflict(w.keys, c, func(struct{}) bool { return true })
 }
 
 // conflict looks for something that c read among keys for which changed reports true.
-func conflict[V any](keys map[string]*btree.Map[string, V], c *storage.Changes, changed func(V) bool) *storage.ConflictError {
+func conflict[V any](keys map[string]*btree.Map[string, V], c *engine.Changes, changed func(V) bool) *storage.ConflictError {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -70,7 +71,7 @@ func conflict[V any](keys map[string]*btree.Map[string, V], c *storage.Changes, 
 
 // Overlap returns a conflict if c can't commit while prepared, which is as good as committed but not visible yet, is pending: c
 // has not seen what prepared writes, and must not change what it relies on.
-func Overlap(prepared, c *storage.Changes) *storage.ConflictError {
+func Overlap(prepared, c *engine.Changes) *storage.ConflictError {
 	var theirs, ours Writes
 	theirs.Add(prepared.Writes)
 	if conflict := theirs.Validate(c); conflict != nil {
