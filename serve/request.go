@@ -31,7 +31,7 @@ type requestOptions struct {
 
 func requestCommand() command {
 	return command{
-		name: "request", args: "CONFIG PATH [name=value ...]", summary: "send one request through the pipeline, and print the answer",
+		name: "request", args: "CONFIG PATH [name=value ...] | URL", summary: "send one request through the pipeline, and print the answer",
 		about: `
 It loads the file as for serving, but opens no port: the request goes through the filters to the app, with its transaction.
 The body of the answer is printed on the standard output. For POST, PUT and PATCH, and for other methods with a Content-Length
@@ -39,11 +39,14 @@ or Transfer-Encoding header, the body of the request is read from the standard i
 
 PATH may have a query. The log goes to the standard error: files that the .ini names for it are neither opened nor made. A redirect is not followed. A database that only one process can open must not be in use by a server.
 
+With a URL in place of CONFIG and PATH the request goes over the network, to a server that runs: a check of its health, say.
+
 The exit code is 0 if the status is below 400, and else 1.`,
 		examples: []example{
 			{"serve request development.ini /hello", "GET, and print the body"},
 			{"serve request -d development.ini /", "with status and headers"},
 			{"echo -n data | serve request -m POST development.ini /body", "POST, with a body"},
+			{"serve request http://127.0.0.1:6543/hello", "does the server that runs there answer?"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			o := requestOptions{headers: headerFlag{}}
@@ -84,6 +87,9 @@ func isNotOfToken(r rune) bool {
 }
 
 func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err error) {
+	if len(args) > 0 && strings.Contains(args[0], "://") {
+		return o.askServer(ctx, c, args)
+	}
 	if len(args) < 2 {
 		return usagef("want the path of an .ini file and the path of a page, such as development.ini /hello")
 	}
@@ -98,7 +104,7 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	if err != nil {
 		return err
 	}
-	request, err := o.request(ctx, path, c.In)
+	request, err := o.request(ctx, "http://localhost", path, c.In)
 	if err != nil {
 		return err
 	}
@@ -122,9 +128,31 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	return errors.Join(o.send(c, request, p, logger), p.Close())
 }
 
-func (o *requestOptions) request(ctx context.Context, path string, in io.Reader) (*http.Request, error) {
+// askServer sends the request to a server that runs.
+func (o *requestOptions) askServer(ctx context.Context, c *call, args []string) error {
+	target, err := url.Parse(strings.ReplaceAll(args[0], " ", "%20"))
+	switch {
+	case err != nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" || target.User != nil:
+		return usagef("want a URL such as http://127.0.0.1:6543/hello, without user and password")
+	case len(args) > 1 || o.name != "" || len(o.set) > 0:
+		return usagef("a URL stands alone: -n, --set and name=value are for a CONFIG")
+	}
+	request, err := o.request(ctx, target.Scheme+"://"+target.Host, target.RequestURI(), c.In)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true} // and no proxy
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", request.Method, target.Redacted(), err)
+	}
+	return o.print(c, response)
+}
+
+// request returns the request for a path at base, a scheme and a host.
+func (o *requestOptions) request(ctx context.Context, base, path string, in io.Reader) (*http.Request, error) {
 	path = strings.ReplaceAll(path, " ", "%20") // in the query, too
-	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(o.method), "http://localhost"+path, nil)
+	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(o.method), base+path, nil)
 	if _, wrongPath := errors.AsType[*url.Error](err); wrongPath {
 		return nil, usagef("%q can't be the path of a page: %w", path, errors.Unwrap(err))
 	}
