@@ -5,12 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"expvar"
 	"flag"
 	"fmt"
 	"io"
-	"sync"
-	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -203,23 +200,9 @@ func writeFindingsJSON(w io.Writer, found []recovery.Finding) error {
 	return encoder.Encode(list)
 }
 
-// recovering is the recovery of the server that was started last. Package expvar has one list for the whole process, in which there is
-// hardly ever another one.
-var recovering atomic.Pointer[recovery.Worker]
-
-var publishRecovery = sync.OnceFunc(func() {
-	expvar.Publish("pasteline.recovery", expvar.Func(func() any {
-		if w := recovering.Load(); w != nil {
-			return w.Stats()
-		}
-		return recovery.Stats{}
-	}))
-})
-
 // startRecovery settles what was left behind, and goes on looking until the worker is closed.
 func (s *site) startRecovery(ctx context.Context) *recovery.Worker {
 	w := recovery.Start(ctx, s.registry.Opener().Recovery(), recoveryInterval, s.logger)
-	recovering.Store(w)
-	publishRecovery()
+	publish(w, s.registry.Opener())
 	return w
 }

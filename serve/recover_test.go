@@ -285,4 +285,8 @@ port = 0
 	if err := json.Unmarshal(got["pasteline.recovery"], &stats); err != nil || stats.Passes == 0 {
 		t.Errorf("got %v, %s", err, got["pasteline.recovery"])
 	}
+	var gauges map[string]map[string]float64
+	if err := json.Unmarshal(got["pasteline.storage"], &gauges); err != nil {
+		t.Errorf("got %v, %s", err, got["pasteline.storage"])
+	}
 }

@@ -120,6 +120,26 @@ func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL, open engine
 // to do with that; others can be added. An Opener and those that it was renewed to have one.
 func (o *Opener) Recovery() *recovery.Set { return &o.open.recovery }
 
+// Gauges returns what the databases that are open measure of themselves ([engine.Gauger]), by their names, which show no password.
+func (o *Opener) Gauges() map[string]map[string]float64 {
+	o.open.mu.Lock()
+	databases := slices.Collect(maps.Values(o.open.databases))
+	o.open.mu.Unlock()
+	gauges := map[string]map[string]float64{}
+	for _, s := range databases {
+		s.mu.Lock()
+		core := s.core
+		s.mu.Unlock()
+		if core == nil {
+			continue
+		}
+		if g, ok := core.engine.(engine.Gauger); ok {
+			gauges[core.name] = g.Gauges()
+		}
+	}
+	return gauges
+}
+
 // CheckTwoPhase returns an error if more than one of the databases that were opened with o, and not with the one that o was renewed from,
 // can't prepare, so that a transaction which writes to two of those must fail, and one of them says that it could be otherwise (see
 // [engine.PrepareChecker]). Call it when all are open.
@@ -208,6 +228,9 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 			return nil, errors.Join(err, e.Close())
 		}
 		c.leave = leave
+		if r, ok := e.(engine.Reporter); ok {
+			r.Report(o.logger)
+		}
 		s.core, s.query = newCore(redact.Value("", bare.String()), e), query
 		s.leave = o.open.recovery.Add(e)
 	case s.query != query:

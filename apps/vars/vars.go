@@ -4,6 +4,8 @@
 //
 //	memstats             of the Go runtime, as in runtime.MemStats
 //	pasteline.recovery   what was done about transactions that a crash had left prepared: see transaction/recovery.Stats
+//	pasteline.storage    of each PostgreSQL database that is open: predicate_locks, which are held, predicate_locks_capacity, and
+//	                     oldest_transaction_seconds, for how long the oldest transaction has been open
 //
 // and whatever else the program has published with package expvar. The arguments of the program's command line, which package expvar
 // has too, are left out: they may have secrets.

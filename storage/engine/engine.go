@@ -31,6 +31,7 @@ type CanonicalFunc func(uri *url.URL) (*url.URL, error)
 //   - a [KeyLocker] and a [Locker], if other processes use the same database;
 //   - [Speculative], if a commit can be read before it is durable;
 //   - [Located], if its database can be moved or replaced while it is open;
+//   - a [Reporter] and a [Gauger], if it warns of what its database runs out of, and measures it;
 //   - a [Discarder], if opening it may create a database;
 //   - a [transaction.TransientJudge], if it can tell which errors of its own a retry may overcome.
 //
@@ -133,6 +134,22 @@ type Located interface {
 	Locate(uri *url.URL, logger *slog.Logger) (leave func(), err error)
 }
 
+// A Reporter is an [Engine] that watches its database while it is open. Report is called once,
+// before the first Begin. The logger, which may be nil, is told of what will fail unless something
+// is done about it.
+type Reporter interface {
+	Engine
+	Report(logger *slog.Logger)
+}
+
+// A Gauger is an [Engine] that measures its database, for metrics. Gauges returns the values by
+// their names, within about a second, or none if the database does not answer. It may be called
+// after Close.
+type Gauger interface {
+	Engine
+	Gauges() map[string]float64
+}
+
 // A Discarder is an [Engine] that may have created its database when it was opened.
 type Discarder interface {
 	Engine
@@ -177,7 +194,7 @@ type SideView interface {
 	Undo() error
 
 	// Abandon drops all direct writes because the transaction is aborted; Close follows. It returns
-	// an error that wraps transaction.ErrInDoubt if some of them may have been kept: the work must
+	// an error that wraps transaction.ErrPartlyKept if some of them may have been kept: the work must
 	// not be run again then.
 	Abandon(ctx context.Context) error
 }

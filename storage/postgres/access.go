@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -35,9 +36,14 @@ type access struct {
 	ended *endedError // the app's own SQL has ended the transaction; written by who is in, or after the end
 }
 
-func newAccess(e *database, conn *pgx.Conn) *access {
+func newAccess(ctx context.Context, e *database, conn *pgx.Conn) *access {
 	a := &access{engine: e, conn: conn, limit: e.options.appSQLTimeout}
 	a.free.L = &a.mu
+	purpose := ""
+	if t, ok := transaction.FromContext(ctx); ok {
+		purpose = t.Description()
+	}
+	e.appSQL.Store(conn.PgConn().PID(), purpose)
 	if a.limit > 0 {
 		a.timer = time.AfterFunc(a.limit, a.expire)
 	}
@@ -104,6 +110,7 @@ func (a *access) refuse() (end func()) {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
+	a.engine.appSQL.Delete(a.conn.PgConn().PID())
 	end, a.open = a.open, nil
 	return end
 }

@@ -25,6 +25,7 @@ var errGivenUp = transaction.Transient(errors.New("recovery took the transaction
 // Commit is one statement, unless the app's own SQL is part of it.
 func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	defer v.Close() //nolint:contextcheck // an end is told with a context of its own
+	v.engine.locks.committed()
 	if len(c.Writes) == 0 && v.sql == nil {
 		return v.commitReading(ctx) // what it has seen is durable: PostgreSQL shows nothing earlier
 	}

@@ -57,7 +57,8 @@ type database struct {
 	turns   *pgxpool.Pool // of connections that only hold advisory locks; nil: there are none
 	owner   owner
 	decided decided
-	blame   blame
+	locks   lockWatch
+	appSQL  sync.Map // what each SQL transaction of the app's that is open is for, by the process id of the server's
 
 	mu     sync.Mutex // guards the next two
 	closed bool
@@ -73,7 +74,8 @@ func openAs(ctx context.Context, uri *url.URL, simple bool) (_ engine.Engine, er
 		return nil, err
 	}
 	e := &database{options: o, config: config, separately: simple}
-	e.owner.engine, e.blame.ask = e, e.ask
+	e.owner.engine = e
+	e.locks.ask, e.locks.due, e.locks.stop = e.ask, make(chan struct{}, 1), make(chan struct{})
 	e.configure(&config.ConnConfig.Config, o.settings)
 	config.ConnConfig.OnPgError = keepError
 	if e.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
@@ -174,6 +176,7 @@ func (e *database) Close() error {
 	if again {
 		return nil
 	}
+	close(e.locks.stop)
 	e.decided.flush(e)
 	e.owner.close()
 	if e.turns != nil {

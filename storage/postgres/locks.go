@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +22,7 @@ type Locks struct {
 	Held     int           // how many locks are held, in all databases of the server
 	Capacity int           // about how many there is room for
 	Age      time.Duration // how long the oldest transaction of this database has been open; 0: none is
-	Oldest   string        // names that transaction: process id, application, address, state; empty: none is open
+	Oldest   string        // names that transaction: process id, application, address, state, and what it is for if it is ours; empty: none is open
 }
 
 // String returns one line.
@@ -53,7 +55,7 @@ const readLocks = "SELECT (SELECT count(*) FROM pg_catalog.pg_locks WHERE mode::
 	" pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8)," +
 	" coalesce(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.xact_start), 0)," +
 	" coalesce(pg_catalog.format('process %s, application %L, %s, %s', a.pid, a.application_name, coalesce(a.client_addr::pg_catalog.text, 'local')," +
-	" coalesce(a.state, 'state unknown')), '')" +
+	" coalesce(a.state, 'state unknown')), ''), coalesce(a.pid, 0)" +
 	" FROM (SELECT 1) AS one LEFT JOIN LATERAL (SELECT * FROM pg_catalog.pg_stat_activity AS s" +
 	" WHERE s.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND s.xact_start IS NOT NULL" +
 	" AND s.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() ORDER BY s.xact_start LIMIT 1) AS a ON true"
@@ -69,8 +71,12 @@ func (e *database) readLocks(ctx context.Context) (l Locks, err error) {
 		pool = e.pool
 	}
 	var age float64
-	err = pool.QueryRow(ctx, readLocks, pgx.QueryExecModeExec).Scan(&l.Held, &l.Capacity, &age, &l.Oldest)
+	var pid uint32
+	err = pool.QueryRow(ctx, readLocks, pgx.QueryExecModeExec).Scan(&l.Held, &l.Capacity, &age, &l.Oldest, &pid)
 	l.Age = time.Duration(age * float64(time.Second))
+	if purpose, ours := e.appSQL.Load(pid); ours {
+		l.Oldest += fmt.Sprintf(", the app's own SQL of %q", purpose)
+	}
 	return l, err
 }
 
@@ -80,40 +86,120 @@ func isExhausted(err error) bool {
 	return ok && e.Code == "53200" // out_of_memory
 }
 
-// A blame is what is known of why the table of locks is full. It is asked for once in a while, however many fail.
-type blame struct {
+// A lockWatch is what is known of the table of locks, how it is learned, and what the log is told before the table is full.
+type lockWatch struct {
 	ask func() (Locks, error)
 
-	mu   sync.Mutex // guards the rest
+	mu   sync.Mutex // guards the next three
 	at   time.Time
-	text string
+	last Locks
+	err  error
+
+	commits atomic.Int64  // since the engine was opened; what is read is kept by commits
+	due     chan struct{} // it is time to look: many commits
+	stop    chan struct{} // closed with the engine
 }
 
 const (
-	blameAgain   = 5 * time.Second
-	blameTimeout = time.Second
+	askAgain   = 5 * time.Second // for all who fail, however many
+	askTimeout = time.Second
+
+	lookEvery   = 10 * time.Second       // if there were commits
+	lookCommits = 64                     // and after so many, but
+	lookPause   = 200 * time.Millisecond // not more often than that
+	warnAgain   = time.Minute
+
+	fresh = time.Second // for metrics
 )
 
 // ask is for all that fail, so it has a context of its own.
 func (e *database) ask() (Locks, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), blameTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	return e.readLocks(ctx)
 }
 
+// recent returns the state of the table, which may be as old as age.
+func (w *lockWatch) recent(age time.Duration) (Locks, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.at) > age {
+		w.last, w.err = w.ask()
+		w.at = time.Now()
+	}
+	return w.last, w.err
+}
+
 // exhausted says which transaction is to blame, if that can be told.
 func (e *database) exhausted(err error) error {
-	b := &e.blame
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if now := time.Now(); now.Sub(b.at) > blameAgain {
-		b.text = ""
-		if l, err := b.ask(); err == nil {
-			b.text = ": " + l.String()
-		}
-		b.at = time.Now()
+	text := ""
+	if l, err := e.locks.recent(askAgain); err == nil {
+		text = ": " + l.String()
 	}
-	return &lackError{fmt.Errorf("the server has no room for more locks%s: end that transaction, or raise max_pred_locks_per_transaction: %w", b.text, err)}
+	return &lackError{fmt.Errorf("the server has no room for more locks%s: end that transaction, or raise max_pred_locks_per_transaction: %w", text, err)}
+}
+
+// Gauges implements [engine.Gauger].
+func (e *database) Gauges() map[string]float64 {
+	l, err := e.locks.recent(fresh)
+	if err != nil {
+		return nil
+	}
+	return map[string]float64{
+		"predicate_locks":            float64(l.Held),
+		"predicate_locks_capacity":   float64(l.Capacity),
+		"oldest_transaction_seconds": l.Age.Seconds(),
+	}
+}
+
+// Report implements [engine.Reporter].
+func (e *database) Report(logger *slog.Logger) {
+	if logger != nil {
+		go e.locks.watch(logger)
+	}
+}
+
+// committed is called for each commit.
+func (w *lockWatch) committed() {
+	if w.commits.Add(1)%lookCommits == 0 {
+		select {
+		case w.due <- struct{}{}:
+		default: // it is known
+		}
+	}
+}
+
+// watch warns before the table is full.
+func (w *lockWatch) watch(logger *slog.Logger) {
+	var seen int64
+	var warned time.Time
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-tick.C:
+		case <-w.due:
+		}
+		n := w.commits.Load()
+		if n == seen { // a database that is not used is left alone
+			continue
+		}
+		seen = n
+		l, err := w.recent(0)
+		if err == nil && l.Held >= l.Capacity/2 && (warned.IsZero() || time.Since(warned) >= warnAgain) {
+			warned = time.Now()
+			logger.Warn("the table of predicate locks fills up, and when it is full all that read and write fail: "+
+				"end the oldest transaction, or raise max_pred_locks_per_transaction", slog.Int("held", l.Held),
+				slog.Int("capacity", l.Capacity), slog.Duration("age", l.Age.Round(time.Second)), slog.String("oldest", l.Oldest))
+		}
+		select {
+		case <-w.stop:
+			return
+		case <-time.After(lookPause):
+		}
+	}
 }
 
 // A tooLongError is that of an SQL transaction of the app's that was open for too long.

@@ -3,10 +3,13 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/transaction"
@@ -72,6 +75,71 @@ func TestPredicateLocksUsedUp(t *testing.T) {
 		t.Error(err)
 	}
 	mustPut(t, db, "x", "1")
+}
+
+// The log is told before the table is full, once, which transaction is to blame, and so are metrics.
+func TestWarningOfPredicateLocks(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Settings("fsync = off", "max_pred_locks_per_relation = 100000", "max_pred_locks_per_page = 100000"))
+	var log lockedBuffer
+	opener := storage.NewOpener()
+	opener.SetLogger(slog.New(slog.NewTextHandler(&log, nil)))
+	postgres.Register(opener)
+	db, err := opener.Open(t.Context(), server.CreateDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, held := transaction.Begin(t.Context())
+	held.Note("/report")
+	if err := sqlDo(ctx, db, `SELECT * FROM pasteline_data`); err != nil {
+		t.Fatal(err)
+	}
+	const most = 5000
+	for i := 0; i < most && !strings.Contains(log.String(), "predicate locks"); i++ {
+		err := transaction.Run(t.Context(), func(ctx context.Context) error {
+			for j := range 5 {
+				if _, err := get(ctx, db, fmt.Sprint(i, j)); err != nil {
+					return err
+				}
+			}
+			return put(ctx, db, fmt.Sprint(i), "1")
+		}, transaction.Policy{Tries: 1})
+		if err != nil {
+			t.Fatalf("%d commits, then %v, and no warning", i, err)
+		}
+	}
+	if got := log.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, `the app's own SQL of \"/report\"`) {
+		t.Errorf("got %q, want one warning that names the report", got)
+	}
+	gauges := opener.Gauges()[db.Name()]
+	if held := gauges["predicate_locks"]; held == 0 || gauges["predicate_locks_capacity"] <= held || gauges["oldest_transaction_seconds"] <= 0 {
+		t.Errorf("got %v", opener.Gauges())
+	}
+	if err := held.Abort(ctx); err != nil {
+		t.Error(err)
+	}
+	if l, err := postgres.ReadLocks(t.Context(), db); err != nil || strings.Contains(l.Oldest, "report") {
+		t.Errorf("after the report: got %+v, %v", l, err)
+	}
+}
+
+// lockedBuffer is a log that may be read meanwhile.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func TestReadLocksOfAnother(t *testing.T) {

@@ -87,7 +87,7 @@ func (v *view) beginSQL() (*appTx, error) {
 		return nil, err
 	}
 	makeUntidy(tx.Conn().PgConn())
-	return &appTx{Tx: tx, access: newAccess(v.engine, tx.Conn())}, nil
+	return &appTx{Tx: tx, access: newAccess(v.ctx, v.engine, tx.Conn())}, nil
 }
 
 // An appTx is the SQL transaction of a view, or a savepoint in it, as the app sees it.

@@ -1,0 +1,39 @@
+package serve
+
+import (
+	"expvar"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction/recovery"
+)
+
+// served is of the server that was started last: package expvar has one list for the whole process, in which there is hardly ever
+// another one.
+var served struct {
+	recovery atomic.Pointer[recovery.Worker]
+	opener   atomic.Pointer[storage.Opener]
+}
+
+var publishOnce = sync.OnceFunc(func() {
+	expvar.Publish("pasteline.recovery", expvar.Func(func() any {
+		if w := served.recovery.Load(); w != nil {
+			return w.Stats()
+		}
+		return recovery.Stats{}
+	}))
+	expvar.Publish("pasteline.storage", expvar.Func(func() any {
+		if o := served.opener.Load(); o != nil {
+			return o.Gauges()
+		}
+		return nil
+	}))
+})
+
+// publish makes w and o those of which the metrics of package expvar tell.
+func publish(w *recovery.Worker, o *storage.Opener) {
+	served.recovery.Store(w)
+	served.opener.Store(o)
+	publishOnce()
+}
