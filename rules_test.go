@@ -115,6 +115,7 @@ var layers = []struct {
 	{"serve", false},
 	{"docs", false},
 	{"internal/show", false},
+	{"internal/migrate", false},
 	{"internal/scaffold", false},
 	{"internal/logging", false},
 	{"server", false},

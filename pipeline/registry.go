@@ -214,7 +214,10 @@ func (r *Registry) Instead(kind Kind, name, hint string) {
 	r.remedies[kind][key] = hint
 }
 
-// instead returns what [Registry.Instead] said about a name, "" if it said nothing.
+// Elsewhere returns what [Registry.Instead] said about a name, "" if it said nothing.
+func (r *Registry) Elsewhere(kind Kind, f Factory) string { return r.instead(kind, f) }
+
+// instead is Elsewhere, also without a registry.
 func (r *Registry) instead(kind Kind, f Factory) string {
 	if r == nil {
 		return ""

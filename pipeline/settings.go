@@ -152,6 +152,9 @@ func snakeCase(name string) string {
 	return b.String()
 }
 
+// ErrUnknownSetting is the rule that a key breaks which the factory of its section does not have.
+var ErrUnknownSetting = errors.New("unknown setting")
+
 // decode makes a struct of settings from conf. A required key that is missing has no place of its own: its fault is left
 // without a line.
 func (s *schema) decode(conf *Conf) (reflect.Value, Errors) {
@@ -179,7 +182,7 @@ func (s *schema) decode(conf *Conf) (reflect.Value, Errors) {
 	} else {
 		for setting := range conf.All() {
 			if !known[setting.Key] {
-				faults = append(faults, setting.unquoted(errors.New("unknown setting"), cmp.Or(halfHeader(setting.Written), s.suggest(setting.Key))))
+				faults = append(faults, setting.unquoted(ErrUnknownSetting, cmp.Or(halfHeader(setting.Written), s.suggest(setting.Key))))
 			}
 		}
 	}

@@ -1,20 +1,31 @@
 package serve
 
-import "github.com/pasteline/pasteline/pipeline"
+import (
+	"slices"
+
+	"github.com/pasteline/pasteline/pipeline"
+)
 
 // What to do about a filter or an app of Python's packages.
 const (
-	errorPages = "delete it, also where it is named: an error is logged, and with debug = true in [DEFAULT] the page shows it"
-	toolbar    = "delete it, also where it is named: serve FILE -v logs what happens to each request, serve show and serve routes print what it goes through"
-	resources  = "delete it, also where it is named: the app links its files itself, and egg:Paste#static serves a folder of them"
-	sessions   = "delete it, also where it is named: the app asks package session, behind the filters egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2"
-	threads    = "delete it, also where it is named: there are no thread-local registries"
-	profiler   = "delete it, also where it is named: package net/http/pprof of Go profiles a program"
-	compress   = "delete it, also where it is named: a proxy in front compresses, or a middleware of Go that pipeline.Middleware registers"
-	logins     = "register a middleware of Go that checks log-ins in its place, with pipeline.Middleware"
-	browsing   = "use egg:Paste#static, with document_root = the folder"
-	proxying   = "register a Go handler in its place, such as net/http/httputil.ReverseProxy, with pipeline.App"
+	errorPages  = "delete it, also where it is named: an error is logged, and with debug = true in [DEFAULT] the page shows it"
+	toolbar     = "delete it, also where it is named: serve FILE -v logs what happens to each request, serve show and serve routes print what it goes through"
+	resources   = "delete it, also where it is named: the app links its files itself, and egg:Paste#static serves a folder of them"
+	sessions    = "delete it, also where it is named: the app asks package session, behind the filters egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2"
+	threads     = "delete it, also where it is named: there are no thread-local registries"
+	profiler    = "delete it, also where it is named: package net/http/pprof of Go profiles a program"
+	connections = "delete it, also where it is named: a database of this server is opened at the start, and closed with the program"
+	compress    = "delete it, also where it is named: a proxy in front compresses, or a middleware of Go that pipeline.Middleware registers"
+	logins      = "register a middleware of Go that checks log-ins in its place, with pipeline.Middleware"
+	browsing    = "use egg:Paste#static, with document_root = the folder"
+	proxying    = "register a Go handler in its place, such as net/http/httputil.ReverseProxy, with pipeline.App"
 )
+
+// isIdle reports whether requests may pass a filter with one of those hints as if it were not there: it neither checks them nor
+// makes an answer.
+func isIdle(hint string) bool {
+	return slices.Contains([]string{errorPages, toolbar, resources, sessions, threads, profiler, compress, connections}, hint)
+}
 
 // elsewhere are the names that files of programs in Python have most often, and that stand for nothing here.
 var elsewhere = []struct {
@@ -36,6 +47,9 @@ var elsewhere = []struct {
 	{pipeline.KindFilter, threads, []string{"egg:Paste#registry", "egg:Paste#recursive"}},
 	{pipeline.KindFilter, profiler, []string{
 		"egg:Paste#profile", "egg:repoze.profile#*", "egg:Dozer#*", "egg:linesman#*", "egg:Paste#lint",
+	}},
+	{pipeline.KindFilter, connections, []string{
+		"egg:repoze.zodbconn#connector", "egg:repoze.zodbconn#closer", "egg:repoze.zodbconn#transferlog", "egg:repoze.zodbconn#cachecleanup",
 	}},
 	{pipeline.KindFilter, compress, []string{"egg:Paste#gzip"}},
 	{pipeline.KindFilter, logins, []string{

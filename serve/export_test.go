@@ -1,11 +1,13 @@
 package serve
 
+import "github.com/pasteline/pasteline/internal/scaffold"
+
 // What depends on how a program was built, or on the system that it runs on.
 var (
 	VersionOf      = versionOf
 	SourceOf       = sourceOf
 	BrowserCommand = browserCommand
-	QuoteForShell  = quoteForShell
+	QuoteForShell  = scaffold.QuoteForShell
 )
 
 // Headroom is what a server keeps for the collector to count, and HeadroomSize how much that is.

@@ -13,7 +13,7 @@ import (
 	"github.com/pasteline/pasteline/internal/scaffold"
 )
 
-// newOptions are the flags of serve new.
+// newOptions are the flags of serve new and serve migrate.
 type newOptions struct{ module, source string }
 
 func newCommand() command {
@@ -30,38 +30,27 @@ from a working tree has no such version: then the module is told to use that tre
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o newOptions
-			flags.StringVar(&o.module, "module", "", "the `PATH` of the module; example.com/NAME if not given")
-			flags.StringVar(&o.source, "source", "", "use Pasteline's source in this `FOLDER`, not a published version")
+			o.setFlags(flags)
 			return o.run
 		},
 	}
+}
+
+func (o *newOptions) setFlags(flags *flag.FlagSet) {
+	flags.StringVar(&o.module, "module", "", "the `PATH` of the module; example.com/NAME if not given")
+	flags.StringVar(&o.source, "source", "", "use Pasteline's source in this `FOLDER`, not a published version")
 }
 
 func (o *newOptions) run(_ context.Context, c *call, args []string) error {
 	if len(args) != 1 {
 		return usagef("want one folder, such as guestbook")
 	}
-	config := scaffold.Config{Dir: args[0], Module: o.module, Source: o.source}
-	if config.Source == "" {
-		info, _ := debug.ReadBuildInfo()
-		config.Version, config.Source = sourceOf(info)
-	}
+	config := o.config(args[0])
 	files, err := scaffold.New(config)
 	if err != nil {
 		return err
 	}
-	next := ""
-	if filepath.Clean(args[0]) != "." {
-		next = "cd " + quoteForShell(args[0]) + " && "
-	}
-	switch {
-	case config.Source != "":
-	case config.Version != "":
-		next += "go mod tidy && "
-	default:
-		next += "see go.mod for what to do before "
-	}
-	_, err = fmt.Fprintf(c.Out, "%s\n\nNext: %sgo test && go run . development.ini\n", strings.Join(files, "\n"), next)
+	_, err = fmt.Fprintf(c.Out, "%s\n\nNext: %sgo test && go run . development.ini\n", strings.Join(files, "\n"), next(config))
 	return err
 }
 
@@ -90,13 +79,4 @@ func sourceOf(info *debug.BuildInfo) (version, folder string) {
 		return "", "" // built with -trimpath, or elsewhere
 	}
 	return "", folder
-}
-
-func quoteForShell(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("-_./~+,:=@%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}) {
-		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-	}
-	return s
 }

@@ -29,6 +29,7 @@ func TestCommandsShowNoSecrets(t *testing.T) {
 			for _, line := range []string{
 				"check INI", "check INI --all --strict", "show INI", "show INI --json", "show INI --dot", "show INI --svg", "show INI --defaults",
 				"show INI --server", "show INI --filter -n browserid --json", "routes INI", "request INI /", "recover INI",
+				"migrate INI",
 			} {
 				args := strings.Fields(strings.ReplaceAll(line, "INI", ini))
 				if strings.HasPrefix(line, "show") && slices.Contains(args, "--reveal") {

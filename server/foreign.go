@@ -188,7 +188,7 @@ func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) erro
 			if hint == "" {
 				hint = pipeline.DidYouMean(s.Key, append(slices.Clone(ownWords), f.words...))
 			}
-			errs = append(errs, &pipeline.Error{Key: s.Key, Err: errors.New("unknown setting"), Hint: hint})
+			errs = append(errs, &pipeline.Error{Key: s.Key, Err: pipeline.ErrUnknownSetting, Hint: hint})
 		default:
 			idle = append(idle, s.Key)
 			if here, ok := strings.CutPrefix(word, "write "); ok {

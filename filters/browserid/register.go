@@ -52,6 +52,18 @@ func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error)
 	return f.wrap, nil
 }
 
+// ErrWeakSecret is the rule that a secret breaks which can be guessed, or is in a tutorial.
+var ErrWeakSecret = errors.New("weak secret")
+
+// A weakSecretError says what is weak.
+type weakSecretError string
+
+func (e weakSecretError) Error() string {
+	return "this secret " + string(e) + ", so that anybody can forge a browser id"
+}
+
+func (weakSecretError) Is(target error) bool { return target == ErrWeakSecret }
+
 // checkSecrets refuses a secret that everybody knows or may guess, unless debug is on. Former secrets are warned about: as long
 // as one is accepted, it is as good as the secret itself.
 func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
@@ -60,7 +72,7 @@ func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
 	case weakness != "" && !b.Debug():
 		return &pipeline.Error{
 			Key:  key,
-			Err:  errors.New("this secret " + weakness + ", so that anybody can forge a browser id"),
+			Err:  weakSecretError(weakness),
 			Hint: makeOne + " (for development, debug = true in [DEFAULT] lets it pass)",
 		}
 	case weakness != "":

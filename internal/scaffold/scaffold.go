@@ -8,11 +8,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"go/format"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -37,7 +40,7 @@ type Config struct {
 var templates embed.FS
 
 // files are what is written, by the template that it is made of.
-var files = []struct{ template, name string }{
+var files = []source{
 	{"main.go.tmpl", "main.go"},
 	{"app.go.tmpl", "app.go"},
 	{"filter.go.tmpl", "filter.go"},
@@ -49,7 +52,7 @@ var files = []struct{ template, name string }{
 }
 
 // New writes a project and returns the paths of its files, the folder included. The error says what to do instead; then
-// nothing has been left behind but, perhaps, the empty folder.
+// nothing has been left behind.
 func New(c Config) ([]string, error) {
 	p, err := c.project()
 	if err != nil {
@@ -59,41 +62,86 @@ func New(c Config) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil { //nolint:gosec // a project is no secret
-		return nil, fmt.Errorf("can't make the folder: %w", err)
-	}
+	return writeAll(c.Dir, contents)
+}
+
+// A file is what is written to a path of a project.
+type file struct {
+	text string
+	mode fs.FileMode
+}
+
+// writeAll writes files, by their paths in a folder, and returns the paths with the folder. If it fails, it removes what it
+// has made.
+func writeAll(dir string, contents map[string]file) (written []string, err error) {
+	var folders []string
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, path := range slices.Concat(written, folders) {
+			err = errors.Join(err, os.Remove(path))
+		}
+		written = nil
+	}()
 	var there []string
 	for name := range contents {
-		if _, err := os.Lstat(filepath.Join(c.Dir, name)); err == nil {
+		if !filepath.IsLocal(name) {
+			return nil, fmt.Errorf("%q is no path in the folder", name)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			there = append(there, name)
 		}
 	}
 	if len(there) > 0 {
 		slices.Sort(there)
-		return nil, fmt.Errorf("%s has %s already, and nothing is overwritten; choose another folder", c.Dir, strings.Join(there, ", "))
+		return nil, fmt.Errorf("%s has %s already, and nothing is overwritten; choose another folder", dir, strings.Join(there, ", "))
 	}
-	var written []string
-	for name, content := range contents {
-		path := filepath.Join(c.Dir, name)
-		if err := write(path, content); err != nil {
-			for _, path := range written {
-				err = errors.Join(err, os.Remove(path))
-			}
-			return nil, err
+	names := slices.Sorted(maps.Keys(contents))
+	for _, name := range names {
+		made, err := makeFolder(filepath.Dir(filepath.Join(dir, name)))
+		folders = append(made, folders...)
+		if err != nil {
+			return written, fmt.Errorf("can't make the folder: %w", err)
 		}
-		written = append(written, path)
+		if err := write(filepath.Join(dir, name), contents[name]); err != nil {
+			return written, err
+		}
+		written = append(written, filepath.Join(dir, name))
 	}
-	slices.Sort(written)
 	return written, nil
 }
 
+// makeFolder is os.MkdirAll, and returns what it has made, the innermost folder first.
+func makeFolder(path string) (made []string, err error) {
+	switch _, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		made, err = makeFolder(filepath.Dir(path))
+		if err != nil {
+			return made, err
+		}
+	case err != nil:
+		return nil, err
+	}
+	err = os.Mkdir(path, 0o755) //nolint:gosec // a project is no secret
+	if errors.Is(err, fs.ErrExist) {
+		if info, statErr := os.Stat(path); statErr == nil && info.IsDir() {
+			return made, nil
+		}
+	}
+	if err != nil {
+		return made, err
+	}
+	return append([]string{path}, made...), nil
+}
+
 // write makes a new file.
-func write(path, content string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a project is no secret
+func write(path string, content file) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, content.mode)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(content)
+	_, err = f.WriteString(content.text)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
@@ -145,30 +193,44 @@ func (c Config) project() (project, error) {
 	return p, nil
 }
 
-// contents returns the text of each file.
-func (p project) contents() (map[string]string, error) {
-	all, err := template.New("").Delims("<<", ">>").ParseFS(templates, "templates/*.tmpl")
+// contents returns each file.
+func (p project) contents() (map[string]file, error) { return p.execute(templates, files, p) }
+
+// A source is a file and the template that it is made of.
+type source struct{ template, name string }
+
+// execute returns the files that a folder of templates makes, with go.mod and, if it can be known, go.sum.
+func (p project) execute(folder embed.FS, sources []source, data any) (map[string]file, error) {
+	all, err := template.New("").Delims("<<", ">>").Funcs(functions).ParseFS(folder, "*/*.tmpl")
 	if err != nil {
 		return nil, err
-	}
-	contents := map[string]string{}
-	for _, f := range files {
-		var b bytes.Buffer
-		if err := all.ExecuteTemplate(&b, f.template, p); err != nil {
-			return nil, err
-		}
-		contents[f.name] = b.String()
 	}
 	goMod, goSum, err := p.goMod()
 	if err != nil {
 		return nil, err
 	}
-	contents["go.mod"] = goMod
+	contents := map[string]file{"go.mod": {goMod, 0o644}}
 	if goSum != "" {
-		contents["go.sum"] = goSum
+		contents["go.sum"] = file{goSum, 0o644}
+	}
+	for _, f := range sources {
+		var b bytes.Buffer
+		if err := all.ExecuteTemplate(&b, f.template, data); err != nil {
+			return nil, err
+		}
+		text := b.Bytes()
+		if filepath.Ext(f.name) == ".go" {
+			if text, err = format.Source(text); err != nil {
+				return nil, fmt.Errorf("%s: %w", f.name, err)
+			}
+		}
+		contents[f.name] = file{string(text), 0o644}
 	}
 	return contents, nil
 }
+
+// functions are what templates may call.
+var functions = template.FuncMap{"quote": strconv.Quote}
 
 // goVersion is the version of the language that projects are written in.
 const goVersion = "1.26.0"
@@ -220,4 +282,14 @@ func (p project) goModOfSource(mod string) (string, string, error) {
 	}
 	fmt.Fprintf(&b, "replace %s => %s\n", Pasteline, source)
 	return b.String(), string(sum), nil
+}
+
+// QuoteForShell writes a word as a shell takes it.
+func QuoteForShell(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("-_./~+,:=@%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	return s
 }

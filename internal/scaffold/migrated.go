@@ -1,0 +1,85 @@
+package scaffold
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+//go:embed migrated
+var migratedTemplates embed.FS
+
+// Migrated is a project that is made of .ini files of a program in Python.
+type Migrated struct {
+	Ini     []Ini  // the file to serve first
+	Apps    []Stub // apps and composites
+	Filters []Stub
+	Lines   []string // of the function that registers all of it, in Go
+	PassOn  bool     // whether a line names passOn, the filter that does nothing
+	Veto    bool     // whether a line names package tm
+	Retry   bool     // whether a line names package retry
+
+	Variables []string // of the environment that the files need
+}
+
+// An Ini is a file of settings.
+type Ini struct {
+	Path string // in the project, with slashes
+	Text string
+	Mode fs.FileMode
+}
+
+// A Stub is an app or filter that has to be written.
+type Stub struct {
+	Kind     string   // "app", "composite" or "filter"
+	Title    string   // what stands in the comment, in one line
+	Function string   // its name, in Go
+	Settings []string // keys, as they may be shown, in one line each
+}
+
+var migratedFiles = []source{
+	{"main.go.tmpl", "main.go"},
+	{"register.go.tmpl", "register.go"},
+	{"site_test.go.tmpl", "site_test.go"},
+	{"README.md.tmpl", "README.md"},
+	{"gitignore.tmpl", ".gitignore"},
+}
+
+// Main returns the path of the file to serve.
+func (m Migrated) Main() string { return m.Ini[0].Path }
+
+// Command is the path as a shell takes it.
+func (m Migrated) Command() string { return QuoteForShell(m.Main()) }
+
+// Migrate writes a project for files of a program in Python, as New does one without.
+func Migrate(c Config, m Migrated) ([]string, error) {
+	p, err := c.project()
+	if err != nil {
+		return nil, err
+	}
+	sources := slices.Clone(migratedFiles)
+	if len(m.Apps) > 0 {
+		sources = append(sources, source{"apps.go.tmpl", "apps.go"})
+	}
+	if len(m.Filters) > 0 {
+		sources = append(sources, source{"filters.go.tmpl", "filters.go"})
+	}
+	if len(m.Apps)+len(m.Filters) > 0 || m.PassOn {
+		sources = append(sources, source{"stub.go.tmpl", "stub.go"})
+	}
+	contents, err := p.execute(migratedTemplates, sources, struct {
+		project
+		Migrated
+	}{p, m})
+	if err != nil {
+		return nil, err
+	}
+	for _, ini := range m.Ini {
+		if _, ok := contents[ini.Path]; ok {
+			return nil, fmt.Errorf("the project has a file %s of its own; rename yours", ini.Path)
+		}
+		contents[ini.Path] = file{ini.Text, ini.Mode}
+	}
+	return writeAll(c.Dir, contents)
+}

@@ -1,0 +1,115 @@
+package serve
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/pasteline/pasteline/internal/migrate"
+	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/internal/scaffold"
+)
+
+func migrateCommand() command {
+	return command{
+		name: "migrate", args: "CONFIG [DIR] [name=value ...]", summary: "make a project of an .ini file that a program in Python had",
+		about: `
+It prints what the file composes, what has to be written in Go, with the lines that register it, and which lines mean something else
+here or nothing. The file is only read.
+
+With DIR it writes a project that starts: a copy of the file and of those that it includes, and for each app and filter that
+has to be written a function that answers 501 (Not Implemented) and its name. A filter that is not written lets no request pass, since it
+may be the one that checks log-ins. All that the file names of the standard set works at once. Nothing that is in DIR is overwritten.
+
+A line that can't stay is a comment in the copy, and begins with "# (migrate)"; what is missing, such as a server, is added at its
+end. A value that name=value gives is added to [DEFAULT], and --set replaces a line. Secrets are not printed, and are in the copy as they were in the file.
+
+Faults that a person has to mend go to the standard error, each with file and line; then the exit code is 1, and nothing
+is written.`,
+		examples: []example{
+			{"serve migrate production.ini", "what would become of it"},
+			{"serve migrate production.ini site", "a project in the folder site"},
+			{"serve migrate production.ini site http_port=8080", "for a file that gets its port from outside"},
+		},
+		setup: func(flags *flag.FlagSet) runner {
+			var o migrateOptions
+			o.setFlag(flags)
+			o.setFlags(flags)
+			return o.run
+		},
+	}
+}
+
+// migrateOptions are the flags of serve migrate.
+type migrateOptions struct {
+	newOptions
+	outside
+}
+
+func (o *migrateOptions) run(ctx context.Context, c *call, args []string) error {
+	dir := ""
+	if len(args) > 1 && !strings.Contains(args[1], "=") {
+		dir, args = args[1], slices.Delete(slices.Clone(args), 1, 2)
+	}
+	given := &o.outside
+	config, err := given.arguments(args)
+	if err != nil {
+		return err
+	}
+	if _, isFile := configPath(config); !isFile || strings.Contains(config, "#") {
+		return usagef("want the path of an .ini file, such as production.ini, not %q", redact.Key(config))
+	}
+	plan, err := migrate.Read(ctx, config, migrate.Options{Standard: Standard, Idle: isIdle, Global: given.global, Set: given.set})
+	if err != nil {
+		c.complain(fmt.Sprintf("%s can't be served yet, and nothing was written; mend a copy of it, or give the value, as these lines say:", redact.Key(config)))
+		return err
+	}
+	if dir == "" {
+		if err := plan.Report(c.Out); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.Out, "\nNothing was written. To write a project: %s migrate %s FOLDER\n", c.program, scaffold.QuoteForShell(config))
+		return err
+	}
+	project := o.config(dir)
+	files, err := plan.Write(project)
+	if err != nil {
+		return err
+	}
+	if err := plan.Report(c.Out); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.Out, "\nWritten:\n\n  %s\n\nNext: %sgo test ./... && go run . %s\n",
+		strings.Join(files, "\n  "), next(project), scaffold.QuoteForShell(filepath.FromSlash(plan.Main())))
+	return err
+}
+
+// config is that of a project in a folder.
+func (o *newOptions) config(dir string) scaffold.Config {
+	config := scaffold.Config{Dir: dir, Module: o.module, Source: o.source}
+	if config.Source == "" {
+		info, _ := debug.ReadBuildInfo()
+		config.Version, config.Source = sourceOf(info)
+	}
+	return config
+}
+
+// next is what comes before the first command in a new project.
+func next(config scaffold.Config) string {
+	next := ""
+	if filepath.Clean(config.Dir) != "." {
+		next = "cd " + scaffold.QuoteForShell(config.Dir) + " && "
+	}
+	switch {
+	case config.Source != "":
+	case config.Version != "":
+		next += "go mod tidy && "
+	default:
+		next += "see go.mod for what to do before "
+	}
+	return next
+}
