@@ -241,20 +241,26 @@ func TestMigrateCopies(t *testing.T) {
 			[]string{"use = egg:plone.recipe.zope2instance", "fast-listen = a:1"},
 		},
 		{
-			"from outside", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:Paste#http\nport = %(http_port)s\n", []string{"http_port=8080"},
-			[]string{"port = %(http_port)s", "[DEFAULT]", "http_port = 8080"}, nil,
+			"from outside", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:Paste#http\nport = %(http_port)s\n",
+			[]string{"http_port=8080"},
+			[]string{"port = %(http_port)s", "[DEFAULT]", "http_port = 8080"},
+			nil,
 		},
 		{
-			"set", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:Paste#http\nport = %(port)s\n", []string{"--set", "server:main.port=8080"},
-			[]string{"port = 8080"}, []string{"port = %(port)s"},
+			"set", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:Paste#http\nport = %(port)s\n",
+			[]string{"--set", "server:main.port=8080"},
+			[]string{"port = 8080"},
+			[]string{"port = %(port)s"},
 		},
 		{
 			"uWSGI", "[app:main]\nuse = egg:wiki\n[uwsgi]\nhttp-socket = :9090\nmaster = true\n", nil,
-			[]string{"[server:main]", "use = egg:Paste#http", "host = 127.0.0.1", "port = 9090"}, nil,
+			[]string{"[server:main]", "use = egg:Paste#http", "host = 127.0.0.1", "port = 9090"},
+			nil,
 		},
 		{
 			"no app called main", "[app:one]\nuse = egg:wiki\n[pipeline:two]\npipeline = one\n", nil,
-			[]string{"[app:main]", "use = two"}, nil,
+			[]string{"[app:main]", "use = two"},
+			nil,
 		},
 		{
 			"a secret of a tutorial", "[app:a]\nuse = egg:wiki\n[filter:b]\nuse = egg:repoze.browserid#browserid\nsecret_key = my-secret-key\n" +
@@ -262,11 +268,13 @@ func TestMigrateCopies(t *testing.T) {
 		},
 		{
 			"a setting that is not here", "[app:main]\nuse = egg:Paste#urlmap\n/ = egg:Paste#test\n[server:main]\nuse = egg:waitress\nurl_prefx = /x\n", nil,
-			[]string{"# (migrate) url_prefx = /x"}, nil,
+			[]string{"# (migrate) url_prefx = /x"},
+			nil,
 		},
 		{
 			"lines that end with CRLF", "[app:main]\r\nuse = egg:wiki\r\n[server:main]\r\nuse = egg:waitress\r\nurl_prefx = /x\r\n", nil,
-			[]string{"[app:main]\r", "# (migrate) url_prefx = /x\r"}, nil,
+			[]string{"[app:main]\r", "# (migrate) url_prefx = /x\r"},
+			nil,
 		},
 	}
 	for _, tt := range tests {
@@ -274,10 +282,10 @@ func TestMigrateCopies(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			file := filepath.Join(dir, "old.ini")
-			if err := os.WriteFile(file, []byte(tt.ini), 0o640); err != nil { //nolint:gosec // the mode is what is tested
+			if err := os.WriteFile(file, []byte(tt.ini), 0o640); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(file, 0o640); err != nil { //nolint:gosec // whatever the umask is
+			if err := os.Chmod(file, 0o640); err != nil {
 				t.Fatal(err)
 			}
 			migrated(t, file, filepath.Join(dir, "new"), tt.args...)

@@ -184,7 +184,7 @@ func isBelow(dir, common string) bool {
 
 // readFile reads a file that is to be copied.
 func readFile(path string) (*file, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the user names it
+	text, err := os.ReadFile(path)
 	if err != nil {
 		// The loader has better words.
 		if _, ours := pipeline.Resolve(path, pipeline.KindApp, pipeline.Options{}); ours != nil {

@@ -49,7 +49,7 @@ func (p *Plan) survey() {
 		options.Name = nameOf(section)
 		tree, err := pipeline.Resolve(f.path, kind, options)
 		if err != nil {
-			for _, fault := range strings.Split(err.Error(), "\n") {
+			for fault := range strings.SplitSeq(err.Error(), "\n") {
 				p.notes = append(p.notes, note{pipeline.Position{}, "", "left as it is: " + fault})
 			}
 			return nil
@@ -58,7 +58,7 @@ func (p *Plan) survey() {
 			if n.Source.Section != section || n.Source.File != f.path {
 				inner[n.Source.File+"\n"+n.Source.Section] = true
 			}
-			p.meet(tree, n)
+			p.meet(n)
 		})
 		return tree
 	}
@@ -177,7 +177,7 @@ func children(tree *pipeline.Tree, n *pipeline.Node) []child {
 }
 
 // meet notes what becomes of a node's name, if that is not registered.
-func (p *Plan) meet(tree *pipeline.Tree, n *pipeline.Node) {
+func (p *Plan) meet(n *pipeline.Node) {
 	if n.Factory == (pipeline.Factory{}) || n.Registered || n.Protocol == "" {
 		return
 	}
