@@ -83,10 +83,22 @@ func Log(logger *slog.Logger, message string, r *http.Request, err error, attrs 
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	}
+	if level == slog.LevelError {
+		logger = FailureLogger(logger)
+	}
 	attrs = append([]slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status), slog.Any("error", err),
 	}, attrs...)
 	logger.LogAttrs(r.Context(), level, message, attrs...) //nolint:sloglint // the message is the caller's constant
+}
+
+// FailureLogger returns the logger for reports that the server has failed a request: a handler with a method Failures says itself where
+// they go, which is how pyramid_exclog's logger in an .ini file has them. Every other logger is returned as it is.
+func FailureLogger(logger *slog.Logger) *slog.Logger {
+	if h, ok := logger.Handler().(interface{ Failures() slog.Handler }); ok {
+		return slog.New(h.Failures())
+	}
+	return logger
 }
 
 // logToServer reports a failure that no filter reports, to the log that the server has for faults of its own.

@@ -79,8 +79,10 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 			notes = append(notes, text)
 		}
 	})
-	faults := c.checkLog(config, o.outside)
-	found := &findings{faults: []error{faults}, seen: map[pipeline.Warning]bool{}}
+	found := &findings{seen: map[pipeline.Warning]bool{}}
+	warnings, err := c.checkLog(config, o.outside)
+	found.warn(warnings)
+	found.fault(err)
 	var users []user
 	for _, name := range servers {
 		options.Name = name

@@ -1,6 +1,9 @@
 package serve
 
-import "github.com/pasteline/pasteline/internal/logging"
+import (
+	"github.com/pasteline/pasteline/internal/logging"
+	"github.com/pasteline/pasteline/pipeline"
+)
 
 // logs is where a command logs, as the .ini file says.
 type logs = logging.Log
@@ -26,8 +29,8 @@ func (c *call) openLogOnStderr(config string, given outside) (*logs, error) {
 	return logging.Open(config, options)
 }
 
-// checkLog returns the faults that openLog would return, and neither opens nor makes a file.
-func (c *call) checkLog(config string, given outside) error {
+// checkLog returns the faults that openLog would return, and what it would warn of. It neither opens nor makes a file.
+func (c *call) checkLog(config string, given outside) ([]pipeline.Warning, error) {
 	return logging.Check(config, c.logOptions(given))
 }
 

@@ -115,7 +115,7 @@ func (s *site) loadAnew(ctx context.Context) (next loaded, err error) {
 		}
 	}()
 	next, err = s.load(ctx)
-	if fault := s.call.checkLog(s.options.config, s.options.outside); fault != nil {
+	if _, fault := s.call.checkLog(s.options.config, s.options.outside); fault != nil {
 		return loaded{}, errors.Join(err, fault, next.close())
 	}
 	return next, err

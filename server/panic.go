@@ -35,7 +35,7 @@ func answerPanic(logger *slog.Logger, w *sent.Writer, r *http.Request) {
 	if p == http.ErrAbortHandler { //nolint:errorlint // a panic's value, which net/http compares in this way, too
 		panic(http.ErrAbortHandler)
 	}
-	logger.LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
+	outcome.FailureLogger(logger).LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
 		slog.Any("panic", p), slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Bool("cut", w.Begun()),
 		slog.String("stack", string(debug.Stack())))
 	// What the handler, and those around it, have set for an answer of theirs is no part of this one.

@@ -22,7 +22,7 @@ func FuzzCheck(f *testing.F) {
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := logging.Check(config, logging.Options{})
+		_, err := logging.Check(config, logging.Options{})
 		if err != nil {
 			faults, ok := errors.AsType[pipeline.Errors](err)
 			if !ok {

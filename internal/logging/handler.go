@@ -73,6 +73,19 @@ func (h *handler) WithGroup(name string) slog.Handler {
 	return next
 }
 
+// failures is the logger of pyramid_exclog, which Python's sections may name.
+const failures = "exc_logger"
+
+// Failures returns the handler for reports that a request has failed: in Python's sections, the logger exc_logger may have them go
+// elsewhere. Package outcome asks for it.
+func (h *handler) Failures() slog.Handler {
+	next := h.then(func(inner slog.Handler) slog.Handler { return inner })
+	if next.origin.logger == "" {
+		next.origin.logger = failures
+	}
+	return next
+}
+
 func (h *handler) then(step func(slog.Handler) slog.Handler) *handler {
 	return &handler{log: h.log, origin: h.origin, group: h.group, with: append(slices.Clip(h.with), step)}
 }

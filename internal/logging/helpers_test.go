@@ -88,6 +88,12 @@ func (s *site) faults(err error) string {
 	return strings.ReplaceAll(strings.ReplaceAll(err.Error(), s.dir+string(filepath.Separator), ""), s.dir, "DIR")
 }
 
+// checked returns the faults that Check finds.
+func (s *site) checked() string {
+	_, err := logging.Check(s.config, s.options())
+	return s.faults(err)
+}
+
 // of returns the logger that the loader gives the factory of a section.
 func of(log *logging.Log, section string) *slog.Logger {
 	if section == "" {

@@ -37,6 +37,7 @@ type state struct {
 	plan     *plan
 	handlers []slog.Handler // of the plan's sinks
 	files    map[string]*stream
+	syslogs  map[string]*syslog
 }
 
 // Open reads how to log from the file that a config names, as [pipeline.Load] takes it, and opens the files that it names. It
@@ -84,8 +85,8 @@ func (l *Log) Reload(config string, global map[string]string) error {
 		if text := n.warning.String(); !l.noted[text] {
 			l.noted[text] = true
 			write := l.logger.Debug
-			if n.level >= slog.LevelInfo {
-				write = l.logger.Info
+			if n.level >= slog.LevelWarn {
+				write = l.logger.Warn
 			}
 			write("note on the logging configuration", slog.String("note", text))
 		}
@@ -93,7 +94,7 @@ func (l *Log) Reload(config string, global map[string]string) error {
 	if last == nil {
 		return nil
 	}
-	if err := last.close(next.files); err != nil { // that is of no use to whoever has asked for the reload
+	if err := last.close(next); err != nil { // that is of no use to whoever has asked for the reload
 		l.logger.Warn("can't close the log file of before", slog.Any("error", err))
 	}
 	return nil
@@ -107,43 +108,84 @@ func (l *Log) Reopen() error {
 	var errs []error
 	now, done := l.state.Load(), map[string]bool{}
 	for _, sink := range now.plan.sinks {
-		if t := sink.target; t.file && !done[t.name] {
+		if t := sink.target; t.kind == toFile && !done[t.name] {
 			done[t.name] = true
-			errs = append(errs, now.files[t.name].reopen(t))
+			errs = append(errs, now.files[t.name].Reopen())
 		}
 	}
 	return pipeline.JoinErrors(errs...)
 }
 
-// open opens what a plan needs, each file once.
+// open opens what a plan needs, each file and each syslog once. What is open already is taken over from the last state, when all
+// else is open.
 func (l *Log) open(p *plan) (*state, error) {
-	s := &state{plan: p, files: map[string]*stream{}}
+	last := l.state.Load()
+	if last == nil {
+		last = &state{}
+	}
+	opened := map[string]openedFile{}
 	var errs []error
 	for _, sink := range p.sinks {
-		to := l.streams[sink.target.name]
-		if sink.target.file {
-			to = s.files[sink.target.name]
+		t := sink.target
+		if _, ok := opened[t.name]; ok || t.kind != toFile {
+			continue
 		}
-		if to == nil {
-			f, err := openFile(sink.target)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			to = &stream{w: f, file: f, fallback: l.streams["stderr"]}
-			s.files[sink.target.name] = to
+		f, err := openFile(t)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		s.handlers = append(s.handlers, newHandler(to, sink.json))
+		opened[t.name] = f
 	}
 	if len(errs) > 0 {
-		return nil, pipeline.JoinErrors(append(errs, s.close(nil))...)
+		for _, f := range opened {
+			errs = append(errs, f.Close())
+		}
+		return nil, pipeline.JoinErrors(errs...)
+	}
+	s := &state{plan: p, files: map[string]*stream{}, syslogs: map[string]*syslog{}}
+	for _, sink := range p.sinks {
+		switch t := sink.target; t.kind {
+		case toStream:
+			s.handlers = append(s.handlers, newHandler(l.streams[t.name], sink.json, nil))
+		case toFile:
+			if s.files[t.name] == nil {
+				if s.files[t.name] = last.files[t.name]; s.files[t.name] != nil {
+					s.files[t.name].takeOver(t, opened[t.name])
+				} else {
+					s.files[t.name] = newStream(t, opened[t.name], l.streams["stderr"], l.report)
+				}
+			}
+			s.handlers = append(s.handlers, newHandler(s.files[t.name], sink.json, nil))
+		case toSyslog:
+			if s.syslogs[t.name] == nil {
+				if s.syslogs[t.name] = last.syslogs[t.name]; s.syslogs[t.name] == nil {
+					s.syslogs[t.name] = l.openSyslog(p, t)
+				}
+			}
+			s.handlers = append(s.handlers, newSyslogHandler(s.syslogs[t.name], sink.json))
+		}
 	}
 	return s, nil
 }
 
+// openSyslog connects to a syslog. One that does not answer is noted.
+func (l *Log) openSyslog(p *plan, t target) *syslog {
+	s := &syslog{address: t.syslog, report: l.report, fallback: l.streams["stderr"]}
+	if err := s.open(); err != nil {
+		p.note(slog.LevelWarn, &t.setting, "%s: %v", noSyslog, err)
+	}
+	return s
+}
+
+// report logs a fault of what the log itself writes to. It does not wait, since whoever calls it is just writing a line.
+func (l *Log) report(message string, err error) {
+	go l.logger.Error(message, slog.Any("error", err)) //nolint:sloglint // the message is the caller's constant
+}
+
 // newHandler makes slog's own handler. What is logged is decided before it is asked.
-func newHandler(w io.Writer, json bool) slog.Handler {
-	options := &slog.HandlerOptions{Level: slog.Level(everything)}
+func newHandler(w io.Writer, json bool, replace func([]string, slog.Attr) slog.Attr) slog.Handler {
+	options := &slog.HandlerOptions{Level: slog.Level(everything), ReplaceAttr: replace}
 	if json {
 		return slog.NewJSONHandler(w, options)
 	}
@@ -153,26 +195,42 @@ func newHandler(w io.Writer, json bool) slog.Handler {
 // Close closes the files. It is for when everything else has been closed; then nothing is to be reloaded any more.
 func (l *Log) Close() error { return l.state.Load().close(nil) }
 
-// close closes the files, and hands over to those of the same paths that are open now.
-func (s *state) close(successors map[string]*stream) error {
+// close closes what the successor, which may be nil, has not taken over.
+func (s *state) close(successor *state) error {
+	if successor == nil {
+		successor = &state{}
+	}
 	var errs []error
-	for path, f := range s.files {
-		errs = append(errs, f.close(successors[path]))
+	for name, f := range s.files {
+		if successor.files[name] == nil {
+			errs = append(errs, f.close())
+		}
+	}
+	for name, log := range s.syslogs {
+		if successor.syslogs[name] == nil {
+			errs = append(errs, log.close())
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// Check returns the faults that [Open] would return, and neither opens nor makes a file.
-func Check(config string, o Options) error {
+// Check returns the faults that [Open] would return, and what it would warn of. It neither opens nor makes a file.
+func Check(config string, o Options) ([]pipeline.Warning, error) {
 	p, err := read(config, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var errs []error
 	for _, sink := range p.sinks {
-		if sink.target.file {
-			errs = append(errs, checkFile(sink.target))
+		switch t := sink.target; t.kind {
+		case toStream:
+		case toFile:
+			errs = append(errs, checkFile(t))
+		case toSyslog:
+			if err := checkSyslog(t); err != nil {
+				p.note(slog.LevelWarn, &t.setting, "%s: %v", noSyslog, err)
+			}
 		}
 	}
-	return pipeline.JoinErrors(errs...)
+	return p.warnings(), pipeline.JoinErrors(errs...)
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"testing/slogtest"
+	"testing/synctest"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -307,23 +308,30 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("there is no %s", full)
 	}
 	s := newSite(t, "[logging]\noutput = "+full)
-	s.open().Logger().Info("hello")
-	if got, want := s.stderr.String(), "level=INFO msg=hello\n"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	synctest.Test(t, func(t *testing.T) {
+		log := s.open().Logger()
+		log.Info("hello")
+		log.Info("hello")
+		synctest.Wait()
+	})
+	const hello = "level=INFO msg=hello\n"
+	note := `level=ERROR msg="can't write to a log file, its lines go to the standard error" error="write /dev/full: no space left on device"` + "\n"
+	if got := s.stderr.String(); len(got) != len(hello+hello+note) || strings.Count(got, hello) != 2 || !strings.Contains(got, note) {
+		t.Errorf("got %s\nwant both lines, and one note", got)
 	}
 }
 
 func TestCheckMakesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "[logging]\noutput = log")
-	if err := logging.Check(s.config, s.options()); err != nil {
+	if _, err := logging.Check(s.config, s.options()); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(s.dir, "log")); err == nil {
 		t.Error("the file was made")
 	}
 	s.open().Logger().Info("hello")
-	if err := logging.Check(s.config, s.options()); err != nil {
+	if _, err := logging.Check(s.config, s.options()); err != nil {
 		t.Error(err)
 	}
 	if got, want := s.file("log"), "level=INFO msg=hello\n"; got != want {

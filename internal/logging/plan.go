@@ -22,12 +22,24 @@ type sink struct {
 	level  Level // what is written at least
 }
 
-// A target is a stream or a file, and where that is written.
+// A target is what lines are written to, and where the .ini file says so.
 type target struct {
-	name    string // stderr, stdout, or a path
-	file    bool
+	kind    targetKind
+	name    string // stderr, stdout, the path of a file, or what shows which syslog it is
 	setting pipeline.Setting
+
+	rotation *rotation // of a file; nil for none
+	watch    bool      // of a file: it is opened again when it has been moved
+	syslog   syslogAddress
 }
+
+type targetKind int
+
+const (
+	toStream targetKind = iota
+	toFile
+	toSyslog
+)
 
 var stderr = target{name: "stderr"}
 
@@ -40,10 +52,21 @@ type route struct {
 	sinks []int // of the plan
 }
 
-// A note is about something in the file that is not as it says.
+// A note is about something in the file that is not as it says: a warning, or of the level debug when nothing is lost by it.
 type note struct {
 	level   slog.Level
 	warning pipeline.Warning
+}
+
+// warnings returns the notes that are warnings.
+func (p *plan) warnings() []pipeline.Warning {
+	var all []pipeline.Warning
+	for _, n := range p.notes {
+		if n.level >= slog.LevelWarn {
+			all = append(all, n.warning)
+		}
+	}
+	return all
 }
 
 // read makes the plan that the file of a config has. A config without a file, or a file that says nothing, logs text of the
@@ -64,7 +87,7 @@ func read(config string, o Options) (*plan, error) {
 		return nil, err
 	}
 	if o.NoFiles {
-		p.leaveFiles()
+		p.leaveStreams()
 	}
 	if o.Level != nil {
 		p.force(Level(*o.Level))
@@ -72,18 +95,18 @@ func read(config string, o Options) (*plan, error) {
 	return p, nil
 }
 
-// leaveFiles takes the files out of the plan. What would go to none but files goes to the standard error.
-func (p *plan) leaveFiles() {
-	isFile := make([]bool, len(p.sinks))
+// leaveStreams takes files and syslogs out of the plan. What would go to none but those goes to the standard error.
+func (p *plan) leaveStreams() {
+	isStream := make([]bool, len(p.sinks))
 	for i := range p.sinks {
-		if isFile[i] = p.sinks[i].target.file; isFile[i] {
+		if isStream[i] = p.sinks[i].target.kind == toStream; !isStream[i] {
 			p.sinks[i].target = stderr
 		}
 	}
 	inner := p.route
 	p.route = func(o origin) route {
 		r := inner(o)
-		streams := slices.DeleteFunc(slices.Clone(r.sinks), func(i int) bool { return isFile[i] })
+		streams := slices.DeleteFunc(slices.Clone(r.sinks), func(i int) bool { return !isStream[i] })
 		if len(streams) == 0 && len(r.sinks) > 0 {
 			streams = slices.Clone(r.sinks[:1])
 		}

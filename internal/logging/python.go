@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,6 +57,7 @@ func readPython(src *source) *plan {
 			r.noteSection(slog.LevelDebug, "handler_"+name, "no logger has this handler, so it is not opened")
 		}
 	}
+	r.share()
 	r.plan.route = r.router(loggers)
 	slices.SortStableFunc(r.plan.notes, func(a, b note) int { return cmp.Compare(a.warning.Line, b.warning.Line) })
 	return r.plan
@@ -119,7 +119,7 @@ func (r *pythonReader) loggers() []pythonLogger {
 	for _, key := range r.keys("loggers") {
 		section := "logger_" + key
 		if !r.src.has(section) {
-			r.noteKey(slog.LevelInfo, "loggers", "keys", "there is no [%s]", section)
+			r.noteKey(slog.LevelWarn, "loggers", "keys", "there is no [%s]", section)
 			continue
 		}
 		settings := r.section(section)
@@ -127,7 +127,7 @@ func (r *pythonReader) loggers() []pythonLogger {
 		if key == "root" {
 			logger.level = root.level
 		} else if logger.name = settings["qualname"].Value; logger.name == "" {
-			r.noteSection(slog.LevelInfo, section, "not used: it has no qualname")
+			r.noteSection(slog.LevelWarn, section, "not used: it has no qualname")
 			continue
 		}
 		if s, ok := settings["level"]; ok {
@@ -139,7 +139,7 @@ func (r *pythonReader) loggers() []pythonLogger {
 		for _, name := range logger.handlers {
 			if !slices.Contains(handlers, name) {
 				s := settings["handlers"]
-				r.plan.note(slog.LevelInfo, &s, "%q is not among the keys of [handlers]", name)
+				r.plan.note(slog.LevelWarn, &s, "%q is not among the keys of [handlers]", name)
 			}
 		}
 		r.ignore(settings, "level", "handlers", "qualname", "propagate")
@@ -148,7 +148,7 @@ func (r *pythonReader) loggers() []pythonLogger {
 			root.name = ""
 			continue
 		}
-		if s := settings["qualname"]; !r.isSection(logger.name) {
+		if s := settings["qualname"]; logger.name != failures && !r.isSection(logger.name) {
 			r.plan.note(slog.LevelDebug, &s, "no section of this file is called so, or is from there: it is for lines with this name in the attribute logger")
 		}
 		loggers = append(loggers, logger)
@@ -169,14 +169,14 @@ func (r *pythonReader) level(s *pipeline.Setting, level *Level) {
 		return
 	}
 	if err := level.UnmarshalText([]byte(s.Value)); err != nil {
-		r.plan.note(slog.LevelInfo, s, "%q is no level that is known here, and not used; %v", s.Value, err)
+		r.plan.note(slog.LevelWarn, s, "%q is no level that is known here, and not used; %v", s.Value, err)
 	}
 }
 
 func (r *pythonReader) isZero(s *pipeline.Setting) bool {
 	n, err := pipeline.AsInt(s.Value)
 	if err != nil {
-		r.plan.note(slog.LevelInfo, s, "%q is neither 0 nor 1, and not used", s.Value)
+		r.plan.note(slog.LevelWarn, s, "%q is neither 0 nor 1, and not used", s.Value)
 	}
 	return err == nil && n == 0
 }
@@ -187,7 +187,7 @@ var jsonFormat = regexp.MustCompile(`^\s*\{\s*"`)
 func (r *pythonReader) formatter(name string) {
 	section := "formatter_" + name
 	if !r.src.has(section) {
-		r.noteKey(slog.LevelInfo, "formatters", "keys", "there is no [%s]", section)
+		r.noteKey(slog.LevelWarn, "formatters", "keys", "there is no [%s]", section)
 		return
 	}
 	for _, s := range r.src.file.Settings(section) {
@@ -205,77 +205,6 @@ func (r *pythonReader) formatter(name string) {
 	r.noteSection(slog.LevelDebug, section, "lines are %s, and not laid out as it says", as)
 }
 
-// Python's handlers, by what they come to here: the last part of their class.
-var (
-	streamHandlers = []string{"StreamHandler"}
-	fileHandlers   = []string{"FileHandler", "WatchedFileHandler"}
-	rotateHandlers = []string{"RotatingFileHandler", "TimedRotatingFileHandler"}
-)
-
-func (r *pythonReader) readHandler(name string) pythonHandler {
-	section := "handler_" + name
-	if !r.src.has(section) {
-		r.noteKey(slog.LevelInfo, "handlers", "keys", "there is no [%s]", section)
-		return pythonHandler{sink: -1}
-	}
-	settings := r.section(section)
-	class := settings["class"]
-	kind := class.Value[strings.LastIndexByte(class.Value, '.')+1:]
-	if kind == "NullHandler" {
-		return pythonHandler{sink: -1, null: true}
-	}
-	made := sink{level: everything, json: r.json[settings["formatter"].Value]}
-	args := settings["args"]
-	words := pythonWords(args.Value)
-	if kwargs, ok := settings["kwargs"]; ok && !slices.ContainsFunc(words, pythonWord.isValue) {
-		args, words = kwargs, argument(pythonWords(kwargs.Value), "filename", "stream")
-	}
-	switch {
-	case slices.Contains(streamHandlers, kind):
-		made.target = r.stream(&args, words)
-	case slices.Contains(fileHandlers, kind) || slices.Contains(rotateHandlers, kind):
-		i := slices.IndexFunc(words, pythonWord.isValue)
-		if i < 0 || !words[i].quoted {
-			r.noteSection(slog.LevelInfo, section, "not used: its args do not start with the path of a file, such as ('%%(here)s/site.log', 'a')")
-			return pythonHandler{sink: -1}
-		}
-		path, err := filepath.Abs(words[i].text) // from the working directory, as in Python
-		if err != nil {
-			r.plan.note(slog.LevelInfo, &args, "not used: %v", err)
-			return pythonHandler{sink: -1}
-		}
-		made.target = target{path, true, args}
-		if slices.Contains(rotateHandlers, kind) {
-			r.plan.note(slog.LevelInfo, &class, "the file is not rotated from here: rename it from time to time, and then reload")
-		}
-	case class.Key == "":
-		r.noteSection(slog.LevelInfo, section, "not used: it has no class")
-		return pythonHandler{sink: -1}
-	default:
-		r.plan.note(slog.LevelInfo, &class, "not used: there is no such handler here")
-		return pythonHandler{sink: -1}
-	}
-	if s, ok := settings["level"]; ok {
-		r.level(&s, &made.level)
-	}
-	r.ignore(settings, "class", "level", "formatter", "args", "kwargs")
-	r.plan.sinks = append(r.plan.sinks, made)
-	return pythonHandler{sink: len(r.plan.sinks) - 1}
-}
-
-// stream finds the stream of a StreamHandler: the standard error, if nothing is said.
-func (r *pythonReader) stream(args *pipeline.Setting, words []pythonWord) target {
-	i := slices.IndexFunc(words, pythonWord.isValue)
-	switch {
-	case i < 0 || words[i] == pythonWord{text: "sys.stderr"}:
-	case words[i] == pythonWord{text: "sys.stdout"}:
-		return target{name: "stdout"}
-	default:
-		r.plan.note(slog.LevelInfo, args, "neither sys.stdout nor sys.stderr: lines go to the standard error")
-	}
-	return stderr
-}
-
 // section returns the settings of a section by their keys, which Python takes in upper or lower case. Where one of them can't
 // be interpolated, those that need no interpolation are left.
 func (r *pythonReader) section(name string) map[string]pipeline.Setting {
@@ -287,7 +216,7 @@ func (r *pythonReader) section(name string) map[string]pipeline.Setting {
 			}
 		}
 		for _, fault := range pipeline.JoinErrors(err).(pipeline.Errors) { //nolint:errcheck,errorlint // JoinErrors returns nothing else
-			r.plan.notes = append(r.plan.notes, note{slog.LevelInfo, pipeline.Warning{
+			r.plan.notes = append(r.plan.notes, note{slog.LevelWarn, pipeline.Warning{
 				File: fault.File, Line: fault.Line, Section: fault.Section, Key: fault.Key, Message: "not used: " + fault.Err.Error(),
 			}})
 		}

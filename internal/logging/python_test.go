@@ -1,7 +1,10 @@
 package logging_test
 
 import (
+	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/internal/logging"
+	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // What the scaffolds of Pyramid write.
@@ -70,7 +75,7 @@ func TestPyramid(t *testing.T) {
 	if got, want := s.stderr.String(), "level=DEBUG msg=hello section=app:main\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if err := logging.Check(s.config, s.options()); err != nil {
+	if _, err := logging.Check(s.config, s.options()); err != nil {
 		t.Error(err)
 	}
 }
@@ -163,10 +168,21 @@ func TestPythonHandlers(t *testing.T) {
 		{name: "a file by keyword", handler: `class = FileHandler` + "\n" + `args = ()` + "\n" + `kwargs = {"mode": "a", "filename": "%(here)s/site.log"}`, file: "before\n" + hello},
 		{name: "a file over several lines", handler: "class = FileHandler\nargs = (\n  r'%(here)s/site.log',\n  'a',\n )", file: "before\n" + hello},
 		{name: "a mode that empties", handler: "class = FileHandler\nargs = ('%(here)s/site.log', 'w')", file: "before\n" + hello},
-		{name: "a path that is put together", handler: "class = FileHandler\nargs = (os.path.join('%(here)s', 'site.log'),)", stderr: hello},
+		{name: "a path that is put together", handler: "class = FileHandler\nargs = (os.path.join('%(here)s', 'site.log'),)", file: "before\n" + hello},
+		{name: "a path of two strings", handler: "class = FileHandler\nargs = ('%(here)s' + '/site' '.log',)", file: "before\n" + hello},
+		{name: "a path that is asked for", handler: "class = FileHandler\nargs = (open('/etc/passwd').name,)", stderr: hello},
+		{name: "a path that is found out", handler: "class = FileHandler\nargs = (find('%(here)s'),)", stderr: hello},
+		{name: "args that end too soon", handler: "class = FileHandler\nargs = ('%(here)s/site.log", stderr: hello},
+		{name: "a tuple without its comma", handler: "class = FileHandler\nargs = ('%(here)s/site.log')", file: "before\n" + hello},
+		{name: "too many args", handler: "class = StreamHandler\nargs = (sys.stdout, 1, 2)", stderr: hello},
 		{name: "a file without a path", handler: "class = FileHandler\nargs = ()", stderr: hello},
 		{name: "watched", handler: "class = handlers.WatchedFileHandler\nargs = ('%(here)s/site.log',)", file: "before\n" + hello},
 		{name: "rotating", handler: "class = logging.handlers.RotatingFileHandler\nargs = ('%(here)s/site.log', 'a', 1000000, 5)", file: "before\n" + hello},
+		{name: "rotating by keyword", handler: "class = logging.handlers.RotatingFileHandler\nkwargs = {'filename': '%(here)s/site.log', 'maxBytes': 10 * 1024**2, 'backupCount': 5}", file: "before\n" + hello},
+		{name: "rotating by both", handler: "class = handlers.RotatingFileHandler\nargs = ('%(here)s/site.log', 'a')\nkwargs = dict(maxBytes=1_000_000, backupCount=0x5, encoding=None,)", file: "before\n" + hello},
+		{name: "rotating by time", handler: "class = handlers.TimedRotatingFileHandler\nargs = ('%(here)s/site.log', 'midnight', 1, 14, None, False, True)", file: "before\n" + hello},
+		{name: "another's rotating", handler: "class = cloghandler.ConcurrentRotatingFileHandler\nargs = ('%(here)s/site.log', 'a', 1000000, 5)", stderr: hello},
+		{name: "another's stream", handler: "class = colorlog.StreamHandler\nargs = (sys.stdout,)", stderr: hello},
 		{name: "mail", handler: "class = handlers.SMTPHandler\nargs = ('localhost', 'a@example.org', ['b@example.org'], 'subject')", stderr: hello},
 		{name: "no class", handler: "args = ()", stderr: hello},
 		{name: "args that can't be interpolated", handler: "class = FileHandler\nargs = ('%(nothing)s/site.log',)", stderr: hello},
@@ -180,7 +196,7 @@ func TestPythonHandlers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, "[loggers]\nkeys = root\n[handlers]\nkeys = h\n[formatters]\nkeys = class, json, brace, missing\n[logger_root]\nhandlers = h\n"+
+			s := newSite(t, "[loggers]\nkeys = root\n[handlers]\nkeys = h\n[formatters]\nkeys = class, json, brace\n[logger_root]\nhandlers = h\n"+
 				"[formatter_class]\nclass = pythonjsonlogger.jsonlogger.JsonFormatter\nformat = %(message)s\n"+
 				"[formatter_json]\nformat = {\"message\": \"%(message)s\"}\n[formatter_brace]\nformat = {asctime} {message}\nstyle = {\n"+
 				"[handler_h]\n"+tt.handler)
@@ -191,9 +207,9 @@ func TestPythonHandlers(t *testing.T) {
 				}
 			}
 			s.open().Logger().Error("hello")
-			got, want := []string{s.stdout.String(), s.stderr.String()}, []string{tt.stdout, tt.stderr}
+			got, want := []string{s.stdout.String(), withoutNotes(s.stderr.String())}, []string{tt.stdout, tt.stderr}
 			if tt.file != "" {
-				got, want = append(got, s.file("site.log")), append(want, tt.file)
+				got, want = append(got, withoutNotes(s.file("site.log"))), append(want, tt.file)
 			} else if _, err := os.Stat(name); err == nil {
 				t.Error("a file was made")
 			}
@@ -202,6 +218,17 @@ func TestPythonHandlers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutNotes returns a log without the notes on its configuration.
+func withoutNotes(log string) string {
+	var b strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, "note on the logging configuration") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // A logger's lines go to its own handlers and to those above it, unless it keeps them; to each once.
@@ -231,7 +258,7 @@ func TestPropagation(t *testing.T) {
 			if got, want := s.stdout.String(), line(tt.stdout); got != want {
 				t.Errorf("stdout: got %q, want %q", got, want)
 			}
-			if got, want := s.stderr.String(), line(tt.stderr)+line("b"); got != want {
+			if got, want := withoutNotes(s.stderr.String()), line(tt.stderr)+line("b"); got != want {
 				t.Errorf("stderr: got %q, want %q", got, want)
 			}
 		})
@@ -262,7 +289,7 @@ func TestPythonFaults(t *testing.T) {
 	if got := s.faults(err); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
-	if got := s.faults(logging.Check(s.config, s.options())); got != want {
+	if got := s.checked(); got != want {
 		t.Errorf("Check: got %s\nwant %s", got, want)
 	}
 	if _, err := os.Stat(filepath.Join(s.dir, "other.log")); err == nil {
@@ -308,19 +335,19 @@ format = %(asctime)s %(message)s
 class = pythonjsonlogger.jsonlogger.JsonFormatter
 `
 	want := []string{
-		"INFO site.ini:2: [loggers] keys: there is no [logger_missing]",
-		"INFO site.ini:4: [handlers] keys: there is no [handler_missing]",
-		"INFO site.ini:6: [formatters] keys: there is no [formatter_missing]",
-		`INFO site.ini:9: [logger_root] handlers: "unlisted" is not among the keys of [handlers]`,
+		"WARN site.ini:2: [loggers] keys: there is no [logger_missing]",
+		"WARN site.ini:4: [handlers] keys: there is no [handler_missing]",
+		"WARN site.ini:6: [formatters] keys: there is no [formatter_missing]",
+		`WARN site.ini:9: [logger_root] handlers: "unlisted" is not among the keys of [handlers]`,
 		"DEBUG site.ini:10: [logger_root] colour: not used",
 		"DEBUG site.ini:12: [logger_x] qualname: no section of this file is called so, or is from there: it is for lines with this name in the attribute logger",
-		`INFO site.ini:13: [logger_x] level: "TRACE" is no level that is known here, and not used; want debug, info, warn or error`,
-		`INFO site.ini:14: [logger_x] propagate: "yes" is neither 0 nor 1, and not used`,
-		"INFO site.ini:16: [logger_nameless]: not used: it has no qualname",
-		"INFO site.ini:19: [handler_console] args: neither sys.stdout nor sys.stderr: lines go to the standard error",
-		"INFO site.ini:22: [handler_mail] class: not used: there is no such handler here",
-		"INFO site.ini:23: [handler_mail] args: not used: %(nobody)s: no setting of that name, here or in [DEFAULT]",
-		"INFO site.ini:25: [handler_rotating] class: the file is not rotated from here: rename it from time to time, and then reload",
+		`WARN site.ini:13: [logger_x] level: "TRACE" is no level that is known here, and not used; want debug, info, warn or error`,
+		`WARN site.ini:14: [logger_x] propagate: "yes" is neither 0 nor 1, and not used`,
+		"WARN site.ini:16: [logger_nameless]: not used: it has no qualname",
+		"WARN site.ini:19: [handler_console] args: neither sys.stdout nor sys.stderr: lines go to the standard error",
+		"WARN site.ini:22: [handler_mail] class: not used: there is no handlers.SMTPHandler here; no mail is sent from here; " +
+			"log to a file or to a SysLogHandler, and have mail sent by what watches that",
+		"WARN site.ini:23: [handler_mail] args: not used: %(nobody)s: no setting of that name, here or in [DEFAULT]",
 		"DEBUG site.ini:28: [handler_unused]: no logger has this handler, so it is not opened",
 		"DEBUG site.ini:31: [formatter_generic]: lines are text, and not laid out as it says",
 		"DEBUG site.ini:33: [formatter_json]: lines are JSON, and not laid out as it says",
@@ -349,5 +376,25 @@ func TestNoteOfWhatIsNotUsed(t *testing.T) {
 	if got, want := strings.ReplaceAll(s.stderr.String(), s.dir+string(filepath.Separator), ""), `level=DEBUG msg="note on the logging configuration" note="site.ini:14: [loggers] keys: `+
 		`not used, and neither are the sections that it is about, because there is a [logging]"`+"\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// The failures of requests go to pyramid_exclog's logger, if there is one: from whatever section they are.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "[filter:tm]\nuse = egg:repoze.tm2#tm\n[loggers]\nkeys = root, exc_logger\n[handlers]\nkeys = console, exc\n[logger_root]\nhandlers = console\n"+
+		"[logger_exc_logger]\nlevel = ERROR\nhandlers = exc\nqualname = exc_logger\n[handler_console]\nclass = StreamHandler\nargs = (sys.stderr,)\n"+
+		"[handler_exc]\nclass = FileHandler\nargs = ('%(here)s/exc.log',)\n")
+	tm := of(s.open(), "filter:tm")
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/buy", nil)
+	outcome.Log(tm, "request failed", r, errors.New("out of stock"))
+	outcome.Log(tm, "request failed", r, transaction.Transient(errors.New("conflict")))
+	tm.Error("something else")
+	const failed = `level=ERROR msg="request failed" section=filter:tm method=GET path=/buy status=500 error="out of stock"` + "\n"
+	if got := s.file("exc.log"); got != failed {
+		t.Errorf("exc.log: got %s, want %s", got, failed)
+	}
+	if got := s.stderr.String(); !strings.HasPrefix(got, failed) || strings.Count(got, "\n") != 3 {
+		t.Errorf("stderr: got %s, want everything, since it is propagated", got)
 	}
 }

@@ -147,8 +147,8 @@ func outputTarget(src *source, output string, s pipeline.Setting) (target, error
 		return target{}, fault(&s, errors.New("empty"), "want stderr, stdout or the path of a file")
 	}
 	if filepath.IsAbs(output) {
-		return target{output, true, s}, nil
+		return target{kind: toFile, name: output, setting: s}, nil
 	}
 	here, err := src.here()
-	return target{filepath.Join(here, output), true, s}, err
+	return target{kind: toFile, name: filepath.Join(here, output), setting: s}, err
 }

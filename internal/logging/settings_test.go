@@ -140,7 +140,7 @@ func TestFaults(t *testing.T) {
 			if log != nil {
 				t.Error("got a log, want none")
 			}
-			if got := s.faults(logging.Check(s.config, s.options())); got != tt.want {
+			if got := s.checked(); got != tt.want {
 				t.Errorf("Check: got %s\nwant %s", got, tt.want)
 			}
 		})

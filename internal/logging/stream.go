@@ -1,14 +1,15 @@
 package logging
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"time"
 )
 
 // A stream writes whole lines, for several handlers.
@@ -17,48 +18,163 @@ type stream struct {
 	w        io.Writer
 	file     *os.File // what w is; nil for what others close
 	fallback *stream  // where lines go that can't be written; nil for nowhere
+
+	// Of a file:
+	target target
+	report func(message string, err error) // logs a fault, and does not wait for that
+	at     time.Time                       // when the file is due to be put aside
+	again  time.Time                       // not before is it tried again to put it aside, or to open it
+	full   bool                            // the last line could not be written
 }
 
+// Write writes a line, and before it puts the file aside that is due, or opens the one that has been moved. Whatever fails then,
+// the line is written.
 func (s *stream) Write(line []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.file != nil && s.w == s.file {
+		if message, err := s.prepare(len(line)); err != nil {
+			s.again = time.Now().Add(tryAgain)
+			s.report(message, err)
+		}
+	}
 	n, err := s.w.Write(line)
-	if err != nil && s.fallback != nil {
+	switch {
+	case err == nil:
+		s.full = false
+	case s.fallback != nil:
+		if !s.full && s.report != nil {
+			s.full = true
+			s.report("can't write to a log file, its lines go to the standard error", err)
+		}
 		return s.fallback.Write(line)
 	}
 	return n, err
 }
 
-// close closes the file. What is written later, by those who do not know yet, goes to the successor, or else to the fallback.
-func (s *stream) close(successor *stream) error {
+// tryAgain is how long a file that could not be put aside is written to before that is tried again.
+const tryAgain = time.Minute
+
+// prepare does what has to be done before a line of that many bytes is written. The message says what could not be done.
+func (s *stream) prepare(line int) (message string, err error) {
+	if !s.target.watch && s.target.rotation == nil {
+		return "", nil
+	}
+	now := time.Now()
+	if now.Before(s.again) {
+		return "", nil
+	}
+	if s.target.watch && s.moved() {
+		if err := s.reopen(); err != nil {
+			return notOpened, err
+		}
+	}
+	info, err := s.file.Stat()
+	if err != nil || !s.target.rotation.due(info, line, s.at, now) {
+		return "", nil //nolint:nilerr // then the line can't be written either
+	}
+	if s.moved() { // by another program: what has its name now may be as good as new
+		if err := s.reopen(); err != nil {
+			return notOpened, err
+		}
+		if info, err = s.file.Stat(); err != nil || !s.target.rotation.due(info, line, s.at, now) {
+			return "", nil //nolint:nilerr // as above
+		}
+	}
+	if err := s.putAside(now); err != nil {
+		return "can't put a log file aside, and go on writing to it", err
+	}
+	return "", nil
+}
+
+const notOpened = "can't open a log file that was moved, the old one stays open"
+
+// moved reports whether the file has another name now, or none.
+func (s *stream) moved() bool {
+	is, err := s.file.Stat()
+	named, nameErr := os.Stat(s.target.name)
+	return err == nil && (nameErr != nil || !os.SameFile(is, named))
+}
+
+// putAside gives the file the name of a backup, and begins another. After a fault lines still have where to go.
+func (s *stream) putAside(now time.Time) error {
+	if runtime.GOOS == "windows" { // an open file can't be renamed there
+		_ = s.file.Close()
+	}
+	err := s.target.rotation.putAside(s.target.name, s.at, now)
+	if runtime.GOOS == "windows" || s.moved() {
+		if opened := s.reopen(); opened != nil {
+			return errors.Join(err, opened) // the next try finds that the file has been moved
+		}
+	}
+	if err == nil {
+		s.at = s.target.rotation.next(now)
+	}
+	return err
+}
+
+// close closes the file. What is written later, by those who do not know yet, goes to the fallback.
+func (s *stream) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.w = cmp.Or(successor, s.fallback)
+	s.w = s.fallback
 	return s.file.Close()
 }
 
-// reopen goes on in the file that has the name of the target now.
-func (s *stream) reopen(t target) error {
-	f, err := openFile(t)
-	if err != nil {
-		return err
-	}
+// Reopen goes on in the file that has the name of the target now.
+func (s *stream) Reopen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.reopen()
+}
+
+// reopen is Reopen with mu held.
+func (s *stream) reopen() error {
+	f, err := openFile(s.target)
+	if err == nil {
+		s.goOn(f)
+	}
+	return err
+}
+
+// takeOver goes on in a file, which is of the same name, by what its target says.
+func (s *stream) takeOver(t target, f openedFile) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.target = t
+	s.goOn(f)
+}
+
+func (s *stream) goOn(f openedFile) {
 	before := s.file
-	s.w, s.file = f, f
-	return before.Close()
+	s.w, s.file, s.at = f.File, f.File, f.at
+	_ = before.Close() // all lines are written, and nothing is left to do about it
 }
 
 // fileMode lets the group read: that is how logs are collected.
 const fileMode = 0o640
 
-func openFile(t target) (*os.File, error) {
+// An openedFile is a log file, and when it is due to be put aside.
+type openedFile struct {
+	*os.File
+	at time.Time
+}
+
+// openFile opens a log file. When it is due depends on when it was last written, so that a restart does not put it off.
+func openFile(t target) (openedFile, error) {
+	written := time.Now()
+	if info, err := os.Stat(t.name); err == nil {
+		written = info.ModTime()
+	}
 	f, err := os.OpenFile(t.name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, fileMode)
 	if err != nil {
-		return nil, t.fault(err)
+		return openedFile{}, t.fault(err)
 	}
-	return f, nil
+	return openedFile{f, t.rotation.next(written)}, nil
+}
+
+func newStream(t target, f openedFile, fallback *stream, report func(string, error)) *stream {
+	return &stream{w: f.File, file: f.File, at: f.at, fallback: fallback, target: t, report: report}
 }
 
 // checkFile finds out whether a file could be opened, and changes nothing.

@@ -141,7 +141,9 @@ func (p *Plan) try(ctx context.Context, folder string) error {
 		warnings = append(warnings, app.Warnings()...)
 		appErr = app.Close()
 	}
-	if err := pipeline.JoinErrors(serverErr, appErr, logging.Check(path, logging.Options{})); err != nil {
+	ofLog, logErr := logging.Check(path, logging.Options{})
+	warnings = append(warnings, ofLog...)
+	if err := pipeline.JoinErrors(serverErr, appErr, logErr); err != nil {
 		return err
 	}
 	for _, w := range warnings {
