@@ -10,8 +10,11 @@ import (
 var (
 	secretWords = []string{
 		"secret", "secrets", "password", "passwords", "passwd", "passphrase", "pass", "pwd", "pw",
-		"token", "tokens", "key", "keys", "credential", "credentials", "apikey", "salt",
+		"token", "tokens", "key", "keys", "credential", "credentials", "salt", "signature",
 	}
+	// Words that end with one of these, or have it, are such words too: "dbpasswd", "secretkey".
+	secretEnds  = []string{"passwd", "passphrase", "pwd", "token", "apikey", "accesskey", "privatekey", "signingkey"}
+	secretParts = []string{"secret", "password"}
 	// Words that follow one of those and tell of something about the secret, not the secret.
 	aboutSecrets = []string{
 		"file", "path", "env", "dir", "name", "header", "length", "size", "lifetime", "timeout", "ttl", "age", "id", "prefix",
@@ -45,7 +48,8 @@ func wordsOf(key string) (words []string, secret bool) {
 	return words, slices.ContainsFunc(words, func(word string) bool {
 		word = strings.TrimRightFunc(word, unicode.IsDigit)
 		return slices.Contains(secretWords, word) ||
-			strings.HasSuffix(word, "secret") || strings.HasSuffix(word, "password") || strings.HasSuffix(word, "token")
+			slices.ContainsFunc(secretEnds, func(end string) bool { return strings.HasSuffix(word, end) }) ||
+			slices.ContainsFunc(secretParts, func(part string) bool { return strings.Contains(word, part) })
 	})
 }
 

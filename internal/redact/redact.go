@@ -44,19 +44,32 @@ var (
 
 	// An option whose name has a word for a secret in it. In prose nothing stands between name, delimiter and value, since
 	// prose says "key = value"; a colon is a delimiter there only in JSON.
-	optionName  = `[\w.%-]*(?:pass|pwd|secret|token|key|credential)[\w.%-]*`
+	optionName  = `[\w.%-]*(?:pass|pwd|secret|token|key|credential|signature)[\w.%-]*`
 	valueOption = regexp.MustCompile(`(?i)` + optionName + `["']?\s*[=:]\s*`)
 	textOption  = regexp.MustCompile(`(?i)(?:` + optionName + `=|["']` + optionName + `\\?["']\s*:\s*\\?["'])`)
+	argument    = regexp.MustCompile(`(?i)--` + optionName + `\s+`)
 	nextOption  = regexp.MustCompile(`[\s&;,]+["']?[\w.%-]+["']?\s*=`)
+)
+
+// Values that are, or end with, a secret of which no name tells.
+var (
+	headerField  = regexp.MustCompile(`(?i)^(?:[\w-]*authorization\s*:\s*)?(?:basic|bearer|digest|token)\s+`)
+	passwordFile = regexp.MustCompile(`^[^:\s]+:(?:\d+|\*):[^:\s]*:[^:\s]*:`)        // a line of libpq's
+	beforeSlash  = regexp.MustCompile(`(?:^|[\s,;="'(])([^\s/:@]+/)[^\s@]+@[^\s/@]`) // user/password@host
+	privateKey   = "PRIVATE KEY-----"
 )
 
 // secretsOfValue finds the secrets in a value. A password may have any character: what follows it is known by its form.
 func secretsOfValue(value string) []span {
 	var spans []span
+	if i := strings.Index(value, privateKey); i >= 0 {
+		spans = append(spans, span{i + len(privateKey), len(value)})
+	}
 	from := 0
 	for line := range strings.Lines(value) {
 		text := strings.TrimRight(line, "\r\n")
-		for _, s := range slices.Concat(userOfURIs(text, isNextURI, ""), userWithoutScheme(text), options(text, valueOption, endOfOption)) {
+		for _, s := range slices.Concat(userOfURIs(text, isNextURI, ""), userWithoutScheme(text), behindSlash(text),
+			options(text, valueOption, endOfOption), options(text, argument, endOfWord), rest(text, headerField), rest(text, passwordFile)) {
 			spans = append(spans, span{from + s.from, from + s.to})
 		}
 		from += len(line)
@@ -78,7 +91,7 @@ func secretsOfText(text string) []span {
 }
 
 // userOfURIs finds the user information of URIs: all between the scheme and the last @ before the next URI, or one of stops.
-// A URI without a host has none: an @ is part of its path.
+// A URI without a host has none, unless it looks as if it had a slash too much.
 func userOfURIs(text string, isNext func(string, int) bool, stops string) []span {
 	var spans []span
 	found := slices.DeleteFunc(scheme.FindAllStringIndex(text, -1), func(at []int) bool { return !isNext(text, at[0]) })
@@ -91,16 +104,19 @@ func userOfURIs(text string, isNext func(string, int) bool, stops string) []span
 		if stop := strings.IndexAny(rest, stops); stop >= 0 {
 			rest = rest[:stop]
 		}
-		if user := strings.LastIndexByte(rest, '@'); user >= 0 && rest[0] != '/' {
+		if user := strings.LastIndexByte(rest, '@'); user >= 0 && (rest[0] != '/' || strings.Contains(rest[:user], ":")) {
 			spans = append(spans, span{at[1], at[1] + user})
 		}
 	}
 	return spans
 }
 
+// kind is what may stand before a URI, as in "jdbc:mysql://".
+var kind = regexp.MustCompile(`^(?:[A-Za-z]+:)+$`)
+
 // isNextURI reports whether what looks like a scheme is one: the first, or one behind a delimiter, and no part of a password.
 func isNextURI(text string, at int) bool {
-	return at == 0 || strings.IndexByte(" \t,;|=\"'(", text[at-1]) >= 0
+	return at == 0 || strings.IndexByte(" \t,;|=\"'(", text[at-1]) >= 0 || kind.MatchString(text[:at])
 }
 
 // userWithoutScheme finds the user information of "user:password@host": all from the beginning of the word with the first
@@ -115,6 +131,23 @@ func userWithoutScheme(text string) []span {
 		return nil
 	}
 	return []span{{strings.LastIndexAny(text[:colon], " \t,;=\"'(") + 1, end}}
+}
+
+// behindSlash finds the password of "user/password@host".
+func behindSlash(text string) []span {
+	m := beforeSlash.FindStringSubmatchIndex(text)
+	if m == nil || strings.Contains(text, "://") {
+		return nil
+	}
+	return []span{{m[3], strings.LastIndexByte(text, '@')}}
+}
+
+// rest finds what follows a form that text begins with.
+func rest(text string, begins *regexp.Regexp) []span {
+	if m := begins.FindStringIndex(text); m != nil && m[1] < len(text) {
+		return []span{{m[1], len(text)}}
+	}
+	return nil
 }
 
 // options finds the values of options that look secret.
@@ -230,6 +263,8 @@ func (s *Secrets) Add(key, value string) {
 	for _, at := range secretsOfValue(value) {
 		secret := value[at.from:at.to]
 		if !strings.HasPrefix(value[at.to:], "@") {
+			s.AddSecret(secret)
+		} else if value[max(0, at.from-1):at.from] == "/" && !strings.Contains(value, "://") { // user/password@host
 			s.AddSecret(secret)
 		} else if _, password, ok := strings.Cut(secret, ":"); ok {
 			s.AddSecret(password)
