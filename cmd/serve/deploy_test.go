@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -16,6 +17,9 @@ const deploy = "../../deploy/"
 
 // The .ini files of the systemd unit and of the image are right, in the places that unit and Dockerfile give them.
 func TestDeployedFilesAreRight(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the files are for systems with other paths")
+	}
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secret, []byte("7mTzvQp2wXk9LrYb4NcHs8JdFg6ZaUe3"), 0o600); err != nil {

@@ -25,11 +25,11 @@ func register(r *pipeline.Registry) {
 	pipeline.Middleware(r, "egg:hello#nosniff", nosniff)
 }
 
+func main() { serve.Main(register) }
+
 func nosniff(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)
 	})
 }
-
-func main() { serve.Main(register) }
