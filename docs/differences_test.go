@@ -19,6 +19,7 @@ var tables = []struct{ file, table, document string }{
 	{"filters/tm/golden_test.go", "deliberate", "docs/coming-from-pyramid.md"},
 	{"transaction/golden_differences_test.go", "differences", "docs/coming-from-pyramid.md"},
 	{"session/golden_test.go", "differences", "docs/coming-from-pyramid.md"},
+	{"server/forwarded_test.go", "differences", "docs/coming-from-pyramid.md"},
 }
 
 func TestDifferencesAreDocumented(t *testing.T) {

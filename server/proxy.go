@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -142,12 +143,16 @@ func (t *translator) translate(r *http.Request) (*http.Request, error) {
 	return scriptname.Below(r, t.prefix), nil //nolint:contextcheck // it is the request's own
 }
 
-// cutLists takes out of the trusted fields what no trusted proxy has added, for apps that read the fields themselves.
+// cutLists takes out of the trusted fields that are lists what no trusted proxy has added, for apps that read the fields themselves.
 func (t *translator) cutLists(r *http.Request, names []string) *http.Request {
 	own := false
 	for _, name := range names {
-		list := forwarded.Elements(r.Header[name])
-		if len(list) <= t.count {
+		if name != forwarded.For && name != forwarded.Host && name != forwarded.Standard {
+			continue
+		}
+		hops := forwarded.Hops(r.Header[name])
+		added := strings.TrimSpace(strings.Join(hops[max(len(hops)-t.count, 0):], ","))
+		if lines := r.Header[name]; len(lines) == 1 && lines[0] == added {
 			continue
 		}
 		if !own {
@@ -155,7 +160,7 @@ func (t *translator) cutLists(r *http.Request, names []string) *http.Request {
 			c.Header = r.Header.Clone()
 			r, own = &c, true
 		}
-		r.Header[name] = []string{strings.Join(list[len(list)-t.count:], ", ")}
+		r.Header[name] = []string{added}
 	}
 	return r
 }
@@ -205,28 +210,24 @@ func visitorScheme(v forwarded.View, r *http.Request) string {
 }
 
 // read reads the trusted fields of a trusted peer. What the visitor may have put in front of what the proxies did is left
-// out.
+// out, but must be well-formed, too.
 func (t *translator) read(header http.Header) (c claim, err error) {
-	if t.trusted[forwarded.Standard] {
-		if c, err = t.readStandard(header[forwarded.Standard]); err != nil {
-			return c, fmt.Errorf("%s: %w", forwarded.Standard, err)
-		}
-	}
-	if t.trusted[forwarded.For] {
-		c.client = t.first(forwarded.Elements(header[forwarded.For]))
-	}
-	if t.trusted[forwarded.Host] {
-		c.host = t.first(forwarded.Elements(header[forwarded.Host]))
-	}
-	for name, value := range map[string]*string{forwarded.Proto: &c.scheme, forwarded.Port: &c.port} {
-		if !t.trusted[name] {
+	for _, field := range []struct {
+		name string
+		read func(lines []string) error
+	}{
+		{forwarded.Standard, func(lines []string) error { return t.readStandard(lines, &c) }},
+		{forwarded.For, func(lines []string) error { return t.readList(lines, &c.client) }},
+		{forwarded.Host, func(lines []string) error { return t.readList(lines, &c.host) }},
+		{forwarded.Proto, func(lines []string) error { return readOne(lines, &c.scheme) }},
+		{forwarded.Port, func(lines []string) error { return readOne(lines, &c.port) }},
+	} {
+		if !t.trusted[field.name] || len(header[field.name]) == 0 {
 			continue
 		}
-		list := forwarded.Elements(header[name])
-		if len(list) > 1 {
-			return c, fmt.Errorf("%s: several values, and nobody knows which one counts", name)
+		if err := field.read(header[field.name]); err != nil {
+			return c, fmt.Errorf("%s: %w", field.name, err)
 		}
-		*value = t.first(list)
 	}
 	return c, c.check()
 }
@@ -249,56 +250,56 @@ func (c *claim) check() error {
 	return nil
 }
 
-// first returns what the outermost of the trusted proxies has added to a list; or the first element of a list that is
-// shorter.
-func (t *translator) first(list []string) string {
-	if len(list) == 0 {
-		return ""
+// readList takes what the outermost of the trusted proxies has added; or the first element of a list that is shorter.
+func (t *translator) readList(lines []string, value *string) error {
+	list, err := forwarded.Elements(lines)
+	if err == nil {
+		*value = list[max(len(list)-t.count, 0)]
 	}
-	return unquote(list[max(len(list)-t.count, 0)])
+	return err
+}
+
+// readOne reads a field that has one value.
+func readOne(lines []string, value *string) (err error) {
+	if *value, err = forwarded.Unquote(strings.Join(lines, ", ")); err == nil && strings.Contains(*value, ",") {
+		return errors.New("several values, and nobody knows which one counts")
+	}
+	return err
 }
 
 // readStandard reads RFC 7239's field: of the trusted proxies, the outermost that says something is the one that counts.
-func (t *translator) readStandard(lines []string) (c claim, err error) {
-	elements := forwarded.Elements(lines)
-	for _, element := range slices.Backward(elements[max(len(elements)-t.count, 0):]) {
-		for pair := range strings.SplitSeq(element, ";") {
-			if pair = strings.TrimSpace(pair); pair == "" {
-				continue
-			}
-			name, value, ok := strings.Cut(pair, "=")
-			if !ok || strings.ContainsAny(name, " \t") || value != strings.TrimSpace(value) {
-				return c, fmt.Errorf("want name=value, not %q", pair)
-			}
-			value = unquote(value)
-			switch strings.ToLower(name) {
-			case "for":
-				c.client = value
-			case "host":
-				c.host = value
-			case "proto":
-				c.scheme = value
-			}
+func (t *translator) readStandard(lines []string, c *claim) error {
+	hops := forwarded.Hops(lines)
+	for i, hop := range slices.Backward(hops) {
+		said, err := readHop(strings.TrimSpace(hop))
+		if err != nil {
+			return err
+		}
+		if i >= len(hops)-t.count {
+			c.client, c.host, c.scheme = cmp.Or(said.client, c.client), cmp.Or(said.host, c.host), cmp.Or(said.scheme, c.scheme)
+		}
+	}
+	return nil
+}
+
+// readHop reads what one proxy has added. A name that is there twice counts by its last value.
+func readHop(hop string) (c claim, err error) {
+	for pair := range strings.SplitSeq(hop, ";") {
+		if pair == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(strings.ToLower(pair), "=")
+		if !ok || name != strings.TrimSpace(name) || value != strings.TrimSpace(value) {
+			return c, fmt.Errorf("want name=value without space, not %q", pair)
+		}
+		ignored := ""
+		to := map[string]*string{"for": &c.client, "host": &c.host, "proto": &c.scheme, "by": &ignored}[name]
+		if to == nil {
+			continue // nothing is said about values of names that are not known
+		}
+		if *to, err = forwarded.Unquote(value); err != nil {
+			return c, err
 		}
 	}
 	return c, nil
-}
-
-// unquote takes the quotes off a quoted string.
-func unquote(s string) string {
-	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
-		return s
-	}
-	s = s[1 : len(s)-1]
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) {
-			i++
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }

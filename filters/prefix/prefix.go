@@ -77,7 +77,10 @@ func isForwarded(header http.Header) bool {
 func (f *filter) forwarded(r *http.Request) forwarded.View {
 	v := forwarded.View{Host: r.Host}
 	proxies := 1 // from here back to the visitor, all of them trusted
-	addresses := forwarded.Elements(f.field(r, forwarded.For))
+	addresses, err := forwarded.Elements(f.field(r, forwarded.For))
+	if err != nil {
+		addresses = nil // as if it were not there
+	}
 	for _, text := range slices.Backward(addresses) {
 		addr, ok := forwarded.Addr(text)
 		if !ok {
@@ -114,10 +117,10 @@ func (f *filter) field(r *http.Request, name string) []string {
 }
 
 // nth returns the element that the n-th proxy, counted from here, has added; or the first one of a list that is shorter,
-// because not every proxy adds to it.
+// because not every proxy adds to it. A list that is not well-formed has none.
 func nth(lines []string, n int) string {
-	list := forwarded.Elements(lines)
-	if len(list) == 0 {
+	list, err := forwarded.Elements(lines)
+	if err != nil || len(list) == 0 {
 		return ""
 	}
 	return list[max(len(list)-n, 0)]

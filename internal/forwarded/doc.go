@@ -5,7 +5,7 @@
 //	peers, faults := forwarded.ParsePeers([]string{"127.0.0.1", "10.0.0.0/8", "unix"})
 //	…
 //	if peers.Trust(r) {
-//		hosts := forwarded.Elements(r.Header[forwarded.Host])
+//		hosts, err := forwarded.Elements(r.Header[forwarded.Host])
 //		…
 //		r = forwarded.View{Host: host, Scheme: "https"}.Apply(r)
 //	}

@@ -1,10 +1,12 @@
 package forwarded
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -20,26 +22,68 @@ const (
 	Server   = "X-Forwarded-Server"
 )
 
-// Elements returns those of a header field that is a list, without the empty ones. Several lines are one list.
-func Elements(lines []string) []string {
-	var list []string
-	for _, line := range lines {
-		for element := range strings.SplitSeq(line, ",") {
-			if element = strings.TrimSpace(element); element != "" {
-				list = append(list, element)
-			}
-		}
+// Hops returns what each proxy has added to a header field that is a list, the last one last, as it is written. Several lines are
+// one list. A proxy may have added nothing: then its element is empty.
+func Hops(lines []string) []string {
+	if len(lines) == 0 {
+		return nil
 	}
-	return list
+	return strings.Split(strings.Join(lines, ", "), ",")
 }
 
-// Addr reads an IP address, with or without a port and brackets.
+// Elements returns the values of a header field that is a list, an empty one included, without space and quotes around them. The
+// error is for one that is not well-formed, wherever it stands: what has written that is not to be believed.
+func Elements(lines []string) ([]string, error) {
+	list := Hops(lines)
+	for i, element := range list {
+		var err error
+		if list[i], err = Unquote(strings.TrimSpace(element)); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Unquote returns the value of a quoted string, or s itself if that has a quote neither at its start nor at its end.
+func Unquote(s string) (string, error) {
+	if !strings.HasPrefix(s, `"`) && !strings.HasSuffix(s, `"`) {
+		return s, nil
+	}
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return "", fmt.Errorf("%s has a quote without its other one", strconv.QuoteToASCII(s))
+	}
+	inner := s[1 : len(s)-1]
+	if !strings.ContainsAny(inner, "\\\"") {
+		return inner, nil
+	}
+	var b strings.Builder
+	for i := 0; i < len(inner); i++ {
+		switch inner[i] {
+		case '"':
+			return "", fmt.Errorf("%s has a quote inside", strconv.QuoteToASCII(s))
+		case '\\':
+			if i++; i == len(inner) {
+				return "", fmt.Errorf("%s has a quote without its other one", strconv.QuoteToASCII(s))
+			}
+		}
+		b.WriteByte(inner[i])
+	}
+	return b.String(), nil
+}
+
+// Addr reads an IP address, with or without a port and brackets. A port that can't be one does not count.
 func Addr(s string) (netip.Addr, bool) {
 	if addr, err := netip.ParseAddrPort(s); err == nil {
 		return addr.Addr().Unmap(), true
 	}
-	addr, err := netip.ParseAddr(strings.Trim(s, "[]"))
-	return addr.Unmap(), err == nil
+	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return addr.Unmap(), true
+	}
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		addr, err := netip.ParseAddr(strings.Trim(s[:i], "[]"))
+		return addr.Unmap(), err == nil && (addr.Is4() || s[i-1] == ']')
+	}
+	return netip.Addr{}, false
 }
 
 // IsHost reports whether s, which may end with a port, can stand in a Host field.

@@ -74,9 +74,25 @@ func TestParsePeersFaults(t *testing.T) {
 
 func TestElements(t *testing.T) {
 	t.Parallel()
-	got := forwarded.Elements([]string{" a,b ,", "", ",c"})
-	if !slices.Equal(got, []string{"a", "b", "c"}) {
-		t.Errorf("got %q", got)
+	for text, want := range map[string]string{
+		" a,b ,": "a|b|", ",c": "|c", "": "", `"a" , "b\"c"`: `a|b"c`, `a"b`: `a"b`, `"\\"`: `\`, `""`: "", "\t\"a b\"": "a b",
+	} {
+		got, err := forwarded.Elements([]string{text})
+		if err != nil || strings.Join(got, "|") != want {
+			t.Errorf("%s: got %q, %v, want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{`"`, `"a`, `a"`, `"a"b"`, `"a\"`, `a, "`, `"a, b"`} {
+		if got, err := forwarded.Elements([]string{text}); err == nil {
+			t.Errorf("%s: got %q, want an error", text, got)
+		}
+	}
+	got, err := forwarded.Elements([]string{"a", "b"})
+	if err != nil || !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := forwarded.Elements(nil); err != nil || got != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
@@ -84,6 +100,7 @@ func TestAddr(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"1.2.3.4": "1.2.3.4", "1.2.3.4:5": "1.2.3.4", "[::1]:5": "::1", "[::1]": "::1", "::ffff:1.2.3.4": "1.2.3.4", "unknown": "", "": "", "_x": "",
+		"1.2.3.4:99999": "1.2.3.4", "1.2.3.4:x": "1.2.3.4", "[::1]:x": "::1", ":": "", "::1:x": "", "1.2.3.4:5:6": "", "999.1.1.1": "",
 	} {
 		if got, ok := forwarded.Addr(text); ok != (want != "") || ok && got.String() != want {
 			t.Errorf("%q: got %v, %v, want %s", text, got, ok, want)

@@ -1,8 +1,8 @@
 package logging
 
 import (
+	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 )
@@ -36,7 +36,7 @@ func OpenRotated(name string, bytes int64, backups int) (io.WriteCloser, error) 
 	if err != nil {
 		return nil, err
 	}
-	report := func(message string, err error) { slog.Error(message, slog.Any("error", err)) }
+	report := func(message string, err error) { panic(fmt.Sprint(message, err)) }
 	return closer{newStream(t, f, &stream{w: os.Stderr}, report)}, nil
 }
 

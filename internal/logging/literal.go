@@ -3,6 +3,7 @@ package logging
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path"
 	"strconv"
@@ -250,12 +251,11 @@ func (p *pythonParser) atom() any {
 	word := p.word
 	switch p.kind {
 	case wordString:
-		p.next()
-		for p.kind == wordString { // strings side by side are one
-			word += p.word
-			p.next()
+		var b strings.Builder
+		for ; p.kind == wordString; p.next() { // strings side by side are one
+			b.WriteString(p.word)
 		}
-		return word
+		return b.String()
 	case wordNumber:
 		p.next()
 		return pythonNumber(word)
@@ -385,8 +385,6 @@ func (s signature) bind(args any, keywords any) (pythonDict, error) {
 			return nil, errors.New("kwargs is no dict, such as {'backupCount': 5}")
 		}
 	}
-	for key, value := range dict {
-		bound[key] = value
-	}
+	maps.Copy(bound, dict)
 	return bound, nil
 }
