@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -38,8 +39,9 @@ func As(user string) RenewOption { return func(r *renewal) { r.user = user } }
 //
 // A second Renew that was under way with the same id, as after a double click, does not find the session
 // gone: whichever of the two responses comes last, the browser has a session with its data.
-//   - If both were given the same user by [As], the second gives the browser the id that the first has given it, so
-//     that there is one session, with all that is in it.
+//   - If both were given the same user by [As], or the first was given none and the session was that user's, the second gives the
+//     browser the id that the first has given it, so that there is one session, with all that is in it. If that has been
+//     renewed again for the user, it is the id that the last of these renewals has given.
 //   - Else the second gives it a session of its own, with what there was when the old id ended, before the transaction that
 //     renewed it. What is written to the first session later is not in it.
 //   - If the session was a user's when its id ended, that is given to the same user alone: another user gets a
@@ -106,7 +108,11 @@ func (a *attempt) renew(c *visitor.Context, user string) (*Session, error) {
 	}
 	seed := newSeed()
 	if !renewed {
-		id = makeID(c, seed, old, user)
+		owner, _, err := Value[string](held{s}, userKey)
+		if err != nil && user == "" {
+			return nil, err
+		}
+		id = makeID(c, seed, old, cmp.Or(user, owner))
 		if err := a.tell(c, id); err != nil {
 			return nil, err
 		}
@@ -216,14 +222,13 @@ func (s *Session) fork(c *visitor.Context, old, user string) (*Session, error) {
 	}
 	id, renewed := c.Renewed(a.txn)
 	if user != "" && !renewed {
-		first := makeID(c, m.seed, old, user)
-		followed, err := a.get(first)
+		followed, err := a.follow(c, m, old, user)
 		if err != nil {
 			return nil, err
 		}
-		if followed.now.exists {
+		if followed != nil {
 			s.now.as = followed
-			return followed, a.tell(c, first)
+			return followed, a.tell(c, followed.got)
 		}
 	}
 	owner, err := ownerOf(items)
@@ -260,6 +265,25 @@ func (s *Session) fork(c *visitor.Context, old, user string) (*Session, error) {
 	}
 	s.now.as = forked
 	return forked, nil
+}
+
+// follow returns the session of the user that what was called old has become, by renewals for that user only, the first of which has left
+// m. It returns nil if there is none.
+func (a *attempt) follow(c *visitor.Context, m mark, old, user string) (*Session, error) {
+	for id := makeID(c, m.seed, old, user); ; id = makeID(c, m.seed, id, user) {
+		s, err := a.get(id)
+		switch {
+		case err != nil:
+			return nil, err
+		case s.now.exists:
+			return s, nil
+		case !s.had.marked:
+			return nil, nil //nolint:nilnil // as the comment says
+		}
+		if m, _, err = s.remainder(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // remainder returns the mark of s, and the items that were left with it.

@@ -151,6 +151,9 @@ func TestRenewTwice(t *testing.T) {
 		{name: "change of password, then a holder of the old id", before: ann, first: ann, second: none, err: session.ErrRenewed},
 		{name: "change of password, then another's log-in with the old id", before: ann, first: ann, second: bob, want: map[string]any{"_user_": "bob"}},
 		{name: "renewal from time to time, twice", before: ann, first: none, second: none, err: session.ErrRenewed},
+		{name: "renewal from time to time, then a log-in", before: ann, first: none, second: ann, same: true, want: map[string]any{
+			"cart": int64(1), "_user_": "ann", "later": true,
+		}},
 		{name: "another user, then the former", before: ann, first: bob, second: ann, want: map[string]any{"cart": int64(1), "_user_": "ann"}},
 	}
 	for _, tt := range tests {

@@ -220,3 +220,50 @@ func TestRenewWithoutTM(t *testing.T) {
 		t.Errorf("got %d, and then %q", status, text)
 	}
 }
+
+// A browser sends log-ins of one user and writes from several tabs, each with the cookie that it has at that moment. Whatever cookie it ends
+// up with, the next log-in finds all that was acknowledged, however often the session was renewed since that cookie.
+func TestManyLoginsOfOneUser(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	h := composed(t, retry.Config{}, tm.Config{})(outcome.HandlerFunc(s.serve))
+	for round := range 50 {
+		_, _, cookie := send(t, h, "/add?add=[first]", "")
+		var mu sync.Mutex // guards the next two
+		kept, cookies := []string{"[first]"}, []string{cookie}
+		var tabs sync.WaitGroup
+		for tab := range 3 {
+			tabs.Go(func() {
+				for i := range 6 {
+					mu.Lock()
+					has := cookies[len(cookies)-1]
+					mu.Unlock()
+					item, path := "", "/login?as=ann"
+					if (tab+i+round)%2 == 0 {
+						item = fmt.Sprintf("[%d.%d]", tab, i)
+						path = "/add?add=" + item
+					}
+					status, _, next := send(t, h, path, has)
+					mu.Lock()
+					if cookies = append(cookies, next); status == 200 && item != "" {
+						kept = append(kept, item)
+					}
+					mu.Unlock()
+					if status != 200 && (status != 409 || item == "") {
+						t.Errorf("%s: got %d", path, status)
+					}
+				}
+			})
+		}
+		tabs.Wait()
+		for i, c := range cookies {
+			_, _, now := send(t, h, "/login?as=ann", c)
+			_, text, _ := send(t, h, "/", now)
+			for _, item := range kept {
+				if !strings.Contains(text, item) {
+					t.Fatalf("round %d: after a log-in with cookie %d of %d: got %q, want %s, too", round, i, len(cookies), text, item)
+				}
+			}
+		}
+	}
+}
