@@ -9,6 +9,7 @@ import (
 // What to do about a filter or an app of Python's packages.
 const (
 	errorPages  = "delete it, also where it is named: an error is logged, and with debug = true in [DEFAULT] the page shows it"
+	exceptions  = "delete it, also where it is named: an app in Go answers itself, and raises no exceptions"
 	toolbar     = "delete it, also where it is named: serve FILE -v logs what happens to each request, serve show and serve routes print what it goes through"
 	resources   = "delete it, also where it is named: the app links its files itself, and egg:Paste#static serves a folder of them"
 	sessions    = "delete it, also where it is named: the app asks package session, behind the filters egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2"
@@ -24,7 +25,7 @@ const (
 // isIdle reports whether requests may pass a filter with one of those hints as if it were not there: it neither checks them nor
 // makes an answer.
 func isIdle(hint string) bool {
-	return slices.Contains([]string{errorPages, toolbar, resources, sessions, threads, profiler, compress, connections}, hint)
+	return slices.Contains([]string{errorPages, exceptions, toolbar, resources, sessions, threads, profiler, compress, connections}, hint)
 }
 
 // elsewhere are the names that files of programs in Python have most often, and that stand for nothing here.
@@ -34,11 +35,12 @@ var elsewhere = []struct {
 	names []string
 }{
 	{pipeline.KindFilter, errorPages, []string{
-		"egg:WebError#*", "egg:Paste#error_catcher", "egg:Paste#evalexc", "egg:Paste#httpexceptions",
+		"egg:WebError#*", "egg:Paste#error_catcher", "egg:Paste#evalexc",
 		"egg:Paste#printdebug", "egg:backlash#*", "egg:repoze.debug#*",
 		"egg:repoze.errorlog#*", "egg:pyramid_exclog#*", "egg:raven#*", "egg:sentry-sdk#*", "egg:Werkzeug#*",
 		"call:weberror.evalexception:make_general_exception",
 	}},
+	{pipeline.KindFilter, exceptions, []string{"egg:Paste#httpexceptions", "egg:Zope#httpexceptions", "egg:Zope2#httpexceptions"}},
 	{pipeline.KindFilter, toolbar, []string{"egg:pyramid_debugtoolbar#*", "egg:tgext.debugbar#*"}},
 	{pipeline.KindFilter, resources, []string{
 		"egg:fanstatic#*", "egg:bowerstatic#*", "egg:ToscaWidgets#*", "egg:tw2.core#*",

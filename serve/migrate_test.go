@@ -161,17 +161,19 @@ func TestMigrateLeavesNothingBehind(t *testing.T) {
 		name, ini string
 		there     string // a file of the folder
 		want      string
+		more      []string
 	}{
-		{"a file is there", site, "new/apps.go", "has apps.go already, and nothing is overwritten"},
-		{"the copy is there", site, "new/old.ini", "has old.ini already, and nothing is overwritten"},
-		{"the folder is a file", site, "new", "can't make the folder"},
-		{"no app", "[filter:x]\nuse = egg:x\n", "", "the file describes no app"},
-		{"a value is missing", "[app:main]\nuse = egg:wiki\ndb = %(db)s\n[server:main]\nuse = egg:Paste#http\n", "", "is the setting itself"},
+		{"a file is there", site, "new/apps.go", "has apps.go already, and nothing is overwritten", nil},
+		{"the copy is there", site, "new/old.ini", "has old.ini already, and nothing is overwritten", nil},
+		{"the folder is a file", site, "new", "can't make the folder", nil},
+		{"no app", "[filter:x]\nuse = egg:x\n", "", "the file describes no app", nil},
+		{"a value is missing", "[app:main]\nuse = egg:wiki\ndb = %(db)s\n[server:main]\nuse = egg:Paste#http\n", "", "is the setting itself", nil},
 		{"from outside", site + "port = %(http_port)s\n", "", "old.ini:5: [server:main] port: %(http_port)s: no setting of that name, here or in [DEFAULT]; " +
-			"write it in [DEFAULT], or give it: serve migrate FILE FOLDER http_port=…"},
-		{"no setting of that kind", "[app:main]\nuse = egg:Paste#static\ndocument_root = /nowhere/at/all\n", "", `old.ini:3: [app:main] document_root = "/nowhere/at/all": there is no folder`},
-		{"a decision of a person", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:gunicorn\nca_certs = ca.pem\n", "", "where something may rely on it"},
-		{"an include is missing", "[app:main]\nuse = config:other.ini\n", "", "there is no such file"},
+			"write it in [DEFAULT], or give it: serve migrate FILE FOLDER http_port=…", nil},
+		{"no setting of that kind", "[app:main]\nuse = egg:Paste#static\ndocument_root = /nowhere/at/all\n", "", `old.ini:3: [app:main] document_root = "/nowhere/at/all": there is no folder`, nil},
+		{"a decision of a person", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:gunicorn\nca_certs = ca.pem\n", "", "where something may rely on it", nil},
+		{"a name that is no key", site, "", "[x=… was given, which can't be a line of an .ini file", []string{"[x=1"}},
+		{"an include is missing", "[app:main]\nuse = config:other.ini\n", "", "there is no such file", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -191,7 +193,7 @@ func TestMigrateLeavesNothingBehind(t *testing.T) {
 				}
 			}
 			before := tree(t, dir)
-			code, out, errs := run(t, "", []string{"migrate", file, filepath.Join(dir, "new"), "--source", source})
+			code, out, errs := run(t, "", append([]string{"migrate", file, filepath.Join(dir, "new"), "--source", source}, tt.more...))
 			if code != 1 || out != "" || !strings.Contains(errs, tt.want) {
 				t.Errorf("exit code %d, %q, %q; want %q", code, out, errs, tt.want)
 			}
@@ -272,6 +274,24 @@ func TestMigrateCopies(t *testing.T) {
 			nil,
 		},
 		{
+			"a log in a folder that is not there", "[app:main]\nuse = egg:wiki\n[loggers]\nkeys = root\n[handlers]\nkeys = a, b\n[formatters]\nkeys =\n" +
+				"[logger_root]\nlevel = WARN\nhandlers = a, b\n[handler_a]\nclass = FileHandler\nargs = ('/nowhere/at/all/a.log', 'a')\n" +
+				"[handler_b]\nclass = FileHandler\nargs = ('%(here)s/logs/b.log', 'a')\n", nil,
+			[]string{"args = ('%(here)s/a.log', 'a')", "args = ('%(here)s/logs/b.log', 'a')"},
+			[]string{"args = ('/nowhere/at/all/a.log', 'a')"},
+		},
+		{
+			"percent signs from outside", "[app:main]\nuse = egg:wiki\n",
+			[]string{"discount=5%% of %(here)s"},
+			[]string{"discount = 5%% of %(here)s"},
+			nil,
+		},
+		{
+			"a weak secret where debug is off", "[app:main]\nuse = egg:wiki\nfilter-with = id\n[filter:id]\nuse = egg:repoze.browserid#browserid\nsecret_key = short\n", nil,
+			nil,
+			[]string{"secret_key = short"},
+		},
+		{
 			"lines that end with CRLF", "[app:main]\r\nuse = egg:wiki\r\n[server:main]\r\nuse = egg:waitress\r\nurl_prefx = /x\r\n", nil,
 			[]string{"[app:main]\r", "# (migrate) url_prefx = /x\r"},
 			nil,
@@ -309,11 +329,6 @@ func TestMigrateCopies(t *testing.T) {
 			info, err := os.Stat(copied)
 			if err != nil || info.Mode().Perm()&^0o640 != 0 {
 				t.Errorf("mode %v, %v", info.Mode(), err)
-			}
-			if code, _, errs := run(t, "", []string{"check", copied}); code == 0 || strings.Contains(errs, "unknown setting") {
-				if strings.Contains(tt.ini, "egg:wiki") || code != 0 {
-					t.Logf("check: %d %s", code, errs)
-				}
 			}
 		})
 	}

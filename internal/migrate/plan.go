@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -36,10 +37,11 @@ type Plan struct {
 	stubs []*stub
 	roots []*pipeline.Tree // what is served and the server, and then the others
 
-	served int      // how many of the roots are served
-	notes  []note   // about settings
-	extra  []string // lines that are added to the first file
-	added  []string // why, in words
+	served int             // how many of the roots are served
+	notes  []note          // about settings
+	works  map[string]bool // sections, by file and name, whose factory is registered
+	extra  []string        // lines that are added to the first file
+	added  []string        // why, in words
 }
 
 // A file is one that is copied.
@@ -63,7 +65,7 @@ type note struct {
 // Read reads a file, and the files that it includes, and works out what becomes of them. The error has a line for each fault that
 // a person has to mend first; most are of type [pipeline.Errors].
 func Read(ctx context.Context, config string, o Options) (*Plan, error) {
-	p := &Plan{opts: o}
+	p := &Plan{opts: o, works: map[string]bool{}}
 	if err := p.collect(config); err != nil {
 		return nil, err
 	}
@@ -316,7 +318,12 @@ func (p *Plan) complete() error {
 		if slices.ContainsFunc(f.parsed.Settings("DEFAULT"), func(s pipeline.Setting) bool { return s.Key == key }) {
 			return fmt.Errorf("%s=… was given, and [DEFAULT] of %s has that name: change it there", redact.Key(key), f.path)
 		}
-		given = append(given, key+" = "+strings.ReplaceAll(p.opts.Global[key], "\n", "\n\t"))
+		value := p.opts.Global[key]
+		if !keyPattern.MatchString(key) || strings.ContainsAny(value, "\r\n") || strings.TrimSpace(value) != value {
+			return fmt.Errorf("%s=… was given, which can't be a line of an .ini file; write it in a copy of %s", oneLine(redact.Key(key)), f.path)
+		}
+		given = append(given, key+" = "+value) // it is interpolated in both places
+		p.guard(key, value)
 	}
 	for _, assignment := range p.opts.Set {
 		if !p.assign(assignment) {
@@ -334,6 +341,17 @@ func (p *Plan) complete() error {
 	return nil
 }
 
+// keyPattern is what a name may be that is given from outside.
+var keyPattern = regexp.MustCompile(`^[\pL_][\pL\pN_.-]*$`)
+
+// guard has the copy of the first file be for its owner alone, if it gets a secret that the old file did not have.
+func (p *Plan) guard(key, value string) {
+	if redact.IsSecretKey(key) || redact.Value(key, value) != value {
+		p.main().mode &= 0o700
+		p.added = append(p.added, fmt.Sprintf("a secret, %s: so the copy is for its owner alone", shownKey(key)))
+	}
+}
+
 // assign replaces the line of a setting.
 func (p *Plan) assign(assignment string) bool {
 	name, value, _ := strings.Cut(assignment, "=")
@@ -346,6 +364,7 @@ func (p *Plan) assign(assignment string) bool {
 		for _, s := range f.parsed.Settings(section) {
 			if s.Key == key && !strings.Contains(value, "\n") && f.replace(s.Line, key+" = "+strings.ReplaceAll(value, "%", "%%")) {
 				p.notes = append(p.notes, note{pipeline.Position{File: f.path, Line: s.Line, Section: section}, key, "replaced as given"})
+				p.guard(key, value)
 				return true
 			}
 		}

@@ -146,9 +146,9 @@ func (r *report) registration() {
 	} else {
 		r.print(`
 To be written in Go: apps and filters that are no part of this program. Each line below tells it which function makes one of
-them; the project has the lines in register.go, and the functions in apps.go and filters.go. As long as a function is not
-written, what it makes answers every request with the status 501 (Not Implemented) and its name. A filter lets no request
-pass until then, since it may be the one that checks log-ins. Write the outermost first.
+them, out of the settings of its section; the project has the lines in register.go, and the functions in apps.go and
+filters.go. As long as a function is not written, what it makes answers every request with the status 501 (Not Implemented)
+and its name. A filter lets no request pass until then, since it may be the one that checks log-ins. Write the outermost first.
 
 `)
 		r.table()
@@ -196,7 +196,7 @@ func (r *report) lines() {
 	})
 	if len(notes) > 0 {
 		r.print("\nLines that mean something else here, or nothing. They stay in the copy as they are, but for those that are taken out or\n" +
-			"replaced:\n\n")
+			"replaced. Settings that are not named here are for the functions above, or work:\n\n")
 	}
 	done := map[int]bool{}
 	for i, n := range notes {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -121,6 +122,11 @@ func (p *Plan) try(ctx context.Context, folder string) error {
 			return err
 		}
 	}
+	for _, name := range m.Folders {
+		if err := os.MkdirAll(filepath.Join(folder, filepath.FromSlash(name)), 0o700); err != nil {
+			return err
+		}
+	}
 	r := p.standard()
 	if err := p.register(r); err != nil {
 		return err
@@ -179,6 +185,7 @@ func (p *Plan) translate(err error, folder string) error {
 		if text := fault.Err.Error(); strings.Contains(text, folder) {
 			fault.Err = errors.New(strings.ReplaceAll(text, folder, filepath.Dir(p.main().path)))
 		}
+		fault.Value = strings.ReplaceAll(fault.Value, folder, filepath.Dir(p.main().path))
 		fault.Hint = strings.ReplaceAll(fault.Hint, "serve FILE", "serve migrate FILE FOLDER")
 		if f := p.fileAt(fault.File); f != nil && fault.Line > len(f.lines) {
 			fault.Line = 0 // in what was added
@@ -220,6 +227,8 @@ func (p *Plan) mend(fault *pipeline.Error) bool {
 		}
 		p.notes = append(p.notes, note{at, fault.Key, "replaced by a new random one, since the old one is short or well known; browsers get new ids"})
 		return true
+	case isLogging(fault.Section):
+		return p.logBeside(f, fault)
 	case fault.Key == "commit_veto" || fault.Key == "retryable":
 		m := notThere.FindStringSubmatch(fault.Err.Error())
 		if m == nil {
@@ -234,6 +243,30 @@ func (p *Plan) mend(fault *pipeline.Error) bool {
 	}
 	return false
 }
+
+// logBeside has a log whose file can't be written go to one beside the copy.
+func (p *Plan) logBeside(f *file, fault *pipeline.Error) bool {
+	for _, s := range f.parsed.Settings(fault.Section) {
+		m := quotedPath.FindStringSubmatch(s.Raw)
+		if s.Line != fault.Line || m == nil || strings.Contains(s.Raw, "\n") {
+			continue
+		}
+		beside := "%(here)s/" + path.Base(m[2])
+		if !f.replace(s.Line, s.Key+" = "+strings.Replace(s.Raw, m[2], beside, 1)) {
+			return false
+		}
+		p.notes = append(p.notes, note{
+			pipeline.Position{File: f.path, Line: s.Line, Section: fault.Section},
+			s.Key,
+			fmt.Sprintf("replaced, since %s: the log goes to %s", fault.Err, beside),
+		})
+		return true
+	}
+	return false
+}
+
+// quotedPath finds a full path in the arguments of a handler.
+var quotedPath = regexp.MustCompile(`(['"])(/[^'"]*[^'"/])['"]`)
 
 // serveInPlaceOf has a section use the server that is here.
 func (p *Plan) serveInPlaceOf(s *stub) {

@@ -178,6 +178,9 @@ func children(tree *pipeline.Tree, n *pipeline.Node) []child {
 
 // meet notes what becomes of a node's name, if that is not registered.
 func (p *Plan) meet(n *pipeline.Node) {
+	if n.Registered {
+		p.works[n.Source.File+"\n"+n.Source.Section] = true
+	}
 	if n.Factory == (pipeline.Factory{}) || n.Registered || n.Protocol == "" {
 		return
 	}
@@ -356,7 +359,7 @@ func (p *Plan) project() scaffold.Migrated {
 			m.Apps = append(m.Apps, made)
 		}
 	}
-	m.Variables = p.variables()
+	m.Folders, m.Variables = p.folders(), p.variables()
 	return m
 }
 

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -114,16 +115,7 @@ func (p *Plan) isStub(f *file, section string) bool {
 	if !isApp(section) && !isFilter(section) {
 		return false
 	}
-	for _, tree := range p.roots {
-		found := false
-		p.walk(tree, tree.Root, func(n *pipeline.Node) {
-			found = found || n.Source.File == f.path && n.Source.Section == section && n.Registered
-		})
-		if found {
-			return false
-		}
-	}
-	return true
+	return !p.works[f.path+"\n"+section]
 }
 
 // A place is a setting.
@@ -154,6 +146,30 @@ func (p *Plan) secrets() []place {
 }
 
 var variablePattern = regexp.MustCompile(`%\(ENV_([A-Za-z_][A-Za-z0-9_]*)\)s`)
+
+// besidePattern finds the file of a log in a folder beside the .ini file.
+var besidePattern = regexp.MustCompile(`%\(here\)s/([^'",()\s]+)/[^/'",()\s]+`)
+
+// folders returns those in the project that logs are written to, so that they are there.
+func (p *Plan) folders() []string {
+	var names []string
+	for _, f := range p.files {
+		for _, section := range f.parsed.Sections() {
+			if !isLogging(section) {
+				continue
+			}
+			for _, s := range f.parsed.Settings(section) {
+				for _, m := range besidePattern.FindAllStringSubmatch(s.Raw, -1) {
+					if name := path.Join(path.Dir(f.target), m[1]); filepath.IsLocal(name) && name != "." && !strings.Contains(name, "%") {
+						names = append(names, name)
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // variables returns the variables of the environment that the files name.
 func (p *Plan) variables() []string {

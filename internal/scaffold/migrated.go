@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 )
 
@@ -20,6 +21,7 @@ type Migrated struct {
 	Veto    bool     // whether a line names package tm
 	Retry   bool     // whether a line names package retry
 
+	Folders   []string // in the project, with slashes, that the files need
 	Variables []string // of the environment that the files need
 }
 
@@ -80,6 +82,9 @@ func Migrate(c Config, m Migrated) ([]string, error) {
 			return nil, fmt.Errorf("the project has a file %s of its own; rename yours", ini.Path)
 		}
 		contents[ini.Path] = file{ini.Text, ini.Mode}
+	}
+	for _, folder := range m.Folders {
+		contents[path.Join(folder, ".gitkeep")] = file{"", 0o644}
 	}
 	return writeAll(c.Dir, contents)
 }
