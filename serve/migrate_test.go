@@ -173,7 +173,7 @@ func TestMigrateLeavesNothingBehind(t *testing.T) {
 		{"no setting of that kind", "[app:main]\nuse = egg:Paste#static\ndocument_root = /nowhere/at/all\n", "", `old.ini:3: [app:main] document_root = "/nowhere/at/all": there is no folder`, nil},
 		{"a decision of a person", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:gunicorn\nca_certs = ca.pem\n", "", "where something may rely on it", nil},
 		{"a name that is no key", site, "", "[x=… was given, which can't be a line of an .ini file", []string{"[x=1"}},
-		{"an include is missing", "[app:main]\nuse = config:other.ini\n", "", "there is no such file", nil},
+		{"an include is missing", "[app:main]\nuse = config:other.ini\n", "", `old.ini:2: [app:main] use = "config:other.ini": there is no file `, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -129,7 +130,11 @@ func (p *Plan) collect(config string) error {
 			return fmt.Errorf("%s includes more than %d files", p.main().path, maxFiles)
 		}
 		f, err := readFile(path)
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, fs.ErrNotExist) && len(p.files) > 0:
+			continue // the loader says where it is named, if what is served needs it
+		default:
 			return err
 		}
 		p.files = append(p.files, f)

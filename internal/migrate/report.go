@@ -240,7 +240,7 @@ func (r *report) additions() {
 		}
 	}
 	if len(p.stays) > 0 {
-		r.print("\nIncluded by its full path, and so not copied: %s\n", oneLine(strings.Join(p.stays, ", ")))
+		r.print("\nIncluded by its full path, and so not copied: %s\n", oneLine(redact.Text(strings.Join(p.stays, ", "))))
 	}
 	if names := p.variables(); len(names) > 0 {
 		r.print("\nVariables of the environment that have to be set: %s\n", strings.Join(names, ", "))
