@@ -194,7 +194,7 @@ func (m *Manager) get(ctx context.Context) (s *Session, stored bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	defer a.release()
+	defer a.release() //nolint:contextcheck // what it logs may be of another request
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
 		return nil, false, ErrNoID

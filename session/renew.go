@@ -59,7 +59,7 @@ func (m *Manager) Renew(ctx context.Context, options ...RenewOption) error {
 	if err != nil {
 		return err
 	}
-	defer a.release()
+	defer a.release() //nolint:contextcheck // what it logs may be of another request
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
 		return ErrNoID

@@ -91,7 +91,7 @@ func TestWeakSecrets(t *testing.T) {
 	t.Parallel()
 	for secret, weak := range map[string]bool{
 		"x": true, "0123456789abcde": true, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": true, "abcdabcdabcdabcdabcdabcd": true, "secret12secret12": true,
-		"012345678901234567890123": true, "ababababababababc": true,
+		"012345678901234567890123": true, "1234567890123456": true, "trustno1 me trustno1": true, "ababababababababc": true,
 		testSecret: false, "correct horse battery staple": false, "5f4dcc3b5aa765d6": false, "a key with blanks, 100 characters": false,
 	} {
 		_, err := load(t, false, "secret_key = "+secret)

@@ -135,9 +135,11 @@ func variety(secret string) int {
 	return len(seen)
 }
 
-// isRepetition reports whether secret is made of one piece, shorter than a secret has to be, that is repeated.
+// isRepetition reports whether secret is made of one piece, shorter than a secret has to be, that is repeated, the last time perhaps in
+// part.
 func isRepetition(secret string) bool {
-	for n := 1; n < minSecretLen && 2*n <= len(secret); n++ {
+	const chance = 4 // so many characters are repeated by chance at most
+	for n := 1; n < minSecretLen && n+chance <= len(secret); n++ {
 		if secret[n:] == secret[:len(secret)-n] {
 			return true
 		}
