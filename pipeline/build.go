@@ -108,15 +108,7 @@ func (b *Build) Share(value any) (others []any) {
 // Warn tells whoever starts the program that something about a key works, but hardly as meant. The message says what, and
 // what to write instead. It is logged once at the start, with file, line, section and key; the key may be "".
 func (b *Build) Warn(key, message string) {
-	s := b.node.LocalConf.find(key)
-	if s == nil {
-		s = b.node.GlobalConf.find(key)
-	}
-	if s == nil {
-		p := b.node.Source
-		s = &Setting{File: p.File, Line: p.Line, Section: p.Section, Written: key}
-	}
-	b.creation.resolver.warn(s, message)
+	b.creation.resolver.warn(b.node.settingOf(key), message)
 }
 
 // App makes the app that a name stands for: a section, or a reference such as "egg:Dist#name". The name is looked up, and

@@ -37,6 +37,25 @@
 // %(name)s in a value stands for another key of the section or of [DEFAULT], for here (the file's directory) or __file__,
 // or, beyond PasteDeploy, as %(ENV_NAME)s for an environment variable. A percent sign is written %%.
 //
+// # The way of a request
+//
+// A filter sees the request and what is behind it, not what stands in front: a retry that is behind a tm runs nothing again, and
+// an app that has sessions fails at its first request if no browserid is in front of it. The loader knows the whole tree. So each
+// factory says, while it makes something, what that is for the others, and what it needs of them:
+//
+//	b.Offer(pipeline.TM, nil)       // a filter: what is behind it is in a transaction
+//	b.RequireTransaction()          // an app: there must be such a filter in front
+//	b.RequireSessions(sessions)     // an app with sessions: browserid and tm must be
+//	b.Require(pipeline.Requirement{ // any: what else must, or must not, be in front or behind, and what happens otherwise
+//		Filter: pipeline.Retry, Place: pipeline.NotInFront, Else: "each attempt is counted; write it in front of that",
+//	})
+//
+// A word is a name that filters and apps agree on; the standard set has those that are constants here, and a program adds its
+// own: a filter of a program's that begins transactions offers [TM] as the standard one does. When everything is made, Load
+// follows each way from the server to an app, through pipelines, filter-with, filter-app and each branch of a composite, and
+// warns of what is not met, where the filter or app was put into the tree. It loads all the same, as with PasteDeploy;
+// [Warning].Broken says that requests fail or a guarantee is lost, and serve check takes that for a fault.
+//
 // # Caveats
 //
 // PasteDeploy ignores a key of a section when [DEFAULT] or a variable from outside has the same name, and a "set x" does

@@ -54,7 +54,7 @@ func newNode(kind Kind, ref Factory, protocol string, global *Conf, l loader, at
 	}
 	return &Node{
 		Kind: kind, Name: ref.String(), Factory: ref, Protocol: protocol, Source: at.source(),
-		GlobalConf: global, LocalConf: newConf(), loader: l, trail: at.up, written: at,
+		GlobalConf: global, LocalConf: newConf(), loader: l, trail: at.up, written: at, placed: at,
 	}
 }
 

@@ -181,6 +181,14 @@ type Warning struct {
 	Section string
 	Key     string
 	Message string // what is odd, and what to write instead
+
+	// Broken is whether requests will fail, or a guarantee is lost, because of it. It loads all the same, as with PasteDeploy.
+	Broken bool
+}
+
+// Fault returns the warning as a fault, for those that go no further with one.
+func (w Warning) Fault() *Error {
+	return &Error{File: w.File, Line: w.Line, Section: w.Section, Key: w.Key, Err: errors.New(w.Message)}
 }
 
 // String returns the warning in the form of an Error.

@@ -99,6 +99,9 @@ func load(ctx context.Context, uri string, kind Kind, opts Options) (made any, l
 		return nil, l, err
 	}
 	succeeded = true
+	if kind == KindApp {
+		r.judge(root, opts.Part)
+	}
 	opts.Registry.kept.set(c.kept)
 	l = loaded{root: root, resolver: r, warnings: r.sortedWarnings(), files: r.order, close: sync.OnceValue(c.close)}
 	for _, w := range l.warnings {

@@ -28,6 +28,9 @@ type Options struct {
 	// "section.key=value", such as "server:main.port=80". Values are literal, and win over [DEFAULT]
 	// and Global. Files that this one includes are left as they are.
 	Set []string
+	// Part has what is loaded judged as a part of something else: that a filter is missing in front of it is no fault then, see
+	// [Requirement].
+	Part bool
 	// Registry has the factories. Resolve goes without; loading needs one.
 	Registry *Registry
 	// Logger is what factories log to, and where warnings go. Nil discards.
@@ -114,6 +117,7 @@ type loader interface {
 type reference struct {
 	setting *Setting
 	word    string // the member of a pipeline; "" when the whole value is the name
+	nth     int    // of several members of that name, from 0
 	up      *frame
 }
 
@@ -157,10 +161,16 @@ func (at reference) source() Position {
 	}
 	p := Position{File: s.File, Line: s.Line, Section: s.Section}
 	if at.word != "" {
+		before := at.nth
 		for i, line := range strings.Split(s.Raw, "\n") {
-			if i < len(s.lines) && slices.Contains(fields(line), at.word) {
+			for _, word := range fields(line) {
+				if word != at.word || i >= len(s.lines) {
+					continue
+				}
 				p.Line = s.lines[i]
-				break
+				if before--; before < 0 {
+					return p
+				}
 			}
 		}
 	}
@@ -328,7 +338,10 @@ func (r *resolver) fault(e *Error) *Node {
 }
 
 func (r *resolver) warn(s *Setting, message string) {
-	w := Warning{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Message: message}
+	r.add(Warning{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Message: message})
+}
+
+func (r *resolver) add(w Warning) {
 	if !r.warned[w] {
 		r.warned[w] = true
 		r.warnings = append(r.warnings, w)

@@ -157,6 +157,9 @@ func (l *configLoader) context(r *resolver, typ *objectType, name *string, globa
 		node = s.explicit(r, typ)
 	}
 	s.warnShadowed(r, node)
+	if node != nil {
+		node.placed = at
+	}
 	if filterWith == nil {
 		return node
 	}
@@ -486,11 +489,15 @@ func (s *sectionReader) pipeline(r *resolver) *Node {
 		return r.fault(members.fault(errors.New("empty"), "want filters and, last, the app"))
 	}
 	node := s.node(KindPipeline)
+	at, count := make([]reference, len(names)), map[string]int{}
+	for i, name := range names {
+		at[i] = reference{setting: members, word: name, nth: count[name], up: s.frame}
+		count[name]++
+	}
 	last := len(names) - 1
-	node.App = s.loader.context(r, typeApp, &names[last], s.global, reference{setting: members, word: names[last], up: s.frame})
+	node.App = s.loader.context(r, typeApp, &names[last], s.global, at[last])
 	for i := range names[:last] {
-		filter := s.loader.context(r, typeFilter, &names[i], s.global, reference{setting: members, word: names[i], up: s.frame})
-		node.Filters = append(node.Filters, filter)
+		node.Filters = append(node.Filters, s.loader.context(r, typeFilter, &names[i], s.global, at[i]))
 	}
 	return node
 }

@@ -45,10 +45,13 @@ type Node struct {
 	loader  loader    // where a composite finds its children
 	trail   *frame    // how the loader came here
 	written reference // where the reference to the factory stands
+	placed  reference // where the node was put into the tree: in a pipeline, say
 
 	// What is known when it has been created.
-	children []Child
-	routes   chi.Routes
+	children     []Child
+	routes       chi.Routes
+	offers       []offer
+	requirements []Requirement
 }
 
 // IsSecret reports whether the setting of that key must not be shown.

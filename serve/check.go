@@ -66,9 +66,9 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	if o.all && (o.appName != "" || o.serverName != "") {
 		return usagef("--all leaves nothing to choose with -n and --server-name")
 	}
-	apps, servers := []string{o.appName}, []string{o.serverName}
+	named := sections{apps: []string{o.appName}, servers: []string{o.serverName}}
 	if o.all {
-		if apps, servers, err = sections(config); err != nil {
+		if named, err = sectionsOf(config); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	found.warn(warnings)
 	found.fault(err)
 	var users []user
-	for _, name := range servers {
+	for _, name := range named.servers {
 		options.Name = name
 		server, err := pipeline.LoadServer(ctx, config, options)
 		if err == nil {
@@ -94,8 +94,8 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		}
 		found.fault(err)
 	}
-	for _, name := range apps {
-		options.Name = name
+	for _, name := range named.apps {
+		options.Name, options.Part = name, named.isPart(name)
 		clear(engines)
 		app, err := pipeline.Load(ctx, config, options)
 		if err == nil {
@@ -107,7 +107,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		}
 		found.fault(err)
 	}
-	if len(users) == len(servers)+len(apps) { // what has faults may use it
+	if len(users) == len(named.servers)+len(named.apps) { // what has faults may use it
 		found.warn(o.unused(users...))
 	}
 	if !o.quiet || o.strict {
@@ -143,38 +143,64 @@ func (f *findings) fault(err error) { f.faults = append(f.faults, err) }
 
 func (f *findings) warn(warnings []pipeline.Warning) {
 	for _, w := range warnings {
-		if !f.seen[w] {
+		switch {
+		case f.seen[w]:
+		case w.Broken:
+			f.seen[w] = true
+			f.fault(w.Fault())
+		default:
 			f.seen[w] = true
 			f.warnings = append(f.warnings, w)
 		}
 	}
 }
 
-// sections returns the names of all apps and of all servers in a file.
-func sections(config string) (apps, servers []string, err error) {
+// sections are those of a file that can be served, by name.
+type sections struct {
+	apps, servers []string
+	words         map[string][]string // that stand in the values of a section
+}
+
+// sectionsOf returns those of the file of a CONFIG.
+func sectionsOf(config string) (s sections, err error) {
 	path, isFile := configPath(config)
 	if !isFile {
-		return nil, nil, usagef("--all is for files, not for %s", config)
+		return s, usagef("--all is for files, not for %s", config)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return []string{""}, nil, nil //nolint:nilerr // the loader has more to say about it
+		return sections{apps: []string{""}}, nil //nolint:nilerr // the loader has more to say about it
 	}
 	file, err := pipeline.Parse(path, text)
 	if err != nil {
-		return nil, nil, err
+		return s, err
 	}
+	s.words = map[string][]string{}
 	for _, section := range file.Sections() {
+		for _, setting := range file.Settings(section) {
+			s.words[section] = append(s.words[section], strings.Fields(setting.Raw)...)
+		}
 		prefix, name, ok := strings.Cut(section, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
 			continue
 		}
 		switch prefix {
 		case "app", "application", "composite", "composit", "pipeline", "filter-app":
-			apps = append(apps, name)
+			s.apps = append(s.apps, name)
 		case "server":
-			servers = append(servers, name)
+			s.servers = append(s.servers, name)
 		}
 	}
-	return apps, servers, nil
+	return s, nil
+}
+
+// isPart reports whether another section seems to name an app, so that it is served with the filters of that.
+func (s sections) isPart(name string) bool {
+	for section, words := range s.words {
+		_, own, _ := strings.Cut(section, ":")
+		if name != "main" && strings.TrimSpace(own) != name && slices.Contains(words, name) {
+			return true
+		}
+	}
+	return false
 }

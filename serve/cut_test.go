@@ -160,6 +160,7 @@ pipeline = log `+pipe+"\n")
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = site.Close() })
+			log.take() // that some of these pipelines are odd
 			s, err := server.New(server.Config{Host: "127.0.0.1", Port: 0, H2C: true}, logger)
 			if err != nil {
 				t.Fatal(err)

@@ -159,6 +159,9 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 	}, nil
 }
 
+// Timeout returns for how long a session may be unused before it ends.
+func (m *Manager) Timeout() time.Duration { return m.config.Timeout }
+
 // Get returns the session of the browser that sent the request of ctx, in the transaction of ctx: the one that is
 // stored, or a new one, which is stored as soon as something is written to it and never if nothing is.
 // Within one transaction the same browser gets the same Session.

@@ -63,6 +63,7 @@ func newApp(b *pipeline.Build, settings Settings) (http.Handler, error) {
 		return nil, err
 	}
 	b.OnClose(sessions.StartSweeper().Close)
+	b.RequireSessions(sessions)
 	a := &app{db: db, sessions: sessions, pages: pages, settings: settings, logger: b.Logger()}
 	routes := a.routes()
 	b.Routes(routes)

@@ -3,6 +3,8 @@ package urlmap
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -22,6 +24,12 @@ func Register(r *pipeline.Registry) {
 }
 
 func build(b *pipeline.Build, s settings) (http.Handler, error) {
+	if slices.ContainsFunc(s.Places, func(p pipeline.Setting) bool { return strings.HasPrefix(p.Key, "domain ") }) {
+		b.Require(pipeline.Requirement{
+			Filter: pipeline.Prefix, Place: pipeline.NotBehind,
+			Else: "it chooses by the host that the proxy has asked for and not by the visitor's; write that in front of it",
+		})
+	}
 	m := &urlMap{}
 	var errs []error
 	if s.NotFoundApp == "" {

@@ -68,6 +68,7 @@ func register(r *pipeline.Registry, opened func(*storage.DB, *session.Manager)) 
 			return nil, err
 		}
 		b.OnClose(sessions.StartSweeper().Close)
+		b.RequireSessions(sessions)
 		opened(db, sessions)
 		return routes(pastelineCounter{sessions}), nil
 	})

@@ -66,6 +66,7 @@ func newShop(b *pipeline.Build, set settings) (http.Handler, error) {
 		return nil, err
 	}
 	b.OnClose(sessions.StartSweeper().Close)
+	b.RequireSessions(sessions)
 	s := &shop{db, sessions}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", outcome.HandlerFunc(s.look))

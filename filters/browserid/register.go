@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -44,6 +45,7 @@ func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error)
 	}
 	secrets = c.keepSecrets(b, secrets)
 	settings.warnOfNamesakes(b, secrets)
+	settings.declare(b)
 	f := settings.with(secrets)
 	if c.SecretKeyFile != "" {
 		c.warnOfFile(b)
@@ -99,6 +101,36 @@ func (c Config) keepSecrets(b *pipeline.Build, secrets []string) []string {
 	b.Warn(c.source(), "none of the secrets in use is among the new ones, so that every browser would get a new id: the old secrets go on;"+
 		" keep the old one below the new one, or in old_secret_keys, for a while, or set replace_secrets = true, or restart")
 	return former
+}
+
+// declare says what must be around a filter of these settings.
+func (c Config) declare(b *pipeline.Build) {
+	b.Offer(pipeline.BrowserID, pipeline.Cookie{Name: c.CookieName, Lifetime: time.Duration(c.CookieLifetime)})
+	b.Require(
+		pipeline.Requirement{
+			Filter: pipeline.BrowserID, Place: pipeline.NotInFront, Broken: true,
+			Only: func(value any) bool {
+				cookie, _ := value.(pipeline.Cookie)
+				return cookie.Name == c.CookieName
+			},
+			Else: "both give a new browser an id in a cookie of the same name, so that it comes back with one and its session is under the other; leave one of them out",
+		},
+		pipeline.Requirement{
+			Filter: pipeline.BrowserID, Place: pipeline.NotInFront,
+			Else: "an app gets the id of the inner one alone; leave one of them out",
+		},
+		pipeline.Requirement{
+			Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
+			Else: "the new id that a session gets at a log-in is known after the commit, when the cookie can't be set any more; write it in front of that",
+		},
+	)
+	if c.CookieSecure == Auto || len(c.Vary) > 0 {
+		lost := "it does not see what visitors use, so that a cookie may go without its Secure"
+		if c.CookieSecure != Auto {
+			lost = "what it varies on is the proxy's and not the visitor's"
+		}
+		b.Require(pipeline.Requirement{Filter: pipeline.Prefix, Place: pipeline.NotBehind, Else: lost + "; write that in front of it"})
+	}
 }
 
 // A namesake is what other filters of the same load need to know of one.

@@ -122,6 +122,7 @@ type settings struct {
 }
 
 func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	b.Offer(pipeline.Prefix, nil)
 	s.Logger = b.Logger()
 	s.IgnoreForwarded = !s.TranslateForwardedServer
 	if s.IgnoreForwarded && len(s.TrustedProxies) > 0 {

@@ -43,6 +43,21 @@ func Register(r *pipeline.Registry) {
 }
 
 func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	b.Offer(pipeline.Retry, nil)
+	b.Require(
+		pipeline.Requirement{
+			Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
+			Else: "nothing is run again, since a conflict is known only when the transaction around it commits; write it in front of that",
+		},
+		pipeline.Requirement{
+			Filter: pipeline.Retry, Place: pipeline.NotInFront,
+			Else: "this one does nothing, whatever its settings say; leave one of them out",
+		},
+		pipeline.Requirement{
+			Filter: pipeline.TM, Place: pipeline.Behind,
+			Else: "without a transaction there is no conflict to be run again for; write egg:repoze.tm2#tm behind it",
+		},
+	)
 	config := Config{
 		Tries: max(s.Tries, 1), Delay: s.Delay, DelayFactor: s.DelayFactor, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
 		HighWater: s.HighWater.AtLeastOne(), MaxBody: s.MaxBody.Limit(), StreamBody: s.StreamBody, MaxResponse: s.MaxResponse.Limit(),

@@ -34,6 +34,11 @@ func Register(r *pipeline.Registry) {
 }
 
 func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	b.Offer(pipeline.TM, nil)
+	b.Require(pipeline.Requirement{
+		Filter: pipeline.TM, Place: pipeline.NotInFront,
+		Else: "a request is in a transaction already, so this one does nothing, whatever its settings say; leave one of them out",
+	})
 	config := Config{
 		HighWater: s.HighWater.AtLeastOne(), MaxBody: s.MaxBody.Limit(), MaxResponse: s.MaxResponse.Limit(),
 		StreamBody: s.StreamBody, Logger: b.Logger(),

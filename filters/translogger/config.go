@@ -57,6 +57,7 @@ type settings struct {
 }
 
 func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	declare(b)
 	if s.LoggingLevel < s.SetLoggerLevel {
 		b.Warn("set_logger_level", fmt.Sprintf("no request is logged, since their level, %v, is below this: raise logging_level", s.LoggingLevel))
 		return func(next http.Handler) http.Handler { return next }, nil
@@ -68,6 +69,19 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 		c.Logger, c.Level = b.Logger().With(slog.String("logger", s.LoggerName)), s.LoggingLevel.slog()
 	}
 	return New(c)
+}
+
+// declare says what must be around the filter.
+func declare(b *pipeline.Build) {
+	const early = "a line is written for each attempt, before it is known whether its response is sent; write it in front of that"
+	b.Require(
+		pipeline.Requirement{Filter: pipeline.Retry, Place: pipeline.NotInFront, Else: early},
+		pipeline.Requirement{Filter: pipeline.TM, Place: pipeline.NotInFront, Else: early},
+		pipeline.Requirement{
+			Filter: pipeline.Prefix, Place: pipeline.NotBehind,
+			Else: "its lines have the proxy's address and not the visitor's; write that in front of it",
+		},
+	)
 }
 
 // A level is one of Python's.

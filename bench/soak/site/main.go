@@ -66,6 +66,7 @@ func newApp(b *pipeline.Build, s appSettings) (http.Handler, error) {
 		return nil, err
 	}
 	b.OnClose(sessions.StartSweeper().Close)
+	b.RequireSessions(sessions)
 	a := &app{sessions, s.Slow}
 	mux := http.NewServeMux()
 	mux.Handle("GET /hello", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error { return answer(w, 0) }))
