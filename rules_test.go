@@ -137,6 +137,7 @@ var layers = []struct {
 	{"storage", true},
 	{"transaction", true},
 	{"internal/redact", false},
+	{"internal/probe", false},
 	{"internal/crashpoint", false},
 	{"internal/sqltext", false},
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -313,6 +314,15 @@ func callerOf(skip int) string {
 	_, file, line, _ := runtime.Caller(skip + 1)
 	return fmt.Sprintf("%s:%d", file, line)
 }
+
+// A ListenChecker is a [Server] that can tell what Listen would fail with, and does not listen.
+type ListenChecker interface {
+	CheckListen(ctx context.Context) error
+}
+
+// ErrUncertain is wrapped by errors of a [ListenChecker] that need not come at a start: another process listens there, which may
+// be the server that is to be started again, or what listens is passed by another process.
+var ErrUncertain = errors.New("may be otherwise at a start")
 
 // A Server listens and serves one handler.
 type Server interface {

@@ -74,11 +74,12 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	}
 	options := c.loadOptions(o.outside)
 	var notes []string
-	engines := useStandIns(options.Registry, func(text string) {
+	note := func(text string) {
 		if !slices.Contains(notes, text) {
 			notes = append(notes, text)
 		}
-	})
+	}
+	engines := useStandIns(options.Registry, note)
 	found := &findings{seen: map[pipeline.Warning]bool{}}
 	warnings, err := c.checkLog(config, o.outside)
 	found.warn(warnings)
@@ -90,7 +91,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		if err == nil {
 			found.warn(server.Warnings())
 			users = append(users, server)
-			err = server.Close()
+			err = errors.Join(checkListen(ctx, server, note), server.Close())
 		}
 		found.fault(err)
 	}
@@ -130,6 +131,24 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	}
 	_, err = fmt.Fprintf(c.Out, "%s is right\n", config)
 	return err
+}
+
+// checkListen returns the faults that a server would have when it begins to listen. Of what may be otherwise then, note is told.
+func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text string)) error {
+	checker, ok := s.Server.(pipeline.ListenChecker)
+	if !ok {
+		return nil
+	}
+	var errs []error
+	faults, _ := s.Locate(checker.CheckListen(ctx)).(pipeline.Errors) //nolint:errorlint // Locate returns nothing else
+	for _, fault := range faults {
+		if errors.Is(fault, pipeline.ErrUncertain) {
+			note(fault.Error())
+		} else {
+			errs = append(errs, fault)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // findings are what a check has found.

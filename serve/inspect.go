@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"net/url"
 	"os"
@@ -106,8 +105,8 @@ func (c *call) loadOptions(given outside) pipeline.Options {
 }
 
 // useStandIns has everything that is loaded with r find empty databases in memory in place of those that are named, so that
-// a command can create a pipeline beside the server that is running it, and changes nothing. A database that exists is
-// opened and closed once, to see whether it can be. One that somebody else has open can't; note is told. The engines that were opened
+// a command can create a pipeline beside the server that is running it, and changes nothing. Each database is looked at once, to
+// see whether it can be opened, or made. One that another process has open can't be looked at; note is told. The engines that were opened
 // are returned by the names that errors have for them; nil is one that was not.
 func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[string]engine.Engine) {
 	engines = map[string]engine.Engine{}
@@ -116,35 +115,21 @@ func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[stri
 		bare.RawQuery = ""
 		name := redact.Value("", bare.String())
 		engines[name] = nil
-		if !wouldBeMade(uri) {
-			e, err := open(engine.DryRun(ctx), uri)
-			switch {
-			case errors.Is(err, storage.ErrInUse):
-				note(redact.Value("", uri.String()) + " is in use by another process, so it was not looked at")
-			case err != nil:
+		e, err := open(engine.DryRun(ctx), uri)
+		switch {
+		case errors.Is(err, storage.ErrInUse):
+			note(redact.Value("", uri.String()) + " is in use by another process, so it was not looked at")
+		case err != nil:
+			return nil, err
+		default:
+			engines[name] = e
+			if err := e.Close(); err != nil {
 				return nil, err
-			default:
-				engines[name] = e
-				if err := e.Close(); err != nil {
-					return nil, err
-				}
 			}
 		}
 		return engine.StandIn{Engine: memory.New("stand-in").Engine(), Scheme: uri.Scheme}, nil
 	})
 	return engines
-}
-
-// wouldBeMade reports whether a URI names a file that is not there, in a folder that is.
-func wouldBeMade(uri *url.URL) bool {
-	if uri.Scheme != "bolt" {
-		return false
-	}
-	if _, err := os.Stat(uri.Path); !errors.Is(err, fs.ErrNotExist) {
-		return false
-	}
-	dir, err := os.Stat(filepath.Dir(uri.Path))
-	return err == nil && dir.IsDir()
 }
 
 // warn prints what is odd about a configuration.

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/pasteline/pasteline/internal/probe"
 	"github.com/pasteline/pasteline/internal/systemd"
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -81,7 +82,34 @@ func (c Config) addresses() ([]address, error) {
 	if len(list) == 0 {
 		list = append(list, address{key: "host", text: c.Host, host: bareHost(c.Host), port: strconv.Itoa(c.Port)})
 	}
+	for i, a := range list {
+		if at := slices.IndexFunc(list[:i], func(b address) bool { return c.overlap(a, b) }); at >= 0 {
+			errs = append(errs, &pipeline.Error{Key: a.key, Err: fmt.Errorf("%q: %q is at the same place: leave one of them out", a.text, list[at].text)})
+		}
+	}
 	return list, errors.Join(errs...)
+}
+
+// overlap reports whether only one of two addresses can be listened on.
+func (c Config) overlap(a, b address) bool {
+	if a.kind != b.kind || a.kind == kindSystemd || a.port == "0" || a.port != b.port || a.path != b.path {
+		return false
+	}
+	return a.host == b.host || c.covers(a, b) || c.covers(b, a)
+}
+
+// covers reports whether a is every address of the kind of b.
+func (c Config) covers(a, b address) bool {
+	addr, err := netip.ParseAddr(b.host)
+	switch {
+	case err != nil || c.Network != "":
+		return false // which addresses a name has is seen when it is listened on
+	case a.host == "0.0.0.0":
+		return addr.Is4()
+	case a.host == "::": // for IPv6 alone beside an IPv4 address
+		return addr.Is6()
+	}
+	return a.host == ""
 }
 
 // parseAddress reads a word of listen: Waitress's host:port, "unix:" and a path, or "systemd".
@@ -144,7 +172,7 @@ func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
 	var addrs []net.Addr
 	var errs []error
 	for _, a := range s.addresses {
-		opened, err := s.open(ctx, a)
+		opened, err := s.open(ctx, a, opening{listenTCP, listenUnix, systemd.Listeners})
 		for _, l := range opened {
 			listeners = append(listeners, newListener(l, s.config.WriteTimeout, s.slots))
 			addrs = append(addrs, Addr{l.Addr(), s.tls != nil})
@@ -161,6 +189,23 @@ func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
 	}
 	s.warnSystemd()
 	return addrs, nil
+}
+
+// CheckListen returns the error with which Listen would fail, of the same form, and does not listen: a TCP address is bound and
+// given back, of a unix socket the folder is looked at. An error that a start need not have wraps [pipeline.ErrUncertain].
+func (s *Server) CheckListen(ctx context.Context) error {
+	errs := make([]error, len(s.addresses))
+	for i, a := range s.addresses {
+		_, errs[i] = s.open(ctx, a, opening{bindTCP, checkUnix, checkSystemd})
+	}
+	return errors.Join(errs...)
+}
+
+// An opening is how listeners are opened, or tried. One that is only tried is nil.
+type opening struct {
+	tcp     func(ctx context.Context, network, host, port string) (net.Listener, error)
+	unix    func(ctx context.Context, path string, perms fs.FileMode) (net.Listener, error)
+	systemd func(name string) ([]net.Listener, error)
 }
 
 // opened returns what the server listens on, nil before Listen.
@@ -227,23 +272,23 @@ func (s *Server) alone(a address) bool {
 }
 
 // open opens what an address stands for: a name may have several, and systemd pass several sockets.
-func (s *Server) open(ctx context.Context, a address) ([]net.Listener, error) {
+func (s *Server) open(ctx context.Context, a address, how opening) ([]net.Listener, error) {
 	switch a.kind {
 	case kindUnix:
-		l, err := listenUnix(ctx, a.path, fs.FileMode(s.config.UnixSocketPerms))
+		l, err := how.unix(ctx, a.path, fs.FileMode(s.config.UnixSocketPerms))
 		if err != nil {
 			return nil, &pipeline.Error{Key: a.key, Value: a.text, Err: err}
 		}
 		return []net.Listener{l}, nil
 	case kindSystemd:
-		listeners, err := systemd.Listeners(a.path)
+		listeners, err := how.systemd(a.path)
 		if err != nil {
 			return nil, &pipeline.Error{Key: a.key, Value: a.text, Err: err}
 		}
 		return listeners, nil
 	}
 	if a.key == "host" {
-		l, err := listenTCP(ctx, "tcp", a.host, a.port)
+		l, err := how.tcp(ctx, "tcp", a.host, a.port)
 		if err != nil {
 			return nil, s.explain(a, err)
 		}
@@ -260,7 +305,7 @@ func (s *Server) open(ctx context.Context, a address) ([]net.Listener, error) {
 	var listeners []net.Listener
 	var missing error // an address that this machine does not have
 	for _, host := range hosts {
-		l, err := listenTCP(ctx, network, host, a.port)
+		l, err := how.tcp(ctx, network, host, a.port)
 		switch {
 		case err == nil:
 			listeners = append(listeners, l)
@@ -290,6 +335,25 @@ func resolve(ctx context.Context, network, host string) ([]string, error) {
 }
 
 func listenTCP(ctx context.Context, network, host, port string) (net.Listener, error) {
+	return listenWith(ctx, &net.ListenConfig{}, network, host, port)
+}
+
+// errBound ends the opening of a listener when its address has been bound.
+var errBound = errors.New("bound")
+
+// bindTCP binds an address, and gives it back: the same could be listened on.
+func bindTCP(ctx context.Context, network, host, port string) (net.Listener, error) {
+	l, err := listenWith(ctx, &net.ListenConfig{Control: bindAlone}, network, host, port)
+	switch {
+	case errors.Is(err, errBound):
+		return nil, nil
+	case err == nil:
+		return nil, l.Close()
+	}
+	return nil, err
+}
+
+func listenWith(ctx context.Context, config *net.ListenConfig, network, host, port string) (net.Listener, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		switch {
 		case addr.Is4():
@@ -298,8 +362,22 @@ func listenTCP(ctx context.Context, network, host, port string) (net.Listener, e
 			network = "tcp" // an address that was written out counts
 		}
 	}
-	return new(net.ListenConfig).Listen(ctx, network, net.JoinHostPort(host, port))
+	return config.Listen(ctx, network, net.JoinHostPort(host, port))
 }
+
+// checkSystemd returns the error with which systemd.Listeners would fail, as far as that can be known before a start.
+func checkSystemd(name string) ([]net.Listener, error) {
+	if systemd.SocketNames() == nil {
+		return nil, &uncertainError{"systemd passes its sockets at a start, so they could not be looked at"}
+	}
+	return nil, systemd.CheckListeners(name)
+}
+
+// An uncertainError is about what may be otherwise at a start.
+type uncertainError struct{ text string }
+
+func (e *uncertainError) Error() string { return e.text }
+func (*uncertainError) Unwrap() error   { return pipeline.ErrUncertain }
 
 // explain says which setting is to blame for an error of listening over TCP, and what to do.
 func (s *Server) explain(a address, err error) error {
@@ -316,7 +394,7 @@ func (s *Server) explain(a address, err error) error {
 	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fault("port", a.port, fmt.Errorf("port %s of %s is in use", a.port, cmp.Or(a.host, "*")),
+		return fault("port", a.port, &uncertainError{fmt.Sprintf("port %s of %s is in use", a.port, cmp.Or(a.host, "*"))},
 			"end the program that uses it, or choose another port")
 	case errors.Is(err, syscall.EACCES):
 		return fault("port", a.port, fmt.Errorf("no permission to listen on port %s", a.port), "choose one above 1023")
@@ -354,7 +432,14 @@ type unixListener struct {
 // listenUnix makes a socket that nobody can connect to without those permissions. One that is left over from a server which
 // has ended is replaced.
 func listenUnix(ctx context.Context, path string, perms fs.FileMode) (net.Listener, error) {
-	if err := removeStale(ctx, path); err != nil {
+	err := findUnix(ctx, path)
+	if errors.Is(err, errStale) {
+		err = os.Remove(path)
+	}
+	if err == nil {
+		err = canMakeUnix(path)
+	}
+	if err != nil {
 		return nil, err
 	}
 	l, err := (&net.ListenConfig{Control: restrictSocket(perms)}).Listen(ctx, "unix", path)
@@ -384,8 +469,9 @@ func (l *unixListener) Close() error {
 	return l.Listener.Close()
 }
 
-// removeStale removes a socket that nobody answers at. All else that has its name stays.
-func removeStale(ctx context.Context, path string) error {
+// findUnix looks at what has the name of a socket: it returns errStale for a socket at which nobody answers, nil for nothing, and
+// another error for all else.
+func findUnix(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -399,11 +485,32 @@ func removeStale(ctx context.Context, path string) error {
 	switch {
 	case err == nil:
 		_ = conn.Close()
-		return errors.New("another server answers there: end it, or choose another name")
+		return &uncertainError{"another server answers there: end it, or choose another name"}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return os.Remove(path)
+		return errStale
 	}
 	return fmt.Errorf("can't tell whether a server uses it: %w", errors.Unwrap(err))
+}
+
+var errStale = errors.New("the server has ended")
+
+// checkUnix returns the error with which listenUnix would fail.
+func checkUnix(ctx context.Context, path string, _ fs.FileMode) (net.Listener, error) {
+	if err := findUnix(ctx, path); err != nil && !errors.Is(err, errStale) {
+		return nil, err
+	}
+	return nil, canMakeUnix(path)
+}
+
+// canMakeUnix returns an error if there can't be a socket of that name.
+func canMakeUnix(path string) error {
+	if len(path) >= len(syscall.RawSockaddrUnix{}.Path) {
+		return explainUnix(path, syscall.ENAMETOOLONG)
+	}
+	if err := probe.Create(path); err != nil {
+		return explainUnix(path, err)
+	}
+	return nil
 }
 
 func explainUnix(path string, err error) error {
@@ -414,6 +521,8 @@ func explainUnix(path string, err error) error {
 		return errors.New("the folder does not exist")
 	case errors.Is(err, fs.ErrPermission):
 		return errors.New("no permission to make a socket there")
+	case errors.Is(err, probe.ErrNoFiles):
+		return errors.New("no socket can be made in that folder")
 	}
 	return fmt.Errorf("can't listen: %w", err)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -51,9 +52,22 @@ func Listeners(name string) ([]net.Listener, error) {
 		listeners = append(listeners, l)
 	}
 	if listeners == nil {
-		return nil, fmt.Errorf("systemd has passed no socket of that name (FileDescriptorName=), but %s", strings.Join(names, ", "))
+		return nil, noneOfThatName(names)
 	}
 	return listeners, nil
+}
+
+// CheckListeners returns the error with which Listeners would fail, as far as it is known before it opens the sockets.
+func CheckListeners(name string) error {
+	names := SocketNames()
+	if names != nil && name != "" && !slices.Contains(names, name) {
+		return noneOfThatName(names)
+	}
+	return nil
+}
+
+func noneOfThatName(names []string) error {
+	return fmt.Errorf("systemd has passed no socket of that name (FileDescriptorName=), but %s", strings.Join(names, ", "))
 }
 
 // inherit makes a listener of an inherited file and closes the file. The listener has a copy that

@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/pasteline/pasteline/internal/probe"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/internal/occ"
 )
@@ -74,11 +75,7 @@ func (o Options) bbolt() *bbolt.Options {
 
 // openEngine opens the file at path. Its errors don't name path.
 func openEngine(path string, o Options) (_ *database, err error) {
-	defer func() {
-		if errors.Is(err, storage.ErrDamaged) {
-			err = fmt.Errorf("%w: restore it from a backup, or name another file", err)
-		}
-	}()
+	defer func() { err = remedy(err) }()
 	o = o.withDefaults()
 	const tries = 10 // that others put another file there each time is no accident
 	for range tries {
@@ -88,6 +85,13 @@ func openEngine(path string, o Options) (_ *database, err error) {
 		}
 	}
 	return nil, errExchanged
+}
+
+func remedy(err error) error {
+	if errors.Is(err, storage.ErrDamaged) {
+		return fmt.Errorf("%w: restore it from a backup, or name another file", err)
+	}
+	return err
 }
 
 // errExchanged says that the file at the path became another one while it was opened.
@@ -183,7 +187,7 @@ func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err err
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, true, nil
+		return nil, true, explain(probe.Create(path))
 	case err != nil:
 		return nil, false, explain(err)
 	case !info.Mode().IsRegular():
@@ -252,6 +256,8 @@ func explain(err error) error {
 		return nil
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return fmt.Errorf("%w, or a second time by this one: stop that one, or name another file", storage.ErrInUse)
+	case errors.Is(err, probe.ErrNoFiles):
+		return fmt.Errorf("%w: name one of a file system that is for data", probe.ErrNoFiles)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReadOnlyFS):
 		return fmt.Errorf("%w: the file, and the directory of a new one, must be writable for the user that runs this", err)
 	case errors.Is(err, syscall.ENOMEM):

@@ -15,10 +15,13 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-func openURI(_ context.Context, uri *url.URL) (engine.Engine, error) {
+func openURI(ctx context.Context, uri *url.URL) (engine.Engine, error) {
 	o, err := parseOptions(uri.Query())
 	if err != nil {
 		return nil, err
+	}
+	if engine.IsDryRun(ctx) {
+		return look(filePath(uri), o)
 	}
 	return openEngine(filePath(uri), o)
 }

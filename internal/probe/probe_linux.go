@@ -1,0 +1,32 @@
+package probe
+
+import (
+	"errors"
+	"syscall"
+)
+
+const errNotDir = syscall.ENOTDIR
+
+const (
+	oTmpfile = 0x400000 // O_TMPFILE without O_DIRECTORY
+	wOK, xOK = 2, 1     // of access
+
+	procMagic, sysfsMagic = 0x9fa0, 0x62656572
+)
+
+// create makes a file that has no name, and so is never seen and gone when it is closed. Not every file system has that: where
+// it is missing the permissions are asked for.
+func create(dir string) error {
+	fd, err := syscall.Open(dir, oTmpfile|syscall.O_DIRECTORY|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	switch {
+	case err == nil:
+		return syscall.Close(fd)
+	case !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.EISDIR) && !errors.Is(err, syscall.ENOENT):
+		return err
+	}
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err == nil && (s.Type == procMagic || s.Type == sysfsMagic) {
+		return ErrNoFiles
+	}
+	return syscall.Access(dir, wOK|xOK)
+}

@@ -1,0 +1,30 @@
+package bolt
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/pasteline/pasteline/internal/probe"
+	"github.com/pasteline/pasteline/storage/engine"
+)
+
+// A looked is a file that could be opened, and was not. It is good for being closed.
+type looked struct{ engine.Engine }
+
+func (looked) Close() error { return nil }
+
+// look returns the error with which openEngine would fail, and changes nothing: no file is made, and one that is empty stays so.
+func look(path string, o Options) (engine.Engine, error) {
+	path = follow(path)
+	if _, _, err := checkFile(path, o.withDefaults()); err != nil {
+		return nil, remedy(err)
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return looked{}, nil // checkFile has found that it can be made
+	}
+	if err := probe.Write(path); err != nil {
+		return nil, explain(err)
+	}
+	return looked{}, nil
+}
