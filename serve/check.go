@@ -25,12 +25,14 @@ func checkCommand() command {
 	return command{
 		name: "check", args: "CONFIG [name=value ...]", summary: "find what is wrong with a file, and start nothing",
 		about: `
-It does all that serving the file would do, up to opening a port: it reads the file and everything that it includes, and
-creates the server, the filters and the apps with their settings. Every fault is printed on the standard error, one a line,
-sorted by file and line, with what to write instead.
+It does all that serving the file would do, up to listening: it reads the file and everything that it includes, and
+creates the server, the filters and the apps with their settings. It looks whether each address, log file and database
+could be opened or made. Every fault is printed on the standard error, one a line, sorted by file and line, with what to
+write instead. A pipeline with which requests would fail, or lose a guarantee, is a fault here, and a warning at a start.
 
-It may run beside the server, and changes nothing. The apps get empty databases in memory; those that the file names are
-opened and closed once, if they exist. One that another process has open is not looked at, which is noted and no fault.
+It may run beside the server, and makes and changes nothing. The apps get empty databases in memory. What another process
+has in use, which may be the server of this file, is noted and no fault: a database, a port, a socket. So are sockets that
+systemd will pass.
 
 The exit code is 0 if the file is right and 1 if it has faults; warnings are no faults, unless --strict says so.`,
 		examples: []example{

@@ -14,15 +14,8 @@ func (c *call) openLog(config string, given outside) (*logs, error) {
 	return logging.Open(config, c.logOptions(given))
 }
 
-// openLogAside is openLog for a command whose standard output is the answer to something: the log goes to the standard error
-// in its place.
-func (c *call) openLogAside(config string, given outside) (*logs, error) {
-	options := c.logOptions(given)
-	options.Stdout = options.Stderr
-	return logging.Open(config, options)
-}
-
-// openLogOnStderr is openLogAside for a command that leaves the files of a log alone, which may be of a server elsewhere.
+// openLogOnStderr is openLog for a command whose standard output is the answer to something, and that leaves the files of a log
+// alone, which may be of a server elsewhere: the log goes to the standard error in their place.
 func (c *call) openLogOnStderr(config string, given outside) (*logs, error) {
 	options := c.logOptions(given)
 	options.Stdout, options.NoFiles = options.Stderr, true

@@ -34,6 +34,8 @@ between leaves databases with prepared work, and with its locks. This command lo
 looks for such work in all databases that the apps have opened; asks who was to decide; and commits it or rolls it back. It prints
 what it found and did. A server does the same when it starts, and every half minute, so there is seldom a need for this.
 
+The log goes to the standard error: files that the .ini names for it are neither opened nor made.
+
 What a living process works on is left alone, and so is what other programs have prepared. What was to be decided by a database that
 the file does not name stays in doubt: run the command with a file that names both. If that database is gone for good, somebody has to
 decide: --commit or --abort settles one transaction in all databases of the file. This can't be undone, and if it is not what
@@ -70,7 +72,7 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	if o.commit != "" && o.abort != "" {
 		return usagef("--commit and --abort exclude each other")
 	}
-	log, err := c.openLogAside(config, o.outside)
+	log, err := c.openLogOnStderr(config, o.outside)
 	if err != nil {
 		return err
 	}

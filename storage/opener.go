@@ -234,7 +234,7 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 		s.core, s.query = newCore(redact.Value("", bare.String()), e), query
 		s.leave = o.open.recovery.Add(e)
 	case s.query != query:
-		return nil, o.otherOptions(s.query)
+		return nil, o.otherOptions(c.id, s.query)
 	default:
 		if c.leave, err = o.locate(s.core.engine, written); err != nil {
 			return nil, err
@@ -262,11 +262,14 @@ func (o *Opener) locate(e engine.Engine, written *url.URL) (leave func(), err er
 	return located.Locate(written, o.logger)
 }
 
-// otherOptions is the error for a database that is open with the options of query. Whoever has changed them everywhere gets the
-// error, too, if what is to be replaced still runs.
-func (o *Opener) otherOptions(query string) error {
+// otherOptions is the error for a database that is open with the options of query. If it was opened by what is to be replaced, a
+// configuration that has other options everywhere gets the error, too.
+func (o *Opener) otherOptions(id, query string) error {
 	remedy := "write the same options wherever it is named"
-	if o.renewed {
+	o.mu.Lock()
+	own := o.opened[id]
+	o.mu.Unlock()
+	if o.renewed && !own {
 		remedy += ", and restart the program to change them"
 	}
 	return fmt.Errorf("already open with other options (%s): %s", redact.Text(orNone(query)), remedy)

@@ -155,9 +155,13 @@ func TestRenewedOpenerShares(t *testing.T) {
 	put(t, db, "k", "v")
 	for range 3 { // the first goes, and is not needed by those that follow
 		first = register(first.Renew())
-		next := mustOpen(t, first, "counted://x")
-		if _, err := first.Open(t.Context(), "counted://x?y=1"); err == nil || !strings.Contains(err.Error(), "restart the program to change them") {
+		const restart = "restart the program to change them"
+		if _, err := first.Open(t.Context(), "counted://x?y=1"); err == nil || !strings.Contains(err.Error(), restart) {
 			t.Errorf("with other options: got %v", err)
+		}
+		next := mustOpen(t, first, "counted://x")
+		if _, err := first.Open(t.Context(), "counted://x?y=1"); err == nil || strings.Contains(err.Error(), restart) {
+			t.Errorf("with two options in one load: got %v", err)
 		}
 		if err := db.Close(); err != nil {
 			t.Error(err)

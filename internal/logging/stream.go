@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/pasteline/pasteline/internal/probe"
 )
 
 // A stream writes whole lines, for several handlers.
@@ -183,6 +185,9 @@ func checkFile(t target) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if info, err = os.Stat(filepath.Dir(t.name)); err == nil && info.IsDir() {
+			if err := probe.Create(t.name); err != nil {
+				return t.fault(err)
+			}
 			return nil // it would be made
 		}
 		return t.fault(fs.ErrNotExist)
@@ -202,6 +207,9 @@ func checkFile(t target) error {
 func (t target) fault(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err // the rest is said anyway
+	}
+	if info, missing := os.Stat(filepath.Dir(t.name)); errors.Is(err, fs.ErrNotExist) && missing == nil && info.IsDir() {
+		err = probe.ErrNoFiles // as in /proc
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault(&t.setting, fmt.Errorf("there is no folder %s", filepath.Dir(t.name)), "make it, or name another file")
