@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"flag"
 	"io/fs"
 	"math/big"
 	"net"
@@ -26,8 +25,6 @@ import (
 	"github.com/pasteline/pasteline/serve"
 	"github.com/pasteline/pasteline/storage/bolt"
 )
-
-var update = flag.Bool("update", false, "write the expected output of testdata anew")
 
 const brokenStarts = "testdata/broken.txtar"
 
