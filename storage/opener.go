@@ -18,13 +18,6 @@ import (
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
-// An OpenFunc opens an engine by URI. Errors name what is wrong and what to write instead; the opener adds the URI.
-type OpenFunc func(ctx context.Context, uri *url.URL) (engine.Engine, error)
-
-// A CanonicalFunc checks a URI and returns it in the one form that all URIs of the same database have, apart from the query:
-// with symbolic links followed, say, even if the file does not exist yet. In the query, too, equal options become equal text.
-// It opens nothing, and must not change its argument.
-type CanonicalFunc func(uri *url.URL) (*url.URL, error)
 
 // An Opener opens databases by URI, each one once, however many ask for it. It is safe for concurrent use by multiple goroutines.
 type Opener struct {
