@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/filters/translogger"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
 	"github.com/pasteline/pasteline/server"
@@ -150,7 +150,7 @@ pipeline = log `+pipe+"\n")
 			pipeline.Middleware(registry, "egg:test#log", translog)
 			pipeline.Middleware(registry, "egg:test#gzip", squeeze)
 			pipeline.App(registry, "egg:test#app", func(*pipeline.Build, struct{}) (http.Handler, error) {
-				return outcome.HandlerFunc(faultyApp), nil
+				return handler.Func(faultyApp), nil
 			})
 			pipeline.App(registry, "egg:test#nothing", func(*pipeline.Build, struct{}) (http.Handler, error) {
 				return http.NotFoundHandler(), nil

@@ -43,7 +43,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	return newConn(c, l.writeTimeout, sync.OnceFunc(l.slots.give)), nil
 }
 
-// Close ends an Accept that waits, for a connection or for a slot. A second call does no harm.
+// Close ends an Accept that waits, for a connection or for a result. A second call does no harm.
 func (l *listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
@@ -105,7 +105,7 @@ func (s *silentConns) close() {
 // limit. A client that gets none waits in the queue of the system.
 type slots chan struct{}
 
-// take waits for a slot, and reports false when closed is closed before.
+// take waits for a result, and reports false when closed is closed before.
 func (s slots) take(closed <-chan struct{}) bool {
 	if s == nil {
 		return true
@@ -129,7 +129,7 @@ func (s slots) give() {
 type conn struct {
 	net.Conn
 	writeTimeout time.Duration
-	release      func() // the slot
+	release      func() // the result
 
 	mu       sync.Mutex // guards deadline
 	deadline time.Time  // for writing, set by the handler, or net/http; zero is none
@@ -295,7 +295,7 @@ func (c *conn) abort() {
 	_ = c.Close()
 }
 
-// Close closes the connection and gives back its slot.
+// Close closes the connection and gives back its result.
 func (c *conn) Close() error {
 	defer c.release()
 	return c.Conn.Close()

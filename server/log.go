@@ -20,7 +20,7 @@ func (h connectionHandler) Handle(ctx context.Context, r slog.Record) error {
 	level := slog.LevelDebug
 	switch {
 	case strings.HasPrefix(message, "Accept error"), strings.Contains(message, "panic"),
-		strings.HasPrefix(message, "a request failed"), strings.HasPrefix(message, "a response was cut"): // of package outcome
+		strings.HasPrefix(message, "a request failed"), strings.HasPrefix(message, "a response was cut"): // of package handler
 		level = slog.LevelError
 	case strings.HasPrefix(message, "superfluous"):
 		level = slog.LevelWarn

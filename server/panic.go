@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"runtime/debug"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/sent"
-	"github.com/pasteline/pasteline/outcome"
 )
 
 // AnswerPanics returns a handler that answers a panic of h with 500, and logs it once, with its stack; a nil logger discards. If the
@@ -35,12 +35,12 @@ func answerPanic(logger *slog.Logger, w *sent.Writer, r *http.Request) {
 	if p == http.ErrAbortHandler { //nolint:errorlint // a panic's value, which net/http compares in this way, too
 		panic(http.ErrAbortHandler)
 	}
-	outcome.FailureLogger(logger).LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
+	attempt.FailureLogger(logger).LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
 		slog.Any("panic", p), slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Bool("cut", w.Begun()),
 		slog.String("stack", string(debug.Stack())))
 	// What the handler, and those around it, have set for an answer of theirs is no part of this one.
 	header := w.Header()
 	header.Del("Content-Encoding")
 	header.Del("Set-Cookie")
-	outcome.Respond(w, r, fmt.Errorf("a handler panicked: %v", p)) // or cuts
+	attempt.Respond(w, r, fmt.Errorf("a handler panicked: %v", p)) // or cuts
 }

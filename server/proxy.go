@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/internal/forwarded"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 // proxyHeaders are the fields that trusted_proxy_headers can name, as Waitress calls them.
@@ -140,7 +140,7 @@ func (t *translator) translate(r *http.Request) (*http.Request, error) {
 		}
 	}
 	r = t.cutLists(v.Apply(r, drop...), cut)
-	return scriptname.Below(r, t.prefix), nil //nolint:contextcheck // it is the request's own
+	return mount.Below(r, t.prefix), nil //nolint:contextcheck // it is the request's own
 }
 
 // cutLists takes out of the trusted fields that are lists what no trusted proxy has added, for apps that read the fields themselves.
@@ -206,7 +206,7 @@ func visitorScheme(v forwarded.View, r *http.Request) string {
 	if v.Scheme != "" {
 		return v.Scheme
 	}
-	return scriptname.Scheme(r)
+	return mount.Scheme(r)
 }
 
 // read reads the trusted fields of a trusted peer. What the visitor may have put in front of what the proxies did is left

@@ -18,7 +18,6 @@ import (
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
-
 // An Opener opens databases by URI, each one once, however many ask for it. It is safe for concurrent use by multiple goroutines.
 type Opener struct {
 	mu      sync.Mutex // guards the next two

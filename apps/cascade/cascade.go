@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/replay"
-	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -81,12 +81,12 @@ func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if body != nil {
-		slot, ok := outcome.FromContext(r.Context())
+		result, ok := attempt.FromContext(r.Context())
 		if !ok {
-			slot = &outcome.Slot{} // nobody looks; the app sees the error that it gets from its read
+			result = &attempt.Result{} // nobody looks; the app sees the error that it gets from its read
 		}
 		own := r.WithContext(r.Context())
-		own.Body = body.Attempt(slot, true)
+		own.Body = body.Attempt(result, true)
 		defer form.HandBack(r, own)
 		r = own
 	}
@@ -96,36 +96,36 @@ func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // ask asks an app that is not the last one, and reports whether it had an answer.
 func (c *cascade) ask(app http.Handler, w http.ResponseWriter, r *http.Request, body *replay.Body) bool {
 	g := &gate{ResponseWriter: w, catch: c.Catch, before: w.Header().Clone()}
-	// Where somebody outside answers for errors, the app's go into a slot of its own first, since one that is caught
-	// concerns nobody. Where nobody does, there must be no slot: the app answers its errors itself, and a retry filter in
+	// Where somebody outside answers for errors, the app's go into a result of its own first, since one that is caught
+	// concerns nobody. Where nobody does, there must be no result: the app answers its errors itself, and a retry filter in
 	// front of it has to know that it is the outermost.
-	ctx, slot := r.Context(), &outcome.Slot{}
-	outer, answered := outcome.FromContext(ctx)
+	ctx, result := r.Context(), &attempt.Result{}
+	outer, answered := attempt.FromContext(ctx)
 	if answered {
-		ctx, slot = outcome.NewContext(ctx)
+		ctx, result = attempt.NewContext(ctx)
 		g.flushing = func() error { // what is decided at a flush has to know of what failed so far
-			outer.Fail(slot.Err())
-			return slot.Err()
+			outer.Fail(result.Err())
+			return result.Err()
 		}
 	}
 	inner := r.Clone(ctx)
 	if body != nil {
-		inner.Body = body.Attempt(slot, false)
+		inner.Body = body.Attempt(result, false)
 		defer form.Remove(r, inner)
 	}
 	app.ServeHTTP(g, inner)
 
-	if answered && slot.Kept() { // whatever the next one does, this must not be done once more
-		outer.Keep()
+	if answered && result.Committed() { // whatever the next one does, this must not be done once more
+		outer.SetCommitted()
 	}
-	err := slot.Err()
+	err := result.Err()
 	switch {
 	case err == nil || !answered:
 	case transaction.IsTransient(err):
 		outer.Fail(err)
 		return true
 	default:
-		g.decide(outcome.Status(err))
+		g.decide(attempt.Status(err))
 		if g.state != caught {
 			outer.Fail(err)
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/apps/cascade"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -30,8 +31,8 @@ func answer(status int, text string) http.Handler {
 }
 
 func fail(status int, text string) http.Handler {
-	return outcome.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-		return outcome.WithStatus(status, errors.New(text))
+	return handler.Func(func(http.ResponseWriter, *http.Request) error {
+		return &handler.Error{Status: status, Err: errors.New(text)}
 	})
 }
 
@@ -144,7 +145,7 @@ func TestBody(t *testing.T) {
 
 func TestMaxBody(t *testing.T) {
 	t.Parallel()
-	read := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	read := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		_, err := io.ReadAll(r.Body)
 		if err == nil {
 			w.WriteHeader(http.StatusNotFound)
@@ -259,12 +260,12 @@ func TestDroppedAnswer(t *testing.T) {
 // With filters outside that answer for failures, those get what is not caught, and what can be run again.
 func TestOutcome(t *testing.T) {
 	t.Parallel()
-	conflict := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	conflict := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return transaction.Transient(errors.New("lost a race"))
 	})
-	flushes := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		outcome.Fail(r.Context(), errors.New("half done"))
+	flushes := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+		attempt.Fail(r.Context(), errors.New("half done"))
 		return http.NewResponseController(w).Flush()
 	})
 	tests := []struct {
@@ -272,7 +273,7 @@ func TestOutcome(t *testing.T) {
 		catch   []int
 		first   http.Handler
 		want    string // of the answer
-		wantErr string // in the slot outside
+		wantErr string // in the result outside
 	}{
 		{"caught", []int{404}, fail(404, "no"), "b", ""},
 		{"not caught", []int{404}, fail(403, "no"), "", "no"},
@@ -282,7 +283,7 @@ func TestOutcome(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, slot := outcome.NewContext(t.Context())
+			ctx, result := attempt.NewContext(t.Context())
 			w := httptest.NewRecorder()
 			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 			newCascade(t, cascade.Config{Catch: tt.catch, Apps: []http.Handler{tt.first, answer(200, "b")}}).ServeHTTP(w, r)
@@ -290,7 +291,7 @@ func TestOutcome(t *testing.T) {
 				t.Errorf("got %q, flushed %v, want %q", w.Body, w.Flushed, tt.want)
 			}
 			got := ""
-			if err := slot.Err(); err != nil {
+			if err := result.Err(); err != nil {
 				got = err.Error()
 			}
 			if got != tt.wantErr {
@@ -418,19 +419,19 @@ func TestKeptWork(t *testing.T) {
 	t.Parallel()
 	for _, keeps := range []bool{true, false} {
 		first := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if slot, ok := outcome.FromContext(r.Context()); ok && keeps {
-				slot.Keep()
+			if result, ok := attempt.FromContext(r.Context()); ok && keeps {
+				result.SetCommitted()
 			}
 			http.NotFound(w, r)
 		})
-		handler, err := cascade.New(cascade.Config{Apps: []http.Handler{first, http.NotFoundHandler()}})
+		h, err := cascade.New(cascade.Config{Apps: []http.Handler{first, http.NotFoundHandler()}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, slot := outcome.NewContext(t.Context())
-		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
-		if slot.Kept() != keeps {
-			t.Errorf("kept %v, want %v", slot.Kept(), keeps)
+		ctx, result := attempt.NewContext(t.Context())
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		if result.Committed() != keeps {
+			t.Errorf("kept %v, want %v", result.Committed(), keeps)
 		}
 	}
 }

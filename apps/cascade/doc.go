@@ -17,7 +17,7 @@
 // not held back by the apps after it. Of an answer that is dropped nothing is left, no header field and no cookie, and the
 // next app gets the same request, with the body from its start.
 //
-// An app that returns an error (see package outcome) has answered with the error's status. A transient error, which the retry filter outside
+// An app that returns an error (see package handler) has answered with the error's status. A transient error, which the retry filter outside
 // can do something about, goes out to it even if its status is caught.
 //
 // # Where it differs from Paste

@@ -11,7 +11,7 @@ import (
 	"github.com/pasteline/pasteline/apps/cascade"
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -32,7 +32,7 @@ func TestWithRetryAndTransactions(t *testing.T) {
 	// The app conflicts at its first two attempts, and then answers with the status that its path names.
 	newApp := func(log *[]string) http.Handler {
 		attempts := 0
-		return outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		return handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
 				return err
@@ -55,7 +55,7 @@ func TestWithRetryAndTransactions(t *testing.T) {
 			case "/none":
 				w.WriteHeader(http.StatusNotFound)
 			case "/error":
-				return outcome.WithStatus(http.StatusForbidden, io.ErrUnexpectedEOF)
+				return &handler.Error{Status: http.StatusForbidden, Err: io.ErrUnexpectedEOF}
 			}
 			w.Header().Add("Set-Cookie", "good=1")
 			io.WriteString(w, "app")

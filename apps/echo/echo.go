@@ -2,7 +2,7 @@
 // Paste has its app test.
 //
 // In an .ini, "use = egg:Paste#test"; in Go code, [New]. The answer shows the request line, the header fields, sorted, what of
-// the path was cut off on the way (see package scriptname), the address of the visitor, and the body: as it is if it is
+// the path was cut off on the way (see package mount), the address of the visitor, and the body: as it is if it is
 // text, else as numbers and letters.
 //
 // # Where it differs from Paste
@@ -27,9 +27,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 // Config says how much is shown. The zero Config is the default.
@@ -68,7 +68,7 @@ func New(c Config) (http.Handler, error) {
 	if c.MaxBody == 0 {
 		c.MaxBody = 64 << 10
 	}
-	return outcome.HandlerFunc(c.serve), nil
+	return handler.Func(c.serve), nil
 }
 
 func (c Config) serve(w http.ResponseWriter, r *http.Request) error {
@@ -77,7 +77,7 @@ func (c Config) serve(w http.ResponseWriter, r *http.Request) error {
 	fmt.Fprintf(&text, "Host: %s\n", printable(r.Host))
 	c.fields(&text, r.Header)
 	fmt.Fprintf(&text, "\nscript name: %q\npath: %q\nscheme: %s\nremote address: %s\n",
-		scriptname.FromContext(r.Context()), r.URL.Path, scriptname.Scheme(r), r.RemoteAddr)
+		mount.FromContext(r.Context()), r.URL.Path, mount.Scheme(r), r.RemoteAddr)
 	if err := c.body(&text, r); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func bodyError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
-	return outcome.WithStatus(http.StatusBadRequest, fmt.Errorf("body can't be read: %w", err))
+	return &handler.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("body can't be read: %w", err)}
 }
 
 // isText reports whether a terminal would show p as it is meant. The last character may be cut off.

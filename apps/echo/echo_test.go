@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/apps/echo"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 func get(t *testing.T, c echo.Config, r *http.Request) *httptest.ResponseRecorder {
@@ -29,7 +29,7 @@ func TestEcho(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/blog/a%2Fb?q=1", strings.NewReader("text"))
 	r.Header = http.Header{"B": {"2", "3"}, "A": {"1"}, "Cookie": {"id=geheim"}, "Odd": {"a\x1bb"}}
 	r.Trailer = http.Header{"Sum": {"9"}}
-	r, _ = scriptname.Cut(r, "/blog")
+	r, _ = mount.Cut(r, "/blog")
 	w := get(t, echo.Config{}, r)
 	want := `POST /a%2Fb?q=1 HTTP/1.1
 Host: example.com

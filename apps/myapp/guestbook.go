@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/storage"
 )
 
@@ -79,7 +79,7 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Flash("Thank you, "+e.Name+". Your entry is in the book.", "", false); err != nil {
 		return err
 	}
-	http.Redirect(w, r, scriptname.Join(r.Context(), "/#guestbook"), http.StatusSeeOther)
+	http.Redirect(w, r, mount.Join(r.Context(), "/#guestbook"), http.StatusSeeOther)
 	return nil
 }
 

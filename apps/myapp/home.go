@@ -16,7 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/pasteline/pasteline/filters/browserid"
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/session"
 )
 
@@ -127,7 +127,7 @@ func (a *app) forget(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Invalidate(); err != nil {
 		return err
 	}
-	http.Redirect(w, r, scriptname.Join(r.Context(), "/"), http.StatusSeeOther)
+	http.Redirect(w, r, mount.Join(r.Context(), "/"), http.StatusSeeOther)
 	return nil
 }
 
@@ -186,7 +186,7 @@ func (a *app) notFound(routes chi.Routes) func(http.ResponseWriter, *http.Reques
 	return func(w http.ResponseWriter, r *http.Request) error {
 		page := messagePage{
 			frame: newFrame(r, "Nothing here"), Status: http.StatusNotFound,
-			Text: fmt.Sprintf("There is no page at %s%s.", scriptname.FromContext(r.Context()), r.URL.Path),
+			Text: fmt.Sprintf("There is no page at %s%s.", mount.FromContext(r.Context()), r.URL.Path),
 		}
 		if a.settings.DebugNotfound {
 			err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {

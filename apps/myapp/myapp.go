@@ -10,7 +10,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/pasteline/pasteline/filters/browserid"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage"
@@ -69,33 +69,33 @@ func newApp(b *pipeline.Build, settings Settings) (http.Handler, error) {
 	b.Routes(routes)
 	// Browsers send no form of another site, whatever it is for; programs are no browsers, and pass.
 	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(outcome.HandlerFunc(a.crossOrigin))
+	protection.SetDenyHandler(handler.Func(a.crossOrigin))
 	return protection.Handler(routes), nil
 }
 
 func (a *app) routes() chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead)
-	r.Method("GET", "/hello", outcome.HandlerFunc(hello))
-	r.Method("GET", "/static/{name}", outcome.HandlerFunc(a.pages.static))
-	r.NotFound(outcome.HandlerFunc(a.notFound(r)).ServeHTTP)
-	r.MethodNotAllowed(outcome.HandlerFunc(a.methodNotAllowed(r)).ServeHTTP)
+	r.Get("/hello", handler.Func(hello))
+	r.Get("/static/{name}", handler.Func(a.pages.static))
+	r.NotFound(handler.Func(a.notFound(r)).ServeHTTP)
+	r.MethodNotAllowed(handler.Func(a.methodNotAllowed(r)).ServeHTTP)
 
 	r.Group(func(r chi.Router) {
 		r.Use(a.needTransaction)
-		r.Method("POST", "/body", outcome.HandlerFunc(a.body))
-		r.Method("GET", "/events", outcome.HandlerFunc(a.events))
-		r.Method("GET", "/shared", outcome.HandlerFunc(a.readShared))
-		r.Method("POST", "/shared/incr", outcome.HandlerFunc(a.incrShared))
+		r.Post("/body", handler.Func(a.body))
+		r.Get("/events", handler.Func(a.events))
+		r.Get("/shared", handler.Func(a.readShared))
+		r.Post("/shared/incr", handler.Func(a.incrShared))
 
 		r.Group(func(r chi.Router) {
 			r.Use(a.needBrowserID)
-			r.Method("GET", "/read", outcome.HandlerFunc(a.read))
-			r.Method("POST", "/incr", outcome.HandlerFunc(a.incr))
-			r.Method("POST", "/fail", outcome.HandlerFunc(a.fail))
-			r.Method("GET", "/", outcome.HandlerFunc(a.home))
-			r.Method("POST", "/guestbook", outcome.HandlerFunc(a.sign))
-			r.Method("POST", "/forget", outcome.HandlerFunc(a.forget))
+			r.Get("/read", handler.Func(a.read))
+			r.Post("/incr", handler.Func(a.incr))
+			r.Post("/fail", handler.Func(a.fail))
+			r.Get("/", handler.Func(a.home))
+			r.Post("/guestbook", handler.Func(a.sign))
+			r.Post("/forget", handler.Func(a.forget))
 		})
 	})
 	return r

@@ -18,9 +18,9 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 //go:embed templates static
@@ -94,7 +94,7 @@ type frame struct {
 }
 
 func newFrame(r *http.Request, title string) frame {
-	return frame{title, scriptname.Join(r.Context(), "")}
+	return frame{title, mount.Join(r.Context(), "")}
 }
 
 // asset is the address of a file of the folder static, below the app's root. It changes with the file, so that caches can keep it for ever.
@@ -144,7 +144,7 @@ func (p *pages) static(w http.ResponseWriter, r *http.Request) error {
 	name := chi.URLParam(r, "name")
 	content, err := fs.ReadFile(p.files, "static/"+name)
 	if err != nil {
-		return outcome.WithStatus(http.StatusNotFound, err)
+		return &handler.Error{Status: http.StatusNotFound, Err: err}
 	}
 	header := w.Header()
 	header.Set("Content-Type", mime.TypeByExtension(path.Ext(name)))

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
@@ -137,7 +137,7 @@ func (a *app) body(w http.ResponseWriter, r *http.Request) error {
 	if text := r.URL.Query().Get("conflict"); text != "" {
 		var err error
 		if conflicts, err = strconv.Atoi(text); err != nil || conflicts < 0 {
-			return outcome.WithStatus(http.StatusBadRequest, fmt.Errorf("conflict=%q: want a whole number of 0 or more", text))
+			return &handler.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("conflict=%q: want a whole number of 0 or more", text)}
 		}
 	}
 	hash := sha256.New()
@@ -162,7 +162,7 @@ func bodyError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
-	return outcome.WithStatus(http.StatusBadRequest, fmt.Errorf("reading the body: %w", err))
+	return &handler.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("reading the body: %w", err)}
 }
 
 // maxPause bounds what ?pause= asks for.
@@ -176,7 +176,7 @@ func pause(r *http.Request) error {
 	}
 	ms, err := strconv.Atoi(text)
 	if err != nil || ms < 0 {
-		return outcome.WithStatus(http.StatusBadRequest, fmt.Errorf("pause=%q: want a number of milliseconds", text))
+		return &handler.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("pause=%q: want a number of milliseconds", text)}
 	}
 	return sleep(r.Context(), min(time.Duration(ms)*time.Millisecond, maxPause))
 }

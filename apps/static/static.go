@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 // Config says what is served. DocumentRoot is required.
@@ -105,7 +105,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	info, err := a.root.Stat(name)
 	folder := err == nil && info.IsDir()
-	slash := strings.HasSuffix(r.URL.Path, "/") && !scriptname.Exact(r.Context())
+	slash := strings.HasSuffix(r.URL.Path, "/") && !mount.Exact(r.Context())
 	if folder {
 		name = path.Join(name, "index.html")
 		info, err = a.root.Stat(name)
@@ -202,7 +202,7 @@ func redirect(w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery != "" {
 		target += "?" + r.URL.RawQuery
 	}
-	w.Header().Set("Location", scriptname.Join(r.Context(), target))
+	w.Header().Set("Location", mount.Join(r.Context(), target))
 	w.WriteHeader(http.StatusMovedPermanently)
 }
 

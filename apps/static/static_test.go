@@ -17,8 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/apps/static"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 // folder makes a root, and a secret beside it.
@@ -210,7 +210,7 @@ func TestRedirectBelowScriptName(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, static.Config{DocumentRoot: folder(t)})
 	for target, want := range map[string]string{"/files/dir": "/files/dir/", "/files": "/files/", "/files?q": "/files/?q", "/files/": ""} {
-		r, ok := scriptname.Cut(httptest.NewRequest(http.MethodGet, target, nil), "/files")
+		r, ok := mount.Cut(httptest.NewRequest(http.MethodGet, target, nil), "/files")
 		if !ok {
 			t.Fatal("not cut")
 		}

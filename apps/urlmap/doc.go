@@ -17,7 +17,7 @@
 //
 // Places with a domain that is the request's come first, then those without one; of either the longest path that the
 // request's path starts with, segment by segment: /blog is the place of /blog and /blog/1, not of /blogs. What is left of
-// the path is the app's, and the app finds what was cut off with [scriptname.FromContext]. The port of a request is the one
+// the path is the app's, and the app finds what was cut off with [mount.FromContext]. The port of a request is the one
 // in its Host field, or else that of its scheme.
 //
 // As in the original, several slashes in a row count as one. An escaped slash (%2F) separates nothing.
@@ -28,7 +28,7 @@
 //   - Of two places with the same host and path, the one that also says the port is chosen. The original looks at all places without
 //     a port first, so that the other is never reached.
 //   - A path ends at a slash that the visitor wrote as such; to the original an escaped one looks the same.
-//   - When nothing is left of the path the app gets "/"; see [scriptname.Exact].
+//   - When nothing is left of the path the app gets "/"; see [mount.Exact].
 //   - What the default answer says of the map is shown only with debug = true.
 //
 // # Caveats

@@ -6,12 +6,12 @@ import (
 	"net/http/httptest"
 
 	"github.com/pasteline/pasteline/apps/urlmap"
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 )
 
 func Example() {
 	blog := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "blog: %s, all entries are at %s", r.URL.Path, scriptname.Join(r.Context(), "/entries"))
+		fmt.Fprintf(w, "blog: %s, all entries are at %s", r.URL.Path, mount.Join(r.Context(), "/entries"))
 	})
 	site, err := urlmap.New(urlmap.Config{Apps: map[string]http.Handler{
 		"/":                       http.NotFoundHandler(),

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 )
 
 // A place is where an app is: below a path, of one host or of all.
@@ -125,7 +125,7 @@ func (m *urlMap) defaultNotFound(debug bool) http.Handler {
 			return
 		}
 		fmt.Fprintf(w, "\nNo app is the place of path %q of host %q.\n", r.URL.Path, r.Host) //nolint:gosec // it is plain text
-		if name := scriptname.FromContext(r.Context()); name != "" {
+		if name := mount.FromContext(r.Context()); name != "" {
 			fmt.Fprintf(w, "(Before that, %q was cut off.)\n", name)
 		}
 		io.WriteString(w, "\nThe places are:\n")

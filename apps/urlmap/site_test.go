@@ -19,8 +19,8 @@ import (
 	"github.com/pasteline/pasteline/filters/config"
 	"github.com/pasteline/pasteline/filters/prefix"
 	"github.com/pasteline/pasteline/filters/translogger"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 // pages is an app on chi, which knows nothing of where it is.
@@ -28,7 +28,7 @@ func pages(*pipeline.Build, struct{}) (http.Handler, error) {
 	r := chi.NewRouter()
 	r.Get("/", func(w http.ResponseWriter, r *http.Request) {
 		conf, _ := config.FromContext(r.Context())
-		fmt.Fprintf(w, "%s, %s items, %s", conf.Text("title", ""), conf.Text("items_per_page", ""), scriptname.URL(r, "/login"))
+		fmt.Fprintf(w, "%s, %s items, %s", conf.Text("title", ""), conf.Text("items_per_page", ""), mount.URL(r, "/login"))
 	})
 	r.Get("/page/{name}", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "page "+chi.URLParam(r, "name")) })
 	return r, nil
@@ -46,7 +46,7 @@ func TestSite(t *testing.T) {
 	pipeline.App(registry, "egg:test#pages", pages)
 	pipeline.App(registry, "egg:test#lost", func(*pipeline.Build, struct{}) (http.Handler, error) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, "lost at "+scriptname.Join(r.Context(), r.URL.EscapedPath()), http.StatusNotFound)
+			http.Error(w, "lost at "+mount.Join(r.Context(), r.URL.EscapedPath()), http.StatusNotFound)
 		}), nil
 	})
 	var log bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/internal/form"
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 )
 
 // Config says which app is where.
@@ -88,7 +88,7 @@ func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				continue
 			}
 		}
-		if cut, ok := scriptname.Cut(inside, e.path); ok {
+		if cut, ok := mount.Cut(inside, e.path); ok {
 			defer form.HandBack(r, cut)
 			e.app.ServeHTTP(w, cut)
 			return
@@ -102,7 +102,7 @@ func hostAndPort(r *http.Request) (host, port string) {
 	u := url.URL{Host: r.Host}
 	if port = u.Port(); port == "" {
 		port = "80"
-		if scriptname.Scheme(r) == "https" {
+		if mount.Scheme(r) == "https" {
 			port = "443"
 		}
 	}

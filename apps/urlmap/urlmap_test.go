@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/apps/urlmap"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 // show answers with the app's name and what it sees of the path.
 func show(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s script_name=%q path_info=%q", name, scriptname.FromContext(r.Context()), r.URL.EscapedPath())
+		fmt.Fprintf(w, "%s script_name=%q path_info=%q", name, mount.FromContext(r.Context()), r.URL.EscapedPath())
 	})
 }
 

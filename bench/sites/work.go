@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 )
 
 // Sizes of what the handlers answer, in bytes.
@@ -34,19 +34,19 @@ type Counter interface {
 // routes are the handlers, which are the same for all sites. Without a counter there are those alone that need none.
 func routes(c Counter) http.Handler {
 	r := chi.NewRouter()
-	r.Method("GET", "/hello", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+	r.Get("/hello", handler.Func(func(w http.ResponseWriter, _ *http.Request) error {
 		return answer(w, "Hello!")
 	}))
-	r.Method("GET", "/page", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+	r.Get("/page", handler.Func(func(w http.ResponseWriter, _ *http.Request) error {
 		return write(w, page)
 	}))
-	r.Method("GET", "/big", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+	r.Get("/big", handler.Func(func(w http.ResponseWriter, _ *http.Request) error {
 		return write(w, big)
 	}))
-	r.Method("GET", "/large/{size}", outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	r.Get("/large/{size}", handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		size, err := strconv.Atoi(chi.URLParam(r, "size"))
 		if err != nil {
-			return outcome.WithStatus(http.StatusBadRequest, err)
+			return &handler.Error{Status: http.StatusBadRequest, Err: err}
 		}
 		for chunk := big[:32<<10]; size > 0; size -= len(chunk) {
 			chunk = chunk[:min(size, len(chunk))]
@@ -56,14 +56,14 @@ func routes(c Counter) http.Handler {
 		}
 		return nil
 	}))
-	r.Method("POST", "/upload", outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	r.Post("/upload", handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		n, err := io.Copy(io.Discard, r.Body)
 		if err != nil {
 			return err
 		}
 		return answer(w, strconv.FormatInt(n, 10))
 	}))
-	r.Method("GET", "/state", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+	r.Get("/state", handler.Func(func(w http.ResponseWriter, _ *http.Request) error {
 		state, err := ReadState()
 		if err != nil {
 			return err
@@ -73,14 +73,14 @@ func routes(c Counter) http.Handler {
 	if c == nil {
 		return r
 	}
-	r.Method("GET", "/read", outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	r.Get("/read", handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		n, err := c.Read(r)
 		if err != nil {
 			return err
 		}
 		return answer(w, strconv.Itoa(n))
 	}))
-	r.Method("POST", "/incr", outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	r.Post("/incr", handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		n, err := c.Incr(w, r)
 		if err != nil {
 			return err

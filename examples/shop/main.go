@@ -23,7 +23,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
 	"github.com/pasteline/pasteline/session"
@@ -69,9 +69,9 @@ func newShop(b *pipeline.Build, set settings) (http.Handler, error) {
 	b.RequireSessions(sessions)
 	s := &shop{db, sessions}
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", outcome.HandlerFunc(s.look))
-	mux.Handle("POST /cart/{product}", outcome.HandlerFunc(s.fill))
-	mux.Handle("POST /orders", outcome.HandlerFunc(s.order))
+	mux.Handle("GET /{$}", handler.Func(s.look))
+	mux.Handle("POST /cart/{product}", handler.Func(s.fill))
+	mux.Handle("POST /orders", handler.Func(s.order))
 	return mux, nil
 }
 
@@ -117,7 +117,7 @@ func (s *shop) fill(w http.ResponseWriter, r *http.Request) error {
 	}
 	product, err := q.GetProduct(r.Context(), r.PathValue("product"))
 	if errors.Is(err, pgx.ErrNoRows) {
-		return outcome.WithStatus(http.StatusNotFound, err)
+		return &handler.Error{Status: http.StatusNotFound, Err: err}
 	}
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@
 // # What it does to a request
 //
 // The prefix is cut off the path if the proxy has left it there, and is the script name of all requests (see package
-// scriptname). X-Forwarded-For becomes the RemoteAddr, with port 0; X-Forwarded-Scheme, or else X-Forwarded-Proto, the scheme,
+// mount). X-Forwarded-For becomes the RemoteAddr, with port 0; X-Forwarded-Scheme, or else X-Forwarded-Proto, the scheme,
 // which is in the request's URL.Scheme; X-Forwarded-Host, or else X-Forwarded-Server, the Host. Of these the fields count that
 // trusted_proxy_headers names: For and Proto if it is not given. All of them are taken out of the header, as in the original. force_port and scheme come last, and apply to every
 // request.

@@ -6,7 +6,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/pasteline/pasteline/filters/prefix"
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 )
 
 // A proxy that visitors see as https://example.org/james, and that connects from this machine.
@@ -20,7 +20,7 @@ func Example() {
 		return
 	}
 	app := filter(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s asks for %s; log in at %s", r.RemoteAddr, r.URL.Path, scriptname.URL(r, "/login"))
+		fmt.Fprintf(w, "%s asks for %s; log in at %s", r.RemoteAddr, r.URL.Path, mount.URL(r, "/login"))
 	}))
 
 	r := httptest.NewRequest(http.MethodGet, "http://localhost:6543/purchase_orders/1", nil)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/forwarded"
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 )
 
 // New returns the filter. The error is that of [Config.Validate]. The filter is safe for concurrent use, and is not changed
@@ -61,7 +61,7 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.ForcePort != 0 {
 		v.Host = withPort(v.Host, f.ForcePort)
 	}
-	own := v.Apply(scriptname.Below(r, f.Prefix), translated...)
+	own := v.Apply(mount.Below(r, f.Prefix), translated...)
 	defer form.HandBack(r, own)
 	f.next.ServeHTTP(w, own)
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/filters/prefix"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 // seen is what an app behind the filter sees.
@@ -28,7 +28,7 @@ type seen struct {
 
 func see(r *http.Request) seen {
 	return seen{
-		scriptname.URL(r, "/"), scriptname.FromContext(r.Context()), r.URL.EscapedPath(), r.Host, r.RemoteAddr,
+		mount.URL(r, "/"), mount.FromContext(r.Context()), r.URL.EscapedPath(), r.Host, r.RemoteAddr,
 	}
 }
 
@@ -79,7 +79,7 @@ func TestPath(t *testing.T) {
 func TestBelowScriptName(t *testing.T) {
 	t.Parallel()
 	for own, want := range map[string]string{"/": "/blog", "/james": "/james", "/blog": "/blog"} {
-		r, _ := scriptname.Cut(httptest.NewRequest(http.MethodGet, "/blog/x", nil), "/blog")
+		r, _ := mount.Cut(httptest.NewRequest(http.MethodGet, "/blog/x", nil), "/blog")
 		got, _ := through(t, prefix.Config{Prefix: own}, r)
 		if got.Script != want || got.Path != "/x" {
 			t.Errorf("%s: got %q, %q", own, got.Script, got.Path)
@@ -287,7 +287,7 @@ func TestUnixSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		server := httptest.NewUnstartedServer(filter(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, scriptname.URL(r, "/"))
+			io.WriteString(w, mount.URL(r, "/"))
 		})))
 		_ = server.Listener.Close()
 		if server.Listener, err = (&net.ListenConfig{}).Listen(t.Context(), "unix", path); err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -38,7 +38,7 @@ func composed(t *testing.T, again retry.Config, transact tm.Config) func(http.Ha
 func TestHijackThatCannotBeHadDecidesNothing(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		if err := l.write(r.Context(), "entry"); err != nil {
 			return err
 		}
@@ -48,11 +48,11 @@ func TestHijackThatCannotBeHadDecidesNothing(t *testing.T) {
 		http.Error(w, "no connection to be had", http.StatusInternalServerError)
 		return nil
 	})
-	for name, handler := range map[string]http.Handler{
+	for name, h := range map[string]http.Handler{
 		"composed": composed(t, retry.Config{}, tm.Config{})(app),
 		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(mustTM(t, tm.Config{})(app))),
 	} {
-		if got := ask(t, serve(t, "HTTP/2.0", handler), http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
+		if got := ask(t, serve(t, "HTTP/2.0", h), http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
 			t.Errorf("%s: got %+v", name, got)
 		}
 		if got := l.entries(); len(got) != 0 {
@@ -94,7 +94,7 @@ func TestFlushInHooks(t *testing.T) {
 			}
 			t.Run(name+"/"+chainName, func(t *testing.T) {
 				t.Parallel()
-				server := serve(t, "HTTP/1.1", chain(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				server := serve(t, "HTTP/1.1", chain(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 					fmt.Fprint(w, "hello")
 					return hook(r.Context(), func() {
 						fmt.Fprint(w, "!")
@@ -120,19 +120,19 @@ func TestRecoveredVetoPanicIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	veto := func(*http.Request, int, http.Header) bool { panic("veto") }
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		defer func() { _ = recover() }()
 		if err := l.write(r.Context(), "entry"); err != nil {
 			return err
 		}
 		return http.NewResponseController(w).Flush()
 	})
-	for name, handler := range map[string]http.Handler{
+	for name, h := range map[string]http.Handler{
 		"composed": composed(t, retry.Config{}, tm.Config{Veto: veto})(app),
 		"tm":       mustTM(t, tm.Config{Veto: veto})(app),
 		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(mustTM(t, tm.Config{Veto: veto})(app))),
 	} {
-		for server := range protocols(t, handler) {
+		for server := range protocols(t, h) {
 			if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
 				t.Errorf("%s: got %+v", name, got)
 			}
@@ -149,7 +149,7 @@ func TestResponseTooLargeAfterTheCommit(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	runs := 0
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		runs++
 		fmt.Fprint(w, strings.Repeat("x", 2000))
 		return l.write(r.Context(), "entry")
@@ -176,7 +176,7 @@ func TestHookCannotSpoilTheRequest(t *testing.T) {
 		r.Header.Set("X-Left", "hook")
 		_, _ = io.Copy(io.Discard, r.Body)
 	}}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		seen += r.Header.Get("X-Left")
 		r.Header.Set("X-Left", "attempt")
 		if attempt, _ := transaction.AttemptFromContext(r.Context()); !attempt.Last() {
@@ -197,7 +197,7 @@ func TestLeftOverGoroutineOnItsRequest(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})
 	done := make(chan struct{}, 10)
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if attempt.Last() {
 			fmt.Fprint(w, r.Header.Get("X-Stray"))
@@ -237,7 +237,7 @@ func TestLeftOverGoroutineOnItsRequest(t *testing.T) {
 func TestLateServerError(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		if err := l.write(r.Context(), "entry"); err != nil {
 			return err
 		}
@@ -342,11 +342,11 @@ func (w gzipped) Write(p []byte) (int, error) { return w.to.Write(p) }
 func TestFailureBehindACompressor(t *testing.T) {
 	t.Parallel()
 	for name, chain := range chains(t) {
-		handler := chain(outcome.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return errOther }))
+		h := chain(handler.Func(func(http.ResponseWriter, *http.Request) error { return errOther }))
 		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			compressor := gzip.NewWriter(w)
-			handler.ServeHTTP(gzipped{w, compressor}, r)
+			h.ServeHTTP(gzipped{w, compressor}, r)
 			_ = compressor.Close()
 		})
 		for server := range protocols(t, outer) {
@@ -389,14 +389,14 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 				t.Parallel()
 				l := &ledger{}
 				runs := 0
-				first := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				first := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 					runs++
 					if tt.first == "500" {
 						w.WriteHeader(http.StatusInternalServerError)
 					}
 					return l.write(r.Context(), "first")
 				})
-				second := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				second := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 					fmt.Fprint(w, "kept!")
 					if runs == 1 && tt.commit != nil {
 						l.failNext(tt.commit)
@@ -428,11 +428,11 @@ func TestFailureAfterTheCommit(t *testing.T) {
 	t.Parallel()
 	for status, err := range map[int]error{http.StatusInternalServerError: errOther, http.StatusServiceUnavailable: transaction.Transient(errRace)} {
 		l := &ledger{}
-		transact := mustTM(t, tm.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		transact := mustTM(t, tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			fmt.Fprint(w, "fine")
 			return l.write(r.Context(), "entry")
 		}))
-		around := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		around := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			transact.ServeHTTP(w, r)
 			return err
 		})
@@ -449,7 +449,7 @@ func TestFailureAfterTheCommit(t *testing.T) {
 func TestNoAttemptAfterTheHandlersOwnCommit(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
-	app := outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 		if err := l.write(r.Context(), "entry"); err != nil {
 			return err
 		}
@@ -467,7 +467,7 @@ func TestNoAttemptAfterTheHandlersOwnCommit(t *testing.T) {
 // Where the body is streamed, a request's trailers are there when an attempt has read it, as the client sent them.
 func TestRequestTrailers(t *testing.T) {
 	t.Parallel()
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if got := r.Trailer.Values("X-Sum"); len(got) > 0 {
 			t.Errorf("attempt %d: trailer %q before the body is read", attempt.Number, got)
@@ -485,10 +485,10 @@ func TestRequestTrailers(t *testing.T) {
 		}
 		return nil
 	})
-	handler := composed(t, retry.Config{StreamBody: true}, tm.Config{})(app)
+	h := composed(t, retry.Config{StreamBody: true}, tm.Config{})(app)
 	mux := http.NewServeMux()
-	mux.Handle("/", handler)
-	for _, outer := range []http.Handler{handler, mux} {
+	mux.Handle("/", h)
+	for _, outer := range []http.Handler{h, mux} {
 		for server := range protocols(t, outer) {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, onlyReader{strings.NewReader("body")})
 			if err != nil {
@@ -519,11 +519,11 @@ func TestMadeUpRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inner, outer := &ledger{}, &ledger{}
-			sub := mustTM(t, tm.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			sub := mustTM(t, tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				fmt.Fprint(w, "kept!")
 				return errors.Join(inner.write(r.Context(), "inner"), http.NewResponseController(w).Flush())
 			}))
-			app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				fmt.Fprint(w, "work is ")
 				made, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 				if err != nil {

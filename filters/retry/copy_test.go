@@ -15,7 +15,7 @@ import (
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -61,7 +61,7 @@ func arrangements(t *testing.T) map[string]func(http.Handler) http.Handler {
 			}))
 		},
 		"with a timeout": func(h http.Handler) http.Handler {
-			return again(transact(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			return again(transact(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				http.TimeoutHandler(h, time.Minute, "").ServeHTTP(w, r)
 				return nil
 			})))
@@ -86,7 +86,7 @@ func TestAttemptsShareNoRequest(t *testing.T) {
 			defer close(over)
 
 			var seen []*transaction.Txn
-			handler := chain(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			h := chain(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				txn, ok := transaction.FromContext(r.Context())
 				if !ok || txn.Status() != transaction.Active {
 					t.Fatal("no transaction")
@@ -141,7 +141,7 @@ func TestAttemptsShareNoRequest(t *testing.T) {
 				}
 			})
 			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, r)
+			h.ServeHTTP(w, r)
 			if len(seen) != 3 || w.Code != http.StatusOK {
 				t.Errorf("got status %d after %d attempts, want 200 after 3", w.Code, len(seen))
 			}
@@ -162,16 +162,16 @@ func TestFailureIsLoggedWithTheContext(t *testing.T) {
 			log := &contextLog{}
 			again := mustRetry(t, retry.Config{Logger: log.logger(), MaxBody: 1})
 			transact := mustTM(t, tm.Config{Logger: log.logger()})
-			app := outcome.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return errors.New("no") })
-			handler := identify(again(transact(app)))
+			app := handler.Func(func(http.ResponseWriter, *http.Request) error { return errors.New("no") })
+			h := identify(again(transact(app)))
 			if failing == "tm" {
-				handler = identify(transact(app))
+				h = identify(transact(app))
 			}
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(""))
 			if failing == "body" {
 				r = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("long"))
 			}
-			handler.ServeHTTP(httptest.NewRecorder(), r)
+			h.ServeHTTP(httptest.NewRecorder(), r)
 			if log.with != 1 || log.without != 0 {
 				t.Errorf("got %d records with the browser's id and %d without, want 1 and 0", log.with, log.without)
 			}

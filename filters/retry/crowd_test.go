@@ -11,7 +11,7 @@ import (
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/memory"
 )
@@ -47,7 +47,7 @@ func TestCrowdAtOneKey(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		n, err := increment(r.Context(), db)
 		fmt.Fprint(w, n)
 		return err

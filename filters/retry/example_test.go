@@ -8,7 +8,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/pasteline/pasteline/filters/retry"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -18,7 +18,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	handler := again(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	h := again(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		fmt.Fprintf(w, "attempt %d of %d", attempt.Number, attempt.Tries)
 		if attempt.Number < 2 {
@@ -27,7 +27,7 @@ func Example() {
 		return nil
 	}))
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil))
 	fmt.Println(w.Code, w.Body)
 	// Output: 200 attempt 2 of 3
 }

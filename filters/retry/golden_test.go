@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/filters/retry"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -308,7 +308,7 @@ func (c goldenCase) run(t *testing.T) seen {
 		}
 	}
 	var last time.Time
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		if got.Calls > 0 && time.Since(last) > 0 {
 			got.Sleeps = append(got.Sleeps, time.Since(last).Seconds())
 		}

@@ -15,7 +15,8 @@ import (
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -75,7 +76,7 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 				t.Run(what+"/"+failure+"/"+name, func(t *testing.T) {
 					t.Parallel()
 					l := &ledger{}
-					app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+					app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 						w.Header().Set("X-Attempt", "1")
 						http.SetCookie(w, &http.Cookie{Name: "a", Value: "b"})
 						if err := l.write(r.Context(), "entry"); err != nil {
@@ -124,14 +125,14 @@ func TestThirdAttemptIsAsTheFirst(t *testing.T) {
 	t.Parallel()
 	type key struct{}
 	l := &ledger{}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		attempt, ok := transaction.AttemptFromContext(r.Context())
-		if !ok || attempt.Tries != 3 || attempt.Last() != (attempt.Number == 3) {
-			t.Errorf("attempt %+v, %v", attempt, ok)
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+		try, ok := transaction.AttemptFromContext(r.Context())
+		if !ok || try.Tries != 3 || try.Last() != (try.Number == 3) {
+			t.Errorf("attempt %+v, %v", try, ok)
 		}
 		for _, left := range []string{r.Header.Get("X-Left"), r.URL.Query().Get("left"), r.PathValue("left"), w.Header().Get("X-Attempt")} {
 			if left != "" {
-				t.Errorf("attempt %d finds %q", attempt.Number, left)
+				t.Errorf("attempt %d finds %q", try.Number, left)
 			}
 		}
 		if r.Context().Value(key{}) != nil {
@@ -142,12 +143,12 @@ func TestThirdAttemptIsAsTheFirst(t *testing.T) {
 		r.URL.RawQuery = "left=query"
 		r.SetPathValue("left", "path value")
 		*r = *r.WithContext(context.WithValue(r.Context(), key{}, "value"))
-		w.Header().Set("X-Attempt", fmt.Sprint(attempt.Number))
-		http.SetCookie(w, &http.Cookie{Name: "attempt", Value: fmt.Sprint(attempt.Number)})
-		if err := l.write(r.Context(), fmt.Sprint("attempt ", attempt.Number)); err != nil {
+		w.Header().Set("X-Attempt", fmt.Sprint(try.Number))
+		http.SetCookie(w, &http.Cookie{Name: "attempt", Value: fmt.Sprint(try.Number)})
+		if err := l.write(r.Context(), fmt.Sprint("attempt ", try.Number)); err != nil {
 			return err
 		}
-		if attempt.Number == 1 { // reads half of it
+		if try.Number == 1 { // reads half of it
 			_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength/2)
 			w.WriteHeader(http.StatusTeapot)
 			fmt.Fprint(w, "failed")
@@ -157,13 +158,13 @@ func TestThirdAttemptIsAsTheFirst(t *testing.T) {
 		if _, err := io.Copy(digest, r.Body); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%x %d", digest.Sum(nil), attempt.Number)
+		fmt.Fprintf(w, "%x %d", digest.Sum(nil), try.Number)
 		return nil
 	})
-	handler := mustRetry(t, retry.Config{HighWater: 100 << 10})(mustTM(t, tm.Config{Veto: tm.NoVeto})(app))
+	h := mustRetry(t, retry.Config{HighWater: 100 << 10})(mustTM(t, tm.Config{Veto: tm.NoVeto})(app))
 	mux := http.NewServeMux()
-	mux.Handle("POST /{first}", handler)
-	for _, outer := range []http.Handler{handler, mux} {
+	mux.Handle("POST /{first}", h)
+	for _, outer := range []http.Handler{h, mux} {
 		for server := range protocols(t, outer) {
 			for _, size := range []int{0, 1, 1 << 10, 1 << 20} {
 				for _, chunked := range []bool{false, true} {
@@ -197,7 +198,7 @@ func TestThirdAttemptIsAsTheFirst(t *testing.T) {
 func TestFailuresLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	app := func(l *ledger) http.Handler {
-		return outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		return handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			if err := l.write(r.Context(), r.URL.Path); err != nil {
 				return err
 			}
@@ -207,7 +208,7 @@ func TestFailuresLeaveNoTrace(t *testing.T) {
 			case "/error":
 				return errors.New("secret")
 			case "/status":
-				return outcome.WithStatus(http.StatusNotFound, errors.New("secret"))
+				return attempt.WithStatus(http.StatusNotFound, errors.New("secret"))
 			case "/panic":
 				panic("secret")
 			case "/abort":
@@ -259,7 +260,7 @@ func TestClientGoneBeforeCommit(t *testing.T) {
 	leakCheck(t)
 	l := &ledger{}
 	running, gone := make(chan struct{}), make(chan struct{}, 1)
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		running <- struct{}{}
 		<-r.Context().Done()
 		defer func() { gone <- struct{}{} }()
@@ -310,7 +311,7 @@ func TestClientGoneDuringCommit(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	committing := make(chan struct{})
-	app := outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 		txn, _ := transaction.FromContext(r.Context())
 		txn.BeforeCommit(func(context.Context) error {
 			close(committing)
@@ -340,14 +341,14 @@ func TestStream(t *testing.T) {
 			t.Parallel()
 			l := &ledger{}
 			proceed := make(chan struct{})
-			app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				if name != "retry" {
 					if err := l.write(r.Context(), "entry"); err != nil {
 						return err
 					}
 				}
-				attempt, _ := transaction.AttemptFromContext(r.Context())
-				fmt.Fprintf(w, "event %d\n", attempt.Number)
+				try, _ := transaction.AttemptFromContext(r.Context())
+				fmt.Fprintf(w, "event %d\n", try.Number)
 				if err := http.NewResponseController(w).Flush(); err != nil {
 					return err
 				}
@@ -401,20 +402,20 @@ func TestStream(t *testing.T) {
 func TestRetryComesBeforeVeto(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		attempt, _ := transaction.AttemptFromContext(r.Context())
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+		try, _ := transaction.AttemptFromContext(r.Context())
 		if err := l.write(r.Context(), "entry"); err != nil {
 			return err
 		}
-		if !attempt.Last() {
+		if !try.Last() {
 			w.WriteHeader(http.StatusInternalServerError)
 			return transaction.Transient(errors.New("lost a race"))
 		}
 		fmt.Fprint(w, "done")
 		return nil
 	})
-	handler := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{Veto: tm.RepozeVeto})(app))
-	for server := range protocols(t, handler) {
+	h := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{Veto: tm.RepozeVeto})(app))
+	for server := range protocols(t, h) {
 		if got := ask(t, server, http.MethodGet, "/", nil); got.Body != "done" {
 			t.Errorf("got %+v", got)
 		}
@@ -429,13 +430,13 @@ func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	var log logged
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		_, _ = io.Copy(io.Discard, r.Body) // does not look at the error
 		fmt.Fprint(w, "kept!")
 		return l.write(r.Context(), "entry")
 	})
-	handler := mustRetry(t, retry.Config{MaxBody: 1000, Logger: slog.New(&log)})(mustTM(t, tm.Config{})(app))
-	for server := range protocols(t, handler) {
+	h := mustRetry(t, retry.Config{MaxBody: 1000, Logger: slog.New(&log)})(mustTM(t, tm.Config{})(app))
+	for server := range protocols(t, h) {
 		for _, size := range []int{1001, 100 << 10} {
 			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, size)), onlyReader{bytes.NewReader(make([]byte, size))}} {
 				got := ask(t, server, http.MethodPost, "/", reader)
@@ -448,7 +449,7 @@ func TestBadBodies(t *testing.T) {
 	if got := l.entries(); len(got) != 0 {
 		t.Errorf("committed %v", got)
 	}
-	server := serve(t, "HTTP/1.1", handler)
+	server := serve(t, "HTTP/1.1", h)
 	for _, text := range []string{
 		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nshort",
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
@@ -477,7 +478,7 @@ func TestBadBodies(t *testing.T) {
 func TestResponseTooLarge(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		for range 20 {
 			fmt.Fprint(w, strings.Repeat("x", 100))
 		}
@@ -488,13 +489,13 @@ func TestResponseTooLarge(t *testing.T) {
 			t.Errorf("committed %v", got)
 		}
 	})
-	for name, handler := range map[string]http.Handler{
+	for name, h := range map[string]http.Handler{
 		"retry": mustRetry(t, retry.Config{MaxResponse: 1000})(mustTM(t, tm.Config{})(app)),
 		"tm":    mustTM(t, tm.Config{MaxResponse: 1000})(app),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for server := range protocols(t, handler) {
+			for server := range protocols(t, h) {
 				if got := ask(t, server, http.MethodGet, "/", nil); got.Status != 500 || strings.Contains(got.Body, "x") {
 					t.Errorf("got %+v", got)
 				}

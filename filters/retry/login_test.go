@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
@@ -119,7 +119,7 @@ func TestTwoLoginsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, login := range []string{"/login?", "/login?as=ann&"} {
 		s := newShop(t)
-		h := composed(t, retry.Config{}, tm.Config{})(outcome.HandlerFunc(s.serve))
+		h := composed(t, retry.Config{}, tm.Config{})(handler.Func(s.serve))
 		for round := range 50 {
 			_, _, cookie := send(t, h, "/add?add=book", "")
 			statuses, cookies := both(t, h, login, login, fmt.Sprint(round), cookie)
@@ -149,7 +149,7 @@ func idOf(cookie string) string {
 func TestWriteBesideLogin(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	h := composed(t, retry.Config{}, tm.Config{})(outcome.HandlerFunc(s.serve))
+	h := composed(t, retry.Config{}, tm.Config{})(handler.Func(s.serve))
 	refused := 0
 	for round := range 100 {
 		_, _, cookie := send(t, h, "/add?add=a", "")
@@ -173,7 +173,7 @@ func TestWriteBesideLogin(t *testing.T) {
 func TestLogoutBesideOthers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	h := composed(t, retry.Config{}, tm.Config{})(outcome.HandlerFunc(s.serve))
+	h := composed(t, retry.Config{}, tm.Config{})(handler.Func(s.serve))
 	for round := range 50 {
 		_, _, cookie := send(t, h, "/add?add=a", "")
 		statuses, cookies := both(t, h, "/logout?", "/login?", fmt.Sprint("login", round), cookie)
@@ -199,7 +199,7 @@ func TestRenewWithoutTM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := identify(mustRetry(t, retry.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	h := identify(mustRetry(t, retry.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		if r.URL.Path == "/bare" {
 			return s.sessions.Renew(r.Context())
 		}
@@ -226,7 +226,7 @@ func TestRenewWithoutTM(t *testing.T) {
 func TestManyLoginsOfOneUser(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	h := composed(t, retry.Config{}, tm.Config{})(outcome.HandlerFunc(s.serve))
+	h := composed(t, retry.Config{}, tm.Config{})(handler.Func(s.serve))
 	for round := range 50 {
 		_, _, cookie := send(t, h, "/add?add=[first]", "")
 		var mu sync.Mutex // guards the next two

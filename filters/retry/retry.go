@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/hold"
-	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -75,14 +75,14 @@ func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.R
 // serve serves a request that is r, but has ctx.
 func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	if limit := bound(f.MaxBody); limit > 0 && r.ContentLength > limit {
-		f.fail(w, r.WithContext(ctx), &http.MaxBytesError{Limit: limit}, transaction.Attempt{})
+		f.fail(w, r.WithContext(ctx), new(attempt.Result), &http.MaxBytesError{Limit: limit}, transaction.Attempt{})
 		return
 	}
 	source := newSource(ctx, r, f)
 	defer source.close()
 	if !f.StreamBody {
 		if err := source.fill(); err != nil {
-			f.fail(w, source.came(), err, transaction.Attempt{})
+			f.fail(w, source.came(), new(attempt.Result), err, transaction.Attempt{})
 			return
 		}
 	}
@@ -98,13 +98,13 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		if err == nil {
 			return
 		}
-		attempt := attempts.Attempt()
+		try := attempts.Attempt()
 		if !attempts.Again(err) {
-			f.fail(w, source.came(), err, attempt)
+			f.fail(w, source.came(), held.Result(), err, try)
 			return
 		}
-		if attempt.Number >= f.LogAfterTryCount {
-			f.Logger.LogAttrs(ctx, slog.LevelInfo, "retrying", slog.Int("count", attempt.Number), slog.Int("tries", attempt.Tries),
+		if try.Number >= f.LogAfterTryCount {
+			f.Logger.LogAttrs(ctx, slog.LevelInfo, "retrying", slog.Int("count", try.Number), slog.Int("tries", try.Tries),
 				slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 		}
 		if f.OnRetry != nil {
@@ -129,7 +129,7 @@ func (f *filter) inside(ctx context.Context) bool {
 		}
 		return true
 	}
-	_, ok := outcome.FromContext(ctx)
+	_, ok := attempt.FromContext(ctx)
 	return ok
 }
 
@@ -139,22 +139,22 @@ func (f *filter) attempt(w http.ResponseWriter, held *hold.Writer, source *sourc
 		HighWater: f.HighWater, Max: bound(f.MaxResponse), Attempts: attempts,
 	})
 	defer held.Drop()
-	slot := held.Slot()
+	result := held.Result()
 
 	f.call(ctx, held, source, attempts.Attempt())
 
 	held.Returned()
 	attempts.End() // a turn is not kept waiting for a slow client
-	err := slot.Err()
+	err := result.Err()
 	if err != nil && !held.Sent() {
-		if slot.Kept() { // by a transaction before the one that failed, or before what failed around it
-			f.fail(w, source.came(), err, attempts.Attempt())
+		if result.Committed() { // by a transaction before the one that failed, or before what failed around it
+			f.fail(w, source.came(), result, err, attempts.Attempt())
 			return nil
 		}
 		return err
 	}
 	if err != nil {
-		outcome.Log(f.Logger, held.Late(), source.came(), err)
+		attempt.Log(f.Logger, held.Late(), source.came(), err)
 		held.Cut()
 		return nil
 	}
@@ -166,23 +166,23 @@ func (f *filter) attempt(w http.ResponseWriter, held *hold.Writer, source *sourc
 }
 
 // call calls on with the request of an attempt.
-func (f *filter) call(ctx context.Context, held *hold.Writer, source *source, attempt transaction.Attempt) {
-	source.note(ctx, attempt)
-	if f.copier != nil && source.asItCame(attempt) {
+func (f *filter) call(ctx context.Context, held *hold.Writer, source *source, try transaction.Attempt) {
+	source.note(ctx, try)
+	if f.copier != nil && source.asItCame(try) {
 		f.copier.ServeCopy(ctx, held, source.request)
 		return
 	}
-	request := source.next(ctx, held.Slot(), attempt)
+	request := source.next(ctx, held.Result(), try)
 	defer form.Remove(source.request, request)
 	f.next.ServeHTTP(held, request)
 }
 
 // fail answers for a request that nothing more can be done for.
-func (f *filter) fail(w http.ResponseWriter, r *http.Request, err error, attempt transaction.Attempt) {
+func (f *filter) fail(w http.ResponseWriter, r *http.Request, result *attempt.Result, err error, try transaction.Attempt) {
 	var attrs []slog.Attr
-	if attempt.Number > 0 { // else it failed before the first one
-		attrs = []slog.Attr{slog.Int("count", attempt.Number), slog.Int("tries", attempt.Tries)}
+	if try.Number > 0 { // else it failed before the first one
+		attrs = []slog.Attr{slog.Int("count", try.Number), slog.Int("tries", try.Tries)}
 	}
-	outcome.Log(f.Logger, "request failed", r, err, attrs...)
-	outcome.Respond(w, r, err)
+	attempt.Log(f.Logger, "request failed", r, err, attrs...)
+	result.Respond(w, r, err)
 }

@@ -23,7 +23,7 @@ import (
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -32,7 +32,7 @@ var errRace = errors.New("lost a race")
 
 // conflicting is an app that fails as transient until the attempt of that number.
 func conflicting(until int) http.Handler {
-	return outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	return handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if attempt.Number < until {
 			return transaction.Transient(errRace)
@@ -42,10 +42,10 @@ func conflicting(until int) http.Handler {
 	})
 }
 
-func get(t *testing.T, handler http.Handler) *httptest.ResponseRecorder {
+func get(t *testing.T, h http.Handler) *httptest.ResponseRecorder {
 	t.Helper()
 	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/path", nil))
+	h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/path", nil))
 	return recorder
 }
 
@@ -71,7 +71,7 @@ func TestLog(t *testing.T) {
 		{"retried, quietly", conflicting(3), 2, []string{"INFO retrying 2"}},
 		{"given up", conflicting(4), 0, []string{"INFO retrying 1", "INFO retrying 2", "WARN request failed 3"}},
 		{"given up, quietly", conflicting(4), 9, []string{"WARN request failed 3"}},
-		{"fault", outcome.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return errOther }), 0, []string{"ERROR request failed 1"}},
+		{"fault", handler.Func(func(http.ResponseWriter, *http.Request) error { return errOther }), 0, []string{"ERROR request failed 1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -110,12 +110,12 @@ func TestBackoffEndsWithTheClient(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start, calls := time.Now(), 0
-		handler := mustRetry(t, retry.Config{Delay: time.Hour})(outcome.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+		h := mustRetry(t, retry.Config{Delay: time.Hour})(handler.Func(func(http.ResponseWriter, *http.Request) error {
 			calls++
 			return transaction.Transient(errRace)
 		}))
 		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		h.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
 		if calls != 1 || time.Since(start) != time.Second || recorder.Code != http.StatusServiceUnavailable {
 			t.Errorf("%d calls, %v, status %d", calls, time.Since(start), recorder.Code)
 		}
@@ -138,7 +138,7 @@ type turnKey struct{}
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	var held atomic.Int32
-	handler := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	h := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if got := held.Load(); got != int32(min(attempt.Number-1, 1)) {
 			t.Errorf("attempt %d holds %d turns", attempt.Number, got)
@@ -163,7 +163,7 @@ func TestTurns(t *testing.T) {
 		}}
 		func() {
 			defer func() { _ = recover() }()
-			handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 		}()
 		if held.Load() != 0 {
 			t.Errorf("%s: a turn is still held", path)
@@ -185,7 +185,7 @@ func (w *onWrite) Write(p []byte) (int, error) {
 func TestTurnOfAStream(t *testing.T) {
 	t.Parallel()
 	var held atomic.Int32
-	get(t, mustRetry(t, retry.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	get(t, mustRetry(t, retry.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		if attempt, _ := transaction.AttemptFromContext(r.Context()); attempt.Number == 1 {
 			return waiting{&held}
 		}
@@ -219,7 +219,7 @@ func TestUploadedFiles(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", &body)
 		r.Header.Set("Content-Type", form.FormDataContentType())
 		recorder := httptest.NewRecorder()
-		chain(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		chain(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			if err := r.ParseMultipartForm(1); err != nil {
 				return err
 			}
@@ -250,7 +250,7 @@ func TestNested(t *testing.T) {
 	t.Parallel()
 	var log logged
 	calls := 0
-	app := outcome.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+	app := handler.Func(func(http.ResponseWriter, *http.Request) error {
 		calls++
 		return transaction.Transient(errRace)
 	})
@@ -277,7 +277,7 @@ func TestInsideChi(t *testing.T) {
 	router := chi.NewRouter()
 	router.Use(mustRetry(t, retry.Config{}))
 	router.Route("/api/{version}", func(r chi.Router) {
-		r.Get("/things/{thing}", outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		r.Get("/things/{thing}", handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			attempt, _ := transaction.AttemptFromContext(r.Context())
 			if !attempt.Last() {
 				return transaction.Transient(errRace)
@@ -388,7 +388,7 @@ func TestWrongSettings(t *testing.T) {
 // FuzzReplay (in internal/replay) reads in any pattern; this is the same through a server, in pieces of any size.
 func TestBodyInPieces(t *testing.T) {
 	t.Parallel()
-	handler := mustRetry(t, retry.Config{Tries: 5, HighWater: 20 << 10})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	h := mustRetry(t, retry.Config{Tries: 5, HighWater: 20 << 10})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if !attempt.Last() {
 			_, _ = io.CopyN(io.Discard, r.Body, int64(attempt.Number*attempt.Number*3000))
@@ -397,7 +397,7 @@ func TestBodyInPieces(t *testing.T) {
 		_, err := io.Copy(w, r.Body)
 		return err
 	}))
-	for server := range protocols(t, handler) {
+	for server := range protocols(t, h) {
 		text := strings.Repeat("0123456789abcdef~", 7000)
 		if got := ask(t, server, http.MethodPost, "/", onlyReader{strings.NewReader(text)}); got.Body != text {
 			t.Errorf("status %d, %d bytes, want %d", got.Status, len(got.Body), len(text))

@@ -9,9 +9,9 @@ import (
 	"net/url"
 	"sync"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/hold"
 	"github.com/pasteline/pasteline/internal/replay"
-	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -59,19 +59,19 @@ func (s *source) close() {
 func (s *source) came() *http.Request { return s.request.WithContext(s.context) }
 
 // asItCame reports whether the request of an attempt is the one that came in, but for its context.
-func (s *source) asItCame(attempt transaction.Attempt) bool {
-	return attempt.Number == 1 && s.body == nil && !s.cloned
+func (s *source) asItCame(try transaction.Attempt) bool {
+	return try.Number == 1 && s.body == nil && !s.cloned
 }
 
 // note takes down, before the first attempt, what that could change.
-func (s *source) note(ctx context.Context, attempt transaction.Attempt) {
-	if attempt.Number > 1 {
+func (s *source) note(ctx context.Context, try transaction.Attempt) {
+	if try.Number > 1 {
 		return
 	}
 	r := s.request
 	// A parsed form and what an outer ServeMux has matched are seldom there, and can't be noted down.
 	s.cloned = r.Form != nil || r.PostForm != nil || r.MultipartForm != nil || r.Pattern != ""
-	if attempt.Last() {
+	if try.Last() {
 		return
 	}
 	s.route = noteRoute(ctx)
@@ -85,10 +85,10 @@ func (s *source) note(ctx context.Context, attempt transaction.Attempt) {
 }
 
 // next returns the request for an attempt.
-func (s *source) next(ctx context.Context, slot *outcome.Slot, attempt transaction.Attempt) *http.Request {
-	r := s.copy(ctx, attempt)
+func (s *source) next(ctx context.Context, result *attempt.Result, try transaction.Attempt) *http.Request {
+	r := s.copy(ctx, try)
 	if s.body != nil {
-		r.Body = s.body.Attempt(slot, attempt.Last())
+		r.Body = s.body.Attempt(result, try.Last())
 		switch {
 		case len(s.request.Trailer) == 0:
 		case s.filled:
@@ -121,21 +121,21 @@ func (t *trailed) Read(p []byte) (int, error) {
 }
 
 // bodiless returns the request of an attempt for somebody who must not read the attempt's body.
-func (s *source) bodiless(ctx context.Context, attempt transaction.Attempt) *http.Request {
-	r := s.copy(ctx, attempt)
+func (s *source) bodiless(ctx context.Context, try transaction.Attempt) *http.Request {
+	r := s.copy(ctx, try)
 	r.Body = http.NoBody
 	return r
 }
 
-func (s *source) copy(ctx context.Context, attempt transaction.Attempt) *http.Request {
-	if attempt.Number > 1 {
+func (s *source) copy(ctx context.Context, try transaction.Attempt) *http.Request {
+	if try.Number > 1 {
 		ctx = s.route.restore(ctx)
 	}
 	if s.cloned {
 		return s.request.Clone(ctx)
 	}
 	r := s.request.WithContext(ctx)
-	if attempt.Number > 1 { // the first attempt has the maps, perhaps in a goroutine that it left behind
+	if try.Number > 1 { // the first attempt has the maps, perhaps in a goroutine that it left behind
 		r.Header = s.header.Header()
 		if r.URL != nil {
 			u := s.url

@@ -19,7 +19,7 @@ import (
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/memory"
@@ -44,7 +44,7 @@ var weather = map[string]int{
 }
 
 // stormy counts, and then does what the weather of the request is. Every one of them collides with every other.
-func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) outcome.HandlerFunc {
+func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		how, ctx := r.PathValue("how"), r.Context()
 		if _, err := sessions.Get(ctx); err != nil {
@@ -126,8 +126,8 @@ func storm(t *testing.T, protocol string) {
 	var leave sync.Map
 	inner := chi.NewRouter()
 	inner.Use(middleware.Recoverer, middleware.Compress(5))
-	inner.Handle("/{number}/{how}", stormy(db, sessions, &leave))
-	inner.Handle("/{number}/", stormy(db, sessions, &leave))
+	inner.Handle("/{number}/{how}", handler.Func(stormy(db, sessions, &leave)))
+	inner.Handle("/{number}/", handler.Func(stormy(db, sessions, &leave)))
 	outer := chi.NewRouter()
 	outer.Use(middleware.Recoverer, middleware.Compress(5))
 	outer.Handle("/*", composed(t, retry.Config{HighWater: 20 << 10}, tm.Config{})(inner))

@@ -20,9 +20,10 @@ import (
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/mariadbtest"
 	"github.com/pasteline/pasteline/internal/pgtest"
-	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/sqltx"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
@@ -185,7 +186,7 @@ func TestSwallowedConflict(t *testing.T) {
 			return nil
 		}, 409},
 		"another error":                {func(http.ResponseWriter, *transaction.Txn, error) error { return sorry }, 503},
-		"another error, with a status": {func(http.ResponseWriter, *transaction.Txn, error) error { return outcome.WithStatus(422, sorry) }, 422},
+		"another error, with a status": {func(http.ResponseWriter, *transaction.Txn, error) error { return attempt.WithStatus(422, sorry) }, 422},
 		"doomed":                       {func(_ http.ResponseWriter, txn *transaction.Txn, _ error) error { return txn.Doom() }, 200},
 		"its own abort": {func(w http.ResponseWriter, txn *transaction.Txn, _ error) error {
 			w.WriteHeader(http.StatusInternalServerError)
@@ -208,18 +209,18 @@ func TestSwallowedConflict(t *testing.T) {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
 			work := open(t)
-			for name, handler := range handlers {
+			for name, h := range handlers {
 				attempts := 0
-				app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 					attempts++
-					attempt, _ := transaction.AttemptFromContext(r.Context())
+					try, _ := transaction.AttemptFromContext(r.Context())
 					txn, _ := transaction.FromContext(r.Context())
 					lose := attempts == 1
 					err := work(r.Context(), lose)
 					if lose {
-						return handler.finish(w, txn, err)
+						return h.finish(w, txn, err)
 					}
-					fmt.Fprintf(w, "attempt %d", attempt.Number)
+					fmt.Fprintf(w, "attempt %d", try.Number)
 					return err
 				})
 				for _, tries := range []int{3, 1} {
@@ -235,8 +236,8 @@ func TestSwallowedConflict(t *testing.T) {
 						}
 						continue
 					}
-					if w.Code != handler.status || attempts != 1 {
-						t.Errorf("%s, one try: got %d after %d attempts, want %d\n%s", name, w.Code, attempts, handler.status, &log)
+					if w.Code != h.status || attempts != 1 {
+						t.Errorf("%s, one try: got %d after %d attempts, want %d\n%s", name, w.Code, attempts, h.status, &log)
 					}
 					if log.Len() == 0 {
 						t.Errorf("%s, one try: nothing is logged", name)
@@ -268,13 +269,13 @@ func TestSwallowedDeadlock(t *testing.T) {
 	var deadlocks, attempts atomic.Int64
 	chain := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		attempts.Add(1)
-		attempt, _ := transaction.AttemptFromContext(r.Context())
+		try, _ := transaction.AttemptFromContext(r.Context())
 		tx, err := db.Tx(r.Context())
 		for i, id := range strings.Split(r.URL.Query().Get("ids"), ",") {
 			if err == nil {
 				_, err = tx.ExecContext(r.Context(), "UPDATE pairs SET n = n + 1 WHERE id = "+id)
 			}
-			if i == 0 && attempt.Number == 1 {
+			if i == 0 && try.Number == 1 {
 				first.Done()
 				first.Wait()
 			}

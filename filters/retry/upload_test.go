@@ -18,8 +18,8 @@ import (
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/internal/pgtest"
-	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/postgres"
@@ -118,7 +118,7 @@ func TestSlowUploads(t *testing.T) {
 					}
 				})
 				big := bytes.Repeat([]byte("x"), 64<<10)
-				server := serve(t, "HTTP/1.1", pipeline(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				server := serve(t, "HTTP/1.1", pipeline(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 					tx, err := db.Tx(r.Context())
 					if err != nil {
 						return err
@@ -195,8 +195,8 @@ func TestBodyBeforeTransaction(t *testing.T) {
 	manager.Register(&beginnings{&begun})
 	app := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	for name, pipeline := range receivers(t, retry.Config{MaxBody: 1000}, tm.Config{Manager: manager, MaxBody: 1000}) {
-		handler := pipeline(app)
-		for server := range protocols(t, handler) {
+		h := pipeline(app)
+		for server := range protocols(t, h) {
 			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, 1001)), onlyReader{bytes.NewReader(make([]byte, 100<<10))}} {
 				got := ask(t, server, http.MethodPost, "/", reader)
 				if got.Status != http.StatusRequestEntityTooLarge && got.Err != "no answer" {
@@ -219,14 +219,14 @@ func TestBodyBeforeTransaction(t *testing.T) {
 				t.Errorf("%s: a client that is gone got %s", name, response.Status)
 			}
 		}
-		server := httptest.NewUnstartedServer(handler)
+		server := httptest.NewUnstartedServer(h)
 		server.Config.ReadTimeout = 100 * time.Millisecond
 		server.Start()
 		if got := beginUpload(t, server, "/", 10).answer(t); got != "HTTP/1.1 408 Request Timeout" {
 			t.Errorf("%s: too slow, got %q", name, got)
 		}
 		server.Close() // waits for all requests
-		server = serve(t, "HTTP/1.1", handler)
+		server = serve(t, "HTTP/1.1", h)
 		half := beginUpload(t, server, "/", 10)
 		if err := half.Conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)

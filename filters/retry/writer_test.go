@@ -18,7 +18,7 @@ import (
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -311,15 +311,15 @@ type onlyReader struct{ io.Reader }
 func TestOpaqueMiddlewareBetween(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("flush through an opaque writer: %v", err)
 		}
 		fmt.Fprint(w, "hello")
 		return l.write(r.Context(), "entry")
 	})
-	handler := mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return opaque{w} })(mustTM(t, tm.Config{})(app)))
-	for server := range protocols(t, handler) {
+	h := mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return opaque{w} })(mustTM(t, tm.Config{})(app)))
+	for server := range protocols(t, h) {
 		l.failNext(transaction.Transient(errCommit))
 		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusOK || got.Body != "hello" {
 			t.Errorf("got %+v", got)
@@ -337,7 +337,7 @@ func TestTransformingMiddlewareBetween(t *testing.T) {
 		t.Run(fmt.Sprintf("flush=%v", flush), func(t *testing.T) {
 			t.Parallel()
 			l := &ledger{}
-			app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				attempt, _ := transaction.AttemptFromContext(r.Context())
 				if err := l.write(r.Context(), "entry"); err != nil {
 					return err
@@ -370,7 +370,7 @@ func TestTransformingMiddlewareBetween(t *testing.T) {
 func TestVetoSeesTheAppsStatusThroughMiddleware(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprint(w, "sorry")
 		return l.write(r.Context(), "entry")
@@ -393,7 +393,7 @@ func TestHijack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := &ledger{}
-			app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				if name != "retry" {
 					if err := l.write(r.Context(), "entry"); err != nil {
 						return err
@@ -448,13 +448,13 @@ func TestHijack(t *testing.T) {
 // 103 is dropped while nothing may leave, and passed on afterwards.
 func TestEarlyHints(t *testing.T) {
 	t.Parallel()
-	handler := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</a.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(http.StatusAccepted)
 		fmt.Fprint(w, "hello")
 	})))
-	for server := range protocols(t, handler) {
+	for server := range protocols(t, h) {
 		got := ask(t, server, http.MethodGet, "/", nil)
 		if got.Status != http.StatusAccepted || got.Body != "hello" || got.Header.Get("Link") == "" {
 			t.Errorf("got %+v", got)
@@ -466,14 +466,14 @@ func TestEarlyHints(t *testing.T) {
 func TestUseAfterReturn(t *testing.T) {
 	t.Parallel()
 	stray := make(chan http.ResponseWriter, 1)
-	handler := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		select {
 		case stray <- w:
 		default:
 		}
 		fmt.Fprint(w, "hello")
 	})))
-	for server := range protocols(t, handler) {
+	for server := range protocols(t, h) {
 		ask(t, server, http.MethodGet, "/", nil)
 		w := <-stray
 		ctx, cancel := context.WithCancel(t.Context())

@@ -3,7 +3,7 @@
 // The transaction is in the context of the handler's request ([transaction.FromContext]); storage and sessions join it
 // on first use. When the handler has returned, the filter decides. It aborts if
 //
-//   - the handler returned an error (see package outcome) or panicked, or its request body could not be read,
+//   - the handler returned an error (see package handler) or panicked, or its request body could not be read,
 //   - the handler doomed the transaction,
 //   - the veto objects to the response; by default to every status from 500 on,
 //   - the client has gone, or the request's context has ended otherwise.
@@ -36,7 +36,7 @@
 // # Caveats
 //
 // A panic aborts and goes on up; this project's servers answer it with 500. An error that comes after a flush can't be answered any
-// more: the response is cut, see package outcome. A commit that has begun runs to its end although the client leaves. That a client has left is
+// more: the response is cut, see package handler. A commit that has begun runs to its end although the client leaves. That a client has left is
 // noticed by net/http, with HTTP/1 only when the request's body has been read: a handler that leaves it unread is kept.
 //
 // A returned error always aborts, whatever its status. A redirect or a "not found" page that goes with kept work is written, not returned.

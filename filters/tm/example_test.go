@@ -8,7 +8,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -18,7 +18,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	handler := transact(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	h := transact(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		txn, _ := transaction.FromContext(r.Context())
 		txn.AfterCommit(func(context.Context, bool) { fmt.Println("committed", txn.Description()) })
 		txn.AfterAbort(func(context.Context) { fmt.Println("aborted", txn.Description()) })
@@ -30,7 +30,7 @@ func Example() {
 	}))
 	for _, path := range []string{"/hello", "/fail"} {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil))
+		h.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil))
 		fmt.Println(w.Code)
 	}
 	// Output:
@@ -46,11 +46,11 @@ func ExampleAfterEnd() {
 		fmt.Println(err)
 		return
 	}
-	handler := transact(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	h := transact(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		fmt.Println("working")
 		return tm.AfterEnd(r.Context(), func() { fmt.Println("lights out") })
 	}))
-	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil))
 	// Output:
 	// working
 	// lights out

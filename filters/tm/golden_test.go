@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -192,7 +192,7 @@ func (c tmCase) run(t *testing.T) []string {
 	case "raises":
 		config.Veto = func(*http.Request, int, http.Header) bool { panic("zero division") }
 	}
-	app := outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		d.add("begin")
 		d.add(fmt.Sprintf("app called; active=%s", map[bool]string{true: "True", false: "False"}[tm.IsActive(r.Context())]))
 		join(t, r.Context(), d)

@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/hold"
 	"github.com/pasteline/pasteline/internal/replay"
-	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -73,27 +73,27 @@ func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.R
 
 // serve serves a request that is r, but has ctx, in a transaction.
 func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	slot, answered := outcome.FromContext(ctx)
+	result, answered := attempt.FromContext(ctx)
 	var body *replay.Body // nil: what came is handed on
 	if !answered && !f.StreamBody && replay.Waits(r) {
 		body = replay.New(r.Body, replay.Options{HighWater: f.HighWater, Max: f.MaxBody})
 		defer func() { _ = body.Close() }() // what can't be given back will not be missed
 		if err := f.receive(ctx, body, r); err != nil {
 			r = r.WithContext(ctx)
-			outcome.Log(f.Logger, "request failed", r, err)
-			outcome.Respond(w, r, err)
+			attempt.Log(f.Logger, "request failed", r, err)
+			attempt.Respond(w, r, err)
 			return
 		}
 	}
 	held, shared := w.(*hold.Writer) // retry's, for this very attempt
-	shared = shared && held.Slot() == slot && !held.Sent()
+	shared = shared && held.Result() == result && !held.Sent()
 	if !shared {
 		options := hold.Options{HighWater: f.HighWater, Max: f.MaxResponse}
 		if answered { // retry is around, with something in between
-			held = hold.New(w, slot, options)
+			held = hold.New(w, result, options)
 		} else {
 			held, ctx = hold.Begin(ctx, w, options)
-			slot = held.Slot()
+			result = held.Result()
 		}
 		defer held.Drop()
 	}
@@ -101,7 +101,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if shared {
 		return
 	}
-	err := slot.Err()
+	err := result.Err()
 	failed := err != nil && !held.Sent()
 	if err != nil {
 		r = r.WithContext(ctx) // for the log
@@ -109,13 +109,13 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	switch {
 	case failed:
 		if !answered {
-			outcome.Log(f.Logger, "request failed", r, err)
+			attempt.Log(f.Logger, "request failed", r, err)
 		}
 		// If retry is around, it drops this or answers the same; what is in between sees how it ended.
 		held.Drop()
-		outcome.Respond(w, r, err)
+		result.Respond(w, r, err)
 	case err != nil && !answered:
-		outcome.Log(f.Logger, held.Late(), r, err)
+		attempt.Log(f.Logger, held.Late(), r, err)
 		held.Cut()
 	default: // if retry is around, it will cut a response that failed late
 		if err := held.Release(); err != nil {
@@ -123,7 +123,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			if !answered {
 				panic(http.ErrAbortHandler) // a part may have been
 			}
-			slot.Fail(fmt.Errorf("response not sent: %w", err))
+			result.Fail(fmt.Errorf("response not sent: %w", err))
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (f *filter) receive(ctx context.Context, body *replay.Body, r *http.Request
 	return body.Fill(ctx)
 }
 
-// run runs the handler in a transaction and ends that. How is in held's slot. The body is that of r, if it has been received.
+// run runs the handler in a transaction and ends that. How is in held's result. The body is that of r, if it has been received.
 func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, body *replay.Body) {
 	user := ""
 	if f.User != nil {
@@ -144,22 +144,22 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, bo
 	}
 	ctx, txn, err := f.Manager.Begin(ctx)
 	if err != nil {
-		held.Slot().Fail(err)
+		held.Result().Fail(err)
 		return
 	}
-	t := &run{Context: outcome.Context{Context: ctx}, filter: f, request: r, txn: txn, held: held}
-	t.Slot.Part(held.Slot())
+	t := &run{Context: attempt.Context{Context: ctx}, filter: f, request: r, txn: txn, held: held}
+	t.Result.Part(held.Result())
 	txn.Note(r.URL.Path)
 	txn.SetUser(user)
 	held.SetDecider(t)
 	t.passed = *r.WithContext(t) //nolint:contextcheck // t is the context
 	if body != nil {
-		t.passed.Body = body.Attempt(&t.Slot, true)
+		t.passed.Body = body.Attempt(&t.Result, true)
 	}
 	returned := false
 	defer func() { //nolint:contextcheck // t is the context
 		if !returned { // the handler panics; what the panic says goes on up
-			t.Slot.Shut()
+			t.Result.Shut()
 			held.Returned()
 			t.giveUp()
 		}
@@ -167,14 +167,14 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, bo
 	}()
 	f.next.ServeHTTP(held, &t.passed)
 	returned = true
-	t.Slot.Shut()
+	t.Result.Shut()
 	held.Returned()
-	_ = t.Decide() //nolint:contextcheck // t is the context; the error is in slot
+	_ = t.Decide() //nolint:contextcheck // t is the context; the error is in result
 }
 
 // A run is one transaction: the context that carries it, and the one who decides it.
 type run struct {
-	outcome.Context // for those behind this filter
+	attempt.Context // for those behind this filter
 	filter          *filter
 	request         *http.Request // as it came, but for its context if nobody is shown it
 	passed          http.Request  // with the context; a field, so that it costs no allocation of its own
@@ -202,8 +202,8 @@ func (t *run) Value(key any) any {
 // String is what fmt prints for a context.
 func (t *run) String() string { return "tm" }
 
-// slot is where the outcome of the attempt is recorded.
-func (t *run) slot() *outcome.Slot { return t.held.Slot() }
+// result is where the outcome of the attempt is recorded.
+func (t *run) result() *attempt.Result { return t.held.Result() }
 
 // Decide ends the transaction, the first time: when the handler flushes or hijacks, else when it has returned. Nil says
 // that the response may leave as the handler wrote it, because its work was committed or because it asked for an abort.
@@ -237,9 +237,9 @@ func (t *run) giveUp() {
 // decide commits or leaves the transaction to be aborted. What failed comes before the veto: a conflict has to be run again
 // whatever status the handler gave it.
 func (t *run) decide() error {
-	if t.slot().Err() != nil {
-		t.slot().Amend(t.judge)
-		return t.slot().Err()
+	if t.result().Err() != nil {
+		t.result().Wrap(t.judge)
+		return t.result().Err()
 	}
 	switch t.txn.Status() {
 	case transaction.Committed: // by the handler itself
@@ -283,18 +283,18 @@ func (t *run) vetoed() bool {
 	answered := false
 	defer func() {
 		if !answered { // whoever recovers the panic must not make a success of it
-			t.slot().Fail(errVetoPanicked)
+			t.result().Fail(errVetoPanicked)
 		}
 	}()
-	veto := t.filter.Veto(t.request, status, t.held.Result())
+	veto := t.filter.Veto(t.request, status, t.held.SentHeader())
 	answered = true
 	return veto
 }
 
 // fail records err as the outcome.
 func (t *run) fail(err error) error {
-	t.slot().Fail(t.judge(err))
-	return t.slot().Err()
+	t.result().Fail(t.judge(err))
+	return t.result().Err()
 }
 
 // judge asks the data managers whether err is transient, or hides a conflict, as long as the transaction knows them.
@@ -307,7 +307,7 @@ func (t *run) conflict() error {
 	if err == nil {
 		return nil
 	}
-	if attempt, ok := transaction.AttemptFromContext(t); ok && !attempt.Last() {
+	if try, ok := transaction.AttemptFromContext(t); ok && !try.Last() {
 		return t.fail(err)
 	}
 	t.filter.Logger.LogAttrs(t, slog.LevelWarn, "conflict, and no further attempt: the handler's own answer is sent",
@@ -319,31 +319,31 @@ func (t *run) conflict() error {
 // goneError is the outcome of a request that nobody waits for any more.
 func goneError(ctx context.Context) error {
 	cause := context.Cause(ctx)
-	status := outcome.StatusClientClosedRequest
+	status := attempt.StatusClientClosedRequest
 	if errors.Is(cause, context.DeadlineExceeded) {
 		status = http.StatusServiceUnavailable
 	}
-	return outcome.WithStatus(status, fmt.Errorf("not committed, nobody waits for the answer: %w", cause))
+	return attempt.WithStatus(status, fmt.Errorf("not committed, nobody waits for the answer: %w", cause))
 }
 
 // end aborts the transaction unless it is over, and tells those who wait for its end.
 func (t *run) end() {
 	defer t.callAfterEnd()
 	if t.txn.Status() == transaction.Committed {
-		t.slot().Keep()
+		t.result().SetCommitted()
 		return
 	}
 	switch err := t.txn.Abort(t); {
 	case err == nil:
 	case errors.Is(err, transaction.ErrEnded): // by the handler, or in this moment by a goroutine that it has left over
 		if t.txn.Wait(t) == transaction.Committed {
-			t.slot().Keep()
+			t.result().SetCommitted()
 		}
 	default:
 		err = fmt.Errorf("transaction was not aborted cleanly: %w", err)
-		t.slot().Fail(err)
-		t.slot().Amend(func(reason error) error { return unclean(reason, err) })
-		t.err = t.slot().Err()
+		t.result().Fail(err)
+		t.result().Wrap(func(reason error) error { return unclean(reason, err) })
+		t.err = t.result().Err()
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/memory"
@@ -26,7 +27,7 @@ import (
 
 func TestDecisions(t *testing.T) {
 	t.Parallel()
-	status := func(status int) outcome.HandlerFunc {
+	status := func(status int) func(http.ResponseWriter, *http.Request) error {
 		return func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(status)
 			fmt.Fprint(w, "page")
@@ -36,7 +37,7 @@ func TestDecisions(t *testing.T) {
 	tests := []struct {
 		name   string
 		config tm.Config
-		app    outcome.HandlerFunc
+		app    func(http.ResponseWriter, *http.Request) error
 		status int
 		body   string
 		want   string // the event of the data manager
@@ -53,7 +54,7 @@ func TestDecisions(t *testing.T) {
 			return errors.New("secret")
 		}, 500, "Internal Server Error\n", "txn.abort"},
 		{"error without veto", tm.Config{Veto: tm.NoVeto}, func(http.ResponseWriter, *http.Request) error {
-			return outcome.WithStatus(404, errors.New("secret"))
+			return attempt.WithStatus(404, errors.New("secret"))
 		}, 404, "Not Found\n", "txn.abort"},
 		{"doomed", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
 			txn, _ := transaction.FromContext(r.Context())
@@ -80,7 +81,7 @@ func TestDecisions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := &trace{}
-			recorder := get(t, mustTM(t, tt.config)(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			recorder := get(t, mustTM(t, tt.config)(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				join(t, r.Context(), d)
 				return tt.app(w, r)
 			})), "/")
@@ -102,7 +103,7 @@ func TestNobodyWaits(t *testing.T) {
 		cause  error
 		status int
 	}{
-		{"client gone", context.Canceled, outcome.StatusClientClosedRequest},
+		{"client gone", context.Canceled, attempt.StatusClientClosedRequest},
 		{"time limit", context.DeadlineExceeded, http.StatusServiceUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -129,7 +130,7 @@ func TestPanicGoesOnWithItsValue(t *testing.T) {
 	t.Parallel()
 	for _, value := range []any{"a string", http.ErrAbortHandler} {
 		d := &trace{}
-		handler := mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			join(t, r.Context(), d)
 			if err := tm.AfterEnd(r.Context(), func() { d.add("after end") }); err != nil {
 				t.Error(err)
@@ -144,7 +145,7 @@ func TestPanicGoesOnWithItsValue(t *testing.T) {
 					t.Errorf("panic %v, want %v", got, value)
 				}
 			}()
-			handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+			h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 		}()
 		if recorder.Body.Len() > 0 {
 			t.Errorf("sent %q", recorder.Body)
@@ -159,13 +160,13 @@ func TestAnnotation(t *testing.T) {
 	t.Parallel()
 	var description, user string
 	config := tm.Config{User: func(r *http.Request) string { name, _, _ := r.BasicAuth(); return name }}
-	handler := mustTM(t, config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := mustTM(t, config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		txn, _ := transaction.FromContext(r.Context())
 		description, user = txn.Description(), txn.User()
 	}))
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/path?query", nil)
 	r.SetBasicAuth("anna", "secret")
-	handler.ServeHTTP(httptest.NewRecorder(), r)
+	h.ServeHTTP(httptest.NewRecorder(), r)
 	if description != "/path" || user != "anna" {
 		t.Errorf("description %q, user %q", description, user)
 	}
@@ -174,12 +175,12 @@ func TestAnnotation(t *testing.T) {
 func TestActivate(t *testing.T) {
 	t.Parallel()
 	config := tm.Config{Activate: func(r *http.Request) bool { return r.URL.Path != "/static" }}
-	handler := mustTM(t, config)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := mustTM(t, config)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, ok := transaction.FromContext(r.Context())
 		fmt.Fprint(w, ok, tm.IsActive(r.Context()))
 	}))
 	for path, want := range map[string]string{"/": "true true", "/static": "false false"} {
-		if got := get(t, handler, path).Body.String(); got != want {
+		if got := get(t, h, path).Body.String(); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
@@ -216,7 +217,7 @@ func TestFlushDecides(t *testing.T) {
 	t.Parallel()
 	d := &trace{}
 	var log logged
-	handler := mustTM(t, tm.Config{Logger: slog.New(&log)})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	h := mustTM(t, tm.Config{Logger: slog.New(&log)})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		join(t, r.Context(), d)
 		if err := tm.AfterEnd(r.Context(), func() { d.add("after end") }); err != nil {
 			t.Error(err)
@@ -242,7 +243,7 @@ func TestFlushDecides(t *testing.T) {
 				t.Errorf("got %v, want the response to be cut", p)
 			}
 		}()
-		handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
+		h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
 	}()
 	if recorder.Code != 200 || recorder.Body.String() != "ab" {
 		t.Errorf("got %d %q", recorder.Code, recorder.Body)
@@ -298,7 +299,7 @@ func TestAfterEnd(t *testing.T) {
 	}
 	d := &trace{}
 	var log logged
-	get(t, mustTM(t, tm.Config{Logger: slog.New(&log)})(outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+	get(t, mustTM(t, tm.Config{Logger: slog.New(&log)})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 		join(t, r.Context(), d)
 		return errors.Join(
 			tm.AfterEnd(r.Context(), func() { d.add("first") }),
@@ -346,7 +347,7 @@ func TestDataManagerJudges(t *testing.T) {
 		if atCommit {
 			d.failCommit = serialization
 		}
-		recorder := get(t, mustTM(t, tm.Config{})(outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		recorder := get(t, mustTM(t, tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 			join(t, r.Context(), d)
 			if !atCommit {
 				return fmt.Errorf("query: %w", serialization)
@@ -369,11 +370,11 @@ func TestAbortFails(t *testing.T) {
 		want      int
 	}{
 		{"response", nil, transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
-		{"error", outcome.WithStatus(http.StatusConflict, errors.New("it is taken")), transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
-		{"error, for good", outcome.WithStatus(http.StatusConflict, errors.New("it is taken")), errors.New("the disk is broken"), http.StatusInternalServerError},
-		{"in doubt", outcome.WithStatus(http.StatusConflict, transaction.ErrInDoubt), transaction.Transient(errors.New("not kept")), http.StatusConflict},
+		{"error", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")), transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
+		{"error, for good", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")), errors.New("the disk is broken"), http.StatusInternalServerError},
+		{"in doubt", attempt.WithStatus(http.StatusConflict, transaction.ErrInDoubt), transaction.Transient(errors.New("not kept")), http.StatusConflict},
 	} {
-		recorder := get(t, mustTM(t, tm.Config{})(outcome.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		recorder := get(t, mustTM(t, tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			join(t, r.Context(), &trace{failAbort: tt.failAbort})
 			if tt.answer == nil {
 				w.WriteHeader(http.StatusBadGateway)
@@ -406,8 +407,8 @@ func TestTimeoutHandlerInside(t *testing.T) {
 		}
 		refused <- err
 	})
-	handler := mustTM(t, tm.Config{})(http.TimeoutHandler(slow, time.Millisecond, ""))
-	if got := get(t, handler, "/").Code; got != http.StatusServiceUnavailable {
+	h := mustTM(t, tm.Config{})(http.TimeoutHandler(slow, time.Millisecond, ""))
+	if got := get(t, h, "/").Code; got != http.StatusServiceUnavailable {
 		t.Errorf("status: got %d, want 503", got)
 	}
 	if err := <-refused; !errors.Is(err, session.ErrFinished) && !errors.Is(err, transaction.ErrEnded) {
@@ -506,7 +507,7 @@ func TestEndByALeftOverGoroutine(t *testing.T) {
 					t.Fatal(err)
 				}
 				runs := 0
-				handler := again(mustTM(t, tm.Config{})(outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				h := again(mustTM(t, tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 					runs++
 					join(t, r.Context(), &slow{trace{failCommit: tt.fails}})
 					txn, _ := transaction.FromContext(r.Context())
@@ -514,7 +515,7 @@ func TestEndByALeftOverGoroutine(t *testing.T) {
 					synctest.Wait() // its data manager is at it
 					return tt.err
 				})))
-				if got := get(t, handler, "/").Code; got != tt.status || runs != tt.runs {
+				if got := get(t, h, "/").Code; got != tt.status || runs != tt.runs {
 					t.Errorf("got %d after %d runs, want %d after %d", got, runs, tt.status, tt.runs)
 				}
 			})
@@ -547,11 +548,11 @@ func TestPanicWhileAnnotating(t *testing.T) {
 	t.Parallel()
 	manager, counted := &transaction.Manager{}, &counter{}
 	manager.Register(counted)
-	handler := mustTM(t, tm.Config{Manager: manager, User: func(*http.Request) string { panic("user") }})(
+	h := mustTM(t, tm.Config{Manager: manager, User: func(*http.Request) string { panic("user") }})(
 		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("called") }))
 	func() {
 		defer func() { _ = recover() }()
-		get(t, handler, "/")
+		get(t, h, "/")
 	}()
 	if counted.begun != counted.ended {
 		t.Errorf("%d transactions begun, %d ended", counted.begun, counted.ended)
@@ -582,7 +583,7 @@ func TestErrorOfALeftOverHandler(t *testing.T) {
 		for _, late := range []error{transaction.ErrEnded, transaction.Transient(errors.New("late")), errors.New("late")} {
 			attempts := 0
 			ended, failed := make(chan struct{}), make(chan struct{})
-			slow := outcome.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			slow := handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 				attempts++
 				err := tm.AfterEnd(r.Context(), func() { // so it fails when all is decided, and nothing is sent yet
 					close(ended)

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/sent"
-	"github.com/pasteline/pasteline/outcome"
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 )
 
 // New returns the filter. The error is that of [Config.Validate]. The filter is safe for concurrent use.
@@ -42,7 +42,7 @@ type accessLog struct {
 func (l *accessLog) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	e := entry{
 		Writer: sent.Writer{ResponseWriter: w}, request: r, start: time.Now(),
-		method: r.Method, path: scriptname.Join(r.Context(), r.URL.EscapedPath()), query: r.URL.RawQuery, addr: r.RemoteAddr,
+		method: r.Method, path: mount.Join(r.Context(), r.URL.EscapedPath()), query: r.URL.RawQuery, addr: r.RemoteAddr,
 	}
 	defer func() { //nolint:contextcheck // r has it; a handler that panics has its line, too
 		p := recover()
@@ -111,8 +111,8 @@ func (e *entry) wasCut(ctx context.Context) bool {
 	if !e.returned {
 		return !e.Hijacked && (e.Begun() || !e.panicked)
 	}
-	slot, ok := outcome.FromContext(ctx)
-	return ok && e.Flushed && !e.Hijacked && slot.Err() != nil
+	result, ok := attempt.FromContext(ctx)
+	return ok && e.Flushed && !e.Hijacked && result.Err() != nil
 }
 
 // silentStatus is the status of a handler that has written nothing; it has returned, or else it panicked.
@@ -120,8 +120,8 @@ func silentStatus(ctx context.Context, returned bool) int {
 	if !returned {
 		return http.StatusInternalServerError
 	}
-	if slot, ok := outcome.FromContext(ctx); ok && slot.Err() != nil {
-		return outcome.Status(slot.Err())
+	if result, ok := attempt.FromContext(ctx); ok && result.Err() != nil {
+		return attempt.Status(result.Err())
 	}
 	return http.StatusOK
 }

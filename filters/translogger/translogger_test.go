@@ -21,9 +21,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/filters/translogger"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/attempt"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
-	"github.com/pasteline/pasteline/scriptname"
 )
 
 func newFilter(tb testing.TB, c translogger.Config) func(http.Handler) http.Handler {
@@ -52,7 +53,7 @@ func TestCombined(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/blog/a%2Fb%20c?q=1&r=%22", nil)
 		r.Header = http.Header{"Referer": {"http://a.org/"}, "User-Agent": {"Mozilla/5.0 (X)"}, "X-Forwarded-For": {"1.1.1.1"}}
 		r.SetBasicAuth("frank", "secret")
-		r, _ = scriptname.Cut(r, "/blog")
+		r, _ = mount.Cut(r, "/blog")
 		h.ServeHTTP(httptest.NewRecorder(), r)
 		zone := time.Now().Format("-0700")
 		at := time.Now().Add(-time.Hour).Format("02/Jan/2006:15:04:05 ") + zone
@@ -247,9 +248,9 @@ func TestWriterThatCantFlush(t *testing.T) {
 func TestReturnedError(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	ctx, _ := outcome.NewContext(t.Context())
-	newFilter(t, translogger.Config{Output: &log, Format: "%(status)s"})(outcome.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-		return outcome.WithStatus(http.StatusConflict, errors.New("no"))
+	ctx, _ := attempt.NewContext(t.Context())
+	newFilter(t, translogger.Config{Output: &log, Format: "%(status)s"})(handler.Func(func(http.ResponseWriter, *http.Request) error {
+		return attempt.WithStatus(http.StatusConflict, errors.New("no"))
 	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
 	if log.String() != "409\n" {
 		t.Errorf("got %q", &log)

@@ -119,7 +119,7 @@ func (h *Writer) ask() error {
 	decider := h.decider
 	h.mu.Unlock()
 	defer h.mu.Lock()
-	if err := h.slot.Err(); err != nil {
+	if err := h.result.Err(); err != nil {
 		return err
 	}
 	if decider == nil {
@@ -131,7 +131,7 @@ func (h *Writer) ask() error {
 // refuse makes sure that nothing leaves any more.
 func (h *Writer) refuse(err error) error {
 	h.state, h.err = refused, fmt.Errorf("response is held back: %w", err)
-	h.slot.Fail(err)
+	h.result.Fail(err)
 	_ = h.body.Close() // nothing of it will be read
 	return h.err
 }

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/spill"
-	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -52,10 +52,10 @@ const (
 // A Writer is an [http.ResponseWriter] that holds its response back. It is safe for concurrent use by multiple goroutines,
 // apart from the header map, as net/http's own.
 type Writer struct {
-	dst  http.ResponseWriter
-	slot *outcome.Slot
-	max  int64
-	own  outcome.Context // slot's place if the attempt begins here
+	dst    http.ResponseWriter
+	result *attempt.Result
+	max    int64
+	own    attempt.Context // result's place if the attempt begins here
 
 	controlling sync.Mutex // guards uncontrolled; taken after mu
 	mu          sync.Mutex // guards the rest
@@ -67,7 +67,7 @@ type Writer struct {
 
 	decider Decider
 	last    *transaction.Attempts // Options.Attempts
-	err     error                 // why nothing leaves or nothing more is taken; the slot has an error then
+	err     error                 // why nothing leaves or nothing more is taken; the result has an error then
 
 	header http.Header // the handler's; nil until it asks for it
 	sent   *Fields     // the header at the first WriteHeader, if there was one by then; nil again in the end
@@ -75,7 +75,7 @@ type Writer struct {
 	body   spill.Buffer
 }
 
-// Begin begins an attempt: it returns a Writer that will send the response to dst, and a context with the slot for the
+// Begin begins an attempt: it returns a Writer that will send the response to dst, and a context with the result for the
 // attempt's outcome. A failure to hold (too large, a full disk) is recorded there; and while it has an error, by whomever,
 // a flush returns that.
 func Begin(ctx context.Context, dst http.ResponseWriter, options Options) (*Writer, context.Context) {
@@ -85,25 +85,25 @@ func Begin(ctx context.Context, dst http.ResponseWriter, options Options) (*Writ
 
 // Begin is the same with a Writer that whoever calls has made room for: h is new.
 func (h *Writer) Begin(ctx context.Context, dst http.ResponseWriter, options Options) context.Context {
-	h.own = outcome.Context{Context: ctx}
-	h.begin(dst, &h.own.Slot, options)
+	h.own = attempt.Context{Context: ctx}
+	h.begin(dst, &h.own.Result, options)
 	return &h.own
 }
 
-// New returns a Writer for an attempt that has a slot already.
-func New(dst http.ResponseWriter, slot *outcome.Slot, options Options) *Writer {
+// New returns a Writer for an attempt that has a result already.
+func New(dst http.ResponseWriter, result *attempt.Result, options Options) *Writer {
 	h := new(Writer)
-	h.begin(dst, slot, options)
+	h.begin(dst, result, options)
 	return h
 }
 
-func (h *Writer) begin(dst http.ResponseWriter, slot *outcome.Slot, options Options) {
-	h.dst, h.slot, h.max, h.last, h.length = dst, slot, options.Max, options.Attempts, -1
+func (h *Writer) begin(dst http.ResponseWriter, result *attempt.Result, options Options) {
+	h.dst, h.result, h.max, h.last, h.length = dst, result, options.Max, options.Attempts, -1
 	h.body.HighWater = options.HighWater
 }
 
-// Slot returns where the outcome of the attempt is recorded.
-func (h *Writer) Slot() *outcome.Slot { return h.slot }
+// Result returns how the attempt ended, as far as that is recorded.
+func (h *Writer) Result() *attempt.Result { return h.result }
 
 // SetDecider makes d the one that is asked when the handler flushes or hijacks.
 func (h *Writer) SetDecider(d Decider) {
@@ -249,7 +249,7 @@ func bodyAllowed(status int16) bool {
 func (h *Writer) fail(err error) error {
 	if err != nil {
 		h.err = err
-		h.slot.Fail(err)
+		h.result.Fail(err)
 		_ = h.body.Close() // the first error is what counts
 	}
 	return err
@@ -265,9 +265,9 @@ func (h *Writer) Status() int {
 	return int(h.status)
 }
 
-// Result returns the header as it is so far: what will be sent once the handler has called WriteHeader.
-// It must not be changed.
-func (h *Writer) Result() http.Header {
+// SentHeader returns the header as it is so far: the one that will be sent once the handler has
+// called WriteHeader. It must not be changed.
+func (h *Writer) SentHeader() http.Header {
 	header := h.Header()
 	h.mu.Lock()
 	defer h.mu.Unlock()

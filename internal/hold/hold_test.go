@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/hold"
-	"github.com/pasteline/pasteline/outcome"
 )
 
 var errNo = errors.New("no")
@@ -38,8 +38,8 @@ func begin(t *testing.T, options hold.Options) (*hold.Writer, *httptest.Response
 	recorder := httptest.NewRecorder()
 	recorder.Header().Set("X-Outer", "1")
 	h, ctx := hold.Begin(t.Context(), recorder, options)
-	if slot, ok := outcome.FromContext(ctx); !ok || slot != h.Slot() {
-		t.Error("the context does not carry the slot")
+	if result, ok := attempt.FromContext(ctx); !ok || result != h.Result() {
+		t.Error("the context does not carry the result")
 	}
 	return h, recorder
 }
@@ -57,7 +57,7 @@ func TestReleaseAndDrop(t *testing.T) {
 		if _, err := io.WriteString(h, "hello"); err != nil {
 			t.Error(err)
 		}
-		if h.Status() != http.StatusAccepted || h.Result().Get("X-A") != "1" {
+		if h.Status() != http.StatusAccepted || h.SentHeader().Get("X-A") != "1" {
 			t.Errorf("status %d, header %v", h.Status(), h.Result())
 		}
 		if recorder.Body.Len() > 0 || recorder.Header().Get("X-A") != "" || h.Sent() {
@@ -123,7 +123,7 @@ func TestRefusedFlush(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(h *hold.Writer){
 		"decider":  func(h *hold.Writer) { h.SetDecider(&decider{err: errNo}) },
-		"outcome":  func(h *hold.Writer) { h.Slot().Fail(errNo) },
+		"outcome":  func(h *hold.Writer) { h.Result().Fail(errNo) },
 		"panicked": func(h *hold.Writer) { h.SetDecider(&decider{do: func() { panic(errNo) }}) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestRefusedFlush(t *testing.T) {
 func TestNotSupported(t *testing.T) {
 	t.Parallel()
 	d := &decider{}
-	h := hold.New(struct{ http.ResponseWriter }{httptest.NewRecorder()}, new(outcome.Slot), hold.Options{})
+	h := hold.New(struct{ http.ResponseWriter }{httptest.NewRecorder()}, new(attempt.Result), hold.Options{})
 	h.SetDecider(d)
 	_, _, err := h.Hijack()
 	for _, err := range []error{err, h.FlushError(), h.SetReadDeadline(time.Time{}), h.SetWriteDeadline(time.Time{}), h.EnableFullDuplex()} {
@@ -178,8 +178,8 @@ func TestTooLarge(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if !errors.Is(h.Slot().Err(), hold.ErrTooLarge) {
-		t.Errorf("outcome %v", h.Slot().Err())
+	if !errors.Is(h.Result().Err(), hold.ErrTooLarge) {
+		t.Errorf("outcome %v", h.Result().Err())
 	}
 	for _, err := range []error{h.FlushError(), h.Release()} {
 		if !errors.Is(err, hold.ErrTooLarge) {
@@ -194,8 +194,8 @@ func TestTooLarge(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()+"/missing")
 	h, _ := begin(t, hold.Options{HighWater: -1})
-	if _, err := h.Write(make([]byte, 100<<10)); err == nil || h.Slot().Err() == nil {
-		t.Errorf("got %v, outcome %v", err, h.Slot().Err())
+	if _, err := h.Write(make([]byte, 100<<10)); err == nil || h.Result().Err() == nil {
+		t.Errorf("got %v, outcome %v", err, h.Result().Err())
 	}
 	h.Drop()
 }

@@ -12,8 +12,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/logging"
-	"github.com/pasteline/pasteline/outcome"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -387,8 +387,8 @@ func TestFailures(t *testing.T) {
 		"[handler_exc]\nclass = FileHandler\nargs = ('%(here)s/exc.log',)\n")
 	tm := of(s.open(), "filter:tm")
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/buy", nil)
-	outcome.Log(tm, "request failed", r, errors.New("out of stock"))
-	outcome.Log(tm, "request failed", r, transaction.Transient(errors.New("conflict")))
+	attempt.Log(tm, "request failed", r, errors.New("out of stock"))
+	attempt.Log(tm, "request failed", r, transaction.Transient(errors.New("conflict")))
 	tm.Error("something else")
 	const failed = `level=ERROR msg="request failed" section=filter:tm method=GET path=/buy status=500 error="out of stock"` + "\n"
 	if got := s.file("exc.log"); got != failed {

@@ -5,16 +5,16 @@ import (
 	"io"
 	"strings"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/replay"
-	"github.com/pasteline/pasteline/outcome"
 )
 
 func Example() {
 	b := replay.New(io.NopCloser(strings.NewReader("the body")), replay.Options{})
 	defer b.Close()
-	for attempt := range 2 {
-		var slot outcome.Slot
-		text, err := io.ReadAll(b.Attempt(&slot, attempt == 1))
+	for try := range 2 {
+		var result attempt.Result
+		text, err := io.ReadAll(b.Attempt(&result, try == 1))
 		fmt.Printf("%s %v\n", text, err)
 	}
 	// Output:

@@ -22,8 +22,8 @@ import (
 	"os"
 	"sync"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/spill"
-	"github.com/pasteline/pasteline/outcome"
 )
 
 // Options are the bounds of what is recorded.
@@ -70,7 +70,7 @@ func (b *Body) Fill(ctx context.Context) error {
 	case errors.Is(b.end, io.EOF):
 		return nil
 	case errors.Is(ctx.Err(), context.Canceled) && isGone(b.end):
-		b.end = outcome.WithStatus(outcome.StatusClientClosedRequest, b.end)
+		b.end = attempt.WithStatus(attempt.StatusClientClosedRequest, b.end)
 	}
 	return b.end
 }
@@ -78,7 +78,7 @@ func (b *Body) Fill(ctx context.Context) error {
 // isGone reports whether err, with the context cancelled, says that the client has gone. (Net/http cancels that of HTTP/1.1 with every error
 // of a connection.) A client that has closed its half only may yet read why.
 func isGone(err error) bool {
-	return outcome.Status(err) == http.StatusBadRequest && !errors.Is(err, io.ErrUnexpectedEOF)
+	return attempt.Status(err) == http.StatusBadRequest && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // Waits reports whether the body of r has to be waited for: there is one, and r is no tunnel, whose body ends with the answer.
@@ -106,10 +106,10 @@ func (b *filling) Read(p []byte) (int, error) {
 }
 
 // Attempt returns the body for the next attempt, from the start, and detaches that of the attempt before. If it can't be
-// read to the end, that is recorded in slot: with status 400 or 408, or as an [http.MaxBytesError] if it is longer than allowed.
+// read to the end, that is recorded in result: with status 400 or 408, or as an [http.MaxBytesError] if it is longer than allowed.
 // The last attempt's may not be followed by another.
-func (b *Body) Attempt(slot *outcome.Slot, last bool) io.ReadCloser {
-	r := &reader{body: b, slot: slot, last: last}
+func (b *Body) Attempt(result *attempt.Result, last bool) io.ReadCloser {
+	r := &reader{body: b, result: result, last: last}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.current = r
@@ -127,9 +127,9 @@ func (b *Body) Close() error {
 
 // reader is one attempt's view of the body.
 type reader struct {
-	body *Body
-	slot *outcome.Slot
-	last bool
+	body   *Body
+	result *attempt.Result
+	last   bool
 
 	offset int64 // guarded by body.mu
 }
@@ -221,15 +221,15 @@ func classify(err error) error {
 		return err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return outcome.WithStatus(http.StatusRequestTimeout, err)
+		return attempt.WithStatus(http.StatusRequestTimeout, err)
 	}
-	return outcome.WithStatus(http.StatusBadRequest, err)
+	return attempt.WithStatus(http.StatusBadRequest, err)
 }
 
 // failed records err, if it is one, as the outcome of r's attempt.
 func (b *Body) failed(r *reader, err error) error {
 	if err != nil && !errors.Is(err, io.EOF) {
-		r.slot.Fail(err)
+		r.result.Fail(err)
 	}
 	return err
 }

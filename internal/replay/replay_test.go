@@ -10,8 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/replay"
-	"github.com/pasteline/pasteline/outcome"
 )
 
 func body(r io.Reader, options replay.Options) *replay.Body {
@@ -36,12 +36,12 @@ func TestEachAttemptReadsTheSame(t *testing.T) {
 				want := strings.Repeat("0123456789", size/10+1)[:size]
 				b := body(iotest.HalfReader(strings.NewReader(want)), replay.Options{HighWater: highWater})
 				defer b.Close()
-				var slot outcome.Slot
-				first := b.Attempt(&slot, false) // reads some
+				var result attempt.Result
+				first := b.Attempt(&result, false) // reads some
 				if n, err := io.CopyN(io.Discard, first, int64(size/3)); err != nil {
 					t.Fatalf("%d, %v", n, err)
 				}
-				second := b.Attempt(&slot, false) // nothing
+				second := b.Attempt(&result, false) // nothing
 				if _, err := first.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
 					t.Errorf("a detached body: %v", err)
 				}
@@ -55,12 +55,12 @@ func TestEachAttemptReadsTheSame(t *testing.T) {
 					t.Errorf("a closed body: %v", err)
 				}
 				for i := range 3 { // all
-					if readAll(t, b.Attempt(&slot, i == 2)) != want {
+					if readAll(t, b.Attempt(&result, i == 2)) != want {
 						t.Error("other bytes")
 					}
 				}
-				if slot.Err() != nil {
-					t.Error(slot.Err())
+				if result.Err() != nil {
+					t.Error(result.Err())
 				}
 			})
 		}
@@ -88,9 +88,9 @@ func TestFailingSource(t *testing.T) {
 			t.Parallel()
 			b := body(tt.source, tt.options)
 			defer b.Close()
-			for attempt := range 2 { // the second has it from the record
-				var slot outcome.Slot
-				text, err := io.ReadAll(b.Attempt(&slot, attempt == 1))
+			for try := range 2 { // the second has it from the record
+				var result attempt.Result
+				text, err := io.ReadAll(b.Attempt(&result, try == 1))
 				if string(text) != tt.text {
 					t.Errorf("text %q, want %q", text, tt.text)
 				}
@@ -98,8 +98,8 @@ func TestFailingSource(t *testing.T) {
 				if tt.err == nil && !tooLarge || tt.err != nil && !errors.Is(err, tt.err) {
 					t.Errorf("error %v, want %v", err, tt.err)
 				}
-				if slot.Err() == nil || outcome.Status(slot.Err()) != tt.status {
-					t.Errorf("outcome %v, want status %d", slot.Err(), tt.status)
+				if result.Err() == nil || attempt.Status(result.Err()) != tt.status {
+					t.Errorf("outcome %v, want status %d", result.Err(), tt.status)
 				}
 			}
 		})
@@ -110,9 +110,9 @@ func TestExactlyTheLimit(t *testing.T) {
 	t.Parallel()
 	b := body(strings.NewReader("0123456789"), replay.Options{Max: 10})
 	defer b.Close()
-	var slot outcome.Slot
-	if got := readAll(t, b.Attempt(&slot, true)); got != "0123456789" || slot.Err() != nil {
-		t.Errorf("got %q, %v", got, slot.Err())
+	var result attempt.Result
+	if got := readAll(t, b.Attempt(&result, true)); got != "0123456789" || result.Err() != nil {
+		t.Errorf("got %q, %v", got, result.Err())
 	}
 }
 
@@ -121,9 +121,9 @@ func TestFullDisk(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()+"/missing")
 	b := body(strings.NewReader(strings.Repeat("x", 100<<10)), replay.Options{HighWater: -1})
 	defer b.Close()
-	var slot outcome.Slot
-	if _, err := io.ReadAll(b.Attempt(&slot, false)); err == nil || outcome.Status(slot.Err()) != 500 {
-		t.Errorf("read %v, outcome %v", err, slot.Err())
+	var result attempt.Result
+	if _, err := io.ReadAll(b.Attempt(&result, false)); err == nil || attempt.Status(result.Err()) != 500 {
+		t.Errorf("read %v, outcome %v", err, result.Err())
 	}
 }
 
@@ -147,8 +147,8 @@ func TestLeftOverReader(t *testing.T) {
 	t.Parallel()
 	source := &blocking{make(chan struct{}), make(chan string)}
 	b := body(source, replay.Options{})
-	var slot outcome.Slot
-	first := b.Attempt(&slot, false)
+	var result attempt.Result
+	first := b.Attempt(&result, false)
 	stray := make(chan error)
 	go func() {
 		n, err := first.Read(make([]byte, 100))
@@ -158,7 +158,7 @@ func TestLeftOverReader(t *testing.T) {
 		stray <- err
 	}()
 	<-source.reading
-	second := b.Attempt(&slot, true)
+	second := b.Attempt(&result, true)
 	got := make(chan string)
 	go func() {
 		text, _ := io.ReadAll(second)
@@ -185,8 +185,8 @@ func TestCloseWhileReading(t *testing.T) {
 	t.Parallel()
 	source := &blocking{make(chan struct{}), make(chan string)}
 	b := body(source, replay.Options{})
-	var slot outcome.Slot
-	r := b.Attempt(&slot, false)
+	var result attempt.Result
+	r := b.Attempt(&result, false)
 	done := make(chan error)
 	go func() {
 		_, err := r.Read(make([]byte, 10))
@@ -214,8 +214,8 @@ func FuzzReplay(f *testing.F) {
 		}
 		b := body(bytes.NewReader(want), replay.Options{HighWater: highWater % (64 << 10)})
 		defer b.Close()
-		var slot outcome.Slot
-		r := b.Attempt(&slot, false)
+		var result attempt.Result
+		r := b.Attempt(&result, false)
 		var got []byte
 		check := func() {
 			if !bytes.Equal(got, want[:len(got)]) {
@@ -225,7 +225,7 @@ func FuzzReplay(f *testing.F) {
 		for _, op := range ops {
 			if op == 255 { // next attempt
 				check()
-				r, got = b.Attempt(&slot, false), nil
+				r, got = b.Attempt(&result, false), nil
 				continue
 			}
 			p := make([]byte, int(op)*int(op)) // up to 64 kB
@@ -239,12 +239,12 @@ func FuzzReplay(f *testing.F) {
 			}
 		}
 		check()
-		last, err := io.ReadAll(b.Attempt(&slot, true))
+		last, err := io.ReadAll(b.Attempt(&result, true))
 		if err != nil || !bytes.Equal(last, want) {
 			t.Fatalf("the last attempt read %d bytes, %v, want %d", len(last), err, len(want))
 		}
-		if slot.Err() != nil {
-			t.Fatal(slot.Err())
+		if result.Err() != nil {
+			t.Fatal(result.Err())
 		}
 	})
 }

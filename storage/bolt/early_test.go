@@ -268,7 +268,7 @@ func TestAbortSettles(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
 	mustPut(t, db, "n", "1")
-	err := attempt(t.Context(), db, func() { mustPut(t, db, "n", "2") })
+	err := incrementAfter(t.Context(), db, func() { mustPut(t, db, "n", "2") })
 	ctx, release := turnAfter(t.Context(), t, err) // whoever has the turn begins early
 	defer release()
 	for _, fails := range []bool{false, true} {
@@ -319,8 +319,8 @@ func deleteKey(db *storage.DB, key string) error {
 	})
 }
 
-// attempt increments once, and does something before the commit.
-func attempt(ctx context.Context, db *storage.DB, before func()) error {
+// incrementAfter increments once, and calls before ahead of the commit.
+func incrementAfter(ctx context.Context, db *storage.DB, before func()) error {
 	ctx, txn := transaction.Begin(ctx)
 	defer func() { _ = txn.Abort(ctx) }()
 	if _, err := increment(ctx, db); err != nil {
@@ -362,14 +362,14 @@ func TestMisledHasItsTurnAgain(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
 	mustPut(t, db, "n", "1")
-	err := attempt(t.Context(), db, func() { mustPut(t, db, "n", "2") })
+	err := incrementAfter(t.Context(), db, func() { mustPut(t, db, "n", "2") })
 	ctx, release := turnAfter(t.Context(), t, err)
 	defer release()
 	gate := newGate(db)
 	other := commitLater(early(t, db), nil, write("n", "3"))
 	<-gate.arrived
 	result := make(chan error)
-	go func() { result <- attempt(ctx, db, func() {}) }()
+	go func() { result <- incrementAfter(ctx, db, func() {}) }()
 	until(t, "it is accepted", func() bool { return bolt.Pending(db) == 1 })
 	gate.outcome <- errors.New("boom")
 	if err := <-other; err == nil {
@@ -382,8 +382,8 @@ func TestMisledHasItsTurnAgain(t *testing.T) {
 	bolt.SetCommit(db, (*bbolt.Tx).Commit)
 	ctx, release = turnAfter(ctx, t, err)
 	defer release()
-	err = attempt(ctx, db, func() {
-		if err := attempt(t.Context(), db, func() {}); !transaction.IsTransient(err) {
+	err = incrementAfter(ctx, db, func() {
+		if err := incrementAfter(t.Context(), db, func() {}); !transaction.IsTransient(err) {
 			t.Errorf("somebody without the turn: got %v, want a conflict", err)
 		}
 	})

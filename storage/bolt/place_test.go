@@ -14,7 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/transaction"
@@ -127,7 +127,7 @@ func TestMoved(t *testing.T) {
 					t.Fatal(err)
 				}
 				n, err := putUntilRefused(t, db)
-				if !errors.Is(err, storage.ErrMoved) || outcome.Status(err) != 503 || transaction.IsTransient(err) ||
+				if !errors.Is(err, storage.ErrMoved) || handler.Status(err) != 503 || transaction.IsTransient(err) ||
 					!strings.Contains(err.Error(), f.link) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("got %v, want one line with the path and %q", err, tt.want)
 				}
@@ -262,7 +262,7 @@ func TestOverwritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = put(db, "k", []byte("w"))
-			if !errors.Is(err, storage.ErrMoved) || outcome.Status(err) != 503 || !strings.Contains(err.Error(), "another program") {
+			if !errors.Is(err, storage.ErrMoved) || handler.Status(err) != 503 || !strings.Contains(err.Error(), "another program") {
 				t.Errorf("got %v, want ErrMoved", err)
 			}
 			if _, err := fetch(db, "k"); !errors.Is(err, storage.ErrMoved) {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/bench/sites"
-	"github.com/pasteline/pasteline/outcome"
+	"github.com/pasteline/pasteline/handler"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
 	"github.com/pasteline/pasteline/session"
@@ -24,7 +24,7 @@ func register(r *pipeline.Registry) {
 	pipeline.Filter(r, "egg:soak#timeout", newTimeout)
 	pipeline.App(r, "egg:soak#app", newApp)
 	pipeline.App(r, "egg:soak#state", func(*pipeline.Build, struct{}) (http.Handler, error) {
-		return outcome.HandlerFunc(state), nil
+		return handler.Func(state), nil
 	})
 }
 
@@ -69,14 +69,14 @@ func newApp(b *pipeline.Build, s appSettings) (http.Handler, error) {
 	b.RequireSessions(sessions)
 	a := &app{sessions, s.Slow}
 	mux := http.NewServeMux()
-	mux.Handle("GET /hello", outcome.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error { return answer(w, 0) }))
-	mux.Handle("GET /read", outcome.HandlerFunc(a.read))
-	mux.Handle("POST /incr", outcome.HandlerFunc(a.incr))
-	mux.Handle("POST /savepoint", outcome.HandlerFunc(a.savepoint))
-	mux.Handle("POST /login", outcome.HandlerFunc(a.login))
-	mux.Handle("POST /slow", outcome.HandlerFunc(a.tooSlow))
-	mux.Handle("POST /upload", outcome.HandlerFunc(upload))
-	mux.Handle("GET /large", outcome.HandlerFunc(large))
+	mux.Handle("GET /hello", handler.Func(func(w http.ResponseWriter, _ *http.Request) error { return answer(w, 0) }))
+	mux.Handle("GET /read", handler.Func(a.read))
+	mux.Handle("POST /incr", handler.Func(a.incr))
+	mux.Handle("POST /savepoint", handler.Func(a.savepoint))
+	mux.Handle("POST /login", handler.Func(a.login))
+	mux.Handle("POST /slow", handler.Func(a.tooSlow))
+	mux.Handle("POST /upload", handler.Func(upload))
+	mux.Handle("GET /large", handler.Func(large))
 	return mux, nil
 }
 

@@ -1,20 +1,20 @@
-package scriptname_test
+package mount_test
 
 import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 )
 
 // An app that knows nothing of where it is, and links to its own pages all the same.
 func Example() {
 	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "page %s, log in at %s", r.URL.Path, scriptname.Join(r.Context(), "/login"))
+		fmt.Fprintf(w, "page %s, log in at %s", r.URL.Path, mount.Join(r.Context(), "/login"))
 	})
 	mounted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r, ok := scriptname.Cut(r, "/blog"); ok {
+		if r, ok := mount.Cut(r, "/blog"); ok {
 			app.ServeHTTP(w, r)
 			return
 		}

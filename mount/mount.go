@@ -1,18 +1,20 @@
-// Package scriptname keeps, beside the path that is left for an app, the script name: the part of the visitor's path that
-// was cut off on the way to the app. It is WSGI's SCRIPT_NAME, as URL.Path of the request is then its PATH_INFO.
+// Package mount tells an app where it is mounted: which part of the client's path was cut off on the
+// way to it. That part is WSGI's SCRIPT_NAME; URL.Path of the request is its PATH_INFO.
 //
-// An app that builds URLs of its own puts the script name in front, with [Join] or [URL], and so works wherever a file
-// mounts it. A composite or filter that gives an app only a part of the path calls [Cut]; one that knows what a proxy
-// in front has cut off calls [Set]. The apps of urlmap and the filter prefix do this.
+// An app that builds URLs puts the mount path in front with [Join] or [URL], and so works wherever a
+// file mounts it. A composite or filter that gives an app a part of the path calls [Cut]; one that
+// knows what a proxy in front has cut off calls [Set]. The apps of urlmap and the filter prefix do
+// this.
 //
 // # Caveats
 //
-// When nothing is left the path is "/", not empty as in WSGI, since [http.ServeMux] answers an empty path with a redirect
-// to the root of the site; [Exact] tells the two apart.
+// When nothing is left of the path it is "/", not empty as in WSGI, since [http.ServeMux] answers an
+// empty path with a redirect to the root of the site; [Exact] tells the two apart.
 //
-// A chi router inside sees what is left, not the RoutePath of a chi router outside. To put a pipeline below a path of a chi
-// router, cut that path with Cut or [http.StripPrefix], since chi itself leaves URL.Path whole.
-package scriptname
+// A chi router inside sees the rest of the path, not the RoutePath of a chi router outside. To put a
+// pipeline below a path of a chi router, cut that path with Cut or [http.StripPrefix], since chi
+// itself leaves URL.Path whole.
+package mount
 
 import (
 	"context"

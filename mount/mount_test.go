@@ -1,4 +1,4 @@
-package scriptname_test
+package mount_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/pasteline/pasteline/scriptname"
+	"github.com/pasteline/pasteline/mount"
 )
 
 func TestCut(t *testing.T) {
@@ -48,20 +48,20 @@ func TestCut(t *testing.T) {
 			t.Parallel()
 			r := httptest.NewRequest(http.MethodGet, tt.target, nil)
 			before := *r.URL
-			got, ok := scriptname.Cut(r, tt.prefix)
+			got, ok := mount.Cut(r, tt.prefix)
 			if ok != tt.wantOK {
 				t.Fatalf("got %v, want %v", ok, tt.wantOK)
 			}
-			if name := scriptname.FromContext(got.Context()); name != tt.wantName {
+			if name := mount.FromContext(got.Context()); name != tt.wantName {
 				t.Errorf("got script name %q, want %q", name, tt.wantName)
 			}
 			if got.URL.Path != tt.wantPath || got.URL.RawPath != tt.wantRaw {
 				t.Errorf("got path %q, raw %q, want %q, %q", got.URL.Path, got.URL.RawPath, tt.wantPath, tt.wantRaw)
 			}
-			if exact := scriptname.Exact(got.Context()); exact != tt.exact {
+			if exact := mount.Exact(got.Context()); exact != tt.exact {
 				t.Errorf("got exact %v, want %v", exact, tt.exact)
 			}
-			if *r.URL != before || scriptname.FromContext(r.Context()) != "" {
+			if *r.URL != before || mount.FromContext(r.Context()) != "" {
 				t.Error("the request outside was changed")
 			}
 			if got.URL.RawPath != "" && got.URL.EscapedPath() != got.URL.RawPath {
@@ -76,7 +76,7 @@ func TestCutIgnoresStaleRawPath(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodGet, "/a%2Fb", nil)
 	r.URL.Path = "/blog/x"
-	got, ok := scriptname.Cut(r, "/blog")
+	got, ok := mount.Cut(r, "/blog")
 	if !ok || got.URL.Path != "/x" || got.URL.RawPath != "" {
 		t.Errorf("got %v, path %q, raw %q", ok, got.URL.Path, got.URL.RawPath)
 	}
@@ -85,26 +85,26 @@ func TestCutIgnoresStaleRawPath(t *testing.T) {
 func TestCutTwice(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodGet, "/a/b/c?q=1", nil)
-	r, _ = scriptname.Cut(r, "/a")
-	r, ok := scriptname.Cut(r, "/b")
-	if !ok || scriptname.FromContext(r.Context()) != "/a/b" || r.URL.RequestURI() != "/c?q=1" {
-		t.Errorf("got %v, %q, %q", ok, scriptname.FromContext(r.Context()), r.URL.RequestURI())
+	r, _ = mount.Cut(r, "/a")
+	r, ok := mount.Cut(r, "/b")
+	if !ok || mount.FromContext(r.Context()) != "/a/b" || r.URL.RequestURI() != "/c?q=1" {
+		t.Errorf("got %v, %q, %q", ok, mount.FromContext(r.Context()), r.URL.RequestURI())
 	}
 }
 
 func TestSet(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodGet, "/x", nil)
-	r = scriptname.Set(r, "/james")
-	if r.URL.Path != "/x" || scriptname.FromContext(r.Context()) != "/james" {
-		t.Errorf("got path %q, name %q", r.URL.Path, scriptname.FromContext(r.Context()))
+	r = mount.Set(r, "/james")
+	if r.URL.Path != "/x" || mount.FromContext(r.Context()) != "/james" {
+		t.Errorf("got path %q, name %q", r.URL.Path, mount.FromContext(r.Context()))
 	}
-	cut, _ := scriptname.Cut(r, "/x")
-	if name := scriptname.FromContext(cut.Context()); name != "/james/x" {
+	cut, _ := mount.Cut(r, "/x")
+	if name := mount.FromContext(cut.Context()); name != "/james/x" {
 		t.Errorf("got %q, want /james/x", name)
 	}
-	if cut = scriptname.Set(cut, "/y"); scriptname.FromContext(cut.Context()) != "/y" || !scriptname.Exact(cut.Context()) || cut.URL.Path != "/" {
-		t.Errorf("got %q, path %q", scriptname.FromContext(cut.Context()), cut.URL.Path)
+	if cut = mount.Set(cut, "/y"); mount.FromContext(cut.Context()) != "/y" || !mount.Exact(cut.Context()) || cut.URL.Path != "/" {
+		t.Errorf("got %q, path %q", mount.FromContext(cut.Context()), cut.URL.Path)
 	}
 }
 
@@ -132,11 +132,11 @@ func TestURLs(t *testing.T) {
 			if tt.https {
 				r.TLS = &tls.ConnectionState{}
 			}
-			r = scriptname.Set(r, tt.script)
-			if got := scriptname.Join(r.Context(), tt.ref); got != tt.want {
+			r = mount.Set(r, tt.script)
+			if got := mount.Join(r.Context(), tt.ref); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if got := scriptname.URL(r, tt.ref); got != tt.wantURL {
+			if got := mount.URL(r, tt.ref); got != tt.wantURL {
 				t.Errorf("got %q, want %q", got, tt.wantURL)
 			}
 		})
@@ -152,7 +152,7 @@ func TestChiInsideChi(t *testing.T) {
 	})
 	cut := func(prefix string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r, ok := scriptname.Cut(r, prefix); ok {
+			if r, ok := mount.Cut(r, prefix); ok {
 				inner.ServeHTTP(w, r)
 				return
 			}
@@ -163,7 +163,7 @@ func TestChiInsideChi(t *testing.T) {
 	outer.Mount("/site", cut("/site/blog"))
 	outer.Route("/deep/{user}", func(r chi.Router) { r.Handle("/*", cut("/deep/me/blog")) })
 	outer.Mount("/set", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		inner.ServeHTTP(w, scriptname.Set(r, "/proxy")) // the path is chi's still
+		inner.ServeHTTP(w, mount.Set(r, "/proxy")) // the path is chi's still
 	}))
 	for _, target := range []string{"/site/blog/post/7", "/deep/me/blog/post/7", "/set/post/7"} {
 		w := httptest.NewRecorder()
@@ -179,7 +179,7 @@ func TestContextGoesOn(t *testing.T) {
 	type key struct{}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/a/b", nil)
-	r, _ = scriptname.Cut(r, "/a")
+	r, _ = mount.Cut(r, "/a")
 	if r.Context().Value(key{}) != "kept" {
 		t.Error("a value of the context outside is lost")
 	}
@@ -191,7 +191,7 @@ func TestContextGoesOn(t *testing.T) {
 
 func TestCutAllocations(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/blog/1", nil)
-	if got := testing.AllocsPerRun(100, func() { scriptname.Cut(r, "/blog") }); got > 3 {
+	if got := testing.AllocsPerRun(100, func() { mount.Cut(r, "/blog") }); got > 3 {
 		t.Errorf("got %v allocations, want at most 3: the context, the request and the script name", got)
 	}
 }
@@ -199,12 +199,12 @@ func TestCutAllocations(t *testing.T) {
 func TestBelow(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]string{"/blog/1": "/1", "/1": "/1", "/blogs": "/blogs", "/blog": "/"} {
-		r := scriptname.Below(httptest.NewRequest(http.MethodGet, target, nil), "/blog")
-		if name := scriptname.FromContext(r.Context()); name != "/blog" || r.URL.Path != want {
+		r := mount.Below(httptest.NewRequest(http.MethodGet, target, nil), "/blog")
+		if name := mount.FromContext(r.Context()); name != "/blog" || r.URL.Path != want {
 			t.Errorf("%s: got %q, %q, want the path %q", target, name, r.URL.Path, want)
 		}
 	}
-	if r := httptest.NewRequest(http.MethodGet, "/blog/1", nil); scriptname.Below(r, "") != r {
+	if r := httptest.NewRequest(http.MethodGet, "/blog/1", nil); mount.Below(r, "") != r {
 		t.Error("another request without a prefix")
 	}
 }
@@ -220,15 +220,15 @@ func FuzzCut(f *testing.F) {
 			t.Skip()
 		}
 		r := &http.Request{URL: u}
-		got, ok := scriptname.Cut(r, prefix)
+		got, ok := mount.Cut(r, prefix)
 		if !ok || prefix == "" {
 			if got != r {
 				t.Fatal("another request, though nothing was cut")
 			}
 			return
 		}
-		name, path := scriptname.FromContext(got.Context()), got.URL.Path
-		if scriptname.Exact(got.Context()) {
+		name, path := mount.FromContext(got.Context()), got.URL.Path
+		if mount.Exact(got.Context()) {
 			path = ""
 		}
 		if name+path != u.Path {
