@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,15 +88,16 @@ func (o op) login(m map[string]place, p place) bool {
 	switch {
 	case !p.marked:
 		session = place{words: p.words, user: p.user}
-		m[o.id] = place{words: p.words, user: p.user, marked: true, firstUser: o.user, first: o.next}
-	case o.user != "" && o.user == p.firstUser && isLive(m, p.first):
-		if o.refused || o.next != p.first || o.saw != m[p.first].words {
+		m[o.id] = place{words: p.words, user: p.user, marked: true, firstUser: cmp.Or(o.user, p.user), first: o.next}
+	case o.user != "" && isLive(m, p.last(m, o.user)):
+		last := p.last(m, o.user)
+		if o.refused || o.next != last || o.saw != m[last].words {
 			return false
 		}
-		session = m[p.first]
+		session = m[last]
 		session.user = o.user // of which it has none if it was invalidated since
 		session.words += o.word
-		m[p.first] = session
+		m[last] = session
 		return true
 	case p.user == "" || p.user == o.user:
 		session = place{words: p.words, user: p.user}
@@ -112,6 +114,15 @@ func (o op) login(m map[string]place, p place) bool {
 	session.words += o.word
 	m[o.next] = session
 	return true
+}
+
+// last returns the id that p, which is marked, has by all renewals for the user since, "" if the first was for another.
+func (p place) last(m map[string]place, user string) (id string) {
+	for p.marked && p.firstUser == user {
+		id = p.first
+		p = m[id]
+	}
+	return id
 }
 
 func isLive(m map[string]place, id string) bool {
