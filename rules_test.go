@@ -125,6 +125,7 @@ var layers = []struct {
 	{"internal/forwarded", false},
 	{"internal/systemd", false},
 	{"internal/form", false},
+	{"internal/underway", false},
 	{"mount", false},
 	{"handler", false},
 	{"internal/hold", false},

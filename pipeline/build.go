@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/storage"
 )
 
@@ -55,7 +56,11 @@ func (b *Build) Logger() *slog.Logger {
 }
 
 // OnClose has f called when the pipeline is closed, or when loading it fails later on: the last registered first.
-func (b *Build) OnClose(f func() error) { b.creation.closers = append(b.creation.closers, f) }
+func (b *Build) OnClose(f func() error) { b.onClose("what its factory has opened", f) }
+
+func (b *Build) onClose(what string, f func() error) {
+	b.creation.closers = append(b.creation.closers, closer{b.node.Name, what, f})
+}
 
 // Storage opens the database of a URI. Everything that is loaded with the same registry and names the same database shares
 // it. It is closed with the pipeline; the factory must not close it.
@@ -64,7 +69,7 @@ func (b *Build) Storage(uri string) (*storage.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.OnClose(db.Close)
+	b.onClose("the database "+redact.Text(uri), db.Close)
 	return db, nil
 }
 

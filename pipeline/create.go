@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -22,10 +23,20 @@ type creation struct {
 	registry *Registry
 	resolver *resolver
 	settings map[*Node]reflect.Value // decoded; a node with faults has none
-	closers  []func() error
+	closers  []closer
 	kept     map[string]any
 	shared   map[reflect.Type][]any
 }
+
+// A closer closes what a factory has opened.
+type closer struct {
+	section string
+	what    string // for a log
+	close   func() error
+}
+
+// patience is how long a closer may take before the log says which one it is.
+const patience = 3 * time.Second
 
 // close closes what was opened, in reverse order, and all of it: a panic is an error like others, since a program that has
 // loaded something anew goes on when the old is closed.
@@ -38,14 +49,18 @@ func (c *creation) close() error {
 	return errors.Join(errs...)
 }
 
-func (c *creation) contained(f func() error) (err error) {
+func (c *creation) contained(f closer) (err error) {
+	said := time.AfterFunc(patience, func() {
+		c.logger.Warn("closing takes long", slog.String("section", f.section), slog.String("waiting_for", f.what))
+	})
+	defer said.Stop()
 	defer func() {
 		if p := recover(); p != nil {
 			c.logger.LogAttrs(c.ctx, slog.LevelError, "panic while closing", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return f()
+	return f.close()
 }
 
 // all creates a node and what it is made of, unless resolving it has failed. All settings are decoded before the first

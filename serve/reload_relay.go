@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/internal/form"
+	"github.com/pasteline/pasteline/internal/underway"
 )
 
 // An app is what a relay hands requests to: a pipeline.
@@ -43,6 +44,8 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer g.leave()
 	ctx := &requestContext{Context: req.Context(), replaced: g.replaced}
 	defer ctx.end()
+	g.running.Begin(&ctx.underway, req)
+	defer g.running.End(&ctx.underway)
 	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is the one of req, with an end more
 	defer form.HandBack(req, &ctx.request)
 	g.app.ServeHTTP(w, &ctx.request)
@@ -63,8 +66,12 @@ func (r *relay) retire(g *generation) {
 	case <-g.idle:
 	case <-r.ended:
 	case <-grace.C:
-		r.logger.Info("requests that still run in the old pipeline are asked to end", slog.Int64("requests", g.users.Load()))
+		r.logger.Info("requests that still run in the old pipeline are asked to end", g.running.Attrs()...)
 		g.cancel(errReplaced)
+		said := time.AfterFunc(patience, func() {
+			r.logger.Warn("requests in the old pipeline go on although they were asked to end, and keep it open", g.running.Attrs()...)
+		})
+		defer said.Stop()
 		select {
 		case <-g.idle:
 		case <-r.ended:
@@ -81,8 +88,18 @@ func (r *relay) retire(g *generation) {
 // close closes all there is. The server has ended by then: whoever has not answered in its time is not waited for.
 func (r *relay) close() error {
 	close(r.ended)
-	r.retired.Wait()
-	return r.newest.Load().app.Close()
+	waitFor(r.logger, "the pipelines that were replaced", func() error { r.retired.Wait(); return nil })
+	return waitFor(r.logger, "the pipeline", r.newest.Load().app.Close)
+}
+
+// patience is how long a part of the end may take before the log says what is waited for.
+const patience = 3 * time.Second
+
+// waitFor calls end, and logs what is waited for if that takes long.
+func waitFor(logger *slog.Logger, what string, end func() error) error {
+	said := time.AfterFunc(patience, func() { logger.Warn("shutting down takes long", slog.String("waiting_for", what)) })
+	defer said.Stop()
+	return end()
 }
 
 // errReplaced is why the context of a request is cancelled that has outlived the grace.
@@ -103,6 +120,7 @@ func (replacedError) Is(target error) bool {
 // A generation is an app with its users: the relay, for as long as it is the newest, and each of its requests.
 type generation struct {
 	app      app
+	running  underway.Set
 	users    atomic.Int64  // once there is none, there is never one again
 	idle     chan struct{} // closed when there is none
 	replaced context.Context
@@ -140,6 +158,7 @@ func (g *generation) leave() {
 type requestContext struct {
 	context.Context // the request's own
 	replaced        context.Context
+	underway        underway.Request
 	request         http.Request // with this context; a field, so that the two cost one allocation
 
 	joined atomic.Pointer[joinedContext] // nil before somebody asks; written with mu held

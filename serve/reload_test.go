@@ -650,6 +650,11 @@ func TestRelay(t *testing.T) {
 			t.Errorf("got the log\n%s, want once %s", log.String(), want)
 		}
 
+		const goesOn = `msg="requests in the old pipeline go on although they were asked to end, and keep it open" requests=1 oldest="[GET \"/deaf\" for 1m3s]"`
+		if got := strings.Count(log.String(), goesOn); got != 1 {
+			t.Errorf("got %d times, want once %s\n%s", got, goesOn, log.String())
+		}
+
 		// At the end nobody is waited for.
 		relay.Replace(newFakeApp(func(http.ResponseWriter, *http.Request) {}))
 		synctest.Wait()

@@ -209,7 +209,7 @@ func (l loaded) close() error {
 
 // close closes the pipelines and the server, which has ended.
 func (s *site) close() error {
-	if err := errors.Join(s.relay.close(), s.server.Close()); err != nil {
+	if err := errors.Join(s.relay.close(), waitFor(s.logger, "the server's section", s.server.Close)); err != nil {
 		return fmt.Errorf("closing: %w", err)
 	}
 	s.logger.Debug("everything is closed")
@@ -220,7 +220,9 @@ func (s *site) close() error {
 func (s *site) run(ctx context.Context, asked <-chan struct{}, started func()) error {
 	defer runtime.KeepAlive(headroom())
 	s.recovery = s.startRecovery(ctx)
-	defer s.recovery.Close()
+	defer func() {
+		_ = waitFor(s.logger, "the recovery of databases", func() error { s.recovery.Close(); return nil })
+	}()
 	addrs, err := s.server.Listen(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -245,7 +247,9 @@ func (s *site) run(ctx context.Context, asked <-chan struct{}, started func()) e
 	}
 	s.supervisor.started(ctx, addrs)
 	var reloads sync.WaitGroup
-	defer reloads.Wait() // nothing is to be replaced while it is closed
+	defer func() { // nothing is to be replaced while it is closed
+		_ = waitFor(s.logger, "a load of the file that has begun", func() error { reloads.Wait(); return nil })
+	}()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	next := make(chan struct{}, 1)

@@ -10,11 +10,13 @@ import (
 
 	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/sent"
+	"github.com/pasteline/pasteline/internal/underway"
 )
 
 // A response is what handlers write to.
 type response struct {
 	sent.Writer
+	underway.Request
 	http1 bool
 	body  *body // nil: there is none
 }

@@ -12,6 +12,9 @@ func (s *Server) CheckCertificateEvery(d time.Duration) { s.files.every = d }
 // SilentGrace sets how long connections on which nothing has come are kept by Shutdown. Call it before that.
 func (s *Server) SilentGrace(d time.Duration) { s.silentGrace = d }
 
+// Patience sets how long Shutdown waits without a word. Call it before that.
+func (s *Server) Patience(d time.Duration) { s.patience = d }
+
 // ParseAddress reports what listen makes of a word: the kind of address, host, port and path.
 func ParseAddress(word string) (kind int, host, port, path string, err error) {
 	a, err := parseAddress(word)

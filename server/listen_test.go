@@ -262,7 +262,9 @@ func TestMain(m *testing.M) {
 
 // service is the main function of that service: it prints its addresses, and serves until its input ends.
 func service(listen string) int {
-	os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid())) // systemd knows it before the exec, we don't
+	if os.Getenv("LISTEN_PID") == "" {
+		os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid())) // systemd knows it before the exec, we don't
+	}
 	s, err := server.New(server.Config{Listen: strings.Fields(listen)}, nil)
 	if err != nil {
 		fmt.Println(err)
@@ -307,10 +309,11 @@ func TestSystemd(t *testing.T) {
 	files := []*os.File{inherited(tcp.(*net.TCPListener)), inherited(unix.(*net.UnixListener))}
 
 	// serves runs the service, and calls f with the first line that it prints.
-	serves := func(listen string, files []*os.File, f func(line string)) {
+	serves := func(listen string, files []*os.File, f func(line string), env ...string) {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.ExtraFiles = files
 		cmd.Env = append(os.Environ(), systemdEnv+"="+listen, fmt.Sprint("LISTEN_FDS=", len(files)), "LISTEN_FDNAMES=web:local")
+		cmd.Env = append(cmd.Env, env...)
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -347,10 +350,22 @@ func TestSystemd(t *testing.T) {
 		}
 	})
 	serves("systemd:admin", files, func(line string) {
-		if want := `listen = "systemd:admin": systemd has passed no socket of that name (FileDescriptorName=), but web, local`; line != want {
+		if want := `listen = "systemd:admin": systemd has passed no socket of that name (FileDescriptorName=), but web, local; write one of those names, or systemd alone for all`; line != want {
 			t.Errorf("got %s, want %s", line, want)
 		}
 	})
+	for names, want := range map[string]string{"": "2 without a name", "web": "web, one without a name", ":local": "local, one without a name", "a:b:c": "a, b"} {
+		serves("systemd:admin", files, func(line string) {
+			if want := "but " + want + "; write one of those names, or systemd alone for all"; !strings.HasSuffix(line, want) {
+				t.Errorf("named %q: got %s, want %s", names, line, want)
+			}
+		}, "LISTEN_FDNAMES="+names)
+	}
+	serves("systemd", files, func(line string) {
+		if want := `listen = "systemd": systemd has passed its sockets to process 1, and this is `; !strings.HasPrefix(line, want) {
+			t.Errorf("got %s, want %s", line, want)
+		}
+	}, "LISTEN_PID=1")
 	serves("systemd:web systemd:local", files, func(line string) {
 		if want := fmt.Sprintf("[%s %s]", tcp.Addr(), path); line != want {
 			t.Errorf("got addresses %s, want %s", line, want)

@@ -9,11 +9,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pasteline/pasteline/internal/form"
 	"github.com/pasteline/pasteline/internal/sent"
+	"github.com/pasteline/pasteline/internal/underway"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -29,7 +29,8 @@ type Server struct {
 	http      *http.Server
 	slots     slots
 	cancel    context.CancelFunc // of what all requests' contexts come from
-	running   atomic.Int64       // requests in their handler
+	running   underway.Set       // requests in their handler
+	patience  time.Duration      // how long Shutdown waits without a word
 
 	mu        sync.Mutex // guards the rest of the paragraph
 	listeners []*listener
@@ -71,6 +72,7 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 		cancel:    cancel,
 
 		silentGrace: defaultSilentGrace,
+		patience:    defaultPatience,
 		http: &http.Server{
 			TLSConfig:         tlsConfig,
 			Protocols:         &protocols,
@@ -157,9 +159,9 @@ func (s *Server) translated(h http.Handler) http.Handler {
 // without end, and bodies not too large.
 func (s *Server) watch(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
-		s.running.Add(1)
-		defer s.running.Add(-1)
 		w := &response{Writer: sent.Writer{ResponseWriter: raw}, http1: r.ProtoMajor == 1}
+		s.running.Begin(&w.Request, r)
+		defer s.running.End(&w.Request)
 		c := connOf(r)
 		s.silent.spoke(c)
 		if w.http1 {
@@ -206,18 +208,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	ctx, done := context.WithTimeout(ctx, s.config.ShutdownTimeout)
 	defer done()
+	said := time.AfterFunc(s.patience, func() { s.tellRunning("shutting down waits for requests") })
+	defer said.Stop()
 	s.drain(ctx)
 	err := s.http.Shutdown(ctx)
 	if err == nil && s.settled(ctx) {
 		return nil
 	}
-	cut := s.running.Load()
+	cut := s.running.Len()
+	s.tellRunning("the time to shut down is over, and requests are cut off")
 	s.cancel()
 	_ = s.http.Close() // the listener has been closed, and of the connections nothing more is wanted
 	// A cancelled handler needs a moment, and what it uses should not be closed under its hands.
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), lastGrace)
 	defer done()
-	s.settled(last)
+	if !s.settled(last) {
+		s.tellRunning("requests go on although their contexts are cancelled, and are left behind")
+	}
 	what := "connections were"
 	switch {
 	case cut == 1:
@@ -249,6 +256,18 @@ func (s *Server) drain(ctx context.Context) {
 	}
 }
 
+// tellRunning logs which requests are waited for. Without one it is a connection on which one is being received.
+func (s *Server) tellRunning(message string) {
+	if s.running.Len() == 0 {
+		s.logger.Warn("shutting down waits for connections on which a request is still received or an answer is still sent")
+		return
+	}
+	s.logger.Warn(message, s.running.Attrs()...) //nolint:sloglint // the message is the caller's constant
+}
+
+// defaultPatience is how long requests may take to finish before the log says which they are.
+const defaultPatience = 3 * time.Second
+
 // defaultSilentGrace is how long a connection on which nothing has come may begin with its first request after Shutdown.
 // Browsers open connections before they need them, and net/http would wait for those for five seconds.
 const defaultSilentGrace = time.Second
@@ -260,7 +279,7 @@ const lastGrace = time.Second
 func (s *Server) settled(ctx context.Context) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for s.running.Load() > 0 {
+	for s.running.Len() > 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

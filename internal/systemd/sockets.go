@@ -35,6 +35,11 @@ func SocketNames() []string {
 func Listeners(name string) ([]net.Listener, error) {
 	names := SocketNames()
 	if names == nil {
+		pid := os.Getenv(listenPID)
+		if own := strconv.Itoa(os.Getpid()); os.Getenv(listenFDs) != "" && pid != "" && pid != own {
+			return nil, fmt.Errorf("systemd has passed its sockets to process %s, and this is %s: "+
+				"start the program by exec, without a shell around it", pid, own)
+		}
 		return nil, errors.New("systemd has passed no socket: start the service by its .socket unit, or write host:port")
 	}
 	var listeners []net.Listener
@@ -67,7 +72,21 @@ func CheckListeners(name string) error {
 }
 
 func noneOfThatName(names []string) error {
-	return fmt.Errorf("systemd has passed no socket of that name (FileDescriptorName=), but %s", strings.Join(names, ", "))
+	return fmt.Errorf("systemd has passed no socket of that name (FileDescriptorName=), but %s; "+
+		"write one of those names, or systemd alone for all", listNames(names))
+}
+
+// listNames lists the names of sockets, and counts those that have none.
+func listNames(names []string) string {
+	named := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "" })
+	switch unnamed := len(names) - len(named); unnamed {
+	case 0:
+	case 1:
+		named = append(named, "one without a name")
+	default:
+		named = append(named, strconv.Itoa(unnamed)+" without a name")
+	}
+	return strings.Join(named, ", ")
 }
 
 // inherit makes a listener of an inherited file and closes the file. The listener has a copy that
