@@ -186,6 +186,16 @@ func (n *Node) locate(err error) Errors {
 	})
 }
 
+// ErrNotRegistered is the rule that a name breaks for which the registry has no factory.
+var ErrNotRegistered = errors.New("not registered")
+
+// A notRegisteredError says which name that is.
+type notRegisteredError string
+
+func (e notRegisteredError) Error() string { return string(e) }
+
+func (notRegisteredError) Is(target error) bool { return target == ErrNotRegistered }
+
 // notRegistered says that there is no factory for the node, and what there is.
 func (n *Node) notRegistered(registry *Registry) *Error {
 	kind := KindApp
@@ -219,12 +229,12 @@ func (n *Node) notRegistered(registry *Registry) *Error {
 		}
 	}
 	if hint := registry.instead(kind, n.Factory); hint != "" {
-		return fault(fmt.Errorf("%s is for programs in Python", name), hint)
+		return fault(notRegisteredError(name+" is for programs in Python"), hint)
 	}
 	name = strings.TrimSuffix(name, "#main")
-	err := fmt.Errorf("no %s %q is registered", kind, name)
+	err := notRegisteredError(fmt.Sprintf("no %s %q is registered", kind, name))
 	if n.written.setting != nil && n.written.word == "" {
-		err = fmt.Errorf("no %s of that name is registered", kind)
+		err = notRegisteredError(fmt.Sprintf("no %s of that name is registered", kind))
 	}
 	line := fmt.Sprintf("pipeline.%s(r, %q, …)", map[Kind]string{
 		KindApp: "App", KindComposite: "Composite", KindFilter: "Filter", KindServer: "ServerFactory",

@@ -172,6 +172,11 @@ func TestMigrateLeavesNothingBehind(t *testing.T) {
 			"write it in [DEFAULT], or give it: serve migrate FILE FOLDER http_port=…", nil},
 		{"no setting of that kind", "[app:main]\nuse = egg:Paste#static\ndocument_root = /nowhere/at/all\n", "", `old.ini:3: [app:main] document_root = "/nowhere/at/all": there is no folder`, nil},
 		{"a decision of a person", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:gunicorn\nca_certs = ca.pem\n", "", "where something may rely on it", nil},
+		{
+			"a child is missing", "[composite:main]\nuse = egg:Paste#urlmap\n/ = wiki\n/x = nowhere\n[app:wiki]\nuse = egg:wiki\nfilter-with = gone\n", "",
+			`old.ini:7: [app:wiki] filter-with = "gone": no filter "gone"; write a section [filter:gone]`, nil,
+		},
+		{"the main app is faulty", "[pipeline:main]\npipeline = egg:acme#one wik\n[app:wiki]\nuse = egg:wiki\n", "", `old.ini:2: [pipeline:main] pipeline: no app "wik"; did you mean "wiki"`, nil},
 		{"a name that is no key", site, "", "[x=… was given, which can't be a line of an .ini file", []string{"[x=1"}},
 		{"an include is missing", "[app:main]\nuse = config:other.ini\n", "", `old.ini:2: [app:main] use = "config:other.ini": there is no file `, nil},
 	}
@@ -194,7 +199,7 @@ func TestMigrateLeavesNothingBehind(t *testing.T) {
 			}
 			before := tree(t, dir)
 			code, out, errs := run(t, "", append([]string{"migrate", file, filepath.Join(dir, "new"), "--source", source}, tt.more...))
-			if code != 1 || out != "" || !strings.Contains(errs, tt.want) {
+			if code != 1 || out != "" || !strings.Contains(errs, tt.want) || strings.Contains(errs, "registered") || strings.Contains(errs, "serve-migrate-") {
 				t.Errorf("exit code %d, %q, %q; want %q", code, out, errs, tt.want)
 			}
 			if diff := gocmp.Diff(before, tree(t, dir)); diff != "" {

@@ -73,7 +73,9 @@ func Read(ctx context.Context, config string, o Options) (*Plan, error) {
 	if err := p.complete(); err != nil {
 		return nil, err
 	}
-	p.survey()
+	if err := p.survey(); err != nil {
+		return nil, p.translate(err, "")
+	}
 	if err := p.settle(ctx); err != nil {
 		return nil, err
 	}

@@ -174,19 +174,32 @@ func (p *Plan) original(path, folder string) string {
 	return path
 }
 
-// translate has faults name the old files in place of the copies.
+// translate has faults name the old files in place of the copies in a folder, and this command in hints.
 func (p *Plan) translate(err error, folder string) error {
 	faults := faultsOf(err)
 	if faults == nil {
 		return err
 	}
-	for _, fault := range faults {
-		fault.File = p.original(fault.File, folder)
-		if text := fault.Err.Error(); strings.Contains(text, folder) {
-			fault.Err = errors.New(strings.ReplaceAll(text, folder, filepath.Dir(p.main().path)))
+	// What could not be reached because of another fault was not found to need a stub.
+	isStubs := func(fault *pipeline.Error) bool { return errors.Is(fault.Err, pipeline.ErrNotRegistered) }
+	if others := slices.DeleteFunc(slices.Clone(faults), isStubs); len(others) > 0 {
+		faults = others
+	}
+	var names []string
+	if folder != "" {
+		for _, f := range p.files {
+			names = append(names, filepath.ToSlash(folder)+"/"+f.target, f.path)
 		}
-		fault.Value = strings.ReplaceAll(fault.Value, folder, filepath.Dir(p.main().path))
-		fault.Hint = strings.ReplaceAll(fault.Hint, "serve FILE", "serve migrate FILE FOLDER")
+		names = append(names, folder, filepath.Dir(p.main().path))
+	}
+	names = append(names, "serve FILE", "serve migrate FILE FOLDER")
+	old := strings.NewReplacer(names...)
+	for _, fault := range faults {
+		fault.File, fault.Hint = old.Replace(fault.File), old.Replace(fault.Hint)
+		fault.Value, fault.Origin = old.Replace(fault.Value), old.Replace(fault.Origin)
+		if text := old.Replace(fault.Err.Error()); text != fault.Err.Error() {
+			fault.Err = errors.New(text)
+		}
 		if f := p.fileAt(fault.File); f != nil && fault.Line > len(f.lines) {
 			fault.Line = 0 // in what was added
 		}

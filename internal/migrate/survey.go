@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -38,9 +39,11 @@ type stub struct {
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
-// survey resolves every section of the first file, and collects the names that are not registered.
-func (p *Plan) survey() {
+// survey resolves every section of the first file, and collects the names that are not registered. It fails if what is served can't
+// be resolved; other sections are noted.
+func (p *Plan) survey() error {
 	f := p.main()
+	var faults, unused []error
 	inner := map[string]bool{} // sections that others use
 	var main *pipeline.Tree
 	var others []*pipeline.Tree
@@ -48,7 +51,12 @@ func (p *Plan) survey() {
 		options := p.options()
 		options.Name = nameOf(section)
 		tree, err := pipeline.Resolve(f.path, kind, options)
+		if err != nil && nameOf(section) == "main" && kind != pipeline.KindFilter {
+			faults = append(faults, err)
+			return nil
+		}
 		if err != nil {
+			unused = append(unused, err)
 			for fault := range strings.SplitSeq(err.Error(), "\n") {
 				p.notes = append(p.notes, note{pipeline.Position{}, "", "left as it is: " + fault})
 			}
@@ -84,9 +92,7 @@ func (p *Plan) survey() {
 	if !hasName(apps, "main") {
 		main, others = p.choose(apps, trees, others)
 	}
-	if main != nil {
-		p.roots = append(p.roots, main)
-	}
+	p.roots = append(p.roots, main)
 	for _, section := range f.sections(isServer) {
 		switch tree := resolve(pipeline.KindServer, section); {
 		case tree == nil:
@@ -98,8 +104,16 @@ func (p *Plan) survey() {
 	}
 	p.served = len(p.roots)
 	p.roots = append(p.roots, others...)
+	if err := pipeline.JoinErrors(faults...); err != nil {
+		return err
+	}
+	if main == nil {
+		err := &pipeline.Error{File: f.path, Err: errors.New("no app of the file can be served"), Hint: "give one the name main"}
+		return pipeline.JoinErrors(append(unused, err)...)
+	}
 	p.remark()
 	p.nameFunctions()
+	return nil
 }
 
 // choose adds an app main to a file without one: the first that no other section uses.
