@@ -17,6 +17,7 @@ type Build struct {
 	registry *Registry
 	creation *creation
 	node     *Node
+	jobs     int // how many Go was given
 }
 
 // Context is that of Load: for what the factory does itself, not for what goes on when it has returned.

@@ -24,6 +24,7 @@ type creation struct {
 	resolver *resolver
 	settings map[*Node]reflect.Value // decoded; a node with faults has none
 	closers  []closer
+	jobs     []func() // what Build.Go is to start when all is loaded
 	kept     map[string]any
 	shared   map[reflect.Type][]any
 }

@@ -104,6 +104,11 @@ func load(ctx context.Context, uri string, kind Kind, opts Options) (made any, l
 	}
 	opts.Registry.kept.set(c.kept)
 	l = loaded{root: root, resolver: r, warnings: r.sortedWarnings(), files: r.order, close: sync.OnceValue(c.close)}
+	if !opts.NoJobs {
+		for _, start := range c.jobs {
+			start()
+		}
+	}
 	for _, w := range l.warnings {
 		c.logger.LogAttrs(ctx, slog.LevelWarn, "check the configuration", slog.String("warning", w.String()))
 	}

@@ -33,6 +33,7 @@ type Registry struct {
 	values    map[reflect.Type]map[string]named
 	opener    *storage.Opener
 	kept      *kept
+	jobs      *jobs
 }
 
 // A factory makes apps, composites, filters or servers of one kind.
@@ -53,13 +54,13 @@ type named struct {
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	return newRegistry(storage.NewOpener(), &kept{values: map[string]any{}})
+	return newRegistry(storage.NewOpener(), &kept{values: map[string]any{}}, &jobs{})
 }
 
 // Renew returns an empty registry that shares with r the databases that are open. With it, a program loads a configuration
 // anew while what it has loaded with r still runs: a database that both name stays open from one to the other. It also has what
 // factories have kept with [Build.Keep].
-func (r *Registry) Renew() *Registry { return newRegistry(r.opener.Renew(), r.kept) }
+func (r *Registry) Renew() *Registry { return newRegistry(r.opener.Renew(), r.kept, r.jobs) }
 
 // kept is what factories keep from one load to the next.
 type kept struct {
@@ -79,13 +80,14 @@ func (k *kept) set(values map[string]any) {
 	maps.Copy(k.values, values)
 }
 
-func newRegistry(opener *storage.Opener, kept *kept) *Registry {
+func newRegistry(opener *storage.Opener, kept *kept, jobs *jobs) *Registry {
 	return &Registry{
 		factories: map[Kind]map[string]*factory{},
 		remedies:  map[Kind]map[string]string{},
 		values:    map[reflect.Type]map[string]named{},
 		opener:    opener,
 		kept:      kept,
+		jobs:      jobs,
 	}
 }
 

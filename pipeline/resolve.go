@@ -31,6 +31,8 @@ type Options struct {
 	// Part has what is loaded judged as a part of something else: that a filter is missing in front of it is no fault then, see
 	// [Requirement].
 	Part bool
+	// NoJobs leaves out the jobs of [Build.Go] and [Build.Every]: the pipeline is only looked at, or serves a single request.
+	NoJobs bool
 	// Registry has the factories. Resolve goes without; loading needs one.
 	Registry *Registry
 	// Logger is what factories log to, and where warnings go. Nil discards.

@@ -99,6 +99,7 @@ func configPath(config string) (string, bool) {
 // loadOptions are those of every command that loads or resolves something.
 func (c *call) loadOptions(given outside) pipeline.Options {
 	return pipeline.Options{
+		NoJobs: true,
 		Global: given.global, Set: given.set, Registry: standardRegistry(c.register),
 		RelativeTo: ".", // of "config:site.ini", as with pserve; faults name files as the user does
 	}

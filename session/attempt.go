@@ -248,7 +248,7 @@ func (s *Session) gone() error {
 	case s.now.as != nil:
 		return s.now.as.gone()
 	case s.now.invalid:
-		return ErrEnded
+		return ErrInvalidated
 	}
 	return nil
 }

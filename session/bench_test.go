@@ -50,7 +50,7 @@ func increment(m *session.Manager, id string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		n, _, err := session.Value[int](s, "n")
+		n, _, err := session.Get[int](s, "n")
 		if err != nil {
 			return err
 		}
@@ -77,7 +77,7 @@ func BenchmarkRead(b *testing.B) {
 			if err != nil {
 				return err
 			}
-			_, _, err = session.Value[int](s, "n")
+			_, _, err = session.Get[int](s, "n")
 			return err
 		}
 		for b.Loop() {

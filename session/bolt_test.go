@@ -49,7 +49,7 @@ func TestBolt(t *testing.T) {
 	do(t, func(ctx context.Context) {
 		s, err := m.Get(session.WithID(ctx, "u"))
 		must(t, err)
-		if n, _, err := session.Value[int](s, "n"); n != clients*rounds || err != nil || s.IsNew() {
+		if n, _, err := session.Get[int](s, "n"); n != clients*rounds || err != nil || s.IsNew() {
 			t.Errorf("after opening again: got %d, %v, new: %t, want %d", n, err, s.IsNew(), clients*rounds)
 		}
 	})

@@ -201,7 +201,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 						return err
 					}
 					for _, key := range []string{"n", key} {
-						n, _, err := session.Value[int](s, key)
+						n, _, err := session.Get[int](s, key)
 						if err != nil {
 							return err
 						}
@@ -255,7 +255,7 @@ func TestLogoutRace(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					generation, ok, err := session.Value[int](s, "generation")
+					generation, ok, err := session.Get[int](s, "generation")
 					if err != nil || !ok {
 						return err
 					}

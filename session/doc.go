@@ -9,7 +9,7 @@
 //
 // A [Session] is a dictionary:
 //
-//	n, _, err := session.Value[int](s, "n")
+//	n, _, err := session.Get[int](s, "n")
 //	err = s.Set("n", n+1)
 //
 // What was set is stored when the transaction commits, and nothing is if it doesn't: not a value, not that the session

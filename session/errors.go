@@ -7,18 +7,18 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
+// errNoTransaction is returned when the context carries no transaction.
+var errNoTransaction = fmt.Errorf("session: %w; put the filter tm in front of the app "+
+	`("egg:repoze.tm2#tm" in the pipeline of the .ini file), or use transaction.Run outside of requests`, transaction.ErrNoTransaction)
+
 // Errors that callers may want to tell apart.
 var (
-	// ErrNoTransaction is returned when the context carries no transaction.
-	ErrNoTransaction = errors.New(`session: no transaction in the context; put the tm filter in front of the app ` +
-		`("egg:repoze.tm2#tm" in the pipeline of the .ini file), or use transaction.Run outside of requests`)
-
 	// ErrNoID is returned when the context carries no browser id, or an empty one.
 	ErrNoID = errors.New(`session: no browser id in the context; put the browserid filter at the front of the pipeline ` +
 		`("egg:repoze.browserid#browserid" in the .ini file), or use session.WithID outside of requests`)
 
-	// ErrEnded is returned by every method of a Session after its Invalidate.
-	ErrEnded = errors.New("session: it was invalidated; get a new one from the manager")
+	// ErrInvalidated is returned by every method of a Session after its Invalidate.
+	ErrInvalidated = errors.New("session: it was invalidated; get a new one from the manager")
 
 	// ErrRolledBack is returned by every method of a Session that was got after a savepoint to which the
 	// transaction has gone back.

@@ -33,7 +33,7 @@ func (r Reason) String() string {
 	return fmt.Sprintf("Reason(%d)", int(r))
 }
 
-// An Info tells of a session that has begun or ended. Its values, read with [Value], are those at the commit for a
+// An Info tells of a session that has begun or ended. Its values, read with [Get], are those at the commit for a
 // session that has begun or was invalidated, and the last ones of a session that expired. It can be kept and is safe
 // for concurrent use.
 type Info struct {

@@ -84,13 +84,13 @@ func TestEventHandlers(t *testing.T) {
 	if err != nil || !cmp.Equal(all, map[string]any{"user": "a", "n": int64(7), "last": "words"}) || !cmp.Equal(info.Keys(), []string{"last", "n", "user"}) {
 		t.Errorf("the values at the end: got %v, %v", all, err)
 	}
-	if user, ok, err := session.Value[string](info, "user"); user != "a" || !ok || err != nil {
+	if user, ok, err := session.Get[string](info, "user"); user != "a" || !ok || err != nil {
 		t.Errorf("Value of an Info: got %q, %t, %v", user, ok, err)
 	}
-	if _, ok, err := session.Value[string](info, "none"); ok || err != nil {
+	if _, ok, err := session.Get[string](info, "none"); ok || err != nil {
 		t.Errorf("Value of what isn't there: got %t, %v", ok, err)
 	}
-	if _, _, err := session.Value[int](info, "user"); err == nil {
+	if _, _, err := session.Get[int](info, "user"); err == nil {
 		t.Error("Value of another type: got no error")
 	}
 	do(t, func(ctx context.Context) {

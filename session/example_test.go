@@ -27,7 +27,7 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		visits, _, err := session.Value[int](s, "visits")
+		visits, _, err := session.Get[int](s, "visits")
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func ExampleSession_Flash() {
 		if err != nil {
 			return err
 		}
-		if err := s.Flash("your order was placed", "", true); err != nil {
+		if err := s.Flash("your order was placed", ""); err != nil {
 			return err
 		}
 		messages, err := s.PopFlash("")

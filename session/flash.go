@@ -13,10 +13,15 @@ const (
 	flashPrefix = "_f_"
 )
 
-// Flash adds a message to a queue, to be shown once, by the next page that the browser sees. The queue "" is as good
-// as any other. If allowDuplicate is false, a message that is in the queue already is not added again. If the queue's key
-// holds something that is no list of messages, the message takes its place.
-func (s *Session) Flash(message, queue string, allowDuplicate bool) error {
+// Flash adds a message to a queue, to be shown once, by the next page that the browser sees. The
+// queue "" is as good as any other. If the queue's key holds something other than a list of messages,
+// the message replaces it. (Pyramid's flash with allow_duplicate.)
+func (s *Session) Flash(message, queue string) error { return s.flash(message, queue, true) }
+
+// FlashOnce is Flash, except that a message that is in the queue already is not added again.
+func (s *Session) FlashOnce(message, queue string) error { return s.flash(message, queue, false) }
+
+func (s *Session) flash(message, queue string, allowDuplicate bool) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
@@ -55,10 +60,10 @@ func (s *Session) flashed(queue string) ([]string, error) {
 	return messages, err
 }
 
-// readable is Value, but what does not fit T, or is damaged, counts as if it was not there: the keys of this file are the
+// readable is Get, but what does not fit T, or is damaged, counts as if it was not there: the keys of this file are the
 // package's own, and a page must not fail because of one for as long as the session lives. The session is held.
 func readable[T any](s *Session, key string) (value T, ok bool, err error) {
-	value, ok, err = Value[T](held{s}, key)
+	value, ok, err = Get[T](held{s}, key)
 	_, otherType := errors.AsType[*TypeError](err)
 	_, damaged := errors.AsType[*RecordError](err)
 	if otherType || damaged {

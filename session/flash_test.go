@@ -14,10 +14,10 @@ func TestFlash(t *testing.T) {
 	f := newFixture(t, session.Config{})
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
-		must(t, s.Flash("saved", "", true))
-		must(t, s.Flash("saved", "", true))
-		must(t, s.Flash("saved", "", false))
-		must(t, s.Flash("careful", "warn", false))
+		must(t, s.Flash("saved", ""))
+		must(t, s.Flash("saved", ""))
+		must(t, s.FlashOnce("saved", ""))
+		must(t, s.FlashOnce("careful", "warn"))
 	})
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
@@ -92,7 +92,7 @@ func TestFlashOverAnotherType(t *testing.T) {
 			for _, queue := range []string{"added", "popped", "peeked"} {
 				must(t, put(s, "_f_"+queue))
 			}
-			must(t, s.Flash("hello", "added", false))
+			must(t, s.FlashOnce("hello", "added"))
 			if got, err := s.PopFlash("added"); err != nil || !cmp.Equal(got, []string{"hello"}) {
 				t.Errorf("%s: got %q, %v", name, got, err)
 			}

@@ -339,7 +339,7 @@ func concurrentStep(ctx context.Context, t *testing.T, f *fixture, txn *transact
 	case "setitem":
 		return nil, s.Set(k, v)
 	case "incr":
-		n, _, err := session.Value[float64](s, "n")
+		n, _, err := session.Get[float64](s, "n")
 		if err != nil {
 			return nil, err
 		}

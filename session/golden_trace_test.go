@@ -366,7 +366,7 @@ func (tr *tracer) act(s *session.Session, step goldenStep, want goldenExpect) (a
 		}
 		return write(s.Delete(step.K))
 	case "getitem", "dget", "pop":
-		v, ok, err := session.Value[any](s, step.K)
+		v, ok, err := session.Get[any](s, step.K)
 		if step.Op == "pop" {
 			v, ok, err = session.Pop[any](s, step.K)
 		}

@@ -238,7 +238,7 @@ func (h *history) send(t *testing.T, m *session.Manager, o op) {
 				return err
 			}
 		}
-		if o.saw, _, err = session.Value[string](s, "words"); err != nil || o.kind == "read" {
+		if o.saw, _, err = session.Get[string](s, "words"); err != nil || o.kind == "read" {
 			return err
 		}
 		runtime.Gosched() // another may come between

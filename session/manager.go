@@ -168,7 +168,7 @@ func (m *Manager) Timeout() time.Duration { return m.config.Timeout }
 //
 // The browserid filter puts the browser's id into the context; [WithID] does outside of requests.
 //
-// Errors: [ErrNoTransaction], [ErrNoID], [ErrFinished], and those of the database.
+// Errors: [transaction.ErrNoTransaction], [ErrNoID], [ErrFinished], and those of the database.
 func (m *Manager) Get(ctx context.Context) (*Session, error) {
 	s, _, err := m.get(ctx)
 	return s, err
@@ -236,7 +236,7 @@ var errGiven = errors.New("its id comes from session.WithID: put the browserid f
 func (m *Manager) hold(ctx context.Context) (*attempt, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
-		return nil, ErrNoTransaction
+		return nil, errNoTransaction
 	}
 	if err := t.Hold(); err != nil {
 		return nil, ErrFinished
@@ -252,7 +252,7 @@ func (m *Manager) hold(ctx context.Context) (*attempt, error) {
 func (m *Manager) attempt(ctx context.Context) (*attempt, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
-		return nil, ErrNoTransaction
+		return nil, errNoTransaction
 	}
 	if a, ok := t.Data(m).(*attempt); ok {
 		return a, a.usable()

@@ -143,7 +143,7 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 		})},
 		{Name: "User, Value, Has", Do: in(func(s *session.Session) error {
 			_, _, err := s.User()
-			_, _, valueErr := session.Value[marshaled](s, "n")
+			_, _, valueErr := session.Get[marshaled](s, "n")
 			_, hasErr := s.Has("n")
 			return errors.Join(err, valueErr, hasErr)
 		})},
@@ -173,7 +173,7 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 		{Name: "Clear", Do: in((*session.Session).Clear)},
 		{Name: "Invalidate", Do: in((*session.Session).Invalidate)},
 		{Name: "Flash", Do: func(l *leftOver) error {
-			return l.write("flash", func(s *session.Session, message string) error { return s.Flash(message, "", false) })
+			return l.write("flash", func(s *session.Session, message string) error { return s.FlashOnce(message, "") })
 		}},
 		{Name: "PopFlash", Do: in(func(s *session.Session) error { _, err := s.PopFlash(""); return err })},
 		{Name: "CSRF token", Do: in(func(s *session.Session) error {
@@ -254,7 +254,7 @@ func TestAllPairs(t *testing.T) {
 				},
 				Refused: func(err error) bool {
 					return errors.Is(err, transaction.ErrDoomed) || errors.Is(err, transaction.ErrInvalidSavepoint) ||
-						errors.Is(err, session.ErrEnded) || errors.Is(err, session.ErrRolledBack)
+						errors.Is(err, session.ErrInvalidated) || errors.Is(err, session.ErrRolledBack)
 				},
 				Check: func(tb testing.TB, l *leftOver, committed bool, a, b string) {
 					tb.Helper()

@@ -41,7 +41,7 @@ func TestMetaForms(t *testing.T) {
 			f.clock.pass(5 * time.Second)
 			do(t, func(ctx context.Context) {
 				s := f.get(ctx, t, "id")
-				n, _, err := session.Value[int](s, "n")
+				n, _, err := session.Get[int](s, "n")
 				if n != 1 || err != nil {
 					t.Errorf("value: got %d, %v", n, err)
 				}

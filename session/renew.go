@@ -79,7 +79,7 @@ func (s *Session) give(user string) error {
 	if user == "" {
 		return nil
 	}
-	if has, ok, err := Value[string](held{s}, userKey); err == nil && ok && has == user {
+	if has, ok, err := Get[string](held{s}, userKey); err == nil && ok && has == user {
 		return nil
 	}
 	return s.setOwn(userKey, user)
@@ -108,7 +108,7 @@ func (a *attempt) renew(c *visitor.Context, user string) (*Session, error) {
 	}
 	seed := newSeed()
 	if !renewed {
-		owner, _, err := Value[string](held{s}, userKey)
+		owner, _, err := Get[string](held{s}, userKey)
 		if err != nil && user == "" {
 			return nil, err
 		}

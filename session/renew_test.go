@@ -104,7 +104,7 @@ func TestRenewedIDIsRefused(t *testing.T) {
 			must(t, s.Delete("cart"))
 			must(t, s.Clear())
 			_, tokenErr := s.CSRFToken()
-			for _, err := range []error{s.Set("cart", 4), s.Update(map[string]any{"a": 1}), s.Flash("x", "", true), tokenErr, s.Invalidate()} {
+			for _, err := range []error{s.Set("cart", 4), s.Update(map[string]any{"a": 1}), s.Flash("x", ""), tokenErr, s.Invalidate()} {
 				status, ok := errors.AsType[interface {
 					error
 					HTTPStatus() int
@@ -332,7 +332,7 @@ func TestRenewFollowsTheTransaction(t *testing.T) {
 				must(t, before.Rollback())
 				s, err := f.Get(ctx)
 				must(t, err)
-				if n, _, err := session.Value[int](s, "n"); s.ID() != "old" || n != 1 || err != nil {
+				if n, _, err := session.Get[int](s, "n"); s.ID() != "old" || n != 1 || err != nil {
 					t.Errorf("after the rollback: got %d, %v under %q", n, err, s.ID())
 				}
 			}
@@ -409,7 +409,7 @@ func TestRenewOfTwoManagers(t *testing.T) {
 		must(t, f.Renew(ctx))
 		s, err := second.Get(ctx)
 		must(t, err)
-		if m, _, err := session.Value[int](s, "m"); m != 2 || err != nil {
+		if m, _, err := session.Get[int](s, "m"); m != 2 || err != nil {
 			t.Errorf("the second: got %d, %v", m, err)
 		}
 		must(t, second.Renew(ctx))

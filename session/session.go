@@ -38,7 +38,7 @@ func (s *Session) ID() string {
 }
 
 // User returns the name that [As] has given; ok is false if the session is nobody's.
-func (s *Session) User() (name string, ok bool, err error) { return Value[string](s, userKey) }
+func (s *Session) User() (name string, ok bool, err error) { return Get[string](s, userKey) }
 
 // Ref returns a name for the session that can be logged and stored: it is made of the id, and the id can't be
 // made of it, unless it can be guessed.
@@ -120,19 +120,19 @@ func (s *Session) Has(key string) (bool, error) {
 	return ok, err
 }
 
-// A Source is where [Value] reads from: a [Session], or the [Info] of an event.
+// A Source is where [Get] reads from: a [Session], or the [Info] of an event.
 type Source interface {
 	lookup(key string) (record []byte, ok bool, err error)
 	damaged(key string, err error) error
 }
 
-// Value returns the value under key; ok is false if there is none.
+// Get returns the value under key; ok is false if there is none.
 //
 // What was set as a string, []byte, bool, float or integer is read as one of the same kind, integers of any size that
 // holds them; the type read may have a name of its own, such as time.Duration. Everything else was encoded as JSON and is read as whatever encoding/json can make of it. A T of any
 // gives what is there by itself: string, []byte, bool, float64, int64 (uint64 if it must) or what JSON makes of it.
 // The error is a [TypeError] if the value does not fit T, and a [RecordError] if it is damaged.
-func Value[T any](s Source, key string) (value T, ok bool, err error) {
+func Get[T any](s Source, key string) (value T, ok bool, err error) {
 	record, ok, err := s.lookup(key)
 	if err != nil || !ok {
 		return value, false, err
@@ -140,7 +140,7 @@ func Value[T any](s Source, key string) (value T, ok bool, err error) {
 	return valueOf[T](s, key, record)
 }
 
-// valueOf is Value of a record. It may run the app's code, so nothing is held.
+// valueOf is Get of a record. It may run the app's code, so nothing is held.
 func valueOf[T any](s Source, key string, record []byte) (value T, ok bool, err error) {
 	_, e, err := splitItem(record)
 	if err == nil {
@@ -157,9 +157,9 @@ func valueOf[T any](s Source, key string, record []byte) (value T, ok bool, err 
 }
 
 // SetDefault returns the value under key; if there is none, it sets fallback and returns that.
-// Errors are those of [Value] and [Session.Set].
+// Errors are those of [Get] and [Session.Set].
 func SetDefault[T any](s *Session, key string, fallback T) (T, error) {
-	value, ok, err := Value[T](s, key)
+	value, ok, err := Get[T](s, key)
 	if err != nil || ok {
 		return value, err
 	}
@@ -188,7 +188,7 @@ func (s *Session) addDefault(key string, v value) (record []byte, ok bool, err e
 }
 
 // Pop deletes the value under key and returns it; ok is false if there was none.
-// Errors are those of [Value]; a value that can't be read is not deleted.
+// Errors are those of [Get]; a value that can't be read is not deleted.
 func Pop[T any](s *Session, key string) (value T, ok bool, err error) {
 	for {
 		record, ok, err := s.lookup(key)
@@ -219,7 +219,7 @@ func (s *Session) removeIf(key string, record []byte) (done bool, err error) {
 }
 
 // Set stores value under key. A session that is new is stored from now on.
-// How values are encoded: see [Value]. Errors: a [SizeError] if the session would become too large, a [KeyError] if the key
+// How values are encoded: see [Get]. Errors: a [SizeError] if the session would become too large, a [KeyError] if the key
 // is too long, a [ValueError] if the value would not come back as it is, and [ErrRenewed] if the id has ended by a renewal.
 func (s *Session) Set(key string, value any) error {
 	encoded, err := encode(key, value)
@@ -333,7 +333,7 @@ func (s *Session) allRecords() (map[string][]byte, error) {
 }
 
 // Invalidate ends the session and deletes all that is in it; use it at log-out. This Session is of no use from then on
-// ([ErrEnded]); the manager gives a new one for the same browser, in the same transaction too.
+// ([ErrInvalidated]); the manager gives a new one for the same browser, in the same transaction too.
 // Whoever writes to the session at the same time, or marks it as used, conflicts with this.
 //
 // The error is [ErrRenewed] if the id has ended by a renewal.

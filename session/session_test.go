@@ -58,7 +58,7 @@ func TestConfigValidate(t *testing.T) {
 func TestGetNeedsItsFilters(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
-	if _, err := f.Get(session.WithID(t.Context(), "id")); !errors.Is(err, session.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") {
+	if _, err := f.Get(session.WithID(t.Context(), "id")); !errors.Is(err, transaction.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") {
 		t.Errorf("without a transaction: got %v", err)
 	}
 	do(t, func(ctx context.Context) {
@@ -213,7 +213,7 @@ func TestValuesAreCopies(t *testing.T) {
 		must(t, s.Set("raw", raw))
 		must(t, s.Set("list", list))
 		raw[0], list[0] = 'X', "X"
-		got, _, err := session.Value[[]byte](s, "raw")
+		got, _, err := session.Get[[]byte](s, "raw")
 		must(t, err)
 		got[0] = 'Y'
 	})
@@ -276,7 +276,7 @@ func TestSessionEndsWithItsTransaction(t *testing.T) {
 		if s.Valid() {
 			t.Error("still valid after the transaction")
 		}
-		_, _, readErr := session.Value[int](s, "n")
+		_, _, readErr := session.Get[int](s, "n")
 		_, keysErr := s.Keys()
 		_, allErr := s.All()
 		_, getErr := f.Get(session.WithID(ctx, "id"))
@@ -338,10 +338,10 @@ func TestInvalidate(t *testing.T) {
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
 		must(t, s.Invalidate())
-		if err := s.Set("n", 2); !errors.Is(err, session.ErrEnded) {
+		if err := s.Set("n", 2); !errors.Is(err, session.ErrInvalidated) {
 			t.Errorf("Set after Invalidate: got %v", err)
 		}
-		if err := s.Invalidate(); !errors.Is(err, session.ErrEnded) {
+		if err := s.Invalidate(); !errors.Is(err, session.ErrInvalidated) {
 			t.Errorf("Invalidate again: got %v", err)
 		}
 		if ok, err := f.Has(session.WithID(ctx, "id")); ok || err != nil {
@@ -499,7 +499,7 @@ func TestSavepoints(t *testing.T) {
 			must(t, s.Set("n", 4))
 			must(t, f.renew(ctx, "id", "elsewhere"))
 			must(t, unwritten.Rollback())
-			if got, _, err := session.Value[int](s, "n"); got != 1 || err != nil || s.ID() != "id" || s.IsNew() {
+			if got, _, err := session.Get[int](s, "n"); got != 1 || err != nil || s.ID() != "id" || s.IsNew() {
 				t.Errorf("after the rollback to the beginning: got %d, %v under %q", got, err, s.ID())
 			}
 		}

@@ -63,7 +63,7 @@ func TestValueRoundTrip(t *testing.T) {
 			f.set(t, "id", map[string]any{"v": tt.value})
 			do(t, func(ctx context.Context) {
 				s := f.get(ctx, t, "id")
-				if got, ok, err := session.Value[any](s, "v"); !ok || err != nil || !cmp.Equal(got, tt.any) {
+				if got, ok, err := session.Get[any](s, "v"); !ok || err != nil || !cmp.Equal(got, tt.any) {
 					t.Errorf("Value[any]: got %#v, %t, %v, want %#v", got, ok, err, tt.any)
 				}
 				if got, err := typed(s, tt.value); err != nil || !cmp.Equal(got, tt.value) {
@@ -120,7 +120,7 @@ func typed(s *session.Session, value any) (any, error) {
 }
 
 func valueOf[T any](s session.Source) (T, error) {
-	v, _, err := session.Value[T](s, "v")
+	v, _, err := session.Get[T](s, "v")
 	return v, err
 }
 
@@ -196,11 +196,11 @@ func TestValueOfANamedType(t *testing.T) {
 	f.set(t, "id", map[string]any{"role": "admin", "level": 7, "ratio": 1.5, "flag": true, "wait": int64(time.Minute)})
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
-		r, _, err1 := session.Value[role](s, "role")
-		l, _, err2 := session.Value[level](s, "level")
-		x, _, err3 := session.Value[ratio](s, "ratio")
-		b, _, err4 := session.Value[flag](s, "flag")
-		d, _, err5 := session.Value[time.Duration](s, "wait")
+		r, _, err1 := session.Get[role](s, "role")
+		l, _, err2 := session.Get[level](s, "level")
+		x, _, err3 := session.Get[ratio](s, "ratio")
+		b, _, err4 := session.Get[flag](s, "flag")
+		d, _, err5 := session.Get[time.Duration](s, "wait")
 		if err := errors.Join(err1, err2, err3, err4, err5); err != nil || r != "admin" || l != 7 || x != 1.5 || !b || d != time.Minute {
 			t.Errorf("got %v, %v, %v, %v, %v, %v", r, l, x, b, d, err)
 		}
@@ -233,7 +233,7 @@ func TestLongKey(t *testing.T) {
 		if !ok || e.Session != s.Ref() || !strings.Contains(e.Error(), "2032 bytes: want at most 2031") {
 			t.Errorf("Set: got %v", e)
 		}
-		if _, ok := errors.AsType[*session.KeyError](s.Flash("x", long, true)); !ok {
+		if _, ok := errors.AsType[*session.KeyError](s.Flash("x", long)); !ok {
 			t.Error("Flash with a long name: got no KeyError")
 		}
 		if ok, err := s.Has(long + "k"); ok || err != nil {
@@ -275,10 +275,10 @@ func TestDamagedItems(t *testing.T) {
 			do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "id").PutItem("bad", record)) })
 			do(t, func(ctx context.Context) {
 				s := f.get(ctx, t, "id")
-				if got, _, err := session.Value[int](s, "good"); got != 1 || err != nil {
+				if got, _, err := session.Get[int](s, "good"); got != 1 || err != nil {
 					t.Errorf("the other value: got %d, %v", got, err)
 				}
-				_, _, err := session.Value[float64](s, "bad")
+				_, _, err := session.Get[float64](s, "bad")
 				all, allErr := s.All()
 				if !cmp.Equal(all, map[string]any{"good": int64(1)}) {
 					t.Errorf("All: got %v, want what can be read", all)

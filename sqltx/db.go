@@ -14,9 +14,6 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// ErrNoTransaction is wrapped by the error of [DB.Tx] when the context carries no transaction.
-var ErrNoTransaction = errors.New("no transaction in the context")
-
 var errClosed = errors.New("is closed")
 
 // Options are the settings of a [DB]. The zero Options are a good choice.
@@ -180,12 +177,12 @@ func (db *DB) txOptions() *sql.TxOptions {
 func (db *DB) Name() string { return db.options.Name }
 
 // Tx returns the part that the transaction of ctx has in the database. The first call in a transaction joins it; later ones return the
-// same Tx. A connection is taken by the first statement. Errors: [ErrNoTransaction], [transaction.ErrEnded],
+// same Tx. A connection is taken by the first statement. Errors: [transaction.ErrNoTransaction], [transaction.ErrEnded],
 // [transaction.ErrCommitFailed], wrapped.
 func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
-		return nil, db.named(fmt.Errorf("%w: put the filter \"egg:repoze.tm2#tm\" before the app, or use transaction.Run", ErrNoTransaction))
+		return nil, db.named(fmt.Errorf("%w: put the filter \"egg:repoze.tm2#tm\" before the app, or use transaction.Run", transaction.ErrNoTransaction))
 	}
 	if tx, ok := t.Data(db).(*Tx); ok {
 		return tx, tx.check()

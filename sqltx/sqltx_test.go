@@ -92,8 +92,8 @@ func TestNoUpdateIsLost(t *testing.T) {
 func TestTx(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, servers[0], sqltx.Options{Name: "shop"})
-	if _, err := e.db.Tx(t.Context()); !errors.Is(err, sqltx.ErrNoTransaction) {
-		t.Errorf("without a transaction: got %v, want %v", err, sqltx.ErrNoTransaction)
+	if _, err := e.db.Tx(t.Context()); !errors.Is(err, transaction.ErrNoTransaction) {
+		t.Errorf("without a transaction: got %v, want %v", err, transaction.ErrNoTransaction)
 	}
 	ctx, txn := transaction.Begin(t.Context())
 	tx := e.tx(t, ctx)

@@ -49,12 +49,12 @@ func (db *DB) Name() string { return db.core.name }
 func (db *DB) Engine() engine.Engine { return db.core.engine }
 
 // Tx returns the view that the transaction of ctx has of db. The first call in a transaction joins it; later ones return the same
-// view, which outlives ctx. It returns [ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
+// view, which outlives ctx. It returns [transaction.ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
 func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
 		return nil, fmt.Errorf("storage: %s: %w: put the filter \"egg:repoze.tm2#tm\" before the app, or use transaction.Run",
-			db.Name(), ErrNoTransaction)
+			db.Name(), transaction.ErrNoTransaction)
 	}
 	if tx, ok := t.Data(db.core).(*Tx); ok {
 		return tx.unlessEnded()

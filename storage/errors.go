@@ -9,9 +9,6 @@ import (
 )
 
 var (
-	// ErrNoTransaction is returned by DB.Tx when the context carries no transaction.
-	ErrNoTransaction = errors.New("no transaction in this context")
-
 	// ErrClosed is returned for every use of a database after it was closed.
 	ErrClosed = errors.New("the database is closed")
 

@@ -8,6 +8,10 @@ import (
 )
 
 var (
+	// ErrNoTransaction is wrapped by the errors of operations that need a transaction when the context
+	// carries none, in this package and in those that use it.
+	ErrNoTransaction = errors.New("no transaction in the context")
+
 	// ErrEnded is returned by operations on a transaction that has been committed or aborted, or is just being so.
 	ErrEnded = errors.New("transaction: is over")
 

@@ -80,3 +80,45 @@ func each[F any](ctx context.Context, t *Txn, kind func(*hooks) *[]F, what strin
 		)
 	}
 }
+
+// AfterCommit calls f when the transaction of ctx has been committed, after the functions registered
+// before it: for effects that belong to committed work only, such as a mail. It is not called if the
+// commit fails, nor if the process ends in between. f gets a context that is never cancelled; the
+// transaction in it is over. A panic is logged. The error is [ErrNoTransaction] or [ErrEnded].
+func AfterCommit(ctx context.Context, f func(ctx context.Context)) error {
+	t, err := active(ctx)
+	if err != nil {
+		return err
+	}
+	t.AfterCommit(func(ctx context.Context, committed bool) {
+		if committed {
+			f(ctx)
+		}
+	})
+	return nil
+}
+
+// OnAbort calls f when the transaction of ctx has been aborted, also because its commit failed: once
+// for each attempt at a request that is run again. The rest is as for [AfterCommit].
+func OnAbort(ctx context.Context, f func(ctx context.Context)) error {
+	t, err := active(ctx)
+	if err != nil {
+		return err
+	}
+	t.AfterAbort(f)
+	return nil
+}
+
+// active returns the transaction of ctx, or an error if there is none or it is over.
+func active(ctx context.Context) (*Txn, error) {
+	t, ok := FromContext(ctx)
+	if !ok {
+		return nil, ErrNoTransaction
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over() {
+		return nil, ErrEnded
+	}
+	return t, nil
+}

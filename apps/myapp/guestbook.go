@@ -76,7 +76,7 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 	if err := add(counters, book, e); err != nil {
 		return err
 	}
-	if err := s.Flash("Thank you, "+e.Name+". Your entry is in the book.", "", false); err != nil {
+	if err := s.FlashOnce("Thank you, "+e.Name+". Your entry is in the book.", ""); err != nil {
 		return err
 	}
 	http.Redirect(w, r, mount.Join(r.Context(), "/#guestbook"), http.StatusSeeOther)

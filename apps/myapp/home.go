@@ -72,7 +72,7 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 		return nil, err
 	}
 	page.Token = formToken(r)
-	if page.N, page.HasN, err = session.Value[int](s, "n"); err != nil {
+	if page.N, page.HasN, err = session.Get[int](s, "n"); err != nil {
 		return nil, err
 	}
 	if page.Items, err = items(s); err != nil {
@@ -98,7 +98,7 @@ func items(s *session.Session) ([]item, error) {
 	}
 	list := make([]item, 0, len(keys))
 	for _, key := range keys {
-		value, _, err := session.Value[any](s, key)
+		value, _, err := session.Get[any](s, key)
 		if _, damaged := errors.AsType[*session.RecordError](err); damaged {
 			value, err = "(can't be read)", nil
 		}

@@ -29,7 +29,7 @@ func (a *app) read(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	n, _, err := session.Value[int](s, "n")
+	n, _, err := session.Get[int](s, "n")
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (a *app) addToSession(r *http.Request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, _, err := session.Value[int](s, "n")
+	n, _, err := session.Get[int](s, "n")
 	if err != nil {
 		return 0, err
 	}

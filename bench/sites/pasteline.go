@@ -138,7 +138,7 @@ func (c pastelineCounter) get(r *http.Request) (*session.Session, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	n, _, err := session.Value[int](s, counterKey)
+	n, _, err := session.Get[int](s, counterKey)
 	return s, n, err
 }
 

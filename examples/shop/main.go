@@ -85,7 +85,7 @@ func (s *shop) open(r *http.Request) (*Queries, *session.Session, map[string]int
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	cart, ok, err := session.Value[map[string]int32](visit, "cart")
+	cart, ok, err := session.Get[map[string]int32](visit, "cart")
 	if !ok {
 		cart = map[string]int32{}
 	}

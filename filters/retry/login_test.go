@@ -58,7 +58,7 @@ func (s *shop) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	cart, _, err := session.Value[string](visit, "cart")
+	cart, _, err := session.Get[string](visit, "cart")
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *shop) serve(w http.ResponseWriter, r *http.Request) error {
 	case "/logout":
 		return visit.Invalidate()
 	}
-	login, _, err := session.Value[bool](visit, "login")
+	login, _, err := session.Get[bool](visit, "login")
 	fmt.Fprintf(w, "%s %t", cart, login)
 	return err
 }

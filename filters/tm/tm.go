@@ -378,22 +378,21 @@ func (t *run) isolate(callback func()) {
 	callback()
 }
 
-// ErrNoTransaction is returned by [AfterEnd] outside of a transaction of this filter.
-var ErrNoTransaction = errors.New(`no transaction in this context that could end: is the filter tm missing (use = egg:pasteline#tm)?`)
+var errNoTransaction = fmt.Errorf("%w that could end: is the filter tm missing (use = egg:pasteline#tm)?", transaction.ErrNoTransaction)
 
 // AfterEnd registers f to be called once, after the transaction of ctx has been committed or aborted (as repoze.tm's
 // after_end), also when that failed. Functions are called in the order of registration; a panic in one is logged and does not reach
-// the others. The error is [ErrNoTransaction] if ctx is not that of a handler behind this filter, or if the transaction is
+// the others. The error wraps [transaction.ErrNoTransaction] if ctx is not that of a handler behind this filter, or if the transaction is
 // over.
 func AfterEnd(ctx context.Context, f func()) error {
 	t, ok := ctx.Value(runKey{}).(*run)
 	if !ok {
-		return ErrNoTransaction
+		return errNoTransaction
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended {
-		return ErrNoTransaction
+		return errNoTransaction
 	}
 	t.afterEnd = append(t.afterEnd, f)
 	return nil

@@ -230,7 +230,7 @@ func TestFlushDecides(t *testing.T) {
 		if tm.IsActive(r.Context()) {
 			t.Error("still active")
 		}
-		if err := tm.AfterEnd(r.Context(), func() {}); !errors.Is(err, tm.ErrNoTransaction) {
+		if err := tm.AfterEnd(r.Context(), func() {}); !errors.Is(err, transaction.ErrNoTransaction) {
 			t.Errorf("AfterEnd after the end: %v", err)
 		}
 		fmt.Fprint(w, "b")
@@ -291,7 +291,7 @@ func TestVetoAtFlush(t *testing.T) {
 
 func TestAfterEnd(t *testing.T) {
 	t.Parallel()
-	if err := tm.AfterEnd(t.Context(), func() {}); !errors.Is(err, tm.ErrNoTransaction) {
+	if err := tm.AfterEnd(t.Context(), func() {}); !errors.Is(err, transaction.ErrNoTransaction) {
 		t.Errorf("outside: %v", err)
 	}
 	if tm.IsActive(t.Context()) {

@@ -346,7 +346,7 @@ func TestTxOfAnother(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := postgres.Tx(t.Context(), db); !errors.Is(err, storage.ErrNoTransaction) {
+	if _, err := postgres.Tx(t.Context(), db); !errors.Is(err, transaction.ErrNoTransaction) {
 		t.Errorf("got %v, want ErrNoTransaction", err)
 	}
 }

@@ -212,7 +212,7 @@ func testSlicesAreCopies(t *suite) {
 func testNoTransaction(t *suite) {
 	db := t.open()
 	_, err := db.Tx(t.Context())
-	if !errors.Is(err, storage.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") ||
+	if !errors.Is(err, transaction.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") ||
 		!strings.Contains(err.Error(), "transaction.Run") {
 		t.Errorf("got %v, want ErrNoTransaction with the names of the filter and function that are missing", err)
 	}

@@ -90,7 +90,7 @@ func (a *app) count(r *http.Request) (*session.Session, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	n, _, err := session.Value[int](s, "n")
+	n, _, err := session.Get[int](s, "n")
 	return s, n, err
 }
 
