@@ -9,46 +9,51 @@ import (
 	"time"
 )
 
-// The wall clock may stray from the monotonic clock by tolerance, and by slew in every unit of time (clocks are slewed by
-// half a thousandth at most), before that counts as a jump. So that the slew allowed does not add up, a new anchor
-// is made when the old one has become stale. The clock of a database is asked as often.
+// The wall clock may deviate from the monotonic clock by tolerance, plus 1/slew of the elapsed time
+// (operating systems slew clocks by at most half of that), before the deviation counts as a jump.
+// An anchor is replaced when it is older than stale, so that the allowed slew does not add up. The
+// clock of a database is read at the same interval.
 const (
 	tolerance = time.Second
 	slew      = 1000
 	stale     = time.Minute
 )
 
-// maxJumps bounds how many jumps are remembered.
+// maxJumps limits how many jumps are remembered.
 const maxJumps = 64
 
-// A clock tells the time, and what time to judge by when asking whether a session has been unused for too long.
-// The two differ for one timeout after the wall clock jumped ahead (it was set, or the machine slept): as long as that,
-// ages are measured as if the jump had not been. Who was active before the jump and comes back within a timeout of it
-// finds the session; who does not had been away for a timeout by any clock.
+// A clock tells the time, and the time by which to judge whether a session has expired. The two
+// differ for one timeout after the wall clock jumped ahead (it was set, or the machine slept): for
+// that long, ages are measured as if the jump had not happened. A browser that was active before
+// the jump and returns within a timeout after it finds its session; one that does not return was
+// away for a timeout by any clock.
 //
-// The wall clock is that of the database, if it has one, so that all machines that use it agree; else that of the machine. All
-// managers of an open database share one clock, so that a reload forgets no jump.
+// The wall clock is the database's, if it has one, so that all machines agree; otherwise it is the
+// machine's. All managers of an open database share one clock, so that a reload forgets no jump.
 type clock struct {
-	source func() (wall time.Time, monotonic time.Duration) // of the machine
-	sample atomic.Pointer[sample]                           // nil: the database has no clock, or was not asked yet
-	alone  atomic.Bool                                      // the database was asked, and has no clock
+	source func() (wall time.Time, monotonic time.Duration) // the machine's clocks
+	// nil: the database has no clock, or was not asked yet
+	sample atomic.Pointer[sample]
+	// the database was asked, and has no clock
+	alone atomic.Bool
 
 	anchor atomic.Pointer[anchor]
-	mu     sync.Mutex // held while a new anchor is made of the old one
+	mu     sync.Mutex // held while an anchor is replaced
 }
 
-// A sample is what a database's clock was at a moment.
+// A sample is a reading of the database's clock, with the machine's monotonic time.
 type sample struct {
 	wall time.Time
 	mono time.Duration
 }
 
-// An anchor is a moment on both clocks, with the jumps ahead that were seen until then, oldest first.
+// An anchor is a reading of both clocks, with the jumps ahead that were seen until then, oldest
+// first.
 type anchor struct {
 	wall  time.Time
 	mono  time.Duration
 	jumps []jump
-	back  bool // there was a jump back, too
+	back  bool // the clock has jumped back at least once
 }
 
 type jump struct {
@@ -63,11 +68,11 @@ func newClock() *clock {
 	start := time.Now()
 	return &clock{source: func() (time.Time, time.Duration) {
 		now := time.Now()
-		return now.Round(0), now.Sub(start) // Round takes the monotonic reading away
+		return now.Round(0), now.Sub(start) // Round removes the monotonic reading
 	}}
 }
 
-// now returns the time on both clocks.
+// now returns the readings of both clocks.
 func (c *clock) now() (wall time.Time, mono time.Duration) {
 	wall, mono = c.source()
 	if s := c.sample.Load(); s != nil {
@@ -76,11 +81,11 @@ func (c *clock) now() (wall time.Time, mono time.Duration) {
 	return wall, mono
 }
 
-// common reports whether the time is the database's own, on which all who use it agree.
+// common reports whether the time is the database's, which all its users share.
 func (c *clock) common() bool { return c.sample.Load() != nil }
 
-// read returns the time, and the time by which a manager with this timeout judges ages, both in milliseconds since 1970 and never
-// negative.
+// read returns the time, and the time by which a manager with this timeout judges ages. Both are in
+// milliseconds since 1970 and never negative.
 func (c *clock) read(timeout time.Duration, log *journal) (now, judged int64) {
 	wall, mono := c.now()
 	a := c.anchor.Load()
@@ -96,20 +101,21 @@ func (c *clock) read(timeout time.Duration, log *journal) (now, judged int64) {
 	return max(0, wall.UnixMilli()), max(0, wall.Add(-ahead).UnixMilli())
 }
 
-// wentBack reports whether the clock has jumped back: then what is dated ahead was dated before that.
+// wentBack reports whether the clock has jumped back: timestamps in the future may be older than
+// that jump.
 func (c *clock) wentBack() bool {
 	a := c.anchor.Load()
 	return a != nil && a.back
 }
 
-// ask asks the database for the time, unless it has no clock or was asked not longer than age ago.
-func (a *attempt) ask(age time.Duration) error {
-	c := a.m.clock
+// askClock reads the time of the database, unless it has no clock or was asked less than age ago.
+func (ts *txState) askClock(age time.Duration) error {
+	c := ts.m.clock
 	_, before := c.source()
 	if s := c.sample.Load(); c.alone.Load() || s != nil && before-s.mono < age {
 		return nil
 	}
-	wall, ok, err := a.tx.Now()
+	wall, ok, err := ts.tx.Now()
 	if err != nil {
 		return fmt.Errorf("session: the time: %w", err)
 	}
@@ -122,12 +128,12 @@ func (a *attempt) ask(age time.Duration) error {
 	return nil
 }
 
-// drift returns how far the wall clock has moved more than the monotonic clock since a.
+// drift returns how much further the wall clock has moved since a than the monotonic clock.
 func (a *anchor) drift(wall time.Time, mono time.Duration) time.Duration {
 	return wall.Sub(a.wall) - (mono - a.mono)
 }
 
-// jump returns how far the wall clock has jumped since a, 0 if not.
+// jump returns by how much the wall clock has jumped since a; 0 if it has not.
 func (a *anchor) jump(wall time.Time, mono time.Duration) time.Duration {
 	drift := a.drift(wall, mono)
 	if drift.Abs() <= tolerance+(mono-a.mono)/slew {
@@ -140,7 +146,7 @@ func (a *anchor) holds(wall time.Time, mono time.Duration) bool {
 	return a.jump(wall, mono) == 0 && mono-a.mono < stale
 }
 
-// renew makes the anchor that holds at this reading of the clocks.
+// renew replaces the anchor with one for these readings, and records a jump.
 func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *journal) *anchor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +159,8 @@ func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *journal)
 	case by > 0:
 		next.jumps = append(slices.Clone(a.jumps), jump{mono, by})
 		next.jumps = next.jumps[max(0, len(next.jumps)-maxJumps):]
-		log.add(slog.LevelWarn, "the clock jumped ahead: no session expires by it before one timeout has passed",
+		log.add(slog.LevelWarn,
+			"the clock jumped ahead: no session expires by it before one timeout has passed",
 			slog.Duration("jump", by), slog.Duration("timeout", timeout))
 	case by < 0:
 		next.jumps, next.back = takeBack(slices.Clone(a.jumps), -by), true
@@ -163,7 +170,8 @@ func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *journal)
 	return next
 }
 
-// takeBack takes a jump back from jumps ahead, the latest first. What goes back beyond them makes nobody older.
+// takeBack cancels recorded jumps ahead by a jump back, the latest first. The rest of the jump back
+// is ignored, as it only makes sessions younger.
 func takeBack(jumps []jump, by time.Duration) []jump {
 	for by > 0 && len(jumps) > 0 {
 		last := &jumps[len(jumps)-1]
@@ -177,21 +185,22 @@ func takeBack(jumps []jump, by time.Duration) []jump {
 	return jumps
 }
 
-// A watch is what a process knows of when the sessions of a name were used last. It tells a clock that is wrong from a site that nobody
-// visits, where there is no common clock: a sweep that would end all sessions ends those of whose last use this process knows itself, or
-// none before it has been so for one timeout.
+// A watch records when sessions of a manager's name were last used, as far as this process knows.
+// It distinguishes a wrong clock from a site without visitors, if there is no common clock: a sweep
+// that would end all sessions ends them only if this process has seen their last use itself, or has
+// found the same last use for one timeout.
 type watch struct {
 	used atomic.Int64 // the latest slice in which this process marked a session as used
 
-	mu    sync.Mutex // guards the rest
-	found int64      // the latest slice that a sweep found, if it is later
-	since time.Duration
+	mu    sync.Mutex    // guards found and since
+	found int64         // the latest slice that a sweep found, if it is later than used
+	since time.Duration // when found was found, on the monotonic clock
 }
 
-// watchKey is the key of the watch that the managers of that name, of one database, share.
+// watchKey is the key of the watch that the managers of a name share within a database.
 type watchKey struct{ name string }
 
-// mark takes note that a session is used in the slice, which is the present one.
+// mark records that a session is used in the slice, which is the current one.
 func (w *watch) mark(slice int64) {
 	for used := w.used.Load(); slice > used; used = w.used.Load() {
 		if w.used.CompareAndSwap(used, slice) {
@@ -200,8 +209,8 @@ func (w *watch) mark(slice int64) {
 	}
 }
 
-// certain reports whether it is certain that no session was used after the slice newest, the latest there is, which has expired
-// by a clock that may be wrong.
+// certain reports whether no session can have been used after newest, the latest slice found, which
+// has expired by a clock that may be wrong.
 func (w *watch) certain(newest int64, mono, timeout time.Duration) bool {
 	if newest <= w.used.Load() {
 		return true

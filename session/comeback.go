@@ -11,17 +11,20 @@ import (
 	"unicode/utf8"
 )
 
-// checkJSON returns a [ValueError] if what json makes of text is not what value is. Text is the JSON of value.
+// checkJSON returns a [ValueError] if value does not survive encoding and decoding by
+// encoding/json. The argument text is the JSON of value.
 //
-// What an interface holds comes back as what JSON makes of it: a float64 for a number, a []any for a list, a map[string]any for a
-// map or struct. That is accepted as long as digits and characters are the same. A nil map or slice is as good as an empty one.
+// The content of an interface is decoded to JSON's own types: float64 for a number, []any for a
+// list, map[string]any for a map or struct. That is accepted as long as digits and characters are
+// the same. A nil map or slice equals an empty one.
 func checkJSON(value any, text []byte) error {
 	if value == nil {
 		return nil
 	}
 	back := reflect.New(reflect.TypeOf(value))
 	if err := json.Unmarshal(text, back.Interface()); err != nil {
-		return &ValueError{Problem: "its JSON can't be read into a " + back.Type().Elem().String() + ": " + err.Error()}
+		problem := "its JSON can't be read into a " + back.Type().Elem().String()
+		return &ValueError{Problem: problem + ": " + err.Error()}
 	}
 	return sameValue("", reflect.ValueOf(value), back.Elem())
 }
@@ -30,7 +33,7 @@ func differs(path, format string, args ...any) error {
 	return &ValueError{Path: path, Problem: fmt.Sprintf(format, args...)}
 }
 
-// sameValue compares a value with what came back in a variable of its type.
+// sameValue compares a value with the one decoded into a variable of its type.
 func sameValue(path string, was, is reflect.Value) error {
 	if codesItself(was) {
 		return sameText(path, was, is)
@@ -58,7 +61,8 @@ func sameValue(path string, was, is reflect.Value) error {
 			return differs(path, "of %d elements %d come back", was.Len(), is.Len())
 		}
 		for i := range was.Len() {
-			if err := sameValue(path+"["+strconv.Itoa(i)+"]", was.Index(i), is.Index(i)); err != nil {
+			at := path + "[" + strconv.Itoa(i) + "]"
+			if err := sameValue(at, was.Index(i), is.Index(i)); err != nil {
 				return err
 			}
 		}
@@ -69,7 +73,7 @@ func sameValue(path string, was, is reflect.Value) error {
 		}
 		return nil
 	}
-	if !was.Equal(is) { // of a kind that can be compared: JSON refuses functions and channels
+	if !was.Equal(is) { // comparable: JSON refuses functions and channels
 		return differs(path, "%v comes back as %v", was, is)
 	}
 	return nil
@@ -92,12 +96,14 @@ func isNil(v reflect.Value) bool {
 
 func changedString(s string) string {
 	if !utf8.ValidString(s) {
-		return fmt.Sprintf("%.40q is not valid UTF-8, which JSON needs; set bytes as []byte, or under a key of their own", s)
+		return fmt.Sprintf("%.40q is not valid UTF-8, which JSON needs; "+
+			"set bytes as []byte, or under a key of their own", s)
 	}
 	return fmt.Sprintf("%.40q comes back as another", s)
 }
 
-// sameFields compares the fields of a struct. Those with the tag "-" are left out by the app itself.
+// sameFields compares the fields of a struct. A field with the tag "-" is skipped: the app excludes
+// it on purpose.
 func sameFields(path string, was, is reflect.Value) error {
 	for i := range was.NumField() {
 		field := was.Type().Field(i)
@@ -108,7 +114,9 @@ func sameFields(path string, was, is reflect.Value) error {
 		if !field.IsExported() && !embedded {
 			if !was.Field(i).IsZero() {
 				return differs(path, "JSON leaves out the field %s of %s, which is not exported; "+
-					"set a type with exported fields, or one that is a json.Marshaler and a json.Unmarshaler", field.Name, was.Type())
+					"set a type with exported fields, or one that is "+
+					"a json.Marshaler and a json.Unmarshaler",
+					field.Name, was.Type())
 			}
 			continue
 		}
@@ -140,7 +148,7 @@ func sameMap(path string, was, is reflect.Value) error {
 	return nil
 }
 
-// sameAny compares what an interface held with what JSON makes of it.
+// sameAny compares the content of an interface with its decoded form.
 func sameAny(path string, was, is reflect.Value) error {
 	for was.Kind() == reflect.Pointer || was.Kind() == reflect.Interface {
 		if was.IsNil() || codesItself(was) {
@@ -148,7 +156,7 @@ func sameAny(path string, was, is reflect.Value) error {
 		}
 		was = was.Elem()
 	}
-	// In its own type first: then what JSON leaves out is known to be nothing.
+	// Compare in its own type first: this finds fields that JSON leaves out.
 	text, err := json.Marshal(was.Interface())
 	if err != nil {
 		return differs(path, "%v", err)
@@ -157,8 +165,10 @@ func sameAny(path string, was, is reflect.Value) error {
 	switch {
 	case isNumber:
 		return sameNumber(path, string(text), number)
-	case was.Kind() == reflect.Slice && was.Type().Elem().Kind() == reflect.Uint8 && is.Kind() == reflect.String && !codesItself(was):
-		return differs(path, "bytes in an interface come back as a string; set them under a key of their own, or in a typed collection")
+	case was.Kind() == reflect.Slice && was.Type().Elem().Kind() == reflect.Uint8 &&
+		is.Kind() == reflect.String && !codesItself(was):
+		return differs(path, "bytes in an interface come back as a string; "+
+			"set them under a key of their own, or in a typed collection")
 	case is.Kind() == reflect.String && was.Kind() == reflect.String && !codesItself(was):
 		if was.String() != is.String() {
 			return differs(path, "%s", changedString(was.String()))
@@ -175,18 +185,19 @@ func sameAny(path string, was, is reflect.Value) error {
 	return sameDigits(path, text, is.Interface())
 }
 
-// sameNumber compares the text of a number with the float64 that it became.
+// sameNumber compares the text of a number with the float64 decoded from it.
 func sameNumber(path, text string, is float64) error {
 	exact, ok := new(big.Rat).SetString(text)
 	back, ok2 := new(big.Rat).SetString(strconv.FormatFloat(is, 'g', -1, 64))
 	if ok && ok2 && exact.Cmp(back) == 0 {
 		return nil
 	}
-	return differs(path, "the number %s in an interface comes back as %s; set it under a key of its own, or in a typed collection",
+	return differs(path, "the number %s in an interface comes back as %s; "+
+		"set it under a key of its own, or in a typed collection",
 		text, strconv.FormatFloat(is, 'f', -1, 64))
 }
 
-// sameDigits compares all numbers of a text with the float64s that they became.
+// sameDigits compares all numbers of a text with the float64s decoded from it.
 func sameDigits(path string, text []byte, is any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -215,7 +226,8 @@ func digits(path string, exact, is any) error {
 	case map[string]any:
 		if is, ok := is.(map[string]any); ok && len(is) == len(exact) {
 			for key := range exact {
-				if err := digits(fmt.Sprintf("%s[%.40q]", path, key), exact[key], is[key]); err != nil {
+				at := fmt.Sprintf("%s[%.40q]", path, key)
+				if err := digits(at, exact[key], is[key]); err != nil {
 					return err
 				}
 			}
@@ -229,24 +241,27 @@ func digits(path string, exact, is any) error {
 	return differs(path, "it comes back as %v", is)
 }
 
-// codesItself reports whether the type of v says itself what its JSON is. As in package json, a method of the pointer counts
-// only where there can be one.
+// codesItself reports whether the type of v defines its own JSON. As in encoding/json, a method of
+// the pointer type counts only if v is addressable.
 func codesItself(v reflect.Value) bool {
 	return codes(v.Type()) || v.CanAddr() && codes(reflect.PointerTo(v.Type()))
 }
 
-func codes(t reflect.Type) bool { return t.Implements(jsonMarshaler) || t.Implements(textMarshaler) }
+func codes(t reflect.Type) bool {
+	return t.Implements(jsonMarshaler) || t.Implements(textMarshaler)
+}
 
 var (
 	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// sameText compares two values of a type that says itself what its JSON is, and so what of it matters; unless it has that method from
-// a field that is embedded, which knows nothing of the others.
+// sameText compares two values of a type that defines its own JSON, by that JSON. If the method
+// comes from an embedded field, which does not see the other fields, the fields are compared as
+// well.
 func sameText(path string, was, is reflect.Value) error {
 	if !was.CanInterface() || !is.CanInterface() {
-		return nil // a part of an unexported field, which is embedded
+		return nil // part of an unexported embedded field
 	}
 	a, err := textOf(was)
 	if err != nil {

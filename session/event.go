@@ -17,7 +17,7 @@ type Reason int
 // The reasons; that of a begin event is the zero Reason.
 const (
 	Invalidated Reason = iota + 1 // Session.Invalidate was called
-	Expired                       // it was not used for the timeout
+	Expired                       // it was not used for Config.Timeout
 )
 
 // String returns "invalidated", "expired" or "begun".
@@ -33,9 +33,9 @@ func (r Reason) String() string {
 	return fmt.Sprintf("Reason(%d)", int(r))
 }
 
-// An Info tells of a session that has begun or ended. Its values, read with [Get], are those at the commit for a
-// session that has begun or was invalidated, and the last ones of a session that expired. It can be kept and is safe
-// for concurrent use.
+// An Info describes a session that has begun or ended. Its values, read with [Get], are those at
+// the commit for a session that has begun or was invalidated, and the last ones of a session that
+// expired. It can be kept and is safe for concurrent use.
 type Info struct {
 	Ref      string    // as [Session.Ref]; the browser id is not stored
 	Created  time.Time // when the session was created
@@ -48,8 +48,8 @@ type Info struct {
 // Keys returns the keys that have a value, sorted.
 func (i Info) Keys() []string { return slices.Sorted(maps.Keys(i.items)) }
 
-// All returns all values, each as Value[any] does. If some can't be read, it returns the others all the same, with an error
-// that joins the [RecordError] of each.
+// All returns all values, each as Value[any] returns it. If some can't be read, it returns the
+// others, and an error that joins the [RecordError] of each.
 func (i Info) All() (map[string]any, error) { return allValues(i, maps.All(i.items)) }
 
 func (i Info) lookup(key string) ([]byte, bool, error) {
@@ -62,7 +62,11 @@ func (i Info) damaged(key string, err error) error { return damagedItem(i.Ref, k
 func (s *Session) damaged(key string, err error) error { return damagedItem(s.Ref(), key, err) }
 
 func damagedItem(ref, key string, err error) error {
-	return &RecordError{Session: ref, Record: fmt.Sprintf("the value of %q", key), Problem: err.Error()}
+	return &RecordError{
+		Session: ref,
+		Record:  fmt.Sprintf("the value of %q", key),
+		Problem: err.Error(),
+	}
 }
 
 // allValues decodes records as Value[any] does.
@@ -84,7 +88,7 @@ func allValues(of Source, records iter.Seq2[string, []byte]) (map[string]any, er
 	return values, errors.Join(errs...)
 }
 
-// info tells of a session that the database held.
+// info describes a session as it was loaded.
 func (l *loaded) info(r ref, why Reason) Info {
 	i := Info{
 		Ref:      r.String(),
@@ -99,7 +103,7 @@ func (l *loaded) info(r ref, why Reason) Info {
 	return i
 }
 
-// info tells of s as it is now.
+// info describes s as it is now.
 func (s *Session) info(why Reason) Info {
 	return Info{
 		Ref:      s.ref().String(),
@@ -110,29 +114,29 @@ func (s *Session) info(why Reason) Info {
 	}
 }
 
-// report calls the handlers after the commit.
-func (a *attempt) report(ctx context.Context, committed bool) {
+// report calls the event handlers after the commit.
+func (ts *txState) report(ctx context.Context, committed bool) {
 	if !committed {
 		return
 	}
-	for _, info := range a.swept {
-		a.m.call(ctx, a.m.config.OnEnd, info)
+	for _, info := range ts.swept {
+		ts.m.call(ctx, ts.m.config.OnEnd, info)
 	}
-	for _, s := range a.sessions {
+	for _, s := range ts.sessions {
 		switch {
 		case s.now.ended && s.had.expired:
-			a.m.call(ctx, a.m.config.OnEnd, s.had.info(s.from, Expired))
+			ts.m.call(ctx, ts.m.config.OnEnd, s.had.info(s.from, Expired))
 		case s.now.ended:
-			a.m.call(ctx, a.m.config.OnEnd, s.info(Invalidated))
+			ts.m.call(ctx, ts.m.config.OnEnd, s.info(Invalidated))
 		}
 		if s.now.begun && s.gone() == nil {
-			a.m.call(ctx, a.m.config.OnBegin, s.info(0))
+			ts.m.call(ctx, ts.m.config.OnBegin, s.info(0))
 		}
 	}
 }
 
-// call calls a handler, if there is one. A handler that panics must not keep the others from being called, nor
-// turn what is committed into a failure.
+// call calls a handler, if it is set. A panic of a handler is logged: it must neither keep other
+// handlers from being called nor turn a commit into a failure.
 func (m *Manager) call(ctx context.Context, handler func(context.Context, Info), info Info) {
 	if handler == nil {
 		return
@@ -140,7 +144,8 @@ func (m *Manager) call(ctx context.Context, handler func(context.Context, Info),
 	defer func() {
 		if p := recover(); p != nil {
 			m.config.Logger.ErrorContext(ctx, "a session event handler panicked",
-				slog.String("session", info.Ref), slog.String("event", info.Reason.String()), slog.Any("panic", p))
+				slog.String("session", info.Ref), slog.String("event", info.Reason.String()),
+				slog.Any("panic", p))
 		}
 	}()
 	handler(ctx, info)

@@ -50,11 +50,11 @@ func NextBatch(size int, took time.Duration) int { return nextBatch(size, took) 
 
 // Used returns the slices at which the index has the session called id, for the transaction of ctx.
 func (m *Manager) Used(ctx context.Context, id string) (slices []time.Time, err error) {
-	a, err := m.attempt(ctx)
+	ts, err := m.txState(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for it, err := range a.index().Snapshot().Range(storage.Range{}) {
+	for it, err := range ts.index().Snapshot().Range(storage.Range{}) {
 		if err != nil {
 			return nil, err
 		}
@@ -70,11 +70,11 @@ func RefOf(id string) string { return refOf(id).String() }
 
 // Records returns everything that is stored for all sessions: the keys in hex, of both buckets.
 func (m *Manager) Records(ctx context.Context) (keys []string, err error) {
-	a, err := m.attempt(ctx)
+	ts, err := m.txState(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range []storage.Bucket{a.data, a.index()} {
+	for _, b := range []storage.Bucket{ts.data, ts.index()} {
 		for it, err := range b.Snapshot().Range(storage.Range{}) {
 			if err != nil {
 				return nil, err
@@ -90,12 +90,12 @@ func (s *Session) PutItem(key string, record []byte) error { return s.put(key, r
 
 // PutRecord stores a record of another kind as it is.
 func (m *Manager) PutRecord(ctx context.Context, id, rest string, value []byte) error {
-	a, err := m.attempt(ctx)
+	ts, err := m.txState(ctx)
 	if err != nil {
 		return err
 	}
 	r := refOf(id)
-	return a.data.Put(append(r[:], rest...), value)
+	return ts.data.Put(append(r[:], rest...), value)
 }
 
 // What the fuzz tests look at.

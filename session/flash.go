@@ -7,25 +7,25 @@ import (
 	"slices"
 )
 
-// The keys under which the rest of Pyramid's ISession keeps its values, named as there.
+// Keys of Pyramid's ISession features (flash messages, CSRF token); the names are Pyramid's.
 const (
 	csrfKey     = "_csrft_"
 	flashPrefix = "_f_"
 )
 
-// Flash adds a message to a queue, to be shown once, by the next page that the browser sees. The
-// queue "" is as good as any other. If the queue's key holds something other than a list of messages,
-// the message replaces it. (Pyramid's flash with allow_duplicate.)
+// Flash adds a message to a queue. It is shown once, on the next page that calls PopFlash for that
+// queue. The queue "" is the default. If the queue's key holds a value that is not a list of
+// messages, the message replaces it. Flash corresponds to Pyramid's flash with allow_duplicate.
 func (s *Session) Flash(message, queue string) error { return s.flash(message, queue, true) }
 
-// FlashOnce is Flash, except that a message that is in the queue already is not added again.
+// FlashOnce is Flash, except that a message that is already in the queue is not added again.
 func (s *Session) FlashOnce(message, queue string) error { return s.flash(message, queue, false) }
 
 func (s *Session) flash(message, queue string, allowDuplicate bool) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	messages, err := s.flashed(queue)
 	if err != nil || !allowDuplicate && slices.Contains(messages, message) {
 		return err
@@ -38,7 +38,7 @@ func (s *Session) PopFlash(queue string) ([]string, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	messages, err := s.flashed(queue)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s *Session) PeekFlash(queue string) ([]string, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	return s.flashed(queue)
 }
 
@@ -60,8 +60,9 @@ func (s *Session) flashed(queue string) ([]string, error) {
 	return messages, err
 }
 
-// readable is Get, but what does not fit T, or is damaged, counts as if it was not there: the keys of this file are the
-// package's own, and a page must not fail because of one for as long as the session lives. The session is held.
+// readable is Get, except that a damaged value, or one that does not fit T, counts as absent: the
+// keys of this file belong to the package, and a page must not fail because of one of them for the
+// rest of the session. The session must be held.
 func readable[T any](s *Session, key string) (value T, ok bool, err error) {
 	value, ok, err = Get[T](held{s}, key)
 	_, otherType := errors.AsType[*TypeError](err)
@@ -72,13 +73,13 @@ func readable[T any](s *Session, key string) (value T, ok bool, err error) {
 	return value, ok, err
 }
 
-// NewCSRFToken puts a new token against cross-site request forgery into the session and returns it: 26 characters that
-// can't be guessed and are safe in HTML and URLs. Make a new one at log-in.
+// NewCSRFToken sets and returns a new token against cross-site request forgery (CSRF): 26 random
+// characters that are safe in HTML and URLs. Call it at log-in, unless [Manager.Renew] does.
 func (s *Session) NewCSRFToken() (string, error) {
 	if err := s.hold(); err != nil {
 		return "", err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	return s.newToken()
 }
 
@@ -87,12 +88,13 @@ func (s *Session) newToken() (string, error) {
 	return token, s.setOwn(csrfKey, token)
 }
 
-// CSRFToken returns the session's token, as Pyramid's get_csrf_token; if there is none yet, a new one.
+// CSRFToken returns the session's CSRF token, and makes one if there is none. It corresponds to
+// Pyramid's get_csrf_token.
 func (s *Session) CSRFToken() (string, error) {
 	if err := s.hold(); err != nil {
 		return "", err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	token, ok, err := readable[string](s, csrfKey)
 	if err != nil || ok {
 		return token, err
@@ -100,13 +102,13 @@ func (s *Session) CSRFToken() (string, error) {
 	return s.newToken()
 }
 
-// CheckCSRFToken reports whether token is the session's, in a time that does not depend on how much of it is right.
-// It is false if the session has none.
+// CheckCSRFToken reports whether token is the session's CSRF token. The comparison takes constant
+// time. It returns false if the session has no token.
 func (s *Session) CheckCSRFToken(token string) (bool, error) {
 	if err := s.hold(); err != nil {
 		return false, err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	want, ok, err := readable[string](s, csrfKey)
 	if err != nil || !ok {
 		return false, err

@@ -7,13 +7,13 @@ import (
 	"sync/atomic"
 )
 
-// A journal holds what is to be logged until no lock is held: the log's handler is code of the app's, which may use the very
-// session or transaction that it is told of.
+// A journal queues log records until no lock is held: the log's handler is the app's code and may
+// use the session or transaction that a record is about.
 type journal struct {
 	logger *slog.Logger
 
-	waits atomic.Bool // there are records
-	mu    sync.Mutex  // guards records
+	waits atomic.Bool // list is not empty
+	mu    sync.Mutex  // guards list
 	list  []line
 }
 
@@ -23,7 +23,7 @@ type line struct {
 	attrs   []slog.Attr
 }
 
-// add may be called with any lock held.
+// add queues a record. It may be called with any lock held.
 func (j *journal) add(level slog.Level, message string, attrs ...slog.Attr) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -31,7 +31,7 @@ func (j *journal) add(level slog.Level, message string, attrs ...slog.Attr) {
 	j.waits.Store(true)
 }
 
-// write logs what was added, by this goroutine or another. It is called with no lock held.
+// write logs the queued records, also those of other goroutines. It must be called without locks.
 func (j *journal) write(ctx context.Context) {
 	if !j.waits.Load() {
 		return
@@ -42,6 +42,7 @@ func (j *journal) write(ctx context.Context) {
 	j.waits.Store(false)
 	j.mu.Unlock()
 	for _, r := range list {
-		j.logger.LogAttrs(ctx, r.level, r.message, r.attrs...) //nolint:sloglint // constants of the callers
+		//nolint:sloglint // messages are constants of the callers of add
+		j.logger.LogAttrs(ctx, r.level, r.message, r.attrs...)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// The defaults of a [Config]; timeout and period are those of repoze.session's FileStorageSessionManagerFactory.
+// Defaults of a [Config]. Timeout and period are those of repoze.session's
+// FileStorageSessionManagerFactory.
 const (
 	DefaultName    = "session"
 	DefaultTimeout = 1200 * time.Second
@@ -25,75 +26,88 @@ const (
 // MaxKey is the largest size of a key in bytes.
 const MaxKey = storage.MaxKey - len(ref{}) - 1
 
-// usedSuffix makes the name of the index bucket.
+// usedSuffix is appended to the name of the data bucket to form the name of the index bucket.
 const usedSuffix = ".used"
 
-// A Config says how a [Manager] works. The zero Config is the default.
+// A Config configures a [Manager]. The zero Config is the default.
 type Config struct {
-	// Name tells the managers of one database apart: the sessions are in the bucket of that name, and the index in one whose
-	// name ends in ".used", which no Name may. Default "session".
+	// Name distinguishes the managers of one database. The sessions are stored in the bucket of
+	// that name and the index in a bucket whose name has ".used" appended; Name must not end in
+	// ".used". Default "session".
 	Name string
 
-	// Timeout is how long a session may be unused before it ends, give or take one Period.
-	// At least a millisecond; default 1200 seconds.
+	// Timeout is how long a session may be unused before it expires, accurate to one Period. At
+	// least a millisecond; default 1200 seconds.
 	Timeout time.Duration
 
-	// Period is the width of a time slice: a session is marked as used at most once in each, so that reading
-	// costs no write. At least a millisecond; default 20 seconds.
+	// Period is the length of a time slice: a session is marked as used at most once in each, so
+	// that most reads cost no write. At least a millisecond; default 20 seconds.
 	Period time.Duration
 
-	// MaxSize is the largest size of one session in bytes: its keys and encoded values. Default 65536.
+	// MaxSize limits the size of one session in bytes: its keys and encoded values. Default 65536.
 	MaxSize int
 
-	// Grace is how long it is remembered that an id has ended by [Manager.Renew], so that requests which were under way with it
-	// are refused instead of lost. It should be as long as such a request can take. At least a millisecond; default 5 minutes.
+	// Grace is how long the mark of an id that was ended by [Manager.Renew] is kept, so that
+	// requests in flight with that id are refused instead of lost. It should be the longest time
+	// that such a request can take. At least a millisecond; default 5 minutes.
 	Grace time.Duration
 
-	// OnBegin is called for every session that begins: once, after the commit of the transaction that first
-	// stored it. A session that was never stored never began. The transaction that ctx carries has ended: a handler that
-	// stores something uses transaction.Run. It should be quick, as the response waits; a panic is logged.
+	// OnBegin is called once for every session that begins, after the commit of the transaction
+	// that first stored it. The transaction of ctx has ended: a handler that stores something uses
+	// transaction.Run. The handler should be quick, as the response waits for it; a panic is
+	// logged.
 	OnBegin func(ctx context.Context, info Info)
 
-	// OnEnd is called for every session that ends: once, after the commit of the transaction that removed it,
-	// be it by [Session.Invalidate], by a request that found it expired and replaced it, or by [Manager.Sweep].
-	// As for OnBegin, the transaction of ctx has ended.
+	// OnEnd is called once for every session that ends, after the commit of the transaction that
+	// removed it: by [Session.Invalidate], by a request that replaced an expired session, or by
+	// [Manager.Sweep]. As for OnBegin, the transaction of ctx has ended.
 	OnEnd func(ctx context.Context, info Info)
 
-	// SweepInterval is the time between two sweeps of a [Sweeper]; it is varied by a tenth, so that several
-	// processes drift apart. Default a twentieth of Timeout, and not less than Period.
+	// SweepInterval is the time between two sweeps of a [Sweeper]. It is varied by a tenth, so that
+	// several processes don't sweep in step. Default a twentieth of Timeout, but at least Period.
 	SweepInterval time.Duration
 
-	// Logger is told of sweeps, of jumps of the clock, of handlers that panic, and of sessions that can't be read. Its handler may
-	// use sessions. Default: nobody.
+	// Logger receives records about sweeps, clock jumps, panics of event handlers and unreadable
+	// sessions. Its handler may use sessions. Default: no logging.
 	Logger *slog.Logger
 }
 
-// Validate reports everything that is wrong with c.
+// Validate returns an error that joins all faults of c, or nil.
 func (c Config) Validate() error {
 	var errs []error
-	if longest := storage.MaxBucketName - len(usedSuffix); len(c.Name) > longest || strings.HasPrefix(c.Name, "\x00") || strings.HasSuffix(c.Name, usedSuffix) {
-		errs = append(errs, fmt.Errorf("session: name %.64q: want at most %d bytes, no zero byte at the beginning and no %q at the end",
+	longest := storage.MaxBucketName - len(usedSuffix)
+	if len(c.Name) > longest || strings.HasPrefix(c.Name, "\x00") ||
+		strings.HasSuffix(c.Name, usedSuffix) {
+		errs = append(errs, fmt.Errorf("session: name %.64q: "+
+			"want at most %d bytes, no zero byte at the beginning and no %q at the end",
 			c.Name, longest, usedSuffix))
 	}
 	if c.Timeout != 0 && c.Timeout < time.Millisecond {
-		errs = append(errs, fmt.Errorf("session: timeout %v: want at least 1ms, such as %v", c.Timeout, DefaultTimeout))
+		errs = append(errs, fmt.Errorf("session: timeout %v: want at least 1ms, such as %v",
+			c.Timeout, DefaultTimeout))
 	}
 	if c.Period != 0 && c.Period < time.Millisecond {
-		errs = append(errs, fmt.Errorf("session: period %v: want at least 1ms, such as %v", c.Period, DefaultPeriod))
+		errs = append(errs, fmt.Errorf("session: period %v: want at least 1ms, such as %v",
+			c.Period, DefaultPeriod))
 	}
 	if c.MaxSize < 0 {
-		errs = append(errs, fmt.Errorf("session: maximum size %d: want a number of bytes, such as %d", c.MaxSize, DefaultMaxSize))
+		errs = append(errs, fmt.Errorf("session: maximum size %d: "+
+			"want a number of bytes, such as %d",
+			c.MaxSize, DefaultMaxSize))
 	}
 	if c.Grace != 0 && c.Grace < time.Millisecond {
-		errs = append(errs, fmt.Errorf("session: grace %v: want at least 1ms, such as %v", c.Grace, DefaultGrace))
+		errs = append(errs, fmt.Errorf("session: grace %v: want at least 1ms, such as %v",
+			c.Grace, DefaultGrace))
 	}
 	if c.SweepInterval < 0 {
-		errs = append(errs, fmt.Errorf("session: sweep interval %v: want a positive duration, such as 1m", c.SweepInterval))
+		errs = append(errs, fmt.Errorf("session: sweep interval %v: "+
+			"want a positive duration, such as 1m",
+			c.SweepInterval))
 	}
 	return errors.Join(errs...)
 }
 
-// withDefaults returns c with its zero fields filled in.
+// withDefaults returns c with defaults in place of its zero fields.
 func (c Config) withDefaults() Config {
 	if c.Name == "" {
 		c.Name = DefaultName
@@ -119,24 +133,24 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Manager finds, makes and ends the sessions in one database. It is safe for concurrent use.
+// A Manager finds, creates and ends the sessions in one database. It is safe for concurrent use.
 type Manager struct {
 	db      *storage.DB
 	config  Config
 	index   string // the name of the index bucket
 	sortKey string
-	timeout int64 // milliseconds, as everything below the API
+	timeout int64 // in milliseconds, as all times below the exported API
 	period  int64
 	grace   int64
-	clock   *clock // shared
-	watch   *watch // shared
+	clock   *clock // shared by the managers of a database
+	watch   *watch // shared by the managers of a name in a database
 	noted   noted
 	journal journal
 }
 
-// NewManager returns a manager of the sessions that db keeps under config's name. It starts nothing: expired
-// sessions are swept by whoever calls [Manager.StartSweeper] or [Manager.Sweep].
-// The error joins everything that is wrong with config.
+// NewManager returns a manager of the sessions that are stored in db under config's name. It starts
+// no goroutine: call [Manager.StartSweeper] or [Manager.Sweep] to delete expired sessions. The
+// error joins all faults of config.
 func NewManager(db *storage.DB, config Config) (*Manager, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -159,14 +173,14 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 	}, nil
 }
 
-// Timeout returns for how long a session may be unused before it ends.
+// Timeout returns how long a session may be unused before it expires.
 func (m *Manager) Timeout() time.Duration { return m.config.Timeout }
 
-// Get returns the session of the browser that sent the request of ctx, in the transaction of ctx: the one that is
-// stored, or a new one, which is stored as soon as something is written to it and never if nothing is.
-// Within one transaction the same browser gets the same Session.
+// Get returns the session of the browser that sent the request of ctx, in the transaction of ctx.
+// If the browser has none, it returns a new session, which is stored when something is first
+// written to it. Within one transaction the same browser gets the same Session.
 //
-// The browserid filter puts the browser's id into the context; [WithID] does outside of requests.
+// The browserid filter puts the browser's id into the context; outside of requests, [WithID] does.
 //
 // Errors: [transaction.ErrNoTransaction], [ErrNoID], [ErrFinished], and those of the database.
 func (m *Manager) Get(ctx context.Context) (*Session, error) {
@@ -174,8 +188,8 @@ func (m *Manager) Get(ctx context.Context) (*Session, error) {
 	return s, err
 }
 
-// Lookup is Get, but it returns nil if there is no session: none was ever stored, or it has ended. Like [Manager.Get],
-// and as in repoze.session, asking counts as using the session.
+// Lookup is Get, except that it returns nil if the browser has no session: none was ever stored, or
+// it has ended. As in repoze.session, a lookup counts as a use of the session.
 func (m *Manager) Lookup(ctx context.Context) (*Session, error) {
 	s, stored, err := m.get(ctx)
 	if err != nil || !stored {
@@ -184,28 +198,28 @@ func (m *Manager) Lookup(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// Has reports whether the browser that sent the request of ctx has a session. Like [Manager.Get], and as in
-// repoze.session, asking counts as using the session. Errors are those of Get.
+// Has reports whether the browser that sent the request of ctx has a session. As in repoze.session,
+// the call counts as a use of the session. Errors are those of [Manager.Get].
 func (m *Manager) Has(ctx context.Context) (bool, error) {
 	_, stored, err := m.get(ctx)
 	return stored, err
 }
 
-// get is Get; stored says whether there is a session, as the transaction sees it.
+// get is Get; stored reports whether the session exists in the transaction's view.
 func (m *Manager) get(ctx context.Context) (s *Session, stored bool, err error) {
-	a, err := m.hold(ctx)
+	ts, err := m.hold(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	defer a.release() //nolint:contextcheck // what it logs may be of another request
+	defer ts.release() //nolint:contextcheck // the queued records may be of another request
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
 		return nil, false, ErrNoID
 	}
-	if _, ok := c.Renewed(a.txn); ok { // perhaps by another manager
-		s, err = a.renew(c, "")
+	if _, ok := c.Renewed(ts.txn); ok { // perhaps by another manager
+		s, err = ts.renew(c, "")
 	} else if id, ok := c.Visitor.ID(); ok && id != "" {
-		s, err = a.get(id)
+		s, err = ts.get(id)
 	} else {
 		err = ErrNoID
 	}
@@ -215,14 +229,14 @@ func (m *Manager) get(ctx context.Context) (s *Session, stored bool, err error) 
 	return s, s.current().now.exists, nil
 }
 
-// WithID returns a context in which the session is that of the browser called id: for jobs and commands, and for requests
-// that tell in another way than by the browserid filter whose they are. Nothing can tell a browser of a new id there, so
-// [Manager.Renew] returns [ErrNotTold].
+// WithID returns a context in which the session is that of the browser with this id. It is for jobs
+// and commands, and for requests that are identified by other means than the browserid filter. No
+// cookie can be sent for such a context, so [Manager.Renew] returns [ErrNotTold].
 func WithID(ctx context.Context, id string) context.Context {
 	return &visitor.Context{Context: ctx, Visitor: given(id)}
 }
 
-// given is a visitor of which only the id is known.
+// given is a visitor with a fixed id.
 type given string
 
 func (id given) ID() (string, bool)                   { return string(id), true }
@@ -230,10 +244,11 @@ func (id given) MakeID([visitor.SeedSize]byte) string { return "" }
 func (id given) CanTell() error                       { return errGiven }
 func (id given) Tell(string) error                    { return errGiven }
 
-var errGiven = errors.New("its id comes from session.WithID: put the browserid filter before the app")
+var errGiven = errors.New("its id comes from session.WithID: " +
+	"put the browserid filter before the app")
 
-// hold returns the attempt of the transaction of ctx, which is held.
-func (m *Manager) hold(ctx context.Context) (*attempt, error) {
+// hold returns the txState of the transaction of ctx, and holds it.
+func (m *Manager) hold(ctx context.Context) (*txState, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
 		return nil, errNoTransaction
@@ -241,57 +256,60 @@ func (m *Manager) hold(ctx context.Context) (*attempt, error) {
 	if err := t.Hold(); err != nil {
 		return nil, ErrFinished
 	}
-	a, err := m.attempt(ctx)
+	ts, err := m.txState(ctx)
 	if err != nil {
 		t.Release()
 	}
-	return a, err
+	return ts, err
 }
 
-// attempt returns what the transaction of ctx has done with m's sessions so far.
-func (m *Manager) attempt(ctx context.Context) (*attempt, error) {
+// txState returns the txState of the transaction of ctx, and creates it at the first call.
+func (m *Manager) txState(ctx context.Context) (*txState, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
 		return nil, errNoTransaction
 	}
-	if a, ok := t.Data(m).(*attempt); ok {
-		return a, a.usable()
+	if ts, ok := t.Data(m).(*txState); ok {
+		return ts, ts.usable()
 	}
 	tx, err := m.db.Tx(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	a := &attempt{m: m, txn: t, tx: tx, data: tx.Bucket(m.config.Name)}
-	t.SetData(m, a)
-	return a, nil
+	ts := &txState{m: m, txn: t, tx: tx, data: tx.Bucket(m.config.Name)}
+	t.SetData(m, ts)
+	return ts, nil
 }
 
-// shared returns what all managers of a database have in common under key, those after a reload, too.
+// shared returns the value under key that all managers of a database share, across reloads.
 func shared[T any](db *storage.DB, key any, newValue func() T) T {
-	return db.Shared(key, func() any { return newValue() }).(T) //nolint:errcheck // nothing else is kept under these keys
+	//nolint:errcheck // only values of this type are stored under the key
+	return db.Shared(key, func() any { return newValue() }).(T)
 }
 
-// time returns the time, and the time to judge ages by: see clock.
+// time returns the time, and the time by which to judge ages: see clock.
 func (m *Manager) time() (now, judged int64) { return m.clock.read(m.config.Timeout, &m.journal) }
 
-// slice returns the start of the time slice that now lies in.
+// slice returns the start of the time slice that contains now.
 func (m *Manager) slice(now int64) int64 { return now - now%m.period }
 
-// expired reports whether a session that was last used in the slice used has ended by the moment judged.
+// expired reports whether a session last used in the slice used has expired at the time judged.
 func (m *Manager) expired(used, judged int64) bool { return m.slice(judged)-used > m.timeout }
 
-// over reports whether a mark of an id that ended then is of no use any more. One that a wrong clock dated far ahead isn't either.
+// over reports whether a mark has passed its grace: an id ended at the given time. A mark that a
+// wrong clock dated far ahead has passed it too.
 func (m *Manager) over(ended, judged int64) bool {
 	return judged-ended >= m.grace || ended-judged >= m.grace
 }
 
-// markSlice returns the slice under which the index has a mark: one that a sweep comes to when the mark is over.
+// markSlice returns the slice under which a mark is listed in the index: a sweep reaches it when
+// the mark is over.
 func (m *Manager) markSlice(ended int64) int64 {
 	return max(0, min(m.slice(ended), m.slice(ended+m.grace-m.timeout)))
 }
 
-// astray reports whether the slice used lies so far in the future of now that only a clock that was wrong can have
-// written it.
+// astray reports whether the slice used is so far ahead of now that it must have been written by a
+// wrong clock.
 func (m *Manager) astray(used, now int64) bool {
 	return used-m.slice(now) > m.timeout+m.period
 }

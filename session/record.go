@@ -11,20 +11,20 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// What is stored, with all times in milliseconds since 1970. In the data bucket, every key begins with the ref of its
-// session and goes on with the kind of record:
+// Records are stored as follows, with all times in milliseconds since 1970. In the data bucket,
+// every key consists of the ref of its session, the kind of record, and a rest:
 //
-//	ref 'i' key    one item: when it was written, counted from the creation, and its encoded value (value.go)
-//	ref 'l'        when an item was last deleted, if one was
-//	ref 'm'        that there is a session: creation, and the slice of its first use; or a mark, that its id has ended
-//	ref 'u' slice  that it was used in this slice; of several the latest counts
+//	ref 'i' key    an item: its time of writing since the creation, and its value (see value.go)
+//	ref 'l'        the time of the last deletion of an item, if any
+//	ref 'm'        meta record: creation and slice of first use; or a mark, if the id has ended
+//	ref 'u' slice  the session was used in this slice; of several, the latest counts
 //
-// In the index bucket there is one empty record for every session:
+// The index bucket has one empty record for every session:
 //
-//	slice ref      that a session may have been used last in this slice
+//	slice ref      the session may have been used last in this slice
 //
-// The ref of a session is a hash of its id. So the keys are short, no id can be mistaken for the beginning of another,
-// and who reads the database (or a log line with a ref) has no id to present.
+// The ref of a session is a hash of its id. It keeps keys short, makes no id a prefix of another,
+// and gives no usable id to a reader of the database or the log.
 const (
 	kindItem    = 'i'
 	kindDeleted = 'l'
@@ -34,13 +34,14 @@ const (
 	sliceSize = 8
 )
 
-// A meta record has one of two forms, told apart by the first byte: below 128 it is the format of a long record.
+// A meta record has one of two forms, distinguished by the first byte, which is below 128 for the
+// long form:
 //
-//	1 creation age       two varints; the age is the time from the beginning of the slice to the creation
+//	1 creation age       two varints; age: from the start of the slice to the creation
 //	128+age creation     the age in seconds, and 5 bytes, big endian: milliseconds since 2020
 //
-// The short one is written where it fits: until 2054, for slices of whole seconds and of up to two minutes. It has 6 bytes instead of 9
-// or 10, which makes a file with a million sessions 4 MB smaller, of 185. Sessions that have a long one keep it.
+// The short form is written where it fits: until 2054, for slices of whole seconds and up to two
+// minutes. It saves space in a database with many sessions. Existing long records are kept.
 const (
 	format     = 1
 	formatMark = 2 // see mark
@@ -52,16 +53,17 @@ const (
 	second    = 1000
 )
 
-// A mark takes the place of the meta record when an id ends because the browser got another:
+// A mark replaces the meta record when an id ends because the browser got another:
 //
-//	2 ended created seed      two varints, when the id has ended and when its session was created; 16 bytes
+//	2 ended created seed      two varints: end of the id, creation of the session; 16 bytes
 //
-// As long as it is there, the item records are those that the session had when the transaction began in which its id ended. A release
-// that does not know marks can't read the record, and so serves nothing under the id.
+// While the mark exists, the item records are those that the session had when the transaction that
+// ended its id began. A release that does not know marks can't read the record, and therefore
+// serves no data under the id.
 type mark struct {
 	ended   int64
 	created int64
-	seed    [16]byte // of which, with the old id and the user, the new id was made
+	seed    [16]byte // the new id was derived from it, the old id and the user
 }
 
 func (m mark) append(b []byte) []byte {
@@ -86,7 +88,7 @@ func readMark(b []byte) (m mark, problem string) {
 	return mark{ended: ended, created: created, seed: [16]byte(b[1+n+k:])}, ""
 }
 
-// A ref names a session without telling its id.
+// A ref identifies a session without revealing its id.
 type ref [16]byte
 
 func refOf(id string) ref {
@@ -96,10 +98,11 @@ func refOf(id string) ref {
 
 func (r ref) String() string { return hex.EncodeToString(r[:]) }
 
-// aside returns the ref under which records of r that can't be read are set aside. No id has it, but by chance.
+// aside returns the ref under which unreadable records of r are set aside. It is no id's ref,
+// except by a hash collision.
 func (r ref) aside() ref { return refOf("aside\x00" + string(r[:])) }
 
-// key returns the key of r's record of a kind.
+// key returns the key of r's record of this kind.
 func (r ref) key(kind byte) []byte {
 	return append(append(make([]byte, 0, len(r)+1), r[:]...), kind)
 }
@@ -118,7 +121,8 @@ func (r ref) indexKey(slice int64) []byte {
 	return append(appendSlice(make([]byte, 0, sliceSize+len(r)), slice), r[:]...)
 }
 
-// records is the range of the keys of r's records: storage.Prefix, but its end is in room, which costs no allocation.
+// records returns the range of all records of r. It is storage.Prefix, except that the end is
+// stored in room, which avoids an allocation.
 func (r *ref) records(room *ref) storage.Range {
 	*room = *r
 	for i := len(room) - 1; i >= 0; i-- {
@@ -130,9 +134,10 @@ func (r *ref) records(room *ref) storage.Range {
 	return storage.Range{From: r[:]}
 }
 
-// appendSlice appends a slice so that the order of the bytes is the order of time. No slice is negative.
+// appendSlice appends a slice such that byte order is time order. A slice is never negative.
 func appendSlice(b []byte, slice int64) []byte {
-	return binary.BigEndian.AppendUint64(b, uint64(slice)) //nolint:gosec // not negative: see clock.read
+	//nolint:gosec // not negative: see clock.read
+	return binary.BigEndian.AppendUint64(b, uint64(slice))
 }
 
 func readSlice(b []byte) (int64, bool) {
@@ -143,13 +148,13 @@ func readSlice(b []byte) (int64, bool) {
 	return int64(slice), slice <= math.MaxInt64 //nolint:gosec // checked
 }
 
-// sliceOf returns the slice of a used record whose key was found to be sound.
+// sliceOf returns the slice of a used record with a valid key.
 func sliceOf(it storage.Item) int64 {
 	slice, _ := readSlice(it.Key[len(ref{})+1:])
 	return slice
 }
 
-// readIndexKey takes an index key apart.
+// readIndexKey splits an index key into its parts.
 func readIndexKey(key []byte) (slice int64, r ref, ok bool) {
 	if len(key) != sliceSize+len(r) {
 		return 0, r, false
@@ -158,9 +163,9 @@ func readIndexKey(key []byte) (slice int64, r ref, ok bool) {
 	return slice, ref(key[sliceSize:]), ok
 }
 
-// A meta record says that there is a session.
+// A meta record marks the existence of a session.
 type meta struct {
-	created int64 // when
+	created int64 // time of creation
 	used    int64 // the slice of its first use
 }
 
@@ -194,16 +199,20 @@ func readMeta(b []byte) (m meta, problem string) {
 	return meta{created: created, used: created - age}, ""
 }
 
-// age returns the seconds from the beginning of the slice to the creation, if the slice is one of whole seconds.
+// age returns the seconds from the start of the slice to the creation, for a slice of whole
+// seconds.
 func (m meta) age() int64 { return m.created/second - m.used/second }
 
 func (m meta) fitsShort() bool {
-	return m.used%second == 0 && m.age() >= 0 && m.age() < short && m.created >= shortFrom && m.created-shortFrom < 1<<shortBits
+	return m.used%second == 0 && m.age() >= 0 && m.age() < short &&
+		m.created >= shortFrom && m.created-shortFrom < 1<<shortBits
 }
 
 func (m meta) appendShort(b []byte) []byte {
 	var room [8]byte
-	binary.BigEndian.PutUint64(room[:], uint64(short+m.age())<<shortBits|uint64(m.created-shortFrom)) //nolint:gosec // not negative
+	//nolint:gosec // not negative: see fitsShort
+	n := uint64(short+m.age())<<shortBits | uint64(m.created-shortFrom)
+	binary.BigEndian.PutUint64(room[:], n)
 	return append(b, room[len(room)-shortSize:]...)
 }
 
@@ -218,19 +227,19 @@ func readShortMeta(b []byte) (m meta, problem string) {
 	return m, ""
 }
 
-// A loaded is what the database held of a session when it was looked up.
+// loaded holds the records of a session as they were when it was looked up.
 type loaded struct {
-	meta                   // of a mark: when the id ended (used), and when its session was created
-	exists  bool           // there was a meta record
-	expired bool           // but it had not been used for too long
-	mark    bool           // there was a mark in its place
-	marked  bool           // and it is not over
-	problem *RecordError   // if not all of it can be read; it counts as if there was nothing then
-	deleted int64          // when an item was last deleted, 0 if never
-	end     ref            // room for the end of the range in which all of it is
-	all     []storage.Item // the records of any kind, in ascending order of their keys
-	nItems  int            // how many of them, from the first on, are item records
-	nUses   int            // how many of them, up to the last, are used records
+	meta                   // for a mark: end of the id (used), and creation of its session
+	exists  bool           // there is a meta record
+	expired bool           // the session exists, but has not been used for too long
+	mark    bool           // there is a mark instead of a meta record
+	marked  bool           // there is a mark that is not over
+	problem *RecordError   // set if a record can't be read; the session then counts as absent
+	deleted int64          // time of the last deletion of an item, 0 if none
+	end     ref            // memory for the end of the range of the records
+	all     []storage.Item // all records, in ascending order of their keys
+	nItems  int            // number of item records, which are the first in all
+	nUses   int            // number of used records, which are the last in all
 }
 
 // items returns the item records.
@@ -239,10 +248,10 @@ func (l *loaded) items() []storage.Item { return l.all[:l.nItems] }
 // uses returns the used records, in the order of their slices.
 func (l *loaded) uses() []storage.Item { return l.all[len(l.all)-l.nUses:] }
 
-// live reports whether there is a session that has not expired.
+// live reports whether the session exists and has not expired.
 func (l *loaded) live() bool { return l.exists && !l.expired }
 
-// read gets all records of the session r from the data bucket.
+// read reads all records of the session r from the data bucket.
 func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
 	if l.all, err = data.Items(r.records(&l.end)); err != nil {
 		return err
@@ -259,7 +268,7 @@ func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
 	return nil
 }
 
-// lastUsed returns the slice in which the session was last used; 0 if none of its records tells.
+// lastUsed returns the slice in which the session was last used; 0 if no record holds it.
 func (l *loaded) lastUsed() int64 {
 	if l.nUses > 0 {
 		return sliceOf(l.all[len(l.all)-1])
@@ -267,20 +276,20 @@ func (l *loaded) lastUsed() int64 {
 	return l.used
 }
 
-// add takes in one record of the session r; they come in ascending order. If the record can't be read, it returns what
-// it is and why.
+// add adds a record of the session; records must be added in ascending order of their keys. If the
+// record can't be read, add returns a description of it and the problem.
 func (l *loaded) add(it storage.Item) (record, problem string) {
 	if len(it.Key) <= len(ref{}) {
 		return "a record", "its key is too short"
 	}
 	switch rest := it.Key[len(ref{})+1:]; it.Key[len(ref{})] {
 	case kindItem:
-		l.nItems++ // they come before all other kinds
+		l.nItems++ // item records precede all other kinds
 	case kindDeleted:
 		if len(rest) != 0 {
 			return "the time of the last deletion", "its key is too long"
 		}
-		// A damaged one spoils nothing else: it only does not tell.
+		// A damaged time is ignored, as only LastModified uses it.
 		if deleted, n := binary.Varint(it.Value); n == len(it.Value) && deleted >= 0 {
 			l.deleted = deleted
 		}
@@ -293,7 +302,7 @@ func (l *loaded) add(it storage.Item) (record, problem string) {
 		if _, ok := readSlice(rest); !ok {
 			return "a time of use", "it is damaged"
 		}
-		l.nUses++ // they come after all other kinds
+		l.nUses++ // used records follow all other kinds
 	default:
 		return "a record", "its kind is " + strconv.QuoteRune(rune(it.Key[len(ref{})]))
 	}

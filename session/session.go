@@ -9,67 +9,69 @@ import (
 	"time"
 )
 
-// A Session is what is kept for one browser, as one transaction sees it: values under string keys, which live until
-// the browser has not come for the manager's timeout. It is got from a [Manager] and belongs to the transaction it was
-// got in. It is safe for concurrent use by multiple goroutines: each call counts whole, or is refused with [ErrFinished]
-// as soon as that transaction ends.
+// A Session holds values under string keys for one browser, as seen by one transaction. It is got
+// from a [Manager], belongs to the transaction in which it was got, and expires when the browser
+// has not used it for the manager's timeout. It is safe for concurrent use by multiple goroutines:
+// each call is atomic, or refused with [ErrFinished] once the transaction ends.
 //
-// Values are copies in both directions. What was read can be changed without effect on the session, and has to be
-// Set to be kept; so there is nothing like Pyramid's changed().
+// Values are copied when read and when set. A value that was read can be changed without effect on
+// the session, and has to be Set to be stored; there is no counterpart of Pyramid's changed().
 //
-// Every key that is read or written, there or not, is part of what must not be changed by another transaction until
-// this one commits; otherwise the commit is a conflict. Keys that were not asked for don't matter.
+// A key that is read or written, whether or not it exists, is watched: if another transaction
+// changes it before this one commits, the commit is a conflict. Other keys don't matter.
 type Session struct {
-	a    *attempt
-	got  string // the id that it was got by
-	from ref    // of that id
-	had  loaded // what the database held then
-	now  state  // what this transaction has made of it
+	ts   *txState
+	got  string // the id under which it was loaded
+	from ref    // the ref of that id
+	had  loaded // the stored records
+	now  state  // its state in this transaction
 
 	created int64
 }
 
-// ID returns the browser id that the session was got by, or that it got by a renewal. It is a credential: see [Session.Ref].
+// ID returns the browser id by which the session was got, or the new one after a renewal. It is a
+// credential: see [Session.Ref].
 func (s *Session) ID() string {
-	if s.a.hold() {
-		defer s.a.release()
+	if s.ts.hold() {
+		defer s.ts.release()
 	}
 	return s.current().got
 }
 
-// User returns the name that [As] has given; ok is false if the session is nobody's.
+// User returns the name given by [As]; ok is false if the session belongs to no user.
 func (s *Session) User() (name string, ok bool, err error) { return Get[string](s, userKey) }
 
-// Ref returns a name for the session that can be logged and stored: it is made of the id, and the id can't be
-// made of it, unless it can be guessed.
+// Ref returns a name for the session that can be logged and stored: a hash of the id, from which
+// the id can't be derived unless it is guessable.
 func (s *Session) Ref() string {
-	if s.a.hold() {
-		defer s.a.release()
+	if s.ts.hold() {
+		defer s.ts.release()
 	}
 	return s.ref().String()
 }
 
 // IsNew reports whether the session was not stored before this transaction.
 func (s *Session) IsNew() bool {
-	if s.a.hold() {
-		defer s.a.release()
+	if s.ts.hold() {
+		defer s.ts.release()
 	}
 	s = s.current()
 	return !s.now.exists || s.now.begun
 }
 
-// Created returns when the session was created; for a new one, when it was got first.
+// Created returns when the session was created; for a new session, when it was first got.
 func (s *Session) Created() time.Time {
-	if s.a.hold() {
-		defer s.a.release()
+	if s.ts.hold() {
+		defer s.ts.release()
 	}
 	return time.UnixMilli(s.current().created)
 }
 
-// LastUsed returns the start of the time slice in which the session was last used, this transaction included.
+// LastUsed returns the start of the time slice of the last use of the session, which may be the use
+// by this transaction.
 func (s *Session) LastUsed() time.Time {
-	if s.a.hold() {
-		defer s.a.release()
+	if s.ts.hold() {
+		defer s.ts.release()
 	}
 	s = s.current()
 	if !s.now.exists {
@@ -78,12 +80,12 @@ func (s *Session) LastUsed() time.Time {
 	return time.UnixMilli(s.now.used)
 }
 
-// LastModified returns when something was last set in the session or deleted from it; the zero time says never.
+// LastModified returns when a value was last set or deleted; the zero time means never.
 func (s *Session) LastModified() (time.Time, error) {
 	if err := s.hold(); err != nil {
 		return time.Time{}, err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return time.Time{}, err
@@ -94,44 +96,47 @@ func (s *Session) LastModified() (time.Time, error) {
 	if !s.now.exists {
 		return time.Time{}, nil
 	}
-	if err := s.a.data.AddReadConflict(s.ref().key(kindDeleted)); err != nil {
+	if err := s.ts.data.AddReadConflict(s.ref().key(kindDeleted)); err != nil {
 		return time.Time{}, err
 	}
 	last := s.had.deleted
 	for _, record := range s.records() {
-		if since, _, err := splitItem(record); err == nil { // a damaged one does not tell
+		if since, _, err := splitItem(record); err == nil { // skips damaged records
 			last = max(last, s.created+since)
 		}
 	}
 	return time.UnixMilli(last), nil
 }
 
-// Valid reports whether the session can be used: it was not invalidated, and its transaction has not ended.
+// Valid reports whether the session can be used: it was not invalidated, and its transaction has
+// not ended.
 func (s *Session) Valid() bool {
-	if s.a.hold() {
-		defer s.a.release()
+	if s.ts.hold() {
+		defer s.ts.release()
 	}
 	return s.usable() == nil
 }
 
-// Has reports whether there is a value under key.
+// Has reports whether key has a value.
 func (s *Session) Has(key string) (bool, error) {
 	_, ok, err := s.lookup(key)
 	return ok, err
 }
 
-// A Source is where [Get] reads from: a [Session], or the [Info] of an event.
+// A Source is a [Session] or the [Info] of an event, for [Get].
 type Source interface {
 	lookup(key string) (record []byte, ok bool, err error)
 	damaged(key string, err error) error
 }
 
-// Get returns the value under key; ok is false if there is none.
+// Get returns the value of key; ok is false if it has none.
 //
-// What was set as a string, []byte, bool, float or integer is read as one of the same kind, integers of any size that
-// holds them; the type read may have a name of its own, such as time.Duration. Everything else was encoded as JSON and is read as whatever encoding/json can make of it. A T of any
-// gives what is there by itself: string, []byte, bool, float64, int64 (uint64 if it must) or what JSON makes of it.
-// The error is a [TypeError] if the value does not fit T, and a [RecordError] if it is damaged.
+// A value that was set as a string, []byte, bool, float or integer is read as the same kind. An
+// integer can be read as any integer type that can hold it, and T may be a defined type, such as
+// time.Duration. Other values are stored as JSON and decoded by encoding/json. If T is any, the
+// value is a string, []byte, bool, float64, int64 (uint64 if it does not fit), or the result of
+// decoding the JSON into an interface. The error is a [TypeError] if the value does not fit T, and
+// a [RecordError] if it is damaged.
 func Get[T any](s Source, key string) (value T, ok bool, err error) {
 	record, ok, err := s.lookup(key)
 	if err != nil || !ok {
@@ -140,7 +145,8 @@ func Get[T any](s Source, key string) (value T, ok bool, err error) {
 	return valueOf[T](s, key, record)
 }
 
-// valueOf is Get of a record. It may run the app's code, so nothing is held.
+// valueOf decodes a record for Get. It may call methods of the app's types, so it must be called
+// without a hold.
 func valueOf[T any](s Source, key string, record []byte) (value T, ok bool, err error) {
 	_, e, err := splitItem(record)
 	if err == nil {
@@ -156,8 +162,8 @@ func valueOf[T any](s Source, key string, record []byte) (value T, ok bool, err 
 	return zero, false, &TypeError{Key: key, Stored: e.kind(), Want: reflect.TypeFor[T]().String()}
 }
 
-// SetDefault returns the value under key; if there is none, it sets fallback and returns that.
-// Errors are those of [Get] and [Session.Set].
+// SetDefault returns the value of key; if there is none, it sets and returns fallback. Errors are
+// those of [Get] and [Session.Set].
 func SetDefault[T any](s *Session, key string, fallback T) (T, error) {
 	value, ok, err := Get[T](s, key)
 	if err != nil || ok {
@@ -171,24 +177,24 @@ func SetDefault[T any](s *Session, key string, fallback T) (T, error) {
 	if err != nil || !ok {
 		return fallback, err
 	}
-	value, _, err = valueOf[T](s, key, record) // of another goroutine
+	value, _, err = valueOf[T](s, key, record) // set by another goroutine meanwhile
 	return value, err
 }
 
-// addDefault stores a value, or returns the record that is there.
+// addDefault stores a value, or returns the existing record.
 func (s *Session) addDefault(key string, v value) (record []byte, ok bool, err error) {
 	if err := s.hold(); err != nil {
 		return nil, false, err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	if record, ok, err = s.read(key); ok || err != nil {
 		return record, ok, err
 	}
 	return nil, false, s.set(key, v)
 }
 
-// Pop deletes the value under key and returns it; ok is false if there was none.
-// Errors are those of [Get]; a value that can't be read is not deleted.
+// Pop deletes the value of key and returns it; ok is false if there was none. Errors are those of
+// [Get]; a value that can't be read is not deleted.
 func Pop[T any](s *Session, key string) (value T, ok bool, err error) {
 	for {
 		record, ok, err := s.lookup(key)
@@ -205,12 +211,12 @@ func Pop[T any](s *Session, key string) (value T, ok bool, err error) {
 	}
 }
 
-// removeIf deletes the value under key unless another goroutine has set or deleted it since it had that record.
+// removeIf deletes the value of key, unless another goroutine has changed its record meanwhile.
 func (s *Session) removeIf(key string, record []byte) (done bool, err error) {
 	if err := s.hold(); err != nil {
 		return false, err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	now, ok, err := s.read(key)
 	if err != nil || !ok || !bytes.Equal(now, record) {
 		return false, err
@@ -218,9 +224,10 @@ func (s *Session) removeIf(key string, record []byte) (done bool, err error) {
 	return true, s.current().remove(key)
 }
 
-// Set stores value under key. A session that is new is stored from now on.
-// How values are encoded: see [Get]. Errors: a [SizeError] if the session would become too large, a [KeyError] if the key
-// is too long, a [ValueError] if the value would not come back as it is, and [ErrRenewed] if the id has ended by a renewal.
+// Set stores value under key. From then on, a new session is stored when the transaction commits.
+// [Get] describes how values are encoded. Errors: a [SizeError] if the session would become too
+// large, a [KeyError] if the key is too long, a [ValueError] if the value would be different when
+// read back, and [ErrRenewed] if the id has ended by a renewal.
 func (s *Session) Set(key string, value any) error {
 	encoded, err := encode(key, value)
 	if err != nil {
@@ -229,11 +236,11 @@ func (s *Session) Set(key string, value any) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	return s.set(key, encoded)
 }
 
-// Update sets every value of values, in the order of their keys. The first error ends it.
+// Update sets all values, in the order of their keys. It stops at the first error.
 func (s *Session) Update(values map[string]any) error {
 	keys := slices.Sorted(maps.Keys(values))
 	encoded := make([]value, 0, len(keys))
@@ -249,7 +256,7 @@ func (s *Session) Update(values map[string]any) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	for i, v := range encoded {
 		if err := s.set(keys[i], v); err != nil {
 			return err
@@ -258,12 +265,12 @@ func (s *Session) Update(values map[string]any) error {
 	return failure
 }
 
-// Delete deletes the value under key. That there is none is no error, and no change.
+// Delete deletes the value of key. If there is none, it does nothing and returns nil.
 func (s *Session) Delete(key string) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	return s.delete(key)
 }
 
@@ -275,12 +282,12 @@ func (s *Session) delete(key string) error {
 	return s.current().remove(key)
 }
 
-// Clear deletes all values. The session itself goes on: [Session.Invalidate] is what ends it.
+// Clear deletes all values. The session itself goes on; [Session.Invalidate] ends it.
 func (s *Session) Clear() error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	s = s.current()
 	keys, err := s.keys()
 	if err != nil {
@@ -294,24 +301,25 @@ func (s *Session) Clear() error {
 	return nil
 }
 
-// Keys returns the keys that have a value, sorted. From then on, any item that another transaction
-// adds, changes or deletes makes this one conflict; so it is with Len, All, Clear and LastModified.
+// Keys returns the keys that have a value, sorted. From then on, the commit is a conflict if
+// another transaction adds, changes or deletes any item; this also holds for Len, All, Clear and
+// LastModified.
 func (s *Session) Keys() ([]string, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	return s.keys()
 }
 
-// Len returns how many keys have a value.
+// Len returns the number of keys that have a value.
 func (s *Session) Len() (int, error) {
 	keys, err := s.Keys()
 	return len(keys), err
 }
 
-// All returns all values, each as Value[any] does. If some can't be read, it returns the others all the same, with an error
-// that joins the [RecordError] of each.
+// All returns all values, each as Value[any] returns it. If some can't be read, it returns the
+// others, and an error that joins the [RecordError] of each.
 func (s *Session) All() (map[string]any, error) {
 	records, err := s.allRecords()
 	if err != nil {
@@ -324,7 +332,7 @@ func (s *Session) allRecords() (map[string][]byte, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	s = s.current()
 	if err := s.enumerate(); err != nil {
 		return nil, err
@@ -332,21 +340,22 @@ func (s *Session) allRecords() (map[string][]byte, error) {
 	return maps.Collect(s.records()), nil
 }
 
-// Invalidate ends the session and deletes all that is in it; use it at log-out. This Session is of no use from then on
-// ([ErrInvalidated]); the manager gives a new one for the same browser, in the same transaction too.
-// Whoever writes to the session at the same time, or marks it as used, conflicts with this.
+// Invalidate ends the session and deletes its data; use it at log-out. This Session can't be used
+// any more ([ErrInvalidated]); the manager returns a new one for the same browser, also within the
+// same transaction. Another transaction that writes to the session at the same time, or marks it as
+// used, conflicts with this one.
 //
 // The error is [ErrRenewed] if the id has ended by a renewal.
 func (s *Session) Invalidate() error {
 	if err := s.hold(); err != nil {
 		return err
 	}
-	defer s.a.release()
+	defer s.ts.release()
 	s = s.current()
 	if err := s.writable(); err != nil {
 		return err
 	}
-	if err := s.a.join(); err != nil {
+	if err := s.ts.join(); err != nil {
 		return err
 	}
 	if err := s.discard(); err != nil {

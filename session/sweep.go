@@ -13,36 +13,38 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// How many sessions are swept in one transaction: enough to share the cost of a commit, and so few that nobody else's commit, which
-// may wait for two of the sweep's, waits for long. A session of a large database is on a page of its own, so every one more is a page
-// that the commit writes. (With twice the time, the median commit of others beside a sweep took 5.8 ms instead of 3.8, on a busy machine.)
+// Limits of the number of sessions that are swept in one transaction. A batch should be large
+// enough to share the cost of a commit, and small enough that other commits, which may have to wait
+// for two of the sweep's, are not delayed for long. In a large database each session is on a
+// different page, and the commit writes every page that changed.
 const (
 	minBatch  = 10
 	maxBatch  = 200
-	batchTime = 2 * time.Millisecond // what its commit should take
+	batchTime = 2 * time.Millisecond // the time that the commit of a batch should take
 )
 
-// nextBatch returns how many to sweep next, when the commit of size of them took so long.
+// nextBatch returns the size of the next batch, given how long the commit of the last took.
 func nextBatch(size int, took time.Duration) int {
 	fits := float64(size) * float64(batchTime) / float64(max(took, 1))
 	return min(max(int(min(fits, 2*float64(size))), minBatch), maxBatch)
 }
 
-// Sweep ends the sessions that have expired and returns how many it has ended. It finds them by time slice, so its
-// cost grows with what has expired, not with what exists; it works in small transactions of its own, so call it outside
-// of any. Any number of sweeps can go on at the same time, in several processes too: each session is ended once,
-// and one that is used meanwhile is not ended. What others hold on to is left for the next sweep.
+// Sweep ends the sessions that have expired and returns their number. It finds them by time slice,
+// so that its cost depends on the number of expired sessions, not on that of all sessions. It runs
+// small transactions of its own, so call it outside of any transaction. Sweeps may run at the same
+// time, also in several processes: each session is ended once, and a session that is used meanwhile
+// is not ended. Sessions on which other transactions are working are left for the next sweep.
 //
-// The error is that of the database, or of ctx; what was ended until then stays ended.
+// The error is that of the database or of ctx; sessions that were ended before it stay ended.
 func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
 	defer m.journal.write(ctx)
 	var expired, ahead storage.Range
 	err = transaction.Run(ctx, func(ctx context.Context) error {
-		a, err := m.attempt(ctx)
+		ts, err := m.txState(ctx)
 		if err != nil {
 			return err
 		}
-		expired, ahead, err = a.due(ctx)
+		expired, ahead, err = ts.due(ctx)
 		return err
 	})
 	if err == nil && len(expired.To) > 0 {
@@ -55,13 +57,14 @@ func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
 	return ended + n, err
 }
 
-// due returns the ranges of the index that are to be swept: of what was used so long ago that it has expired, and of what a wrong clock
-// dated so far ahead that it counts as used now, so that it ends one day too. The bound of a range that is left alone is empty.
-func (a *attempt) due(ctx context.Context) (expired, ahead storage.Range, err error) {
-	if err := a.ask(0); err != nil {
+// due returns the ranges of the index to sweep: expired holds the sessions that have expired, and
+// ahead those that a wrong clock dated so far ahead that they are dated back to now, so that they
+// will expire, too. A range that is to be left alone has an empty bound.
+func (ts *txState) due(ctx context.Context) (expired, ahead storage.Range, err error) {
+	if err := ts.askClock(0); err != nil {
 		return expired, ahead, err
 	}
-	m := a.m
+	m := ts.m
 	now, judged := m.time()
 	if end := m.slice(judged) - m.timeout; end > 0 {
 		expired.To = appendSlice(nil, end)
@@ -70,32 +73,38 @@ func (a *attempt) due(ctx context.Context) (expired, ahead storage.Range, err er
 	if m.clock.common() {
 		return expired, ahead, nil
 	}
-	// The clock may be wrong that says all this.
-	if astray := a.count(ahead, maxCount); !m.clock.wentBack() && astray > a.count(storage.Range{To: ahead.From}, astray) {
-		m.config.Logger.ErrorContext(ctx, "most sessions are dated more than a timeout ahead of the clock: the clock may be wrong, and none is changed",
+	// The clock itself may be wrong.
+	astray := ts.count(ahead, maxCount)
+	if !m.clock.wentBack() && astray > ts.count(storage.Range{To: ahead.From}, astray) {
+		m.config.Logger.ErrorContext(ctx,
+			"most sessions are dated more than a timeout ahead of the clock: "+
+				"the clock may be wrong, and none is changed",
 			slog.Int("sessions", astray), slog.Time("clock", time.UnixMilli(now)))
 		ahead.From = nil
 	}
-	newest, found := a.newest()
-	if _, mono := m.clock.now(); found && m.expired(newest, judged) && !m.watch.certain(newest, mono, m.config.Timeout) {
-		m.config.Logger.WarnContext(ctx, "all sessions have expired by the clock, which may be wrong: none is ended before it is certain for one timeout that none is used",
+	newest, found := ts.newest()
+	_, mono := m.clock.now()
+	if found && m.expired(newest, judged) && !m.watch.certain(newest, mono, m.config.Timeout) {
+		m.config.Logger.WarnContext(ctx,
+			"all sessions have expired by the clock, which may be wrong: "+
+				"none is ended before it is certain for one timeout that none is used",
 			slog.Time("used", time.UnixMilli(newest)), slog.Time("clock", time.UnixMilli(now)))
 		expired.To = nil
 	}
 	return expired, ahead, nil
 }
 
-// maxCount bounds how many index entries are counted.
+// maxCount limits how many index entries are counted.
 const maxCount = 1000
 
-// count returns how many entries the index has in r, up to most.
-func (a *attempt) count(r storage.Range, most int) (n int) {
+// count returns the number of index entries in r, up to most.
+func (ts *txState) count(r storage.Range, most int) (n int) {
 	if most == 0 {
 		return 0
 	}
-	for _, err := range a.index().Snapshot().Range(r) {
+	for _, err := range ts.index().Snapshot().Range(r) {
 		if err != nil {
-			break // the sweep meets it, too
+			break // the sweep will report it
 		}
 		if n++; n == most {
 			break
@@ -105,8 +114,8 @@ func (a *attempt) count(r storage.Range, most int) (n int) {
 }
 
 // newest returns the latest slice in the index.
-func (a *attempt) newest() (slice int64, found bool) {
-	for it, err := range a.index().Snapshot().Range(storage.Range{Reverse: true}) {
+func (ts *txState) newest() (slice int64, found bool) {
+	for it, err := range ts.index().Snapshot().Range(storage.Range{Reverse: true}) {
 		if err != nil {
 			break
 		}
@@ -131,39 +140,39 @@ func (m *Manager) sweepRange(ctx context.Context, r storage.Range) (ended int, e
 		case ctx.Err() != nil || !transaction.IsTransient(err):
 			return ended, err
 		case size > 1:
-			// Somebody uses, or sweeps, one of these. Find out which.
+			// Another transaction uses, or sweeps, one of these sessions: narrow it down.
 			size /= 8
 			size = max(size, 1)
 			continue
 		case b.seen == 0:
 			return ended, err
 		}
-		r.From = append(b.last, 0) // the key next to it
+		r.From = append(b.last, 0) // the smallest key after last
 	}
 }
 
-// A batch is what one transaction of a sweep did.
+// A batch is the result of one transaction of a sweep.
 type batch struct {
-	seen  int    // index entries
-	last  []byte // the last of them
+	seen  int    // number of index entries
+	last  []byte // key of the last of them
 	ended int
 
-	commit time.Duration // how long that took
+	commit time.Duration // duration of the commit
 }
 
 func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b batch, err error) {
 	var done time.Time
 	err = transaction.Run(ctx, func(ctx context.Context) error {
-		b = batch{} // anew in every attempt
-		a, err := m.attempt(ctx)
+		b = batch{} // reset by every attempt
+		ts, err := m.txState(ctx)
 		if err == nil {
-			err = a.ask(stale)
+			err = ts.askClock(stale)
 		}
 		if err != nil {
 			return err
 		}
 		var keys [][]byte
-		for it, err := range a.index().Snapshot().Range(r) {
+		for it, err := range ts.index().Snapshot().Range(r) {
 			if err != nil {
 				return err
 			}
@@ -172,7 +181,7 @@ func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b 
 			}
 		}
 		for _, key := range keys {
-			ended, err := a.sweep(ctx, key)
+			ended, err := ts.sweep(ctx, key)
 			if err != nil {
 				return err
 			}
@@ -189,107 +198,114 @@ func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b 
 	return b, err
 }
 
-// sweep does what is to be done about one index entry: ends the session if it has expired, and else puts right what
-// the entry says of it.
-func (a *attempt) sweep(ctx context.Context, key []byte) (ended bool, err error) {
+// sweep handles one index entry: it ends the session if it has expired, and otherwise corrects the
+// entry.
+func (ts *txState) sweep(ctx context.Context, key []byte) (ended bool, err error) {
 	slice, r, ok := readIndexKey(key)
 	if !ok {
-		return false, a.index().Delete(key)
+		return false, ts.index().Delete(key)
 	}
 	var l loaded
-	// All of it is watched: whoever uses the session before this commits wins.
-	if err := l.read(a.data, &r); err != nil {
+	// All records are watched, so that a transaction that uses the session before this commit wins.
+	if err := l.read(ts.data, &r); err != nil {
 		return false, err
 	}
-	now, judged := a.m.time()
+	now, judged := ts.m.time()
 	used := l.lastUsed()
 	switch {
 	case l.problem != nil:
-		return false, a.sweepUnreadable(ctx, r, &l, key, slice)
+		return false, ts.sweepUnreadable(ctx, r, &l, key, slice)
 	case l.mark:
-		return false, a.sweepMark(r, &l, key, judged)
-	case l.exists && a.m.expired(used, judged):
-		if a.m.config.OnEnd != nil {
-			a.swept = append(a.swept, l.info(r, Expired))
-			a.notify()
+		return false, ts.sweepMark(r, &l, key, judged)
+	case l.exists && ts.m.expired(used, judged):
+		if ts.m.config.OnEnd != nil {
+			ts.swept = append(ts.swept, l.info(r, Expired))
+			ts.notify()
 		}
 		ended = true
 		fallthrough
 	case !l.exists:
-		if err := a.delete(r, &l); err != nil {
+		if err := ts.delete(r, &l); err != nil {
 			return false, err
 		}
-		return ended, a.index().Delete(key)
-	case a.m.astray(used, now):
-		return false, a.redate(r, &l, slice, a.m.slice(now))
+		return ended, ts.index().Delete(key)
+	case ts.m.astray(used, now):
+		return false, ts.redate(r, &l, slice, ts.m.slice(now))
 	case used != slice:
-		return false, a.redate(r, &l, slice, used)
+		return false, ts.redate(r, &l, slice, used)
 	}
 	return false, nil
 }
 
-// sweepUnreadable drops records that can't be read at the time at which the session would have expired, as far as the index and the
-// records that can be read tell.
-func (a *attempt) sweepUnreadable(ctx context.Context, r ref, l *loaded, key []byte, slice int64) error {
-	now, judged := a.m.time()
+// sweepUnreadable deletes unreadable records when the session would have expired, according to the
+// index and the records that can be read.
+func (ts *txState) sweepUnreadable(
+	ctx context.Context, r ref, l *loaded, key []byte, slice int64,
+) error {
+	now, judged := ts.m.time()
 	used := max(slice, l.lastUsed())
-	if a.m.astray(used, now) {
-		used = a.m.slice(now)
+	if ts.m.astray(used, now) {
+		used = ts.m.slice(now)
 	}
-	if a.m.expired(used, judged) {
-		a.m.config.Logger.WarnContext(ctx, "a session that can't be read has expired, and is deleted", slog.Any("error", l.problem))
-		if err := a.delete(r, l); err != nil {
+	if ts.m.expired(used, judged) {
+		ts.m.config.Logger.WarnContext(ctx,
+			"a session that can't be read has expired, and is deleted",
+			slog.Any("error", l.problem))
+		if err := ts.delete(r, l); err != nil {
 			return err
 		}
-		return a.index().Delete(key)
+		return ts.index().Delete(key)
 	}
-	return a.relist(r, key, used)
+	return ts.relist(r, key, used)
 }
 
-// sweepMark drops a mark that is over, and what was left with it.
-func (a *attempt) sweepMark(r ref, l *loaded, key []byte, judged int64) error {
-	if a.m.over(l.used, judged) {
-		if err := a.delete(r, l); err != nil {
+// sweepMark deletes a mark that is over, and the items that were kept with it.
+func (ts *txState) sweepMark(r ref, l *loaded, key []byte, judged int64) error {
+	if ts.m.over(l.used, judged) {
+		if err := ts.delete(r, l); err != nil {
 			return err
 		}
-		return a.index().Delete(key)
+		return ts.index().Delete(key)
 	}
-	return a.relist(r, key, a.m.markSlice(l.used))
+	return ts.relist(r, key, ts.m.markSlice(l.used))
 }
 
-// relist makes slice the place of r in the index, instead of the entry that was found.
-func (a *attempt) relist(r ref, found []byte, slice int64) error {
+// relist replaces the index entry found of r by one for slice.
+func (ts *txState) relist(r ref, found []byte, slice int64) error {
 	key := r.indexKey(slice)
 	if bytes.Equal(key, found) {
 		return nil
 	}
-	if err := a.index().Delete(found); err != nil {
+	if err := ts.index().Delete(found); err != nil {
 		return err
 	}
-	return a.index().Put(key, []byte{})
+	return ts.index().Put(key, []byte{})
 }
 
-// redate replaces all that says when the session r was used, and the index entry that was found, by one slice.
-func (a *attempt) redate(r ref, l *loaded, found, slice int64) error {
+// redate replaces all used records of the session r, and its index entry for the slice found, by
+// those for slice.
+func (ts *txState) redate(r ref, l *loaded, found, slice int64) error {
 	for _, it := range l.uses() {
-		if err := a.data.Delete(it.Key); err != nil {
+		if err := ts.data.Delete(it.Key); err != nil {
 			return err
 		}
 	}
-	if err := a.data.Put(r.usedKey(slice), []byte{}); err != nil {
+	if err := ts.data.Put(r.usedKey(slice), []byte{}); err != nil {
 		return err
 	}
-	return a.relist(r, r.indexKey(found), slice)
+	return ts.relist(r, r.indexKey(found), slice)
 }
 
-// A Sweeper sweeps from time to time until it is closed.
+// A Sweeper sweeps at intervals until it is closed.
 type Sweeper struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
-// StartSweeper starts a goroutine that sweeps every SweepInterval, the first time after one, unless another sweeper of these sessions is
-// just at it, in this process or in another. Whoever starts it closes it. One for each process is enough, however many use the database.
+// StartSweeper starts a goroutine that sweeps every SweepInterval, for the first time after one
+// interval. It skips a sweep while another sweeper of these sessions is running, in this process or
+// another. The caller must close the Sweeper. One per process is enough, however many processes use
+// the database.
 func (m *Manager) StartSweeper() *Sweeper {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Sweeper{stop: stop}
@@ -297,8 +313,8 @@ func (m *Manager) StartSweeper() *Sweeper {
 	return s
 }
 
-// Close stops the sweeper, in the middle of a sweep if need be, and waits for it. It can be called more than once;
-// the error is always nil.
+// Close stops the sweeper, also in the middle of a sweep, and waits for its goroutine to end. It
+// can be called more than once; the error is always nil.
 func (s *Sweeper) Close() error {
 	s.stop()
 	s.done.Wait()
@@ -308,7 +324,8 @@ func (s *Sweeper) Close() error {
 func (m *Manager) sweepForever(ctx context.Context) {
 	for {
 		wait := m.config.SweepInterval
-		wait += time.Duration((rand.Float64() - 0.5) / 5 * float64(wait)) //nolint:gosec // jitter is no secret
+		//nolint:gosec // jitter needs no secure random numbers
+		wait += time.Duration((rand.Float64() - 0.5) / 5 * float64(wait))
 		select {
 		case <-ctx.Done():
 			return
@@ -319,14 +336,16 @@ func (m *Manager) sweepForever(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			m.config.Logger.ErrorContext(ctx, "sweeping expired sessions failed", slog.Any("error", fmt.Errorf("session: %w", err)))
+			m.config.Logger.ErrorContext(ctx, "sweeping expired sessions failed",
+				slog.Any("error", fmt.Errorf("session: %w", err)))
 		case ended > 0:
 			m.config.Logger.DebugContext(ctx, "expired sessions swept", slog.Int("ended", ended))
 		}
 	}
 }
 
-// sweepAlone is Sweep, or nothing if another sweeper has the lock: two would look at the same sessions and get into each other's way.
+// sweepAlone is Sweep, except that it does nothing while another sweeper has the lock: two sweeps
+// of the same sessions would conflict.
 func (m *Manager) sweepAlone(ctx context.Context) (ended int, err error) {
 	unlock, ok, err := m.db.TryLock(ctx, m.sweepLock())
 	if !ok || err != nil {

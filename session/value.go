@@ -10,14 +10,14 @@ import (
 	"reflect"
 )
 
-// Every item is stored by itself: when it was written (milliseconds since the session was created, a varint), a tag,
-// and the value in the form that the tag tells. Small common types have forms of their own, which cost next to
-// nothing to read; everything else is JSON.
+// Every item has its own record: the time of writing (milliseconds since the session was created, a
+// varint), a tag, and the value in the form given by the tag. Small common types have binary forms,
+// which are cheap to decode; everything else is JSON.
 const (
 	tagString = 's' // the bytes
 	tagBytes  = 'b' // the bytes
 	tagInt    = 'i' // varint
-	tagUint   = 'u' // uvarint; only what is too large for an int64
+	tagUint   = 'u' // uvarint; only for values too large for int64
 	tagFloat  = 'd' // 8 bytes, big endian
 	tagTrue   = 't'
 	tagFalse  = 'f'
@@ -84,7 +84,7 @@ func appendFloat(b []byte, v float64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, tagFloat), math.Float64bits(v))
 }
 
-// An encoded value: a tag and what follows it.
+// An encoded is an encoded value: a tag and the value in the form of that tag.
 type encoded []byte
 
 var (
@@ -92,7 +92,7 @@ var (
 	errType    = errors.New("wrong type")
 )
 
-// splitItem takes an item's record apart.
+// splitItem splits an item's record into its parts.
 func splitItem(record []byte) (sinceCreation int64, value encoded, err error) {
 	since, n := binary.Varint(record)
 	if n <= 0 || n == len(record) {
@@ -101,7 +101,7 @@ func splitItem(record []byte) (sinceCreation int64, value encoded, err error) {
 	return since, encoded(record[n:]), nil
 }
 
-// kind tells in words what is stored.
+// kind describes the stored type, for error messages.
 func (e encoded) kind() string {
 	switch e[0] {
 	case tagString:
@@ -119,7 +119,8 @@ func (e encoded) kind() string {
 	}
 }
 
-// decode stores the value in *to, which shares no memory with it. The error is errType, errDamaged or JSON's.
+// decode decodes the value into *to, which shares no memory with it. The error is errType,
+// errDamaged or one of encoding/json.
 func decode[T any](e encoded, to *T) error {
 	if err := e.check(); err != nil {
 		return err
@@ -127,14 +128,15 @@ func decode[T any](e encoded, to *T) error {
 	if done, err := e.decodeOwn(to); done {
 		return err
 	}
-	other := new(T) // so that to need not be on the heap for the most common types
+	// decodes into a copy, so that to need not escape to the heap for the most common types
+	other := new(T)
 	err := e.decodeOther(other)
 	*to = *other
 	return err
 }
 
-// decodeOwn stores what has a form of its own in a variable of a type that has that form. It is not done if one of the two is
-// another's.
+// decodeOwn decodes a value with a binary form into a variable of a matching basic type. It returns
+// false if the value or the variable is of another type.
 func (e encoded) decodeOwn(to any) (done bool, err error) {
 	switch to := to.(type) {
 	case *string:
@@ -186,7 +188,7 @@ func (e encoded) decodeOwn(to any) (done bool, err error) {
 	return false, nil
 }
 
-// decodeOther is for what decodeOwn is not.
+// decodeOther decodes the values that decodeOwn does not handle.
 func (e encoded) decodeOther(to any) error {
 	if to, ok := to.(*any); ok {
 		return e.decodeAny(to)
@@ -197,8 +199,9 @@ func (e encoded) decodeOther(to any) error {
 	return e.decodeNamed(to)
 }
 
-// decodeNamed reads into a type that has a name of its own, such as time.Duration, what fits the type that it is made of: an
-// app may introduce such a type while sessions hold what it stored before. One that has its own way of reading is left alone.
+// decodeNamed decodes into a variable of a defined type, such as time.Duration, if the value fits
+// its underlying type: an app may introduce such a type while sessions hold values that were stored
+// before. Types that define their own decoding are refused.
 func (e encoded) decodeNamed(to any) error {
 	switch to.(type) {
 	case json.Unmarshaler, encoding.TextUnmarshaler:
@@ -226,7 +229,8 @@ func (e encoded) decodeNamed(to any) error {
 	return nil
 }
 
-// decodeJSON tells what is no JSON from what is JSON of another type.
+// decodeJSON decodes JSON. It distinguishes text that is no JSON (errDamaged) from JSON of another
+// type.
 func (e encoded) decodeJSON(to any) error {
 	err := json.Unmarshal(e[1:], to)
 	if err != nil && !json.Valid(e[1:]) {
@@ -235,8 +239,8 @@ func (e encoded) decodeJSON(to any) error {
 	return err
 }
 
-// decodeAny gives what is stored the Go type that it has by itself: string, []byte, int64, uint64, float64, bool,
-// or what JSON makes of it.
+// decodeAny decodes into an interface: string, []byte, int64, uint64, float64, bool, or the result
+// of decoding the JSON.
 func (e encoded) decodeAny(to *any) error {
 	switch e[0] {
 	case tagString:
@@ -257,12 +261,12 @@ func (e encoded) decodeAny(to *any) error {
 	return nil
 }
 
-// check reports errDamaged if e is not what appendValue makes, JSON aside.
+// check returns errDamaged if e has not the form that appendValue writes. JSON is not checked.
 func (e encoded) check() error {
 	if len(e) == 0 {
 		return errDamaged
 	}
-	ok, n := true, len(e)-1 // n: how long the value should be
+	ok, n := true, len(e)-1 // n is the length that the value should have
 	switch e[0] {
 	case tagString, tagBytes, tagJSON:
 	case tagInt:
@@ -309,7 +313,9 @@ func decodeInt[I int | int8 | int16 | int32 | int64](e encoded, to *I) (done boo
 	return true, nil
 }
 
-func decodeUint[U uint | uint8 | uint16 | uint32 | uint64](e encoded, to *U) (done bool, err error) {
+func decodeUint[U uint | uint8 | uint16 | uint32 | uint64](
+	e encoded, to *U,
+) (done bool, err error) {
 	var v uint64
 	switch {
 	case e[0] == tagInt && e.int() >= 0:

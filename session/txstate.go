@@ -1,0 +1,663 @@
+package session
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/transaction"
+)
+
+// A txState caches one transaction's view of a manager's sessions. Writes go to storage
+// immediately, and storage's data manager commits them; txState keeps a copy for reading. It joins
+// the transaction as a data manager that has nothing to commit, so that the copy follows when
+// savepoints are rolled back.
+type txState struct {
+	m    *Manager
+	txn  *transaction.Txn
+	tx   *storage.Tx
+	data storage.Bucket
+
+	// the first element of sessions; saves an allocation for the usual single session
+	first    Session
+	room     [1]*Session // backing array of sessions, which seldom has more than one element
+	sessions []*Session  // in the order of loading, including those that can't be used any more
+	known    int         // len(sessions) when it joined; nothing had been written to these before
+	joined   bool
+	hooked   bool // report is registered as an AfterCommit hook
+	swept    []Info
+}
+
+// A state is the part of a session that changes within a transaction. Every request that has a
+// session allocates one in its txState, so it holds nothing that can be computed from the loaded
+// records.
+type state struct {
+	as *Session // the Session under the new id, if this one was renewed
+
+	invalid    bool // the Session can't be used any more: it was invalidated
+	lost       bool // as invalid: it was loaded after a savepoint that was rolled back
+	exists     bool // there is a meta record
+	begun      bool // this transaction has written the meta record
+	ended      bool // the session that was loaded has ended
+	enumerated bool // all items, and the absence of others, are watched
+	changed    bool
+
+	used     int64   // the latest time slice in which it was used
+	over     overlay // the items that were set or deleted
+	size     int     // bytes of all items, including their keys
+	modified int64   // time of the last change, if changed
+}
+
+// An overlay holds the items that were changed, sorted by key. There are few of them, so that a
+// slice takes less memory than a map.
+type overlay []change
+
+type change struct {
+	key    string
+	record []byte // nil: deleted
+}
+
+func (o overlay) find(key string) (i int, found bool) {
+	return slices.BinarySearchFunc(o, key, func(c change, key string) int {
+		return strings.Compare(c.key, key)
+	})
+}
+
+func (o overlay) get(key string) (record []byte, found bool) {
+	i, found := o.find(key)
+	if !found {
+		return nil, false
+	}
+	return o[i].record, true
+}
+
+func (o *overlay) set(key string, record []byte) {
+	i, found := o.find(key)
+	if !found {
+		*o = slices.Insert(*o, i, change{key: key})
+	}
+	(*o)[i].record = record
+}
+
+// hold makes other calls, savepoints and the end of the transaction wait until ts.release. Every
+// exported method calls it first. If it returns false, the transaction has ended: nothing is to be
+// released and nothing is written any more, so fields that don't depend on the database may be
+// read.
+func (ts *txState) hold() bool { return ts.txn.Hold() == nil }
+
+// release ends a hold, also one of the manager, and writes the log messages that were queued
+// meanwhile.
+func (ts *txState) release() {
+	ts.txn.Release()
+	ts.m.journal.write(context.Background())
+}
+
+// hold holds the session's txState. The error says why s can't be used.
+func (s *Session) hold() error {
+	if s.ts.hold() {
+		return nil
+	}
+	if err := s.gone(); err != nil {
+		return err
+	}
+	return ErrFinished
+}
+
+func (ts *txState) usable() error {
+	switch ts.txn.Status() {
+	case transaction.Active, transaction.Doomed:
+		return nil
+	}
+	return ErrFinished
+}
+
+// find returns the usable Session with this id that was loaded before, or nil.
+func (ts *txState) find(id string) *Session {
+	for _, s := range ts.sessions {
+		if s.gone() == nil && s.current().got == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// get returns the session with this id, and loads it if it was not loaded before.
+func (ts *txState) get(id string) (*Session, error) {
+	if s := ts.find(id); s != nil {
+		return s, nil
+	}
+	return ts.load(id)
+}
+
+// load reads all records of the session in one scan, without watching them; an item is watched when
+// it is used. Only the existence of the session is watched from the start.
+func (ts *txState) load(id string) (*Session, error) {
+	s := ts.newSession()
+	s.ts, s.got, s.from = ts, id, refOf(id)
+	if err := s.had.read(ts.data.Snapshot(), &s.from); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	if err := ts.data.AddReadConflict(s.from.key(kindMeta)); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	now, judged, err := ts.judge(&s.had)
+	if err != nil {
+		return nil, err
+	}
+	s.had.marked = s.had.mark && !ts.m.over(s.had.used, judged)
+	if s.had.problem != nil {
+		ts.m.noted.unreadable(&ts.m.journal, s.from, s.had.problem)
+	}
+	s.created = now
+	if s.had.live() {
+		s.created = s.had.created
+	}
+	s.now = s.unwritten()
+	if err := s.touch(now); err != nil {
+		return nil, err
+	}
+	ts.sessions = append(ts.sessions, s)
+	return s, nil
+}
+
+// judge returns the current time and the time for judging ages (see [clock]), and sets l.expired.
+// If the database has a clock, it is asked again before a session is declared expired.
+func (ts *txState) judge(l *loaded) (now, judged int64, err error) {
+	if err := ts.askClock(stale); err != nil {
+		return 0, 0, err
+	}
+	now, judged = ts.m.time()
+	if !l.exists {
+		return now, judged, nil
+	}
+	if ts.m.expired(l.lastUsed(), judged) || ts.m.astray(l.lastUsed(), now) {
+		if err := ts.askClock(0); err != nil {
+			return 0, 0, err
+		}
+		now, judged = ts.m.time()
+	}
+	l.expired = ts.m.expired(l.lastUsed(), judged)
+	return now, judged, nil
+}
+
+// newSession returns a zero Session to load into.
+func (ts *txState) newSession() *Session {
+	if ts.sessions == nil {
+		ts.sessions = ts.room[:0]
+		return &ts.first
+	}
+	return &Session{}
+}
+
+// unwritten returns the state of a session that this transaction has not changed.
+func (s *Session) unwritten() state {
+	if !s.had.live() {
+		return state{}
+	}
+	now := state{exists: true, used: s.had.lastUsed()}
+	for _, it := range s.had.items() {
+		now.size += len(itemName(it)) + len(it.Value)
+	}
+	return now
+}
+
+// index returns the bucket of the index. It is opened on demand, as most requests don't use it.
+func (ts *txState) index() storage.Bucket { return ts.tx.Bucket(ts.m.index) }
+
+// itemName returns the app's key: the part of a record's key after the session's prefix.
+func itemName(it storage.Item) []byte { return it.Key[len(ref{})+1:] }
+
+// touch marks s as used in the current time slice, unless it is marked already. It only puts and
+// deletes records, and if two transactions touch the session at the same time the later slice
+// counts, so that readers of one session never conflict with each other.
+func (s *Session) touch(now int64) error {
+	slice := s.ts.m.slice(now)
+	if !s.now.exists {
+		return nil
+	}
+	s.ts.m.watch.mark(slice)
+	if slice <= s.now.used && !s.ts.m.astray(s.now.used, now) {
+		return nil
+	}
+	if err := s.ts.join(); err != nil {
+		return err
+	}
+	for _, it := range s.had.uses() {
+		if err := s.ts.data.Delete(it.Key); err != nil {
+			return err
+		}
+	}
+	if err := s.ts.data.Put(s.ref().usedKey(slice), []byte{}); err != nil {
+		return err
+	}
+	if err := s.ts.index().Delete(s.ref().indexKey(s.now.used)); err != nil {
+		return err
+	}
+	s.now.used = slice
+	return s.ts.index().Put(s.ref().indexKey(slice), []byte{})
+}
+
+// usable returns an error if s or its transaction can't be used any more.
+func (s *Session) usable() error {
+	if err := s.gone(); err != nil {
+		return err
+	}
+	return s.ts.usable()
+}
+
+// gone returns an error if s can't be used any more, whether or not its transaction has ended.
+func (s *Session) gone() error {
+	switch {
+	case s.now.lost:
+		return ErrRolledBack
+	case s.now.as != nil:
+		return s.now.as.gone()
+	case s.now.invalid:
+		return ErrInvalidated
+	}
+	return nil
+}
+
+// writable returns an error if s can't be written to.
+func (s *Session) writable() error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if s.had.marked {
+		return fmt.Errorf("session %s: %w", s.from, ErrRenewed)
+	}
+	return nil
+}
+
+// current returns the Session under its present id: s itself, unless it was renewed. Every exported
+// method calls it first, after hold.
+func (s *Session) current() *Session {
+	for s.now.as != nil {
+		s = s.now.as
+	}
+	return s
+}
+
+// ref returns the ref of the present id of s.
+func (s *Session) ref() ref { return s.current().from }
+
+// lookup returns the record of an item, and watches it from then on.
+func (s *Session) lookup(key string) ([]byte, bool, error) {
+	if err := s.hold(); err != nil {
+		return nil, false, err
+	}
+	defer s.ts.release()
+	return s.read(key)
+}
+
+// held is a [Source] of a Session that is held already, for values of this package.
+type held struct{ *Session }
+
+func (h held) lookup(key string) ([]byte, bool, error) { return h.read(key) }
+func (h held) damaged(key string, err error) error {
+	return damagedItem(h.ref().String(), key, err)
+}
+
+// read is lookup for a session that is held.
+func (s *Session) read(key string) ([]byte, bool, error) {
+	if err := s.usable(); err != nil || len(key) > MaxKey {
+		return nil, false, err // no item can have such a key
+	}
+	s = s.current()
+	if err := s.watch(key); err != nil {
+		return nil, false, err
+	}
+	record, ok := s.peek(key)
+	return record, ok, nil
+}
+
+// watch makes the commit fail with a conflict if another transaction writes the item. For a session
+// that is not in the database it does nothing: another transaction would have to begin the session
+// to add items, and that is watched.
+func (s *Session) watch(key string) error {
+	if s.now.enumerated || !s.had.live() {
+		return nil
+	}
+	return s.ts.data.AddReadConflict(s.ref().itemKey(key))
+}
+
+// enumerate watches all items, and the absence of others.
+func (s *Session) enumerate() error {
+	if err := s.usable(); err != nil || s.now.enumerated || !s.had.live() {
+		return err
+	}
+	if _, err := s.ts.data.Items(storage.Prefix(s.ref().key(kindItem))); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	s.now.enumerated = true
+	return nil
+}
+
+// peek returns the record of an item without watching it.
+func (s *Session) peek(key string) ([]byte, bool) {
+	if record, ok := s.now.over.get(key); ok {
+		return record, record != nil
+	}
+	if !s.had.live() {
+		return nil, false
+	}
+	items := s.had.items()
+	i := sort.Search(len(items), func(i int) bool { return string(itemName(items[i])) >= key })
+	if i < len(items) && string(itemName(items[i])) == key {
+		return items[i].Value, true
+	}
+	return nil, false
+}
+
+// records returns an iterator over the records of all items, in no particular order.
+func (s *Session) records() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		if s.had.live() {
+			for _, it := range s.had.items() {
+				key := string(itemName(it))
+				if _, ok := s.now.over.get(key); !ok && !yield(key, it.Value) {
+					return
+				}
+			}
+		}
+		for _, c := range s.now.over {
+			if c.record != nil && !yield(c.key, c.record) {
+				return
+			}
+		}
+	}
+}
+
+// A value is an encoded value, with space before it for the time of its record.
+type value []byte
+
+// encode encodes the value that is to be set under key. It may call methods of the app's types, so
+// it must be called without a hold.
+func encode(key string, v any) (value, error) {
+	// Most values (a tag, and a short string or a number) need no more than a few bytes.
+	b, err := appendValue(make([]byte, binary.MaxVarintLen64, binary.MaxVarintLen64+22), v)
+	if err != nil {
+		return nil, fmt.Errorf("session: can't encode the value for %q: %w", key, err)
+	}
+	return b, nil
+}
+
+// record returns the record of a value that was set since milliseconds after the session was
+// created. It reuses the memory of v.
+func (v value) record(since int64) []byte {
+	var room [binary.MaxVarintLen64]byte
+	time := binary.AppendVarint(room[:0], since)
+	start := len(room) - len(time)
+	copy(v[start:], time)
+	return v[start:]
+}
+
+// set stores an encoded value.
+func (s *Session) set(key string, v value) error {
+	s = s.current()
+	if err := s.usable(); err != nil {
+		return err
+	}
+	now, _ := s.ts.m.time()
+	return s.put(key, v.record(now-s.created), now)
+}
+
+// setOwn stores a value of this package.
+func (s *Session) setOwn(key string, v any) error {
+	encoded, err := encode(key, v)
+	if err != nil {
+		return err
+	}
+	return s.set(key, encoded)
+}
+
+// keys returns the keys that have a value, sorted.
+func (s *Session) keys() ([]string, error) {
+	s = s.current()
+	if err := s.enumerate(); err != nil {
+		return nil, err
+	}
+	keys := make([]string, 0, s.had.nItems+len(s.now.over))
+	for key := range s.records() {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+// put stores the record of an item.
+func (s *Session) put(key string, record []byte, now int64) error {
+	if len(key) > MaxKey { // before anything of the session is stored
+		return &KeyError{Session: s.ref().String(), Key: key}
+	}
+	size := s.now.size + len(key) + len(record)
+	if old, ok := s.peek(key); ok {
+		size -= len(key) + len(old)
+	}
+	if limit := min(s.ts.m.config.MaxSize, storage.MaxValue); size > limit && size > s.now.size {
+		return &SizeError{Session: s.ref().String(), Key: key, Size: size, Limit: limit}
+	}
+	if err := s.begin(now); err != nil {
+		return err
+	}
+	if err := s.watch(key); err != nil {
+		return err
+	}
+	if err := s.ts.data.Put(s.ref().itemKey(key), record); err != nil {
+		return err
+	}
+	s.cache(key, record, size, now)
+	return nil
+}
+
+// remove deletes an item that exists and is watched.
+func (s *Session) remove(key string) error {
+	now, _ := s.ts.m.time()
+	if err := s.ts.join(); err != nil {
+		return err
+	}
+	if err := s.ts.data.Delete(s.ref().itemKey(key)); err != nil {
+		return err
+	}
+	// The session may have no item left whose record holds the time of the change.
+	if err := s.ts.data.Put(s.ref().key(kindDeleted), binary.AppendVarint(nil, now)); err != nil {
+		return err
+	}
+	old, _ := s.peek(key)
+	s.cache(key, nil, s.now.size-len(key)-len(old), now)
+	return nil
+}
+
+// cache updates the cached copy after a write to storage.
+func (s *Session) cache(key string, record []byte, size int, now int64) {
+	s.now.over.set(key, record)
+	s.now.size = size
+	s.now.changed, s.now.modified = true, now
+}
+
+// begin makes sure that the session exists, before an item is written.
+func (s *Session) begin(now int64) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	if err := s.ts.join(); err != nil || s.now.exists {
+		return err
+	}
+	if err := s.discard(); err != nil {
+		return err
+	}
+	s.now.exists, s.now.begun = true, true
+	s.now.used = s.ts.m.slice(now)
+	s.ts.m.watch.mark(s.now.used)
+	s.ts.notify()
+	return s.ts.create(s.from, meta{created: s.created, used: s.now.used})
+}
+
+// create writes the session's meta record and its index entry.
+func (ts *txState) create(r ref, m meta) error {
+	if err := ts.data.Put(r.key(kindMeta), m.append(nil)); err != nil {
+		return err
+	}
+	return ts.index().Put(r.indexKey(m.used), []byte{})
+}
+
+// discard deletes the session's records from the database, and records that the session ended if it
+// existed. It watches all records, and the absence of others, so that a concurrent writer can't
+// leave a part of a session behind. Unreadable records are set aside.
+func (s *Session) discard() error {
+	if len(s.had.all) > 0 || s.now.exists {
+		var l loaded
+		if err := l.read(s.ts.data, &s.from); err != nil {
+			return fmt.Errorf("session: %w", err)
+		}
+		if l.problem != nil {
+			if err := s.ts.setAside(s.from, &l); err != nil {
+				return err
+			}
+		}
+		if err := s.ts.delete(s.from, &l); err != nil {
+			return err
+		}
+	}
+	if s.had.exists && !s.now.begun && !s.now.ended {
+		s.now.ended = true
+		s.ts.notify()
+	}
+	return nil
+}
+
+// setAside copies the records of the session r, which can't all be read, to a separate key, where a
+// sweep ends them at the time at which a session that is used now would expire.
+func (ts *txState) setAside(r ref, l *loaded) error {
+	now, _ := ts.m.time()
+	aside := r.aside()
+	for _, it := range l.all {
+		key := append(aside[:len(aside):len(aside)], it.Key[len(r):]...)
+		if err := ts.data.Put(key, it.Value); err != nil {
+			return err
+		}
+	}
+	return ts.index().Put(aside.indexKey(ts.m.slice(now)), []byte{})
+}
+
+// delete deletes all records of the session r and its index entries. The records in l are complete
+// and watched.
+func (ts *txState) delete(r ref, l *loaded) error {
+	for _, it := range l.all {
+		if err := ts.data.Delete(it.Key); err != nil {
+			return err
+		}
+	}
+	return ts.unlist(r, l)
+}
+
+// unlist deletes the index entries of the session r.
+func (ts *txState) unlist(r ref, l *loaded) error {
+	for _, it := range l.uses() {
+		if err := ts.index().Delete(r.indexKey(sliceOf(it))); err != nil {
+			return err
+		}
+	}
+	switch {
+	case l.mark:
+		return ts.index().Delete(r.indexKey(ts.m.markSlice(l.used)))
+	case l.exists:
+		return ts.index().Delete(r.indexKey(l.used))
+	}
+	return nil
+}
+
+// join joins the transaction, so that the copy follows savepoints. It must be called before the
+// first change.
+func (ts *txState) join() error {
+	if ts.joined {
+		return nil
+	}
+	if err := ts.txn.Join(ts); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	ts.joined, ts.known = true, len(ts.sessions)
+	return nil
+}
+
+// notify registers report, which calls the event handlers after the commit.
+func (ts *txState) notify() {
+	if ts.hooked || ts.m.config.OnBegin == nil && ts.m.config.OnEnd == nil {
+		return
+	}
+	ts.hooked = true
+	ts.txn.AfterCommit(ts.report)
+}
+
+// SortKey implements [transaction.DataManager].
+func (ts *txState) SortKey() string { return ts.m.sortKey }
+
+// Commit implements [transaction.DataManager]. It does nothing, as storage commits the writes.
+func (ts *txState) Commit(context.Context, *transaction.Txn) error { return nil }
+
+// Abort implements [transaction.DataManager]. It has an effect only when the transaction goes on,
+// after the rollback of a savepoint that is older than the join. Otherwise the sessions are left
+// alone: the transaction may have been given up while the handler still runs.
+func (ts *txState) Abort(_ context.Context, t *transaction.Txn) error {
+	if status := t.Status(); status != transaction.Active && status != transaction.Doomed {
+		return nil
+	}
+	for _, s := range ts.sessions[:ts.known] {
+		s.now = s.unwritten()
+	}
+	ts.drop(ts.known)
+	ts.joined = false
+	return nil
+}
+
+// ReadOnly implements [transaction.ReadOnlyReporter].
+func (ts *txState) ReadOnly() bool { return true }
+
+// Savepoint implements [transaction.Savepointer].
+func (ts *txState) Savepoint() (transaction.DataSavepoint, error) {
+	states := make([]state, len(ts.sessions))
+	for i, s := range ts.sessions {
+		states[i] = s.now
+		states[i].over = slices.Clone(s.now.over)
+	}
+	return &savepoint{ts: ts, states: states}, nil
+}
+
+type savepoint struct {
+	ts     *txState
+	states []state
+}
+
+// Rollback implements [transaction.DataSavepoint]. It can be called repeatedly.
+func (p *savepoint) Rollback() error {
+	for i := range p.states {
+		over := slices.Clone(p.states[i].over)
+		p.ts.sessions[i].now = p.states[i]
+		p.ts.sessions[i].now.over = over
+	}
+	p.ts.drop(len(p.states))
+	return nil
+}
+
+// drop forgets the sessions from the nth on, which were read from a state of storage that was
+// rolled back.
+func (ts *txState) drop(n int) {
+	for _, s := range ts.sessions[n:] {
+		s.now.lost = true
+	}
+	clear(ts.sessions[n:])
+	ts.sessions = ts.sessions[:n]
+}
+
+// Interface checks.
+var (
+	_ transaction.DataManager      = (*txState)(nil)
+	_ transaction.ReadOnlyReporter = (*txState)(nil)
+	_ transaction.Savepointer      = (*txState)(nil)
+	_ transaction.DataSavepoint    = (*savepoint)(nil)
+)
