@@ -161,7 +161,7 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 			err = p.exit
 		}
 		if err != nil {
-			err = t.undo(ctx, p.rest, err)
+			err = t.undo(ctx, p.rest, err, t.notAborted(ctx))
 		}
 	}()
 	defer func() { t.leaveInDoubt(ctx, p.inDoubt) }()
@@ -325,20 +325,27 @@ func (t *Txn) leaveInDoubt(ctx context.Context, preparers []Preparer) {
 	})
 }
 
-// undo aborts the managers because of err, and returns err joined with what else went wrong.
-func (t *Txn) undo(ctx context.Context, managers []DataManager, err error) error {
+// undo aborts the managers because of err, and returns err joined with what else went wrong, of which
+// it tells.
+func (t *Txn) undo(ctx context.Context, managers []DataManager, err error, tell func(DataManager, error)) error {
 	crashpoint.Here("before abort")
-	if errs := t.abortManagers(ctx, managers); errs != nil {
+	if errs := t.abortManagers(ctx, managers, tell); errs != nil {
 		return errors.Join(append([]error{err}, errs...)...)
 	}
 	return err
 }
 
-// abortManagers aborts every one of the managers, and returns the errors of those that failed to.
-func (t *Txn) abortManagers(ctx context.Context, managers []DataManager) (errs []error) {
+// notAborted returns a function that logs that a data manager did not abort.
+func (t *Txn) notAborted(ctx context.Context) func(DataManager, error) {
+	return func(dm DataManager, err error) { t.report(ctx, "data manager did not abort", dm, err) }
+}
+
+// abortManagers aborts every one of the managers, and returns the errors of those that failed to. It
+// tells of each.
+func (t *Txn) abortManagers(ctx context.Context, managers []DataManager, tell func(DataManager, error)) (errs []error) {
 	forAll(managers, func(dm DataManager) {
 		if err := contain(func() error { return dm.Abort(ctx, t) }); err != nil {
-			t.report(ctx, "data manager did not abort", dm, err)
+			tell(dm, err)
 			errs = append(errs, err)
 		}
 	})
@@ -364,7 +371,7 @@ func (t *Txn) Abort(ctx context.Context) (err error) {
 		t.afterCompletion(ctx)
 		err = errors.Join(errs...)
 	}()
-	defer func() { errs = append(errs, t.abortManagers(ctx, t.closeToAbort())...) }()
+	defer func() { errs = append(errs, t.abortManagers(ctx, t.closeToAbort(), t.notAborted(ctx))...) }()
 	t.noteConflict(ctx)
 	each(ctx, t, beforeAbort, "hook before abort panicked", func(f func(context.Context)) { f(ctx) })
 	forAll(t.synchronizers, func(s Synchronizer) {

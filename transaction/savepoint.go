@@ -23,6 +23,8 @@ func (t *Txn) Savepoint() (*Savepoint, error) { return t.savepoint(false) }
 func (t *Txn) OptimisticSavepoint() (*Savepoint, error) { return t.savepoint(true) }
 
 func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
+	var log journal
+	defer log.write(t)
 	t.held.Lock()
 	defer t.held.Unlock()
 	managers, err := t.joined("make a savepoint")
@@ -38,7 +40,7 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 		})
 		if err != nil {
 			t.fail(err) // before anybody is told: see DataManager.Abort
-			err = t.undo(t.background(), managers, err)
+			err = t.undo(t.background(), managers, err, log.add)
 			t.fail(err)
 			t.mu.Lock()
 			t.settled = true
@@ -88,6 +90,8 @@ func (n noRollback) Rollback() error {
 // returned.
 func (s *Savepoint) Rollback() error {
 	t := s.t
+	var log journal
+	defer log.write(t)
 	t.held.Lock()
 	defer t.held.Unlock()
 	if err := s.forgetLater(); err != nil {
@@ -106,7 +110,7 @@ func (s *Savepoint) Rollback() error {
 	late := slices.Clone(t.managers[n:])
 	t.managers = slices.Delete(t.managers, n, len(t.managers))
 	t.mu.Unlock()
-	if err := errors.Join(t.abortManagers(t.background(), late)...); err != nil {
+	if err := errors.Join(t.abortManagers(t.background(), late, log.add)...); err != nil {
 		t.fail(err)
 		return err
 	}
@@ -153,6 +157,20 @@ func (t *Txn) HasSavepoint() bool {
 func (t *Txn) forgetSavepoints() {
 	if t.rare != nil {
 		t.rare.savepoints = nil
+	}
+}
+
+// A journal holds which data managers did not abort, and why, until t.held is unlocked: the log's
+// handler may use the transaction.
+type journal []func(log func(DataManager, error))
+
+func (j *journal) add(dm DataManager, err error) {
+	*j = append(*j, func(log func(DataManager, error)) { log(dm, err) })
+}
+
+func (j *journal) write(t *Txn) {
+	for _, line := range *j {
+		line(t.notAborted(t.background()))
 	}
 }
 

@@ -187,6 +187,7 @@ func isFull(err error) bool {
 
 // writeAlone is for what is written beside the queue.
 func (e *database) writeAlone(f func(*bbolt.Tx) error) (err error) {
+	defer e.place.tell()
 	e.lockWriter()
 	defer e.unlockWriter()
 	if err := e.inPlace(false); err != nil {

@@ -49,6 +49,7 @@ func (e *database) Decided(_ context.Context, id string) (committed bool, err er
 		return false, err
 	}
 	defer e.views.Done()
+	defer e.place.tell()
 	tx, err := e.begin(false)
 	if err != nil {
 		return false, err

@@ -31,7 +31,10 @@ const (
 type place struct {
 	file   *os.File
 	opened fs.FileInfo
-	logger *slog.Logger // nil discards
+
+	telling sync.Mutex           // guards the next two
+	logger  *slog.Logger         // nil discards
+	untold  []func(*slog.Logger) // see tell
 
 	mu     sync.Mutex     // guards the rest
 	paths  map[string]int // by how many it is called so; as written, links not followed
@@ -61,9 +64,10 @@ func (e *database) Locate(uri *url.URL, logger *slog.Logger) (leave func(), err 
 		return nil, err
 	}
 	defer e.views.Done()
+	p := &e.place
+	defer p.tell()
 	e.lockWriter()
 	defer e.unlockWriter()
-	p := &e.place
 	leave = p.add(path, logger)
 	if err := e.inPlace(true); err != nil {
 		leave()
@@ -73,11 +77,13 @@ func (e *database) Locate(uri *url.URL, logger *slog.Logger) (leave func(), err 
 }
 
 func (p *place) add(path string, logger *slog.Logger) (leave func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.telling.Lock()
 	if p.logger == nil {
 		p.logger = logger
 	}
+	p.telling.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.paths == nil {
 		p.paths = map[string]int{}
 	}
@@ -231,14 +237,31 @@ func (p *place) inUse() int64 {
 	return int64(pages) * p.pageSize //nolint:gosec // as bbolt computes it
 }
 
-// report tells the logger of an error, or that it is over.
+// report has the logger told of an error, or that it is over.
 func (p *place) report(message string, err error) {
-	switch {
-	case p.logger == nil:
-	case err != nil:
-		p.logger.Error(message, slog.Any("error", err)) //nolint:sloglint // constants of the callers
-	default:
-		p.logger.Info(message, slog.String("path", p.file.Name())) //nolint:sloglint // constants of the callers
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	p.untold = append(p.untold, func(logger *slog.Logger) {
+		if err != nil {
+			logger.Error(message, slog.Any("error", err)) //nolint:sloglint // constants of the callers
+		} else {
+			logger.Info(message, slog.String("path", p.file.Name())) //nolint:sloglint // constants of the callers
+		}
+	})
+}
+
+// tell logs what was reported. It is called with no lock held, and by no leader of a group that has not
+// ended: the log's handler may use the database.
+func (p *place) tell() {
+	p.telling.Lock()
+	untold, logger := p.untold, p.logger
+	p.untold = nil
+	p.telling.Unlock()
+	if logger == nil {
+		return
+	}
+	for _, line := range untold {
+		line(logger)
 	}
 }
 

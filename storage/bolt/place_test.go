@@ -363,3 +363,51 @@ func TestOpenWhatIsThere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// usingHandler is a log handler that uses the database that it is told of.
+type usingHandler struct {
+	slog.Handler
+	use func(message string)
+}
+
+func (h usingHandler) Handle(_ context.Context, r slog.Record) error {
+	h.use(r.Message)
+	return nil
+}
+
+// A log handler may read from the database, and write to it.
+func TestLogHandlerUsesDatabase(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t, 1)
+	var db *storage.DB
+	var told []string
+	opener := storage.NewOpener()
+	bolt.Register(opener)
+	opener.SetLogger(slog.New(usingHandler{slog.NewTextHandler(t.Output(), nil), func(message string) {
+		told = append(told, message)
+		err := put(db, "told", []byte(message))
+		if refused := message != "the file is at its path again, writes go on"; errors.Is(err, storage.ErrMoved) != refused {
+			t.Errorf("%s: put: got %v", message, err)
+		}
+	}}))
+	db, err := opener.Open(t.Context(), "bolt://"+f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	mustPut(t, db, "k", "v")
+	for _, step := range []func() error{
+		func() error { return os.Rename(f.path, f.in("old")) },
+		func() error { return os.Rename(f.in("old"), f.path) },
+		func() error { return overwrite(f.in("other/data.db"), f.path) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+		bolt.Rest(db)
+		_ = put(db, "k", []byte("w"))
+	}
+	if len(told) != 3 {
+		t.Errorf("got %q", told)
+	}
+}

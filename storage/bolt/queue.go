@@ -86,6 +86,7 @@ func (e *database) commit(r *request) error {
 		// groups of one and of all the others alternate, with half the throughput.
 		runtime.Gosched()
 	}
+	defer e.place.tell()
 	defer e.end(g)
 	e.run(g)
 	return r.err

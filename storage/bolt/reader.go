@@ -95,6 +95,7 @@ func (e *database) reader() (*reader, error) {
 	}
 	tx, err := e.begin(false)
 	if err != nil {
+		e.place.tell()
 		return nil, err
 	}
 	return &reader{tx: tx, round: round}, nil
