@@ -49,6 +49,9 @@ var files = []source{
 	{"production.ini.tmpl", "production.ini"},
 	{"README.md.tmpl", "README.md"},
 	{"gitignore.tmpl", ".gitignore"},
+	{"layout.html.tmpl", "templates/layout.html"},
+	{"home.html.tmpl", "templates/home.html"},
+	{"site.css.tmpl", "static/site.css"},
 }
 
 // New writes a project and returns the paths of its files, the folder included. The error says what to do instead; then

@@ -18,6 +18,7 @@ const root = "../.."
 
 var wantFiles = []string{
 	".gitignore", "README.md", "app.go", "development.ini", "filter.go", "go.mod", "go.sum", "main.go", "production.ini", "site_test.go",
+	"static/site.css", "templates/home.html", "templates/layout.html",
 }
 
 // TestItBuildsAndItsTestPasses is what a project is for: as it was generated, without the network.
@@ -32,7 +33,7 @@ func TestItBuildsAndItsTestPasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range written {
-		written[i] = filepath.Base(written[i])
+		written[i] = strings.TrimPrefix(filepath.ToSlash(written[i]), filepath.ToSlash(dir)+"/")
 	}
 	if !slices.Equal(written, wantFiles) {
 		t.Errorf("wrote %q", written)
