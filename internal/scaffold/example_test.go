@@ -33,4 +33,7 @@ func Example() {
 	// main.go
 	// production.ini
 	// site_test.go
+	// site.css
+	// home.html
+	// layout.html
 }
