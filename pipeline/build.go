@@ -12,31 +12,36 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// A Build is what a factory gets to build with. It is for use during the call of the factory only, by one goroutine.
+// A Build carries the context in which a factory makes one object. It is valid during the call of
+// the factory only, and not safe for concurrent use.
 type Build struct {
 	registry *Registry
 	creation *creation
 	node     *Node
-	jobs     int // how many Go was given
+	jobs     int // the number of calls of Go so far
 }
 
-// Context is that of Load: for what the factory does itself, not for what goes on when it has returned.
+// Context returns the context of Load. It covers the call of the factory, not work that goes on
+// after the factory has returned.
 func (b *Build) Context() context.Context { return b.creation.ctx }
 
-// Name is the name of the section, such as "app:main", or the reference of what stands inline in a pipeline.
+// Name returns the name of the section, such as "app:main", or the reference of an inline member of
+// a pipeline.
 func (b *Build) Name() string { return b.node.Name }
 
-// Factory is the name, perhaps an alias, under which the registry has the factory that the section refers to.
+// Factory returns the name or alias under which the factory that the section refers to is
+// registered.
 func (b *Build) Factory() string { return b.node.factory.name }
 
-// Global returns a value of the global conf: what [DEFAULT], "set", and whoever started the program say to all.
+// Global returns a value of the global conf, the settings that apply to all sections: those of
+// [DEFAULT], of "set" keys, and those given from outside when the program was started.
 func (b *Build) Global(name string) (string, bool) {
 	b.creation.resolver.use(name)
 	s, ok := b.node.GlobalConf.Get(name)
 	return s.Value, ok
 }
 
-// GlobalConf returns the whole global conf.
+// GlobalConf returns the whole global conf; see [Build.Global].
 func (b *Build) GlobalConf() *Conf {
 	for _, key := range b.node.GlobalConf.keys {
 		b.creation.resolver.use(key)
@@ -44,27 +49,28 @@ func (b *Build) GlobalConf() *Conf {
 	return b.node.GlobalConf
 }
 
-// Debug reports whether the global conf's debug is true, as [AsBool] reads it. It is false when there is none, and, with a
-// warning, when it is neither true nor false.
+// Debug reports whether the setting debug of the global conf is true, as [AsBool] reads it. It is
+// false if the setting is missing, and, with a warning, if the value is neither true nor false.
 func (b *Build) Debug() bool {
 	b.creation.resolver.use("debug")
 	return b.creation.resolver.debug(b.node)
 }
 
-// Logger returns a logger for what the factory makes; it is never nil.
+// Logger returns a logger for the object that the factory makes; it is never nil.
 func (b *Build) Logger() *slog.Logger {
 	return b.creation.logger.With(slog.String("section", b.node.Name))
 }
 
-// OnClose has f called when the pipeline is closed, or when loading it fails later on: the last registered first.
-func (b *Build) OnClose(f func() error) { b.onClose("what its factory has opened", f) }
+// OnClose registers f to be called when the pipeline is closed, or when loading it fails later on.
+// The functions are called in reverse order of registration.
+func (b *Build) OnClose(f func() error) { b.onClose("resources of its factory", f) }
 
 func (b *Build) onClose(what string, f func() error) {
 	b.creation.closers = append(b.creation.closers, closer{b.node.Name, what, f})
 }
 
-// Storage opens the database of a URI. Everything that is loaded with the same registry and names the same database shares
-// it. It is closed with the pipeline; the factory must not close it.
+// Storage opens the database of a URI. All sections that are loaded with the same registry and name
+// the same database share it. It is closed with the pipeline; the factory must not close it.
 func (b *Build) Storage(uri string) (*storage.DB, error) {
 	db, err := b.registry.opener.Open(b.creation.ctx, uri)
 	if err != nil {
@@ -74,8 +80,9 @@ func (b *Build) Storage(uri string) (*storage.DB, error) {
 	return db, nil
 }
 
-// Recover has a database take part in the recovery after a crash, until the pipeline is closed: as a Participant, a Decider or both, as
-// package transaction/recovery calls them. It is for what the factory has opened itself; with what [Build.Storage] opens it is so anyway.
+// Recover adds a database to crash recovery until the pipeline is closed: as a Participant, a
+// Decider or both, as package transaction/recovery defines them. It is for databases that the
+// factory opened itself; those opened with [Build.Storage] take part already.
 func (b *Build) Recover(database any) {
 	remove := b.registry.opener.Recovery().Add(database)
 	b.OnClose(func() error {
@@ -84,12 +91,14 @@ func (b *Build) Recover(database any) {
 	})
 }
 
-// ReadFile reads a file that a setting names, such as one with a secret, by the ReadFile of [Options]. So whoever watches what a
-// pipeline was made of, as serve --reload does, knows of it.
+// ReadFile reads a file that a setting names, such as one with a secret, with the ReadFile of
+// [Options]. A caller that watches the files of a configuration, as serve --reload does, so learns
+// of it.
 func (b *Build) ReadFile(name string) ([]byte, error) { return b.creation.resolver.readFile(name) }
 
-// Keep keeps a value for the next load of the same section by a registry that is renewed from this one, and returns what was
-// kept by the last load that succeeded, nil if none did: so a factory knows what a reload changes.
+// Keep stores a value for the next load of the same section by a registry renewed from this one. It
+// returns the value stored by the last successful load, or nil, so that a factory can tell what a
+// reload changes.
 func (b *Build) Keep(value any) (former any) {
 	key := b.node.Source.File + "\n" + b.node.Name
 	if b.creation.kept == nil {
@@ -99,8 +108,9 @@ func (b *Build) Keep(value any) (former any) {
 	return b.registry.kept.get(key)
 }
 
-// Share has the factories of the same load know of a value, and returns those of the same type that were shared before: so two
-// that can't stand beside each other notice.
+// Share makes a value known to the other factories of the same load, and returns the values of the
+// same type that were shared before. Factories whose objects can't be combined find each other this
+// way.
 func (b *Build) Share(value any) (others []any) {
 	typ := reflect.TypeOf(value)
 	if b.creation.shared == nil {
@@ -111,30 +121,31 @@ func (b *Build) Share(value any) (others []any) {
 	return others
 }
 
-// Warn tells whoever starts the program that something about a key works, but hardly as meant. The message says what, and
-// what to write instead. It is logged once at the start, with file, line, section and key; the key may be "".
+// Warn records a warning about a key that works, but probably not as intended. The message says
+// why, and what to write instead. It is logged once at the start, with file, line, section and key;
+// the key may be "".
 func (b *Build) Warn(key, message string) {
 	b.creation.resolver.warn(b.node.settingOf(key), message)
 }
 
-// App makes the app that a name stands for: a section, or a reference such as "egg:Dist#name". The name is looked up, and
-// the global conf handed on, as PasteDeploy's loader does it for composites. Faults come with their own positions: return
-// the error as it is, joined with those of the other children.
+// App creates the app that a name stands for: a section, or a reference such as "egg:Dist#name".
+// Name lookup and the global conf follow PasteDeploy's loader for composites. Errors have positions
+// of their own: return each as it is, joined with those of the other children.
 func (b *Build) App(name string) (http.Handler, error) {
 	made, err := b.child(typeApp, name)
 	if err != nil {
 		return nil, err
 	}
-	return made.(http.Handler), nil //nolint:errcheck // create has seen to it
+	return made.(http.Handler), nil //nolint:errcheck // create checks the type
 }
 
-// Filter makes the filter that a name stands for, as App does.
+// Filter creates the filter that a name stands for, as App does.
 func (b *Build) Filter(name string) (func(http.Handler) http.Handler, error) {
 	made, err := b.child(typeFilter, name)
 	if err != nil {
 		return nil, err
 	}
-	return made.(func(http.Handler) http.Handler), nil //nolint:errcheck // create has seen to it
+	return made.(func(http.Handler) http.Handler), nil //nolint:errcheck // create checks the type
 }
 
 func (b *Build) child(typ *objectType, name string) (any, error) {
@@ -149,7 +160,7 @@ func (b *Build) child(typ *objectType, name string) (any, error) {
 	return made, sorted(faults)
 }
 
-// referenceTo finds the setting of a composite that says the name.
+// referenceTo finds the setting of a composite that has the name as its value, or as a word of it.
 func (n *Node) referenceTo(name string) reference {
 	at := reference{up: n.trail}
 	for _, key := range n.LocalConf.keys {

@@ -10,7 +10,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// siteRegistry has a composite, an app that is a router, one that hides its router, and one without.
+// siteRegistry has a composite, an app that is a router, one that hides its router, and one
+// without.
 func siteRegistry(t *testing.T) *pipeline.Registry {
 	t.Helper()
 	r := pipeline.NewRegistry()
@@ -30,13 +31,17 @@ func siteRegistry(t *testing.T) *pipeline.Registry {
 		r.Get("/page", http.NotFound)
 		return r
 	}
-	pipeline.App(r, "egg:router", func(*pipeline.Build, struct{}) (http.Handler, error) { return router(), nil })
+	pipeline.App(r, "egg:router",
+		func(*pipeline.Build, struct{}) (http.Handler, error) { return router(), nil })
 	pipeline.App(r, "egg:wrapped", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
 		r := router()
 		b.Routes(r)
 		return http.StripPrefix("/v1", r), nil
 	})
-	pipeline.App(r, "egg:plain", func(*pipeline.Build, struct{}) (http.Handler, error) { return http.NotFoundHandler(), nil })
+	pipeline.App(r, "egg:plain", func(*pipeline.Build,
+		struct{}) (http.Handler, error) {
+		return http.NotFoundHandler(), nil
+	})
 	return r
 }
 
@@ -59,7 +64,8 @@ func readSite(string) ([]byte, error) { return []byte(siteFile), nil }
 
 func TestChildrenAndRoutes(t *testing.T) {
 	t.Parallel()
-	p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{Registry: siteRegistry(t), ReadFile: readSite})
+	p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{Registry: siteRegistry(t),
+		ReadFile: readSite})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +82,8 @@ func TestChildrenAndRoutes(t *testing.T) {
 		}
 		got = append(got, child{c.Key, c.Node.Name, routes})
 	}
-	want := []child{{"/", "app:home", 1}, {"/api", "app:api", 1}, {"/again", "app:home", 1}, {"/inline", "egg:plain#main", -1}}
+	want := []child{{"/", "app:home", 1}, {"/api", "app:api", 1}, {"/again", "app:home", 1},
+		{"/inline", "egg:plain#main", -1}}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("children (-want +got):\n%s", diff)
 	}
@@ -84,7 +91,8 @@ func TestChildrenAndRoutes(t *testing.T) {
 
 func TestNamed(t *testing.T) {
 	t.Parallel()
-	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, pipeline.Options{ReadFile: readSite})
+	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp,
+		pipeline.Options{ReadFile: readSite})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ func TestSlowClose(t *testing.T) {
 			b.OnClose(func() error { return nil })
 			return http.NotFoundHandler(), nil
 		})
-		p, err := pipeline.Load(t.Context(), config, pipeline.Options{Registry: r, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		p, err := pipeline.Load(t.Context(), config,
+			pipeline.Options{Registry: r, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +41,8 @@ func TestSlowClose(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		const want = `level=WARN msg="closing takes long" section=app:main waiting_for="what its factory has opened"`
+		const want = `level=WARN msg="closing takes long" section=app:main ` +
+			`waiting_for="resources of its factory"`
 		if got := log.String(); strings.Count(got, want) != 1 || strings.Count(got, "\n") != 1 {
 			t.Errorf("got %s, want once %s", got, want)
 		}

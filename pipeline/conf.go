@@ -2,25 +2,25 @@ package pipeline
 
 import "iter"
 
-// A Setting is a key with its value, and where the value comes from.
+// A Setting is a key with its value and the place where the value is written.
 type Setting struct {
 	Key   string
 	Value string // interpolated
 
-	File    string // "" when it was given from outside
-	Line    int    // from 1; 0 when it was given from outside, or is here or __file__
-	Section string // the section that it is written in, such as "DEFAULT"; "" when it is not from a file
-	Written string // the key as it is written there, such as "set debug"
-	Raw     string // the value as it is written there, before interpolation
+	File    string // "" for a value given from outside, by the caller of Load
+	Line    int    // from 1; 0 for a value given from outside, for here and __file__
+	Section string // where it is written, such as "DEFAULT"; "" if in no file
+	Written string // the key as written there, such as "set debug"
+	Raw     string // the value as written there, before interpolation
 
-	literal  bool       // whether Raw is the value, whatever percent signs it has
-	assigned bool       // whether Options.Set gives the value
-	lines    []int      // of Raw's lines
-	refs     []*Setting // what interpolation put in
-	getter   *Setting   // the "get" that took it from the global conf, if one did
+	literal  bool       // Raw is the value: no interpolation
+	assigned bool       // the value comes from Options.Set
+	lines    []int      // the line numbers of Raw's lines
+	refs     []*Setting // the settings that interpolation used
+	getter   *Setting   // the "get" setting that copied it from the global conf, or nil
 }
 
-// source says in a few words where the setting comes from.
+// source describes where the setting comes from, in a few words.
 func (s *Setting) source() string {
 	switch {
 	case s.Line > 0:
@@ -32,7 +32,7 @@ func (s *Setting) source() string {
 	}
 }
 
-// hides says why a setting of that name in a section does not count.
+// hides explains why a setting of the same name in a section has no effect.
 func (s *Setting) hides() string {
 	if s.Section == "DEFAULT" {
 		return "[DEFAULT] (" + s.source() + ") has it too"
@@ -40,7 +40,8 @@ func (s *Setting) hides() string {
 	return "it is " + s.source()
 }
 
-// place is the line to look at: where the value is written, or, when that is in no file, where it was asked for.
+// place returns the setting whose line an error names: the setting itself, or, if its value is
+// written in no file, the "get" that asked for it.
 func (s *Setting) place() *Setting {
 	if s.Line == 0 && s.getter != nil {
 		return s.getter
@@ -48,25 +49,26 @@ func (s *Setting) place() *Setting {
 	return s
 }
 
-// fault makes a fault about the setting.
+// fault returns an error about the setting.
 func (s *Setting) fault(err error, hint string) *Error {
 	at := s.place()
-	return &Error{File: at.File, Line: at.Line, Section: at.Section, Key: at.Written, Value: s.Value, Origin: s.origin(), Err: err, Hint: hint}
+	return &Error{File: at.File, Line: at.Line, Section: at.Section, Key: at.Written,
+		Value: s.Value, Origin: s.origin(), Err: err, Hint: hint}
 }
 
-// unquoted makes a fault about the setting that leaves out the value: nobody knows yet whether it is a secret.
+// unquoted returns an error about the setting without its value: an unknown key may hold a secret.
 func (s *Setting) unquoted(err error, hint string) *Error {
 	fault := s.fault(err, hint)
 	fault.Value, fault.Origin = "", ""
 	return fault
 }
 
-// origin tells how the value came about, when reading the line is not enough.
+// origin explains how the value was composed, when the line alone does not show it.
 func (s *Setting) origin() string {
 	text := ""
 	for _, ref := range s.refs {
 		if ref.Line == 0 && ref.File != "" {
-			continue // here and __file__ are as everybody expects
+			continue // here and __file__ need no explanation
 		}
 		if text != "" {
 			text += ", "
@@ -86,8 +88,8 @@ func (s *Setting) origin() string {
 	return text
 }
 
-// A Conf is an ordered set of settings: the global or the local conf of a node.
-// It is read-only for those who get it from Resolve, and then safe for concurrent use.
+// A Conf is an ordered set of settings: the global or the local conf of a node. A Conf returned by
+// this package is read-only and safe for concurrent use.
 type Conf struct {
 	keys     []string
 	settings map[string]*Setting
@@ -103,7 +105,7 @@ func (c *Conf) Get(key string) (Setting, bool) {
 	return Setting{}, false
 }
 
-// Len returns how many settings there are.
+// Len returns the number of settings.
 func (c *Conf) Len() int {
 	if c == nil {
 		return 0
@@ -111,7 +113,7 @@ func (c *Conf) Len() int {
 	return len(c.keys)
 }
 
-// All returns the settings in their order: as they were first set.
+// All returns the settings in the order in which their keys were first set.
 func (c *Conf) All() iter.Seq[Setting] {
 	return func(yield func(Setting) bool) {
 		if c == nil {
@@ -157,7 +159,7 @@ func (c *Conf) update(other *Conf) {
 	}
 }
 
-// take removes the setting of key, and returns it.
+// take removes the setting of key and returns it.
 func (c *Conf) take(key string) *Setting {
 	s := c.settings[key]
 	if s == nil {
@@ -179,7 +181,7 @@ func (c *Conf) clone() *Conf {
 	return d
 }
 
-// same reports whether both have the same values, in whatever order.
+// same reports whether both have the same keys and values, in any order.
 func (c *Conf) same(other *Conf) bool {
 	if c.Len() != other.Len() {
 		return false

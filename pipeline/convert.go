@@ -13,8 +13,9 @@ import (
 	"github.com/pasteline/pasteline/internal/redact"
 )
 
-// AsBool reads a truth value as PasteDeploy's asbool does: true, yes, on, y, t or 1, and false, no, off, n, f or 0, in
-// any case, with space around it. Anything else, the empty string too, is an error.
+// AsBool reads a truth value as PasteDeploy's asbool does: true, yes, on, y, t or 1, and false, no,
+// off, n, f or 0, in any case, with space around it. Anything else, the empty string too, is an
+// error.
 func AsBool(s string) (bool, error) {
 	switch strings.ToLower(strip(s)) {
 	case "true", "yes", "on", "y", "t", "1":
@@ -25,12 +26,13 @@ func AsBool(s string) (bool, error) {
 	return false, errors.New("want true or false")
 }
 
-// AsInt reads a whole number as PasteDeploy's asint does, that is, as Python's int: space around it, a sign, leading
-// zeros, single underscores between digits, and the decimal digits of every script are accepted. A number that does not
-// fit 64 bits is an error.
+// AsInt reads a whole number as PasteDeploy's asint does, that is, as Python's int: white space
+// around it, a sign, leading zeros, single underscores between digits, and the decimal digits of
+// every script are accepted. A number that does not fit 64 bits is an error.
 func AsInt(s string) (int64, error) {
 	errWant := errors.New("want a whole number")
-	digits := []rune(strings.TrimFunc(s, unicode.IsSpace)) // to Python's int, other than to strip, U+001C to U+001F are no space
+	// Python's int, unlike its strip, does not count U+001C to U+001F as white space.
+	digits := []rune(strings.TrimFunc(s, unicode.IsSpace))
 	negative := false
 	if len(digits) > 0 && (digits[0] == '-' || digits[0] == '+') {
 		negative = digits[0] == '-'
@@ -63,8 +65,9 @@ func AsInt(s string) (int64, error) {
 	return n, nil
 }
 
-// digitValue returns the value of a decimal digit of any script. Unicode keeps each script's ten digits together and in
-// order, so the value is the distance from the run's start.
+// digitValue returns the value of a decimal digit of any script. Unicode keeps each script's ten
+// digits together and in order, so the value is the distance from the start of the run.
+// Neighbouring runs, as in U+1D7CE to U+1D7FF, have ten digits each.
 func digitValue(r rune) (byte, bool) {
 	if r >= '0' && r <= '9' {
 		return byte(r - '0'), true
@@ -76,14 +79,15 @@ func digitValue(r rune) (byte, bool) {
 	for unicode.Is(unicode.Nd, start-1) {
 		start--
 	}
-	return byte((r - start) % 10), true //nolint:gosec // less than ten; neighbouring runs, as in U+1D7CE to U+1D7FF, follow each other in tens
+	return byte((r - start) % 10), true //nolint:gosec // less than ten
 }
 
-// AsList splits s at white space as PasteDeploy's aslist does; the list of an empty string is empty.
+// AsList splits s at white space as PasteDeploy's aslist does; the list of an empty string is
+// empty.
 func AsList(s string) []string { return fields(s) }
 
-// SplitList splits s at each sep, and strips the white space around the elements, as PasteDeploy's aslist does with a
-// separator; the list of an empty string has one empty element.
+// SplitList splits s at each sep, and strips the white space around the elements, as PasteDeploy's
+// aslist does with a separator; the list of an empty string has one empty element.
 func SplitList(s, sep string) []string {
 	list := strings.Split(s, sep)
 	for i := range list {
@@ -92,19 +96,21 @@ func SplitList(s, sep string) []string {
 	return list
 }
 
-// Python's idea of white space is Unicode's, and the four information separators.
+// isSpace reports whether Python's str.isspace does: Unicode white space and the four information
+// separators.
 func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
 func strip(s string) string      { return strings.TrimFunc(s, isSpace) }
 func stripRight(s string) string { return strings.TrimRightFunc(s, isSpace) }
 func fields(s string) []string   { return strings.FieldsFunc(s, isSpace) }
 
-// Bytes is a size in bytes. A setting of this type is a whole number, or a number with a unit: "2MB", "1.5 GiB",
-// "512k". The units are powers of 1024, with or without the i, as in the configuration files of Zope.
+// Bytes is a size in bytes. A setting of this type is a whole number, or a number with a unit:
+// "2MB", "1.5 GiB", "512k". The units are powers of 1024, with or without the i, as in the
+// configuration files of Zope.
 type Bytes int64
 
-// Limit returns the size in bytes as a Config has limits, in which zero is the default and a negative
-// number is none: it is -1 for an explicit 0.
+// Limit returns the size in bytes for a Config in which zero means the default limit and a negative
+// number means no limit: an explicit 0 becomes -1.
 func (b Bytes) Limit() int64 {
 	if b == 0 {
 		return -1
@@ -112,8 +118,8 @@ func (b Bytes) Limit() int64 {
 	return int64(b)
 }
 
-// AtLeastOne returns the size in bytes, and 1 for an explicit 0: for a Config in which zero is the
-// default, and one byte is as little as none.
+// AtLeastOne returns the size in bytes, and 1 for an explicit 0. It is for a Config in which zero
+// means the default, and where one byte has the effect of none.
 func (b Bytes) AtLeastOne() int64 { return max(int64(b), 1) }
 
 // UnmarshalText reads a size.
@@ -153,7 +159,7 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String writes the size with the largest unit that divides it.
+// String formats the size with the largest unit that divides it.
 func (b Bytes) String() string {
 	for _, unit := range []struct {
 		size Bytes
@@ -166,7 +172,7 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
-// asDuration reads "30s", "1m30s", or a plain number of seconds, as the originals have it.
+// asDuration reads "30s", "1m30s", or a plain number of seconds, as the Python originals do.
 func asDuration(s string) (time.Duration, error) {
 	s = strip(s)
 	if d, err := time.ParseDuration(s); err == nil {
@@ -180,8 +186,8 @@ func asDuration(s string) (time.Duration, error) {
 	return time.Duration(math.Round(ns)), nil
 }
 
-// A Secret is a setting that is never shown: however it is printed, logged or marshalled, it reads "***". Errors that
-// concern it do not quote it either.
+// A Secret is a setting that is never shown: printed, logged or marshalled, it reads "***". Errors
+// about it do not quote it either.
 type Secret string
 
 // Reveal returns the secret itself.

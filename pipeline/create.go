@@ -16,7 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// A creation makes what a tree describes.
+// A creation creates the objects that a tree describes.
 type creation struct {
 	ctx      context.Context //nolint:containedctx // lives as long as the call of Load
 	logger   *slog.Logger
@@ -24,23 +24,23 @@ type creation struct {
 	resolver *resolver
 	settings map[*Node]reflect.Value // decoded; a node with faults has none
 	closers  []closer
-	jobs     []func() // what Build.Go is to start when all is loaded
+	jobs     []func() // started by Load when every factory has succeeded
 	kept     map[string]any
 	shared   map[reflect.Type][]any
 }
 
-// A closer closes what a factory has opened.
+// A closer closes one resource that a factory opened.
 type closer struct {
 	section string
-	what    string // for a log
+	what    string // the resource, for a log message
 	close   func() error
 }
 
-// patience is how long a closer may take before the log says which one it is.
+// patience is the time after which the log names a closer that has not returned.
 const patience = 3 * time.Second
 
-// close closes what was opened, in reverse order, and all of it: a panic is an error like others, since a program that has
-// loaded something anew goes on when the old is closed.
+// close runs all closers in reverse order. A panic is reported as an error, because the process
+// keeps running when a reload closes the old pipeline.
 func (c *creation) close() error {
 	var errs []error
 	for _, f := range slices.Backward(c.closers) {
@@ -52,20 +52,23 @@ func (c *creation) close() error {
 
 func (c *creation) contained(f closer) (err error) {
 	said := time.AfterFunc(patience, func() {
-		c.logger.Warn("closing takes long", slog.String("section", f.section), slog.String("waiting_for", f.what))
+		c.logger.Warn("closing takes long", slog.String("section", f.section),
+			slog.String("waiting_for", f.what))
 	})
 	defer said.Stop()
 	defer func() {
 		if p := recover(); p != nil {
-			c.logger.LogAttrs(c.ctx, slog.LevelError, "panic while closing", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			c.logger.LogAttrs(c.ctx, slog.LevelError, "panic while closing", slog.Any("panic", p),
+				slog.String("stack", string(debug.Stack())))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	return f.close()
 }
 
-// all creates a node and what it is made of, unless resolving it has failed. All settings are decoded before the first
-// factory is called. It goes on after a fault, so that as many faults as possible are found, and then returns nothing.
+// all creates a node and its parts, unless resolving it failed. All settings are decoded before the
+// first factory is called. It goes on after an error, to report as many as possible, and then
+// returns no object.
 func (c *creation) all(node *Node, unresolved error) (any, Errors) {
 	faults := append(flatten(unresolved, nil), c.decode(node)...)
 	if unresolved != nil {
@@ -78,7 +81,7 @@ func (c *creation) all(node *Node, unresolved error) (any, Errors) {
 	return made, nil
 }
 
-// decode decodes the settings of a node and of all that it is made of.
+// decode decodes the settings of a node and of its parts.
 func (c *creation) decode(node *Node) Errors {
 	if node == nil {
 		return nil
@@ -101,7 +104,8 @@ func (c *creation) decode(node *Node) Errors {
 	return nil
 }
 
-// create calls the factories of a node. It returns neither something made nor a fault for a node that could not be decoded.
+// create calls the factories of a node. For a node that could not be decoded it returns neither an
+// object nor an error.
 func (c *creation) create(node *Node) (any, Errors) {
 	switch node.Kind {
 	case KindPipeline:
@@ -113,7 +117,8 @@ func (c *creation) create(node *Node) (any, Errors) {
 	if !ok {
 		return nil, nil
 	}
-	made, err := node.factory.create(&Build{registry: c.registry, creation: c, node: node}, settings)
+	b := &Build{registry: c.registry, creation: c, node: node}
+	made, err := node.factory.create(b, settings)
 	if err == nil && isNil(made) {
 		err = errNothing
 	}
@@ -154,12 +159,14 @@ func (c *creation) filtered(node *Node) (any, Errors) {
 	if !node.wrapsFilter() {
 		return wrap(filter, next), nil
 	}
-	return func(app http.Handler) http.Handler { return wrap(filter, wrap(next, app)).(http.Handler) }, nil //nolint:errcheck // wrap returns a handler
+	return func(app http.Handler) http.Handler {
+		return wrap(filter, wrap(next, app)).(http.Handler) //nolint:errcheck // a handler
+	}, nil
 }
 
-// wrap applies a filter to an app. Both are what create made, and so of these types.
+// wrap applies a filter to an app. Both come from create, which checks their types.
 func wrap(filter, app any) any {
-	return filter.(func(http.Handler) http.Handler)(app.(http.Handler)) //nolint:errcheck // see above
+	return filter.(func(http.Handler) http.Handler)(app.(http.Handler)) //nolint:errcheck // checked
 }
 
 func isNil(v any) bool {
@@ -170,7 +177,8 @@ func isNil(v any) bool {
 	return (rv.Kind() == reflect.Func || rv.Kind() == reflect.Pointer) && rv.IsNil()
 }
 
-// locate makes faults of what a factory or the decoder returned: what has no position gets that of its key, or the node's.
+// locate converts an error of a factory or of the decoder into errors with positions: that of the
+// setting, if the error has a key, else that of the node.
 func (n *Node) locate(err error) Errors {
 	return flatten(err, func(fault *Error) {
 		if s := n.LocalConf.find(fault.Key); s != nil {
@@ -187,17 +195,17 @@ func (n *Node) locate(err error) Errors {
 	})
 }
 
-// ErrNotRegistered is the rule that a name breaks for which the registry has no factory.
+// ErrNotRegistered is wrapped by the errors about a name for which the registry has no factory.
 var ErrNotRegistered = errors.New("not registered")
 
-// A notRegisteredError says which name that is.
+// A notRegisteredError is an ErrNotRegistered with a message.
 type notRegisteredError string
 
 func (e notRegisteredError) Error() string { return string(e) }
 
 func (notRegisteredError) Is(target error) bool { return target == ErrNotRegistered }
 
-// notRegistered says that there is no factory for the node, and what there is.
+// notRegistered returns the error for a node without a factory. It suggests a registered name.
 func (n *Node) notRegistered(registry *Registry) *Error {
 	kind := KindApp
 	switch {
@@ -216,17 +224,21 @@ func (n *Node) notRegistered(registry *Registry) *Error {
 	}
 	switch {
 	case n.Protocol == "":
-		return fault(fmt.Errorf("%s can't stand by itself", name), fmt.Sprintf("give it a section: [%s:name] use = %s", n.Kind, name))
+		return fault(fmt.Errorf("%s can't be used without a section", name),
+			fmt.Sprintf("give it a section: [%s:name] use = %s", n.Kind, name))
 	case strings.HasPrefix(n.Protocol, "paste.filter-app"):
 		return fault(fmt.Errorf("a [filter-app:] can't use %s", name),
-			"give it a [filter:] section and use that, or write paste.filter_factory = "+n.Factory.Object)
+			"give it a [filter:] section and use that, or write paste.filter_factory = "+
+				n.Factory.Object)
 	}
 	if n.Factory.Object != "" && !strings.Contains(n.Factory.Object, ":") {
-		return fault(fmt.Errorf("%s is a module, and not a function in it", n.Factory.Object), "write module:function")
+		return fault(fmt.Errorf("%s is a module, not a function in one", n.Factory.Object),
+			"write module:function")
 	}
 	for _, other := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
 		if other != kind && registry.find(other, n.Factory) != nil {
-			return fault(fmt.Errorf("%s is not registered as %s but as %s", name, kind, other), cmp.Or(n.written.order(kind), have(registry.known(kind))))
+			return fault(fmt.Errorf("%s is not registered as %s but as %s", name, kind, other),
+				cmp.Or(n.written.order(kind), have(registry.known(kind))))
 		}
 	}
 	if hint := registry.instead(kind, n.Factory); hint != "" {
@@ -238,13 +250,17 @@ func (n *Node) notRegistered(registry *Registry) *Error {
 		err = notRegisteredError(fmt.Sprintf("no %s of that name is registered", kind))
 	}
 	line := fmt.Sprintf("pipeline.%s(r, %q, …)", map[Kind]string{
-		KindApp: "App", KindComposite: "Composite", KindFilter: "Filter", KindServer: "ServerFactory",
+		KindApp: "App", KindComposite: "Composite", KindFilter: "Filter",
+		KindServer: "ServerFactory",
 	}[kind], name)
 	if near, ok := nearest(name, registry.spellings(kind)); ok {
-		return fault(err, fmt.Sprintf("did you mean %q? A program of your own registers others: %s", near, line))
+		return fault(err, fmt.Sprintf("did you mean %q? A program of your own registers others: %s",
+			near, line))
 	}
-	f := fault(err, fmt.Sprintf("a program of your own registers it: %s in a function that serve.Main is given", line))
-	f.choices = fmt.Sprintf("registered as %s: %s", kind, strings.TrimPrefix(have(registry.known(kind)), "have: "))
+	f := fault(err, fmt.Sprintf("a program of your own registers it: %s in a function that "+
+		"serve.Main is given", line))
+	f.choices = fmt.Sprintf("registered as %s: %s", kind,
+		strings.TrimPrefix(have(registry.known(kind)), "have: "))
 	if len(registry.known(kind)) == 0 {
 		f.choices = ""
 	}

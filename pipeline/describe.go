@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// A FactoryInfo describes what is registered under a name.
+// A FactoryInfo describes the factory that is registered under a name.
 type FactoryInfo struct {
 	Kind     Kind
 	Name     string   // as it was registered
 	Aliases  []string // sorted
 	Settings []SettingInfo
-	Others   bool // whether it takes settings of any other name too
+	Others   bool // whether settings of any other name are accepted too
 }
 
-// A SettingInfo describes a setting of a factory, from the tags of its struct.
+// A SettingInfo describes a setting of a factory, as the tags of its struct declare it.
 type SettingInfo struct {
 	Key        string
-	Type       string // in words, such as "a whole number"; "" when only the Help tells
+	Type       string // such as "a whole number"; "" if only Help describes it
 	Default    string
 	HasDefault bool
 	Required   bool
@@ -28,7 +28,7 @@ type SettingInfo struct {
 	Help       string
 }
 
-// Describe tells what is registered of a kind under a name or an alias.
+// Describe returns the factory of a kind that is registered under a name or an alias.
 func (r *Registry) Describe(kind Kind, name string) (FactoryInfo, bool) {
 	key, err := registeredName(name)
 	if err != nil {
@@ -41,7 +41,8 @@ func (r *Registry) Describe(kind Kind, name string) (FactoryInfo, bool) {
 	return r.describe(f), true
 }
 
-// DescribeAll tells everything that is registered, sorted by kind and name; aliases are with what they stand for.
+// DescribeAll returns all factories, sorted by kind and name. Aliases are listed with the factory
+// that they name.
 func (r *Registry) DescribeAll() []FactoryInfo {
 	var all []FactoryInfo
 	for _, kind := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
@@ -71,7 +72,8 @@ func (r *Registry) describe(f *factory) FactoryInfo {
 	return info
 }
 
-// DescribeSettings tells what a struct of settings has, such as one for [ReadSection]. It panics if S is none.
+// DescribeSettings returns the settings of a struct, such as one for [ReadSection]. It panics if S
+// is not a struct of settings.
 func DescribeSettings[S any]() []SettingInfo {
 	schema, err := newSchema(reflect.TypeFor[S]())
 	if err != nil {
@@ -83,10 +85,11 @@ func DescribeSettings[S any]() []SettingInfo {
 func (s *schema) describe() []SettingInfo {
 	var settings []SettingInfo
 	for _, field := range s.fields {
-		name, _ := field.typeName() // newSchema has refused what has none and can't explain itself
+		name, _ := field.typeName() // newSchema refuses types without a name
 		settings = append(settings, SettingInfo{
-			Key: field.key, Type: name, Default: field.def, HasDefault: field.hasDefault, Required: field.required,
-			Secret: field.secret, OneOf: field.oneOf, Min: field.min, Max: field.max, Help: field.help,
+			Key: field.key, Type: name, Default: field.def, HasDefault: field.hasDefault,
+			Required: field.required, Secret: field.secret, OneOf: field.oneOf,
+			Min: field.min, Max: field.max, Help: field.help,
 		})
 	}
 	return settings

@@ -5,10 +5,11 @@ import (
 	"regexp"
 )
 
-// An eggLoader knows the entry points of one distribution.
+// An eggLoader resolves the entry points of one distribution: "egg:" references.
 type eggLoader struct{ dist string }
 
-func (l eggLoader) context(r *resolver, typ *objectType, name *string, global *Conf, at reference) *Node {
+func (l eggLoader) context(r *resolver, typ *objectType, name *string, global *Conf,
+	at reference) *Node {
 	if name != nil && isAbsolute(*name) {
 		return r.load(typ, *name, nil, "", global, at)
 	}
@@ -25,7 +26,8 @@ func (l eggLoader) context(r *resolver, typ *objectType, name *string, global *C
 	if typ == typeApp {
 		if composite := r.registry.find(KindComposite, ref); composite != nil {
 			if node.factory != nil {
-				return r.fault(at.fault("", fmt.Errorf("%s is registered both as an app and as a composite", ref), "write paste.app_factory or paste.composite_factory"))
+				return r.fault(at.fault("", fmt.Errorf("%s is registered both as an app and as a "+
+					"composite", ref), "write paste.app_factory or paste.composite_factory"))
 			}
 			node.become(KindComposite, "paste.composite_factory", composite)
 		}
@@ -35,10 +37,12 @@ func (l eggLoader) context(r *resolver, typ *objectType, name *string, global *C
 	return node
 }
 
-// A callLoader knows one function. It can't tell what the function makes: the section that uses it does.
+// A callLoader resolves one function: a "call:" reference. The kind of object that the function
+// makes is known only from the section that uses it.
 type callLoader struct{ spec string }
 
-func (l callLoader) context(r *resolver, typ *objectType, _ *string, global *Conf, at reference) *Node {
+func (l callLoader) context(r *resolver, typ *objectType, _ *string, global *Conf,
+	at reference) *Node {
 	ref, err := callReference(l.spec)
 	if err != nil {
 		return r.fault(at.malformed(err))
@@ -47,8 +51,8 @@ func (l callLoader) context(r *resolver, typ *objectType, _ *string, global *Con
 }
 
 func newNode(kind Kind, ref Factory, protocol string, global *Conf, l loader, at reference) *Node {
-	// An empty global conf is not shared with whoever passed it on, others are: so PasteDeploy has it, and a set further
-	// out shows in them.
+	// An empty global conf is copied, others are shared with the section that passed them on: so
+	// PasteDeploy does it, and a "set" further out shows in the shared ones.
 	if global.Len() == 0 {
 		global = newConf()
 	}
@@ -64,5 +68,5 @@ func (n *Node) become(kind Kind, protocol string, f *factory) {
 
 var absolutePattern = regexp.MustCompile(`^[a-zA-Z]+:`)
 
-// isAbsolute reports whether a name has a scheme, and so is looked up elsewhere than in the file at hand.
+// isAbsolute reports whether a name has a scheme, and so is not looked up in the current file.
 func isAbsolute(name string) bool { return absolutePattern.MatchString(name) }

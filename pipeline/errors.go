@@ -12,28 +12,30 @@ import (
 	"github.com/pasteline/pasteline/internal/redact"
 )
 
-// An Error is one fault of a configuration, and where it is.
+// An Error is one error in a configuration, with its position.
 //
-// A factory, or a settings struct's Validate, returns plain errors, or an Error with the Key alone (and, where it helps,
-// a Hint); the loader fills in the rest. Of several errors joined with [errors.Join] each is reported by itself.
+// A factory, or a settings struct's Validate, returns plain errors, or an Error with the Key alone
+// (and, where it helps, a Hint); the loader fills in the rest. Errors joined with [errors.Join] are
+// reported one by one.
 type Error struct {
-	File    string // as it was named; "" when the fault is not in a file
-	Line    int    // where the value was written, from 1; 0 when the fault concerns the file as a whole
+	File    string // as it was named; "" if the error is not in a file
+	Line    int    // of the value, from 1; 0 if the error concerns the whole file
 	Section string // such as "app:main"
 	Key     string
-	Value   string // the value as it was understood; "***" for a secret
-	Origin  string // how the value came about, when it is not what stands at Line
-	Err     error  // the rule that was broken
-	Hint    string // what to write instead, or what there is to choose from
+	Value   string // after interpolation; "***" for a secret
+	Origin  string // how the value was composed, if it is not written at Line
+	Err     error  // the rule that is broken
+	Hint    string // what to write instead, or the possible values
 
-	choices string          // what there is to choose from; of several faults the first alone shows it
-	listed  bool            // whether this fault shows the choices
-	secrets *redact.Secrets // of the files that were loaded
-	plain   bool            // whether a factory says that the setting is no secret, whatever its key looks like
+	choices string          // the possible values; only the first of several errors shows them
+	listed  bool            // this error shows the choices
+	secrets *redact.Secrets // of the loaded files, to be hidden in messages
+	// the factory declares the setting as no secret, even if its key looks like one
+	plain bool
 }
 
-// Error returns the fault in one line that starts with the position, so that editors can jump to it. The line shows no secret
-// that package pipeline knows of, whatever Err says.
+// Error returns one line that starts with the position, so that editors can jump to it. The line
+// contains no secret that package pipeline knows of, whatever Err says.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
@@ -61,7 +63,8 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		text := e.Err.Error()
 		if e.Value != "" {
-			text = strings.TrimPrefix(text, "storage: "+redact.Value("", e.Value)+": ") // it stands there already
+			// already shown
+			text = strings.TrimPrefix(text, "storage: "+redact.Value("", e.Value)+": ")
 		}
 		b.WriteString(oneLine(e.secrets.Hide(text)))
 	}
@@ -76,7 +79,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// shown returns the value as it may be shown.
+// shown returns the value with secrets hidden.
 func (e *Error) shown() string {
 	if e.plain && redact.IsSecretKey(e.Key) {
 		return e.secrets.Value("", e.Value)
@@ -84,13 +87,14 @@ func (e *Error) shown() string {
 	return e.secrets.Value(e.Key, e.Value)
 }
 
-// Unwrap returns the rule that was broken.
+// Unwrap returns the rule that is broken.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errors are all the faults of a configuration, sorted by file and line. Load and Resolve return them.
+// Errors are all the errors of a configuration, sorted by file and line. Load and Resolve return
+// them.
 type Errors []*Error
 
-// Error returns one line for each fault.
+// Error returns one line for each error.
 func (e Errors) Error() string {
 	lines := make([]string, len(e))
 	for i, fault := range e {
@@ -99,7 +103,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap returns the faults.
+// Unwrap returns the single errors.
 func (e Errors) Unwrap() []error {
 	errs := make([]error, len(e))
 	for i, fault := range e {
@@ -108,8 +112,8 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
-// JoinErrors makes one error of several that Load, LoadServer and Resolve returned for the same files: each fault once,
-// sorted by file and line. It returns nil when there is none.
+// JoinErrors joins errors that Load, LoadServer and Resolve returned for the same files: each error
+// once, sorted by file and line. It returns nil if there is none.
 func JoinErrors(errs ...error) error {
 	var faults Errors
 	for _, err := range errs {
@@ -118,7 +122,8 @@ func JoinErrors(errs ...error) error {
 	return sorted(faults)
 }
 
-// flatten takes err apart into faults. Those that have no position yet are for locate to complete.
+// flatten splits err into single errors. It calls locate, if not nil, for each that has no position
+// yet.
 func flatten(err error, locate func(*Error)) Errors {
 	if err == nil {
 		return nil
@@ -141,7 +146,8 @@ func flatten(err error, locate func(*Error)) Errors {
 	fault := &Error{Err: err}
 	if inner := flatten(errors.Unwrap(err), nil); len(inner) > 0 {
 		if inner[0].File != "" {
-			return inner // what a composite says around the fault of a child adds nothing to the child's own position
+			// the text of a composite around it adds nothing to the child's own position
+			return inner
 		}
 		fault.Key = inner[0].Key
 	}
@@ -174,24 +180,26 @@ func sorted(faults Errors) error {
 	})
 }
 
-// A Warning is about something that works, but hardly as meant.
+// A Warning is about a setting or section that works, but probably not as intended.
 type Warning struct {
 	File    string
 	Line    int
 	Section string
 	Key     string
-	Message string // what is odd, and what to write instead
+	Message string // the reason, and what to write instead
 
-	// Broken is whether requests will fail, or a guarantee is lost, because of it. It loads all the same, as with PasteDeploy.
+	// Broken reports that requests fail, or a guarantee is lost. Load succeeds all the same, as
+	// with PasteDeploy.
 	Broken bool
 }
 
-// Fault returns the warning as a fault, for those that go no further with one.
+// Fault converts the warning to an error, for callers that stop at warnings.
 func (w Warning) Fault() *Error {
-	return &Error{File: w.File, Line: w.Line, Section: w.Section, Key: w.Key, Err: errors.New(w.Message)}
+	return &Error{File: w.File, Line: w.Line, Section: w.Section, Key: w.Key,
+		Err: errors.New(w.Message)}
 }
 
-// String returns the warning in the form of an Error.
+// String formats the warning like an Error.
 func (w Warning) String() string {
 	e := Error{File: w.File, Line: w.Line, Section: w.Section, Key: w.Key}
 	return e.Error() + oneLine(redact.Text(w.Message))
@@ -204,11 +212,12 @@ func position(file string, line int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// isInvisible reports whether a character would break a line, or not be seen in it: controls, the spaces and line separators
-// of Unicode, marks that turn the direction of the text.
+// isInvisible reports whether a character would break a line or be invisible in it: controls,
+// Unicode's spaces and line separators, marks that change the text direction.
 func isInvisible(r rune) bool { return !unicode.IsPrint(r) }
 
-// oneLine keeps what a file, or an error from elsewhere, says from breaking the line of a message.
+// oneLine escapes the invisible characters of a text from a file or a foreign error, so that a
+// message stays in one line.
 func oneLine(s string) string {
 	if !strings.ContainsFunc(s, isInvisible) {
 		return s

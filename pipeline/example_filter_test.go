@@ -19,7 +19,8 @@ type StampSettings struct {
 // Validate checks what the tags can't say. The key gives the error its line in the file.
 func (s StampSettings) Validate() error {
 	if http.CanonicalHeaderKey(s.Header) != s.Header {
-		return &pipeline.Error{Key: "header", Err: errors.New("want a header name, such as X-Stamp")}
+		return &pipeline.Error{Key: "header",
+			Err: errors.New("want a header name, such as X-Stamp")}
 	}
 	return nil
 }
@@ -41,7 +42,8 @@ func ExampleFilter() {
 	pipeline.App(registry, "egg:nothing", func(*pipeline.Build, struct{}) (http.Handler, error) {
 		return http.NotFoundHandler(), nil
 	})
-	site := "[pipeline:main]\npipeline = stamp egg:nothing\n[filter:stamp]\nuse = egg:stamp\ntext = seen\n"
+	site := "[pipeline:main]\npipeline = stamp egg:nothing\n[filter:stamp]\nuse = " +
+		"egg:stamp\ntext = seen\n"
 	p, err := pipeline.Load(context.Background(), "site.ini", pipeline.Options{
 		Registry: registry, ReadFile: func(string) ([]byte, error) { return []byte(site), nil },
 	})

@@ -51,9 +51,10 @@ func ExampleLoad_faults() {
 	type settings struct {
 		Tries int `default:"3" min:"1"`
 	}
-	pipeline.Filter(registry, "egg:again", func(*pipeline.Build, settings) (func(http.Handler) http.Handler, error) {
-		return func(next http.Handler) http.Handler { return next }, nil
-	})
+	pipeline.Filter(registry, "egg:again",
+		func(*pipeline.Build, settings) (func(http.Handler) http.Handler, error) {
+			return func(next http.Handler) http.Handler { return next }, nil
+		})
 
 	site := []byte(`[pipeline:main]
 pipeline = agan hello
@@ -114,7 +115,8 @@ title = %(greeting)s, world
 	app := tree.Root.App
 	fmt.Println(app.Kind, app.Name, app.Factory)
 	for setting := range app.LocalConf.All() {
-		fmt.Printf("%s = %q, from line %d of [%s]\n", setting.Key, setting.Value, setting.Line, setting.Section)
+		fmt.Printf("%s = %q, from line %d of [%s]\n", setting.Key, setting.Value, setting.Line,
+			setting.Section)
 	}
 	// Output:
 	// pipeline pipeline:main

@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata")
 
-// Every *.good.ini has beside it the tree that it composes to, with the source of each setting, and the warnings; every
-// *.bad.ini the whole text of its faults.
+// Every *.good.ini has beside it the tree that it composes to, with the source of each setting, and
+// the warnings; every *.bad.ini the whole text of its faults.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.*.ini")
@@ -40,7 +40,8 @@ func TestFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = strings.ReplaceAll(strings.ReplaceAll(got, here, "HERE"), "testdata"+string(filepath.Separator), "")
+			got = strings.ReplaceAll(strings.ReplaceAll(got, here, "HERE"),
+				"testdata"+string(filepath.Separator), "")
 			golden := strings.TrimSuffix(file, ".ini") + ".txt"
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -60,7 +61,8 @@ func TestFiles(t *testing.T) {
 
 func tree(t *testing.T, file string) string {
 	t.Helper()
-	tree, err := pipeline.Resolve(file, pipeline.KindApp, pipeline.Options{Registry: strictRegistry(t)})
+	tree, err := pipeline.Resolve(file, pipeline.KindApp,
+		pipeline.Options{Registry: strictRegistry(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +91,8 @@ func write(b *strings.Builder, n *pipeline.Node, indent, role string) {
 			if s.Key == "here" || s.Key == "__file__" {
 				continue
 			}
-			fmt.Fprintf(b, "%s    %s %s = %q (%s:%d [%s] %s)\n", indent, conf.name, s.Key, s.Value, s.File, s.Line, s.Section, s.Written)
+			fmt.Fprintf(b, "%s    %s %s = %q (%s:%d [%s] %s)\n", indent, conf.name, s.Key, s.Value,
+				s.File, s.Line, s.Section, s.Written)
 		}
 	}
 	for _, filter := range n.Filters {
@@ -151,19 +154,25 @@ type strictApp struct {
 func strictRegistry(t *testing.T) *pipeline.Registry {
 	t.Helper()
 	r := pipeline.NewRegistry()
-	pipeline.Filter(r, "egg:strict", func(*pipeline.Build, strictSettings) (func(http.Handler) http.Handler, error) {
-		return func(next http.Handler) http.Handler { return next }, nil
-	})
+	pipeline.Filter(r, "egg:strict",
+		func(*pipeline.Build, strictSettings) (func(http.Handler) http.Handler, error) {
+			return func(next http.Handler) http.Handler { return next }, nil
+		})
 	pipeline.App(r, "egg:strict", func(_ *pipeline.Build, s strictApp) (http.Handler, error) {
 		switch {
 		case s.Number == 13:
-			return nil, fmt.Errorf("opening: %w", &pipeline.Error{Key: "number", Err: errors.New("not thirteen")})
+			return nil, fmt.Errorf("opening: %w", &pipeline.Error{Key: "number",
+				Err: errors.New("not thirteen")})
 		case s.URI != "":
-			return nil, &pipeline.Error{Key: "uri", Err: errors.New("no such database"), Hint: "start it"}
+			return nil, &pipeline.Error{Key: "uri", Err: errors.New("no such database"),
+				Hint: "start it"}
 		}
 		return http.NotFoundHandler(), nil
 	})
-	pipeline.App(r, "egg:wiki", func(*pipeline.Build, struct{}) (http.Handler, error) { return http.NotFoundHandler(), nil })
+	pipeline.App(r, "egg:wiki", func(*pipeline.Build,
+		struct{}) (http.Handler, error) {
+		return http.NotFoundHandler(), nil
+	})
 	type children struct {
 		Paths []pipeline.Setting `ini:"*"`
 	}

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// find returns the section that a name stands for, or false when a fault has been recorded.
-func (l *configLoader) find(r *resolver, typ *objectType, name *string, at reference) (string, bool) {
+// find returns the section that a name stands for, or false after recording an error.
+func (l *configLoader) find(r *resolver, typ *objectType, name *string,
+	at reference) (string, bool) {
 	var possible []string
 	for _, group := range typ.prefixes {
 		for _, prefix := range group {
@@ -34,7 +35,8 @@ func (l *configLoader) find(r *resolver, typ *objectType, name *string, at refer
 	for i, section := range possible {
 		places[i] = fmt.Sprintf("[%s] (line %d)", oneLine(section), l.file.heads[section])
 	}
-	fault := at.fault(l.file.name, fmt.Errorf("%s all have that name", strings.Join(places, " and ")), "rename all but one")
+	fault := at.fault(l.file.name, fmt.Errorf("%s all have that name",
+		strings.Join(places, " and ")), "rename all but one")
 	if len(possible) == 2 {
 		fault.Err = fmt.Errorf("%s both have that name", strings.Join(places, " and "))
 	}
@@ -45,7 +47,8 @@ func (l *configLoader) find(r *resolver, typ *objectType, name *string, at refer
 	return "", false
 }
 
-// sections returns those with a prefix and a name. Without a name the prefix alone will do, and "main" too.
+// sections returns the sections with a prefix and a name. A nil name matches the prefix alone, and
+// the name "main".
 func (l *configLoader) sections(prefix string, name *string) []string {
 	var found []string
 	wanted := "main"
@@ -62,21 +65,26 @@ func (l *configLoader) sections(prefix string, name *string) []string {
 	return found
 }
 
-// isFrom reports whether a name stands in another file than the loader's, where a composite is that the loader's file uses.
+// isFrom reports whether a name is written in another file than the loader's, and looked up in the
+// loader's: the case of a composite that the loader's file uses from another.
 func (at reference) isFrom(l *configLoader) bool {
 	s := at.setting
-	return s != nil && s.File != "" && s.File != l.file.name && !isAbsolute(cmp.Or(at.word, s.Value))
+	return s != nil && s.File != "" && s.File != l.file.name &&
+		!isAbsolute(cmp.Or(at.word, s.Value))
 }
 
-// missing says that there is no section of a name, and in which file, if the name stands in another.
+// missing returns the error that there is no section of a name. If the name is written in another
+// file, the error says in which file it is looked up.
 func (l *configLoader) missing(typ *objectType, wanted string, at reference) error {
 	if at.isFrom(l) {
-		return fmt.Errorf("no %s %q in %s: that uses this section, and so is where its names are looked up", typ.kind, wanted, l.file.name)
+		return fmt.Errorf("no %s %q in %s: that uses this section, and so is where its names are "+
+			"looked up", typ.kind, wanted, l.file.name)
 	}
 	return fmt.Errorf("no %s %q", typ.kind, wanted)
 }
 
-// suggest says what there is when a name can't be found: the same name under another prefix, a similar one, or all.
+// suggest returns the hint for a name that can't be found: the same name under another prefix, a
+// similar name, or all names.
 func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at reference) string {
 	if reference := withScheme(r.registry, typ, wanted); reference != "" && at.setting != nil {
 		return fmt.Sprintf("did you mean %q?", reference)
@@ -92,10 +100,12 @@ func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at r
 		name = strip(name)
 		place := position(l.file.name, l.file.heads[section])
 		if meant, ok := typ.misspelled(prefix); ok && name == wanted {
-			return fmt.Sprintf("[%s] (%s): did you mean [%s:%s]?", oneLine(section), place, meant, oneLine(name))
+			return fmt.Sprintf("[%s] (%s): did you mean [%s:%s]?", oneLine(section), place, meant,
+				oneLine(name))
 		}
 		if !typ.takes(prefix) {
-			if name == wanted && name != "main" && name != "" { // a file has a main of several kinds
+			// a file has a main of several kinds
+			if name == wanted && name != "main" && name != "" {
 				namesake = fmt.Sprintf("[%s] (%s) is no %s", oneLine(section), place, typ.kind)
 				if rule := at.order(typ.kind); rule != "" {
 					namesake += "; " + rule
@@ -104,7 +114,8 @@ func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at r
 			continue
 		}
 		if section == prefix && wanted == "main" {
-			return fmt.Sprintf("write [%s:main] in place of [%s] (%s), which has no name", prefix, section, place)
+			return fmt.Sprintf("write [%s:main] in place of [%s] (%s), which has no name", prefix,
+				section, place)
 		}
 		if name == "" {
 			name = "[" + section + "]"
@@ -133,8 +144,8 @@ func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at r
 	return have(names)
 }
 
-// elsewhere returns a reference to the section of that name in the file where the name is written, "" if that has none, or is
-// the file where it is looked up.
+// elsewhere returns a reference to the section of that name in the file where the name is written:
+// "" if that file has none, or is the file where the name was looked up.
 func (l *configLoader) elsewhere(r *resolver, typ *objectType, wanted string, at reference) string {
 	if !at.isFrom(l) {
 		return ""
@@ -158,20 +169,23 @@ func (l *configLoader) elsewhere(r *resolver, typ *objectType, wanted string, at
 	return ""
 }
 
-// withoutServer says what to write into a file that has no server. Those of OpenStack have apps and filters alone.
+// withoutServer returns the hint for a file that has no server section. Files of OpenStack have
+// only apps and filters.
 func (l *configLoader) withoutServer(name string) string {
 	section := fmt.Sprintf("[server:%s] with use = egg:Paste#http", name)
 	switch {
 	case slices.Contains(l.file.order, "uwsgi"):
-		return fmt.Sprintf("it was for uWSGI, whose [uwsgi] says nothing here: write a section %s and its port", section)
+		return fmt.Sprintf("it was for uWSGI, whose [uwsgi] says nothing here: write a section %s "+
+			"and its port", section)
 	case !l.has(typeApp, "main") && (l.has(typeApp, "") || l.has(typeFilter, "")):
-		return fmt.Sprintf("the file has apps and filters alone, as those of OpenStack, whose programs bring the server:"+
+		return fmt.Sprintf("the file has apps and filters alone, as those of OpenStack, whose "+
+			"programs bring the server:"+
 			" write a section %s, here or in a file that uses this one", section)
 	}
 	return "write a section " + section
 }
 
-// has reports whether the file has a section of a type and a name; "" is any name.
+// has reports whether the file has a section of a type and a name; "" matches any name.
 func (l *configLoader) has(typ *objectType, name string) bool {
 	return slices.ContainsFunc(l.file.order, func(section string) bool {
 		prefix, rest, _ := strings.Cut(section, ":")
@@ -179,7 +193,8 @@ func (l *configLoader) has(typ *objectType, name string) bool {
 	})
 }
 
-// withScheme returns the reference that was probably meant by one that has no scheme: "" if it looks like a section's name.
+// withScheme returns the reference that was probably meant by a name without a scheme, or "" if it
+// looks like the name of a section.
 func withScheme(registry *Registry, typ *objectType, name string) string {
 	file, _, _ := strings.Cut(name, "#")
 	if strings.HasSuffix(file, ".ini") {
@@ -206,7 +221,7 @@ func withScheme(registry *Registry, typ *objectType, name string) string {
 	return ""
 }
 
-// kinds returns what may be registered for the type.
+// kinds returns the kinds of factories that fit the type.
 func (t *objectType) kinds() []Kind {
 	if t == typeApp {
 		return []Kind{KindApp, KindComposite}
@@ -214,7 +229,7 @@ func (t *objectType) kinds() []Kind {
 	return []Kind{t.kind}
 }
 
-// misspelled returns the prefix that was probably meant by one that there is not.
+// misspelled returns the known prefix that was probably meant by an unknown one.
 func (t *objectType) misspelled(prefix string) (string, bool) {
 	for _, known := range []*objectType{typeApp, typeFilter, typeServer} {
 		if known.takes(prefix) {
@@ -225,5 +240,6 @@ func (t *objectType) misspelled(prefix string) (string, bool) {
 }
 
 func (t *objectType) takes(prefix string) bool {
-	return slices.ContainsFunc(t.prefixes, func(group []string) bool { return slices.Contains(group, prefix) })
+	return slices.ContainsFunc(t.prefixes,
+		func(group []string) bool { return slices.Contains(group, prefix) })
 }

@@ -32,7 +32,8 @@ func seed(f *testing.F, add func(data []byte)) {
 	}
 }
 
-// Parsing never panics, a fault is at a line that there is, and what was read can be written and read again.
+// Parsing never panics, a fault is at a line that there is, and what was read can be written and
+// read again.
 func FuzzParse(f *testing.F) {
 	seed(f, func(data []byte) { f.Add(data) })
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -45,7 +46,8 @@ func FuzzParse(f *testing.F) {
 		for _, section := range append(file.Sections(), "DEFAULT") {
 			for _, s := range file.Settings(section) {
 				if s.Line < 1 || s.Line > lines || s.Key == "" {
-					t.Errorf("[%s] %s is said to be in line %d of %d", section, s.Key, s.Line, lines)
+					t.Errorf("[%s] %s is said to be in line %d of %d", section, s.Key,
+						s.Line, lines)
 				}
 			}
 		}
@@ -79,8 +81,10 @@ func FuzzInterpolate(f *testing.F) {
 	f.Add("%(ENV_HOME)s", "%", "%(unclosed")
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		flat := strings.NewReplacer("\n", "\n ", "\r", " ").Replace
-		site := "[app:main]\nuse = egg:x\na = " + flat(a) + "\nb = " + flat(b) + "\nc = " + flat(c) + "\n"
-		tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, text(nil, map[string]string{"site.ini": site}))
+		site := "[app:main]\nuse = egg:x\na = " + flat(a) + "\nb = " + flat(b) + "\nc = " +
+			flat(c) + "\n"
+		tree, err := pipeline.Resolve("site.ini", pipeline.KindApp,
+			text(nil, map[string]string{"site.ini": site}))
 		if err != nil {
 			checkLines(t, err, map[string]string{"site.ini": site})
 			return
@@ -96,21 +100,30 @@ func FuzzInterpolate(f *testing.F) {
 	})
 }
 
-// Loading files that may refer to each other never panics or hangs. Every fault and every warning is at a line that there
-// is, and every setting comes from the line that it says.
+// Loading files that may refer to each other never panics or hangs. Every fault and every warning
+// is at a line that there is, and every setting comes from the line that it says.
 func FuzzLoad(f *testing.F) {
-	seed(f, func(data []byte) { f.Add(string(data), "[app:main]\nuse = egg:strict\n", "main", "g") })
-	f.Add("[app:main]\nuse = config:sub/other.ini\n", "[app:main]\nuse = config:../site.ini\n", "", "")
-	f.Add("[composite:main]\nuse = egg:map\n/ = config:sub/other.ini#x\n", "[composite:x]\nuse = egg:map\na = config:../site.ini\nb = x\n", "", "%(here)s")
-	f.Add("[app:main]\nuse = config:sub%%2Fother.ini#a\nset x = %(x)s\nget y = here\n", "[DEFAULT]\nx = 1\n[app:a]\nuse = call:m:f\nx = 2\n", "", "50%%")
-	f.Add("[filter-app:main]\nuse = config:sub/other.ini\nnext = x\n[app:x]\nuse = egg:wiki\nfilter-with = y\n[filter:y]\nuse = egg:strict\npassword = 12345678\n",
-		"[filter:main]\npaste.filter_factory = m:f\nrequire = Paste\n[server:main]\npaste.server_runner = m:f\n", "", "")
+	seed(f, func(data []byte) {
+		f.Add(string(data), "[app:main]\nuse = egg:strict\n",
+			"main", "g")
+	})
+	f.Add("[app:main]\nuse = config:sub/other.ini\n",
+		"[app:main]\nuse = config:../site.ini\n", "", "")
+	f.Add("[composite:main]\nuse = egg:map\n/ = config:sub/other.ini#x\n",
+		"[composite:x]\nuse = egg:map\na = config:../site.ini\nb = x\n", "", "%(here)s")
+	f.Add("[app:main]\nuse = config:sub%%2Fother.ini#a\nset x = %(x)s\nget y = here\n",
+		"[DEFAULT]\nx = 1\n[app:a]\nuse = call:m:f\nx = 2\n", "", "50%%")
+	f.Add("[filter-app:main]\nuse = config:sub/other.ini\nnext = x\n[app:x]\nuse = "+
+		"egg:wiki\nfilter-with = y\n[filter:y]\nuse = egg:strict\npassword = 12345678\n",
+		"[filter:main]\npaste.filter_factory = m:f\nrequire = "+
+			"Paste\n[server:main]\npaste.server_runner = m:f\n", "", "")
 	f.Fuzz(func(t *testing.T, site, other, name, global string) {
 		files := map[string]string{"site.ini": site, "sub/other.ini": other}
 		opts := text(strictRegistry(t), files)
 		opts.Name = name
 		opts.Global = map[string]string{"x": global}
-		for _, kind := range []pipeline.Kind{pipeline.KindApp, pipeline.KindFilter, pipeline.KindServer} {
+		for _, kind := range []pipeline.Kind{pipeline.KindApp, pipeline.KindFilter,
+			pipeline.KindServer} {
 			tree, err := pipeline.Resolve("site.ini", kind, opts)
 			if err != nil {
 				checkLines(t, err, files)
@@ -145,8 +158,10 @@ func checkSources(t *testing.T, n *pipeline.Node, files map[string]string) {
 				continue // from outside, or here and __file__
 			}
 			checkLine(t, s.Key, s.File, s.Line, files)
-			if line := strings.TrimFunc(lines(files[s.File])[s.Line-1], isPythonSpace); !strings.HasPrefix(line, s.Written) {
-				t.Errorf("%s is said to stand as %q in %q, line %d of %s", s.Key, s.Written, line, s.Line, s.File)
+			if line := strings.TrimFunc(lines(files[s.File])[s.Line-1],
+				isPythonSpace); !strings.HasPrefix(line, s.Written) {
+				t.Errorf("%s is said to stand as %q in %q, line %d of %s", s.Key, s.Written, line,
+					s.Line, s.File)
 			}
 		}
 	}
@@ -174,8 +189,8 @@ func checkLines(t *testing.T, err error, files map[string]string) {
 	}
 }
 
-// checkLine checks that what is said is about a line that there is. It may be about the whole of a file, or about what was
-// given from outside.
+// checkLine checks that what is said is about a line that there is. It may be about the whole of a
+// file, or about what was given from outside.
 func checkLine(t *testing.T, what, file string, line int, files map[string]string) {
 	t.Helper()
 	data, ok := files[file]

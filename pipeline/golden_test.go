@@ -19,9 +19,9 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// What PasteDeploy 3.1 made of several hundred .ini files was recorded; see testdata/pastedeploy.json. This test gives each
-// to the loader and compares the trees, and what creating them calls. differences lists where we differ, and why;
-// everything else agrees exactly.
+// What PasteDeploy 3.1 made of several hundred .ini files was recorded; see
+// testdata/pastedeploy.json. This test gives each to the loader and compares the trees, and what
+// creating them calls. differences lists where we differ, and why; everything else agrees exactly.
 
 type golden struct {
 	Distributions map[string]map[string]map[string]string `json:"distributions"`
@@ -56,19 +56,21 @@ func (e *goldenError) String() string { return e.Class + ": " + e.Message }
 type instead int
 
 const (
-	nothing         instead = iota
-	notRegistered           // a refusal, at once or when the tree is created; a node is marked as not registered
-	created                 // an app
-	createdOrFaulty         // the same, unless there is a fault that the original does not come to
-	refused                 // a refusal, with a message of its own
+	nothing instead = iota
+	// a refusal, at once or when the tree is created; a node is marked as not registered
+	notRegistered
+	created         // an app
+	createdOrFaulty // the same, unless there is a fault that the original does not come to
+	refused         // a refusal, with a message of its own
 )
 
-// differences are the cases in which we deliberately do something else than PasteDeploy, by what it says to them. The docs have
-// the same list.
+// differences are the cases in which we deliberately do something else than PasteDeploy, by what it
+// says to them. The docs have the same list.
 //
-// Two more run through all cases, and describe evens them out: composites are of kind "composite" here and of kind "app"
-// there, filter-app and filter-with are written filter_app and filtered_with there; and the protocol of what an egg:
-// reference names is that of the group of its entry point there, of which we have one for each kind (see golden.protocol).
+// Two more run through all cases, and describe evens them out: composites are of kind "composite"
+// here and of kind "app" there, filter-app and filter-with are written filter_app and filtered_with
+// there; and the protocol of what an egg: reference names is that of the group of its entry point
+// there, of which we have one for each kind (see golden.protocol).
 var differences = []struct {
 	why     string
 	says    *regexp.Regexp // nil when no message tells
@@ -76,21 +78,27 @@ var differences = []struct {
 	cases   int // of the recorded set
 }{
 	{
-		"Python imports what a reference names, and refuses it when there is no such distribution, entry point, module or attribute. " +
-			"A program in Go can't: the reference is looked up in the registry. Without an entry there the tree is resolved all the same, " +
-			"so that it can be shown; the node is marked as not registered, and creating it is refused. What can't be the name of " +
+		"Python imports what a reference names, and refuses it when there is no such " +
+			"distribution, entry point, module or attribute. " +
+			"A program in Go can't: the reference is looked up in the registry. Without an entry " +
+			"there the tree is resolved all the same, " +
+			"so that it can be shown; the node is marked as not registered, and creating it is " +
+			"refused. What can't be the name of " +
 			"anything is refused at once.",
 		regexp.MustCompile(`^PackageNotFoundError|^ModuleNotFoundError|^AttributeError|^LookupError: Entry point`),
 		notRegistered, 25,
 	},
 	{
-		"The reference names a number or a module. Both refuse to create it, but the recorded tree has the thing itself, not its name.",
+		"The reference names a number or a module. Both refuse to create it, but the recorded " +
+			"tree has the thing itself, not its name.",
 		regexp.MustCompile(`^TypeError: '(int|module)' object is not callable`),
 		notRegistered, 2,
 	},
 	{
-		"With filter-with on a pipeline, on a filter-app, or on a section that uses something with a filter-with, the original creates " +
-			"a function that takes an app instead of an app: a bug. Here the filter is around the app, as it reads.",
+		"With filter-with on a pipeline, on a filter-app, or on a section that uses something " +
+			"with a filter-with, the original creates " +
+			"a function that takes an app instead of an app: a bug. Here the filter is around " +
+			"the app, as it reads.",
 		regexp.MustCompile(`^NotAnApp`),
 		created, 8,
 	},
@@ -100,35 +108,42 @@ var differences = []struct {
 		createdOrFaulty, 1,
 	},
 	{
-		"require = Dist makes Python refuse a file when that distribution is not installed. A program in Go has what it was built with: " +
+		"require = Dist makes Python refuse a file when that distribution is not installed. A " +
+			"program in Go has what it was built with: " +
 			"the line is dropped, with a warning.",
 		regexp.MustCompile(`^PackageNotFoundError: No package metadata was found for Missing`),
 		createdOrFaulty, 1,
 	},
 	{
-		"A key called global_conf, callable, app or loader is also the name of a parameter in Python, so that the call of the factory " +
+		"A key called global_conf, callable, app or loader is also the name of a parameter in " +
+			"Python, so that the call of the factory " +
 			"fails. Here it is a key as any other.",
 		regexp.MustCompile(`^TypeError: .* got multiple values for argument '`),
 		createdOrFaulty, 0,
 	},
 	{
-		"Python calls whatever function is named, so that a filter's can stand in an [app:] section. Here a factory is registered as what it " +
+		"Python calls whatever function is named, so that a filter's can stand in an [app:] " +
+			"section. Here a factory is registered as what it " +
 			"makes, and refused elsewhere.",
 		nil, refused, 0,
 	},
 	{
-		"%(ENV_NAME)s, where no setting has that name, stands for the environment variable NAME. The original refuses it.",
+		"%(ENV_NAME)s, where no setting has that name, stands for the environment variable NAME. " +
+			"The original refuses it.",
 		regexp.MustCompile(`contains an interpolation key 'ENV_`),
 		createdOrFaulty, 0,
 	},
 	{
-		"A percent sign in the path of a file is only that, in %(here)s and %(__file__)s. The original takes it for the start of a name, and " +
+		"A percent sign in the path of a file is only that, in %(here)s and %(__file__)s. The " +
+			"original takes it for the start of a name, and " +
 			"refuses whatever lies below a folder called 100%.",
 		nil, createdOrFaulty, 0,
 	},
 	{
-		"A file or a value of more than 1 MB, and what would compose to very much more than a site, are refused: a wrong path, or a few lines " +
-			"that refer to each other again and again, must not keep the loader busy. The original reads on, or ends with a RecursionError.",
+		"A file or a value of more than 1 MB, and what would compose to very much more than a " +
+			"site, are refused: a wrong path, or a few lines " +
+			"that refer to each other again and again, must not keep the loader busy. The " +
+			"original reads on, or ends with a RecursionError.",
 		nil, refused, 0,
 	},
 }
@@ -147,8 +162,9 @@ func difference(c goldenCase) int {
 }
 
 const (
-	recordedCases = 374                  // of the set that the counts here are of
-	otherGolden   = "PASTEDEPLOY_GOLDEN" // names a variable with the folder of another set, for comparisons by hand
+	recordedCases = 374 // of the set that the counts here are of
+	// names a variable with the folder of another set, for comparisons by hand
+	otherGolden = "PASTEDEPLOY_GOLDEN"
 )
 
 func readGolden(t *testing.T) (golden, string) {
@@ -163,13 +179,15 @@ func readGolden(t *testing.T) (golden, string) {
 		t.Fatal(err)
 	}
 	var g golden
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(data), "@HERE@", here)), &g); err != nil {
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(data), "@HERE@", here)),
+		&g); err != nil {
 		t.Fatal(err)
 	}
 	return g, here
 }
 
-// A recorder stands for the handlers of the recorded calls: it is what the fake factories of the original returned.
+// A recorder stands for the handlers of the recorded calls: it is what the fake factories of the
+// original returned.
 type recorder struct {
 	http.Handler
 	call any
@@ -180,14 +198,16 @@ func call(what, object string, b *pipeline.Build, local []pipeline.Setting) map[
 	for _, s := range local {
 		conf[s.Key] = s.Value
 	}
-	return map[string]any{what: object, "global_conf": stringMap(b.GlobalConf().Map()), "local_conf": conf}
+	return map[string]any{what: object, "global_conf": stringMap(b.GlobalConf().Map()),
+		"local_conf": conf}
 }
 
 type anything struct {
 	All []pipeline.Setting `ini:"*"`
 }
 
-// fakeRegistry has the entry points of the recorded distributions, and what they call by module and name.
+// fakeRegistry has the entry points of the recorded distributions, and what they call by module and
+// name.
 func fakeRegistry(g golden) *pipeline.Registry {
 	r := pipeline.NewRegistry()
 	app := func(name, object string) {
@@ -213,35 +233,41 @@ func fakeRegistry(g golden) *pipeline.Registry {
 		})
 	}
 	filter := func(name, object string) {
-		pipeline.Filter(r, name, func(b *pipeline.Build, s anything) (func(http.Handler) http.Handler, error) {
-			return func(next http.Handler) http.Handler {
-				made := call("filter", object, b, s.All)
-				if made["app"] = next.(recorder).call; made["app"] == nil {
-					made["app"] = "APP"
-				}
-				return recorder{call: made}
-			}, nil
-		})
+		pipeline.Filter(r, name,
+			func(b *pipeline.Build, s anything) (func(http.Handler) http.Handler, error) {
+				return func(next http.Handler) http.Handler {
+					made := call("filter", object, b, s.All)
+					if made["app"] = next.(recorder).call; made["app"] == nil {
+						made["app"] = "APP"
+					}
+					return recorder{call: made}
+				}, nil
+			})
 	}
 	server := func(name, object string) {
-		pipeline.ServerFactory(r, name, func(b *pipeline.Build, s anything) (pipeline.Server, error) {
-			return fakeServer{call: call("server", object, b, s.All)}, nil
-		})
+		pipeline.ServerFactory(r, name,
+			func(b *pipeline.Build, s anything) (pipeline.Server, error) {
+				return fakeServer{call: call("server", object, b, s.All)}, nil
+			})
 	}
 	register := map[string]func(name, object string){
-		"paste.app_factory": app, "paste.composite_factory": composite, "paste.composit_factory": composite,
-		"paste.filter_factory": filter, "paste.filter_app_factory": filter,
+		"paste.app_factory": app, "paste.composite_factory": composite,
+		"paste.composit_factory": composite,
+		"paste.filter_factory":   filter, "paste.filter_app_factory": filter,
 		"paste.server_factory": server, "paste.server_runner": server,
 	}
 	seen := map[string]bool{}
 	for _, dist := range slices.Sorted(maps.Keys(g.Distributions)) {
 		for _, group := range []string{ // filter_factory first: it wins over filter_app_factory
 			"paste.app_factory", "paste.composite_factory", "paste.composit_factory",
-			"paste.filter_factory", "paste.filter_app_factory", "paste.server_factory", "paste.server_runner",
+			"paste.filter_factory", "paste.filter_app_factory", "paste.server_factory",
+			"paste.server_runner",
 		} {
 			for entryPoint, value := range g.Distributions[dist][group] {
 				_, object, _ := strings.Cut(value, ":")
-				kind := strings.TrimSuffix(strings.Split(strings.TrimPrefix(group, "paste."), "_")[0], "e") // composit and composite are one
+				// composit and composite are one
+				kind := strings.TrimSuffix(strings.Split(strings.TrimPrefix(group, "paste."),
+					"_")[0], "e")
 				name := "egg:" + dist + "#" + entryPoint
 				if object == "no_such_attr" || object == "x" || seen[kind+name] {
 					continue
@@ -251,13 +277,15 @@ func fakeRegistry(g golden) *pipeline.Registry {
 			}
 		}
 	}
-	for _, object := range []string{"make_main", "make_home", "make_api", "make_blog", "make_twice", "Klass.make"} {
+	for _, object := range []string{"make_main", "make_home", "make_api", "make_blog", "make_twice",
+		"Klass.make"} {
 		app("demopkg:"+object, object)
 	}
 	for _, object := range []string{"make_twice_c", "make_map", "make_cascade"} {
 		composite("demopkg:"+object, object)
 	}
-	for _, object := range []string{"make_caps", "make_gzip", "make_fmain", "make_both1", "Klass.Inner.make", "make_auth", "make_log", "make_both2"} {
+	for _, object := range []string{"make_caps", "make_gzip", "make_fmain", "make_both1",
+		"Klass.Inner.make", "make_auth", "make_log", "make_both2"} {
 		filter("demopkg:"+object, object)
 	}
 	for _, object := range []string{"make_http", "make_smain", "make_run"} {
@@ -274,7 +302,8 @@ type fakeServer struct {
 // describe makes of a node what was recorded of the original's.
 func describe(g golden, n *pipeline.Node) map[string]any {
 	kinds := map[pipeline.Kind]string{
-		pipeline.KindComposite: "app", pipeline.KindFilterApp: "filter_app", pipeline.KindFilterWith: "filtered_with",
+		pipeline.KindComposite: "app", pipeline.KindFilterApp: "filter_app",
+		pipeline.KindFilterWith: "filtered_with",
 	}
 	m := map[string]any{
 		"kind": string(n.Kind), "protocol": nil,
@@ -296,7 +325,8 @@ func describe(g golden, n *pipeline.Node) map[string]any {
 		m["entry_point"] = n.Factory.EntryPoint
 		m["distribution"], m["object"] = g.entryPoint(n)
 	}
-	for key, part := range map[string]*pipeline.Node{"app": n.App, "filter": n.Filter, "next": n.Next} {
+	for key, part := range map[string]*pipeline.Node{"app": n.App, "filter": n.Filter,
+		"next": n.Next} {
 		if part != nil {
 			m[key] = describe(g, part)
 		}
@@ -311,17 +341,21 @@ func describe(g golden, n *pipeline.Node) map[string]any {
 	return m
 }
 
-// entryPoint tells which distribution, by its own spelling, and which object an egg: reference means.
+// entryPoint tells which distribution, by its own spelling, and which object an egg: reference
+// means.
 func (g golden) entryPoint(n *pipeline.Node) (dist, object string) {
 	dist, _, object = g.find(n)
 	return dist, object
 }
 
-// protocol is one of the differences: a factory here is of one of four kinds, and does not tell a filter_factory from a
-// filter_app_factory and so on. It is taken from the entry points when it is as good as the node's own.
+// protocol is one of the differences: a factory here is of one of four kinds, and does not tell a
+// filter_factory from a filter_app_factory and so on. It is taken from the entry points when it is
+// as good as the node's own.
 func (g golden) protocol(n *pipeline.Node) string {
 	alike := map[string]string{
-		"paste.composit_factory": "paste.composite_factory", "paste.filter_app_factory": "paste.filter_factory", "paste.server_runner": "paste.server_factory",
+		"paste.composit_factory":   "paste.composite_factory",
+		"paste.filter_app_factory": "paste.filter_factory",
+		"paste.server_runner":      "paste.server_factory",
 	}
 	_, group, _ := g.find(n)
 	if alike[group] == n.Protocol {
@@ -340,7 +374,8 @@ func (g golden) find(n *pipeline.Node) (dist, group, object string) {
 	}
 	for dist, entryPoints := range g.Distributions {
 		for _, group := range groups[n.Kind] {
-			if object, ok := entryPoints[group][n.Factory.EntryPoint]; ok && same(dist) == same(n.Factory.Dist) {
+			if object, ok := entryPoints[group][n.Factory.EntryPoint]; ok &&
+				same(dist) == same(n.Factory.Dist) {
 				return dist, group, object
 			}
 		}
@@ -432,7 +467,8 @@ func (g golden) compare(t *testing.T, c goldenCase, registry *pipeline.Registry,
 		if instead == notRegistered && node.Registered && node.Kind != pipeline.KindComposite {
 			t.Error("marked as registered")
 		}
-	case err != nil && (instead == createdOrFaulty || strings.Contains(err.Error(), " is not registered as ")):
+	case err != nil && (instead == createdOrFaulty ||
+		strings.Contains(err.Error(), " is not registered as ")):
 	case err != nil:
 		t.Fatalf("not created: %v", err)
 	case instead == created || instead == createdOrFaulty:
@@ -469,7 +505,8 @@ func checkPositions(t *testing.T, err error, here string) {
 			continue
 		}
 		text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
-		if lines := strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1; fault.Line < 1 || fault.Line > lines {
+		if lines := strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1; fault.Line < 1 ||
+			fault.Line > lines {
 			t.Errorf("%v: the file has %d lines", fault, lines)
 		}
 	}

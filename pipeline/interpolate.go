@@ -12,53 +12,58 @@ import (
 )
 
 const (
-	maxInterpolationDepth = 10 // Python's
+	maxInterpolationDepth = 10 // as in Python
 	maxValue              = 1 << 20
-	maxRefs               = 4 // more would not help the reader of a message
+	maxRefs               = 4 // more would make a message unreadable
 	environment           = "ENV_"
 )
 
-// An interpolator puts other settings, and the environment, into values, by the rules of Python's BasicInterpolation.
+// An interpolator replaces %(name)s in values by other settings and environment variables, by the
+// rules of Python's BasicInterpolation.
 type interpolator struct {
 	// lookup returns a setting with its raw value, or nil.
 	lookup func(name string) *Setting
-	// spend accounts for work, so that a few lines that name each other many times can't keep the loader busy.
+	// spend counts work, and fails above a limit: a few lines that name each other many times must
+	// not keep the loader busy.
 	spend func(n int) error
 
-	// learn is told what stands for a name that looks like that of a secret.
+	// learn is called with the text of each reference whose name looks like that of a secret.
 	learn func(secret string)
 
-	key  string   // of the value at hand
-	raw  string   // the value itself
-	path []string // the names that led to where expand is
+	key  string   // of the setting that is interpolated
+	raw  string   // its value
+	path []string // the names of the references being expanded
 	out  strings.Builder
 	refs []*Setting
 }
 
-// unknownNameError is what an interpolation fails with when there is no such setting.
+// unknownNameError reports a reference to a setting that does not exist.
 type unknownNameError struct {
 	name string
-	key  string // of the value that has it
+	key  string // of the value with the reference
 }
 
 func (e unknownNameError) Error() string {
 	if variable, ok := strings.CutPrefix(e.name, environment); ok {
 		if name := redact.Name(e.key, e.name); name != e.name {
-			return fmt.Sprintf("%%(%s)s: the environment variable is not set, and its name is not shown, since it may be a secret", name)
+			return fmt.Sprintf("%%(%s)s: the environment variable is not set, and its name is not "+
+				"shown, since it may be a secret", name)
 		}
 		return fmt.Sprintf("%%(%s)s: the environment variable %s is not set", e.name, variable)
 	}
-	return fmt.Sprintf("%%(%s)s: no setting of that name, here or in [DEFAULT]", redact.Name(e.key, e.name))
+	return fmt.Sprintf("%%(%s)s: no setting of that name, here or in [DEFAULT]",
+		redact.Name(e.key, e.name))
 }
 
-// namesItselfError is what the interpolation of a setting fails with whose value has the setting's own name.
+// namesItselfError reports a setting whose value refers to the setting itself.
 type namesItselfError struct{ name, key string }
 
 func (e namesItselfError) Error() string {
 	return fmt.Sprintf("%%(%s)s is the setting itself", redact.Name(e.key, e.name))
 }
 
-// expand expands %(name)s and %% in the raw value of a setting, and tells which settings it used.
+// interpolate expands %(name)s and %% in the raw value of a setting, and returns the settings that
+// it used.
 func (p interpolator) interpolate(s *Setting) (string, []*Setting, error) {
 	if !strings.Contains(s.Raw, "%") {
 		return s.Raw, nil, p.spend(len(s.Raw))
@@ -78,7 +83,8 @@ func (p *interpolator) write(text string) error {
 	return p.spend(1 + len(text))
 }
 
-// expand writes out a value. Its faults do not quote it: it may be a secret.
+// expand writes a value with its references replaced. Its errors do not quote the value, which may
+// be a secret.
 func (p *interpolator) expand(value string, depth int) error {
 	if depth > maxInterpolationDepth {
 		return p.tooDeep()
@@ -114,7 +120,7 @@ func (p *interpolator) expand(value string, depth int) error {
 	return nil
 }
 
-// reference writes out what a name stands for.
+// reference writes the value that a name stands for, and reports it to learn if it is a secret.
 func (p *interpolator) reference(name string, depth int) error {
 	from := p.out.Len()
 	err := p.standsFor(name, depth)
@@ -129,12 +135,13 @@ func (p *interpolator) standsFor(name string, depth int) error {
 	if setting == nil {
 		if variable, ok := strings.CutPrefix(name, environment); ok {
 			if value, set := os.LookupEnv(variable); set {
-				return p.write(value) // as it is: what the environment says is no template
+				return p.write(value) // without interpolation
 			}
 		}
 		return unknownNameError{name, p.key}
 	}
-	if depth == 1 && len(p.refs) < maxRefs && !slices.ContainsFunc(p.refs, func(s *Setting) bool { return s.Key == name }) {
+	if depth == 1 && len(p.refs) < maxRefs &&
+		!slices.ContainsFunc(p.refs, func(s *Setting) bool { return s.Key == name }) {
 		p.refs = append(p.refs, setting)
 	}
 	if strings.Contains(setting.Raw, "%") && !setting.literal {
@@ -146,7 +153,7 @@ func (p *interpolator) standsFor(name string, depth int) error {
 	return p.write(setting.Raw)
 }
 
-// tooDeep shows the circle, if it is one.
+// tooDeep returns the error for too many nested references, with the cycle if there is one.
 func (p *interpolator) tooDeep() error {
 	last := len(p.path) - 1
 	for i := last - 1; i >= 0; i-- {
@@ -154,10 +161,12 @@ func (p *interpolator) tooDeep() error {
 			return namesItselfError{p.path[i], p.key}
 		}
 		if p.path[i] == p.path[last] {
-			return fmt.Errorf("its %%(name)s go round in a circle: %s", strings.Join(p.path[i:], " -> "))
+			return fmt.Errorf("its %%(name)s go round in a circle: %s",
+				strings.Join(p.path[i:], " -> "))
 		}
 	}
-	return fmt.Errorf("its %%(name)s lead from one to the next more than %d times", maxInterpolationDepth)
+	return fmt.Errorf("its %%(name)s lead from one to the next more than %d times",
+		maxInterpolationDepth)
 }
 
 func (p *interpolator) fault(value, rest, what string) error {
@@ -165,8 +174,10 @@ func (p *interpolator) fault(value, rest, what string) error {
 	if value != p.raw {
 		in = " of what it refers to"
 	}
-	return fmt.Errorf("the percent sign at character %d%s %s; one that is meant as such is written %%%%",
+	return fmt.Errorf("the percent sign at character %d%s %s; one that is meant as such is "+
+		"written %%%%",
 		1+utf8.RuneCountInString(value[:len(value)-len(rest)]), in, what)
 }
 
-var errTooMuch = errors.New("this would compose to more than can be meant; do sections use each other again and again?")
+var errTooMuch = errors.New("this would compose to more than can be meant; do sections use each " +
+	"other again and again?")

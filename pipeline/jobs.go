@@ -10,16 +10,17 @@ import (
 	"time"
 )
 
-// Go runs f in a goroutine of its own as long as the pipeline is open: it begins when everything is
-// loaded, and its context is cancelled when the pipeline is closed. Close waits until f has returned,
-// before it closes the databases that the factory opened earlier.
+// Go runs f in its own goroutine while the pipeline is open. f starts after everything is loaded,
+// and its context is cancelled when the pipeline is closed. Close waits until f has returned before
+// it closes the databases that the factory opened earlier.
 //
-// A job is never at work twice in one process: after a reload, that of the new pipeline waits until
-// the old pipeline is closed. Jobs are told apart by section and by the order of the calls. Several
-// processes of a site each run it; [storage.DB.TryLock] lets one of them work.
+// A job never runs twice at the same time in one process: after a reload, the job of the new
+// pipeline waits until the old pipeline is closed. Jobs are identified by section and by the order
+// of the calls. Each process of a site runs its own; [storage.DB.TryLock] lets one of them do the
+// work.
 //
-// An error or panic of f is logged, and f is not called again. An error that is the context's is
-// dropped. With [Options.NoJobs], f is not called.
+// An error or panic of f is logged, and f is not called again. An error caused by the cancelled
+// context is dropped. With [Options.NoJobs], f is not called.
 func (b *Build) Go(f func(ctx context.Context) error) {
 	key := fmt.Sprintf("%s\n%s\n%d", b.node.Source.File, b.node.Name, b.jobs)
 	b.jobs++
@@ -28,15 +29,15 @@ func (b *Build) Go(f func(ctx context.Context) error) {
 	b.creation.jobs = append(b.creation.jobs, func() { go j.run(ctx) })
 	b.OnClose(func() error {
 		cancel()
-		j.once.Do(func() { close(j.done) }) // it was never started
+		j.once.Do(func() { close(j.done) }) // run was not called
 		<-j.done
 		return nil
 	})
 }
 
-// Every calls f each time that the period has passed since the last call returned, first after one
-// period, as long as the pipeline is open. An error or panic of f is logged, and the next call comes
-// as usual. The rest is as for [Build.Go]. It panics if the period is not positive.
+// Every calls f while the pipeline is open, each time the period has passed since the last call
+// returned; the first call comes after one period. An error or panic of f is logged, and the next
+// call follows as usual. Otherwise it is like [Build.Go]. It panics if the period is not positive.
 func (b *Build) Every(period time.Duration, f func(ctx context.Context) error) {
 	if period <= 0 {
 		panic(fmt.Sprintf("pipeline: Every with a period of %v", period))
@@ -57,12 +58,12 @@ func (b *Build) Every(period time.Duration, f func(ctx context.Context) error) {
 	})
 }
 
-// A job is one that [Build.Go] was given.
+// A job is a function passed to [Build.Go].
 type job struct {
 	f      func(context.Context) error
 	logger *slog.Logger
-	turn   chan struct{} // holds one value while a job of the same key is at work
-	once   sync.Once     // whoever comes first of run and Close decides whether it is started
+	turn   chan struct{} // full while a job of the same key runs
+	once   sync.Once     // the first of run and Close decides whether f is called
 	done   chan struct{}
 }
 
@@ -82,11 +83,12 @@ func (j *job) run(ctx context.Context) {
 	callJob(ctx, j.logger, j.f)
 }
 
-// callJob calls f, and logs its error or panic.
+// callJob calls f and logs its error or panic.
 func callJob(ctx context.Context, logger *slog.Logger, f func(context.Context) error) {
 	defer func() {
 		if p := recover(); p != nil {
-			logger.LogAttrs(ctx, slog.LevelError, "a job panicked", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			logger.LogAttrs(ctx, slog.LevelError, "a job panicked", slog.Any("panic", p),
+				slog.String("stack", string(debug.Stack())))
 		}
 	}()
 	err := f(ctx)
@@ -95,13 +97,13 @@ func callJob(ctx context.Context, logger *slog.Logger, f func(context.Context) e
 	}
 }
 
-// jobs are the jobs of a registry and of those that it was renewed to.
+// jobs are the jobs of a registry and of the registries renewed from it.
 type jobs struct {
 	mu    sync.Mutex
 	turns map[string]chan struct{}
 }
 
-// turn returns the channel in which a job of that key puts a value while it is at work.
+// turn returns a channel of capacity one that a job of that key fills while it runs.
 func (j *jobs) turn(key string) chan struct{} {
 	j.mu.Lock()
 	defer j.mu.Unlock()

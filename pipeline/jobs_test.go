@@ -15,12 +15,14 @@ import (
 )
 
 // working registers an app with a job, and loads it.
-func working(t *testing.T, registry *pipeline.Registry, opts pipeline.Options, job func(b *pipeline.Build)) *pipeline.Pipeline {
+func working(t *testing.T, registry *pipeline.Registry, opts pipeline.Options,
+	job func(b *pipeline.Build)) *pipeline.Pipeline {
 	t.Helper()
-	pipeline.App(registry, "egg:working", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
-		job(b)
-		return http.NotFoundHandler(), nil
-	})
+	pipeline.App(registry, "egg:working",
+		func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+			job(b)
+			return http.NotFoundHandler(), nil
+		})
 	files := text(registry, map[string]string{"site.ini": "[app:main]\nuse = egg:working\n"})
 	opts.Registry, opts.ReadFile = registry, files.ReadFile
 	p, err := pipeline.Load(t.Context(), "site.ini", opts)
@@ -99,19 +101,21 @@ func TestEvery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		start, calls := time.Now(), []time.Duration{}
-		p := working(t, pipeline.NewRegistry(), pipeline.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(b *pipeline.Build) {
-			b.Every(time.Minute, func(context.Context) error {
-				calls = append(calls, time.Since(start))
-				time.Sleep(time.Second)
-				switch len(calls) {
-				case 1:
-					return errors.New("no paper")
-				case 2:
-					panic("no ink")
-				}
-				return nil
+		p := working(t, pipeline.NewRegistry(),
+			pipeline.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))},
+			func(b *pipeline.Build) {
+				b.Every(time.Minute, func(context.Context) error {
+					calls = append(calls, time.Since(start))
+					time.Sleep(time.Second)
+					switch len(calls) {
+					case 1:
+						return errors.New("no paper")
+					case 2:
+						panic("no ink")
+					}
+					return nil
+				})
 			})
-		})
 		time.Sleep(200 * time.Second)
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -121,7 +125,8 @@ func TestEvery(t *testing.T) {
 		if len(calls) != 3 || calls[0] != want[0] || calls[1] != want[1] || calls[2] != want[2] {
 			t.Errorf("called after %v, want %v", calls, want)
 		}
-		if text := log.String(); !strings.Contains(text, "no paper") || !strings.Contains(text, "no ink") || !strings.Contains(text, "section=app:main") {
+		if text := log.String(); !strings.Contains(text, "no paper") ||
+			!strings.Contains(text, "no ink") || !strings.Contains(text, "section=app:main") {
 			t.Errorf("log:\n%s", text)
 		}
 	})
@@ -140,11 +145,13 @@ func TestNoJobs(t *testing.T) {
 			t.Error(err)
 		}
 		registry := pipeline.NewRegistry()
-		pipeline.App(registry, "egg:failing", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
-			job(b)
-			return nil, errors.New("no")
-		})
-		if _, err := pipeline.Load(t.Context(), "site.ini", text(registry, map[string]string{"site.ini": "[app:main]\nuse = egg:failing\n"})); err == nil {
+		pipeline.App(registry, "egg:failing",
+			func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+				job(b)
+				return nil, errors.New("no")
+			})
+		if _, err := pipeline.Load(t.Context(), "site.ini", text(registry,
+			map[string]string{"site.ini": "[app:main]\nuse = egg:failing\n"})); err == nil {
 			t.Error("loaded")
 		}
 		synctest.Wait()

@@ -47,19 +47,22 @@ func closing(closed *[]string) *pipeline.Registry {
 	pipeline.App(r, "egg:n", func(b *pipeline.Build, s noting) (http.Handler, error) {
 		return http.NotFoundHandler(), build(b, s)
 	})
-	pipeline.Filter(r, "egg:n", func(b *pipeline.Build, s noting) (func(http.Handler) http.Handler, error) {
-		return func(next http.Handler) http.Handler { return next }, build(b, s)
-	})
+	pipeline.Filter(r, "egg:n",
+		func(b *pipeline.Build, s noting) (func(http.Handler) http.Handler, error) {
+			return func(next http.Handler) http.Handler { return next }, build(b, s)
+		})
 	return r
 }
 
-const threeNodes = "[pipeline:main]\npipeline = f g a\n[filter:f]\nuse = egg:n\n%s\n[filter:g]\nuse = egg:n\n%s\n[app:a]\nuse = egg:n\n%s\n"
+const threeNodes = "[pipeline:main]\npipeline = f g a\n[filter:f]\nuse = " +
+	"egg:n\n%s\n[filter:g]\nuse = egg:n\n%s\n[app:a]\nuse = egg:n\n%s\n"
 
 func TestCloseInReverseOrder(t *testing.T) {
 	t.Parallel()
 	var closed []string
 	site := fmt.Sprintf(threeNodes, "close = first", "", "close = third")
-	p, err := pipeline.Load(t.Context(), "site.ini", text(closing(&closed), map[string]string{"site.ini": site}))
+	p, err := pipeline.Load(t.Context(), "site.ini",
+		text(closing(&closed), map[string]string{"site.ini": site}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,12 +84,14 @@ func TestCloseContainsPanics(t *testing.T) {
 	t.Parallel()
 	var closed []string
 	registry := closing(&closed)
-	pipeline.Filter(registry, "egg:panics", func(b *pipeline.Build, _ struct{}) (func(http.Handler) http.Handler, error) {
-		b.OnClose(func() error { panic("no luck") })
-		return func(next http.Handler) http.Handler { return next }, nil
-	})
+	pipeline.Filter(registry, "egg:panics",
+		func(b *pipeline.Build, _ struct{}) (func(http.Handler) http.Handler, error) {
+			b.OnClose(func() error { panic("no luck") })
+			return func(next http.Handler) http.Handler { return next }, nil
+		})
 	var log strings.Builder
-	options := text(registry, map[string]string{"site.ini": "[pipeline:main]\npipeline = f egg:panics a\n[filter:f]\nuse = egg:n\n[app:a]\nuse = egg:n\n"})
+	options := text(registry, map[string]string{"site.ini": "[pipeline:main]\npipeline = f " +
+		"egg:panics a\n[filter:f]\nuse = egg:n\n[app:a]\nuse = egg:n\n"})
 	options.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	p, err := pipeline.Load(t.Context(), "site.ini", options)
 	if err != nil {
@@ -111,10 +116,14 @@ func TestFailedLoadCloses(t *testing.T) {
 		closed  []string
 		want    string
 	}{
-		{"all faults", "fail = true", "", "fail = true", []string{"filter:g", "filter:f", "app:a"}, "site.ini:3: [filter:f]: no luck\nsite.ini:9: [app:a]: no luck"},
-		{"closing fails too", "", "fail = true", "close = stuck", []string{"filter:g", "filter:f", "app:a"}, "site.ini:6: [filter:g]: no luck\nclosing what had been opened: stuck"},
-		{"a setting", "", "fail = perhaps", "", []string{"filter:f", "app:a"}, `site.ini:8: [filter:g] fail = "perhaps": want true or false`},
-		{"a panic", "", "panic = true", "", []string{"filter:g", "filter:f", "app:a"}, "panic: a factory panics"},
+		{"all faults", "fail = true", "", "fail = true", []string{"filter:g", "filter:f", "app:a"},
+			"site.ini:3: [filter:f]: no luck\nsite.ini:9: [app:a]: no luck"},
+		{"closing fails too", "", "fail = true", "close = stuck", []string{"filter:g", "filter:f",
+			"app:a"}, "site.ini:6: [filter:g]: no luck\nclosing after the error: stuck"},
+		{"a setting", "", "fail = perhaps", "", []string{"filter:f", "app:a"},
+			`site.ini:8: [filter:g] fail = "perhaps": want true or false`},
+		{"a panic", "", "panic = true", "", []string{"filter:g", "filter:f", "app:a"},
+			"panic: a factory panics"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,7 +136,8 @@ func TestFailedLoadCloses(t *testing.T) {
 						err = fmt.Errorf("panic: %v", p)
 					}
 				}()
-				_, err = pipeline.Load(t.Context(), "site.ini", text(closing(&closed), map[string]string{"site.ini": site}))
+				_, err = pipeline.Load(t.Context(), "site.ini",
+					text(closing(&closed), map[string]string{"site.ini": site}))
 				return err
 			}()
 			if err == nil || err.Error() != tt.want {
@@ -150,13 +160,20 @@ func TestHandlerIsComposedByHand(t *testing.T) {
 		next http.Handler
 	}
 	for _, name := range []string{"a", "b", "c"} {
-		pipeline.Filter(r, "egg:"+name, func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
-			return func(next http.Handler) http.Handler { return &layer{name: name, next: next} }, nil
-		})
+		pipeline.Filter(r, "egg:"+name,
+			func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
+				return func(next http.Handler) http.Handler {
+						return &layer{name: name,
+							next: next}
+					},
+					nil
+			})
 	}
 	app := &layer{name: "app"}
-	pipeline.App(r, "egg:app", func(*pipeline.Build, struct{}) (http.Handler, error) { return app, nil })
-	site := "[pipeline:main]\npipeline = egg:a b nested\nfilter-with = egg:c\n[filter:b]\nuse = egg:b\nfilter-with = egg:a\n" +
+	pipeline.App(r, "egg:app",
+		func(*pipeline.Build, struct{}) (http.Handler, error) { return app, nil })
+	site := "[pipeline:main]\npipeline = egg:a b nested\nfilter-with = egg:c\n[filter:b]\nuse = " +
+		"egg:b\nfilter-with = egg:a\n" +
 		"[filter-app:nested]\nuse = egg:c\nnext = egg:app\n"
 	p, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": site}))
 	if err != nil {
@@ -189,7 +206,8 @@ func TestStorageIsSharedAndClosed(t *testing.T) {
 		opened = append(opened, db)
 		return http.NotFoundHandler(), nil
 	})
-	opts := text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:s\nuri = memory://x\n[app:bad]\nuse = main\nuri = memry://x\n"})
+	opts := text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:s\nuri = " +
+		"memory://x\n[app:bad]\nuse = main\nuri = memry://x\n"})
 	var loaded []*pipeline.Pipeline
 	for range 2 { // as a reload does: the new one is there before the old one is closed
 		p, err := pipeline.Load(t.Context(), "site.ini", opts)
@@ -210,7 +228,8 @@ func TestStorageIsSharedAndClosed(t *testing.T) {
 		t.Errorf("open after the last Close: %v", err)
 	}
 	opts.Name = "bad"
-	if _, err := pipeline.Load(t.Context(), "site.ini", opts); err == nil || !strings.HasPrefix(err.Error(), `site.ini:6: [app:bad] uri = "memry://x": `) {
+	if _, err := pipeline.Load(t.Context(), "site.ini", opts); err == nil ||
+		!strings.HasPrefix(err.Error(), `site.ini:6: [app:bad] uri = "memry://x": `) {
 		t.Error(err)
 	}
 }
@@ -219,40 +238,52 @@ func TestBuild(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()
 	var logged strings.Builder
-	pipeline.Filter(r, "egg:f", func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
-		return func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "f "); next.ServeHTTP(w, r) })
-		}, nil
-	})
+	pipeline.Filter(r, "egg:f",
+		func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
+			return func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					fmt.Fprint(w,
+						"f ")
+					next.ServeHTTP(w, r)
+				})
+			}, nil
+		})
 	r.Alias("egg:Old.Dist#filter", "egg:f")
-	pipeline.App(r, "egg:leaf", func(b *pipeline.Build, s struct{ Word string }) (http.Handler, error) {
-		prefix, ok := b.Global("prefix")
-		if _, none := b.Global("nothing"); !ok || none {
-			t.Errorf("global conf: %v %v", ok, none)
-		}
-		b.Warn("word", "is only a word")
-		b.Warn("", "is a leaf")
-		b.Warn("prefix", "is before it")
-		b.Logger().Info("made")
-		if b.Context() == nil {
-			t.Error("no context")
-		}
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, prefix, s.Word, b.Debug()) }), nil
-	})
-	pipeline.Composite(r, "egg:c", func(b *pipeline.Build, s struct{ Child, Around string }) (http.Handler, error) {
-		app, err := b.App(s.Child)
-		if err != nil {
-			return nil, err
-		}
-		filter, err := b.Filter(s.Around)
-		if err != nil {
-			return nil, err
-		}
-		return filter(app), nil
-	})
-	site := "[DEFAULT]\nprefix = -\n[composite:main]\nuse = egg:c\nchild = leaf\naround = egg:f\nset prefix = >\n" +
+	pipeline.App(r, "egg:leaf",
+		func(b *pipeline.Build, s struct{ Word string }) (http.Handler, error) {
+			prefix, ok := b.Global("prefix")
+			if _, none := b.Global("nothing"); !ok || none {
+				t.Errorf("global conf: %v %v", ok, none)
+			}
+			b.Warn("word", "is only a word")
+			b.Warn("", "is a leaf")
+			b.Warn("prefix", "is before it")
+			b.Logger().Info("made")
+			if b.Context() == nil {
+				t.Error("no context")
+			}
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprint(w, prefix,
+					s.Word, b.Debug())
+			}), nil
+		})
+	pipeline.Composite(r, "egg:c",
+		func(b *pipeline.Build, s struct{ Child, Around string }) (http.Handler, error) {
+			app, err := b.App(s.Child)
+			if err != nil {
+				return nil, err
+			}
+			filter, err := b.Filter(s.Around)
+			if err != nil {
+				return nil, err
+			}
+			return filter(app), nil
+		})
+	site := "[DEFAULT]\nprefix = -\n[composite:main]\nuse = egg:c\nchild = leaf\naround = " +
+		"egg:f\nset prefix = >\n" +
 		"[app:leaf]\nuse = egg:leaf\nword = hi\n" +
-		"[composite:bad]\nuse = egg:c\nchild = leef\n[composite:worse]\nuse = egg:c\nchild = leaf\naround = egg:g\n" +
+		"[composite:bad]\nuse = egg:c\nchild = leef\n[composite:worse]\nuse = egg:c\nchild = " +
+		"leaf\naround = egg:g\n" +
 		"[composite:old]\nuse = egg:c\nchild = leaf\naround = egg:Old.Dist#filte\n"
 	opts := text(r, map[string]string{"site.ini": site})
 	opts.Logger = slog.New(slog.NewTextHandler(&logged, nil))
@@ -269,7 +300,8 @@ func TestBuild(t *testing.T) {
 		warnings = append(warnings, w.String())
 	}
 	want := []string{
-		"site.ini:7: [composite:main] set prefix: is before it", "site.ini:8: [app:leaf]: is a leaf", "site.ini:10: [app:leaf] word: is only a word",
+		"site.ini:7: [composite:main] set prefix: is before it",
+		"site.ini:8: [app:leaf]: is a leaf", "site.ini:10: [app:leaf] word: is only a word",
 	}
 	if diff := gocmp.Diff(want, warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
@@ -283,12 +315,18 @@ func TestBuild(t *testing.T) {
 		t.Errorf("files %v, tree %v", p.Files(), p.Tree().Kind)
 	}
 	for name, want := range map[string]string{
-		"bad":   `site.ini:13: [composite:bad] child = "leef": no app "leef"; did you mean "leaf" (site.ini:8)?`,
-		"worse": `site.ini:17: [composite:worse] around = "egg:g": no filter of that name is registered; did you mean "egg:f"? A program of your own registers others: pipeline.Filter(r, "egg:g", …)`,
-		"old":   `site.ini:21: [composite:old] around = "egg:Old.Dist#filte": no filter of that name is registered; did you mean "egg:Old.Dist#filter"? A program of your own registers others: pipeline.Filter(r, "egg:Old.Dist#filte", …)`,
+		"bad": `site.ini:13: [composite:bad] child = "leef": no app "leef"; did you mean ` +
+			`"leaf" (site.ini:8)?`,
+		"worse": `site.ini:17: [composite:worse] around = "egg:g": no filter of that name is ` +
+			`registered; did you mean "egg:f"? A program of your own registers others: ` +
+			`pipeline.Filter(r, "egg:g", …)`,
+		"old": `site.ini:21: [composite:old] around = "egg:Old.Dist#filte": no filter of that ` +
+			`name is registered; did you mean "egg:Old.Dist#filter"? A program of your own ` +
+			`registers others: pipeline.Filter(r, "egg:Old.Dist#filte", …)`,
 	} {
 		opts.Name = name
-		if _, err := pipeline.Load(t.Context(), "site.ini", opts); err == nil || err.Error() != want {
+		if _, err := pipeline.Load(t.Context(), "site.ini", opts); err == nil ||
+			err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -297,9 +335,12 @@ func TestBuild(t *testing.T) {
 func TestFactoryThatReturnsNothing(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()
-	pipeline.App(r, "egg:n", func(*pipeline.Build, struct{}) (http.Handler, error) { return nil, nil })
-	_, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:n\n"}))
-	if want := "site.ini:1: [app:main]: its factory returned nothing"; err == nil || err.Error() != want {
+	pipeline.App(r, "egg:n",
+		func(*pipeline.Build, struct{}) (http.Handler, error) { return nil, nil })
+	_, err := pipeline.Load(t.Context(), "site.ini",
+		text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:n\n"}))
+	if want := "site.ini:1: [app:main]: its factory returned nothing"; err == nil ||
+		err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -307,7 +348,8 @@ func TestFactoryThatReturnsNothing(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("PASTELINE_TEST", "100%(here)s")
 	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, text(nil, map[string]string{
-		"site.ini": "[DEFAULT]\nENV_MINE = not the environment's\n[app:main]\nuse = egg:x\na = <%(ENV_PASTELINE_TEST)s>\nb = %(ENV_MINE)s\n",
+		"site.ini": "[DEFAULT]\nENV_MINE = not the environment's\n[app:main]\nuse = egg:x\na = " +
+			"<%(ENV_PASTELINE_TEST)s>\nb = %(ENV_MINE)s\n",
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -337,8 +379,10 @@ func TestBoundedWork(t *testing.T) {
 	}
 	tests := []struct{ name, site, uri, want string }{
 		{"values that double", doubling, "site.ini", "longer than 1MB"},
-		{"values that double to nothing", strings.Replace(doubling, "v9 = xxxxxxxxxx", "v9 =", 1), "site.ini", "more than can be meant"},
-		{"sections that double", "[pipeline:main]\npipeline = f0 egg:x\n" + nested, "site.ini", "more than can be meant"},
+		{"values that double to nothing", strings.Replace(doubling, "v9 = xxxxxxxxxx", "v9 =", 1),
+			"site.ini", "more than can be meant"},
+		{"sections that double", "[pipeline:main]\npipeline = f0 egg:x\n" + nested, "site.ini",
+			"more than can be meant"},
 		{"a set that doubles", doublingSet, "site.ini", "more than can be meant"},
 		{"a set that grows", growingSet, "site.ini", "more than 500 sections"},
 		{"a long chain", chain, "site.ini#c0", "more than 500 sections"},
@@ -362,10 +406,12 @@ func TestResolveKinds(t *testing.T) {
 		t.Error("a pipeline was asked for by itself")
 	}
 	_, err := pipeline.Resolve("nowhere.ini", pipeline.KindApp, pipeline.Options{})
-	if err == nil || err.Error() != "nowhere.ini: there is no such file" || !errors.Is(err, os.ErrNotExist) {
+	if err == nil || err.Error() != "nowhere.ini: there is no such file" ||
+		!errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	tree, err := pipeline.Resolve("folder 100%/site.ini#wiki", pipeline.KindApp, text(nil, map[string]string{"folder 100%/site.ini": "[app:wiki]\nuse = egg:x\n"}))
+	tree, err := pipeline.Resolve("folder 100%/site.ini#wiki", pipeline.KindApp,
+		text(nil, map[string]string{"folder 100%/site.ini": "[app:wiki]\nuse = egg:x\n"}))
 	if err != nil || tree.Root.Registered || tree.Root.IsSecret("x") {
 		t.Errorf("%v, %v", tree, err)
 	}
@@ -373,7 +419,8 @@ func TestResolveKinds(t *testing.T) {
 
 func TestJoinErrors(t *testing.T) {
 	t.Parallel()
-	opts := text(pipeline.NewRegistry(), map[string]string{"site.ini": "[DEFAULT]\nx = %\n[server:main]\nuse = nothing\n[app:main]\nuse = nobody\n"})
+	opts := text(pipeline.NewRegistry(), map[string]string{"site.ini": "[DEFAULT]\nx = " +
+		"%\n[server:main]\nuse = nothing\n[app:main]\nuse = nobody\n"})
 	_, app := pipeline.Resolve("site.ini", pipeline.KindApp, opts)
 	_, server := pipeline.Resolve("site.ini", pipeline.KindServer, opts)
 	err := pipeline.JoinErrors(app, nil, server)
@@ -385,11 +432,14 @@ func TestJoinErrors(t *testing.T) {
 		t.Error("an error of nothing")
 	}
 	rule := errors.New("rule")
-	joined := pipeline.JoinErrors(fmt.Errorf("outside: %w", rule), &pipeline.Error{File: "b.ini", Err: rule}, &pipeline.Error{File: "a.ini", Line: 3, Err: rule})
-	if joined == nil || joined.Error() != "outside: rule\na.ini:3: rule\nb.ini: rule" || !errors.Is(joined, rule) {
+	joined := pipeline.JoinErrors(fmt.Errorf("outside: %w", rule), &pipeline.Error{File: "b.ini",
+		Err: rule}, &pipeline.Error{File: "a.ini", Line: 3, Err: rule})
+	if joined == nil || joined.Error() != "outside: rule\na.ini:3: rule\nb.ini: rule" ||
+		!errors.Is(joined, rule) {
 		t.Errorf("got %v", joined)
 	}
-	if !reflect.DeepEqual(pipeline.Warning{File: "a.ini", Line: 1, Key: "k", Message: "odd"}.String(), "a.ini:1: k: odd") {
+	if !reflect.DeepEqual(pipeline.Warning{File: "a.ini", Line: 1, Key: "k",
+		Message: "odd"}.String(), "a.ini:1: k: odd") {
 		t.Error("Warning.String")
 	}
 }
@@ -404,7 +454,8 @@ func TestDebug(t *testing.T) {
 		{"debug = true", "", true},
 		{"debug = no", "", false},
 		{"", "", false},
-		{"debug = maybe", `site.ini:2: [DEFAULT] debug: "maybe" is taken for false; write true or false`, false},
+		{"debug = maybe",
+			`site.ini:2: [DEFAULT] debug: "maybe" is taken for false; write true or false`, false},
 	} {
 		var got bool
 		r := pipeline.NewRegistry()
@@ -413,7 +464,8 @@ func TestDebug(t *testing.T) {
 			got = b.Debug()
 			return http.NotFoundHandler(), nil
 		})
-		p, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[DEFAULT]\n" + tt.text + "\n[app:main]\nuse = egg:x\n"}))
+		p, err := pipeline.Load(t.Context(), "site.ini", text(r,
+			map[string]string{"site.ini": "[DEFAULT]\n" + tt.text + "\n[app:main]\nuse = egg:x\n"}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,11 +10,13 @@ import (
 	"gopkg.in/ini.v1"
 )
 
-// logSections are the sections about logging, those of Python included; some names go on behind the underscore.
-var logSections = []string{"logging", "loggers", "handlers", "formatters", "logger_", "handler_", "formatter_"}
+// logSections are the names of the logging sections, those of Python's logging.config included. A
+// name that ends with an underscore is a prefix.
+var logSections = []string{"logging", "loggers", "handlers", "formatters", "logger_", "handler_",
+	"formatter_"}
 
-// warnOdd warns about a section that means nothing, but is called almost like one that does, and about values that seem to
-// have a comment.
+// warnOdd warns about a section that nothing reads and whose name is similar to a known one, and
+// about values that seem to contain a comment.
 func (r *resolver) warnOdd(file *File, section string) {
 	if meant, ok := almostKnown(section); ok && !slices.Contains(file.order, meant) {
 		w := Warning{
@@ -26,10 +28,10 @@ func (r *resolver) warnOdd(file *File, section string) {
 	}
 	prefix, _, _ := strings.Cut(section, ":")
 	if section != ini.DefaultSection && !isOfPipelines(prefix) && !isOfLogging(section) {
-		return // another program reads it, by its own rules
+		return // a section of another program, with other rules
 	}
 	if strings.HasPrefix(section, "formatter") {
-		return // a line of a log may have such characters
+		return // a log format may contain these characters
 	}
 	for _, key := range file.keys(section) {
 		s := file.setting(section, key)
@@ -44,27 +46,30 @@ func (r *resolver) warnOdd(file *File, section string) {
 			if i < len(s.lines) {
 				s.Line = s.lines[i]
 			}
-			r.warn(s, fmt.Sprintf("the %s and all behind it belong to the value: a comment has a line of its own", cmp.Or(mark[1], mark[2])))
+			r.warn(s, fmt.Sprintf("the %s and all behind it belong to the value: a comment has a "+
+				"line of its own", cmp.Or(mark[1], mark[2])))
 			break
 		}
 	}
 }
 
-// commentPattern finds what looks like a comment behind a value, or in place of one: a mark with space around it, or behind a
-// value of one word.
+// commentPattern matches a probable comment after a value, or in place of one: a mark with white
+// space around it, or after a value of one word.
 var commentPattern = regexp.MustCompile(`(?:^|\s)([#;])(?:\s|$)|^\S+\s+([#;])`)
 
 func isOfPipelines(prefix string) bool {
-	return slices.ContainsFunc([]*objectType{typeApp, typeFilter, typeServer}, func(t *objectType) bool { return t.takes(prefix) })
+	return slices.ContainsFunc([]*objectType{typeApp, typeFilter, typeServer},
+		func(t *objectType) bool { return t.takes(prefix) })
 }
 
 func isOfLogging(section string) bool {
 	return slices.ContainsFunc(logSections, func(known string) bool {
-		return section == known || strings.HasSuffix(known, "_") && strings.HasPrefix(section, known)
+		return section == known || strings.HasSuffix(known, "_") &&
+			strings.HasPrefix(section, known)
 	})
 }
 
-// almostKnown returns the name of a section that was probably meant by one that nothing reads.
+// almostKnown returns the name of the section that was probably meant by an unknown one.
 func almostKnown(section string) (string, bool) {
 	prefix, name, named := strings.Cut(section, ":")
 	if isOfPipelines(prefix) || isOfLogging(section) || section == ini.DefaultSection {
@@ -95,7 +100,8 @@ func almostKnown(section string) (string, bool) {
 	return "", false
 }
 
-// isSlip reports whether one letter makes the difference, or two that have changed places, or none.
+// isSlip reports whether a and b are equal, differ in one letter, or have two neighbouring letters
+// exchanged.
 func isSlip(a, b string) bool {
 	if editDistance(a, b) <= 1 {
 		return true
@@ -110,24 +116,26 @@ func isSlip(a, b string) bool {
 	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
 }
 
-// use notes that a factory has asked for a setting of the global conf.
+// use records that a factory read a setting of the global conf.
 func (r *resolver) use(name string) { r.used[name] = true }
 
-// mentions reports whether a file has a setting of that name, or refers to one.
+// mentions reports whether a file has a setting of that name or refers to one.
 func (f *File) mentions(name string) bool {
 	if f == nil {
 		return false
 	}
-	return slices.ContainsFunc(append([]string{ini.DefaultSection}, f.order...), func(section string) bool {
-		return slices.ContainsFunc(f.keys(section), func(key string) bool {
-			s := f.setting(section, key)
-			return key == name || strings.Contains(s.Raw, "%("+name+")s") || strings.HasPrefix(key, "get ") && s.Value == name
+	return slices.ContainsFunc(append([]string{ini.DefaultSection}, f.order...),
+		func(section string) bool {
+			return slices.ContainsFunc(f.keys(section), func(key string) bool {
+				s := f.setting(section, key)
+				return key == name || strings.Contains(s.Raw, "%("+name+")s") ||
+					strings.HasPrefix(key, "get ") && s.Value == name
+			})
 		})
-	})
 }
 
-// Uses reports whether a setting from outside makes a difference to what was loaded: a file that was read has one of that name,
-// or refers to it, or a factory has asked for it.
+// Uses reports whether a setting given from outside has any effect: a file that was read has a
+// setting of that name or refers to it, or a factory has read it.
 func (l *loaded) Uses(name string) bool {
 	if l.resolver.used[name] {
 		return true
@@ -140,13 +148,16 @@ func (l *loaded) Uses(name string) bool {
 	return false
 }
 
-// Similar returns the name that was probably meant by a setting from outside that nothing uses: one of [DEFAULT], or one that a
-// value refers to.
-func (l *loaded) Similar(name string) (string, bool) { return nearest(name, l.resolver.references()) }
+// Similar returns the name that was probably meant by an unused setting given from outside: a key
+// of [DEFAULT], or a name that a value refers to.
+func (l *loaded) Similar(name string) (string,
+	bool) {
+	return nearest(name, l.resolver.references())
+}
 
 var referencePattern = regexp.MustCompile(`%\(([^)]+)\)s`)
 
-// references returns the names that the files have of [DEFAULT], and that their values refer to.
+// references returns the keys of [DEFAULT] and the names that values refer to, in all files.
 func (r *resolver) references() []string {
 	var names []string
 	for _, file := range r.files {
@@ -156,7 +167,8 @@ func (r *resolver) references() []string {
 		names = append(names, file.keys(ini.DefaultSection)...)
 		for _, section := range append([]string{ini.DefaultSection}, file.order...) {
 			for _, key := range file.keys(section) {
-				for _, m := range referencePattern.FindAllStringSubmatch(file.setting(section, key).Raw, -1) {
+				for _, m := range referencePattern.FindAllStringSubmatch(file.setting(section,
+					key).Raw, -1) {
 					names = append(names, m[1])
 				}
 			}

@@ -11,7 +11,8 @@ import (
 )
 
 func optionsFor(r *pipeline.Registry, files map[string]string) pipeline.Options {
-	return pipeline.Options{Registry: r, ReadFile: func(name string) ([]byte, error) { return []byte(files[name]), nil }}
+	return pipeline.Options{Registry: r,
+		ReadFile: func(name string) ([]byte, error) { return []byte(files[name]), nil }}
 }
 
 // What looks like a comment behind a value is said, with the line, and without the value.
@@ -47,8 +48,10 @@ x = y ; z
 	}
 	const rule = " and all behind it belong to the value: a comment has a line of its own"
 	want := []string{
-		"site.ini:2: [DEFAULT] a: the #" + rule, "site.ini:3: [DEFAULT] b: the ;" + rule, "site.ini:4: [DEFAULT] c: the #" + rule,
-		"site.ini:5: [DEFAULT] d: the #" + rule, "site.ini:14: [app:main] set s: the #" + rule, "site.ini:18: [handler_x] args: the #" + rule,
+		"site.ini:2: [DEFAULT] a: the #" + rule, "site.ini:3: [DEFAULT] b: the ;" + rule,
+		"site.ini:4: [DEFAULT] c: the #" + rule,
+		"site.ini:5: [DEFAULT] d: the #" + rule, "site.ini:14: [app:main] set s: the #" + rule,
+		"site.ini:18: [handler_x] args: the #" + rule,
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
@@ -61,11 +64,15 @@ x = y ; z
 func TestSectionsAlmostKnown(t *testing.T) {
 	t.Parallel()
 	for section, want := range map[string]string{
-		"loging": "logging", "Logging": "logging", "logger": "loggers", "handlres": "handlers", "default": "DEFAULT", "DEFALT": "DEFAULT",
-		"pipline:x": "pipeline:x", "sever:x": "server:x", "fitler:x": "filter:x", "App:x": "app:x", "apps:x": "app:x", "loger_root": "logger_root",
-		"login": "", "alembic": "", "celery:x": "", "uwsgi": "", "loggers": "", "logger_x": "", "composit:x": "", "program:x": "", "log": "", "x": "",
+		"loging": "logging", "Logging": "logging", "logger": "loggers", "handlres": "handlers",
+		"default": "DEFAULT", "DEFALT": "DEFAULT",
+		"pipline:x": "pipeline:x", "sever:x": "server:x", "fitler:x": "filter:x", "App:x": "app:x",
+		"apps:x": "app:x", "loger_root": "logger_root",
+		"login": "", "alembic": "", "celery:x": "", "uwsgi": "", "loggers": "", "logger_x": "",
+		"composit:x": "", "program:x": "", "log": "", "x": "",
 	} {
-		tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, optionsFor(nil, map[string]string{"site.ini": "[app:main]\nuse = egg:a\n[" + section + "]\n"}))
+		tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, optionsFor(nil,
+			map[string]string{"site.ini": "[app:main]\nuse = egg:a\n[" + section + "]\n"}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +81,8 @@ func TestSectionsAlmostKnown(t *testing.T) {
 			got += w.String()
 		}
 		if want != "" {
-			want = "site.ini:3: [" + section + "]: nothing reads a section of that name; did you mean [" + want + "]?"
+			want = "site.ini:3: [" + section +
+				"]: nothing reads a section of that name; did you mean [" + want + "]?"
 		}
 		if got != want {
 			t.Errorf("%s: got %q, want %q", section, got, want)
@@ -82,7 +90,8 @@ func TestSectionsAlmostKnown(t *testing.T) {
 	}
 }
 
-// A setting from outside is used if a file has one of that name or refers to it, or if a factory asks for it.
+// A setting from outside is used if a file has one of that name or refers to it, or if a factory
+// asks for it.
 func TestUses(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()
@@ -107,7 +116,8 @@ key = %(other)s
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{"got": true, "port": true, "key": true, "other": true, "asked": true, "debug": true, "none": false, "prt": false} {
+	for name, want := range map[string]bool{"got": true, "port": true, "key": true, "other": true,
+		"asked": true, "debug": true, "none": false, "prt": false} {
 		if got := p.Uses(name); got != want {
 			t.Errorf("%s: got %v", name, got)
 		}
@@ -132,15 +142,22 @@ func TestInstead(t *testing.T) {
 	r.Instead(pipeline.KindFilter, "call:old:make", "leave it out")
 	r.Instead(pipeline.KindFilter, "egg:Taken#*", "never said")
 	pipeline.Middleware(r, "egg:taken#main", func(h http.Handler) http.Handler { return h })
-	pipeline.App(r, "egg:a", func(*pipeline.Build, struct{}) (http.Handler, error) { return http.NotFoundHandler(), nil })
+	pipeline.App(r, "egg:a", func(*pipeline.Build,
+		struct{}) (http.Handler, error) {
+		return http.NotFoundHandler(), nil
+	})
 	for filter, want := range map[string]string{
 		"egg:Old-Dist#any":     "egg:Old-Dist#any is for programs in Python; delete it",
 		"egg:old_dist#special": "is for programs in Python; write another",
 		"call:old:make":        "is for programs in Python; leave it out",
 		"egg:taken":            "",
-		"egg:other":            `no filter of that name is registered; a program of your own registers it: pipeline.Filter(r, "egg:other", …) in a function that serve.Main is given; registered as filter: egg:taken#main`,
+		"egg:other": `no filter of that name is registered; a program of your own ` +
+			`registers it: pipeline.Filter(r, "egg:other", …) in a function that serve.Main is ` +
+			`given; registered as filter: egg:taken#main`,
 	} {
-		_, err := pipeline.Load(t.Context(), "site.ini", optionsFor(r, map[string]string{"site.ini": "[app:main]\nuse = egg:a\nfilter-with = f\n[filter:f]\nuse = " + filter}))
+		_, err := pipeline.Load(t.Context(), "site.ini",
+			optionsFor(r, map[string]string{"site.ini": "[app:main]\nuse = egg:a\nfilter-with = " +
+				"f\n[filter:f]\nuse = " + filter}))
 		switch {
 		case want == "":
 			if err != nil {

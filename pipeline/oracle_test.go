@@ -18,14 +18,15 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// oraclePython names a variable with a Python that has PasteDeploy; oracleSeed one with the seed of an earlier run.
+// oraclePython names a variable with a Python that has PasteDeploy; oracleSeed one with the seed of
+// an earlier run.
 const (
 	oraclePython = "PASTEDEPLOY_PYTHON"
 	oracleSeed   = "PASTEDEPLOY_SEED"
 )
 
-// TestOracle makes up some thousand .ini files, and compares what PasteDeploy itself makes of them with what we do. Seed by
-// seed it goes where no recorded case has been.
+// TestOracle makes up some thousand .ini files, and compares what PasteDeploy itself makes of them
+// with what we do. Seed by seed it goes where no recorded case has been.
 func TestOracle(t *testing.T) {
 	t.Parallel()
 	python := os.Getenv(oraclePython)
@@ -118,13 +119,15 @@ func (a *author) call(id, uri string) goldenCase {
 	if a.chance(30) {
 		c.GlobalConf = map[string]string{}
 		for range a.IntN(3) {
-			c.GlobalConf[a.one("g1", "g2", "gx", "x1", "use", "here", "set g1", "filter-with")] = a.one("GC", "", "50%%", "%(here)s", "%")
+			c.GlobalConf[a.one("g1", "g2", "gx", "x1", "use", "here", "set g1",
+				"filter-with")] = a.one("GC", "", "50%%", "%(here)s", "%")
 		}
 	}
 	return c
 }
 
-// sections writes a file with sections of all kinds, which refer to each other and to the recorded files.
+// sections writes a file with sections of all kinds, which refer to each other and to the recorded
+// files.
 func (a *author) sections() string {
 	odd := 2 + 10*a.IntN(2)*a.IntN(2) // percent of what is hardly right
 	afterApp, afterFilter := 0, 0     // the sections up to these have been written
@@ -132,13 +135,16 @@ func (a *author) sections() string {
 		if a.chance(odd) {
 			return a.one("%(nope)s", "%", "%(x1)s", "%(here)", "50%", "%()s", "%(a b)s", "%s")
 		}
-		return a.one("1", "", "50%%", "%(here)s/d", "%(__file__)s", "a\n   b\n\n   c", "http://h:80/", "x # y", "a;b", "%(g1)s", "café")
+		return a.one("1", "", "50%%", "%(here)s/d", "%(__file__)s", "a\n   b\n\n   c",
+			"http://h:80/", "x # y", "a;b", "%(g1)s", "café")
 	}
 	app := func() string {
 		if a.chance(odd) {
-			return a.one("absent", "", "egg:Nope", "egg:DemoPkg#absent", "egg:DemoPkg#caps", "call:demopkg", "foo:bar", "config:nope.ini")
+			return a.one("absent", "", "egg:Nope", "egg:DemoPkg#absent", "egg:DemoPkg#caps",
+				"call:demopkg", "foo:bar", "config:nope.ini")
 		}
-		if later := 1 + afterApp + a.IntN(4); later <= 4 || a.chance(odd) { // else most would go round in circles
+		// else most would go round in circles
+		if later := 1 + afterApp + a.IntN(4); later <= 4 || a.chance(odd) {
 			return fmt.Sprintf("n%d", later%5)
 		}
 		return a.one("egg:DemoPkg#home", "egg:DemoPkg", "egg:DemoPkg#map", "call:demopkg:make_api",
@@ -151,7 +157,8 @@ func (a *author) sections() string {
 		if later := afterFilter + a.IntN(4); later <= 2 || a.chance(odd) {
 			return fmt.Sprintf("f%d", later%3)
 		}
-		return a.one("egg:DemoPkg#caps", "egg:DemoPkg#both", "egg:demopkg#auth", "egg:other_dotted.pkg#log", "egg:DemoPkg")
+		return a.one("egg:DemoPkg#caps", "egg:DemoPkg#both", "egg:demopkg#auth",
+			"egg:other_dotted.pkg#log", "egg:DemoPkg")
 	}
 	var b strings.Builder
 	section := func(name string, must map[string]string) {
@@ -165,9 +172,11 @@ func (a *author) sections() string {
 			case 0:
 				settings["set "+a.one("g1", "g2", "gnew", "x1", "here", "__file__")] = value()
 			case 1:
-				settings["get "+a.one("k9", "x1", "alpha")] = a.one("here", "__file__", "g1", "gnew")
+				settings["get "+a.one("k9", "x1", "alpha")] = a.one("here", "__file__",
+					"g1", "gnew")
 			default:
-				settings[a.one("x1", "alpha", "Alpha", "opt_q", "opt_a b", "use", "g1", "here", "opt_é", "global_conf", "opt_app")] = value()
+				settings[a.one("x1", "alpha", "Alpha", "opt_q", "opt_a b", "use", "g1", "here",
+					"opt_é", "global_conf", "opt_app")] = value()
 			}
 		}
 		if a.chance(20) && !strings.HasPrefix(name, "server") {
@@ -184,11 +193,13 @@ func (a *author) sections() string {
 		}
 	}
 	if a.chance(70) {
-		section("DEFAULT", map[string]string{"g1": a.one("%(here)s/g", "", "v"), a.one("g2", "g3", "x1"): value()})
+		section("DEFAULT", map[string]string{"g1": a.one("%(here)s/g", "", "v"),
+			a.one("g2", "g3", "x1"): value()})
 	}
 	for i, name := range []string{"main", "n1", "n2", "n3", "n4"} {
 		afterApp = i
-		switch kind := a.one("app", "app", "app", "application", "composite", "composit", "pipeline", "pipeline", "filter-app"); kind {
+		switch kind := a.one("app", "app", "app", "application", "composite", "composit",
+			"pipeline", "pipeline", "filter-app"); kind {
 		case "pipeline":
 			members := a.one("", "\n   ", "\n\n   ")
 			for range a.IntN(3) {
@@ -198,11 +209,13 @@ func (a *author) sections() string {
 		case "filter-app":
 			section(kind+":"+name, map[string]string{"use": filter(), "next": app()})
 		case "composite", "composit":
-			section(kind+":"+name, map[string]string{"use": a.one("egg:DemoPkg#map", "egg:DemoPkg#cascade", "call:demopkg:make_map"), "/": app(), "/a b": app()})
+			section(kind+":"+name, map[string]string{"use": a.one("egg:DemoPkg#map",
+				"egg:DemoPkg#cascade", "call:demopkg:make_map"), "/": app(), "/a b": app()})
 		default:
 			key := a.one("use", "use", "use", "paste.app_factory", "paste.composite_factory")
 			section(kind+":"+name, map[string]string{key: map[string]string{
-				"use": app(), "paste.app_factory": "demopkg" + a.one(":", " : ") + "make_main", "paste.composite_factory": "demopkg:make_map",
+				"use": app(), "paste.app_factory": "demopkg" + a.one(":", " : ") + "make_main",
+				"paste.composite_factory": "demopkg:make_map",
 			}[key]})
 		}
 	}
@@ -210,16 +223,19 @@ func (a *author) sections() string {
 		afterFilter = i + 1
 		key := a.one("use", "use", "paste.filter_factory", "paste.filter_app_factory")
 		section("filter:"+name, map[string]string{key: map[string]string{
-			"use": filter(), "paste.filter_factory": "demopkg:make_caps", "paste.filter_app_factory": "demopkg:make_log",
+			"use": filter(), "paste.filter_factory": "demopkg:make_caps",
+			"paste.filter_app_factory": "demopkg:make_log",
 		}[key]})
 	}
-	section("server:main", map[string]string{"use": a.one("egg:DemoPkg#http", "egg:DemoPkg#run", "call:demopkg:make_http", "egg:DemoPkg#home")})
+	section("server:main", map[string]string{"use": a.one("egg:DemoPkg#http", "egg:DemoPkg#run",
+		"call:demopkg:make_http", "egg:DemoPkg#home")})
 	return b.String()
 }
 
 // oddities are what lines can be made of.
 var oddities = []string{
-	"=", ":", "[", "]", "#", ";", " ", "\t", "\v", "\f", "\x1c", "\x1f", "\x00", "\u0085", "\u00a0", "\u2028", "\u3000", "\ufeff", "\u200b", "é", "\\", `"`, "'",
+	"=", ":", "[", "]", "#", ";", " ", "\t", "\v", "\f", "\x1c", "\x1f", "\x00", "\u0085", "\u00a0",
+	"\u2028", "\u3000", "\ufeff", "\u200b", "é", "\\", `"`, "'",
 	"a", "b1", "rem ", "set ", "get ", "[app:x]", "[a]b]", "[ ]", "[]", "[DEFAULT]", " ;c", " #c", "%%", "%(here)s", "%", "key = v",
 	"\n", "\n ", "\n\t", "\n\n  ", "\r", "\r\n", "\n# c\n  ", "\n\u3000",
 }
@@ -230,7 +246,8 @@ func (a *author) lines() string {
 	if a.chance(20) {
 		b.WriteString(a.one(oddities...))
 	}
-	b.WriteString("[app:main]" + a.one("\n", "\r\n", "\r", " ; x\n") + "use = egg:DemoPkg#home" + a.one("\n", "\r\n", "\r", "\n\n", "\n  \n"))
+	b.WriteString("[app:main]" + a.one("\n", "\r\n", "\r", " ; x\n") + "use = egg:DemoPkg#home" +
+		a.one("\n", "\r\n", "\r", "\n\n", "\n  \n"))
 	for i := range 1 + a.IntN(8) {
 		if a.chance(90) {
 			fmt.Fprintf(&b, "k%d%s", i, a.one("=", ":", " = ", " : ", "\t=\t"))
@@ -265,7 +282,8 @@ func (a *author) mutated(t *testing.T, folder string) string {
 		case 2:
 			lines[i] = lines[i][:at] + lines[i][min(at+1, len(lines[i])):]
 		case 3:
-			lines[i] += a.one("[filter:f1]\n", "[app:n1]\n", "use = egg:DemoPkg#home\n", "filter-with = f1\n", "set g1 = 1\n", "  on\n", "\n", "# c\n", "[DEFAULT]\n")
+			lines[i] += a.one("[filter:f1]\n", "[app:n1]\n", "use = egg:DemoPkg#home\n",
+				"filter-with = f1\n", "set g1 = 1\n", "  on\n", "\n", "# c\n", "[DEFAULT]\n")
 		default:
 			lines[i] = lines[i][:at] + a.one(oddities...) + lines[i][at:]
 		}

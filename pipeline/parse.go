@@ -12,44 +12,50 @@ import (
 	"gopkg.in/ini.v1"
 )
 
-// maxFileSize is far above what anybody writes, and keeps a wrong path (a log, a disk) from being read whole.
+// maxFileSize is far above the size of a real file, and keeps a wrong path (a log, a disk) from
+// being read whole.
 const maxFileSize = 1 << 20
 
-// A File is an .ini file as Python's ConfigParser understands it, before interpolation.
+// A File is a parsed .ini file, as Python's ConfigParser understands it, before interpolation.
 //
-// Logical lines, their positions and the rules of Python are worked out by [Parse]; sections, keys and values are kept by
-// ini.v1. A File is read-only and safe for concurrent use.
+// [Parse] implements logical lines, positions and the rules of Python; ini.v1 stores sections, keys
+// and values. A File is read-only and safe for concurrent use.
 type File struct {
 	name  string
 	ini   *ini.File
 	heads map[string]int               // the line of each section's header
-	lines map[string]map[string][]int  // of each section's keys: the line of each line of the value
+	lines map[string]map[string][]int  // by section and key: the line numbers of the value
 	order []string                     // of the sections, without DEFAULT
-	given map[string]map[string]string // settings from outside, by section, that replace the file's
+	given map[string]map[string]string // settings of Options.Set, by section
 }
 
 // Parse reads an .ini file by the rules that Python's ConfigParser has when PasteDeploy uses it:
 //
-//   - "[name]" starts a section; what follows the last bracket is ignored. [DEFAULT] may occur several times.
+//   - "[name]" starts a section; text after the last bracket is ignored. [DEFAULT] may occur
+//     several times.
 //   - A key ends at the first "=" or ":". Upper and lower case differ.
-//   - A line that is indented deeper than its key goes on with the value, whatever it looks like; empty lines in between
-//     belong to the value, lines that start with "#" or ";" do not. There are no comments behind a value.
-//   - A section or a key that occurs twice is an error; so is a line without a delimiter, or before the first section.
+//   - A line that is indented deeper than its key continues the value, whatever it looks like;
+//     empty lines in between belong to the value, lines that start with "#" or ";" do not. A
+//     comment can't follow a value on its line.
+//   - A section or a key that occurs twice is an error; so is a line without a delimiter, or before
+//     the first section.
 //   - Lines end with LF, CRLF or CR. The text is UTF-8, without a byte order mark.
 //
-// The name is what errors call the file. The error is of type [Errors] and has every fault.
+// Errors call the file by name. The error is of type [Errors] and has all errors.
 func Parse(name string, data []byte) (*File, error) {
 	if fault := checkText(name, data); fault != nil {
 		return nil, Errors{fault}
 	}
 	p := &parser{file: &File{
-		name:  name,
-		ini:   ini.Empty(ini.LoadOptions{ChildSectionDelimiter: "\n"}), // no section is the child of another: "\n" is in no name
+		name: name,
+		// no child sections: "\n" is in no name
+		ini:   ini.Empty(ini.LoadOptions{ChildSectionDelimiter: "\n"}),
 		heads: map[string]int{},
 		lines: map[string]map[string][]int{ini.DefaultSection: {}},
 	}}
-	p.file.ini.BlockMode = false // nobody writes when it has been read
-	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), "\n")
+	p.file.ini.BlockMode = false // no writes after parsing, so no lock
+	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)),
+		"\n")
 	if last := len(lines) - 1; lines[last] == "" {
 		lines = lines[:last]
 	}
@@ -69,39 +75,44 @@ func checkText(name string, data []byte) *Error {
 		return 1 + strings.Count(before, "\n")
 	}
 	if len(data) > maxFileSize {
-		return &Error{File: name, Err: fmt.Errorf("larger than %s", Bytes(maxFileSize)), Hint: "is it an .ini file?"}
+		return &Error{File: name, Err: fmt.Errorf("larger than %s", Bytes(maxFileSize)),
+			Hint: "is it an .ini file?"}
 	}
 	if strings.HasPrefix(string(data), "\ufeff") {
-		return &Error{File: name, Line: 1, Err: errors.New("starts with a byte order mark"), Hint: `save it as plain UTF-8, "without BOM"`}
+		return &Error{File: name, Line: 1, Err: errors.New("starts with a byte order mark"),
+			Hint: `save it as plain UTF-8, "without BOM"`}
 	}
 	for offset := 0; offset < len(data); {
 		r, size := utf8.DecodeRune(data[offset:])
 		if r == utf8.RuneError && size == 1 {
-			return &Error{File: name, Line: at(offset), Err: fmt.Errorf("byte 0x%02x is not UTF-8", data[offset]), Hint: "save the file as UTF-8"}
+			return &Error{File: name, Line: at(offset), Err: fmt.Errorf("byte 0x%02x is not UTF-8",
+				data[offset]), Hint: "save the file as UTF-8"}
 		}
 		offset += size
 	}
 	return nil
 }
 
-// A parser goes through the lines as ConfigParser does.
+// A parser processes the lines as ConfigParser does.
 type parser struct {
 	file   *File
 	faults Errors
 
-	headless bool   // a fault before the first section has been reported
+	headless bool   // an error before the first section has been reported
 	section  string // "" before the first; no section has an empty name
-	again    bool   // whether the section was there already, which is the one fault that is reported of it
+	again    bool   // the section is a duplicate, which is the only error reported of it
 	indent   int    // of the last header or key
-	half     string // the hint about a key of the section that was probably meant to start another; "" if there is none
+	half     string // the hint about a key that was probably meant to start a section, or ""
 	key      string // "" when a line can't go on with a value
 	value    []string
 	numbers  []int
 }
 
-// fault records a fault. It does not quote the line: a secret may stand in it, in a place where none is expected.
+// fault records an error. It does not quote the line, which may have a secret in an unexpected
+// place.
 func (p *parser) fault(n int, key string, err error, hint string) {
-	p.faults = append(p.faults, &Error{File: p.file.name, Line: n, Section: p.section, Key: key, Err: err, Hint: hint})
+	p.faults = append(p.faults, &Error{File: p.file.name, Line: n, Section: p.section, Key: key,
+		Err: err, Hint: hint})
 }
 
 func (p *parser) line(n int, line string) {
@@ -134,7 +145,9 @@ func (p *parser) line(n int, line string) {
 	if p.section == "" {
 		if !p.headless {
 			p.headless = true
-			p.fault(n, "", errors.New("the line stands before the first [section]"), cmp.Or(halfHeader(text), "write [DEFAULT] above it, or the section that it belongs to"))
+			p.fault(n, "", errors.New("the line stands before the first [section]"),
+				cmp.Or(halfHeader(text),
+					"write [DEFAULT] above it, or the section that it belongs to"))
 		}
 		return
 	}
@@ -162,7 +175,8 @@ func (p *parser) startSection(n int, name string) {
 		}
 	} else if name != ini.DefaultSection {
 		p.again = true
-		p.fault(n, "", fmt.Errorf("the section is there already, at line %d", first), "put the settings of both there")
+		p.fault(n, "", fmt.Errorf("the section is there already, at line %d", first),
+			"put the settings of both there")
 	}
 }
 
@@ -170,7 +184,8 @@ func (p *parser) option(n int, text string) {
 	delimiter := strings.IndexAny(text, "=:")
 	if delimiter < 0 {
 		p.fault(n, "", errors.New("the line is no setting, since it has no delimiter"),
-			cmp.Or(halfHeader(text), `write "key = value", or indent it if it goes on with the line above`))
+			cmp.Or(halfHeader(text),
+				`write "key = value", or indent it if it goes on with the line above`))
 		return
 	}
 	p.endOption()
@@ -180,7 +195,8 @@ func (p *parser) option(n int, text string) {
 		return
 	}
 	if first, ok := p.file.lines[p.section][key]; ok && !p.again {
-		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]), cmp.Or(p.half, "keep one of them"))
+		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]),
+			cmp.Or(p.half, "keep one of them"))
 	}
 	if halfHeader(key) != "" && p.half == "" {
 		p.half = fmt.Sprintf(`if line %d is to start a section, it ends with "]"`, n)
@@ -189,7 +205,7 @@ func (p *parser) option(n int, text string) {
 	p.add(n, strip(text[delimiter+1:]))
 }
 
-// halfHeader is the hint about a line that was probably meant to start a section, "" if it was not.
+// halfHeader returns the hint about a line that was probably meant to start a section, or "".
 func halfHeader(text string) string {
 	switch {
 	case !strings.HasPrefix(text, "["):
@@ -201,7 +217,7 @@ func halfHeader(text string) string {
 	}
 }
 
-// endOption hands the key and value that were being read to ini.v1.
+// endOption stores the key and value that were read in ini.v1.
 func (p *parser) endOption() {
 	if p.key == "" {
 		return
@@ -220,13 +236,14 @@ func (p *parser) endOption() {
 	p.key, p.value, p.numbers = "", nil, nil
 }
 
-// assign replaces a setting of the file, as Options.Set says. A section's name and a key may both
-// have dots, so the longest section that fits is meant.
+// assign applies an element of Options.Set. Names of sections and keys may both contain dots, so
+// the longest section that fits is chosen.
 func (f *File) assign(assignment string) *Error {
 	name, value, ok := strings.Cut(assignment, "=")
 	section, found := "", false
 	for _, head := range append([]string{ini.DefaultSection}, f.order...) {
-		if rest, ok := strings.CutPrefix(name, head+"."); ok && rest != "" && len(head) >= len(section) {
+		if rest, ok := strings.CutPrefix(name, head+"."); ok && rest != "" &&
+			len(head) >= len(section) {
 			section, found = head, true
 		}
 	}
@@ -256,11 +273,12 @@ func (f *File) assign(assignment string) *Error {
 // Sections returns the names of the sections in their order, without DEFAULT.
 func (f *File) Sections() []string { return append([]string(nil), f.order...) }
 
-// Name returns what errors call the file.
+// Name returns the name of the file, as errors have it.
 func (f *File) Name() string { return f.name }
 
-// Settings returns the settings of a section as they are written, in their order: Value is Raw, nothing is interpolated,
-// and what [DEFAULT] says is left out. A section that is not there has none.
+// Settings returns the settings of a section as they are written, in their order: Value is Raw,
+// without interpolation, and without the settings of [DEFAULT]. A section that does not exist has
+// none.
 func (f *File) Settings(section string) []Setting {
 	var settings []Setting
 	for _, key := range f.keys(section) {
@@ -295,11 +313,12 @@ func (f *File) setting(section, key string) *Setting {
 		return nil
 	}
 	raw := f.ini.Section(section).Key(key).Value()
-	return &Setting{Key: key, Value: raw, Raw: raw, Written: key, File: f.name, Line: lines[0], Section: section, lines: lines}
+	return &Setting{Key: key, Value: raw, Raw: raw, Written: key, File: f.name, Line: lines[0],
+		Section: section, lines: lines}
 }
 
-// String writes the file in its plainest form: without comments, one "key = value" a line, and the lines of a long value
-// below each other. Parsing it again gives the same sections, keys and values.
+// String formats the file in its plainest form: without comments, one "key = value" per line,
+// continuation lines indented. Parsing the text gives the same sections, keys and values.
 func (f *File) String() string {
 	var b strings.Builder
 	for _, section := range append([]string{ini.DefaultSection}, f.order...) {

@@ -9,16 +9,17 @@ import (
 	"syscall"
 )
 
-// absolutePath is Python's os.path.abspath: of several slashes in front exactly two are kept.
+// absolutePath is Python's os.path.abspath: exactly two leading slashes are kept.
 func absolutePath(path string) (string, error) {
 	full, err := filepath.Abs(path)
-	if strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///") && !strings.HasPrefix(full, "//") {
+	if strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///") &&
+		!strings.HasPrefix(full, "//") {
 		full = "/" + full
 	}
 	return full, err
 }
 
-// directoryOf is Python's os.path.dirname of what absolutePath returned.
+// directoryOf is Python's os.path.dirname for a result of absolutePath.
 func directoryOf(full string) string {
 	dir := filepath.Dir(full)
 	if strings.HasPrefix(full, "//") && !strings.HasPrefix(dir, "//") {
@@ -27,7 +28,8 @@ func directoryOf(full string) string {
 	return dir
 }
 
-// readFault says why a file can't be read. It names the file when the fault is reported elsewhere.
+// readFault returns the error for a file that can't be read. The error names the file if it is
+// reported at another place.
 func readFault(err error, name string, elsewhere bool) error {
 	if errors.Is(err, os.ErrNotExist) {
 		if !elsewhere {
@@ -36,7 +38,7 @@ func readFault(err error, name string, elsewhere bool) error {
 		return noFileError(name)
 	}
 	if path, ok := errors.AsType[*os.PathError](err); ok {
-		err = path.Err // what it was doing, and to which file, is said anyway
+		err = path.Err // operation and path are in the message already
 	}
 	switch {
 	case errors.Is(err, os.ErrPermission):
@@ -50,7 +52,7 @@ func readFault(err error, name string, elsewhere bool) error {
 	return err
 }
 
-// noFileError is an os.ErrNotExist that says so in our words.
+// noFileError is an os.ErrNotExist with our wording.
 type noFileError string
 
 func (e noFileError) Error() string {
@@ -62,7 +64,8 @@ func (e noFileError) Error() string {
 
 func (noFileError) Is(target error) bool { return target == os.ErrNotExist }
 
-// unquote decodes what is percent-encoded, and leaves alone what is not, as Python's urllib does.
+// unquote decodes percent-encoded bytes and leaves other percent signs alone, as Python's urllib
+// does.
 func unquote(s string) string {
 	if !strings.Contains(s, "%") {
 		return s

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// ReadSection decodes any section of a file, such as [logging], into a struct of settings with the tags of [App]. The URI is
-// as for Load, of which the name does not matter. Values are interpolated; keys of [DEFAULT] are for interpolation only. A
-// section that is not there, or a URI of no file, gives the defaults.
+// ReadSection decodes any section of a file, such as [logging], into a struct of settings with the
+// tags of [App]. The URI is as for Load; a name in it is ignored. Values are interpolated; keys of
+// [DEFAULT] only serve interpolation. The result has the defaults if the section does not exist, or
+// the URI names no file.
 //
-// The error is of type [Errors]. It panics if S is no struct of settings.
+// The error is of type [Errors]. ReadSection panics if S is not a struct of settings.
 func ReadSection[S any](uri, section string, opts Options) (S, error) {
 	var settings S
 	schema, err := newSchema(reflect.TypeFor[S]())
@@ -42,7 +43,8 @@ func readSection(uri, section string, schema *schema, opts Options) (reflect.Val
 	return v, r.conceal(sorted(slices.Concat(r.faults, node.locate(faults))))
 }
 
-// open returns the loader of the file that a URI names, false when it names none, or after a fault.
+// open returns the loader of the file that a URI names, or false if it names none, or after
+// recording an error.
 func (r *resolver) open(uri string, opts Options) (*configLoader, bool) {
 	uri, relativeTo := fromPath(uri, opts.RelativeTo)
 	uri, _, _ = strings.Cut(uri, "#")

@@ -19,7 +19,8 @@ func (*bank) Prepared(context.Context) ([]recovery.Prepared, error) {
 func (*bank) Finish(context.Context, recovery.Prepared) error { return nil }
 func (*bank) Abort(context.Context, recovery.Prepared) error  { return nil }
 
-// A database that a factory has opened itself is looked through for as long as its pipeline is open.
+// A database that a factory has opened itself is looked through for as long as its pipeline is
+// open.
 func TestRecover(t *testing.T) {
 	t.Parallel()
 	registry := pipeline.NewRegistry()
@@ -27,12 +28,14 @@ func TestRecover(t *testing.T) {
 		b.Recover(&bank{})
 		return http.NotFoundHandler(), nil
 	})
-	p, err := pipeline.Load(t.Context(), "site.ini", text(registry, map[string]string{"site.ini": "[app:main]\nuse = egg:bank\n"}))
+	p, err := pipeline.Load(t.Context(), "site.ini",
+		text(registry, map[string]string{"site.ini": "[app:main]\nuse = egg:bank\n"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := func() int {
-		return len(registry.Opener().Recovery().Recover(t.Context(), recovery.Options{DryRun: true}))
+		return len(registry.Opener().Recovery().Recover(t.Context(),
+			recovery.Options{DryRun: true}))
 	}
 	if got := found(); got != 1 {
 		t.Errorf("open: got %d findings, want 1", got)

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// A Factory is a reference to a factory, as a file has it.
+// A Factory is a reference to a factory, as written in a file.
 type Factory struct {
 	Dist       string // of egg:Dist#EntryPoint
-	EntryPoint string // "main" when the file names none
-	Object     string // module:function, of call: and of an explicit paste.app_factory
+	EntryPoint string // "main" if the file names none
+	Object     string // module:function, of call: and paste.app_factory
 }
 
-// String returns the reference in the form of a use: "egg:Dist#name" or "call:module:function". It is the name that a
-// factory is registered under.
+// String formats the reference as in a "use" setting: "egg:Dist#name" or "call:module:function".
+// The factory is registered under this name.
 func (f Factory) String() string {
 	switch {
 	case f.Dist != "":
@@ -28,26 +28,30 @@ func (f Factory) String() string {
 
 var (
 	distPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
-	// The value of an entry point, as the packaging standards of Python have it: module, attribute, extras.
-	objectPattern = regexp.MustCompile(strings.NewReplacer("SPACE", `[\s\v\x1c-\x1f\x{85}\pZ]`, "WORD", `[\pL\pN_.]`).
-			Replace(`^(WORD+)SPACE*(?::SPACE*(WORD+)SPACE*)?(\[.*\]SPACE*)?$`))
+	// objectPattern matches the value of an entry point, as the packaging standards of Python
+	// define it: module, attribute, extras.
+	objectPattern = regexp.MustCompile(strings.NewReplacer("SPACE", `[\s\v\x1c-\x1f\x{85}\pZ]`,
+		"WORD", `[\pL\pN_.]`).
+		Replace(`^(WORD+)SPACE*(?::SPACE*(WORD+)SPACE*)?(\[.*\]SPACE*)?$`))
 	separators = regexp.MustCompile(`[-_.]+`)
 )
 
 func eggReference(dist, entryPoint string) (Factory, error) {
 	if !distPattern.MatchString(dist) {
 		if strings.ContainsAny(dist, "\n") {
-			return Factory{}, errors.New("the name of a distribution can't go on in the next line; is that line indented by mistake?")
+			return Factory{}, errors.New("the name of a distribution can't go on in the next " +
+				"line; is that line indented by mistake?")
 		}
 		return Factory{}, fmt.Errorf("%q is no name of a distribution; want egg:Dist#name", dist)
 	}
 	if entryPoint == "" || strip(entryPoint) != entryPoint {
-		return Factory{}, fmt.Errorf("%q is no name of an entry point; want egg:Dist#name", entryPoint)
+		return Factory{}, fmt.Errorf("%q is no name of an entry point; want egg:Dist#name",
+			entryPoint)
 	}
 	return Factory{Dist: dist, EntryPoint: entryPoint}, nil
 }
 
-// callReference reads what follows "call:".
+// callReference parses the part of a reference after "call:".
 func callReference(spec string) (Factory, error) {
 	module, function, ok := strings.Cut(spec, ":")
 	switch {
@@ -56,12 +60,13 @@ func callReference(spec string) (Factory, error) {
 	case module == "" || strings.ContainsFunc(spec, isSpace):
 		return Factory{}, errors.New("want call:module:function, without spaces")
 	case strings.Contains(function, "."):
-		return Factory{}, errors.New("want call:module:function, with no dot in the function; paste.app_factory = module:object.method takes one")
+		return Factory{}, errors.New("want call:module:function, with no dot in the function; " +
+			"paste.app_factory = module:object.method takes one")
 	}
 	return Factory{Object: strings.TrimSuffix(spec, ":")}, nil
 }
 
-// objectReference reads the value of a paste.app_factory and its like.
+// objectReference parses the value of paste.app_factory and similar settings.
 func objectReference(value string) (Factory, error) {
 	m := objectPattern.FindStringSubmatch(value)
 	if m == nil {
@@ -74,8 +79,9 @@ func objectReference(value string) (Factory, error) {
 	return Factory{Object: object}, nil
 }
 
-// registeredName brings the name that a factory is registered under into its one form. The names of distributions are
-// compared as Python does: case, and which of - _ . separates the words, make no difference.
+// registeredName converts the name of a factory to the normal form of [Factory.key]. Distribution
+// names are compared as in Python: case, and the separators - _ . between words, make no
+// difference.
 func registeredName(name string) (string, error) {
 	if spec, ok := strings.CutPrefix(name, "egg:"); ok {
 		dist, entryPoint, named := strings.Cut(spec, "#")
@@ -90,12 +96,13 @@ func registeredName(name string) (string, error) {
 		err = errors.New("no function")
 	}
 	if err != nil {
-		return "", fmt.Errorf("%q: want egg:Dist#name, call:module:function or module:function", name)
+		return "", fmt.Errorf("%q: want egg:Dist#name, call:module:function or module:function",
+			name)
 	}
 	return f.key(), nil
 }
 
-// key is the form in which references are compared.
+// key returns the normal form in which references are compared.
 func (f Factory) key() string {
 	if f.Dist != "" {
 		f.Dist = strings.ToLower(separators.ReplaceAllString(f.Dist, "-"))

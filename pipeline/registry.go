@@ -17,32 +17,33 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// A Registry maps the names that .ini files use to factories. It is filled by plain functions of the form
+// A Registry maps the names that .ini files use to factories. Plain functions of the form
 //
 //	func Register(r *pipeline.Registry)
 //
-// before the first Load, and only read afterwards; then it is safe for concurrent use. Everything that is loaded with one
-// registry shares the databases that it opens.
+// fill it before the first Load. It is read-only from then on, and safe for concurrent use. All
+// objects that are loaded with one registry share the databases that it opens.
 //
-// Names are what a file writes: "egg:Dist#name", where "egg:Dist" is "egg:Dist#main", or "call:module:function", which is
-// also what a paste.app_factory = module:function finds. Apps, composites, filters and servers have namespaces of their own.
-// To register a name twice is a programming fault: it panics, and names both places.
+// Names have the form in which files write them: "egg:Dist#name", where "egg:Dist" means
+// "egg:Dist#main", or "call:module:function", which paste.app_factory = module:function finds too.
+// Apps, composites, filters and servers have separate namespaces. Registering a name twice is a
+// programming error: it panics, and the message names both places.
 type Registry struct {
 	factories map[Kind]map[string]*factory
-	remedies  map[Kind]map[string]string // by name, in the one form that names are compared in
+	remedies  map[Kind]map[string]string // hints of Instead, by normalised name
 	values    map[reflect.Type]map[string]named
 	opener    *storage.Opener
 	kept      *kept
 	jobs      *jobs
 }
 
-// A factory makes apps, composites, filters or servers of one kind.
+// A factory creates apps, composites, filters or servers.
 type factory struct {
 	kind   Kind
-	name   string   // as it was registered
-	place  string   // where that was
-	order  int      // how many of the kind were there before
-	of     *factory // what it is another name of; nil for itself
+	name   string   // as registered
+	place  string   // file and line of the registration
+	order  int      // number of factories of the kind registered before
+	of     *factory // the factory that an alias names; nil if it is no alias
 	schema *schema
 	create func(b *Build, settings reflect.Value) (any, error)
 }
@@ -57,12 +58,12 @@ func NewRegistry() *Registry {
 	return newRegistry(storage.NewOpener(), &kept{values: map[string]any{}}, &jobs{})
 }
 
-// Renew returns an empty registry that shares with r the databases that are open. With it, a program loads a configuration
-// anew while what it has loaded with r still runs: a database that both name stays open from one to the other. It also has what
-// factories have kept with [Build.Keep].
+// Renew returns an empty registry that shares with r the open databases, and the values that
+// factories stored with [Build.Keep]. With it, a program reloads a configuration while the pipeline
+// loaded with r still runs: a database that both name stays open.
 func (r *Registry) Renew() *Registry { return newRegistry(r.opener.Renew(), r.kept, r.jobs) }
 
-// kept is what factories keep from one load to the next.
+// kept holds the values of [Build.Keep] from one load to the next.
 type kept struct {
 	mu     sync.Mutex
 	values map[string]any
@@ -91,44 +92,56 @@ func newRegistry(opener *storage.Opener, kept *kept, jobs *jobs) *Registry {
 	}
 }
 
-// App registers an app factory, for "use = name" in an [app:] section and for the last member of a pipeline.
+// App registers an app factory, for "use = name" in an [app:] section and for the last member of a
+// pipeline.
 //
-// S is a struct of settings. Its exported fields are the keys that a section may have, with the tags
+// S is a struct of settings. Its exported fields are the keys that a section may have, with these
+// tags:
 //
-//	ini:"name"      the key (default: the field's name in snake_case); ini:"*" on a map[string]string,
-//	                or, to have them in order and with their positions, a []Setting, takes all that no other field has;
+//	ini:"name"      the key (default: the field's name in snake_case); ini:"*" takes all keys that
+//	                no other field has, on a map[string]string, or on a []Setting for order
+//	                and positions;
 //	                ini:"-" is no setting
-//	default:"3"     what an absent key means
+//	default:"3"     the value of an absent key
 //	help:"..."      one sentence for the documentation
-//	secret:"true"   the value is never shown; so it is, unless this is "false", of a string whose key has a word such as
-//	                password, secret or token
+//	secret:"true"   the value is never shown; the default for a string whose key has a word such
+//	                as password, secret or token ("false" turns it off)
 //	required:"true" oneof:"a b c" min:"1" max:"9"
-//	nonempty:"true" refuses a line without a value, where that says nothing
+//	nonempty:"true" an empty value is an error
 //
-// Types are string, bool ([AsBool]), integers ([AsInt]), floats, [time.Duration] ("30s", or a plain number of seconds),
-// []string ([AsList]), [Bytes], [Secret], and whatever is an [encoding.TextUnmarshaler]. A key that is unknown, missing or
-// malformed is reported with its position before any factory runs. A method Validate() error on S or *S sees the whole; an
-// [Error] with a Key that it, or the factory, returns gets that key's position. A method Hint(key string) string says what to
-// write in place of a key that S does not have, such as another program's word for one that it has; "" says nothing.
+// Types are string, bool ([AsBool]), integers ([AsInt]), floats, [time.Duration] ("30s", or a plain
+// number of seconds), []string ([AsList]), [Bytes], [Secret], and every [encoding.TextUnmarshaler].
+// A key that is unknown, missing or malformed is reported with its position before any factory is
+// called. A method Validate() error on S or *S checks the whole struct. An [Error] with a Key that
+// Validate or the factory returns gets that key's position. A method Hint(key string) string
+// returns the hint for a key that S does not have, such as another program's name for one of its
+// keys; "" means no hint.
 func App[S any](r *Registry, name string, f func(b *Build, settings S) (http.Handler, error)) {
 	register(r, KindApp, name, f)
 }
 
-// Composite registers a factory of an app that is made of others, which it gets by [Build.App]. S is as for [App].
-func Composite[S any](r *Registry, name string, f func(b *Build, settings S) (http.Handler, error)) {
+// Composite registers a factory of an app made of other apps, which the factory creates with
+// [Build.App]. S is as for [App].
+func Composite[S any](r *Registry, name string,
+	f func(b *Build, settings S) (http.Handler, error)) {
 	register(r, KindComposite, name, f)
 }
 
-// Filter registers a filter factory. S is as for [App]. For a filter without settings there is [Middleware].
-func Filter[S any](r *Registry, name string, f func(b *Build, settings S) (func(http.Handler) http.Handler, error)) {
+// Filter registers a filter factory. S is as for [App]. A filter without settings can use
+// [Middleware].
+func Filter[S any](r *Registry, name string,
+	f func(b *Build, settings S) (func(http.Handler) http.Handler, error)) {
 	register(r, KindFilter, name, f)
 }
 
-// Middleware registers a filter that has no settings, as any func(http.Handler) http.Handler is one:
+// Middleware registers a filter without settings: any func(http.Handler) http.Handler.
 //
 //	pipeline.Middleware(r, "egg:chi#request-id", middleware.RequestID)
 func Middleware(r *Registry, name string, m func(http.Handler) http.Handler) {
-	register(r, KindFilter, name, func(*Build, struct{}) (func(http.Handler) http.Handler, error) { return m, nil })
+	register(r, KindFilter, name, func(*Build, struct{}) (func(http.Handler) http.Handler,
+		error) {
+		return m, nil
+	})
 }
 
 // ServerFactory registers a server factory. S is as for [App].
@@ -136,8 +149,10 @@ func ServerFactory[S any](r *Registry, name string, f func(b *Build, settings S)
 	register(r, KindServer, name, f)
 }
 
-// register is called by the exported functions only: its caller's caller is the place that is named on a clash.
-func register[S, T any](r *Registry, kind Kind, name string, f func(b *Build, settings S) (T, error)) {
+// register is called by exported functions only: it names the caller of its caller in the panic
+// about a duplicate.
+func register[S, T any](r *Registry, kind Kind, name string,
+	f func(b *Build, settings S) (T, error)) {
 	place := callerOf(2)
 	key, err := registeredName(name)
 	if err != nil {
@@ -150,7 +165,7 @@ func register[S, T any](r *Registry, kind Kind, name string, f func(b *Build, se
 	r.add(key, &factory{
 		kind: kind, name: name, place: place, schema: schema,
 		create: func(b *Build, settings reflect.Value) (any, error) {
-			made, err := f(b, settings.Interface().(S)) //nolint:errcheck // decoded by S's own schema
+			made, err := f(b, settings.Interface().(S)) //nolint:errcheck // of type S
 			if err != nil {
 				return nil, err
 			}
@@ -161,7 +176,8 @@ func register[S, T any](r *Registry, kind Kind, name string, f func(b *Build, se
 
 func (r *Registry) add(key string, f *factory) {
 	if other, ok := r.factories[f.kind][key]; ok {
-		panic(fmt.Sprintf("pipeline: %s %q is registered twice, at %s and at %s", f.kind, f.name, other.place, f.place))
+		panic(fmt.Sprintf("pipeline: %s %q is registered twice, at %s and at %s", f.kind, f.name,
+			other.place, f.place))
 	}
 	if r.factories[f.kind] == nil {
 		r.factories[f.kind] = map[string]*factory{}
@@ -170,7 +186,7 @@ func (r *Registry) add(key string, f *factory) {
 	r.factories[f.kind][key] = f
 }
 
-// origin is what an alias, or an alias of an alias, stands for.
+// origin resolves an alias, or an alias of an alias.
 func (f *factory) origin() *factory {
 	if f.of != nil {
 		return f.of
@@ -178,7 +194,7 @@ func (f *factory) origin() *factory {
 	return f
 }
 
-// Alias registers another name for what name stands for, in every kind that has it. The name must have been registered.
+// Alias registers another name for a registered name, in every kind that has it.
 func (r *Registry) Alias(alias, name string) {
 	place := callerOf(1)
 	aliasKey, err := registeredName(alias)
@@ -199,13 +215,14 @@ func (r *Registry) Alias(alias, name string) {
 		}
 	}
 	if !found {
-		panic(fmt.Sprintf("pipeline: %s: alias %q: nothing is registered as %q yet", place, alias, name))
+		panic(fmt.Sprintf("pipeline: %s: alias %q: nothing is registered as %q yet", place,
+			alias, name))
 	}
 }
 
-// Instead says what to do about a name that files of other programs have, and that stands for nothing here: the hint of the
-// fault that names it. The entry point may be "*", for every other one of the distribution. What is registered under the name
-// counts all the same.
+// Instead registers a hint for a name that files of other programs use and that has no factory
+// here. The error about the name shows it. The entry point may be "*", for all others of the
+// distribution. A factory of that name takes precedence.
 func (r *Registry) Instead(kind Kind, name, hint string) {
 	key, err := registeredName(name)
 	if err != nil {
@@ -217,10 +234,10 @@ func (r *Registry) Instead(kind Kind, name, hint string) {
 	r.remedies[kind][key] = hint
 }
 
-// Elsewhere returns what [Registry.Instead] said about a name, "" if it said nothing.
+// Elsewhere returns the hint that [Registry.Instead] registered for a name, or "".
 func (r *Registry) Elsewhere(kind Kind, f Factory) string { return r.instead(kind, f) }
 
-// instead is Elsewhere, also without a registry.
+// instead is Elsewhere; the registry may be nil.
 func (r *Registry) instead(kind Kind, f Factory) string {
 	if r == nil {
 		return ""
@@ -232,17 +249,20 @@ func (r *Registry) instead(kind Kind, f Factory) string {
 	return r.remedies[kind][f.key()]
 }
 
-// Opener returns what [Build.Storage] opens databases with, so that engines can register with it: bolt.Register(r.Opener()).
+// Opener returns the opener that [Build.Storage] uses, so that engines can register with it:
+// bolt.Register(r.Opener()).
 func (r *Registry) Opener() *storage.Opener { return r.opener }
 
 // Engine registers a storage engine under a URI scheme, for [Build.Storage].
 func (r *Registry) Engine(scheme string, open engine.OpenFunc) { r.opener.Register(scheme, open) }
 
-// Value registers a named value of type T, such as a predicate that a setting names. Each type has names of its own.
+// Value registers a named value of type T, such as a predicate that a setting names. Each type has
+// a separate namespace.
 func Value[T any](r *Registry, name string, v T) {
 	place, typ := callerOf(1), reflect.TypeFor[T]()
 	if other, ok := r.values[typ][name]; ok {
-		panic(fmt.Sprintf("pipeline: %v %q is registered twice, at %s and at %s", typ, name, other.place, place))
+		panic(fmt.Sprintf("pipeline: %v %q is registered twice, at %s and at %s", typ, name,
+			other.place, place))
 	}
 	if r.values[typ] == nil {
 		r.values[typ] = map[string]named{}
@@ -250,15 +270,17 @@ func Value[T any](r *Registry, name string, v T) {
 	r.values[typ][name] = named{v, place}
 }
 
-// Lookup returns the value of type T that was registered under name. The error of a miss suggests the nearest name, or
-// lists what there is; return it as the Err of an [Error] with the Key of the setting.
+// Lookup returns the value of type T that is registered under name. The error for an unknown name
+// suggests the nearest name, or lists all names; return it as the Err of an [Error] with the Key of
+// the setting.
 func Lookup[T any](b *Build, name string) (T, error) {
 	values := b.registry.values[reflect.TypeFor[T]()]
 	if v, ok := values[name]; ok {
-		return v.value.(T), nil //nolint:errcheck // Value put it under this type
+		return v.value.(T), nil //nolint:errcheck // stored by Value
 	}
 	var zero T
-	return zero, fmt.Errorf("%q is not registered; %s", name, didYouMean(name, slices.Collect(maps.Keys(values))))
+	return zero, fmt.Errorf("%q is not registered; %s", name,
+		didYouMean(name, slices.Collect(maps.Keys(values))))
 }
 
 func (r *Registry) find(kind Kind, f Factory) *factory {
@@ -268,7 +290,7 @@ func (r *Registry) find(kind Kind, f Factory) *factory {
 	return r.factories[kind][f.key()]
 }
 
-// names returns what is registered of a kind, sorted, without aliases.
+// names returns the registered names of a kind, sorted, without aliases.
 func (r *Registry) names(kind Kind) []string {
 	var names []string
 	if r != nil {
@@ -282,8 +304,8 @@ func (r *Registry) names(kind Kind) []string {
 	return names
 }
 
-// known returns the names of what is registered of a kind as files have them that were not written for this program: of what has
-// a name of ours the first other one, if there is one.
+// known returns one name for each factory of a kind, as existing files of other programs write it:
+// for a factory named "egg:pasteline#…" its first other name, if it has one.
 func (r *Registry) known(kind Kind) []string {
 	first := map[*factory]*factory{}
 	if r != nil {
@@ -303,7 +325,7 @@ func (r *Registry) known(kind Kind) []string {
 	return names
 }
 
-// spellings returns what is registered of a kind, with aliases.
+// spellings returns the registered names of a kind, with aliases.
 func (r *Registry) spellings(kind Kind) []string {
 	var names []string
 	for _, f := range r.factories[kind] {
@@ -317,21 +339,22 @@ func callerOf(skip int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// A ListenChecker is a [Server] that can tell what Listen would fail with, and does not listen.
+// A ListenChecker is a [Server] that can predict the error of Listen without listening.
 type ListenChecker interface {
 	CheckListen(ctx context.Context) error
 }
 
-// ErrUncertain is wrapped by errors of a [ListenChecker] that need not come at a start: another process listens there, which may
-// be the server that is to be started again, or what listens is passed by another process.
+// ErrUncertain is wrapped by errors of a [ListenChecker] that a real start may not meet: the
+// process that listens at the address may be the server that is to be restarted, or a listener may
+// be passed by another process.
 var ErrUncertain = errors.New("may be otherwise at a start")
 
 // A Server listens and serves one handler.
 type Server interface {
-	// Listen opens the listeners; the addresses are the real ones (port 0 resolved).
+	// Listen opens the listeners. It returns the real addresses (port 0 resolved).
 	Listen(ctx context.Context) ([]net.Addr, error)
-	// Serve serves h until Shutdown or a fault; it returns nil after Shutdown.
+	// Serve serves h until Shutdown or an error; it returns nil after Shutdown.
 	Serve(h http.Handler) error
-	// Shutdown stops accepting, and waits for what runs until ctx is done.
+	// Shutdown stops accepting connections, and waits for running requests until ctx is done.
 	Shutdown(ctx context.Context) error
 }

@@ -33,7 +33,10 @@ func text(r *pipeline.Registry, files map[string]string) pipeline.Options {
 // saying registers an app that answers with a word.
 func saying(r *pipeline.Registry, name, word string) {
 	pipeline.App(r, name, func(*pipeline.Build, struct{}) (http.Handler, error) {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, word) }), nil
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w,
+				word)
+		}), nil
 	})
 }
 
@@ -62,7 +65,8 @@ func TestNames(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[app:main]\n" + tt.section}))
+			p, err := pipeline.Load(t.Context(), "site.ini",
+				text(r, map[string]string{"site.ini": "[app:main]\n" + tt.section}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +87,8 @@ func TestMiddleware(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	})
-	p, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[pipeline:main]\npipeline = egg:m egg:a"}))
+	p, err := pipeline.Load(t.Context(), "site.ini",
+		text(r, map[string]string{"site.ini": "[pipeline:main]\npipeline = egg:m egg:a"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +98,8 @@ func TestMiddleware(t *testing.T) {
 	_, err = pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{
 		"site.ini": "[filter:m]\nuse = egg:m\nlevel = 5\n[pipeline:main]\npipeline = m egg:a",
 	}))
-	if want := "site.ini:3: [filter:m] level: unknown setting; it takes no settings"; err == nil || err.Error() != want {
+	if want := "site.ini:3: [filter:m] level: unknown setting; it takes no settings"; err == nil ||
+		err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -109,15 +115,32 @@ func TestRegistrationPanics(t *testing.T) {
 		f    func(r *pipeline.Registry)
 		want []string
 	}{
-		{"twice", func(r *pipeline.Registry) { saying(r, "egg:x", ""); saying(r, "egg:X#main", "") }, []string{`app "egg:X#main" is registered twice`, "registry_test.go"}},
-		{"alias twice", func(r *pipeline.Registry) { saying(r, "egg:x", ""); r.Alias("egg:x", "egg:x") }, []string{"registered twice"}},
-		{"alias of nothing", func(r *pipeline.Registry) { r.Alias("egg:y", "egg:x") }, []string{`nothing is registered as "egg:x"`}},
-		{"alias with a bad name", func(r *pipeline.Registry) { r.Alias("y", "egg:x") }, []string{`"y": want egg:Dist#name`}},
-		{"alias of a bad name", func(r *pipeline.Registry) { r.Alias("egg:y", "x") }, []string{`"x": want egg:Dist#name`}},
-		{"bad name", func(r *pipeline.Registry) { saying(r, "hello", "") }, []string{`"hello": want egg:Dist#name`}},
-		{"value twice", func(r *pipeline.Registry) { pipeline.Value(r, "a", 1); pipeline.Value(r, "a", 2) }, []string{`int "a" is registered twice`}},
+		{"twice", func(r *pipeline.Registry) {
+			saying(r, "egg:x", "")
+			saying(r, "egg:X#main",
+				"")
+		}, []string{`app "egg:X#main" is registered twice`, "registry_test.go"}},
+		{"alias twice", func(r *pipeline.Registry) {
+			saying(r, "egg:x", "")
+			r.Alias("egg:x",
+				"egg:x")
+		}, []string{"registered twice"}},
+		{"alias of nothing", func(r *pipeline.Registry) { r.Alias("egg:y", "egg:x") },
+			[]string{`nothing is registered as "egg:x"`}},
+		{"alias with a bad name", func(r *pipeline.Registry) { r.Alias("y", "egg:x") },
+			[]string{`"y": want egg:Dist#name`}},
+		{"alias of a bad name", func(r *pipeline.Registry) { r.Alias("egg:y", "x") },
+			[]string{`"x": want egg:Dist#name`}},
+		{"bad name", func(r *pipeline.Registry) { saying(r, "hello", "") },
+			[]string{`"hello": want egg:Dist#name`}},
+		{"value twice", func(r *pipeline.Registry) {
+			pipeline.Value(r, "a", 1)
+			pipeline.Value(r,
+				"a", 2)
+		}, []string{`int "a" is registered twice`}},
 		{"no struct", func(r *pipeline.Registry) {
-			pipeline.App(r, "egg:x", func(*pipeline.Build, int) (http.Handler, error) { return nil, nil })
+			pipeline.App(r, "egg:x",
+				func(*pipeline.Build, int) (http.Handler, error) { return nil, nil })
 		}, []string{"settings are a struct, not int"}},
 		{"bad default", func(r *pipeline.Registry) {
 			pipeline.App(r, "egg:x", func(*pipeline.Build, struct {
@@ -128,10 +151,14 @@ func TestRegistrationPanics(t *testing.T) {
 			})
 		}, []string{`N: tag "many": want a whole number`}},
 		{"unknown type", func(r *pipeline.Registry) {
-			pipeline.App(r, "egg:x", func(*pipeline.Build, struct{ N chan int }) (http.Handler, error) { return nil, nil })
+			pipeline.App(r, "egg:x", func(*pipeline.Build,
+				struct{ N chan int }) (http.Handler, error) {
+				return nil, nil
+			})
 		}, []string{"settings of type chan int are not known"}},
 		{"key twice", func(r *pipeline.Registry) {
-			pipeline.App(r, "egg:x", func(*pipeline.Build, twice) (http.Handler, error) { return nil, nil })
+			pipeline.App(r, "egg:x",
+				func(*pipeline.Build, twice) (http.Handler, error) { return nil, nil })
 		}, []string{`X: the key "x" is A's already`}},
 		{"bad rest", func(r *pipeline.Registry) {
 			pipeline.App(r, "egg:x", func(*pipeline.Build, struct {
@@ -161,7 +188,8 @@ func TestRegistrationPanics(t *testing.T) {
 						t.Errorf("panic %q, want %q in it", got, want)
 					}
 				}
-				if strings.Contains(got, "registered twice") && strings.Count(got, "registry_test.go:") != 2 {
+				if strings.Contains(got, "registered twice") &&
+					strings.Count(got, "registry_test.go:") != 2 {
 					t.Errorf("panic %q, want both places in it", got)
 				}
 			}()
@@ -174,22 +202,34 @@ func TestKindsHaveNamespaces(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()
 	saying(r, "egg:x", "app")
-	pipeline.Filter(r, "egg:x", func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
-		return func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "filter "); next.ServeHTTP(w, r) })
-		}, nil
-	})
+	pipeline.Filter(r, "egg:x",
+		func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
+			return func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					fmt.Fprint(w,
+						"filter ")
+					next.ServeHTTP(w, r)
+				})
+			}, nil
+		})
 	r.Alias("egg:y", "egg:x")
-	p, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[pipeline:main]\npipeline = egg:y egg:x egg:y"}))
+	p, err := pipeline.Load(t.Context(), "site.ini",
+		text(r, map[string]string{"site.ini": "[pipeline:main]\npipeline = egg:y egg:x egg:y"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := answer(t, p); got != "filter filter app" {
 		t.Errorf("got %q", got)
 	}
-	pipeline.Composite(r, "egg:x", func(*pipeline.Build, struct{}) (http.Handler, error) { return http.NotFoundHandler(), nil })
-	_, err = pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:x"}))
-	if want := `site.ini:2: [app:main] use = "egg:x": egg:x#main is registered both as an app and as a composite; write paste.app_factory or paste.composite_factory`; err == nil || err.Error() != want {
+	pipeline.Composite(r, "egg:x", func(*pipeline.Build,
+		struct{}) (http.Handler, error) {
+		return http.NotFoundHandler(), nil
+	})
+	_, err = pipeline.Load(t.Context(), "site.ini",
+		text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:x"}))
+	if want := `site.ini:2: [app:main] use = "egg:x": egg:x#main is registered both as an app ` +
+		`and as a composite; write paste.app_factory or paste.composite_factory`; err == nil ||
+		err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -211,16 +251,19 @@ func TestLookup(t *testing.T) {
 		return http.NotFoundHandler(), nil
 	})
 	load := func(name string) error {
-		_, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:x\nname = " + name}))
+		_, err := pipeline.Load(t.Context(), "site.ini",
+			text(r, map[string]string{"site.ini": "[app:main]\nuse = egg:x\nname = " + name}))
 		return err
 	}
 	if err := load("answer"); err != nil {
 		t.Error(err)
 	}
-	if err, want := load("anser"), `site.ini:3: [app:main] name = "anser": "anser" is not registered; did you mean "answer"?`; err == nil || err.Error() != want {
+	if err, want := load("anser"), `site.ini:3: [app:main] name = "anser": "anser" is not `+
+		`registered; did you mean "answer"?`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if err, want := load("zzz"), `site.ini:3: [app:main] name = "zzz": "zzz" is not registered; have: answer`; err == nil || err.Error() != want {
+	if err, want := load("zzz"), `site.ini:3: [app:main] name = "zzz": "zzz" is not registered; `+
+		`have: answer`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -252,14 +295,18 @@ func TestSettings(t *testing.T) {
 		got = s
 		return http.NotFoundHandler(), nil
 	})
-	site := "[DEFAULT]\nhidden = 1\n[app:main]\nuse = egg:x\nurl = U\ntls = yes\nmax_size = 1.5 MiB\ndelay = 0.25\nwords = a b\n  c\n" +
+	site := "[DEFAULT]\nhidden = 1\n[app:main]\nuse = egg:x\nurl = U\ntls = yes\nmax_size = 1.5 " +
+		"MiB\ndelay = 0.25\nwords = a b\n  c\n" +
 		"debug = On\nu = 1_000\nf = 0.5\nsecret = s3cret\nhidden = 2\nother key = %(hidden)s\n"
-	if _, err := pipeline.Load(t.Context(), "site.ini", text(r, map[string]string{"site.ini": site})); err != nil {
+	if _, err := pipeline.Load(t.Context(), "site.ini",
+		text(r, map[string]string{"site.ini": site})); err != nil {
 		t.Fatal(err)
 	}
 	want := settings{
-		common: common{Host: "localhost"}, URL: "<U>", HTTPTLS: "yes", MaxSize: 3 << 19, Delay: 250 * time.Millisecond, Wait: 90 * time.Second,
-		Words: []string{"a", "b", "c"}, Debug: true, N: -7, U: 1000, F: 0.5, Secret: "s3cret", Rest: map[string]string{"other key": "2"},
+		common: common{Host: "localhost"}, URL: "<U>", HTTPTLS: "yes", MaxSize: 3 << 19,
+		Delay: 250 * time.Millisecond, Wait: 90 * time.Second,
+		Words: []string{"a", "b", "c"}, Debug: true, N: -7, U: 1000, F: 0.5, Secret: "s3cret",
+		Rest: map[string]string{"other key": "2"},
 	}
 	if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(settings{}, common{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -283,8 +330,10 @@ func TestSecretNeverPrints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	printed := fmt.Sprintf("%s %v %+v %#v %q %x %d %v", secret, secret, secret, secret, secret, secret, secret, struct{ S pipeline.Secret }{secret}) + b.String() + string(marshalled)
-	if strings.Contains(printed, "hunter2") || strings.Contains(printed, "68756e74657232") || strings.Count(printed, "***") != 11 {
+	printed := fmt.Sprintf("%s %v %+v %#v %q %x %d %v", secret, secret, secret, secret, secret,
+		secret, secret, struct{ S pipeline.Secret }{secret}) + b.String() + string(marshalled)
+	if strings.Contains(printed, "hunter2") || strings.Contains(printed, "68756e74657232") ||
+		strings.Count(printed, "***") != 11 {
 		t.Error(printed)
 	}
 	if secret.Reveal() != "hunter2" || pipeline.Secret("").String() != "" {
@@ -295,7 +344,8 @@ func TestSecretNeverPrints(t *testing.T) {
 func TestBytes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]pipeline.Bytes{
-		"0": 0, "17": 17, " 2MB ": 2 << 20, "2mb": 2 << 20, "1k": 1024, "1 KiB": 1024, "3 G": 3 << 30, "1TB": 1 << 40, "0.5kb": 512, "7 b": 7,
+		"0": 0, "17": 17, " 2MB ": 2 << 20, "2mb": 2 << 20, "1k": 1024, "1 KiB": 1024,
+		"3 G": 3 << 30, "1TB": 1 << 40, "0.5kb": 512, "7 b": 7,
 	} {
 		var b pipeline.Bytes
 		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
@@ -306,7 +356,8 @@ func TestBytes(t *testing.T) {
 			t.Errorf("%q: %v does not read as itself", text, b)
 		}
 	}
-	for _, text := range []string{"", "MB", "-1", "2 pounds", "1e400", "99999999999999999999", "9999999999GB", "NaN", "2M B"} {
+	for _, text := range []string{"", "MB", "-1", "2 pounds", "1e400", "99999999999999999999",
+		"9999999999GB", "NaN", "2M B"} {
 		var b pipeline.Bytes
 		if err := b.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q: got %d, want an error", text, b)
@@ -316,12 +367,14 @@ func TestBytes(t *testing.T) {
 
 func TestAsInt(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int64{"١٢": 12, "\u00a07\u3000": 7, "9223372036854775807": 1<<63 - 1, "-9223372036854775808": -1 << 63, "𝟘𝟙𝟚": 12} {
+	for text, want := range map[string]int64{"١٢": 12, "\u00a07\u3000": 7,
+		"9223372036854775807": 1<<63 - 1, "-9223372036854775808": -1 << 63, "𝟘𝟙𝟚": 12} {
 		if got, err := pipeline.AsInt(text); err != nil || got != want {
 			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"_1", "1_", "1__0", "+-1", "-", "1 2", "9223372036854775808", "½", "7\x1c", "\x1f٧"} {
+	for _, text := range []string{"_1", "1_", "1__0", "+-1", "-", "1 2", "9223372036854775808", "½",
+		"7\x1c", "\x1f٧"} {
 		if got, err := pipeline.AsInt(text); err == nil {
 			t.Errorf("%q: got %d, want an error", text, got)
 		}
@@ -338,14 +391,19 @@ func TestDescribe(t *testing.T) {
 		Anchor anchor
 		Rest   map[string]string `ini:"*"`
 	}
-	pipeline.Filter(r, "egg:b", func(*pipeline.Build, settings) (func(http.Handler) http.Handler, error) { return nil, nil })
+	pipeline.Filter(r, "egg:b", func(*pipeline.Build,
+		settings) (func(http.Handler) http.Handler, error) {
+		return nil, nil
+	})
 	saying(r, "egg:a", "")
 	r.Alias("egg:old.b", "egg:b")
 	r.Alias("egg:older.b", "egg:old.b")
 	want := pipeline.FactoryInfo{
-		Kind: pipeline.KindFilter, Name: "egg:b", Aliases: []string{"egg:old.b", "egg:older.b"}, Others: true,
+		Kind: pipeline.KindFilter, Name: "egg:b", Aliases: []string{"egg:old.b", "egg:older.b"},
+		Others: true,
 		Settings: []pipeline.SettingInfo{
-			{Key: "tries", Type: "a whole number", Default: "3", HasDefault: true, Min: "1", Max: "9", Help: "How often.", OneOf: []string{}},
+			{Key: "tries", Type: "a whole number", Default: "3", HasDefault: true, Min: "1",
+				Max: "9", Help: "How often.", OneOf: []string{}},
 			{Key: "key", Type: "a secret", Required: true, Secret: true, OneOf: []string{}},
 			{Key: "mode", Type: "text", OneOf: []string{"fast", "safe"}},
 			{Key: "anchor", OneOf: []string{}},
@@ -382,14 +440,16 @@ func TestLoadServer(t *testing.T) {
 	type settings struct {
 		Port int `default:"8080"`
 	}
-	pipeline.ServerFactory(r, "egg:http", func(b *pipeline.Build, s settings) (pipeline.Server, error) {
-		if s.Port == 0 {
-			return nil, errors.New("no port")
-		}
-		b.OnClose(func() error { closed = true; return nil })
-		return quietServer{&closed}, nil
-	})
-	opts := text(r, map[string]string{"site.ini": "[server:main]\nuse = egg:http\n[server:none]\nuse = egg:http\nport = 0\n"})
+	pipeline.ServerFactory(r, "egg:http",
+		func(b *pipeline.Build, s settings) (pipeline.Server, error) {
+			if s.Port == 0 {
+				return nil, errors.New("no port")
+			}
+			b.OnClose(func() error { closed = true; return nil })
+			return quietServer{&closed}, nil
+		})
+	opts := text(r, map[string]string{"site.ini": "[server:main]\nuse = " +
+		"egg:http\n[server:none]\nuse = egg:http\nport = 0\n"})
 	s, err := pipeline.LoadServer(t.Context(), "site.ini", opts)
 	if err != nil {
 		t.Fatal(err)
@@ -398,7 +458,8 @@ func TestLoadServer(t *testing.T) {
 		t.Errorf("closed: %v, %v, %v", closed, err, s.Tree().Kind)
 	}
 	opts.Name = "none"
-	if _, err := pipeline.LoadServer(t.Context(), "site.ini", opts); err == nil || err.Error() != "site.ini:3: [server:none]: no port" {
+	if _, err := pipeline.LoadServer(t.Context(), "site.ini", opts); err == nil ||
+		err.Error() != "site.ini:3: [server:none]: no port" {
 		t.Error(err)
 	}
 	if _, err := pipeline.LoadServer(t.Context(), "site.ini", pipeline.Options{}); err == nil {

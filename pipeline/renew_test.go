@@ -27,7 +27,8 @@ func counted(r *pipeline.Registry, opened *int) *pipeline.Registry {
 	return r
 }
 
-// A database is handed on from what was loaded to what is loaded anew, as long as one of them has it open.
+// A database is handed on from what was loaded to what is loaded anew, as long as one of them has
+// it open.
 func TestRenewedRegistrySharesDatabases(t *testing.T) {
 	t.Parallel()
 	opened := 0
@@ -58,7 +59,8 @@ func TestRenewedRegistrySharesDatabases(t *testing.T) {
 	}
 }
 
-// ReadFile of the options is asked for everything that a load depends on, also when that is not there.
+// ReadFile of the options is asked for everything that a load depends on, also when that is not
+// there.
 func TestReadFileIsAskedForAll(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()
@@ -70,7 +72,8 @@ func TestReadFileIsAskedForAll(t *testing.T) {
 		return http.NotFoundHandler(), err
 	})
 	files := map[string]string{
-		"site.ini":  "[app:main]\nuse = config:other.ini\n[app:missing]\nuse = config:nowhere.ini\n",
+		"site.ini": "[app:main]\nuse = config:other.ini\n[app:missing]\nuse = " +
+			"config:nowhere.ini\n",
 		"other.ini": "[app:main]\nuse = egg:reads\nsecret = the-secret\n",
 	}
 	for _, tt := range []struct {
@@ -87,7 +90,8 @@ func TestReadFileIsAskedForAll(t *testing.T) {
 			return text(r, files).ReadFile(name)
 		}
 		options.Name = tt.name
-		if _, err := pipeline.Load(t.Context(), "site.ini", options); !errors.Is(err, os.ErrNotExist) {
+		if _, err := pipeline.Load(t.Context(), "site.ini", options); !errors.Is(err,
+			os.ErrNotExist) {
 			t.Errorf("%s: got %v, want a file that is not there", tt.name, err)
 		}
 		if !slices.Equal(asked, tt.want) {

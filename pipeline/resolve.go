@@ -17,38 +17,43 @@ import (
 	"github.com/pasteline/pasteline/internal/redact"
 )
 
-// Options say what to load, and with what.
+// Options select the configuration to load and its environment.
 type Options struct {
-	// Name is the section's name without the prefix; "" means "main". A "#name" at the end of the URI is the same.
+	// Name is the name of the section without the prefix; "" means "main". A "#name" at the end of
+	// the URI has the same meaning.
 	Name string
-	// Global is the global conf from outside: it wins over [DEFAULT] in what factories get, and stands behind it in
-	// interpolation, as in PasteDeploy.
+	// Global are settings given from outside, by the caller: factories get them in place of those
+	// of [DEFAULT], while interpolation uses [DEFAULT] first, as in PasteDeploy.
 	Global map[string]string
-	// Set replaces settings of the file that the URI names, or adds them: each element is
-	// "section.key=value", such as "server:main.port=80". Values are literal, and win over [DEFAULT]
-	// and Global. Files that this one includes are left as they are.
+	// Set replaces or adds settings of the file that the URI names: each element is
+	// "section.key=value", such as "server:main.port=80". Values are literal, and take precedence
+	// over [DEFAULT] and Global. Files that this one includes are left as they are.
 	Set []string
-	// Part has what is loaded judged as a part of something else: that a filter is missing in front of it is no fault then, see
-	// [Requirement].
+	// Part says that the pipeline is part of a longer one: a missing filter in front of it is no
+	// error then, see [Requirement].
 	Part bool
-	// NoJobs leaves out the jobs of [Build.Go] and [Build.Every]: the pipeline is only looked at, or serves a single request.
+	// NoJobs disables the jobs of [Build.Go] and [Build.Every], for a pipeline that is only
+	// inspected or serves a single request.
 	NoJobs bool
-	// Registry has the factories. Resolve goes without; loading needs one.
+	// Registry has the factories. Resolve works without one; Load needs it.
 	Registry *Registry
-	// Logger is what factories log to, and where warnings go. Nil discards.
+	// Logger receives the logs of factories and the warnings. Nil discards them.
 	Logger *slog.Logger
-	// RelativeTo is the directory that a "config:" URI with a relative path starts from. A plain path needs none.
+	// RelativeTo is the directory that a "config:" URI with a relative path starts from. A plain
+	// path needs none.
 	RelativeTo string
-	// ReadFile reads a file; nil is os.ReadFile. The paths that it gets are those of the URI and, for files that include
-	// each other, the first one's directory with the path of the reference; and what factories give to [Build.ReadFile]. So it
-	// also tells what a load depends on, whether it succeeds or not.
+	// ReadFile reads a file; nil means os.ReadFile. Its argument is the path of the URI; for
+	// included files, the first file's directory with the path of the reference; or the argument of
+	// [Build.ReadFile]. So it also learns every file that a load depends on, whether the load
+	// succeeds or not.
 	ReadFile func(name string) ([]byte, error)
 }
 
-// Resolve works out what a configuration composes to, and creates nothing. The kind is KindApp, KindFilter or KindServer;
-// the URI as for Load. Factories that are not registered are marked in the tree: only creating them fails.
+// Resolve resolves a configuration to a tree without creating any object. The kind is KindApp,
+// KindFilter or KindServer; the URI is as for Load. Factories that are not registered are marked in
+// the tree: only creating them fails.
 //
-// The error is of type [Errors] and has every fault of the files that were read.
+// The error is of type [Errors] and has all errors of the files that were read.
 func Resolve(uri string, kind Kind, opts Options) (*Tree, error) {
 	r := newResolver(opts)
 	root, err := r.start(uri, kind, opts)
@@ -58,11 +63,13 @@ func Resolve(uri string, kind Kind, opts Options) (*Tree, error) {
 	return &Tree{Root: root, Warnings: r.sortedWarnings(), Files: r.order, resolver: r}, nil
 }
 
-// An objectType is what a reference asks for: PasteDeploy's APP, FILTER and SERVER.
+// An objectType is the type of object that a reference is for: PasteDeploy's APP, FILTER and
+// SERVER.
 type objectType struct {
 	kind     Kind
-	prefixes [][]string // of sections: the first of each group that is there counts
-	// The protocols of explicit settings: of each group the first that is there counts, and only one group may.
+	prefixes [][]string // of sections: the first of each group that exists is used
+	// protocols are the keys that name a factory directly. The first of each group that exists is
+	// used, and only one group may occur.
 	protocols [][]string
 }
 
@@ -84,7 +91,8 @@ var (
 	}
 )
 
-// kindOf returns what a protocol creates, "" for one that there is not, or not for that type of object.
+// kindOf returns the kind that a protocol creates, or "" if the protocol is unknown or not for this
+// type of object.
 func (t *objectType) kindOf(protocol string) Kind {
 	for _, group := range t.protocols {
 		if slices.Contains(group, protocol) {
@@ -97,7 +105,7 @@ func (t *objectType) kindOf(protocol string) Kind {
 	return ""
 }
 
-// A frame is one step on the way to a node: a section that was asked for as one type of object.
+// A frame is one step on the path to a node: a section that was looked up as one type of object.
 type frame struct {
 	up      *frame
 	depth   int
@@ -109,21 +117,23 @@ type frame struct {
 
 func (f *frame) String() string { return "[" + oneLine(f.section) + "]" }
 
-// A loader finds what a name stands for: PasteDeploy's ConfigLoader, EggLoader and FuncLoader.
+// A loader resolves names: PasteDeploy's ConfigLoader, EggLoader and FuncLoader.
 type loader interface {
-	// context returns the node, or nil when a fault has been recorded. A nil name is another than "" or "main".
+	// context returns the node, or nil after recording an error. A nil name differs from "" and
+	// "main".
 	context(r *resolver, typ *objectType, name *string, global *Conf, at reference) *Node
 }
 
-// A reference is where a name was written: the setting, and the word of it. The zero value is outside of any file.
+// A reference is the place where a name is written: the setting, and the word in it. The zero value
+// is outside of any file.
 type reference struct {
 	setting *Setting
-	word    string // the member of a pipeline; "" when the whole value is the name
+	word    string // the member of a pipeline; "" if the whole value is the name
 	nth     int    // of several members of that name, from 0
 	up      *frame
 }
 
-// fault makes a fault about the reference, or, when it came from outside, about the file that was to be loaded.
+// fault returns an error about the reference, or, if it came from outside, about the file to load.
 func (at reference) fault(file string, err error, hint string) *Error {
 	if at.setting == nil {
 		return &Error{File: file, Err: err, Hint: hint}
@@ -136,7 +146,8 @@ func (at reference) fault(file string, err error, hint string) *Error {
 	return fault
 }
 
-// order is the hint about a member of a pipeline that was to be of a kind and is of another: "" for what is no member.
+// order returns the hint about a member of a pipeline that is of another kind than needed, or "" if
+// the reference is no member of a pipeline.
 func (at reference) order(kind Kind) string {
 	switch {
 	case at.setting == nil || at.word == "":
@@ -148,7 +159,7 @@ func (at reference) order(kind Kind) string {
 	}
 }
 
-// malformed makes a fault about a reference that can't be one.
+// malformed returns the error for a syntactically wrong reference.
 func (at reference) malformed(err error) *Error {
 	if at.word != "" {
 		err = fmt.Errorf("%q: %w", at.word, err)
@@ -180,31 +191,36 @@ func (at reference) source() Position {
 }
 
 const (
-	maxDepth = 500     // sections that lead from one to the next; Python's stack ends a little earlier
-	maxWork  = 1 << 22 // characters interpolated and, times 16, settings copied: far more than a large site needs
+	maxDepth = 500 // nested sections; Python's stack overflows a little earlier
+	// characters interpolated plus 16 × settings copied; more than a large site needs
+	maxWork = 1 << 22
 )
 
-// A resolver holds what the loaders of one tree share.
+// A resolver is the state that the loaders of one tree share.
 type resolver struct {
 	registry *Registry
 	readFile func(string) ([]byte, error)
-	set      []string // of the first file
+	set      []string // Options.Set, for the first file
 
-	files    map[string]*File // nil for one with faults
+	files    map[string]*File // nil for a file with errors
 	order    []string
 	faults   Errors
 	warnings []Warning
 	warned   map[Warning]bool
 	work     int
-	tooMuch  bool // whether that has been reported
+	tooMuch  bool // errTooMuch has been reported
 
-	used       map[string]bool // global settings that factories have asked for
+	used       map[string]bool // global settings read by factories
 	secrets    redact.Secrets  // found in values
-	secretKeys map[string]bool // that some factory calls a secret
+	secretKeys map[string]bool // declared secret by a factory
 }
 
 func newResolver(opts Options) *resolver {
-	r := &resolver{registry: opts.Registry, readFile: opts.ReadFile, set: opts.Set, files: map[string]*File{}, warned: map[Warning]bool{}, used: map[string]bool{}, secretKeys: map[string]bool{}}
+	r := &resolver{
+		registry: opts.Registry, readFile: opts.ReadFile, set: opts.Set,
+		files: map[string]*File{}, warned: map[Warning]bool{},
+		used: map[string]bool{}, secretKeys: map[string]bool{},
+	}
 	if r.readFile == nil {
 		r.readFile = os.ReadFile
 	}
@@ -213,9 +229,11 @@ func newResolver(opts Options) *resolver {
 
 var schemePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]+:`)
 
-// start resolves what the caller of Load asked for. Where PasteDeploy wants "config:" it takes a plain path too.
+// start resolves the URI given to Load. Unlike PasteDeploy it also takes a plain path in place of
+// "config:".
 func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
-	typ := map[Kind]*objectType{KindApp: typeApp, KindFilter: typeFilter, KindServer: typeServer}[kind]
+	typ := map[Kind]*objectType{KindApp: typeApp, KindFilter: typeFilter,
+		KindServer: typeServer}[kind]
 	if typ == nil {
 		return nil, fmt.Errorf("%q can't be asked for by itself; want app, filter or server", kind)
 	}
@@ -234,7 +252,7 @@ func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
 	return r.finish(root)
 }
 
-// debug reads the global debug that a node has, and warns if it is neither true nor false.
+// debug returns the global setting debug of a node, and warns if it is neither true nor false.
 func (r *resolver) debug(node *Node) bool {
 	s := node.GlobalConf.find("debug")
 	if s == nil {
@@ -247,7 +265,7 @@ func (r *resolver) debug(node *Node) bool {
 	return err == nil && debug
 }
 
-// fromPath makes a URI of what may be a path. A path is taken literally, but for the name behind it.
+// fromPath converts a path to a URI. The path is taken literally, except for a "#name" at the end.
 func fromPath(uri, relativeTo string) (string, string) {
 	if schemePattern.MatchString(uri) {
 		return uri, relativeTo
@@ -260,7 +278,7 @@ func fromPath(uri, relativeTo string) (string, string) {
 	return uri, cmp.Or(relativeTo, ".")
 }
 
-// global is the global conf from outside.
+// global returns the global conf given from outside.
 func (o Options) global() *Conf {
 	global := newConf()
 	for _, key := range slices.Sorted(maps.Keys(o.Global)) {
@@ -270,13 +288,13 @@ func (o Options) global() *Conf {
 	return global
 }
 
-// finish returns the node, and the faults. With faults the node is nil, or lacks some of its parts.
+// finish returns the node and the errors. With errors the node is nil, or lacks some of its parts.
 func (r *resolver) finish(node *Node) (*Node, error) {
 	r.learn(node)
 	return node, r.conceal(sorted(r.faults))
 }
 
-// learn notes the settings of a node, and of all that it is made of, that their factories call secret.
+// learn records the settings that the factories of a node and its parts declare secret.
 func (r *resolver) learn(node *Node) {
 	if node == nil {
 		return
@@ -292,7 +310,7 @@ func (r *resolver) learn(node *Node) {
 	}
 }
 
-// conceal has faults show no secrets.
+// conceal hides the secrets in errors.
 func (r *resolver) conceal(err error) error {
 	if err == nil {
 		return nil
@@ -307,7 +325,7 @@ func (r *resolver) conceal(err error) error {
 	return faults
 }
 
-// shown returns the value of a setting of a node as it may be shown.
+// shown returns the value of a setting of a node with secrets hidden.
 func (r *resolver) shown(node *Node, s Setting) string {
 	switch {
 	case s.literal, s.Value == "":
@@ -315,8 +333,10 @@ func (r *resolver) shown(node *Node, s Setting) string {
 	case node.IsSecret(s.Key), r.secretKeys[s.Key]:
 		return hidden
 	}
-	if own := node.LocalConf.find(s.Key); own != nil && own.Value == s.Value && node.knows(s.Key) && redact.IsSecretKey(s.Key) {
-		return r.secrets.Value("", s.Value) // a key by its name, but the factory says that it is none
+	if own := node.LocalConf.find(s.Key); own != nil && own.Value == s.Value && node.knows(s.Key) &&
+		redact.IsSecretKey(s.Key) {
+		// the key looks secret, but the factory declares it as not
+		return r.secrets.Value("", s.Value)
 	}
 	return r.secrets.Value(s.Key, s.Value)
 }
@@ -331,7 +351,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 func (r *resolver) fault(e *Error) *Node {
 	if errors.Is(e.Err, errTooMuch) {
 		if r.tooMuch {
-			return nil // once is enough: nothing works from then on
+			return nil // report it once: everything fails from then on
 		}
 		r.tooMuch = true
 	}
@@ -360,7 +380,7 @@ func (r *resolver) sortedWarnings() []Warning {
 	return warnings
 }
 
-// spend accounts for work; when it has become too much, every further step fails.
+// spend counts work; above the limit every further step fails.
 func (r *resolver) spend(n int) error {
 	r.work += n
 	if r.work > maxWork {
@@ -369,8 +389,10 @@ func (r *resolver) spend(n int) error {
 	return nil
 }
 
-// load resolves a URI, as PasteDeploy's loadcontext does. A relative path of "config:" starts at relativeTo.
-func (r *resolver) load(typ *objectType, uri string, name *string, relativeTo string, global *Conf, at reference) *Node {
+// load resolves a URI, as PasteDeploy's loadcontext does. A relative path of "config:" is relative
+// to relativeTo.
+func (r *resolver) load(typ *objectType, uri string, name *string, relativeTo string, global *Conf,
+	at reference) *Node {
 	uri, fragment, named := strings.Cut(uri, "#")
 	if name == nil {
 		if !named {
@@ -388,7 +410,8 @@ func (r *resolver) load(typ *objectType, uri string, name *string, relativeTo st
 	case "call":
 		l = callLoader{path}
 	default:
-		fault := at.malformed(fmt.Errorf("the scheme %q is not known; config:, egg: and call: are", scheme))
+		fault := at.malformed(fmt.Errorf("the scheme %q is not known; config:, egg: and call: are",
+			scheme))
 		if _, err := callReference(uri); err == nil {
 			fault.Hint = fmt.Sprintf("did you mean %q?", "call:"+uri)
 		}
@@ -400,7 +423,7 @@ func (r *resolver) load(typ *objectType, uri string, name *string, relativeTo st
 	return l.context(r, typ, name, global, at)
 }
 
-// cutScheme takes off the scheme, in lower case, "" when there is none.
+// cutScheme splits off the scheme, in lower case; it is "" if there is none.
 func cutScheme(uri string) (scheme, rest string) {
 	scheme, rest, ok := strings.Cut(uri, ":")
 	if !ok {
@@ -409,17 +432,19 @@ func cutScheme(uri string) (scheme, rest string) {
 	return strings.ToLower(scheme), rest
 }
 
-// openConfig returns a loader for a file, nil when a fault has been recorded.
+// openConfig returns a loader for a file, or nil after recording an error.
 func (r *resolver) openConfig(path, relativeTo string, global *Conf, at reference) loader {
 	absolute := strings.HasPrefix(path, "/") || filepath.IsAbs(path)
 	path = strings.ReplaceAll(path, `\`, "/")
 	if !absolute {
 		if relativeTo == "" {
-			r.fault(at.fault("", fmt.Errorf("config:%s: nothing says what the path is relative to", path), "write an absolute path"))
+			r.fault(at.fault("", fmt.Errorf("config:%s: nothing says what the path is relative to",
+				path), "write an absolute path"))
 			return nil
 		}
-		if path = strings.TrimSuffix(strings.ReplaceAll(relativeTo, `\`, "/"), "/") + "/" + path; relativeTo == "." {
-			path = path[len("./"):] // as the user would write it
+		if path = strings.TrimSuffix(strings.ReplaceAll(relativeTo, `\`, "/"), "/") + "/" +
+			path; relativeTo == "." {
+			path = path[len("./"):] // as the user wrote it
 		}
 	}
 	if strings.HasPrefix(path, "///") {
@@ -436,8 +461,9 @@ func (r *resolver) openConfig(path, relativeTo string, global *Conf, at referenc
 		r.fault(at.fault(file.name, err, ""))
 		return nil
 	}
-	for _, s := range []Setting{{Key: "here", Value: directoryOf(full)}, {Key: "__file__", Value: full}} {
-		// Unlike in PasteDeploy, a percent sign in the path is only that.
+	for _, s := range []Setting{{Key: "here", Value: directoryOf(full)},
+		{Key: "__file__", Value: full}} {
+		// Unlike in PasteDeploy, a percent sign in the path is not interpolated.
 		s.Raw, s.Written, s.File, s.literal = s.Value, s.Key, file.name, true
 		l.extra.set(&s)
 	}
@@ -480,7 +506,7 @@ func (r *resolver) file(path string, at reference) *File {
 	for _, section := range append([]string{ini.DefaultSection}, file.Sections()...) {
 		r.warnOdd(file, section)
 		for _, s := range file.Settings(section) {
-			if !strings.Contains(s.Raw, "%(") { // others are learned when they are interpolated
+			if !strings.Contains(s.Raw, "%(") { // the rest is added during interpolation
 				r.secrets.Add(s.Key, s.Raw)
 			}
 		}

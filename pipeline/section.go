@@ -11,19 +11,19 @@ import (
 	"github.com/pasteline/pasteline/internal/redact"
 )
 
-// A configLoader composes what the sections of one file describe: PasteDeploy's ConfigLoader. The order of its steps, and
-// which confs are shared between nodes, follow loadwsgi.py: a set or a local setting of an outer section is written into
-// the confs of what it uses, after these were made.
+// A configLoader resolves the sections of one file: PasteDeploy's ConfigLoader. The order of its
+// steps, and which confs nodes share, follow loadwsgi.py: a "set" or a local setting of an outer
+// section is written into the confs of the node that it uses, after these were made.
 type configLoader struct {
-	path  string // as it was opened: references are relative to its directory
+	path  string // as opened: references are relative to its directory
 	file  *File
-	extra *Conf // what stands behind [DEFAULT]: here, __file__, and the global conf of whoever refers to this file
+	extra *Conf // fallback for [DEFAULT]: here, __file__, the global conf of the referring file
 }
 
 // raw returns a setting of the file before interpolation, or nil.
 func (l *configLoader) raw(section, key string) *Setting { return l.file.setting(section, key) }
 
-// lookup finds what %(key)s stands for in a section.
+// lookup returns the setting that %(key)s stands for in a section.
 func (l *configLoader) lookup(section, key string) *Setting {
 	if s := l.raw(section, key); s != nil {
 		return s
@@ -34,16 +34,17 @@ func (l *configLoader) lookup(section, key string) *Setting {
 	return l.extra.find(key)
 }
 
-// get returns a setting, interpolated, or nil when a fault has been recorded.
+// get returns a setting, interpolated, or nil after recording an error.
 func (l *configLoader) get(r *resolver, section, key string) *Setting {
 	s := *l.lookup(section, key)
 	if s.literal {
 		return &s
 	}
 	lookup := func(name string) *Setting { return l.lookup(section, name) }
-	value, refs, err := interpolator{lookup: lookup, spend: r.spend, learn: r.secrets.AddSecret}.interpolate(&s)
+	value, refs, err := interpolator{lookup: lookup, spend: r.spend,
+		learn: r.secrets.AddSecret}.interpolate(&s)
 	if err != nil {
-		s.Value = "" // not quoted: it may be a secret
+		s.Value = "" // may be a secret
 		fault := s.fault(err, l.explain(&s, section, err))
 		if l.raw(section, key) == nil && l.raw("DEFAULT", key) == nil {
 			fault.Origin = strings.TrimPrefix(fault.Origin+", handed on to "+l.file.name, ", ")
@@ -56,16 +57,19 @@ func (l *configLoader) get(r *resolver, section, key string) *Setting {
 	return &s
 }
 
-// explain helps with an interpolation of a name that there is not, or that is the setting's own.
+// explain returns the hint for a reference to a setting that does not exist, or to the setting
+// itself.
 func (l *configLoader) explain(s *Setting, section string, err error) string {
 	if itself, ok := errors.AsType[namesItselfError](err); ok {
 		if s.Section != "" {
 			section = s.Section
 		}
-		if _, set := os.LookupEnv(itself.name); set && redact.Name(itself.key, itself.name) == itself.name {
+		if _, set := os.LookupEnv(itself.name); set &&
+			redact.Name(itself.key, itself.name) == itself.name {
 			return fmt.Sprintf("did you mean %%(%s%s)s?", environment, itself.name)
 		}
-		return fmt.Sprintf("a value from outside needs another name, or replaces the line: serve FILE --set %s.%s=…",
+		return fmt.Sprintf("a value from outside needs another name, or replaces the line: serve "+
+			"FILE --set %s.%s=…",
 			oneLine(section), oneLine(redact.Key(itself.name)))
 	}
 	unknown, ok := errors.AsType[unknownNameError](err)
@@ -76,7 +80,8 @@ func (l *configLoader) explain(s *Setting, section string, err error) string {
 	for _, s := range []string{section, "DEFAULT"} {
 		for _, key := range l.file.keys(s) {
 			if name, ok := strings.CutPrefix(key, "set "); ok && strip(name) == unknown.name {
-				return fmt.Sprintf(`"set %s" is for factories and for the sections used from here; move it to [DEFAULT] to use it in values`, unknown.name)
+				return fmt.Sprintf(`"set %s" is for factories and for the sections used from `+
+					`here; move it to [DEFAULT] to use it in values`, unknown.name)
 			}
 			known = append(known, key)
 		}
@@ -94,7 +99,7 @@ func (l *configLoader) explain(s *Setting, section string, err error) string {
 	return fmt.Sprintf("write it in [DEFAULT], or give it: serve FILE %s=…", oneLine(unknown.name))
 }
 
-// defaults returns [DEFAULT] and what stands behind it, interpolated.
+// defaults returns the settings of [DEFAULT] and of extra, interpolated.
 func (l *configLoader) defaults(r *resolver) *Conf {
 	defaults := newConf()
 	keys := append(slices.Clip(l.extra.keys), l.file.keys("DEFAULT")...)
@@ -104,14 +109,15 @@ func (l *configLoader) defaults(r *resolver) *Conf {
 			continue
 		}
 		if s.Value == "" {
-			s.Value = s.Raw // as PasteDeploy has it
+			s.Value = s.Raw // as in PasteDeploy
 		}
 		defaults.set(s)
 	}
 	return defaults
 }
 
-// directory is where relative paths in the file start. It is not cleaned: behind a symbolic link ".." is another directory.
+// directory returns the directory that relative paths in the file refer to. It is not cleaned:
+// behind a symbolic link ".." is another directory.
 func (l *configLoader) directory() string {
 	dir := l.path[:strings.LastIndexByte(l.path, '/')+1]
 	if trimmed := strings.TrimRight(dir, "/"); trimmed != "" {
@@ -120,7 +126,8 @@ func (l *configLoader) directory() string {
 	return cmp.Or(dir, ".")
 }
 
-func (l *configLoader) context(r *resolver, typ *objectType, name *string, global *Conf, at reference) *Node {
+func (l *configLoader) context(r *resolver, typ *objectType, name *string, global *Conf,
+	at reference) *Node {
 	if name != nil && isAbsolute(*name) {
 		return r.load(typ, *name, nil, l.directory(), global, at)
 	}
@@ -143,7 +150,7 @@ func (l *configLoader) context(r *resolver, typ *objectType, name *string, globa
 		filterWith = s.local.take("filter-with")
 	}
 	if require := s.local.take("require"); require != nil {
-		r.warn(require, "ignored: a program has what it was built with; drop the line")
+		r.warn(require, "ignored: all packages are compiled into the program; remove the line")
 	}
 	var node *Node
 	switch {
@@ -164,28 +171,32 @@ func (l *configLoader) context(r *resolver, typ *objectType, name *string, globa
 		return node
 	}
 	with := s.node(KindFilterWith)
-	with.Filter = l.context(r, typeFilter, &filterWith.Value, s.global, reference{setting: filterWith, up: s.frame})
+	with.Filter = l.context(r, typeFilter, &filterWith.Value, s.global,
+		reference{setting: filterWith, up: s.frame})
 	with.Next = node
 	return with
 }
 
-// check refuses to go round in a circle, and to go too deep.
+// check returns an error for a cycle, or for too many nested sections.
 func (f *frame) check(at reference) *Error {
 	if f.up != nil {
 		f.depth = f.up.depth + 1
 	}
 	for other := f.up; other != nil; other = other.up {
-		if other.file == f.file && other.section == f.section && other.typ == f.typ && other.global.same(f.global) {
-			return at.fault(f.file, fmt.Errorf("goes round in a circle: %s", f.trail(other)), "have one of them use something else")
+		if other.file == f.file && other.section == f.section && other.typ == f.typ &&
+			other.global.same(f.global) {
+			return at.fault(f.file, fmt.Errorf("goes round in a circle: %s", f.trail(other)),
+				"have one of them use something else")
 		}
 	}
 	if f.depth > maxDepth {
-		return at.fault(f.file, fmt.Errorf("more than %d sections lead from one to the next", maxDepth), "")
+		return at.fault(f.file, fmt.Errorf("more than %d sections lead from one to the next",
+			maxDepth), "")
 	}
 	return nil
 }
 
-// trail tells the way from one section to another.
+// trail describes the path from one section to another.
 func (f *frame) trail(from *frame) string {
 	var steps []string
 	one := true
@@ -206,7 +217,7 @@ func (f *frame) trail(from *frame) string {
 	return strings.Join(steps, " -> ")
 }
 
-// A sectionReader is one section on its way to become a node.
+// A sectionReader is the state of resolving one section to a node.
 type sectionReader struct {
 	loader *configLoader
 	name   string
@@ -214,16 +225,17 @@ type sectionReader struct {
 	frame  *frame
 	global *Conf
 	local  *Conf
-	added  *Conf // by "set"
+	added  *Conf // "set" settings
 
 	shadowed []shadow
 }
 
-// read sorts the settings of a section into global and local conf.
+// read splits the settings of a section into global and local conf.
 func (l *configLoader) read(r *resolver, section string, global *Conf) (*sectionReader, bool) {
 	faults := len(r.faults)
 	defaults := l.defaults(r)
-	s := &sectionReader{loader: l, name: section, global: defaults.clone(), local: newConf(), added: newConf()}
+	s := &sectionReader{loader: l, name: section, global: defaults.clone(), local: newConf(),
+		added: newConf()}
 	s.global.update(global)
 	if err := r.spend(16 * (1 + s.global.Len())); err != nil {
 		r.fault(&Error{File: l.file.name, Line: l.file.heads[section], Section: section, Err: err})
@@ -249,7 +261,8 @@ func (l *configLoader) read(r *resolver, section string, global *Conf) (*section
 				setting.Key = strip(name)
 				fromGlobal.set(setting)
 			}
-		} else if hidden := defaults.find(key); (hidden != nil || l.lookup("DEFAULT", key) != nil) &&
+		} else if hidden := defaults.find(key); (hidden != nil ||
+			l.lookup("DEFAULT", key) != nil) &&
 			!l.assigned(section, key) {
 			if i < own && hidden != nil {
 				s.shadowed = append(s.shadowed, shadow{l.raw(section, key), hidden})
@@ -263,13 +276,14 @@ func (l *configLoader) read(r *resolver, section string, global *Conf) (*section
 	return s, len(r.faults) == faults
 }
 
-// get carries out the section's "get local = global".
+// get applies the section's "get local = global" settings.
 func (s *sectionReader) get(r *resolver, wanted *Conf) {
 	for _, key := range wanted.keys {
 		get := wanted.settings[key]
 		found := s.global.find(get.Value)
 		if found == nil {
-			r.fault(get.fault(fmt.Errorf("there is no global setting %q", get.Value), didYouMean(get.Value, s.global.keys)))
+			r.fault(get.fault(fmt.Errorf("there is no global setting %q", get.Value),
+				didYouMean(get.Value, s.global.keys)))
 			continue
 		}
 		setting := *found
@@ -278,17 +292,17 @@ func (s *sectionReader) get(r *resolver, wanted *Conf) {
 	}
 }
 
-// assigned reports whether Options.Set gives a setting of a section.
+// assigned reports whether a setting of a section comes from Options.Set.
 func (l *configLoader) assigned(section, key string) bool {
 	own := l.raw(section, key)
 	return own != nil && own.assigned
 }
 
-// A shadow is a setting of a section that does not count, because the global conf has the key too.
+// A shadow is a setting of a section that has no effect, because the global conf has the key too.
 type shadow struct{ own, hidden *Setting }
 
-// warnShadowed warns about PasteDeploy's quietest rule: a key of [DEFAULT], or one given from
-// outside, can't be set in a section. The warning ends with the value that applies to node.
+// warnShadowed warns about PasteDeploy's least known rule: a section can't set a key of [DEFAULT],
+// or one given from outside. The warning ends with the value that applies to node.
 func (s *sectionReader) warnShadowed(r *resolver, node *Node) {
 	for _, shadow := range s.shadowed {
 		own, hidden := shadow.own, shadow.hidden
@@ -296,10 +310,12 @@ func (s *sectionReader) warnShadowed(r *resolver, node *Node) {
 		if own.Raw == hidden.Raw && applies == "" {
 			continue
 		}
-		remedy := fmt.Sprintf(`write "set %s = …" to change it for this section and what it uses`, own.Key)
+		remedy := fmt.Sprintf(`write "set %s = …" to change it for this section and what it uses`,
+			own.Key)
 		switch {
 		case hidden.Line == 0 && hidden.File == "":
-			remedy = fmt.Sprintf("write --set %s.%s=… to replace this line", oneLine(s.name), own.Key)
+			remedy = fmt.Sprintf("write --set %s.%s=… to replace this line",
+				oneLine(s.name), own.Key)
 		case applies != "":
 			remedy = "take it out there"
 		}
@@ -309,8 +325,8 @@ func (s *sectionReader) warnShadowed(r *resolver, node *Node) {
 	}
 }
 
-// applies says which value a setting of the node has although its section's line does not count: ""
-// if the node's factory does not have the setting.
+// applies describes the value of a node's setting whose line in the section has no effect: "" if
+// the node's factory does not have the setting.
 func (n *Node) applies(key string) string {
 	if n == nil || n.factory == nil {
 		return ""
@@ -334,13 +350,15 @@ func (n *Node) applies(key string) string {
 	}
 }
 
-// warnSetInvisible tells that %(x)s does not see "set x".
+// warnSetInvisible warns that %(x)s does not use the value of "set x".
 func (l *configLoader) warnSetInvisible(r *resolver, section string, added *Conf) {
 	for _, name := range added.keys {
 		for _, key := range l.file.keys(section) {
 			s, meant := l.raw(section, key), l.lookup(section, name)
-			if meant != nil && strings.Contains(strings.ReplaceAll(s.Raw, "%%", ""), "%("+name+")s") && key != added.settings[name].Written {
-				r.warn(s, fmt.Sprintf(`%%(%s)s is not what "set %s" says, but what %s (%s) says`, name, name, meant.Written, meant.source()))
+			if meant != nil && strings.Contains(strings.ReplaceAll(s.Raw, "%%", ""),
+				"%("+name+")s") && key != added.settings[name].Written {
+				r.warn(s, fmt.Sprintf(`%%(%s)s is not what "set %s" says, but what %s (%s) says`,
+					name, name, meant.Written, meant.source()))
 			}
 		}
 	}
@@ -357,14 +375,17 @@ func (s *sectionReader) position() Position {
 	return Position{File: s.loader.file.name, Line: s.loader.file.heads[s.name], Section: s.name}
 }
 
-// missing makes a fault about a key that the section needs. It may be there, and not count.
+// missing returns the error for a required key. If the key is set but [DEFAULT] or a setting from
+// outside has it too, the error says so.
 func (s *sectionReader) missing(r *resolver, key string, err error, hint string) *Node {
 	own, hidden := s.loader.raw(s.name, key), s.loader.lookup("DEFAULT", key)
 	switch {
 	case own != nil && hidden != nil:
-		return r.fault(own.fault(fmt.Errorf("ignored, because %s", hidden.hides()), "take it out there"))
+		return r.fault(own.fault(fmt.Errorf("ignored, because %s", hidden.hides()),
+			"take it out there"))
 	case hidden != nil && hidden.Section == "DEFAULT":
-		return r.fault(hidden.fault(fmt.Errorf("[%s] does not take its %s from [DEFAULT]", oneLine(s.name), key), "move it into the section"))
+		return r.fault(hidden.fault(fmt.Errorf("[%s] does not take its %s from [DEFAULT]",
+			oneLine(s.name), key), "move it into the section"))
 	}
 	p := s.position()
 	return r.fault(&Error{File: p.File, Line: p.Line, Section: p.Section, Err: err, Hint: hint})
@@ -374,7 +395,7 @@ func (s *sectionReader) at(setting *Setting) reference {
 	return reference{setting: setting, up: s.frame}
 }
 
-// use resolves "use = …", and writes what this section says into what it found.
+// use resolves "use = …", and copies the settings of this section to the node that it found.
 func (s *sectionReader) use(r *resolver, typ *objectType) *Node {
 	use := s.local.take("use")
 	node := s.loader.context(r, typ, &use.Value, s.global, s.at(use))
@@ -408,7 +429,8 @@ func (s *sectionReader) use(r *resolver, typ *objectType) *Node {
 	return node
 }
 
-// warnUnused tells that what a pipeline and its like are made of does not get the settings of a section that uses them.
+// warnUnused warns about settings of a section that uses a pipeline, a filter-app or a filter-with:
+// their parts do not get them.
 func (s *sectionReader) warnUnused(r *resolver, node *Node) {
 	if node.Kind != KindPipeline && node.Kind != KindFilterApp && node.Kind != KindFilterWith {
 		return
@@ -418,11 +440,12 @@ func (s *sectionReader) warnUnused(r *resolver, node *Node) {
 		if setting.getter != nil {
 			setting = setting.getter
 		}
-		r.warn(setting, fmt.Sprintf("has no effect: [%s] is a %s, and hands no settings on", node.Name, node.Kind))
+		r.warn(setting, fmt.Sprintf("has no effect: [%s] is a %s, and hands no settings on",
+			node.Name, node.Kind))
 	}
 }
 
-// bind looks up the factory of a node whose protocol has become known.
+// bind looks up the factory of a node after its protocol has been determined.
 func (l *configLoader) bind(r *resolver, node *Node, typ *objectType) {
 	if node.Factory == (Factory{}) {
 		return
@@ -432,7 +455,7 @@ func (l *configLoader) bind(r *resolver, node *Node, typ *objectType) {
 	}
 }
 
-// explicit resolves "paste.app_factory = module:function" and its like.
+// explicit resolves "paste.app_factory = module:function" and similar settings.
 func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
 	var found []string
 	for _, group := range typ.protocols {
@@ -445,10 +468,13 @@ func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
 	}
 	switch {
 	case len(found) > 1:
-		fault := s.local.find(found[1]).fault(fmt.Errorf("there is a %s too (%s)", found[0], s.local.find(found[0]).source()), "write only one of them")
+		fault := s.local.find(found[1]).fault(fmt.Errorf("there is a %s too (%s)", found[0],
+			s.local.find(found[0]).source()), "write only one of them")
 		return r.fault(fault)
 	case len(found) == 0:
-		return s.missing(r, "use", errors.New("nothing says what it is"), fmt.Sprintf("write use = egg:Dist#name, use = another section, or %s = module:function", typ.protocols[0][0]))
+		return s.missing(r, "use", errors.New("nothing says what it is"),
+			fmt.Sprintf("write use = egg:Dist#name, use = another section, or %s = module:function",
+				typ.protocols[0][0]))
 	}
 	setting := s.local.take(found[0])
 	ref, err := objectReference(setting.Value)
@@ -464,7 +490,8 @@ func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
 func (s *sectionReader) filterApp(r *resolver) *Node {
 	next := s.local.take("next")
 	if next == nil {
-		return s.missing(r, "next", errors.New("next is missing"), "write next = the app that the filter is around")
+		return s.missing(r, "next", errors.New("next is missing"),
+			"write next = the app that the filter is around")
 	}
 	node := s.node(KindFilterApp)
 	node.Next = s.loader.context(r, typeApp, &next.Value, s.global, s.at(next))
@@ -479,10 +506,13 @@ func (s *sectionReader) filterApp(r *resolver) *Node {
 func (s *sectionReader) pipeline(r *resolver) *Node {
 	members := s.local.take("pipeline")
 	if members == nil {
-		return s.missing(r, "pipeline", errors.New("pipeline is missing"), "write pipeline = filters and, last, the app")
+		return s.missing(r, "pipeline", errors.New("pipeline is missing"),
+			"write pipeline = filters and, last, the app")
 	}
 	for _, key := range s.local.keys {
-		r.fault(s.local.settings[key].unquoted(errors.New("not a setting of a pipeline"), cmp.Or(halfHeader(key), "its members have sections of their own; set, get and filter-with may stand here")))
+		r.fault(s.local.settings[key].unquoted(errors.New("not a setting of a pipeline"),
+			cmp.Or(halfHeader(key),
+				"its members have sections of their own; set, get and filter-with may stand here")))
 	}
 	names := fields(members.Value)
 	if len(names) == 0 {
@@ -497,7 +527,8 @@ func (s *sectionReader) pipeline(r *resolver) *Node {
 	last := len(names) - 1
 	node.App = s.loader.context(r, typeApp, &names[last], s.global, at[last])
 	for i := range names[:last] {
-		node.Filters = append(node.Filters, s.loader.context(r, typeFilter, &names[i], s.global, at[i]))
+		node.Filters = append(node.Filters, s.loader.context(r, typeFilter, &names[i],
+			s.global, at[i]))
 	}
 	return node
 }

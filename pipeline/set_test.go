@@ -35,7 +35,8 @@ func TestSet(t *testing.T) {
 		{"wins over DEFAULT", "main", []string{"app:main.title=shown"}, "title", "shown"},
 		{"in what another section uses", "a", []string{"app:main.title=shown"}, "title", "shown"},
 		{"the longest section", "a.b", []string{"app:a.b.c=d=e"}, "c", "d=e"},
-		{"a literal", "main", []string{"app:main.pattern=%(title)s 100%"}, "pattern", "%(title)s 100%"},
+		{"a literal", "main", []string{"app:main.pattern=%(title)s 100%"}, "pattern",
+			"%(title)s 100%"},
 		{"nothing", "a", []string{"app:a.size="}, "size", ""},
 	}
 	for _, tt := range tests {
@@ -72,15 +73,19 @@ func TestSetDefault(t *testing.T) {
 func TestSetNothing(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ set, want string }{
-		{"app:b.size=1", `site.ini: app:b.size: the file has no section [app:b]; did you mean "app:a"?`},
-		{"size=1", `site.ini: size: can't be set from outside; want section.key=value, such as server:main.port=80`},
-		{"app:a.size", `site.ini: app:a.size: can't be set from outside; want section.key=value, such as server:main.port=80`},
+		{"app:b.size=1",
+			`site.ini: app:b.size: the file has no section [app:b]; did you mean "app:a"?`},
+		{"size=1", `site.ini: size: can't be set from outside; want section.key=value, such as ` +
+			`server:main.port=80`},
+		{"app:a.size", `site.ini: app:a.size: can't be set from outside; want section.key=value, ` +
+			`such as server:main.port=80`},
 		{"app:a.=1", `site.ini: app:a.: the file has no section [app:a]; did you mean "app:a.b"?`},
 	}
 	for _, tt := range tests {
 		opts := text(nil, map[string]string{"site.ini": settable})
 		opts.Set = []string{tt.set}
-		if _, err := pipeline.Resolve("site.ini", pipeline.KindApp, opts); err == nil || err.Error() != tt.want {
+		if _, err := pipeline.Resolve("site.ini", pipeline.KindApp, opts); err == nil ||
+			err.Error() != tt.want {
 			t.Errorf("%s:\n got %v\nwant %s", tt.set, err, tt.want)
 		}
 	}
@@ -123,12 +128,18 @@ token = def
 		got = append(got, w.String())
 	}
 	want := []string{
-		`base.ini:3: [app:main] color: ignored, because [DEFAULT] (site.ini:3) has it too; take it out there; the default applies, red`,
-		`base.ini:4: [app:main] token: ignored, because [DEFAULT] (site.ini:4) has it too; take it out there; the default applies`,
-		`site.ini:7: [app:main] port: ignored, because it is given from outside; write --set app:main.port=… to replace this line; the default applies, 8080`,
-		`site.ini:8: [app:main] host: ignored, because [DEFAULT] (site.ini:2) has it too; take it out there; the default applies (here if not given)`,
-		`site.ini:9: [app:main] color: ignored, because [DEFAULT] (site.ini:3) has it too; take it out there; the default applies, red`,
-		`site.ini:10: [app:main] token: ignored, because [DEFAULT] (site.ini:4) has it too; take it out there; the default applies`,
+		`base.ini:3: [app:main] color: ignored, because [DEFAULT] (site.ini:3) has it too; take ` +
+			`it out there; the default applies, red`,
+		`base.ini:4: [app:main] token: ignored, because [DEFAULT] (site.ini:4) has it too; take ` +
+			`it out there; the default applies`,
+		`site.ini:7: [app:main] port: ignored, because it is given from outside; write --set ` +
+			`app:main.port=… to replace this line; the default applies, 8080`,
+		`site.ini:8: [app:main] host: ignored, because [DEFAULT] (site.ini:2) has it too; take ` +
+			`it out there; the default applies (here if not given)`,
+		`site.ini:9: [app:main] color: ignored, because [DEFAULT] (site.ini:3) has it too; take ` +
+			`it out there; the default applies, red`,
+		`site.ini:10: [app:main] token: ignored, because [DEFAULT] (site.ini:4) has it too; take ` +
+			`it out there; the default applies`,
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

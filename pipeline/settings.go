@@ -16,11 +16,11 @@ import (
 	"github.com/pasteline/pasteline/internal/redact"
 )
 
-// A schema is what is known of a struct of settings.
+// A schema describes a struct of settings.
 type schema struct {
 	typ    reflect.Type
 	fields []field
-	rest   *field // the map that takes what no other field has
+	rest   *field // the ini:"*" field, for all other keys
 }
 
 // A field is one setting of a schema.
@@ -48,7 +48,8 @@ var (
 	typeText      = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// newSchema reads the tags of a struct. What is wrong with them is a programming fault, which Registry reports by a panic.
+// newSchema reads the tags of a struct. An error in them is a programming error, which Registry
+// reports by a panic.
 func newSchema(typ reflect.Type) (*schema, error) {
 	if typ.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("settings are a struct, not %v", typ)
@@ -89,7 +90,8 @@ func newField(sf reflect.StructField) (field, error) {
 	f.def, f.hasDefault = sf.Tag.Lookup("default")
 	if f.key == "*" {
 		if f.typ != typeStringMap && f.typ != typeSettings {
-			return f, fmt.Errorf(`a field with ini:"*" is a map[string]string or a []pipeline.Setting, not %v`, f.typ)
+			return f, fmt.Errorf(`a field with ini:"*" is a map[string]string or a `+
+				`[]pipeline.Setting, not %v`, f.typ)
 		}
 		return f, nil
 	}
@@ -100,7 +102,8 @@ func newField(sf reflect.StructField) (field, error) {
 	case tagged:
 		f.secret = tag == "true"
 	default:
-		f.secret = sf.Type == typeSecret || sf.Type.Kind() == reflect.String && redact.IsPasswordKey(f.key)
+		f.secret = sf.Type == typeSecret || sf.Type.Kind() == reflect.String &&
+			redact.IsPasswordKey(f.key)
 	}
 	f.boundByType()
 	for _, text := range []string{f.def, f.min, f.max} {
@@ -119,7 +122,7 @@ func newField(sf reflect.StructField) (field, error) {
 	return f, nil
 }
 
-// boundByType gives a number of few bits the bounds that it has anyway, so that they are told.
+// boundByType sets the bounds of small integer types, so that the help and errors state them.
 func (f *field) boundByType() {
 	if reflect.PointerTo(f.typ).Implements(typeText) || f.typ == typeDuration {
 		return
@@ -138,7 +141,8 @@ func (f *field) boundByType() {
 	f.min, f.max = cmp.Or(f.min, least), cmp.Or(f.max, most)
 }
 
-// snakeCase turns a field's name into a key: CommitVeto is commit_veto, and URLPrefix is url_prefix.
+// snakeCase converts the name of a field to a key: CommitVeto to commit_veto, URLPrefix to
+// url_prefix.
 func snakeCase(name string) string {
 	var b strings.Builder
 	runes := []rune(name)
@@ -152,11 +156,11 @@ func snakeCase(name string) string {
 	return b.String()
 }
 
-// ErrUnknownSetting is the rule that a key breaks which the factory of its section does not have.
+// ErrUnknownSetting is wrapped by the errors about a key that the factory of its section does not
+// have.
 var ErrUnknownSetting = errors.New("unknown setting")
 
-// decode makes a struct of settings from conf. A required key that is missing has no place of its own: its fault is left
-// without a line.
+// decode decodes conf into a struct of settings. The error for a missing required key has no line.
 func (s *schema) decode(conf *Conf) (reflect.Value, Errors) {
 	v := reflect.New(s.typ).Elem()
 	var faults Errors
@@ -170,10 +174,11 @@ func (s *schema) decode(conf *Conf) (reflect.Value, Errors) {
 				faults = append(faults, f.fault(setting, err))
 			}
 		case f.required:
-			faults = append(faults, &Error{Key: f.key, Err: errors.New("missing"), Hint: "write " + f.key + " = …" + f.helpInBrackets()})
+			faults = append(faults, &Error{Key: f.key, Err: errors.New("missing"), Hint: "write " +
+				f.key + " = …" + f.helpInBrackets()})
 		case f.hasDefault:
 			if err := f.parse(v.FieldByIndex(f.index), f.def); err != nil {
-				panic(err) // newField has tried it
+				panic(err) // checked by newField
 			}
 		}
 	}
@@ -182,7 +187,8 @@ func (s *schema) decode(conf *Conf) (reflect.Value, Errors) {
 	} else {
 		for setting := range conf.All() {
 			if !known[setting.Key] {
-				faults = append(faults, setting.unquoted(ErrUnknownSetting, cmp.Or(halfHeader(setting.Written), s.suggest(setting.Key))))
+				faults = append(faults, setting.unquoted(ErrUnknownSetting,
+					cmp.Or(halfHeader(setting.Written), s.suggest(setting.Key))))
 			}
 		}
 	}
@@ -211,7 +217,8 @@ func (s *schema) decodeRest(v reflect.Value, conf *Conf, known map[string]bool) 
 }
 
 func (s *schema) suggest(key string) string {
-	if other, ok := reflect.TypeAssert[interface{ Hint(key string) string }](reflect.New(s.typ)); ok {
+	type hinter interface{ Hint(key string) string }
+	if other, ok := reflect.TypeAssert[hinter](reflect.New(s.typ)); ok {
 		if hint := other.Hint(key); hint != "" {
 			return hint
 		}
@@ -250,7 +257,7 @@ func (f *field) helpInBrackets() string {
 	return " (" + f.help + ")"
 }
 
-// decode sets v from the text of a setting, and checks the bounds.
+// decode sets v from the text of a setting and checks the bounds.
 func (f *field) decode(v reflect.Value, text string) error {
 	if f.nonempty && strip(text) == "" {
 		return f.errEmpty()
@@ -278,7 +285,7 @@ func (f *field) decode(v reflect.Value, text string) error {
 		}
 		limit := reflect.New(f.typ).Elem()
 		if err := f.parse(limit, bound.text); err != nil {
-			panic(err) // newField has tried it
+			panic(err) // checked by newField
 		}
 		if compare(v, limit) == bound.sign {
 			return f.explain(nil)
@@ -287,7 +294,7 @@ func (f *field) decode(v reflect.Value, text string) error {
 	return nil
 }
 
-// errEmpty says what to write in place of nothing. An empty value is not the same as no line.
+// errEmpty returns the error for a setting without a value, which differs from no line at all.
 func (f *field) errEmpty() error {
 	switch {
 	case f.required:
@@ -299,7 +306,7 @@ func (f *field) errEmpty() error {
 	}
 }
 
-// explain states the rule that was broken, with the bounds and an example.
+// explain returns the rule that a value must follow, with the bounds and an example.
 func (f *field) explain(err error) error {
 	name, _ := f.typeName()
 	switch {
@@ -354,7 +361,8 @@ func orList(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-// typeName is how the type is called in messages and in the help, "" for one that explains itself in its errors.
+// typeName returns the name of the type in messages and help, or "" for a TextUnmarshaler, whose
+// errors explain it.
 func (f *field) typeName() (string, error) {
 	switch f.typ {
 	case typeDuration:
@@ -380,13 +388,14 @@ func (f *field) typeName() (string, error) {
 	case reflect.Float32, reflect.Float64:
 		return "a number", nil
 	default:
-		return "", fmt.Errorf("settings of type %v are not known; give it an UnmarshalText method", f.typ)
+		return "", fmt.Errorf("settings of type %v are not known; give it an UnmarshalText method",
+			f.typ)
 	}
 }
 
 var errTooBig = errors.New("the number is out of range")
 
-// parse sets v from text, with no regard to the bounds.
+// parse sets v from text without checking the bounds.
 func (f *field) parse(v reflect.Value, text string) error {
 	switch f.typ {
 	case typeDuration:
@@ -435,7 +444,7 @@ func (f *field) parse(v reflect.Value, text string) error {
 	}
 }
 
-// compare compares two values of one numeric type; others are equal.
+// compare compares two values of the same numeric type; values of other types count as equal.
 func compare(a, b reflect.Value) int {
 	sign := func(less, more bool) int {
 		switch {

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// nearest returns the only candidate that is near to name: one edit away, or else two, or else sharing a prefix.
+// nearest returns the only candidate similar to name: one edit away, else two edits, else with a
+// common prefix.
 func nearest(name string, candidates []string) (string, bool) {
 	var near [3][]string
 	var prefix []string
@@ -17,7 +18,8 @@ func nearest(name string, candidates []string) (string, bool) {
 		if d := editDistance(name, candidate); d <= 2 && d < len(name) && d < len(candidate) {
 			near[d] = append(near[d], candidate)
 		}
-		if len(name) >= 3 && len(candidate) >= 3 && (strings.HasPrefix(candidate, name) || strings.HasPrefix(name, candidate)) {
+		if len(name) >= 3 && len(candidate) >= 3 && (strings.HasPrefix(candidate, name) ||
+			strings.HasPrefix(name, candidate)) {
 			prefix = append(prefix, candidate)
 		}
 	}
@@ -29,11 +31,11 @@ func nearest(name string, candidates []string) (string, bool) {
 	return "", false
 }
 
-// DidYouMean is the Hint of an [Error] about a name that there is not: the only one of the candidates that is near to it, or
-// else what there is.
+// DidYouMean returns the Hint for an [Error] about an unknown name: the only similar candidate, or
+// else all candidates.
 func DidYouMean(name string, candidates []string) string { return didYouMean(name, candidates) }
 
-// didYouMean is the hint on a miss: the nearest candidate, or else all of them.
+// didYouMean is DidYouMean, for the files of this package.
 func didYouMean(name string, candidates []string) string {
 	if near, ok := nearest(name, candidates); ok {
 		return fmt.Sprintf("did you mean %q?", near)
@@ -41,7 +43,7 @@ func didYouMean(name string, candidates []string) string {
 	return have(candidates)
 }
 
-// have lists the candidates, sorted; it does not list hundreds.
+// have lists the candidates, sorted, up to a maximum.
 func have(candidates []string) string {
 	if len(candidates) == 0 {
 		return "there is none"
@@ -56,7 +58,8 @@ func have(candidates []string) string {
 	return "have: " + strings.Join(names, ", ") + more
 }
 
-// editDistance is Levenshtein's, in bytes; beyond two it need not be exact, so long names that differ are cheap.
+// editDistance returns the Levenshtein distance in bytes. Above two it is not exact, which makes
+// long, different names cheap.
 func editDistance(a, b string) int {
 	if len(a)-len(b) > 2 || len(b)-len(a) > 2 || len(a) > 200 {
 		return 3

@@ -6,79 +6,88 @@ import (
 	"time"
 )
 
-// The words by which filters of the standard set are known to a [Requirement].
+// The names by which a [Requirement] refers to the filters of the standard set.
 const (
-	BrowserID = "browserid" // puts a browser's id into the context; its value is a Cookie
+	BrowserID = "browserid" // puts the browser's ID into the context; its value is a Cookie
 	Retry     = "retry"     // runs a request again
 	TM        = "tm"        // runs a request in a transaction
-	Prefix    = "prefix"    // changes scheme, host and address of a request to those that the visitor has
+	Prefix    = "prefix"    // sets scheme, host and address of a request to those of the client
 )
 
-// A Cookie is what a filter that offers [BrowserID] says of its own.
+// A Cookie describes the cookie of a filter that offers [BrowserID].
 type Cookie struct {
 	Name     string
-	Lifetime time.Duration // from when it is issued; 0 is until the browser is closed
+	Lifetime time.Duration // from the time of issue; 0 means until the browser is closed
 }
 
-// A Place is where on the way of a request a [Requirement] looks for a filter. The way leads from the server to an app; what a
-// request comes to first is in front.
+// A Place is the position, relative to an object, of the filters that a [Requirement] is about. A
+// filter that a request meets earlier is in front.
 type Place int
 
-// The places. Where a composite branches each way is judged by itself.
+// The places. Where a composite branches, each path from the server to an app is checked
+// separately.
 const (
-	InFront    Place = iota // there must be such a filter in front
-	NotInFront              // there must be none in front
-	Behind                  // there must be such a filter behind, on one of the ways at least
-	NotBehind               // there must be none behind
+	InFront    Place = iota // such a filter must be in front
+	NotInFront              // none may be in front
+	Behind                  // such a filter must be behind, on at least one path
+	NotBehind               // none may be behind
 )
 
-// A Requirement is about the other filters on the ways of requests, which what a factory makes can't see by itself.
+// A Requirement is a rule about the other filters on the paths of requests, which the object itself
+// can't see.
 type Requirement struct {
-	Filter string // what those filters offer, such as TM
+	Filter string // the name that those filters offer, such as TM
 	Place  Place
-	Else   string // what becomes of requests otherwise, and what to write instead
-	Broken bool   // whether requests fail then, or a guarantee is lost: [Warning] has the same
+	Else   string // the effect on requests if it is not met, and what to write instead
+	Broken bool   // requests fail then, or a guarantee is lost; copied to the [Warning]
 
-	// Only, if not nil, gets the value that such a filter has offered, and reports whether it counts.
+	// Only, if not nil, is called with the value that such a filter offers, and reports whether the
+	// filter counts.
 	Only func(value any) bool
 
-	// Check, if not nil, gets the value that the nearest such filter in front has offered. It returns what is wrong with it, ""
-	// if nothing is, and the key of the setting of that filter.
+	// Check, if not nil, is called with the value that the nearest such filter in front offers. It
+	// returns the key of that filter's setting and what is wrong with it, or "" if it is valid.
 	Check func(value any) (key, problem string)
 }
 
-// Offer declares what a filter, or a composite, does for everything behind it, in one word, and a value that says more, or nil.
-// Of a composite the children are behind it.
+// Offer declares a service of a filter or composite for all handlers behind it: a name, and a value
+// with details, or nil. The children of a composite are behind it.
 func (b *Build) Offer(word string, value any) {
 	b.node.offers = append(b.node.offers, offer{word, value})
 }
 
-// Require declares what else must be, or must not be, on the ways that lead through what is made. [Load] warns where it is not so,
-// once for those about the same filter, or with the same reason: it is the first that counts.
+// Require declares rules about the other filters on the paths through the object. [Load] warns of
+// each that is not met, but only of the first of several about the same filter or with the same
+// reason.
 func (b *Build) Require(requirements ...Requirement) {
 	b.node.requirements = append(b.node.requirements, requirements...)
 }
 
-// RequireTransaction declares that an app does its work in the transaction of the request: that a tm must stand in front of it.
+// RequireTransaction declares that an app works in the transaction of the request, so that a tm
+// filter must be in front of it.
 func (b *Build) RequireTransaction() {
 	b.Require(Requirement{
 		Filter: TM, Place: InFront, Broken: true,
-		Else: "its work is done in the transaction of a request, and without one it fails; write egg:repoze.tm2#tm in front of it, and egg:repoze.retry#retry in front of that",
+		Else: "its work is done in the transaction of a request, and without one it fails; write " +
+			"egg:repoze.tm2#tm in front of it, and egg:repoze.retry#retry in front of that",
 	})
 }
 
-// RequireSessions declares that an app asks a manager of sessions, as package session has one, for those of its requests: that
-// browserid and tm must stand in front of it, and that a browser should keep its id as long as a session goes on unused.
+// RequireSessions declares that an app uses a session manager, such as that of package session:
+// browserid and tm filters must be in front of it, and the browser should keep its ID as long as an
+// unused session lasts.
 func (b *Build) RequireSessions(manager interface{ Timeout() time.Duration }) {
 	b.Require(Requirement{
 		Filter: BrowserID, Place: InFront, Broken: true,
-		Else: "without a browser's id it gets no session, and such requests fail; write egg:repoze.browserid#browserid in front of it",
+		Else: "without a browser's id it gets no session, and such requests fail; write " +
+			"egg:repoze.browserid#browserid in front of it",
 		Check: func(value any) (key, problem string) {
 			cookie, _ := value.(Cookie)
 			if cookie.Lifetime <= 0 || cookie.Lifetime >= manager.Timeout() {
 				return "", ""
 			}
-			return "cookie_lifetime", fmt.Sprintf("the browser drops its id after %v, and with it a session that is in use or may be for another %v: "+
+			return "cookie_lifetime", fmt.Sprintf("the browser drops its id after %v, and with it "+
+				"a session that is in use or may be for another %v: "+
 				"make it much longer, or leave it out", cookie.Lifetime, manager.Timeout())
 		},
 	})
@@ -90,37 +99,40 @@ type offer struct {
 	value any
 }
 
-// offer returns what the node offers that a requirement is about.
+// offer returns the offer of the node that a requirement is about.
 func (n *Node) offer(q Requirement) (o offer, ok bool) {
-	i := slices.IndexFunc(n.offers, func(o offer) bool { return o.word == q.Filter && (q.Only == nil || q.Only(o.value)) })
+	i := slices.IndexFunc(n.offers, func(o offer) bool {
+		return o.word == q.Filter &&
+			(q.Only == nil || q.Only(o.value))
+	})
 	if i < 0 {
 		return offer{}, false
 	}
 	return n.offers[i], true
 }
 
-// ways judges the ways that lead from a root to its apps.
+// ways checks the paths that lead from a root to its apps.
 type ways struct {
 	resolver *resolver
-	isPart   bool // of longer ones, whose beginning is not known
+	isPart   bool // the paths have an unknown beginning: Options.Part
 	told     map[concern]bool
-	lacking  []lack // in the order in which they were come to
+	lacking  []lack // in the order in which they were found
 }
 
-// A concern is what a node is warned of once: about a filter, or with a reason.
+// A concern is the subject of a warning that is given once per node: a filter or a reason.
 type concern struct {
 	node *Node
 	text string
 }
 
-// A lack is a requirement of a filter behind which none of the ways has met so far.
+// A lack is a requirement of a filter behind the node. met says whether a path so far has one.
 type lack struct {
 	node        *Node
 	requirement int
 	met         bool
 }
 
-// judge warns of requirements that are not met.
+// judge warns of all requirements that are not met.
 func (r *resolver) judge(root *Node, isPart bool) {
 	w := &ways{resolver: r, isPart: isPart, told: map[concern]bool{}}
 	w.walk(root, nil)
@@ -131,14 +143,15 @@ func (r *resolver) judge(root *Node, isPart bool) {
 	}
 }
 
-// A step is a node on a way.
+// A step is a node on a path.
 type step struct {
 	node *Node
-	// perhaps is of a filter that a composite has asked for: which of its apps it has put behind that, only the composite knows.
+	// perhaps marks a filter that a composite created: only the composite knows behind which of its
+	// apps it is.
 	perhaps bool
 }
 
-// walk follows the ways through a node, behind those steps.
+// walk follows the paths through a node, which is behind the steps of way.
 func (w *ways) walk(n *Node, way []step) {
 	way = slices.Clip(way)
 	switch n.Kind {
@@ -169,7 +182,7 @@ func (w *ways) walk(n *Node, way []step) {
 	}
 }
 
-// passed adds to a way what a request passes in a filter, which may have one around it.
+// passed returns way with the filters of n added: n may have another filter around it.
 func (n *Node) passed(way []step, perhaps bool) []step {
 	if n.Kind == KindFilterWith {
 		return n.Next.passed(n.Filter.passed(way, perhaps), perhaps)
@@ -177,7 +190,7 @@ func (n *Node) passed(way []step, perhaps bool) []step {
 	return append(way, step{n, perhaps})
 }
 
-// end judges one way, whose end is known.
+// end checks one complete path.
 func (w *ways) end(way []step) {
 	for i, s := range way {
 		if s.perhaps {
@@ -189,7 +202,8 @@ func (w *ways) end(way []step) {
 	}
 }
 
-// nearest returns the step that a requirement of way[i] is about, the nearest of several, and the zero step if there is none.
+// nearest returns the step that a requirement of way[i] is about, the nearest of several, or the
+// zero step if there is none.
 func (q Requirement) nearest(way []step, i int) step {
 	others := way[i+1:]
 	if q.Place == InFront || q.Place == NotInFront {
@@ -197,14 +211,15 @@ func (q Requirement) nearest(way []step, i int) step {
 		slices.Reverse(others)
 	}
 	for _, other := range others {
-		if _, ok := other.node.offer(q); ok && (!other.perhaps || q.Place == InFront || q.Place == Behind) {
+		if _, ok := other.node.offer(q); ok && (!other.perhaps || q.Place == InFront ||
+			q.Place == Behind) {
 			return other
 		}
 	}
 	return step{}
 }
 
-// require warns of a requirement of n if what was found does not meet it.
+// require warns if the filter that was found, or its absence, does not meet a requirement of n.
 func (w *ways) require(n *Node, requirement int, found step) {
 	q := n.requirements[requirement]
 	switch {
@@ -226,7 +241,7 @@ func (w *ways) require(n *Node, requirement int, found step) {
 	}
 }
 
-// note notes whether one more way meets a requirement of a filter behind.
+// note records whether one more path has the filter that a requirement needs behind n.
 func (w *ways) note(n *Node, requirement int, met bool) {
 	for i, l := range w.lacking {
 		if l.node == n && l.requirement == requirement {
@@ -237,7 +252,7 @@ func (w *ways) note(n *Node, requirement int, met bool) {
 	w.lacking = append(w.lacking, lack{n, requirement, met})
 }
 
-// warn warns where a node was put into the tree.
+// warn adds a warning at the place where a node was put into the tree.
 func (w *ways) warn(n *Node, q Requirement, what string) {
 	filter, reason := concern{n, q.Filter}, concern{n, q.Else}
 	if w.told[filter] || w.told[reason] {
@@ -251,11 +266,12 @@ func (w *ways) warn(n *Node, q Requirement, what string) {
 		at, what = &placed, n.called()+" "+what
 	}
 	w.resolver.add(Warning{
-		File: at.File, Line: at.Line, Section: at.Section, Key: at.Written, Message: what + ": " + q.Else, Broken: q.Broken,
+		File: at.File, Line: at.Line, Section: at.Section, Key: at.Written, Message: what + ": " +
+			q.Else, Broken: q.Broken,
 	})
 }
 
-// called is the name by which a node is put into the tree.
+// called returns the name by which a node is put into the tree.
 func (n *Node) called() string {
 	switch {
 	case n.placed.word != "" && n.placed.setting != nil:
@@ -266,7 +282,7 @@ func (n *Node) called() string {
 	return "[" + n.Name + "]"
 }
 
-// calledAt is the same, with the place where that is.
+// calledAt returns the name of called, with the place.
 func (n *Node) calledAt() string {
 	p := n.Source
 	if n.placed.setting != nil {
@@ -275,7 +291,8 @@ func (n *Node) calledAt() string {
 	return fmt.Sprintf("%s (%s)", n.called(), position(p.File, p.Line))
 }
 
-// settingOf returns the setting of a key, or, if there is none, the section with that key.
+// settingOf returns the setting of a key, or, if there is none, a setting with that key and the
+// position of the section.
 func (n *Node) settingOf(key string) *Setting {
 	if s := n.LocalConf.find(key); s != nil {
 		return s
