@@ -211,7 +211,7 @@ func (m *Manager) get(ctx context.Context) (s *Session, stored bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	defer ts.release() //nolint:contextcheck // the queued records may be of another request
+	defer ts.release()
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
 		return nil, false, ErrNoID

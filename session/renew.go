@@ -66,7 +66,7 @@ func (m *Manager) Renew(ctx context.Context, options ...RenewOption) error {
 	if err != nil {
 		return err
 	}
-	defer ts.release() //nolint:contextcheck // the queued records may be of another request
+	defer ts.release()
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
 		return ErrNoID

@@ -94,7 +94,7 @@ func (ts *txState) hold() bool { return ts.txn.Hold() == nil }
 // meanwhile.
 func (ts *txState) release() {
 	ts.txn.Release()
-	ts.m.journal.write(context.Background())
+	ts.m.journal.write(ts.txn.Context())
 }
 
 // hold holds the session's txState. The error says why s can't be used.
