@@ -167,7 +167,7 @@ bank      T4           2026-05-01T08:03:00Z  to be rolled back
 			"by hand what decides itself",
 			[]string{"--abort", "T1"},
 			"\n",
-			"transaction T1 is not to be settled by hand: D1, which decides it, is a database of this configuration\n", 4,
+			"transaction T1 can't be settled by hand: D1, which decides it, is a database of this configuration\n", 4,
 		},
 		{"by hand what is not there", []string{"--abort", "T7"}, "\n", "nothing is prepared of a transaction \"T7\"\n", 4},
 	} {
@@ -230,7 +230,7 @@ func TestServerRecovers(t *testing.T) {
 	if got := two.left(); got != 4 {
 		t.Errorf("a database of no app: %d are left, want 4", got)
 	}
-	w.waitForLog(`msg="finished what a committed transaction had left prepared" database=one transaction=T1`, 1)
+	w.waitForLog(`msg="finished prepared work of a committed transaction" database=one transaction=T1`, 1)
 	w.waitForLog(`msg="in doubt: a transaction is left prepared" database=one transaction=T4`, 1)
 	w.write("site.ini", strings.Replace(bankSite, "#bank\n", "#bank\nbank = two\n", 1))
 	w.reload <- struct{}{}

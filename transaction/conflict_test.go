@@ -37,21 +37,31 @@ func TestConflict(t *testing.T) {
 		end    func(txn *transaction.Txn)
 		want   bool
 	}{
-		"none":                   {knower{}, func(*transaction.Txn) {}, false},
-		"active":                 {knower{conflict: errRace}, func(*transaction.Txn) {}, true},
-		"not transient":          {knower{conflict: errors.New("a fault")}, func(*transaction.Txn) {}, false},
-		"doomed":                 {knower{conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Doom() }, true},
-		"aborted":                {knower{conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Abort(ctx) }, true},
-		"committed":              {knower{conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
-		"commit failed":          {knower{commitErr: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, true},
-		"commit failed, abort":   {knower{commitErr: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx); _ = txn.Abort(ctx) }, true},
-		"commit in doubt":        {knower{commitErr: fmt.Errorf("%w: %w", transaction.ErrInDoubt, errRace), conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
-		"partly kept":            {knower{commitErr: fmt.Errorf("%w: %w", transaction.ErrPartlyKept, errRace), conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
-		"commit failed by fault": {knower{commitErr: errors.New("a fault")}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
+		"none":   {knower{}, func(*transaction.Txn) {}, false},
+		"active": {knower{conflict: errRace}, func(*transaction.Txn) {}, true},
+		"not transient": {knower{conflict: errors.New("a fault")},
+			func(*transaction.Txn) {}, false},
+		"doomed": {knower{conflict: errRace},
+			func(txn *transaction.Txn) { _ = txn.Doom() }, true},
+		"aborted": {knower{conflict: errRace},
+			func(txn *transaction.Txn) { _ = txn.Abort(ctx) }, true},
+		"committed": {knower{conflict: errRace},
+			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
+		"commit failed": {knower{commitErr: errRace},
+			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, true},
+		"commit failed, abort": {knower{commitErr: errRace},
+			func(txn *transaction.Txn) { _ = txn.Commit(ctx); _ = txn.Abort(ctx) }, true},
+		"commit in doubt": {knower{commitErr: fmt.Errorf("%w: %w", transaction.ErrInDoubt,
+			errRace), conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
+		"partly kept": {knower{commitErr: fmt.Errorf("%w: %w", transaction.ErrPartlyKept,
+			errRace), conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
+		"commit failed by fault": {knower{commitErr: errors.New("a fault")},
+			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
 	} {
 		txn := begin(&tt.knower)
 		tt.end(txn)
-		if got := txn.Conflict(ctx); (got != nil) != tt.want || got != nil && !errors.Is(got, errRace) {
+		if got := txn.Conflict(ctx); (got != nil) != tt.want || got != nil &&
+			!errors.Is(got, errRace) {
 			t.Errorf("%s: got %v", name, got)
 		}
 		_ = txn.Abort(ctx)
@@ -71,7 +81,8 @@ func TestRunAfterSwallowedConflict(t *testing.T) {
 		}
 		return fault
 	})
-	if attempts != 3 || !errors.Is(err, fault) || !errors.Is(err, errRace) || !transaction.IsTransient(err) {
+	if attempts != 3 || !errors.Is(err, fault) || !errors.Is(err, errRace) ||
+		!transaction.IsTransient(err) {
 		t.Errorf("got %v after %d attempts", err, attempts)
 	}
 	attempts = 0

@@ -17,8 +17,10 @@ func TestHooksOfContext(t *testing.T) {
 		end  func(ctx context.Context, txn *transaction.Txn)
 		want []string
 	}{
-		"commit": {func(ctx context.Context, txn *transaction.Txn) { _ = txn.Commit(ctx) }, []string{"committed", "committed again"}},
-		"abort":  {func(ctx context.Context, txn *transaction.Txn) { _ = txn.Abort(ctx) }, []string{"aborted"}},
+		"commit": {func(ctx context.Context, txn *transaction.Txn) { _ = txn.Commit(ctx) },
+			[]string{"committed", "committed again"}},
+		"abort": {func(ctx context.Context, txn *transaction.Txn) { _ = txn.Abort(ctx) },
+			[]string{"aborted"}},
 		"a commit that fails": {func(ctx context.Context, txn *transaction.Txn) {
 			txn.BeforeCommit(func(context.Context) error { return errNo })
 			_ = txn.Commit(ctx)
@@ -43,12 +45,14 @@ func TestHooksOfContext(t *testing.T) {
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("called %q, want %q", got, tt.want)
 			}
-			if err := transaction.AfterCommit(ctx, note("late")); !errors.Is(err, transaction.ErrEnded) {
+			if err := transaction.AfterCommit(ctx, note("late")); !errors.Is(err,
+				transaction.ErrEnded) {
 				t.Errorf("after the end: %v", err)
 			}
 		})
 	}
-	if err := transaction.OnAbort(t.Context(), func(context.Context) {}); !errors.Is(err, transaction.ErrNoTransaction) {
+	if err := transaction.OnAbort(t.Context(), func(context.Context) {}); !errors.Is(err,
+		transaction.ErrNoTransaction) {
 		t.Errorf("without a transaction: %v", err)
 	}
 }

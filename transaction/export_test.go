@@ -16,5 +16,6 @@ func (t *Txn) Hooks() int {
 	if t.hooks == nil {
 		return 0
 	}
-	return len(t.hooks.beforeCommit) + len(t.hooks.afterCommit) + len(t.hooks.beforeAbort) + len(t.hooks.afterAbort)
+	return len(t.hooks.beforeCommit) + len(t.hooks.afterCommit) + len(t.hooks.beforeAbort) +
+		len(t.hooks.afterAbort)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// One who ends the goroutine (as t.FailNow does), where an error or a panic would be contained, keeps nobody from learning of the
-// end: not the other managers, not the hooks after it.
+// One who ends the goroutine (as t.FailNow does), where an error or a panic would be contained,
+// keeps nobody from learning of the end: not the other managers, not the hooks after it.
 func TestGoexit(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -23,14 +23,21 @@ func TestGoexit(t *testing.T) {
 		status          transaction.Status
 		doubt           bool
 	}{
-		{"o", "o1", "commit", "o1.commit o1.abort after-commit=false", transaction.CommitFailed, true},
-		{"ppo", "p1", "prepare", "p1.prepare p1.abort p2.abort o3.abort after-commit=false", transaction.CommitFailed, false},
-		{"ppo", "p2", "prepare", "p1.prepare p2.prepare p1.abort p2.abort o3.abort after-commit=false", transaction.CommitFailed, false},
-		{"ppo", "o3", "commit", "p1.prepare p2.prepare o3.commit o3.abort after-commit=false", transaction.CommitFailed, true},
-		{"ppo", "p1", "finish", "p1.prepare p2.prepare o3.commit p1.finish p2.finish after-commit=true", transaction.Committed, false},
-		{"rp", "r1", "commit", "r1.commit r1.abort p2.abort after-commit=false", transaction.CommitFailed, false},
+		{"o", "o1", "commit", "o1.commit o1.abort after-commit=false", transaction.CommitFailed,
+			true},
+		{"ppo", "p1", "prepare", "p1.prepare p1.abort p2.abort o3.abort after-commit=false",
+			transaction.CommitFailed, false},
+		{"ppo", "p2", "prepare",
+			"p1.prepare p2.prepare p1.abort p2.abort o3.abort after-commit=false", transaction.CommitFailed, false},
+		{"ppo", "o3", "commit", "p1.prepare p2.prepare o3.commit o3.abort after-commit=false",
+			transaction.CommitFailed, true},
+		{"ppo", "p1", "finish",
+			"p1.prepare p2.prepare o3.commit p1.finish p2.finish after-commit=true", transaction.Committed, false},
+		{"rp", "r1", "commit", "r1.commit r1.abort p2.abort after-commit=false",
+			transaction.CommitFailed, false},
 		{"ppo", "", "before", "", transaction.Active, false},
-		{"po", "", "after", "p1.prepare o2.commit p1.finish o2.forget after-commit=true", transaction.Committed, false},
+		{"po", "", "after", "p1.prepare o2.commit p1.finish o2.forget after-commit=true",
+			transaction.Committed, false},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%s, %s.%s", tt.cast, tt.who, tt.step), func(t *testing.T) {
@@ -47,20 +54,25 @@ func TestGoexit(t *testing.T) {
 			default:
 				scripts[tt.who].fails[tt.step] = "exit"
 			}
-			txn.AfterCommit(func(_ context.Context, committed bool) { log = append(log, fmt.Sprintf("after-commit=%t", committed)) })
+			txn.AfterCommit(func(_ context.Context,
+				committed bool) {
+				log = append(log, fmt.Sprintf("after-commit=%t", committed))
+			})
 			inGoroutine(func() { _ = txn.Commit(ctx) })
 			if got := strings.Join(log, " "); got != tt.want || txn.Status() != tt.status {
 				t.Errorf("got %s, %s\nwant %s, %s", got, txn.Status(), tt.want, tt.status)
 			}
 			if tt.status == transaction.CommitFailed {
-				if err := txn.Join(&script{}); errors.Is(err, transaction.ErrInDoubt) != tt.doubt || !strings.Contains(err.Error(), "runtime.Goexit") {
+				if err := txn.Join(&script{}); errors.Is(err, transaction.ErrInDoubt) != tt.doubt ||
+					!strings.Contains(err.Error(), "runtime.Goexit") {
 					t.Errorf("got %v, want in doubt: %t", err, tt.doubt)
 				}
 			}
 			// Whoever deferred an abort learns what is true, and everybody has been told once.
 			before := len(log)
 			err := txn.Abort(ctx)
-			if committed := tt.status == transaction.Committed; errors.Is(err, transaction.ErrEnded) != committed || !committed && err != nil {
+			if committed := tt.status == transaction.Committed; errors.Is(err,
+				transaction.ErrEnded) != committed || !committed && err != nil {
 				t.Errorf("abort afterwards: %v", err)
 			}
 			if tt.status != transaction.Active && len(log) != before {
@@ -95,7 +107,8 @@ func TestGoexitInAbort(t *testing.T) {
 		txn.AfterAbort(exit("after"))
 		txn.AfterAbort(exit("after that"))
 		inGoroutine(func() { _ = txn.Abort(ctx) })
-		if diff := cmp.Diff([]string{"before", "o2.abort", "p1.abort", "after", "after that"}, log); diff != "" || txn.Status() != transaction.Aborted {
+		if diff := cmp.Diff([]string{"before", "o2.abort", "p1.abort", "after", "after that"},
+			log); diff != "" || txn.Status() != transaction.Aborted {
 			t.Errorf("%s: %s %s", who, diff, txn.Status())
 		}
 		if err := txn.Abort(ctx); !errors.Is(err, transaction.ErrEnded) || txn.Managers() != nil {

@@ -1,7 +1,7 @@
 package transaction_test
 
-// differences is the table of what is done otherwise on purpose: which steps (from 0) of which golden cases, and why.
-// Everything else agrees with the original exactly.
+// differences is the table of what is done otherwise on purpose: which steps (from 0) of which
+// golden cases, and why. Everything else agrees with the original exactly.
 var differences = []struct {
 	why   string
 	steps map[string]map[int]string

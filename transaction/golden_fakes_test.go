@@ -7,7 +7,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Boom and luckless are the original's exceptions as errors; its third kind, which isn't to be caught, is a panic.
+// Boom and luckless are the original's exceptions as errors; its third kind, which isn't to be
+// caught, is a panic.
 type (
 	boom     string
 	luckless string
@@ -30,7 +31,8 @@ func fault(kind, message string) error {
 	}
 }
 
-// manager is a data manager that logs the original's steps. Its Prepare is three of those, its Commit all four.
+// manager is a data manager that logs the original's steps. Its Prepare is three of those, its
+// Commit all four.
 type manager struct {
 	goldenManager
 	r          *replay
@@ -107,7 +109,9 @@ func (s *synchronizer) call(method string, t *transaction.Txn) error {
 	return fault(s.Fail[method], s.name+"."+method)
 }
 
-func (s *synchronizer) NewTransaction(t *transaction.Txn) error { return s.call("newTransaction", t) }
+func (s *synchronizer) NewTransaction(t *transaction.Txn) error {
+	return s.call("newTransaction", t)
+}
 
 func (s *synchronizer) BeforeCompletion(t *transaction.Txn) error {
 	if err := s.call("beforeCompletion", t); err != nil || s.JoinInBefore == "" {

@@ -7,19 +7,24 @@ import (
 	"testing"
 )
 
-// The rules by which an outcome of the original is turned into the one expected here. They hold for every case and look
-// at nothing but the recorded outcome; what they don't explain is in the table of differences below.
+// The rules by which an outcome of the original is turned into the one expected here. They hold for
+// every case and look at nothing but the recorded outcome; what they don't explain is in the table
+// of differences below.
 //
-//   - Steps. The original's managers take each of tpc_begin, commit and tpc_vote together. Here, all but the last by sort
-//     key go through the three by themselves, which is Prepare; the last goes through them and tpc_finish, which is
-//     Commit; then the others tpc_finish, which is Finish. So the same steps, of the same managers, manager by manager.
-//     When one failed, those before it have prepared, and those after it have done nothing.
-//   - Told once. The original aborts a manager that hasn't voted and then calls its tpc_abort, and calls its abort again
-//     in the transaction's abort, and after hooks. Here Abort is the one way to tell, and is called once.
-//   - Status. An aborted transaction here says so, from the moment when its managers are told; the original leaves the
-//     status as it was. A failed commit has failed for those told after completion; in the original it is committing.
+//   - Steps. The original's managers take each of tpc_begin, commit and tpc_vote together. Here,
+//     all but the last by sort key go through the three by themselves, which is Prepare; the last
+//     goes through them and tpc_finish, which is Commit; then the others tpc_finish, which is
+//     Finish. So the same steps, of the same managers, manager by manager. When one failed, those
+//     before it have prepared, and those after it have done nothing.
+//   - Told once. The original aborts a manager that hasn't voted and then calls its tpc_abort, and
+//     calls its abort again in the transaction's abort, and after hooks. Here Abort is the one way
+//     to tell, and is called once.
+//   - Status. An aborted transaction here says so, from the moment when its managers are told; the
+//     original leaves the status as it was. A failed commit has failed for those told after
+//     completion; in the original it is committing.
 //   - Joining again has no effect; in the original the manager is called twice.
-//   - Exceptions are errors of the same meaning; those that aren't to be caught (KeyboardInterrupt) are panics.
+//   - Exceptions are errors of the same meaning; those that aren't to be caught (KeyboardInterrupt)
+//     are panics.
 type mapping struct {
 	c        goldenCase
 	hookKind map[string]string
@@ -122,7 +127,8 @@ var (
 func (m *mapping) log(s goldenStep, lines []string) []string {
 	var out []string
 	for len(lines) > 0 {
-		n := slices.IndexFunc(lines, func(line string) bool { return !managerLine.MatchString(line) })
+		n := slices.IndexFunc(lines,
+			func(line string) bool { return !managerLine.MatchString(line) })
 		if n < 0 {
 			n = len(lines)
 		}

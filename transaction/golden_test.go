@@ -15,8 +15,9 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// The golden traces were recorded from Python's transaction package. This file replays their steps; golden_map_test.go
-// derives from each recorded outcome what is expected here, and golden_differences_test.go is the table of what differs.
+// The golden traces were recorded from Python's transaction package. This file replays their steps;
+// golden_map_test.go derives from each recorded outcome what is expected here, and
+// golden_differences_test.go is the table of what differs.
 
 type goldenCase struct {
 	ID            string
@@ -107,8 +108,9 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// replay plays the original's transaction manager, which knows a current transaction, begins one when there is none, and
-// aborts it when another begins. Here all that is the caller's affair, so it is done by this adapter.
+// replay plays the original's transaction manager, which knows a current transaction, begins one
+// when there is none, and aborts it when another begins. Here all that is the caller's affair, so
+// it is done by this adapter.
 type replay struct {
 	c        goldenCase
 	ctx      context.Context // of the test
@@ -146,7 +148,8 @@ func newReplay(ctx context.Context, c goldenCase) *replay {
 func (r *replay) run(s goldenStep) string {
 	r.log = nil
 	result, err := r.do(s)
-	if r.current != nil && (r.current.Status() == transaction.Committed || r.current.Status() == transaction.Aborted) {
+	if r.current != nil && (r.current.Status() == transaction.Committed ||
+		r.current.Status() == transaction.Aborted) {
 		r.current, r.txnCtx = nil, nil
 	}
 	o := outcome{op: s.Op, log: r.log, status: "none"}
@@ -287,7 +290,8 @@ func (r *replay) do(s goldenStep) (any, error) {
 	}
 }
 
-// attempts runs the loop; the two forms of the original, a decorator and a with statement, are one here.
+// attempts runs the loop; the two forms of the original, a decorator and a with statement, are one
+// here.
 func (r *replay) attempts(s goldenStep) (result any, err error) {
 	defer func() {
 		if v := recover(); v != nil { // Run passes on the panics of what it runs
@@ -322,7 +326,8 @@ func (r *replay) attempts(s goldenStep) (result any, err error) {
 func (r *replay) hook(t *transaction.Txn, s goldenStep) {
 	call := func(ctx context.Context, args []any) error {
 		current, _ := transaction.FromContext(ctx)
-		r.log = append(r.log, fmt.Sprintf("hook %s args=%s current_txn_status=%s", s.Name, renderList(args), current.Status()))
+		r.log = append(r.log, fmt.Sprintf("hook %s args=%s current_txn_status=%s", s.Name,
+			renderList(args), current.Status()))
 		for _, action := range r.c.Hooks[s.Name].Actions {
 			if _, err := r.do(action); err != nil {
 				return err
@@ -339,7 +344,10 @@ func (r *replay) hook(t *transaction.Txn, s goldenStep) {
 	case "before_commit":
 		t.BeforeCommit(func(ctx context.Context) error { return call(ctx, s.Args) })
 	case "after_commit":
-		t.AfterCommit(func(ctx context.Context, ok bool) { must(call(ctx, append([]any{ok}, s.Args...))) })
+		t.AfterCommit(func(ctx context.Context,
+			ok bool) {
+			must(call(ctx, append([]any{ok}, s.Args...)))
+		})
 	case "before_abort":
 		t.BeforeAbort(func(ctx context.Context) { must(call(ctx, s.Args)) })
 	case "after_abort":
@@ -355,7 +363,8 @@ type outcome struct {
 }
 
 func (o outcome) String() string {
-	text := fmt.Sprintf("%s: %s | %s | %s [%s]", o.op, o.result, strings.Join(o.log, ", "), o.status, strings.Join(o.joined, " "))
+	text := fmt.Sprintf("%s: %s | %s | %s [%s]", o.op, o.result, strings.Join(o.log, ", "),
+		o.status, strings.Join(o.joined, " "))
 	if o.old != "" {
 		text += " | old " + o.old
 		if o.oldIsCurrent {

@@ -2,7 +2,7 @@ package transaction
 
 import "context"
 
-// hooks are those of one transaction, in the order of their registration.
+// hooks are the hooks of one transaction, in the order of their registration.
 type hooks struct {
 	beforeCommit []func(context.Context) error
 	afterCommit  []func(context.Context, bool)
@@ -15,23 +15,27 @@ func afterCommit(h *hooks) *[]func(context.Context, bool)  { return &h.afterComm
 func beforeAbort(h *hooks) *[]func(context.Context)        { return &h.beforeAbort }
 func afterAbort(h *hooks) *[]func(context.Context)         { return &h.afterAbort }
 
-// BeforeCommit calls f at the beginning of Commit, after those registered before it. Data managers can still join then,
-// and more hooks be registered. When f returns an error or panics, Commit returns that, and the transaction is still
-// active: what had run is done, what hadn't, f included, is left for another Commit.
+// BeforeCommit registers f to be called at the beginning of Commit, after the hooks registered
+// before it. Data managers can still join then, and more hooks be registered. When f returns an
+// error or panics, Commit returns that error, and the transaction is still active: the hooks that
+// succeeded are done, f and those after it are left for another Commit.
 func (t *Txn) BeforeCommit(f func(context.Context) error) { add(t, beforeCommit, f) }
 
-// AfterCommit calls f when the transaction has been committed, or has failed to. It is too late then to join or to
-// change the outcome: a panic is logged, and the others still run. An abort without a commit doesn't call f. If
-// committed is false because the outcome isn't known, Commit returns [ErrInDoubt].
+// AfterCommit registers f to be called when the transaction has been committed or has failed to. It
+// is too late then to join or to change the outcome: a panic is logged, and the other hooks still
+// run. An abort without a commit doesn't call f. If committed is false because the outcome isn't
+// known, Commit returns [ErrInDoubt].
 func (t *Txn) AfterCommit(f func(ctx context.Context, committed bool)) { add(t, afterCommit, f) }
 
-// BeforeAbort calls f at the beginning of Abort. A panic is logged, and the abort goes on.
+// BeforeAbort registers f to be called at the beginning of Abort. A panic is logged, and the abort
+// continues.
 func (t *Txn) BeforeAbort(f func(context.Context)) { add(t, beforeAbort, f) }
 
-// AfterAbort calls f when the transaction has been aborted. A panic is logged, and the others still run.
+// AfterAbort registers f to be called when the transaction has been aborted. A panic is logged, and
+// the other hooks still run.
 func (t *Txn) AfterAbort(f func(context.Context)) { add(t, afterAbort, f) }
 
-// add registers a hook. Those of a transaction that is over would never be called, and are forgotten at once.
+// add registers a hook. If the transaction is over, the hook would never be called, and is dropped.
 func add[F any](t *Txn, kind func(*hooks) *[]F, f F) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -45,7 +49,7 @@ func add[F any](t *Txn, kind func(*hooks) *[]F, f F) {
 	*list = append(*list, f)
 }
 
-// first returns the first of the hooks that are left.
+// first returns the first hook that has not been called.
 func first[F any](t *Txn, kind func(*hooks) *[]F) (f F, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -66,7 +70,8 @@ func dropFirst[F any](t *Txn, kind func(*hooks) *[]F) {
 	*list = (*list)[1:]
 }
 
-// each calls every hook, also those that are registered meanwhile, whatever happens to others.
+// each calls every hook, including those registered meanwhile, even if one panics or ends the
+// goroutine.
 func each[F any](ctx context.Context, t *Txn, kind func(*hooks) *[]F, what string, call func(F)) {
 	for {
 		f, ok := first(t, kind)
@@ -75,16 +80,17 @@ func each[F any](ctx context.Context, t *Txn, kind func(*hooks) *[]F, what strin
 		}
 		dropFirst(t, kind)
 		orElse(
-			func() { t.report(ctx, what, nil, contain(func() error { call(f); return nil })) },
+			func() { t.report(ctx, what, nil, recovered(func() error { call(f); return nil })) },
 			func() { each(ctx, t, kind, what, call) },
 		)
 	}
 }
 
-// AfterCommit calls f when the transaction of ctx has been committed, after the functions registered
-// before it: for effects that belong to committed work only, such as a mail. It is not called if the
-// commit fails, nor if the process ends in between. f gets a context that is never cancelled; the
-// transaction in it is over. A panic is logged. The error is [ErrNoTransaction] or [ErrEnded].
+// AfterCommit calls f when the transaction of ctx has been committed, after the functions
+// registered before it: for effects that belong to committed work only, such as a mail. It is not
+// called if the commit fails, nor if the process ends in between. f gets a context that is never
+// cancelled; the transaction in it is over. A panic is logged. The error is [ErrNoTransaction] or
+// [ErrEnded].
 func AfterCommit(ctx context.Context, f func(ctx context.Context)) error {
 	t, err := active(ctx)
 	if err != nil {
@@ -98,8 +104,8 @@ func AfterCommit(ctx context.Context, f func(ctx context.Context)) error {
 	return nil
 }
 
-// OnAbort calls f when the transaction of ctx has been aborted, also because its commit failed: once
-// for each attempt at a request that is run again. The rest is as for [AfterCommit].
+// OnAbort calls f when the transaction of ctx has been aborted, also because its commit failed:
+// once for each attempt at a request that is run again. The rest is as for [AfterCommit].
 func OnAbort(ctx context.Context, f func(ctx context.Context)) error {
 	t, err := active(ctx)
 	if err != nil {

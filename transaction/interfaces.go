@@ -2,106 +2,114 @@ package transaction
 
 import "context"
 
-// A DataManager takes part in a transaction: it keeps changes back until Commit makes them durable, or Abort drops
-// them. It is joined with [Txn.Join], and has to be comparable, as pointers are.
+// A DataManager takes part in a transaction: it buffers changes until Commit makes them durable or
+// Abort drops them. It joins with [Txn.Join], and has to be comparable, as pointers are.
 //
-// Every manager that joined is told the end exactly once: Commit (after which nothing more is said if it returned nil),
-// Finish, or Abort; a [Leaver] may be told Leave in place of these. Its methods are never called two at a time, and those that end it by
-// the one goroutine that ends the transaction, with a context that carries the transaction and isn't cancelled with the caller's.
-// Goroutines that are left over may still use the resource: what they do before the end counts, and the rest is refused with [ErrEnded]. A panic counts as an error; in the Commit
-// that decides it leaves the transaction in doubt.
+// Every manager that joined is notified of the end exactly once: by Commit (and nothing after it if
+// Commit returned nil), Finish or Abort; or, for a [Leaver], by Leave in place of these. Its
+// methods are never called concurrently. Those that end the transaction are called by the goroutine
+// that ends it, with a context that carries the transaction and isn't cancelled with the caller's.
+// Other goroutines may still use the resource at that time: their calls before the end count, and
+// later ones are refused with [ErrEnded]. A panic counts as an error; in the Commit that decides it
+// leaves the transaction in doubt.
 //
-// A DataManager may also be a [Preparer], a [Leaver], a [Decider], a [ReadOnlyReporter], a [Savepointer], a [TransientJudge],
-// a [ConflictReporter].
+// A DataManager may also be a [Preparer], [Leaver], [Decider], [ReadOnlyReporter], [Savepointer],
+// [TransientJudge] or [ConflictReporter].
 type DataManager interface {
-	// SortKey orders the managers of a transaction, so that two transactions that lock do so in one order. It should
-	// name the resource, and not change.
+	// SortKey orders the managers of a transaction, so that two transactions take their locks in
+	// the same order. It should name the resource, and not change.
 	SortKey() string
 
-	// Commit makes the changes durable in one phase. An error means that nothing was committed, except one that wraps
-	// [ErrInDoubt]; Abort follows in either case, to let go of what is held. When t.Prepared() reports true, others hold
-	// prepared work, and this Commit is the decision: what it makes durable has to include t.ID(), for whoever has to find
-	// out after a crash.
+	// Commit makes the changes durable in one phase. An error means that nothing was committed,
+	// unless it wraps [ErrInDoubt]; either way Abort follows, to release resources. If t.Prepared()
+	// returns true, other managers hold prepared work, and this Commit is the decision: it has to
+	// make t.ID() durable together with its changes, for recovery after a crash.
 	Commit(ctx context.Context, t *Txn) error
 
-	// Abort drops the changes and lets go of everything held, prepared or not. It has no say in whether to abort; an
-	// error is reported only.
+	// Abort drops the changes and releases all resources, prepared work included. It can't refuse;
+	// an error is only reported.
 	//
-	// The transaction is over then, with one exception: if t is still Active or Doomed, it was rolled back to a savepoint
-	// from before the manager joined, and goes on without it. Who has to remember more than its changes, such as what was
-	// read, joins again at once: Abort may call t.Join.
+	// The transaction is over then, with one exception: if t is still Active or Doomed, it was
+	// rolled back to a savepoint made before the manager joined, and continues without it. A
+	// manager that has to remember more than its changes, such as the data that it has read, joins
+	// again at once: Abort may call t.Join.
 	Abort(ctx context.Context, t *Txn) error
 }
 
-// A Preparer is a DataManager that can promise, durably, to commit. Of several managers that write, all but the last
-// have to be Preparers.
+// A Preparer is a DataManager that can durably promise to commit. Of several managers that write,
+// all but the last have to be Preparers.
 type Preparer interface {
 	DataManager
 
-	// Prepare makes the changes durable, under a name that includes t.ID(), so that Finish can't fail for a reason of
-	// theirs, not even after a crash; and with them t.Decider(), which recovery has to ask. An error means no promise; Abort
-	// follows.
+	// Prepare makes the changes durable under a name that includes t.ID(), so that they can no
+	// longer make Finish fail, not even after a crash. It stores t.Decider() with them, for
+	// recovery. An error means that there is no promise; Abort follows.
 	Prepare(ctx context.Context, t *Txn) error
 
-	// Finish makes what was prepared visible: the transaction is committed. An error leaves it prepared, in doubt, for
-	// recovery to settle; the transaction stays committed.
+	// Finish commits the prepared changes: the transaction is committed. An error leaves them
+	// prepared, in doubt, for recovery to settle; the transaction stays committed.
 	Finish(ctx context.Context, t *Txn) error
 }
 
-// A Leaver is a Preparer that holds more than what it has prepared: a connection, say, or what tells recovery that somebody is
-// at work.
+// A Leaver is a Preparer that must release resources, such as a connection or a lock that shows
+// recovery that its process is alive, when the outcome is unknown.
 type Leaver interface {
 	Preparer
 
-	// Leave comes in place of Finish or Abort if it isn't known whether t was committed. What was prepared stays so, and is recovery's
-	// from now on, though the process lives; everything else is let go of.
+	// Leave is called in place of Finish or Abort if it isn't known whether t was committed. The
+	// work stays prepared, and from now on recovery settles it, even while this process lives; all
+	// other resources are released.
 	Leave(ctx context.Context, t *Txn)
 }
 
-// A Decider is a DataManager that can record, with its own Commit, that a transaction was committed over others who had
-// prepared. Whoever finds prepared work after a crash asks where it was to be decided; no record means aborted. A manager
-// that decides and is no Decider leaves no record, so that what others prepared is rolled back after a crash.
+// A Decider is a DataManager that can record, with its own Commit, that a transaction with prepared
+// work in other managers was committed. Recovery asks the Decider of prepared work that it finds
+// after a crash; without a record the transaction was aborted. If the deciding manager is no
+// Decider there is no record, so the work prepared by others is rolled back after a crash.
 type Decider interface {
 	DataManager
 
-	// DeciderID names the place where decisions are recorded: up to 64 letters, digits and hyphens, which are the same in
-	// every process, stay so when the place is called or reached in another way, and no other place has. If it is empty,
-	// nothing is recorded.
+	// DeciderID identifies the place where decisions are recorded: up to 64 letters, digits and
+	// hyphens. It is the same in every process, doesn't depend on how the place is called or
+	// reached, and differs from that of any other place. If it is empty, nothing is recorded.
 	DeciderID() string
 
-	// Forget is called when t was committed here and all who had prepared have finished: nobody will ask for its record.
+	// Forget is called when t was committed here and all prepared managers have finished: the
+	// record is no longer needed.
 	Forget(ctx context.Context, t *Txn)
 }
 
-// A ReadOnlyReporter can say that it has nothing to write. If so, it is committed before the others: that it can't
-// prepare matters to nobody then.
+// A ReadOnlyReporter can report that it has nothing to write. It is committed before the others
+// then, and need not be able to prepare.
 type ReadOnlyReporter interface{ ReadOnly() bool }
 
-// A Savepointer is a DataManager whose state can be rolled back to an earlier moment of the transaction. While it makes a savepoint,
-// or is rolled back to one, the end of the transaction waits: it calls no [Txn.Hold], Savepoint, Rollback, Commit or Abort meanwhile.
+// A Savepointer is a DataManager whose state can be rolled back to an earlier moment of the
+// transaction. The end of the transaction waits for Savepoint and for the Rollback of its result,
+// so neither may call [Txn.Hold], Savepoint, Rollback, Commit or Abort.
 type Savepointer interface {
 	Savepoint() (DataSavepoint, error)
 }
 
-// A DataSavepoint is a moment in one data manager. Rollback may be called more than once.
+// A DataSavepoint is a savepoint of one data manager. Rollback may be called more than once.
 type DataSavepoint interface{ Rollback() error }
 
-// A TransientJudge is a DataManager that knows which errors are worth another attempt. It is asked about errors of
-// others too: of the app, or of a driver that it wraps.
+// A TransientJudge is a DataManager that knows which errors are worth another attempt. It is also
+// asked about errors that it did not return: the app's, or those of a driver that it wraps.
 type TransientJudge interface{ IsTransient(err error) bool }
 
-// A Synchronizer is told of the life of every transaction of the [Manager] with which it is registered. It has to be
-// comparable, and, as the transactions of several goroutines are, safe for concurrent use.
+// A Synchronizer is notified of the beginning and the end of every transaction of the [Manager]
+// with which it is registered. It has to be comparable, and safe for concurrent use, because
+// transactions run in several goroutines.
 type Synchronizer interface {
 	// NewTransaction is called when t begins. An error refuses it.
 	NewTransaction(t *Txn) error
 
-	// BeforeCompletion is called before t commits or aborts; data managers may still join. An error stops a commit, with
-	// the transaction still active, and is reported by an abort.
+	// BeforeCompletion is called before t commits or aborts; data managers may still join. An error
+	// stops a commit, with the transaction still active; an abort goes on and returns it.
 	BeforeCompletion(t *Txn) error
 
-	// AfterCompletion is called when t has committed, has failed to commit, or has been aborted. After a failed commit it
-	// is called a second time, when that transaction is aborted.
+	// AfterCompletion is called when t has committed, has failed to commit, or has been aborted.
+	// After a failed commit it is called again when the transaction is aborted.
 	AfterCompletion(t *Txn)
 }
 
@@ -110,12 +118,12 @@ type Status int
 
 // The states of a transaction.
 const (
-	Active       Status = iota // may be used
-	Doomed                     // may be used, and can only be aborted
+	Active       Status = iota // in use
+	Doomed                     // in use, but can only be aborted
 	Committing                 // data managers are being committed
-	Committed                  // is over, and durable
+	Committed                  // over and durable
 	CommitFailed               // a commit or savepoint failed; can only be aborted
-	Aborted                    // is over, and left nothing
+	Aborted                    // over, nothing was kept
 )
 
 // String returns the state in lower case, such as "commit failed".

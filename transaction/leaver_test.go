@@ -12,7 +12,8 @@ type leaves struct{ prepares }
 
 func (l leaves) Leave(context.Context, *transaction.Txn) { _ = l.step("leave") }
 
-// Who has prepared is told when nobody is going to tell it the outcome, and only then, whatever others do meanwhile.
+// Who has prepared is told when nobody is going to tell it the outcome, and only then, whatever
+// others do meanwhile.
 func TestLeaver(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, commit, finish, leave, want string }{
@@ -20,9 +21,12 @@ func TestLeaver(t *testing.T) {
 		{"not committed", "error", "", "", "a.prepare b.prepare o.commit a.abort b.abort o.abort"},
 		{"in doubt", "doubt", "", "", "a.prepare b.prepare o.commit a.leave b.leave o.abort"},
 		{"panic", "panic", "", "", "a.prepare b.prepare o.commit a.leave b.leave o.abort"},
-		{"the goroutine ends", "exit", "", "", "a.prepare b.prepare o.commit a.leave b.leave o.abort"},
-		{"one panics when it leaves", "doubt", "", "panic", "a.prepare b.prepare o.commit a.leave b.leave o.abort"},
-		{"one ends the goroutine when it leaves", "doubt", "", "exit", "a.prepare b.prepare o.commit a.leave b.leave o.abort"},
+		{"the goroutine ends", "exit", "", "",
+			"a.prepare b.prepare o.commit a.leave b.leave o.abort"},
+		{"one panics when it leaves", "doubt", "", "panic",
+			"a.prepare b.prepare o.commit a.leave b.leave o.abort"},
+		{"one ends the goroutine when it leaves", "doubt", "", "exit",
+			"a.prepare b.prepare o.commit a.leave b.leave o.abort"},
 		{"not finished", "", "error", "", "a.prepare b.prepare o.commit a.finish b.finish"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -33,7 +37,8 @@ func TestLeaver(t *testing.T) {
 				defer close(done)
 				ctx, txn := transaction.Begin(t.Context())
 				for _, dm := range []transaction.DataManager{
-					leaves{prepares{&script{name: "a", fails: map[string]string{"finish": tt.finish, "leave": tt.leave}, log: &log}}},
+					leaves{prepares{&script{name: "a", fails: map[string]string{"finish": tt.finish,
+						"leave": tt.leave}, log: &log}}},
 					leaves{prepares{&script{name: "b", log: &log}}},
 					&script{name: "o", fails: map[string]string{"commit": tt.commit}, log: &log},
 				} {

@@ -9,32 +9,35 @@ import (
 	"time"
 )
 
-// A Policy says how often and how soon work is attempted again. The zero Policy makes three attempts without delay.
-// It is read-only once in use, and may be shared by goroutines.
+// A Policy says how often and how soon to run failed work again. The zero Policy makes three
+// attempts without delay. A Policy must not be changed once in use, and may be shared by
+// goroutines.
 type Policy struct {
-	// Tries is how many attempts there are in all, from 1. Zero means 3.
+	// Tries is the number of attempts in all, from 1. Zero means 3.
 	Tries int
 
-	// Delay is how long to wait before the second attempt. Before each further one it is longer by Factor (zero means 2,
-	// 1 keeps it the same), up to MaxDelay (zero means no limit).
+	// Delay is the time to wait before the second attempt. Before each further one it is multiplied
+	// by Factor (zero means 2, 1 keeps it the same), up to MaxDelay (zero means no limit).
 	Delay    time.Duration
 	Factor   float64
 	MaxDelay time.Duration
 
-	// Jitter is the fraction of each delay that is left to chance, 0 to 1, so that those who collided don't do so again:
-	// with 1 the delay is anything between nothing and the whole.
+	// Jitter is the fraction of each delay that is random, 0 to 1, so that transactions that have
+	// collided don't collide again: with 1 the delay is anything from zero to the full delay.
 	Jitter float64
 
-	// Retryable says which errors are worth another attempt. Nil means IsTransient. It isn't asked about what wraps
-	// ErrInDoubt or ErrPartlyKept, as another attempt might do the work twice, nor about what is [Permanent].
+	// Retryable reports whether an error is worth another attempt. Nil means IsTransient. It isn't
+	// called for an error that wraps ErrInDoubt or ErrPartlyKept, because another attempt might do
+	// the work twice, nor for one marked by [Permanent].
 	Retryable func(error) bool
 }
 
-// Validate returns what is wrong with the policy, all of it, or nil.
+// Validate returns all faults of the policy, joined with [errors.Join], or nil.
 func (p Policy) Validate() error {
 	var errs []error
 	if p.Tries < 0 {
-		errs = append(errs, fmt.Errorf("tries = %d: want a whole number of 1 or more, or 0 for 3", p.Tries))
+		errs = append(errs, fmt.Errorf("tries = %d: want a whole number of 1 or more, or 0 for 3",
+			p.Tries))
 	}
 	if p.Delay < 0 {
 		errs = append(errs, fmt.Errorf("delay = %s: want 0 or more", p.Delay))
@@ -43,7 +46,8 @@ func (p Policy) Validate() error {
 		errs = append(errs, fmt.Errorf("max delay = %s: want 0 or more", p.MaxDelay))
 	}
 	if p.Factor < 0 || math.IsNaN(p.Factor) || math.IsInf(p.Factor, 0) {
-		errs = append(errs, fmt.Errorf("delay factor = %g: want a number above 0, or 0 for 2", p.Factor))
+		errs = append(errs, fmt.Errorf("delay factor = %g: want a number above 0, or 0 for 2",
+			p.Factor))
 	}
 	if p.Jitter < 0 || p.Jitter > 1 || math.IsNaN(p.Jitter) {
 		errs = append(errs, fmt.Errorf("jitter = %g: want a fraction from 0 to 1", p.Jitter))
@@ -51,7 +55,7 @@ func (p Policy) Validate() error {
 	return errors.Join(errs...)
 }
 
-// delay returns how long to wait after the attempt of that number, from 1.
+// delay returns the time to wait after attempt number, counted from 1.
 func (p Policy) delay(number int) time.Duration {
 	if p.Delay <= 0 {
 		return 0
@@ -65,16 +69,17 @@ func (p Policy) delay(number int) time.Duration {
 	}
 	d := float64(p.Delay) * math.Pow(factor, float64(number-1))
 	d = min(d, float64(longest))
-	d -= d * p.Jitter * rand.Float64() //nolint:gosec // spreads load, keeps no secret
+	d -= d * p.Jitter * rand.Float64() //nolint:gosec // it spreads load and keeps no secret
 	if d >= math.MaxInt64 {
 		return math.MaxInt64
 	}
 	return time.Duration(d)
 }
 
-// A Waiter is a transient error that knows what the next attempt should wait for, such as its turn on what was
-// conflicted over. The context that Wait returns is the parent of the next attempt's; release is called when that attempt
-// has ended. Wait ends, at the latest, when ctx is done; with an error there is no further attempt.
+// A Waiter is a transient error that can block until a retry is likely to succeed, for example
+// until the contended key is free. Wait returns the parent for the context of the next attempt, and
+// release, to be called when that attempt has ended. Wait returns when ctx is done at the latest;
+// if it returns an error, there is no further attempt.
 type Waiter interface {
 	error
 	Wait(ctx context.Context) (next context.Context, release func(), err error)
@@ -91,20 +96,22 @@ type Waiter interface {
 //		}
 //	}
 //
-// It is for one goroutine, and must not be copied after first use. The work may run more than once, so whatever it does besides its
-// transaction has to bear that.
+// It is for one goroutine, and must not be copied after first use. The work may run more than once,
+// so its effects outside the transaction have to be repeatable.
 type Attempts struct {
 	policy Policy
-	first  attemptContext // a field, so that one attempt costs one allocation at most; its parent is that of all
-	later  *laterAttempt  // the current one, unless it is the first
+	// a field, so that a first attempt costs one allocation; wraps the caller's context
+	first attemptContext
+	later *laterAttempt // the current attempt, unless it is the first
 }
 
 type laterAttempt struct {
 	attemptContext
-	release func() // of the turn that it holds, if any
+	release func() // from Waiter.Wait; nil if there is nothing to release
 }
 
-// Attempts starts the count. The first attempt is due; a policy that is not valid is taken as far as it makes sense.
+// Attempts starts the count with the first attempt. Out-of-range fields of the policy fall back to
+// their defaults.
 func (p Policy) Attempts(ctx context.Context) *Attempts {
 	if p.Tries < 1 {
 		p.Tries = defaultTries
@@ -121,13 +128,15 @@ func (a *Attempts) current() *attemptContext {
 	return &a.first
 }
 
-// Context returns the context of the current attempt; it carries the [Attempt], and any turn that was waited for.
+// Context returns the context of the current attempt. It carries the [Attempt], and the values that
+// a [Waiter] has added.
 func (a *Attempts) Context() context.Context { return a.current() }
 
 // Attempt returns the current attempt.
 func (a *Attempts) Attempt() Attempt { return a.current().attempt }
 
-// Retryable reports whether the policy would try again after err, tries and context aside.
+// Retryable reports whether err is worth another attempt, leaving aside the number of tries and the
+// context.
 func (a *Attempts) Retryable(err error) bool {
 	switch {
 	case err == nil, final(err):
@@ -139,16 +148,20 @@ func (a *Attempts) Retryable(err error) bool {
 	}
 }
 
-// Again ends the current attempt, and reports whether to make another one after err, having waited for as long as the
-// policy and a [Waiter] in err's tree ask. It is false at once when err is nil or not retryable, or the tries are used
-// up; and as soon as the context of all attempts is done.
+// Again ends the current attempt, and reports whether to make another one after err. Before it
+// returns true, it waits for the delay of the policy and for a [Waiter] in err's tree. It returns
+// false at once if err is nil or not retryable, or no tries are left; and as soon as the context of
+// all attempts is done.
 func (a *Attempts) Again(err error) bool {
 	a.End()
-	if err == nil || a.Attempt().Last() || !a.Retryable(err) || !sleep(a.first.Context, a.policy.delay(a.Attempt().Number)) {
+	if err == nil || a.Attempt().Last() || !a.Retryable(err) ||
+		!sleep(a.first.Context, a.policy.delay(a.Attempt().Number)) {
 		return false
 	}
-	// The turn comes after the delay: to sleep while holding it would keep everybody else waiting.
-	later := &laterAttempt{attemptContext{a.first.Context, Attempt{Number: a.Attempt().Number + 1, Tries: a.policy.Tries}}, nil}
+	// Wait after the delay: sleeping while holding a ticket would block all other transactions in
+	// that queue.
+	next := Attempt{Number: a.Attempt().Number + 1, Tries: a.policy.Tries}
+	later := &laterAttempt{attemptContext{a.first.Context, next}, nil}
 	if w, ok := errors.AsType[Waiter](err); ok {
 		turn, release, err := w.Wait(later.Context)
 		if err != nil {
@@ -164,7 +177,8 @@ func (a *Attempts) Again(err error) bool {
 	return true
 }
 
-// End gives back the turn that the current attempt holds, if any. It may be called more than once.
+// End releases what the [Waiter] before the current attempt has acquired, if anything. It may be
+// called more than once.
 func (a *Attempts) End() {
 	if a.later != nil {
 		a.later.end()
@@ -193,7 +207,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// An Attempt says which attempt this is (from 1), of how many.
+// An Attempt is the number of an attempt, from 1, and the number of tries.
 type Attempt struct{ Number, Tries int }
 
 // Last reports whether no other attempt will follow.

@@ -21,8 +21,8 @@ import (
 
 var update = flag.Bool("update", false, "write the files of testdata anew")
 
-// script is a data manager that writes down what it is told, and fails or panics where it is told to.
-// It commits in one phase only; prepares adds that it can prepare.
+// script is a data manager that writes down what it is told, and fails or panics where it is told
+// to. It commits in one phase only; prepares adds that it can prepare.
 type script struct {
 	name     string
 	readOnly bool
@@ -76,13 +76,15 @@ func (p prepares) Prepare(_ context.Context, t *transaction.Txn) error {
 }
 func (p prepares) Finish(context.Context, *transaction.Txn) error { return p.step("finish") }
 
-// cast makes managers from a text of one letter each: p can prepare, o can only commit in one phase, r reads only (and can
-// only commit in one phase). They are named in order, and join in the opposite order.
+// cast makes managers from a text of one letter each: p can prepare, o can only commit in one
+// phase, r reads only (and can only commit in one phase). They are named in order, and join in the
+// opposite order.
 func cast(letters string, log *[]string) map[string]*script {
 	scripts := map[string]*script{}
 	for i, letter := range letters {
 		name := fmt.Sprintf("%c%d", letter, i+1)
-		scripts[name] = &script{name: name, readOnly: letter == 'r', fails: map[string]string{}, log: log}
+		scripts[name] = &script{name: name, readOnly: letter == 'r', fails: map[string]string{},
+			log: log}
 	}
 	return scripts
 }
@@ -96,14 +98,16 @@ func manage(s *script) transaction.DataManager {
 
 func joinAll(t *testing.T, txn *transaction.Txn, scripts map[string]*script) {
 	t.Helper()
-	for _, name := range slices.SortedFunc(maps.Keys(scripts), func(a, b string) int { return strings.Compare(b[1:], a[1:]) }) {
+	for _, name := range slices.SortedFunc(maps.Keys(scripts),
+		func(a, b string) int { return strings.Compare(b[1:], a[1:]) }) {
 		if err := txn.Join(manage(scripts[name])); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// Every step fails, in every way, at every position, in every cast; what was done and returned is compared as text.
+// Every step fails, in every way, at every position, in every cast; what was done and returned is
+// compared as text.
 func TestProtocol(t *testing.T) {
 	t.Parallel()
 	var got bytes.Buffer
@@ -137,14 +141,17 @@ func TestProtocol(t *testing.T) {
 			t.Errorf("%s: abort after the commit: %v", title, err)
 		}
 	}
-	for _, letters := range []string{"o", "p", "r", "pp", "po", "op", "oo", "rr", "ro", "rp", "ppp", "opp", "rop", "ror", "rpo", "oor"} {
+	for _, letters := range []string{"o", "p", "r", "pp", "po", "op", "oo", "rr", "ro", "rp", "ppp",
+		"opp", "rop", "ror", "rpo", "oor"} {
 		play(letters, "", "", "", "", "")
 		for i, letter := range letters {
 			who := fmt.Sprintf("%c%d", letter, i+1)
 			for _, step := range []string{"sortkey", "prepare", "commit", "finish", "abort"} {
 				for _, kind := range []string{"error", "panic", "doubt"} {
-					possible := letter == 'p' || step == "commit" || step == "abort" || step == "sortkey"
-					if possible && (step != "sortkey" || kind == "panic") && (kind != "doubt" || step == "commit") {
+					possible := letter == 'p' || step == "commit" || step == "abort" ||
+						step == "sortkey"
+					if possible && (step != "sortkey" || kind == "panic") &&
+						(kind != "doubt" || step == "commit") {
 						play(letters, who, step, kind, "", "")
 					}
 				}
@@ -153,7 +160,8 @@ func TestProtocol(t *testing.T) {
 	}
 	// Failing to undo doesn't keep the others from being undone.
 	for _, who2 := range []string{"o1", "p2", "p3"} {
-		for _, failure := range [][2]string{{"p2", "prepare"}, {"p3", "prepare"}, {"o1", "commit"}} {
+		for _, failure := range [][2]string{{"p2", "prepare"}, {"p3", "prepare"},
+			{"o1", "commit"}} {
 			play("opp", failure[0], failure[1], "error", who2, "abort")
 		}
 	}
@@ -173,7 +181,8 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
-// The rules that recovery depends on, whatever fails: each look at the log stands for a crash just after that step.
+// The rules that recovery depends on, whatever fails: each look at the log stands for a crash just
+// after that step.
 func TestProtocolOrder(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -224,7 +233,8 @@ func TestProtocolOrder(t *testing.T) {
 	}
 }
 
-func check(scripts map[string]*script, log []string, onePhase int, doomed bool, err error, status transaction.Status) string {
+func check(scripts map[string]*script, log []string, onePhase int, doomed bool, err error,
+	status transaction.Status) string {
 	done := func(line string) bool {
 		name, step, _ := strings.Cut(line, ".")
 		return slices.Contains(log, line) && scripts[name].fails[step] == ""
@@ -259,7 +269,8 @@ func check(scripts map[string]*script, log []string, onePhase int, doomed bool, 
 			if done(name + ".commit") {
 				decided++
 			}
-			others := slices.ContainsFunc(log[:i], func(line string) bool { return strings.HasSuffix(line, ".prepare") })
+			others := slices.ContainsFunc(log[:i],
+				func(line string) bool { return strings.HasSuffix(line, ".prepare") })
 			if !slices.Equal(s.prepared, []bool{others}) {
 				return name + " was told wrongly whether others are prepared"
 			}
@@ -279,7 +290,8 @@ func check(scripts map[string]*script, log []string, onePhase int, doomed bool, 
 		return "committed without a decision"
 	case err != nil && decided > 0:
 		return "failed after the decision"
-	case (doomed || onePhase > 1) && (err == nil || slices.ContainsFunc(log, func(s string) bool { return !strings.HasSuffix(s, ".abort") })):
+	case (doomed || onePhase > 1) && (err == nil ||
+		slices.ContainsFunc(log, func(s string) bool { return !strings.HasSuffix(s, ".abort") })):
 		return "more than aborts in a transaction that could not be committed"
 	}
 	for i, line := range log {
@@ -297,7 +309,8 @@ func check(scripts map[string]*script, log []string, onePhase int, doomed bool, 
 	}
 	// Everybody learns of the end, but those whose end isn't known.
 	for name := range scripts {
-		knows := done(name+".commit") || slices.Contains(log, name+".finish") || slices.Contains(log, name+".abort")
+		knows := done(name+".commit") || slices.Contains(log, name+".finish") ||
+			slices.Contains(log, name+".abort")
 		mayNot := errors.Is(err, transaction.ErrInDoubt) && done(name+".prepare")
 		if !knows && !mayNot {
 			return name + " was told no end"

@@ -10,14 +10,17 @@ func Run(ctx context.Context, f func(context.Context) error, policy ...Policy) e
 	return new(Manager).Run(ctx, f, policy...)
 }
 
-// Run runs f in a transaction and commits it, for jobs and commands outside http. When that fails with an error that is
-// transient, or that a data manager of the transaction calls so, or with any other after a conflict ([Txn.Conflict]), f is run again from the start in a new transaction, as
-// the policy says; at most one may be given. What f does besides the transaction has to bear that.
+// Run runs f in a transaction and commits it. It is for jobs and commands outside HTTP. If that
+// fails with an error that is transient or that a data manager of the transaction calls so, or with
+// any error after a conflict ([Txn.Conflict]), Run calls f again in a new transaction, as the
+// policy says; at most one policy may be given. The effects of f outside the transaction have to be
+// repeatable.
 //
-// If f returns an error or panics, the transaction is aborted, and the panic goes on up. If f dooms it, Run returns
-// [ErrDoomed]. If f, or a goroutine that it has left over, has committed the transaction, an error of f is returned, or [ErrEnded], and
-// f is not run again. Otherwise the error is that of the last attempt, and nil means committed. If ctx is done before a commit
-// has begun, there is none.
+// If f returns an error or panics, the transaction is aborted; a panic then continues in the
+// caller. If f dooms the transaction, Run returns [ErrDoomed]. If f, or a goroutine that it
+// started, has committed the transaction, Run returns the error of f, or [ErrEnded], and doesn't
+// call f again. Otherwise the error is that of the last attempt, and nil means committed. If ctx is
+// done before a commit has begun, there is none.
 func (m *Manager) Run(ctx context.Context, f func(context.Context) error, policy ...Policy) error {
 	var p Policy
 	switch len(policy) {
@@ -47,9 +50,10 @@ func (m *Manager) attempt(ctx context.Context, f func(context.Context) error) (e
 		return err
 	}
 	defer func() {
-		if t.Status() != Committed { // an Abort that is refused would cost 4 allocations, to say so
+		if t.Status() != Committed { // avoids the allocations of a refused Abort
 			err = t.Judge(ctx, err)
-			// After a panic of f, too. A transaction that has been committed says so, and stays.
+			// Also after a panic of f. If the transaction has been committed meanwhile, Abort is
+			// refused.
 			abortErr := t.Abort(ctx)
 			if abortErr != nil && !errors.Is(abortErr, ErrEnded) {
 				err = errors.Join(err, abortErr)

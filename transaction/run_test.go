@@ -22,8 +22,10 @@ func TestRun(t *testing.T) {
 		want  error
 		log   []string
 	}{
-		{"success", nil, func(context.Context, *transaction.Txn, int) error { return nil }, nil, []string{"a.commit"}},
-		{"error", nil, func(context.Context, *transaction.Txn, int) error { return plain }, plain, []string{"a.abort"}},
+		{"success", nil, func(context.Context, *transaction.Txn, int) error { return nil }, nil,
+			[]string{"a.commit"}},
+		{"error", nil, func(context.Context, *transaction.Txn, int) error { return plain }, plain,
+			[]string{"a.abort"}},
 		{
 			"transient once", nil,
 			func(_ context.Context, _ *transaction.Txn, n int) error {
@@ -59,7 +61,10 @@ func TestRun(t *testing.T) {
 			nil,
 			[]string{"a.abort", "a.commit"},
 		},
-		{"doomed", nil, func(_ context.Context, t *transaction.Txn, _ int) error { return t.Doom() }, transaction.ErrDoomed, []string{"a.abort"}},
+		{"doomed", nil, func(_ context.Context, t *transaction.Txn,
+			_ int) error {
+			return t.Doom()
+		}, transaction.ErrDoomed, []string{"a.abort"}},
 		{
 			"committed by hand", nil,
 			func(ctx context.Context, t *transaction.Txn, _ int) error { return t.Commit(ctx) },
@@ -82,7 +87,8 @@ func TestRun(t *testing.T) {
 			err := transaction.Run(t.Context(), func(ctx context.Context) error {
 				n++
 				txn, _ := transaction.FromContext(ctx)
-				dm := &judge{script{name: "a", fails: tt.fails, log: &log}, func(err error) bool { return errors.Is(err, busy) }}
+				dm := &judge{script{name: "a", fails: tt.fails, log: &log},
+					func(err error) bool { return errors.Is(err, busy) }}
 				if err := txn.Join(dm); err != nil {
 					return err
 				}
@@ -149,7 +155,8 @@ func TestRunInDoubt(t *testing.T) {
 		err := transaction.Run(t.Context(), func(ctx context.Context) error {
 			attempts++
 			txn, _ := transaction.FromContext(ctx)
-			return txn.Join(&script{name: "a", log: new([]string), fails: map[string]string{"commit": fails}})
+			return txn.Join(&script{name: "a", log: new([]string),
+				fails: map[string]string{"commit": fails}})
 		}, transaction.Policy{Retryable: func(error) bool { return true }})
 		if !errors.Is(err, transaction.ErrInDoubt) || attempts != 1 {
 			t.Errorf("%s: got %v after %d attempts, want one and ErrInDoubt", fails, err, attempts)
@@ -157,7 +164,8 @@ func TestRunInDoubt(t *testing.T) {
 	}
 }
 
-// What f, or a goroutine that it has left over, has committed is not done once more, whatever f returns.
+// What f, or a goroutine that it has left over, has committed is not done once more, whatever f
+// returns.
 func TestRunAfterACommitOfItsOwn(t *testing.T) {
 	t.Parallel()
 	lost := transaction.Transient(errors.New("lost"))

@@ -7,19 +7,21 @@ import (
 	"slices"
 )
 
-// A Savepoint is a moment in a transaction, to which its data managers can be rolled back. It is valid until the
-// transaction is rolled back to an earlier one, or its end begins.
+// A Savepoint is a moment in a transaction to which its data managers can be rolled back. It is
+// valid until the transaction is rolled back to an earlier one or its end begins.
 type Savepoint struct {
 	t     *Txn
 	saves []DataSavepoint // of the managers that had joined, in that order
 }
 
-// Savepoint marks the present moment. If a data manager has no savepoints or fails to make one, the transaction has
-// failed and can only be aborted. Errors: [ErrNoSavepoint], what a data manager returned, [ErrEnded], [ErrCommitFailed].
+// Savepoint makes a savepoint of the present state. If a data manager has no savepoints or fails to
+// make one, the transaction has failed and can only be aborted. Errors: [ErrNoSavepoint], the error
+// of a data manager, [ErrEnded], [ErrCommitFailed].
 func (t *Txn) Savepoint() (*Savepoint, error) { return t.savepoint(false) }
 
-// OptimisticSavepoint is Savepoint for code that hopes not to roll back: data managers without savepoints are accepted,
-// and the rollback fails instead, with [ErrNoSavepoint], if one of those had joined before.
+// OptimisticSavepoint is Savepoint for code that hopes not to roll back: it accepts data managers
+// without savepoints, and the rollback fails instead, with [ErrNoSavepoint], if one of those had
+// joined before.
 func (t *Txn) OptimisticSavepoint() (*Savepoint, error) { return t.savepoint(true) }
 
 func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
@@ -34,12 +36,13 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 
 	s := &Savepoint{t: t, saves: make([]DataSavepoint, len(managers))}
 	for i, dm := range managers {
-		err := contain(func() (err error) {
-			s.saves[i], err = save(dm, optimistic)
+		err := recovered(func() (err error) {
+			s.saves[i], err = savepointOf(dm, optimistic)
 			return err
 		})
 		if err != nil {
-			t.fail(err) // before anybody is told: see DataManager.Abort
+			// before Abort is called: Active would mean a rollback, see DataManager.Abort
+			t.fail(err)
 			err = t.undo(t.background(), managers, err, log.add)
 			t.fail(err)
 			t.mu.Lock()
@@ -50,8 +53,8 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	more := t.more()
-	more.savepoints = append(more.savepoints, s)
+	cold := t.writeCold()
+	cold.savepoints = append(cold.savepoints, s)
 	return s, nil
 }
 
@@ -65,29 +68,30 @@ func (t *Txn) joined(operation string) ([]DataManager, error) {
 	return slices.Clone(t.managers), nil
 }
 
-func save(dm DataManager, optimistic bool) (DataSavepoint, error) {
+func savepointOf(dm DataManager, optimistic bool) (DataSavepoint, error) {
 	switch sp, ok := dm.(Savepointer); {
 	case ok:
 		return sp.Savepoint()
 	case optimistic:
-		return noRollback{dm}, nil
+		return unsupportedSavepoint{dm}, nil
 	default:
-		return nil, noRollback{dm}.Rollback()
+		return nil, unsupportedSavepoint{dm}.Rollback()
 	}
 }
 
-// noRollback is the savepoint of a manager that has none.
-type noRollback struct{ dm DataManager }
+// unsupportedSavepoint is the savepoint of a manager that is no Savepointer. Its Rollback fails.
+type unsupportedSavepoint struct{ dm DataManager }
 
-func (n noRollback) Rollback() error {
+func (n unsupportedSavepoint) Rollback() error {
 	return fmt.Errorf("%w: %q (%T)", ErrNoSavepoint, n.dm.SortKey(), n.dm)
 }
 
-// Rollback brings the data managers back to where they were, and aborts those that joined later: they are no longer part
-// of the transaction, but may join again. Savepoints made later become invalid; this one can be used again.
-// Hooks, notes and data are not rolled back. If a data manager fails, the transaction has failed and can only be aborted.
-// Errors: [ErrInvalidSavepoint], which wraps [ErrEnded] too if that is why; [ErrNoSavepoint], [ErrCommitFailed], what data managers
-// returned.
+// Rollback returns the data managers to their state at the savepoint, and aborts those that joined
+// later: they are no longer part of the transaction, but may join again. Later savepoints become
+// invalid; this one can be used again. Hooks, notes and data are not rolled back. If a data manager
+// fails, the transaction has failed and can only be aborted. Errors: [ErrInvalidSavepoint], which
+// also wraps [ErrEnded] if that is the reason; [ErrNoSavepoint], [ErrCommitFailed], the errors of
+// data managers.
 func (s *Savepoint) Rollback() error {
 	t := s.t
 	var log journal
@@ -99,7 +103,7 @@ func (s *Savepoint) Rollback() error {
 	}
 
 	for _, save := range s.saves {
-		if err := contain(save.Rollback); err != nil {
+		if err := recovered(save.Rollback); err != nil {
 			t.fail(err)
 			return err
 		}
@@ -117,18 +121,19 @@ func (s *Savepoint) Rollback() error {
 	return nil
 }
 
-// forgetLater makes the savepoints that are later than s invalid, or returns why there can be no rollback to s.
+// forgetLater invalidates the savepoints made after s, or returns why there can be no rollback to
+// s.
 func (s *Savepoint) forgetLater() error {
 	t := s.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.Index(t.has().savepoints, s)
+	i := slices.Index(t.readCold().savepoints, s)
 	err := t.usable("roll back")
 	switch {
 	case i >= 0 && err != nil:
 		return err
 	case i >= 0:
-		t.rare.savepoints = slices.Delete(t.rare.savepoints, i+1, len(t.rare.savepoints))
+		t.cold.savepoints = slices.Delete(t.cold.savepoints, i+1, len(t.cold.savepoints))
 		return nil
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrInvalidSavepoint, err)
@@ -142,26 +147,27 @@ func (s *Savepoint) forgetLater() error {
 func (s *Savepoint) Valid() bool {
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
-	return (s.t.status == Active || s.t.status == Doomed) && slices.Contains(s.t.has().savepoints, s)
+	return (s.t.status == Active || s.t.status == Doomed) &&
+		slices.Contains(s.t.readCold().savepoints, s)
 }
 
-// HasSavepoint reports whether t may yet be rolled back to a savepoint: for a data manager that is about to do its first work, and has to
-// prepare for that.
+// HasSavepoint reports whether t has a valid savepoint: a data manager that is about to do its
+// first work may have to prepare for a rollback to it.
 func (t *Txn) HasSavepoint() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.has().savepoints) > 0
+	return len(t.readCold().savepoints) > 0
 }
 
 // forgetSavepoints makes all savepoints invalid. The caller holds t.mu.
 func (t *Txn) forgetSavepoints() {
-	if t.rare != nil {
-		t.rare.savepoints = nil
+	if t.cold != nil {
+		t.cold.savepoints = nil
 	}
 }
 
-// A journal holds which data managers did not abort, and why, until t.held is unlocked: the log's
-// handler may use the transaction.
+// A journal collects the data managers that did not abort, with their errors, until t.held is
+// unlocked: the log's handler may use the transaction.
 type journal []func(log func(DataManager, error))
 
 func (j *journal) add(dm DataManager, err error) {
@@ -174,12 +180,12 @@ func (j *journal) write(t *Txn) {
 	}
 }
 
-// fail leaves nothing but Abort.
+// fail sets the status to CommitFailed, so that only Abort is left.
 func (t *Txn) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.status, t.more().cause = CommitFailed, err
+	t.status, t.writeCold().cause = CommitFailed, err
 }
 
-// background is the context for data managers that are called without one.
+// background returns the context for calls of data managers that are made without one.
 func (t *Txn) background() context.Context { return context.WithoutCancel(&t.carrier) }

@@ -7,26 +7,26 @@ import (
 	"sync"
 )
 
-// A Manager begins transactions. The zero Manager is ready to use, and safe for concurrent use by multiple goroutines;
-// it must not be copied. There may be any number of transactions of one Manager at a time: the current one is that
-// of the context, never that of the Manager or of a goroutine.
+// A Manager begins transactions. The zero Manager is ready to use, and safe for concurrent use by
+// multiple goroutines; it must not be copied. Any number of transactions of one Manager may run at
+// a time: the current transaction belongs to the context, not to the Manager or to a goroutine.
 type Manager struct {
-	// Logger is told what can't be returned to anybody: hooks that panic after the decision, managers that fail to
-	// abort or to finish. Nil discards.
+	// Logger receives errors that can't be returned to a caller, such as a hook that panics after
+	// the decision or a manager that fails to abort or to finish. Nil discards them.
 	Logger *slog.Logger
 
 	mu            sync.Mutex     // guards synchronizers
-	synchronizers []Synchronizer // no element is ever changed: transactions keep the slice
+	synchronizers []Synchronizer // never changed in place: transactions keep the slice
 }
 
 // Begin starts a transaction and returns a context that carries it; see [FromContext].
-// It has to be ended by [Txn.Commit] or [Txn.Abort].
+// It has to be ended with [Txn.Commit] or [Txn.Abort].
 //
-// A transaction that ctx already carries is left alone: the new one is independent of it, commits by itself, and hides
-// it in the returned context, as another BeginTx of database/sql would.
+// The new transaction is independent of one that ctx already carries: it commits separately, and
+// hides the other in the returned context, like another BeginTx of database/sql.
 //
-// The error is that of a [Synchronizer] that refused; there is none when none is registered. The new transaction has
-// been aborted then.
+// The error is that of a [Synchronizer] that refused the transaction, which has been aborted then.
+// Without synchronizers it is always nil.
 func (m *Manager) Begin(ctx context.Context) (context.Context, *Txn, error) {
 	m.mu.Lock()
 	synchronizers := m.synchronizers
@@ -34,17 +34,19 @@ func (m *Manager) Begin(ctx context.Context) (context.Context, *Txn, error) {
 
 	ctx, t := begin(ctx, m.Logger)
 	for i, s := range synchronizers {
-		if err := contain(func() error { return s.NewTransaction(t) }); err != nil {
-			_ = t.Abort(ctx) // what fails there has been logged; the reason is err
+		if err := recovered(func() error { return s.NewTransaction(t) }); err != nil {
+			_ = t.Abort(ctx) // its errors are logged; the reason is err
 			return nil, nil, err
 		}
-		t.synchronizers = synchronizers[:i+1] // who has been told of the beginning is told of the end
+		// those notified of the beginning are notified of the end
+		t.synchronizers = synchronizers[:i+1]
 	}
 	return ctx, t, nil
 }
 
-// Register lets s be told of every transaction that m begins from now on. A second registration is ignored.
-// Synchronizers are called in the order of registration, by the goroutine that begins or ends the transaction.
+// Register adds s to the synchronizers of transactions that m begins from now on. Registering s
+// again has no effect. Synchronizers are called in the order of registration, by the goroutine that
+// begins or ends the transaction.
 func (m *Manager) Register(s Synchronizer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,11 +55,12 @@ func (m *Manager) Register(s Synchronizer) {
 	}
 }
 
-// Unregister ends what Register began. Transactions that were begun before still tell s of their end.
+// Unregister reverses Register. Transactions begun before still notify s of their end.
 func (m *Manager) Unregister(s Synchronizer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.synchronizers = slices.DeleteFunc(slices.Clone(m.synchronizers), func(other Synchronizer) bool { return other == s })
+	m.synchronizers = slices.DeleteFunc(slices.Clone(m.synchronizers),
+		func(other Synchronizer) bool { return other == s })
 }
 
 // UnregisterAll unregisters every synchronizer.
@@ -67,8 +70,8 @@ func (m *Manager) UnregisterAll() {
 	m.synchronizers = nil
 }
 
-// Begin starts a transaction of a zero [Manager], and returns a context that carries it. See [Manager.Begin] about a
-// context that carries one already.
+// Begin starts a transaction of a zero [Manager], and returns a context that carries it. If ctx
+// already carries one, see [Manager.Begin].
 func Begin(ctx context.Context) (context.Context, *Txn) { return begin(ctx, nil) }
 
 func begin(ctx context.Context, logger *slog.Logger) (context.Context, *Txn) {
@@ -77,8 +80,7 @@ func begin(ctx context.Context, logger *slog.Logger) (context.Context, *Txn) {
 	return &t.carrier, t
 }
 
-// FromContext returns the transaction that ctx carries. It is returned after its end as well, and tells so by
-// [Txn.Status].
+// FromContext returns the transaction that ctx carries, also after its end: see [Txn.Status].
 func FromContext(ctx context.Context) (*Txn, bool) {
 	t, ok := ctx.Value(txnKey{}).(*Txn)
 	return t, ok
@@ -86,7 +88,7 @@ func FromContext(ctx context.Context) (*Txn, bool) {
 
 type txnKey struct{}
 
-// carrier is the context of a transaction. It is a field of Txn, so that the two cost one allocation.
+// carrier is the context of a transaction. As a field of Txn it needs no allocation of its own.
 type carrier struct {
 	context.Context
 	txn *Txn
@@ -99,5 +101,5 @@ func (c *carrier) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String is what fmt prints for a context.
+// String returns the text that fmt prints for a context.
 func (c *carrier) String() string { return "transaction.Begin" }

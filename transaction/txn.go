@@ -14,84 +14,90 @@ import (
 
 // A Txn is one transaction. Make one with [Begin], [Manager.Begin] or [Run].
 //
-// Its methods are safe for concurrent use by multiple goroutines, and its end is exclusive: a call of a
-// goroutine that is still at work when another one commits or aborts counts whole, or is refused with
-// [ErrEnded]. Only one Commit or Abort takes effect, however many are called.
+// Its methods are safe for concurrent use by multiple goroutines, and its end is exclusive: when
+// one goroutine commits or aborts, a call that another one makes at the same time either takes
+// effect as a whole or fails with [ErrEnded]. Of several calls of Commit or Abort, only one takes
+// effect.
 type Txn struct {
 	carrier       carrier
 	logger        *slog.Logger
 	synchronizers []Synchronizer
 
-	// held is locked by [Txn.Hold], by the making of a savepoint, by a rollback to one, and for the moment in
-	// which the end takes over the managers. It is locked before all other mutexes: those of the data managers,
+	// held is locked by [Txn.Hold], while a savepoint is made or rolled back to, and while the end
+	// takes over the managers. It is locked before all other mutexes: those of the data managers,
 	// then mu. Hooks and synchronizers are called without it.
 	held sync.Mutex
 
 	mu       sync.Mutex // guards the rest; never held while calling managers, hooks, synchronizers
 	status   Status
 	ending   bool // a Commit or Abort is running
-	settled  bool // the managers have been told of the end
+	settled  bool // the managers were notified of the end
 	prepared bool // managers other than the last hold prepared work
 
 	description string
-	data        []datum
+	data        []kv
 	managers    []DataManager // in the order in which they joined
 
-	rare  *rare  // nil until there is something of it, see more: most transactions have nothing, and take 96 bytes less
-	hooks *hooks // the same, and another 96
+	// Allocated on first use: most transactions have none of these, and are smaller without them.
+	cold  *coldFields // see readCold and writeCold
+	hooks *hooks
 
-	// For managers and data, as there are seldom more: a request that writes to a session makes four allocations less.
-	room struct {
+	// The first elements of managers and data. There are seldom more, so appending seldom
+	// allocates.
+	inline struct {
 		managers [2]DataManager
-		data     [2]datum
+		data     [2]kv
 	}
 }
 
-// rare is what few transactions have anything of.
-type rare struct {
+// coldFields are the fields of a Txn that few transactions use.
+type coldFields struct {
 	id         string
 	user       string
 	extension  map[string]any
 	savepoints []*Savepoint // valid ones, oldest first
 	decider    string       // the id of the last manager as a Decider, if others prepare
 	cause      error        // why the status is CommitFailed
-	conflict   error        // the one that was known when the transaction was aborted
+	conflict   error        // the conflict that was known when the transaction was aborted
 
-	left chan struct{} // closed when the Commit or Abort that is running returns; nil if none waits for that
+	left chan struct{} // closed when the running Commit or Abort returns; nil without a waiter
 }
 
-// more returns what is rare, to be written. The caller holds t.mu.
-func (t *Txn) more() *rare {
-	if t.rare == nil {
-		t.rare = new(rare)
+// writeCold returns the cold fields for writing, and allocates them first if needed. The caller
+// holds t.mu.
+func (t *Txn) writeCold() *coldFields {
+	if t.cold == nil {
+		t.cold = new(coldFields)
 	}
-	return t.rare
+	return t.cold
 }
 
-// has returns what is rare, to be read. The caller holds t.mu.
-func (t *Txn) has() rare {
-	if t.rare == nil {
-		return rare{}
+// readCold returns a copy of the cold fields, zero if none is set. The caller holds t.mu.
+func (t *Txn) readCold() coldFields {
+	if t.cold == nil {
+		return coldFields{}
 	}
-	return *t.rare
+	return *t.cold
 }
 
-// A transaction has two or three data at most, so a list is smaller and faster than a map.
-type datum struct{ key, value any }
+// A kv is an entry of [Txn.SetData]. A transaction has two or three at most, so a list is smaller
+// and faster than a map.
+type kv struct{ key, value any }
 
-// ID returns a name for the transaction that no other has: at least 128 random bits, as letters and digits.
+// ID returns the transaction's globally unique name: at least 128 random bits, as letters and
+// digits.
 func (t *Txn) ID() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	more := t.more()
-	if more.id == "" { // most transactions are never asked
-		more.id = rand.Text()
+	cold := t.writeCold()
+	if cold.id == "" { // generated on demand: most transactions need none
+		cold.id = rand.Text()
 	}
-	return more.id
+	return cold.id
 }
 
-// Context returns the context that t was begun with, and carries t. A data manager that keeps a context keeps this one: that of
-// a call may be done sooner.
+// Context returns a context that carries t, made from the one that t was begun with. A data manager
+// that keeps a context should keep this one: the context of a call may be cancelled before t ends.
 func (t *Txn) Context() context.Context { return &t.carrier }
 
 // Status returns the state that t is in.
@@ -101,18 +107,19 @@ func (t *Txn) Status() Status {
 	return t.status
 }
 
-// Wait waits until no Commit or Abort of t is running, or ctx is done, and returns the status that t has then. It is for a
-// caller whose own one was refused with [ErrEnded], and that has to know how the one of another goroutine ends. What
-// is called by a Commit or Abort, such as a hook, must not wait for it.
+// Wait waits until no Commit or Abort of t is running, or ctx is done, and returns the status that
+// t has then. It is for a caller whose own Commit or Abort was refused with [ErrEnded] and that has
+// to know how the other goroutine's call ends. Code that a Commit or Abort calls, such as a hook,
+// must not call Wait: it would deadlock.
 func (t *Txn) Wait(ctx context.Context) Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.ending && ctx.Err() == nil {
-		more := t.more()
-		if more.left == nil {
-			more.left = make(chan struct{})
+		cold := t.writeCold()
+		if cold.left == nil {
+			cold.left = make(chan struct{})
 		}
-		left := more.left
+		left := cold.left
 		t.mu.Unlock()
 		select {
 		case <-left:
@@ -123,26 +130,28 @@ func (t *Txn) Wait(ctx context.Context) Status {
 	return t.status
 }
 
-// Prepared reports, during the [DataManager.Commit] that decides, whether other data managers hold prepared work: then
-// what that Commit makes durable has to include t.ID().
+// Prepared reports, during the [DataManager.Commit] that decides, whether other data managers hold
+// prepared work. If so, that Commit has to make t.ID() durable together with its changes.
 func (t *Txn) Prepared() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.prepared
 }
 
-// Decider returns, from the first [Preparer.Prepare] on, the [Decider.DeciderID] of the data manager whose Commit is the
-// decision; empty if that one keeps no record. Who prepares writes it down, so that recovery knows whom to ask, even if the
-// program is configured in another way by then.
+// Decider returns, from the first [Preparer.Prepare] on, the [Decider.DeciderID] of the data
+// manager whose Commit is the decision; it is empty if that manager keeps no record. Preparers
+// store it with their prepared work, so that recovery knows which database to ask, even if the
+// program's configuration has changed by then.
 func (t *Txn) Decider() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.has().decider
+	return t.readCold().decider
 }
 
-// Join lets dm take part in the transaction. To join again has no effect. It is possible until the data managers begin to
-// commit, so in hooks before the commit too, and in a doomed transaction.
-// Otherwise the error is [ErrEnded] or [ErrCommitFailed]; dm has not joined then, and will be told nothing.
+// Join adds dm to the transaction; joining again has no effect. It is possible until the data
+// managers begin to commit, so also in hooks before the commit and in a doomed transaction. After
+// that the error is [ErrEnded] or [ErrCommitFailed]; dm has not joined and none of its methods is
+// called.
 func (t *Txn) Join(dm DataManager) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -158,7 +167,7 @@ func (t *Txn) join(dm DataManager) error {
 		return err
 	}
 	if t.managers == nil {
-		t.managers = t.room.managers[:0]
+		t.managers = t.inline.managers[:0]
 	}
 	if !slices.Contains(t.managers, dm) {
 		t.managers = append(t.managers, dm)
@@ -166,9 +175,9 @@ func (t *Txn) join(dm DataManager) error {
 	return nil
 }
 
-// JoinAs joins dm as [Txn.Join] does, and stores value under key as [Txn.SetData] does, unless there is a
-// value under key already. It returns the value that is there then: of several goroutines that are the first to
-// use a resource in t, one joins. Errors are those of Join.
+// JoinAs joins dm as [Txn.Join] does and stores value under key as [Txn.SetData] does, unless key
+// has a value already. It returns the value that key has then: if several goroutines are the first
+// to use a resource in t, only one of them joins. Errors are those of Join.
 func (t *Txn) JoinAs(key, value any, dm DataManager) (any, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -184,11 +193,12 @@ func (t *Txn) JoinAs(key, value any, dm DataManager) (any, error) {
 	return value, nil
 }
 
-// Hold keeps t as it is until [Txn.Release]: an end, a savepoint, a rollback to one, and the Hold of another
-// goroutine wait. It is for a package whose calls take several steps in data managers, and are to count whole,
-// as those of package session. Between Hold and Release the caller uses data managers, and may call [Txn.Join], but no
-// code of its user; and neither Hold, Savepoint, Rollback, Commit nor Abort, which would wait for ever.
-// The error is [ErrEnded] or [ErrCommitFailed]; then there is nothing to release.
+// Hold blocks the end of t, savepoints, rollbacks to them, and the Hold of other goroutines until
+// [Txn.Release]. It is for a package, such as session, whose calls take several steps in data
+// managers and have to take effect as a whole. Between Hold and Release the caller may use data
+// managers and call [Txn.Join], but must not call its user's code, nor Hold, Savepoint, Rollback,
+// Commit or Abort, which would deadlock. The error is [ErrEnded] or [ErrCommitFailed]; then there
+// is nothing to release.
 func (t *Txn) Hold() error {
 	t.held.Lock()
 	t.mu.Lock()
@@ -200,7 +210,7 @@ func (t *Txn) Hold() error {
 	return err
 }
 
-// Release ends what a [Txn.Hold] without an error has begun.
+// Release undoes a successful [Txn.Hold].
 func (t *Txn) Release() { t.held.Unlock() }
 
 // usable returns nil if t is active or doomed. The caller holds t.mu.
@@ -215,11 +225,12 @@ func (t *Txn) usable(operation string) error {
 	}
 }
 
-// failed returns the error of a transaction that has failed before. The caller holds t.mu.
-func (t *Txn) failed() error { return fmt.Errorf("%w: %w", ErrCommitFailed, t.has().cause) }
+// failed returns the error for a transaction whose status is CommitFailed. The caller holds t.mu.
+func (t *Txn) failed() error { return fmt.Errorf("%w: %w", ErrCommitFailed, t.readCold().cause) }
 
-// Doom makes sure that t can't be committed: a Commit will return [ErrDoomed]. It may be used as before, so that code that
-// doesn't know runs to its end. The error is [ErrEnded] or [ErrCommitFailed].
+// Doom prevents t from being committed: Commit will return [ErrDoomed]. Everything else works as
+// before, so that code unaware of this runs to its end. The error is [ErrEnded] or
+// [ErrCommitFailed].
 func (t *Txn) Doom() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -233,8 +244,9 @@ func (t *Txn) Doom() error {
 // IsDoomed reports whether the status is [Doomed].
 func (t *Txn) IsDoomed() bool { return t.Status() == Doomed }
 
-// IsTransient reports whether err is worth another attempt in a new transaction: [IsTransient] says so, or a data manager
-// that is a [TransientJudge]. Ask before Abort, when t forgets its managers.
+// IsTransient reports whether work that failed with err may succeed in another attempt, in a new
+// transaction: according to [IsTransient], or to a data manager that is a [TransientJudge]. Call it
+// before Abort, which drops the managers.
 func (t *Txn) IsTransient(err error) bool {
 	if err == nil || final(err) {
 		return false
@@ -251,15 +263,16 @@ func (t *Txn) IsTransient(err error) bool {
 			return false
 		}
 		yes := false
-		t.report(t.background(), "data manager cannot judge an error", dm, contain(func() error {
-			yes = judge.IsTransient(err)
-			return nil
-		}))
+		t.report(t.background(), "data manager cannot classify an error", dm,
+			recovered(func() error {
+				yes = judge.IsTransient(err)
+				return nil
+			}))
 		return yes
 	})
 }
 
-// Data returns what SetData stored under key, or nil.
+// Data returns the value that SetData stored under key, or nil.
 func (t *Txn) Data(key any) any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -271,9 +284,9 @@ func (t *Txn) Data(key any) any {
 	return nil
 }
 
-// SetData stores value with the transaction, for code that has to remember something about it. As for contexts, key
-// should be of an unexported type of that code's package. It is forgotten with the end of the transaction, after the hooks;
-// nothing is stored later.
+// SetData stores value with the transaction, for code that has to remember something about it. As
+// with contexts, key should be of an unexported type of that code's package. The value is dropped
+// at the end of the transaction, after the hooks; later calls store nothing.
 func (t *Txn) SetData(key, value any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -292,9 +305,9 @@ func (t *Txn) setData(key, value any) {
 		}
 	}
 	if t.data == nil {
-		t.data = t.room.data[:0]
+		t.data = t.inline.data[:0]
 	}
-	t.data = append(t.data, datum{key, value})
+	t.data = append(t.data, kv{key, value})
 }
 
 // Note adds a line to the description, without white space around it.
@@ -308,69 +321,70 @@ func (t *Txn) Note(text string) {
 	t.description = text
 }
 
-// Description returns the notes, one a line.
+// Description returns the notes, one per line.
 func (t *Txn) Description() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.description
 }
 
-// SetUser says for whom the transaction is.
+// SetUser records the user on whose behalf the transaction runs.
 func (t *Txn) SetUser(user string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if user != "" || t.rare != nil {
-		t.more().user = user
+	if user != "" || t.cold != nil {
+		t.writeCold().user = user
 	}
 }
 
-// User returns what SetUser set, or "".
+// User returns the user that SetUser recorded, or "".
 func (t *Txn) User() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.has().user
+	return t.readCold().user
 }
 
-// SetExtension stores a value for data managers that record metadata of transactions. It is forgotten with the end of the
-// transaction; nothing is stored later.
+// SetExtension stores a value for data managers that record metadata of transactions. It is dropped
+// at the end of the transaction; later calls store nothing.
 func (t *Txn) SetExtension(key string, value any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over() {
 		return
 	}
-	more := t.more()
-	if more.extension == nil {
-		more.extension = map[string]any{}
+	cold := t.writeCold()
+	if cold.extension == nil {
+		cold.extension = map[string]any{}
 	}
-	more.extension[key] = value
+	cold.extension[key] = value
 }
 
-// Extension returns a copy of what SetExtension stored.
+// Extension returns a copy of the values that SetExtension stored.
 func (t *Txn) Extension() map[string]any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.has().extension)
+	return maps.Clone(t.readCold().extension)
 }
 
-// over reports whether t has ended and all have been told. The caller holds t.mu.
+// over reports whether t has ended and all participants were notified. The caller holds t.mu.
 func (t *Txn) over() bool {
 	return !t.ending && (t.status == Committed || t.status == Aborted)
 }
 
-// forget drops what the transaction refers to, as contexts may be kept for longer. The caller holds t.mu.
+// forget drops references, because contexts that carry t may outlive it. The caller holds t.mu.
 func (t *Txn) forget() {
 	if t.managers != nil || t.data != nil {
-		clear(t.room.managers[:])
-		clear(t.room.data[:])
+		clear(t.inline.managers[:])
+		clear(t.inline.data[:])
 	}
 	t.managers, t.data, t.hooks = nil, nil, nil
-	if t.rare != nil {
-		t.rare.savepoints, t.rare.extension = nil, nil
+	if t.cold != nil {
+		t.cold.savepoints, t.cold.extension = nil, nil
 	}
 }
 
-// report logs an error that can't be returned to anybody, or not alone. It does nothing if err is nil.
+// report logs an error that can't be returned to a caller, or not only. It does nothing if err is
+// nil.
 func (t *Txn) report(ctx context.Context, what string, dm DataManager, err error) {
 	if err == nil || t.logger == nil {
 		return
@@ -378,11 +392,12 @@ func (t *Txn) report(ctx context.Context, what string, dm DataManager, err error
 	attrs := []slog.Attr{slog.String("transaction", t.ID()), slog.Any("error", err)}
 	if dm != nil {
 		key := ""
-		_ = contain(func() error { key = dm.SortKey(); return nil }) // without a name, then
+		// logged without a name if it panics
+		_ = recovered(func() error { key = dm.SortKey(); return nil })
 		attrs = append(attrs, slog.String("manager", key))
 	}
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
-	t.logger.LogAttrs(ctx, slog.LevelError, what, attrs...) //nolint:sloglint // what is a constant of the caller
+	t.logger.LogAttrs(ctx, slog.LevelError, what, attrs...) //nolint:sloglint // a constant
 }

@@ -89,7 +89,8 @@ func TestStates(t *testing.T) {
 		{"doomed", func(_ context.Context, txn *transaction.Txn) { _ = txn.Doom() }},
 		{"committed", func(ctx context.Context, txn *transaction.Txn) { _ = txn.Commit(ctx) }},
 		{"commit failed", func(ctx context.Context, txn *transaction.Txn) {
-			_ = txn.Join(&script{name: "x", log: new([]string), fails: map[string]string{"commit": "error"}})
+			_ = txn.Join(&script{name: "x", log: new([]string),
+				fails: map[string]string{"commit": "error"}})
 			_ = txn.Commit(ctx)
 		}},
 		{"aborted", func(ctx context.Context, txn *transaction.Txn) { _ = txn.Abort(ctx) }},
@@ -102,22 +103,30 @@ func TestStates(t *testing.T) {
 		{
 			"join",
 			func(_ context.Context, txn *transaction.Txn) error { return txn.Join(&script{}) },
-			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed, transaction.ErrEnded},
+			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
+				transaction.ErrEnded},
 		},
 		{
 			"doom",
 			func(_ context.Context, txn *transaction.Txn) error { return txn.Doom() },
-			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed, transaction.ErrEnded},
+			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
+				transaction.ErrEnded},
 		},
 		{
 			"savepoint",
-			func(_ context.Context, txn *transaction.Txn) error { _, err := txn.Savepoint(); return err },
-			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed, transaction.ErrEnded},
+			func(_ context.Context, txn *transaction.Txn) error {
+				_,
+					err := txn.Savepoint()
+				return err
+			},
+			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
+				transaction.ErrEnded},
 		},
 		{
 			"commit",
 			func(ctx context.Context, txn *transaction.Txn) error { return txn.Commit(ctx) },
-			[]error{nil, transaction.ErrDoomed, transaction.ErrEnded, transaction.ErrCommitFailed, transaction.ErrEnded},
+			[]error{nil, transaction.ErrDoomed, transaction.ErrEnded, transaction.ErrCommitFailed,
+				transaction.ErrEnded},
 		},
 		{
 			"abort",
@@ -138,7 +147,8 @@ func TestStates(t *testing.T) {
 				if !errors.Is(err, want) || (want == nil) != (err == nil) {
 					t.Errorf("got %v, want %v", err, want)
 				}
-				if errors.Is(want, transaction.ErrCommitFailed) && !errors.Is(err, boom("x.commit")) {
+				if errors.Is(want, transaction.ErrCommitFailed) &&
+					!errors.Is(err, boom("x.commit")) {
 					t.Errorf("%v doesn't wrap the cause", err)
 				}
 			})
@@ -177,7 +187,8 @@ func (i *inspect) Abort(ctx context.Context, t *transaction.Txn) error {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	type key struct{}
-	for _, end := range []func(*transaction.Txn, context.Context) error{(*transaction.Txn).Commit, (*transaction.Txn).Abort} {
+	for _, end := range []func(*transaction.Txn, context.Context) error{(*transaction.Txn).Commit,
+		(*transaction.Txn).Abort} {
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, 5))
 		_, txn := transaction.Begin(ctx)
 		calls := 0
@@ -187,7 +198,8 @@ func TestCancel(t *testing.T) {
 			if err := ctx.Err(); err != nil {
 				t.Errorf("cancelled inside: %v", err)
 			}
-			if got, _ := transaction.FromContext(ctx); got != txn { // though the caller's doesn't carry it
+			// though the caller's doesn't carry it
+			if got, _ := transaction.FromContext(ctx); got != txn {
 				t.Error("the context doesn't carry the transaction")
 			}
 			if ctx.Value(key{}) != 5 {
@@ -198,7 +210,10 @@ func TestCancel(t *testing.T) {
 		txn.AfterCommit(func(ctx context.Context, _ bool) { look(ctx) })
 		txn.BeforeAbort(look)
 		txn.AfterAbort(look)
-		if err := txn.Join(&inspect{func(ctx context.Context, _ *transaction.Txn) { look(ctx) }}); err != nil {
+		if err := txn.Join(&inspect{func(ctx context.Context,
+			_ *transaction.Txn) {
+			look(ctx)
+		}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := end(txn, ctx); err != nil || calls != 3 {
@@ -278,7 +293,8 @@ func TestLateHooks(t *testing.T) {
 // The end can't be called from within the end.
 func TestEndInsideEnd(t *testing.T) {
 	t.Parallel()
-	for _, end := range []func(*transaction.Txn, context.Context) error{(*transaction.Txn).Commit, (*transaction.Txn).Abort} {
+	for _, end := range []func(*transaction.Txn, context.Context) error{(*transaction.Txn).Commit,
+		(*transaction.Txn).Abort} {
 		ctx, txn := transaction.Begin(t.Context())
 		var errs []error
 		again := func(ctx context.Context) { errs = append(errs, txn.Commit(ctx), txn.Abort(ctx)) }
@@ -295,13 +311,15 @@ func TestEndInsideEnd(t *testing.T) {
 		if err := end(txn, ctx); err != nil {
 			t.Fatal(err)
 		}
-		if len(errs) != 8 || slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, transaction.ErrEnded) }) {
+		if len(errs) != 8 || slices.ContainsFunc(errs,
+			func(err error) bool { return !errors.Is(err, transaction.ErrEnded) }) {
 			t.Errorf("got %v", errs)
 		}
 	}
 }
 
-// What can't be returned is logged: with the transaction's id, the manager's key, and the stack of a panic.
+// What can't be returned is logged: with the transaction's id, the manager's key, and the stack of
+// a panic.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer
@@ -319,7 +337,8 @@ func TestLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"in doubt", "manager=p1", "p1.finish", "transaction=" + txn.ID(), "protocol_test.go", "hook after commit panicked", "too late",
+		"in doubt", "manager=p1", "p1.finish", "transaction=" +
+			txn.ID(), "protocol_test.go", "hook after commit panicked", "too late",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is not in the log:\n%s", want, text.String())
@@ -337,7 +356,10 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			if err := txn.Join(&inspectPrepared{inspect{func(context.Context, *transaction.Txn) { count() }}}); err != nil {
+			if err := txn.Join(&inspectPrepared{inspect{func(context.Context,
+				*transaction.Txn) {
+				count()
+			}}}); err != nil {
 				t.Error(err)
 			}
 			txn.SetData(i, i)
@@ -433,7 +455,8 @@ func TestTransientJudge(t *testing.T) {
 		func(error) bool { panic("judge") },
 		func(err error) bool { return errors.Is(err, busy) },
 	} {
-		if err := txn.Join(&judge{script{name: fmt.Sprint(i), log: new([]string)}, says}); err != nil {
+		if err := txn.Join(&judge{script{name: fmt.Sprint(i), log: new([]string)},
+			says}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -470,14 +493,16 @@ func TestSynchronizers(t *testing.T) {
 	if err := m.Run(t.Context(), func(context.Context) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"y.newTransaction status=active", "y.beforeCompletion status=active", "y.afterCompletion status=committed"}
+	want := []string{"y.newTransaction status=active", "y.beforeCompletion status=active",
+		"y.afterCompletion status=committed"}
 	if diff := cmp.Diff(want, r.log); diff != "" {
 		t.Error(diff)
 	}
 
 	// One that refuses: who knows of the transaction learns of its end.
 	r.log = nil
-	refuses := &synchronizer{r: r, name: "z", goldenSynchronizer: goldenSynchronizer{Fail: map[string]string{"newTransaction": "error"}}}
+	refuses := &synchronizer{r: r, name: "z",
+		goldenSynchronizer: goldenSynchronizer{Fail: map[string]string{"newTransaction": "error"}}}
 	m.Register(refuses)
 	err := m.Run(t.Context(), func(context.Context) error { t.Error("ran"); return nil })
 	want = []string{
@@ -489,12 +514,14 @@ func TestSynchronizers(t *testing.T) {
 	}
 	m.UnregisterAll()
 	r.log = nil
-	if err := m.Run(t.Context(), func(context.Context) error { return nil }); err != nil || r.log != nil {
+	if err := m.Run(t.Context(), func(context.Context) error { return nil }); err != nil ||
+		r.log != nil {
 		t.Error(err, r.log)
 	}
 }
 
-// An optimistic savepoint is refused when it is rolled back, by the name of the manager that has none.
+// An optimistic savepoint is refused when it is rolled back, by the name of the manager that has
+// none.
 func TestNoSavepoint(t *testing.T) {
 	t.Parallel()
 	_, txn := transaction.Begin(t.Context())
@@ -513,7 +540,8 @@ func TestNoSavepoint(t *testing.T) {
 	if txn.Status() != transaction.CommitFailed || s.Valid() || len(*dm.log) != 0 {
 		t.Errorf("%s, savepoint is valid: %t, %v", txn.Status(), s.Valid(), *dm.log)
 	}
-	if err := txn.Abort(t.Context()); err != nil || !slices.Equal(*dm.log, []string{"plain.abort"}) {
+	if err := txn.Abort(t.Context()); err != nil ||
+		!slices.Equal(*dm.log, []string{"plain.abort"}) {
 		t.Errorf("%v, %v", err, *dm.log)
 	}
 }
@@ -559,7 +587,8 @@ func TestHookFailsSavepoint(t *testing.T) {
 		_, _ = txn.Savepoint()
 		return nil
 	})
-	if err := txn.Commit(ctx); !errors.Is(err, transaction.ErrCommitFailed) || !errors.Is(err, transaction.ErrNoSavepoint) {
+	if err := txn.Commit(ctx); !errors.Is(err, transaction.ErrCommitFailed) ||
+		!errors.Is(err, transaction.ErrNoSavepoint) {
 		t.Errorf("got %v", err)
 	}
 	if err := txn.Abort(ctx); err != nil || !slices.Equal(*dm.log, []string{"plain.abort"}) {

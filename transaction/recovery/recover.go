@@ -17,20 +17,21 @@ import (
 
 // Options say how to recover. The zero Options are the defaults.
 type Options struct {
-	// DryRun changes nothing in any database: what would be done is only reported.
+	// DryRun only reports the actions; no database is changed.
 	DryRun bool
 
-	// Timeout is how long a database may take for an answer; 5 s if 0. One that takes longer is not asked again in the same pass.
+	// Timeout is how long to wait for the answer of a database; 0 means 5 s. After a timeout the
+	// database is not asked again in the same pass.
 	Timeout time.Duration
 }
 
-// A Verdict says what has to become of a prepared part of a transaction.
+// A Verdict says what to do with a prepared part of a transaction.
 type Verdict int
 
 // The verdicts.
 const (
-	Unknown Verdict = iota // it can't be told: Finding.Err says why
-	Leave                  // leave it alone: its process lives, and works on it
+	Unknown Verdict = iota // the outcome can't be found out; Finding.Err says why
+	Leave                  // leave it: its process is alive and works on it
 	Finish                 // commit it: the transaction was committed
 	Abort                  // roll it back: the transaction never will be committed
 )
@@ -49,42 +50,47 @@ func (v Verdict) String() string {
 	}
 }
 
-// A Finding is one prepared part of a transaction, or a database that can't say what it has.
+// A Finding is one prepared part of a transaction, or a database that can't list its prepared
+// parts.
 type Finding struct {
 	Participant string   // the name of the database
-	Prepared    Prepared // empty if it can't be asked
+	Prepared    Prepared // empty if the database can't be asked
 	Verdict     Verdict
-	Settled     bool  // what the verdict says is done
-	Err         error // why the database can't be asked, there is no verdict, or it isn't done
+	Settled     bool // the verdict was carried out
+	// why the database can't be asked, there is no verdict, or it wasn't carried out
+	Err error
 }
 
-// InDoubt reports whether somebody or something has yet to settle it: it isn't settled, and nobody works on it.
+// InDoubt reports whether f is unsettled and its process is gone.
 func (f Finding) InDoubt() bool { return !f.Settled && f.Verdict != Leave }
 
-// Recover goes once through what the databases of the set hold prepared, and settles what can be settled. It returns what it found,
-// sorted by database and age. The databases are asked at the same time, one goroutine each; what goes wrong with one of them is in its
-// findings, and stops no other. Any number of processes may recover at once, while others run transactions.
+// Recover makes one pass over the prepared parts in the databases of the set, and settles those
+// whose outcome is known. It returns its findings, sorted by database and age. The databases are
+// asked concurrently, one goroutine each; an error of one is in its findings and stops no other.
+// Any number of processes may recover at once, while others run transactions.
 //
 // It returns early when ctx is done, as far as the databases do.
 func (s *Set) Recover(ctx context.Context, o Options) []Finding {
 	p := s.newPass(o)
 	return p.each(ctx, func(at Participant, prepared Prepared) (Finding, bool) {
-		verdict, err := p.judge(ctx, prepared)
+		verdict, err := p.decide(ctx, prepared)
 		return p.act(ctx, at, prepared, verdict, err), true
 	})
 }
 
-// Force settles a transaction by hand, in all databases of the set that hold a part of it: it is committed, or aborted, as somebody says who
-// knows. It is for transactions whose decider is gone for good. If that decider is in the set, or a process works on the transaction,
-// or there is nothing prepared of it, Force returns an error, having changed nothing.
-func (s *Set) Force(ctx context.Context, transaction string, commit bool, o Options) ([]Finding, error) {
+// Force commits or aborts a transaction by hand, in all databases of the set that hold a part of
+// it. It is for transactions whose decider is gone for good. If that decider is in the set, or a
+// process works on the transaction, or nothing is prepared of it, Force returns an error and
+// changes nothing.
+func (s *Set) Force(ctx context.Context, transaction string, commit bool,
+	o Options) ([]Finding, error) {
 	p := s.newPass(o)
 	verdict := Abort
 	if commit {
 		verdict = Finish
 	}
 	mine := func(prepared Prepared) bool { return prepared.Transaction == transaction }
-	// Look at all of it before touching any.
+	// Look at all parts before changing any.
 	parts := 0
 	var refusal error
 	seen := p.each(ctx, func(_ Participant, prepared Prepared) (Finding, bool) {
@@ -95,12 +101,14 @@ func (s *Set) Force(ctx context.Context, transaction string, commit bool, o Opti
 	})
 	for _, f := range seen {
 		switch {
-		case f.Err != nil: // it can't be asked; the next look says so again
+		case f.Err != nil: // the database can't be asked; the pass below reports that again
 			continue
 		case !f.Prepared.Orphan:
-			refusal = fmt.Errorf("transaction %s is at work: the process that prepared it at %s lives", transaction, f.Participant)
+			refusal = fmt.Errorf("transaction %s is in progress: "+
+				"the process that prepared it in %s is alive", transaction, f.Participant)
 		case len(p.decidersOf(f.Prepared)) > 0:
-			refusal = fmt.Errorf("transaction %s is not to be settled by hand: %s, which decides it, is a database of this configuration",
+			refusal = fmt.Errorf("transaction %s can't be settled by hand: "+
+				"%s, which decides it, is a database of this configuration",
 				transaction, f.Prepared.Decider)
 		}
 		parts++
@@ -119,7 +127,7 @@ func (s *Set) Force(ctx context.Context, transaction string, commit bool, o Opti
 	}), nil
 }
 
-// A pass goes through the set once.
+// A pass is one walk over the databases of the set.
 type pass struct {
 	options      Options
 	set          *Set
@@ -137,7 +145,7 @@ func (s *Set) newPass(o Options) *pass {
 	return p
 }
 
-// each calls f for all that is prepared, and collects the findings for which it reports true.
+// each calls f for all prepared parts, and collects the findings for which it reports true.
 func (p *pass) each(ctx context.Context, f func(Participant, Prepared) (Finding, bool)) []Finding {
 	found := make([][]Finding, len(p.participants))
 	var wg sync.WaitGroup
@@ -147,19 +155,21 @@ func (p *pass) each(ctx context.Context, f func(Participant, Prepared) (Finding,
 	wg.Wait()
 	all := slices.Concat(found...)
 	slices.SortStableFunc(all, func(a, b Finding) int {
-		return cmp.Or(strings.Compare(a.Participant, b.Participant), a.Prepared.Since.Compare(b.Prepared.Since),
+		return cmp.Or(strings.Compare(a.Participant, b.Participant),
+			a.Prepared.Since.Compare(b.Prepared.Since),
 			strings.Compare(a.Prepared.Name, b.Prepared.Name))
 	})
-	return slices.CompactFunc(all, func(a, b Finding) bool { // what was added twice is found twice
+	return slices.CompactFunc(all, func(a, b Finding) bool { // a database may have been added twice
 		return a.Participant == b.Participant && a.Prepared.Name == b.Prepared.Name
 	})
 }
 
-func (p *pass) eachAt(ctx context.Context, at Participant, f func(Participant, Prepared) (Finding, bool)) (found []Finding) {
+func (p *pass) eachAt(ctx context.Context, at Participant,
+	f func(Participant, Prepared) (Finding, bool)) (found []Finding) {
 	name := at.Name()
 	add := func(one Finding) {
 		if one.Err != nil && !p.set.has(at) {
-			return // it was closed meanwhile, and is no business of this program any more
+			return // the database was closed meanwhile and removed from the set
 		}
 		one.Participant = name
 		found = append(found, one)
@@ -182,16 +192,16 @@ func (p *pass) eachAt(ctx context.Context, at Participant, f func(Participant, P
 	return found
 }
 
-// judge finds the verdict. It is final, unless this is a dry run.
-func (p *pass) judge(ctx context.Context, prepared Prepared) (Verdict, error) {
+// decide returns the verdict on a prepared part. It is final, unless this is a dry run.
+func (p *pass) decide(ctx context.Context, prepared Prepared) (Verdict, error) {
 	switch {
 	case !prepared.Orphan:
 		return Leave, nil
 	case prepared.Decider == "":
-		return Abort, nil // there is no record, and never will be
+		return Abort, nil // no record exists, nor ever will
 	}
 	err := fmt.Errorf("decided by %s, which is no database of this configuration", prepared.Decider)
-	for _, d := range p.decidersOf(prepared) { // more than one only if it was added twice
+	for _, d := range p.decidersOf(prepared) { // more than one only if a database was added twice
 		committed := false
 		err = p.call(ctx, d, func(ctx context.Context) (err error) {
 			if p.options.DryRun {
@@ -222,10 +232,17 @@ func (p *pass) decidersOf(prepared Prepared) []Decider {
 	return list
 }
 
-// act does what the verdict says.
-func (p *pass) act(ctx context.Context, at Participant, prepared Prepared, verdict Verdict, err error) Finding {
+// act carries out the verdict.
+func (p *pass) act(ctx context.Context, at Participant, prepared Prepared, verdict Verdict,
+	err error) Finding {
 	f := Finding{Prepared: prepared, Verdict: verdict, Err: err}
-	settle := map[Verdict]func(context.Context, Prepared) error{Finish: at.Finish, Abort: at.Abort}[verdict]
+	var settle func(context.Context, Prepared) error
+	switch verdict {
+	case Finish:
+		settle = at.Finish
+	case Abort:
+		settle = at.Abort
+	}
 	if settle == nil || p.options.DryRun {
 		return f
 	}
@@ -236,7 +253,7 @@ func (p *pass) act(ctx context.Context, at Participant, prepared Prepared, verdi
 	return f
 }
 
-// call has f ask a database, in bounded time.
+// call calls f, which asks database, with a timeout.
 func (p *pass) call(ctx context.Context, database any, f func(context.Context) error) (err error) {
 	p.mu.Lock()
 	err = p.silent[database]

@@ -32,7 +32,8 @@ type fake struct {
 
 // done returns what was done, but for looking.
 func (f *fake) done() string {
-	return strings.Join(slices.DeleteFunc(f.log, func(s string) bool { return s == "prepared" }), ", ")
+	return strings.Join(slices.DeleteFunc(f.log, func(s string) bool { return s == "prepared" }),
+		", ")
 }
 
 var (
@@ -64,14 +65,19 @@ func (f *fake) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 func (f *fake) end(ctx context.Context, operation string, p recovery.Prepared) error {
 	err := f.do(ctx, operation, p.Name)
 	if err == nil {
-		f.prepared = slices.DeleteFunc(f.prepared, func(other recovery.Prepared) bool { return other == p })
+		f.prepared = slices.DeleteFunc(f.prepared,
+			func(other recovery.Prepared) bool { return other == p })
 	}
 	return err
 }
 
-func (f *fake) Finish(ctx context.Context, p recovery.Prepared) error { return f.end(ctx, "finish", p) }
+func (f *fake) Finish(ctx context.Context, p recovery.Prepared) error {
+	return f.end(ctx, "finish", p)
+}
 
-func (f *fake) Abort(ctx context.Context, p recovery.Prepared) error { return f.end(ctx, "abort", p) }
+func (f *fake) Abort(ctx context.Context, p recovery.Prepared) error {
+	return f.end(ctx, "abort", p)
+}
 
 func (f *fake) DeciderID() string { return f.id }
 
@@ -88,7 +94,8 @@ var morning = time.Date(2026, time.May, 1, 8, 0, 0, 0, time.UTC)
 // orphan is prepared under a name that says of which transaction.
 func orphan(txn, decider string, minute int) recovery.Prepared {
 	return recovery.Prepared{
-		Name: "p-" + txn, Transaction: txn, Decider: decider, Since: morning.Add(time.Duration(minute) * time.Minute), Orphan: true,
+		Name: "p-" +
+			txn, Transaction: txn, Decider: decider, Since: morning.Add(time.Duration(minute) * time.Minute), Orphan: true,
 	}
 }
 
@@ -124,7 +131,8 @@ func TestRecover(t *testing.T) {
 	living := orphan("T4", "D1", 4)
 	living.Orphan = false
 	everything := []recovery.Prepared{
-		orphan("T1", "D1", 1), orphan("T2", "D1", 2), orphan("T3", "", 3), living, orphan("T5", "D9", 5),
+		orphan("T1", "D1", 1), orphan("T2", "D1", 2), orphan("T3", "", 3), living, orphan("T5",
+			"D9", 5),
 	}
 	for _, tt := range []struct {
 		name           string
@@ -155,7 +163,8 @@ b p-T5 unknown in doubt: decided by D9, which is no database of this configurati
 			"\nb  unknown in doubt: no route\n", "; ",
 		},
 		{
-			"it panics", &fake{prepared: everything[:1], fails: map[string]error{"finish": errPanic}}, false,
+			"it panics", &fake{prepared: everything[:1],
+				fails: map[string]error{"finish": errPanic}}, false,
 			"\nb p-T1 finish in doubt: panic: oh no\n", "finish p-T1; settle T1",
 		},
 		{
@@ -175,7 +184,8 @@ b p-T2 unknown in doubt: D1, which decides, can't be asked: closed
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tt.b.name, tt.b.prepared = "b", slices.Clone(tt.b.prepared)
-			d := &fake{name: "d", id: "D1", records: map[string]bool{"T1": true}, fails: map[string]error{}}
+			d := &fake{name: "d", id: "D1", records: map[string]bool{"T1": true},
+				fails: map[string]error{}}
 			if tt.name == "the decider can't be asked" {
 				d.fails["settle"] = errors.New("closed")
 			}
@@ -190,18 +200,22 @@ b p-T2 unknown in doubt: D1, which decides, can't be asked: closed
 	}
 }
 
-// A database that does not answer costs its time-out once, at the same time as others, and stops no other.
+// A database that does not answer costs its time-out once, at the same time as others, and stops no
+// other.
 func TestRecoverWithoutAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hangs := map[string]error{"prepared": errHang, "finish": errHang, "settle": errHang}
 		a := &fake{name: "a", fails: hangs}
-		b := &fake{name: "b", prepared: []recovery.Prepared{orphan("T1", "D1", 1), orphan("T2", "D2", 2), orphan("T3", "D2", 3), orphan("T4", "D1", 4)}}
-		c := &fake{name: "c", prepared: []recovery.Prepared{orphan("T1", "D1", 1), orphan("T4", "D1", 4)}, fails: map[string]error{"finish": errHang}}
+		b := &fake{name: "b", prepared: []recovery.Prepared{orphan("T1", "D1", 1),
+			orphan("T2", "D2", 2), orphan("T3", "D2", 3), orphan("T4", "D1", 4)}}
+		c := &fake{name: "c", prepared: []recovery.Prepared{orphan("T1", "D1", 1),
+			orphan("T4", "D1", 4)}, fails: map[string]error{"finish": errHang}}
 		d1 := &fake{name: "d1", id: "D1", records: map[string]bool{"T1": true, "T4": true}}
 		d2 := &fake{name: "d2", id: "D2", fails: map[string]error{"settle": errHang}}
 		began := time.Now()
-		found := set(a, b, c, d1, d2).Recover(t.Context(), recovery.Options{Timeout: 3 * time.Second})
+		found := set(a, b, c, d1, d2).Recover(t.Context(),
+			recovery.Options{Timeout: 3 * time.Second})
 		want := `
 a  unknown in doubt: no answer within 3s: context deadline exceeded
 b p-T1 finish settled
@@ -227,7 +241,8 @@ func TestSet(t *testing.T) {
 	s.Add("anything else")()
 	s.Add(a)
 	remove := s.Add(a)
-	if got := lines(s.Recover(t.Context(), recovery.Options{DryRun: true})); !strings.HasPrefix(got, "a p-T1 unknown") || strings.Count(got, "\n") != 1 {
+	if got := lines(s.Recover(t.Context(), recovery.Options{DryRun: true})); !strings.HasPrefix(got,
+		"a p-T1 unknown") || strings.Count(got, "\n") != 1 {
 		t.Errorf("added twice, found\n%s", got)
 	}
 	remove()
@@ -264,19 +279,25 @@ func TestForce(t *testing.T) {
 		want      string
 		wantDone  string
 	}{
-		{"commit", "T1", true, false, "a p-T1 finish settled\nb p-T1 finish settled\n", "finish p-T1; finish p-T1"},
-		{"abort", "T1", false, false, "a p-T1 abort settled\nb p-T1 abort settled\n", "abort p-T1; abort p-T1"},
+		{"commit", "T1", true, false, "a p-T1 finish settled\nb p-T1 finish settled\n",
+			"finish p-T1; finish p-T1"},
+		{"abort", "T1", false, false, "a p-T1 abort settled\nb p-T1 abort settled\n",
+			"abort p-T1; abort p-T1"},
 		{"dry run", "T1", false, true, "a p-T1 abort in doubt\nb p-T1 abort in doubt\n", "; "},
-		{"it lives", "T2", false, false, "transaction T2 is at work: the process that prepared it at a lives", "; "},
-		{"it has a decider", "T3", true, false, "transaction T3 is not to be settled by hand: D1, which decides it, is a database of this configuration", "; "},
+		{"it lives", "T2", false, false,
+			"transaction T2 is in progress: the process that prepared it in a is alive", "; "},
+		{"it has a decider", "T3", true, false,
+			"transaction T3 can't be settled by hand: D1, which decides it, is a database of this configuration", "; "},
 		{"there is none", "T9", true, false, `nothing is prepared of a transaction "T9"`, "; "},
 		{"nobody decides", "T4", true, false, "b p-T4 finish settled\n", "; finish p-T4"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			a := &fake{name: "a", prepared: []recovery.Prepared{orphan("T1", "D9", 1), living}}
-			b := &fake{name: "b", id: "D1", prepared: []recovery.Prepared{orphan("T1", "D9", 1), orphan("T2", "D9", 2), orphan("T3", "D1", 3), orphan("T4", "", 4)}}
-			found, err := set(a, b).Force(t.Context(), tt.txn, tt.commit, recovery.Options{DryRun: tt.dry})
+			b := &fake{name: "b", id: "D1", prepared: []recovery.Prepared{orphan("T1", "D9", 1),
+				orphan("T2", "D9", 2), orphan("T3", "D1", 3), orphan("T4", "", 4)}}
+			found, err := set(a, b).Force(t.Context(), tt.txn, tt.commit,
+				recovery.Options{DryRun: tt.dry})
 			got := lines(found)
 			if err != nil {
 				got += err.Error()
@@ -315,19 +336,21 @@ func (j *journal) take() (list []string) {
 }
 
 func logger(log *journal) *slog.Logger {
-	return slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey || a.Key == "since" {
-			return slog.Attr{}
-		}
-		return a
-	}}))
+	return slog.New(slog.NewTextHandler(log,
+		&slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == "since" {
+				return slog.Attr{}
+			}
+			return a
+		}}))
 }
 
 func TestWorker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log journal
-		a := &fake{name: "a", prepared: []recovery.Prepared{orphan("T1", "D1", 1), orphan("T2", "D9", 2), orphan("T3", "", 3)}}
+		a := &fake{name: "a", prepared: []recovery.Prepared{orphan("T1", "D1", 1),
+			orphan("T2", "D9", 2), orphan("T3", "", 3)}}
 		b := &fake{name: "b", fails: map[string]error{"prepared": errors.New("no route")}}
 		s := set(a, b, &fake{name: "d", id: "D1", records: map[string]bool{"T1": true}})
 		w := recovery.Start(t.Context(), s, time.Minute, logger(&log))
@@ -340,14 +363,15 @@ func TestWorker(t *testing.T) {
 		}
 		const inDoubt = `level=WARN msg="in doubt: a transaction is left prepared" database=a transaction=T2 name=p-T2 decider=D9 ` +
 			`error="decided by D9, which is no database of this configuration"`
-		const unreachable = `level=WARN msg="a database can't say what transactions it holds prepared" database=b error="no route"`
+		const unreachable = `level=WARN msg="a database can't list its prepared transactions" database=b error="no route"`
 		check(
 			"the first pass",
-			`level=WARN msg="finished what a committed transaction had left prepared" database=a transaction=T1 name=p-T1 decider=D1`,
-			`level=WARN msg="rolled back what a transaction that was never committed had left prepared" database=a transaction=T3 name=p-T3`,
+			`level=WARN msg="finished prepared work of a committed transaction" database=a transaction=T1 name=p-T1 decider=D1`,
+			`level=WARN msg="rolled back prepared work of a transaction that was not committed" database=a transaction=T3 name=p-T3`,
 			inDoubt, unreachable,
 		)
-		want := recovery.Stats{InDoubt: 2, Finished: 1, Aborted: 1, Failures: 2, Passes: 1, LastPass: time.Now()}
+		want := recovery.Stats{InDoubt: 2, Finished: 1, Aborted: 1, Failures: 2, Passes: 1,
+			LastPass: time.Now()}
 		if diff := cmp.Diff(want, w.Stats()); diff != "" {
 			t.Error(diff)
 		}
@@ -360,8 +384,8 @@ func TestWorker(t *testing.T) {
 		w.Ask()
 		check(
 			"all is well",
-			`level=WARN msg="rolled back what a transaction that was never committed had left prepared" database=a transaction=T2 name=p-T2 decider=D9`,
-			`level=INFO msg="a database can say again what transactions it holds prepared" database=b`,
+			`level=WARN msg="rolled back prepared work of a transaction that was not committed" database=a transaction=T2 name=p-T2 decider=D9`,
+			`level=INFO msg="a database can list its prepared transactions again" database=b`,
 		)
 		if got := w.Stats(); got.InDoubt != 0 || got.Aborted != 2 || got.Passes != 62 {
 			t.Errorf("got %+v", got)
@@ -372,7 +396,8 @@ func TestWorker(t *testing.T) {
 	})
 }
 
-// Whoever ends while it recovers is not told of databases that could not be asked any more, but of what was done.
+// Whoever ends while it recovers is not told of databases that could not be asked any more, but of
+// what was done.
 func TestWorkerEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -387,7 +412,7 @@ func TestWorkerEnds(t *testing.T) {
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("it took %v", took)
 		}
-		want := []string{`level=WARN msg="rolled back what a transaction that was never committed had left prepared" database=a transaction=T1 name=p-T1`}
+		want := []string{`level=WARN msg="rolled back prepared work of a transaction that was not committed" database=a transaction=T1 name=p-T1`}
 		if diff := cmp.Diff(want, log.take()); diff != "" {
 			t.Error(diff)
 		}
@@ -398,8 +423,10 @@ func TestWorkerEnds(t *testing.T) {
 }
 
 func ExampleSet() {
-	// A database that was left with two prepared transactions, and one that was to decide over both.
-	accounts := &fake{name: "accounts", prepared: []recovery.Prepared{orphan("T1", "D1", 1), orphan("T2", "D1", 2)}}
+	// A database that was left with two prepared transactions, and one that was to decide over
+	// both.
+	accounts := &fake{name: "accounts",
+		prepared: []recovery.Prepared{orphan("T1", "D1", 1), orphan("T2", "D1", 2)}}
 	orders := &fake{name: "orders", id: "D1", records: map[string]bool{"T1": true}}
 
 	var databases recovery.Set

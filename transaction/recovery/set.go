@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// A Set is the databases of a program, as far as they have to do with two-phase commits. It is safe for concurrent use by multiple
-// goroutines; the zero Set is empty.
+// A Set is the databases of a program that take part in two-phase commits. It is safe for
+// concurrent use by multiple goroutines; the zero Set is empty.
 type Set struct {
 	mu           sync.Mutex // guards the rest
 	participants []Participant
 	deciders     []Decider
 }
 
-// Add adds a database, which may be a [Participant], a [Decider] or both, and has to be comparable, as pointers are; of anything else
-// nothing becomes known. A call of remove takes it out again. One database may be added under several objects, as it is while one
-// pipeline replaces another.
+// Add adds a database, which may be a [Participant], a [Decider] or both, and has to be comparable,
+// as pointers are; a database that is neither is ignored. Calling remove takes it out again. One
+// database may be added through several objects, as happens while one pipeline replaces another.
 func (s *Set) Add(database any) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,7 +39,7 @@ func (s *Set) Add(database any) (remove func()) {
 	})
 }
 
-// databases returns what is in the set now.
+// databases returns the current members of the set.
 func (s *Set) databases() ([]Participant, []Decider) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +53,7 @@ func (s *Set) has(p Participant) bool {
 	return slices.Contains(s.participants, p)
 }
 
-// without returns a slice that lacks the first x in list.
+// without returns list without the first x.
 func without[T comparable](list []T, x T) []T {
 	if i := slices.Index(list, x); i >= 0 {
 		return slices.Delete(list, i, i+1)

@@ -48,7 +48,8 @@ type preparedPart struct {
 }
 
 func newDatabase(w *world, name string, k kind) *database {
-	db := &database{world: w, name: name, kind: k, bound: w.chance(2), committed: map[string]bool{}, records: map[string]bool{}}
+	db := &database{world: w, name: name, kind: k, bound: w.chance(2), committed: map[string]bool{},
+		records: map[string]bool{}}
 	if k.prepares() {
 		db.parts = append(db.parts, &preparedPart{name: "of another program", txn: &txn{}})
 	}
@@ -302,7 +303,9 @@ func (p participant) Prepared(context.Context) (list []recovery.Prepared, err er
 				Name: part.name, Transaction: part.txn.id, Decider: part.decider, Since: time.Unix(int64(part.txn.number), 0),
 				Orphan: part.owner == nil || p.mistake == livingIsDead,
 			}
-			if p.mistake == unknownIsNobody && !slices.ContainsFunc(p.known, func(db *database) bool { return db.deciderID() == part.decider }) {
+			if p.mistake == unknownIsNobody &&
+				!slices.ContainsFunc(p.known,
+					func(db *database) bool { return db.deciderID() == part.decider }) {
 				prepared.Decider = ""
 			}
 			list = append(list, prepared)

@@ -18,9 +18,10 @@ import (
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
-// The simulation runs the real protocol, Txn.Commit and Set.Recover, on databases, processes and a network that exist in memory. At
-// every message all processes stand still, and a random number with a seed says who goes on, and what goes wrong: so a schedule can
-// be played again. When it is over, and recovery has had its say, everybody must agree. For more, and for one of them:
+// The simulation runs the real protocol, Txn.Commit and Set.Recover, on databases, processes and a
+// network that exist in memory. At every message all processes stand still, and a random number
+// with a seed says who goes on, and what goes wrong: so a schedule can be played again. When it is
+// over, and recovery has had its say, everybody must agree. For more, and for one of them:
 //
 //	go test ./transaction/recovery -run 'Simulation$' -v -seed 1000000 -schedules 500000
 
@@ -109,7 +110,8 @@ type message struct {
 	do   func()
 }
 
-// A process runs transactions, or recovers, until it crashes or has nothing more to do; then it lives on.
+// A process runs transactions, or recovers, until it crashes or has nothing more to do; then it
+// lives on.
 type process struct {
 	*world
 	name  string
@@ -192,7 +194,8 @@ func (w *world) run() {
 			return
 		}
 		slices.SortFunc(w.waiting, func(a, b *pause) int {
-			return cmp.Or(strings.Compare(a.process.name, b.process.name), strings.Compare(a.what, b.what))
+			return cmp.Or(strings.Compare(a.process.name, b.process.name),
+				strings.Compare(a.what, b.what))
 		})
 		i := w.choice()
 		next := w.waiting[i]
@@ -208,7 +211,8 @@ func (w *world) run() {
 			}
 		}
 		w.waiting = slices.Delete(w.waiting, i, i+1)
-		w.logf("%s: %s%s", next.process.name, next.what, [...]string{"", ": request lost", ": answer lost", ": delayed", ""}[f])
+		w.logf("%s: %s%s", next.process.name, next.what,
+			[...]string{"", ": request lost", ": answer lost", ": delayed", ""}[f])
 		next.fate <- f
 	}
 }
@@ -230,7 +234,8 @@ func (w *world) choice() int {
 	panic("unreachable")
 }
 
-// fault lets something go wrong, with next or beside it. Each schedule has something that goes wrong more often.
+// fault lets something go wrong, with next or beside it. Each schedule has something that goes
+// wrong more often.
 func (w *world) fault(next *pause) fate {
 	what := w.favourite
 	if w.chance(2) {
@@ -367,11 +372,13 @@ func (p *process) recover() {
 
 // play plays the schedule of a seed and returns what went wrong.
 func play(seed uint64, m mistake, trace *strings.Builder) []string {
-	w := &world{random: rand.New(rand.NewPCG(seed, 0)), mistake: m, trace: trace, numbers: map[string]int{}}
+	w := &world{random: rand.New(rand.NewPCG(seed, 0)), mistake: m, trace: trace,
+		numbers: map[string]int{}}
 	w.faults, w.rarity, w.favourite = w.random.IntN(8), 2+w.random.IntN(6), w.random.IntN(faultKinds)
 	w.latency = 1 << (1 + w.random.IntN(6))
 	for i := range 2 + w.random.IntN(2) {
-		w.databases = append(w.databases, newDatabase(w, fmt.Sprintf("%c", 'A'+i), kind(w.random.IntN(int(kinds)))))
+		w.databases = append(w.databases,
+			newDatabase(w, fmt.Sprintf("%c", 'A'+i), kind(w.random.IntN(int(kinds)))))
 	}
 	for i := range 1 + w.random.IntN(2) {
 		var list []*txn
@@ -470,7 +477,8 @@ func (w *world) check(t *txn) {
 	case t.told == "aborted" && committed > 0:
 		w.failf("T%d: the client was told that it was aborted, and it was committed", t.number)
 	case !t.disturbed && t.told != "committed":
-		w.failf("T%d: it was %s, though nothing had gone wrong", t.number, cmp.Or(t.told, "never told"))
+		w.failf("T%d: it was %s, though nothing had gone wrong", t.number,
+			cmp.Or(t.told, "never told"))
 	}
 }
 
@@ -508,9 +516,11 @@ func TestSimulation(t *testing.T) {
 	began := time.Now()
 	failed, played := simulate(t, right, *firstSeed, *schedules)
 	if failed != nil {
-		t.Fatalf("seed %d: %s\n%s", failed.seed, strings.Join(failed.wrong, "\n"), tracedRun(t, right, failed.seed))
+		t.Fatalf("seed %d: %s\n%s", failed.seed, strings.Join(failed.wrong, "\n"),
+			tracedRun(t, right, failed.seed))
 	}
-	t.Logf("seeds %d to %d, %.0f schedules a second", *firstSeed, *firstSeed+uint64(played)-1, float64(played)/time.Since(began).Seconds())
+	t.Logf("seeds %d to %d, %.0f schedules a second", *firstSeed, *firstSeed+uint64(played)-1,
+		float64(played)/time.Since(began).Seconds())
 }
 
 // TestSimulationFindsMistakes plants mistakes: a simulation that finds nothing may not look.

@@ -11,8 +11,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A Worker recovers again and again, and tells what it does. Make one with [Start]. It is safe for concurrent use by multiple
-// goroutines.
+// A Worker recovers at intervals, and logs its actions. Make one with [Start]. It is safe for
+// concurrent use by multiple goroutines.
 type Worker struct {
 	set    *Set
 	logger *slog.Logger
@@ -20,41 +20,46 @@ type Worker struct {
 	asked  chan struct{}
 	ended  sync.WaitGroup
 
-	told map[part]telling // used by one pass after the other
+	logged map[part]logEntry // used by one pass at a time
 
 	mu    sync.Mutex // guards stats
 	stats Stats
 }
 
-// Stats count what a [Worker] has done.
+// Stats count the actions of a [Worker].
 type Stats struct {
-	InDoubt  int       `json:"in_doubt"`  // how many parts the last pass found and could not settle, and databases that it could not ask
+	// InDoubt is the number of parts that the last pass found and could not settle, and of
+	// databases that it could not ask.
+	InDoubt int `json:"in_doubt"`
+
 	Finished int       `json:"finished"`  // parts that were committed
 	Aborted  int       `json:"aborted"`   // parts that were rolled back
 	Failures int       `json:"failures"`  // errors, in all passes
-	Passes   int       `json:"passes"`    // how often all databases were asked
-	LastPass time.Time `json:"last_pass"` // when that was last complete
+	Passes   int       `json:"passes"`    // complete passes over all databases
+	LastPass time.Time `json:"last_pass"` // end of the last complete pass
 }
 
-// repeatAfter is how often the log is told of what has not changed.
+// repeatAfter is how often an unchanged state is logged again.
 const repeatAfter = time.Hour
 
-// part is what the log may have been told of.
+// part identifies a part of a transaction, or with an empty name a database, in the log.
 type part struct{ participant, name string }
 
-// telling is what it was told, and when.
-type telling struct {
+// logEntry is the last log line about a part.
+type logEntry struct {
 	verdict Verdict
 	when    time.Time
 }
 
-// Start recovers, and again at every interval until Close is called. When it returns, the first pass is over: it takes no longer than
-// the databases need for an answer, or ctx is not done. A pass that can't reach a database is no reason not to start.
+// Start runs one pass of recovery, and then another one at every interval until Close is called. It
+// returns after the first pass, which ends when the databases have answered or timed out, or ctx is
+// done. Start succeeds even if a pass can't reach a database.
 //
-// The log is told of everything that was settled, and of what is in doubt when it is found, when there is another reason, and once an
-// hour.
+// The log gets a line for everything that was settled. A part that stays in doubt is logged when it
+// is found, when its verdict changes, and once an hour.
 func Start(ctx context.Context, set *Set, interval time.Duration, logger *slog.Logger) *Worker {
-	w := &Worker{set: set, logger: logger, asked: make(chan struct{}, 1), told: map[part]telling{}}
+	w := &Worker{set: set, logger: logger, asked: make(chan struct{}, 1),
+		logged: map[part]logEntry{}}
 	w.pass(ctx)
 	ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	w.ended.Go(func() {
@@ -73,7 +78,8 @@ func Start(ctx context.Context, set *Set, interval time.Duration, logger *slog.L
 	return w
 }
 
-// Ask has a pass begin at once, or after the one that runs: there are other databases now, say. It does not wait for it.
+// Ask requests a pass without waiting for it, for example because databases were added. It begins
+// at once, or after the running one.
 func (w *Worker) Ask() {
 	select {
 	case w.asked <- struct{}{}:
@@ -81,13 +87,13 @@ func (w *Worker) Ask() {
 	}
 }
 
-// Close ends the worker, and waits for it. Close the databases afterwards.
+// Close stops the worker and waits for it. Close the databases afterwards.
 func (w *Worker) Close() {
 	w.cancel()
 	w.ended.Wait()
 }
 
-// Stats returns what was done until now.
+// Stats returns the counts so far.
 func (w *Worker) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,15 +102,15 @@ func (w *Worker) Stats() Stats {
 
 func (w *Worker) pass(ctx context.Context) {
 	found := w.set.Recover(ctx, Options{})
-	if ctx.Err() != nil { // what it could not ask any more is no news
+	if ctx.Err() != nil { // the worker was stopped: unanswered questions are not worth a log line
 		found = slices.DeleteFunc(found, func(f Finding) bool { return !f.Settled })
 		w.count(found)
-		w.tellSettled(ctx, found)
+		w.logSettled(ctx, found)
 		return
 	}
 	w.count(found)
-	w.tellSettled(ctx, found)
-	w.tellInDoubt(ctx, found)
+	w.logSettled(ctx, found)
+	w.logInDoubt(ctx, found)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stats.InDoubt = 0
@@ -132,23 +138,25 @@ func (w *Worker) count(found []Finding) {
 	}
 }
 
-func (w *Worker) tellSettled(ctx context.Context, found []Finding) {
+func (w *Worker) logSettled(ctx context.Context, found []Finding) {
 	for _, f := range found {
 		switch {
 		case !f.Settled:
 		case f.Verdict == Finish:
-			w.logger.LogAttrs(ctx, slog.LevelWarn, "finished what a committed transaction had left prepared", f.attrs()...)
+			w.logger.LogAttrs(ctx, slog.LevelWarn,
+				"finished prepared work of a committed transaction", f.attrs()...)
 		default:
-			w.logger.LogAttrs(ctx, slog.LevelWarn, "rolled back what a transaction that was never committed had left prepared", f.attrs()...)
+			w.logger.LogAttrs(ctx, slog.LevelWarn,
+				"rolled back prepared work of a transaction that was not committed", f.attrs()...)
 		}
 	}
 }
 
-// tellInDoubt logs what is new, or has not been told for long.
-func (w *Worker) tellInDoubt(ctx context.Context, found []Finding) {
+// logInDoubt logs the parts that are new, have changed, or were last logged long ago.
+func (w *Worker) logInDoubt(ctx context.Context, found []Finding) {
 	now := time.Now()
-	before := w.told
-	w.told = map[part]telling{}
+	before := w.logged
+	w.logged = map[part]logEntry{}
 	for _, f := range found {
 		if !f.InDoubt() {
 			continue
@@ -156,19 +164,22 @@ func (w *Worker) tellInDoubt(ctx context.Context, found []Finding) {
 		key := part{f.Participant, f.Prepared.Name}
 		last, again := before[key]
 		if again && last.verdict == f.Verdict && now.Sub(last.when) < repeatAfter {
-			w.told[key] = last
+			w.logged[key] = last
 			continue
 		}
-		w.told[key] = telling{f.Verdict, now}
+		w.logged[key] = logEntry{f.Verdict, now}
 		if key.name == "" {
-			w.logger.LogAttrs(ctx, slog.LevelWarn, "a database can't say what transactions it holds prepared", f.attrs()...)
+			w.logger.LogAttrs(ctx, slog.LevelWarn,
+				"a database can't list its prepared transactions", f.attrs()...)
 		} else {
-			w.logger.LogAttrs(ctx, slog.LevelWarn, "in doubt: a transaction is left prepared", f.attrs()...)
+			w.logger.LogAttrs(ctx, slog.LevelWarn, "in doubt: a transaction is left prepared",
+				f.attrs()...)
 		}
 	}
 	for key := range before {
-		if _, still := w.told[key]; !still && key.name == "" {
-			w.logger.InfoContext(ctx, "a database can say again what transactions it holds prepared", slog.String("database", key.participant))
+		if _, still := w.logged[key]; !still && key.name == "" {
+			w.logger.InfoContext(ctx, "a database can list its prepared transactions again",
+				slog.String("database", key.participant))
 		}
 	}
 }
@@ -176,7 +187,8 @@ func (w *Worker) tellInDoubt(ctx context.Context, found []Finding) {
 func (f Finding) attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("database", f.Participant)}
 	if p := f.Prepared; p.Name != "" {
-		attrs = append(attrs, slog.String("transaction", p.Transaction), slog.String("name", p.Name), slog.Time("since", p.Since))
+		attrs = append(attrs, slog.String("transaction", p.Transaction),
+			slog.String("name", p.Name), slog.Time("since", p.Since))
 		if p.Decider != "" {
 			attrs = append(attrs, slog.String("decider", p.Decider))
 		}

@@ -1,7 +1,9 @@
-// Package transactiontest tests that the end of a transaction is exclusive, whatever the goroutines of a request do meanwhile:
-// for package storage, for data managers of one's own, and for what is built on them.
+// Package transactiontest tests that the end of a transaction is exclusive, whatever the goroutines
+// of a request do meanwhile. It tests package storage, and can test your own data managers and the
+// packages built on them.
 //
-// [Pairs] takes a table of operations, and runs each against each, and against itself, in one transaction that ends meanwhile:
+// [Pairs] takes a table of operations, and runs each of them together with each other one and with
+// itself, in one transaction that ends at the same time:
 //
 //	transactiontest.Pairs(t, transactiontest.Config[*left]{
 //		Begin:      func(t testing.TB) (*left, *transaction.Txn) { … },
@@ -25,40 +27,43 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// An Operation is something that a goroutine may do in a transaction which another ends at the same time. T is
-// what belongs to one transaction, as Begin has made it.
+// An Operation is a call that a goroutine may make in a transaction while another goroutine ends
+// it. T is the state of one transaction, as made by Begin.
 type Operation[T any] struct {
 	Name string
 	Do   func(T) error
 }
 
-// A Config says what is tested.
+// A Config is the operations to test, and how to check their results.
 type Config[T any] struct {
 	// Begin begins a transaction that both goroutines use.
 	Begin func(testing.TB) (T, *transaction.Txn)
 
-	// Operations are called several times by each goroutine. They are safe for concurrent use, apart from what is tested.
+	// Operations are called several times by each goroutine. They are safe for concurrent use, but
+	// for the behaviour under test.
 	Operations []Operation[T]
 
 	// Refused reports whether an operation may fail with err, besides [transaction.ErrEnded] and
 	// [transaction.ErrCommitFailed]. It may be nil.
 	Refused func(err error) bool
 
-	// Check is called after both goroutines and the end, with the names of the two operations. It may be nil.
+	// Check is called after both goroutines and the end, with the names of the two operations. It
+	// may be nil.
 	Check func(t testing.TB, x T, committed bool, a, b string)
 
-	// Rounds is how often each pair is run; 0: 4. In every second one the end is an abort.
+	// Rounds is how often each pair is run; 0 means 4. In every second round the transaction is
+	// aborted.
 	Rounds int
 }
 
 const (
 	defaultRounds = 4
 	calls         = 3           // of each operation in a round
-	patience      = time.Minute // for a round
+	patience      = time.Minute // the longest time for a round
 )
 
-// Pairs runs all pairs of operations. It fails t if a call returns another error than those that Config names, panics, or never
-// returns; and so does the race detector.
+// Pairs runs all pairs of operations. It fails t if a call panics, never returns, or returns an
+// error that Config doesn't allow. The race detector finds further faults.
 func Pairs[T any](t *testing.T, c Config[T]) {
 	t.Helper()
 	if c.Rounds == 0 {
@@ -78,15 +83,15 @@ func Pairs[T any](t *testing.T, c Config[T]) {
 	}
 }
 
-// round runs a and b in one transaction, which the caller's goroutine ends when they have made some calls. It reports whether
-// all of them returned.
+// round runs a and b in one transaction, which a third goroutine ends after some of their calls. It
+// reports whether all of them returned.
 func (c *Config[T]) round(t *testing.T, n int, a, b Operation[T]) bool {
 	t.Helper()
 	x, txn := c.Begin(t)
 	called := make(chan struct{}, 2*calls)
 	var group sync.WaitGroup
 	var ready atomic.Int32
-	start := func() { // all at the same moment, as far as that goes
+	start := func() { // lets all three begin at nearly the same moment
 		for ready.Add(1); ready.Load() < 3; {
 			runtime.Gosched()
 		}
@@ -116,7 +121,8 @@ func (c *Config[T]) round(t *testing.T, n int, a, b Operation[T]) bool {
 	case <-done:
 	case <-time.After(patience):
 		stacks := make([]byte, 1<<20)
-		t.Errorf("%s and %s: a call does not return:\n%s", a.Name, b.Name, stacks[:runtime.Stack(stacks, true)])
+		t.Errorf("%s and %s: a call does not return:\n%s", a.Name, b.Name,
+			stacks[:runtime.Stack(stacks, true)])
 		return false
 	}
 	if err := <-ended; err != nil && !c.expected(err) && !errors.Is(err, transaction.ErrDoomed) {
@@ -139,10 +145,11 @@ func (c *Config[T]) end(txn *transaction.Txn, n int) error {
 }
 
 func (c *Config[T]) expected(err error) bool {
-	return errors.Is(err, transaction.ErrEnded) || errors.Is(err, transaction.ErrCommitFailed) || c.Refused != nil && c.Refused(err)
+	return errors.Is(err, transaction.ErrEnded) || errors.Is(err, transaction.ErrCommitFailed) ||
+		c.Refused != nil && c.Refused(err)
 }
 
-// Transaction returns the operations that every transaction has: of returns it.
+// Transaction returns the operations of every transaction, which of returns.
 func Transaction[T any](of func(T) *transaction.Txn) []Operation[T] {
 	var ops []Operation[T]
 	add := func(name string, do func(*transaction.Txn) error) {
@@ -153,19 +160,24 @@ func Transaction[T any](of func(T) *transaction.Txn) []Operation[T] {
 	add("Abort", func(txn *transaction.Txn) error { return txn.Abort(ctx) })
 	add("Doom", func(txn *transaction.Txn) error { return txn.Doom() })
 	add("Savepoint", func(txn *transaction.Txn) error { return second(txn.Savepoint()) })
-	add("OptimisticSavepoint", func(txn *transaction.Txn) error { return second(txn.OptimisticSavepoint()) })
+	add("OptimisticSavepoint", func(txn *transaction.Txn) error {
+		return second(txn.OptimisticSavepoint())
+	})
 	add("Rollback", func(txn *transaction.Txn) error {
 		s, err := txn.Savepoint()
 		if err != nil {
 			return err
 		}
-		if err := s.Rollback(); !errors.Is(err, transaction.ErrInvalidSavepoint) { // by another rollback
+		// by another rollback
+		if err := s.Rollback(); !errors.Is(err, transaction.ErrInvalidSavepoint) {
 			return err
 		}
 		return nil
 	})
 	add("Join", func(txn *transaction.Txn) error { return txn.Join(new(manager)) })
-	add("JoinAs", func(txn *transaction.Txn) error { return second(txn.JoinAs(managerKey{}, 1, new(manager))) })
+	add("JoinAs", func(txn *transaction.Txn) error {
+		return second(txn.JoinAs(managerKey{}, 1, new(manager)))
+	})
 	add("Hold", func(txn *transaction.Txn) error {
 		if err := txn.Hold(); err != nil {
 			return err
@@ -177,7 +189,9 @@ func Transaction[T any](of func(T) *transaction.Txn) []Operation[T] {
 		return nil
 	})
 	add("hooks", func(txn *transaction.Txn) error {
-		txn.BeforeCommit(func(context.Context) error { return ended(second(txn.Savepoint())) }) //nolint:contextcheck // it takes none
+		txn.BeforeCommit(func(context.Context) error { //nolint:contextcheck // Savepoint takes none
+			return ended(second(txn.Savepoint()))
+		})
 		txn.BeforeAbort(func(context.Context) { _ = txn.Join(new(manager)) })
 		txn.AfterCommit(func(context.Context, bool) { txn.SetData(managerKey{}, nil) })
 		txn.AfterAbort(func(context.Context) { _ = txn.Data(managerKey{}) })
@@ -201,7 +215,7 @@ func Transaction[T any](of func(T) *transaction.Txn) []Operation[T] {
 
 func second[T any](_ T, err error) error { return err }
 
-// doomed passes over the error of a commit that another operation has made impossible.
+// doomed ignores the error of a commit after another operation has doomed the transaction.
 func doomed(err error) error {
 	if errors.Is(err, transaction.ErrDoomed) {
 		return nil
@@ -209,7 +223,7 @@ func doomed(err error) error {
 	return err
 }
 
-// ended passes over the error of a savepoint that another goroutine's has made impossible.
+// ended ignores the error of a savepoint after another goroutine's failed.
 func ended(err error) error {
 	if errors.Is(err, transaction.ErrCommitFailed) {
 		return nil
@@ -221,7 +235,7 @@ type managerKey struct{}
 
 type extraKey struct{}
 
-// A manager is a data manager that has nothing to do but to notice, by itself or by the race detector, that it is told so twice.
+// A manager is a data manager that only notices, itself or by the race detector, a second end.
 type manager struct{ told int }
 
 func (m *manager) SortKey() string { return "left over" }

@@ -8,7 +8,8 @@ import (
 	"github.com/pasteline/pasteline/transaction/transactiontest"
 )
 
-// A transaction without a data manager, or with those that its left over goroutines join, ends once, and whole.
+// A transaction without a data manager, or with those that its left over goroutines join, ends
+// once, and whole.
 func TestPairs(t *testing.T) {
 	t.Parallel()
 	transactiontest.Pairs(t, transactiontest.Config[*transaction.Txn]{
