@@ -63,7 +63,7 @@ func (db *DB) exec(ctx context.Context, query string) error {
 // outcome returns what the row of that id says, or "" if there is none.
 func (db *DB) outcome(ctx context.Context, id string) (outcome string, err error) {
 	err = db.own(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, "SELECT outcome FROM "+db.table+" WHERE id = '"+id+"'").Scan(&outcome)
+		return tx.QueryRowContext(ctx, "SELECT outcome FROM "+db.table+" WHERE "+db.dialect.isID(id)).Scan(&outcome)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
@@ -178,7 +178,11 @@ func (db *DB) deleteForgotten(ctx context.Context) error {
 	db.mu.Unlock()
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), forgetAtOnce)]
-		query := "DELETE FROM " + db.table + " WHERE id IN ('" + strings.Join(some, "', '") + "')"
+		conditions := make([]string, len(some))
+		for i, id := range some {
+			conditions[i] = db.dialect.isID(id)
+		}
+		query := "DELETE FROM " + db.table + " WHERE " + strings.Join(conditions, " OR ")
 		if err := db.exec(ctx, query); err != nil {
 			db.mu.Lock()
 			db.forgotten = append(db.forgotten, ids...)

@@ -80,7 +80,8 @@ func (d dialect) qualify(ctx context.Context, conn *sql.Conn, table string) (str
 		return "main." + table, nil
 	case sqltext.PostgreSQL:
 		err = ask(ctx, conn, "SELECT pg_catalog.quote_ident(n.nspname::pg_catalog.text) FROM pg_catalog.pg_class c"+
-			" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = '"+table+"'::pg_catalog.regclass", &schema)
+			" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"+
+			" WHERE c.oid OPERATOR(pg_catalog.=) '"+table+"'::pg_catalog.regclass", &schema)
 	case sqltext.MySQL:
 		err = ask(ctx, conn, "SELECT CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`')", &schema)
 	case sqltext.Generic:
@@ -101,6 +102,15 @@ func (d dialect) record(insert string) string {
 		return insert
 	}
 	return "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL ROLE " + d.role + "; " + insert
+}
+
+// isID returns the condition that the row is that of id. With PostgreSQL the operator is its own one, whatever other schema
+// comes first in the search path.
+func (d dialect) isID(id string) string {
+	if d.role == "" {
+		return "id = '" + id + "'"
+	}
+	return "id OPERATOR(pg_catalog.=) '" + id + "'"
 }
 
 // isolation returns the level of transactions of this package's own, which read and write single rows of the table of

@@ -145,10 +145,10 @@ var (
 	// compound are those that have others in their body, with a BEGIN and END of their own.
 	compound = []string{"CREATE", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR", "DECLARE"}
 
-	// passing are those of which nothing stays in the session; CALL is one because most procedures are so.
+	// passing are those of which nothing stays in the session; see leaves for more of some.
 	passing = []string{
 		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "VALUES", "TABLE", "SAVEPOINT", "RELEASE", "ROLLBACK",
-		"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "ANALYZE", "CALL", "DO", "COMMENT", "GRANT", "REVOKE", "COPY", "LOCK", "REFRESH",
+		"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "ANALYZE", "DO", "COMMENT", "GRANT", "REVOKE", "COPY", "LOCK", "REFRESH",
 		"REINDEX", "CLUSTER", "NOTIFY", "FETCH", "MOVE", "CLOSE", "TRUNCATE", "ALTER", "DROP", "EXECUTE", "REASSIGN", "SECURITY",
 		"CHECKSUM", "XA",
 	}
@@ -156,7 +156,7 @@ var (
 	// lasting are functions with which even those leave something.
 	lasting = []string{
 		"set_config", "pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared",
-		"dblink_connect", "dblink_connect_u", "get_lock", "load_extension",
+		"dblink_connect", "dblink_connect_u", "setseed", "get_lock", "load_extension",
 	}
 )
 
@@ -240,6 +240,10 @@ func (v variant) leaves(s statement) bool {
 		return false // TEMPORARY is one of lasting
 	case s.is(0, "SET"):
 		return !s.is(1, "TRANSACTION", "CONSTRAINTS", "STATEMENT") && (v.Dialect != PostgreSQL || !s.is(1, "LOCAL"))
+	case s.is(0, "DO"): // a block, which may have any statement in it
+		return v.Dialect == PostgreSQL
+	case s.is(0, "EXECUTE"): // IMMEDIATE, or what was prepared by another statement: any one
+		return v.Dialect == MySQL
 	}
 	return !s.startsWith(passing)
 }

@@ -141,9 +141,14 @@ func TestLook(t *testing.T) {
 		{"UPDATE t SET n = 1; TRUNCATE u", []sqltext.Dialect{mysql}, "commits may"},
 
 		// What only the database knows.
-		{"CALL p()", []sqltext.Dialect{mysql}, "may"},
-		{"CALL p()", []sqltext.Dialect{postgres}, ""},
-		{"EXECUTE s", []sqltext.Dialect{mysql}, "may"},
+		{"CALL p()", []sqltext.Dialect{mysql}, "may leaves"},
+		{"CALL p()", []sqltext.Dialect{postgres}, "leaves"},
+		{"EXECUTE s", []sqltext.Dialect{mysql}, "may leaves"},
+		{"EXECUTE IMMEDIATE 'SET @a = 1'", []sqltext.Dialect{mysql}, "may leaves"},
+		{"EXECUTE s", []sqltext.Dialect{postgres}, ""},
+		{"DO $$ BEGIN PERFORM f(); END $$", []sqltext.Dialect{postgres}, "leaves"},
+		{"DO 1", []sqltext.Dialect{mysql}, ""},
+		{"SELECT setseed(0.5)", []sqltext.Dialect{postgres}, "leaves"},
 
 		// What stays in the session.
 		{"SET SESSION TRANSACTION READ ONLY", []sqltext.Dialect{mysql}, "may leaves"},

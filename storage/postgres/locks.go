@@ -49,7 +49,7 @@ func ReadLocks(ctx context.Context, db *storage.DB) (Locks, error) {
 	return l, nil
 }
 
-const readLocks = "SELECT (SELECT count(*) FROM pg_catalog.pg_locks WHERE mode::pg_catalog.text OPERATOR(pg_catalog.=) 'SIReadLock')," +
+const readLocks = "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks WHERE mode::pg_catalog.text OPERATOR(pg_catalog.=) 'SIReadLock')," +
 	" pg_catalog.current_setting('max_pred_locks_per_transaction')::pg_catalog.int8 OPERATOR(pg_catalog.*)" +
 	" (pg_catalog.current_setting('max_connections')::pg_catalog.int8 OPERATOR(pg_catalog.+)" +
 	" pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8)," +
