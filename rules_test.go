@@ -112,6 +112,7 @@ var layers = []struct {
 	{"internal/testserver", false},
 	{"cmd", false},
 	{"examples", false},
+	{"servetest", false},
 	{"serve", false},
 	{"docs", false},
 	{"internal/show", false},
