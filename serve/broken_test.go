@@ -129,7 +129,7 @@ func takeAddresses(t *testing.T) (port, sockets string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sockets, err = os.MkdirTemp("", "pasteline") // that of the test may be too long for a socket
+	sockets, err = os.MkdirTemp("", "pasteline") //nolint:usetesting // that of the test may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

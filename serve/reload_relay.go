@@ -88,7 +88,7 @@ func (r *relay) retire(g *generation) {
 // close closes all there is. The server has ended by then: whoever has not answered in its time is not waited for.
 func (r *relay) close() error {
 	close(r.ended)
-	waitFor(r.logger, "the pipelines that were replaced", func() error { r.retired.Wait(); return nil })
+	_ = waitFor(r.logger, "the pipelines that were replaced", func() error { r.retired.Wait(); return nil })
 	return waitFor(r.logger, "the pipeline", r.newest.Load().app.Close)
 }
 

@@ -161,10 +161,9 @@ func (s *syslog) connect() error {
 		_ = s.conn.Close()
 		s.conn = nil
 	}
-	dialer := net.Dialer{Timeout: syslogTimeout}
 	var errs []error
 	for network := range strings.FieldsSeq(s.address.networks) {
-		conn, err := dialer.DialContext(context.Background(), network, s.address.address)
+		conn, err := net.DialTimeout(network, s.address.address, syslogTimeout) //nolint:noctx // the log is no part of a request
 		if err == nil {
 			s.conn, s.local, s.ends = conn, strings.HasPrefix(network, "unix"), network == "unix" || network == "tcp"
 			return nil

@@ -17,11 +17,11 @@ var (
 	secretParts = []string{"secret", "password"}
 	// Words that follow one of those and tell of something about the secret, not the secret.
 	aboutSecrets = []string{
-		"file", "path", "env", "dir", "name", "header", "length", "size", "lifetime", "timeout", "ttl", "age", "id", "prefix",
+		"file", "path", "env", "dir", "directory", "folder", "name", "header", "length", "size", "lifetime", "timeout", "ttl", "age", "id", "prefix",
 		"spaces", "type", "algorithm", "field", "param", "url", "uri", "bits", "with", "required", "rotation",
 	}
 	// Those of them whose value is where the secret is found.
-	pathsOfSecrets     = []string{"file", "path", "dir"}
+	pathsOfSecrets     = []string{"file", "path", "dir", "directory", "folder"}
 	variablesOfSecrets = []string{"env"}
 )
 

@@ -16,6 +16,7 @@ func TestIsSecretKey(t *testing.T) {
 		"token": true, "access_token": true, "accesstoken": true, "api_key": true, "apikey": true, "key": true, "key2": true, "secrets": true,
 		"beaker.session.encrypt_key": true, "credentials": true,
 		"secret_key_file": false, "secret_key_env": false, "token_header": false, "password_length": false, "key_id": false,
+		"ENV_CREDENTIALS_DIRECTORY": false, "secrets_folder": false,
 		"keyboard": false, "monkey": false, "passenger": false, "compass": false, "tokenizer": false, "debug_authorization": false,
 		"": false, "newkey": false, "key with spaces": false, "port": false,
 	} {
@@ -61,6 +62,10 @@ func TestMisplaced(t *testing.T) {
 		"secret_key_file": {
 			"/etc/site/secret": true, "./secret": true, "secret": true, "../keys/site.key": true, `C:\site\secret.txt`: true, "conf/secret": true,
 			"hunter2": false, "swordfish": false, "/5f4dcc3b5aa765d61d8327deb882cf99": false, "aGVs/bG8gd2": false, "k3/9fJxQz7bV=": false,
+		},
+		"ENV_CREDENTIALS_DIRECTORY": {
+			"/run/credentials/site.service": true, "/run/user/1000/credentials/site@two.service": true, `C:\site\secrets`: true,
+			"hunter2": false, "k3/9fJxQz7bV=": false,
 		},
 		"secret_key_env": {
 			"SITE_SECRET": true, "SECRET": true, "MY_APP_2_KEY": true,
