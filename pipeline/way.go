@@ -18,6 +18,7 @@ const (
 type Cookie struct {
 	Name     string
 	Lifetime time.Duration // from the time of issue; 0 means until the browser is closed
+	Lazy     bool          // issued only when the ID is asked for; apps ask the nearest filter
 }
 
 // A Place is the position, relative to an object, of the filters that a [Requirement] is about. A

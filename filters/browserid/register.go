@@ -105,13 +105,15 @@ func (c Config) keepSecrets(b *pipeline.Build, secrets []string) []string {
 
 // declare says what must be around a filter of these settings.
 func (c Config) declare(b *pipeline.Build) {
-	b.Offer(pipeline.BrowserID, pipeline.Cookie{Name: c.CookieName, Lifetime: time.Duration(c.CookieLifetime)})
+	b.Offer(pipeline.BrowserID, pipeline.Cookie{
+		Name: c.CookieName, Lifetime: time.Duration(c.CookieLifetime), Lazy: c.Lazy,
+	})
 	b.Require(
 		pipeline.Requirement{
 			Filter: pipeline.BrowserID, Place: pipeline.NotInFront, Broken: true,
 			Only: func(value any) bool {
 				cookie, _ := value.(pipeline.Cookie)
-				return cookie.Name == c.CookieName
+				return cookie.Name == c.CookieName && !cookie.Lazy
 			},
 			Else: "both give a new browser an id in a cookie of the same name, so that it comes back with one and its session is under the other; leave one of them out",
 		},
@@ -121,7 +123,7 @@ func (c Config) declare(b *pipeline.Build) {
 		},
 		pipeline.Requirement{
 			Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
-			Else: "the new id that a session gets at a log-in is known after the commit, when the cookie can't be set any more; write it in front of that",
+			Else: "a log-in fails there, since the cookie with the new id that its session gets can't wait for the commit; write it in front of that",
 		},
 	)
 	if c.CookieSecure == Auto || len(c.Vary) > 0 {
