@@ -56,6 +56,7 @@ func TestWhatIsSetInASession(t *testing.T) {
 				{"SET statement_timeout = 60000", "SHOW statement_timeout"},
 				{"SELECT pg_advisory_lock(1)", "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"},
 				{"CREATE TEMP TABLE pasteline_decided (id text, outcome text, decided_at bigint)", "SELECT to_regclass('pg_temp.pasteline_decided')"},
+				{"CREATE TABLE pg_temp.counter (name text, n int)", "SELECT to_regclass('pg_temp.counter')"},
 				{"LISTEN sqltx", "SELECT COUNT(*) FROM pg_listening_channels()"},
 				{"DO $$ BEGIN SET search_path = nowhere; END $$", "SHOW search_path"},
 				{"DO $$ BEGIN PERFORM pg_advisory_lock(2); END $$", "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"},
@@ -69,6 +70,7 @@ func TestWhatIsSetInASession(t *testing.T) {
 				{"PRAGMA busy_timeout = 1", "PRAGMA busy_timeout"},
 				{"PRAGMA ignore_check_constraints = 1", "PRAGMA ignore_check_constraints"},
 				{"CREATE TEMP TABLE pasteline_decided (id TEXT, outcome TEXT, decided_at INTEGER)", "SELECT COUNT(*) FROM sqlite_temp_schema"},
+				{"CREATE TABLE temp.counter (name TEXT, n INTEGER)", "SELECT COUNT(*) FROM sqlite_temp_schema"},
 			},
 		}[e.name] {
 			if tt.show == "" {

@@ -153,10 +153,11 @@ var (
 		"CHECKSUM", "XA",
 	}
 
-	// lasting are functions with which even those leave something.
+	// lasting are names with which even those leave something: of functions, but for the last.
 	lasting = []string{
 		"set_config", "pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared",
 		"dblink_connect", "dblink_connect_u", "setseed", "get_lock", "load_extension",
+		"pg_temp", // a schema
 	}
 )
 
@@ -272,8 +273,9 @@ func (v variant) next(sql string) (s statement, rest string) {
 			sql = sql[comment(sql, v.Dialect == PostgreSQL):]
 			continue
 		case c == '\'' || c == '"' || c == '`' && v.Dialect != PostgreSQL:
-			sql = sql[quoted(sql, c, v.backslash && c != '`' && (c == '\'' || v.Dialect == MySQL)):]
-			s.n++
+			length := quoted(sql, c, v.backslash && c != '`' && (c == '\'' || v.Dialect == MySQL))
+			s.lasts = s.lasts || c == '"' && isOneOf(strings.Trim(sql[:length], `"`), lasting...)
+			s.n, sql = s.n+1, sql[length:]
 			continue
 		case c == '[' && v.Dialect == SQLite:
 			_, sql, _ = strings.Cut(sql, "]")
@@ -323,8 +325,8 @@ func (s *statement) add(word string, d Dialect) {
 	case s.lasts || s.n == 1:
 	case word[0] == '@':
 		s.lasts = d == MySQL && !strings.HasPrefix(word, "@@")
-	case isOneOf(word, "TEMP", "TEMPORARY"): // or the name of a column
-		s.lasts = isOneOf(before, "CREATE", "REPLACE", "INTO", "LOCAL", "GLOBAL")
+	case isOneOf(word, "TEMP", "TEMPORARY"): // also SQLite's schema of that name; or the name of a column
+		s.lasts = isOneOf(before, "CREATE", "REPLACE", "INTO", "LOCAL", "GLOBAL", "TABLE", "VIEW", "TRIGGER", "EXISTS")
 	default:
 		s.lasts = isOneOf(word, lasting...)
 	}
