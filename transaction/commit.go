@@ -340,7 +340,8 @@ func (t *Txn) leaveInDoubt(ctx context.Context, preparers []Preparer) {
 // undo aborts the managers because of err, and returns err joined with the errors of the aborts,
 // each of which it also passes to notify.
 func (t *Txn) undo(ctx context.Context, managers []DataManager, err error,
-	notify func(DataManager, error)) error {
+	notify func(DataManager, error),
+) error {
 	crashpoint.Here("before abort")
 	if errs := t.abortManagers(ctx, managers, notify); errs != nil {
 		return errors.Join(append([]error{err}, errs...)...)
@@ -356,7 +357,8 @@ func (t *Txn) notAborted(ctx context.Context) func(DataManager, error) {
 // abortManagers aborts all managers, and returns the errors of those that failed, each of which it
 // also passes to notify.
 func (t *Txn) abortManagers(ctx context.Context, managers []DataManager,
-	notify func(DataManager, error)) (errs []error) {
+	notify func(DataManager, error),
+) (errs []error) {
 	forAll(managers, func(dm DataManager) {
 		if err := recovered(func() error { return dm.Abort(ctx, t) }); err != nil {
 			notify(dm, err)

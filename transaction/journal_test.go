@@ -51,7 +51,8 @@ func TestLogHandlerUsesTransaction(t *testing.T) {
 	} {
 		var txn *transaction.Txn
 		told := 0
-		m := transaction.Manager{Logger: slog.New(usingHandler{slog.NewTextHandler(t.Output(), nil),
+		m := transaction.Manager{Logger: slog.New(usingHandler{
+			slog.NewTextHandler(t.Output(), nil),
 			func() {
 				told++
 				if err := txn.Hold(); !errors.Is(err, transaction.ErrCommitFailed) {
@@ -60,7 +61,8 @@ func TestLogHandlerUsesTransaction(t *testing.T) {
 				if _, err := txn.Savepoint(); !errors.Is(err, transaction.ErrCommitFailed) {
 					t.Errorf("%s: Savepoint: got %v, want ErrCommitFailed", name, err)
 				}
-			}})}
+			},
+		})}
 		ctx, begun, err := m.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)

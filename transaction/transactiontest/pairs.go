@@ -189,8 +189,8 @@ func Transaction[T any](of func(T) *transaction.Txn) []Operation[T] {
 		return nil
 	})
 	add("hooks", func(txn *transaction.Txn) error {
-		txn.BeforeCommit(func(context.Context) error { //nolint:contextcheck // Savepoint takes none
-			return ended(second(txn.Savepoint()))
+		txn.BeforeCommit(func(context.Context) error {
+			return ended(second(txn.Savepoint())) //nolint:contextcheck // Savepoint takes none
 		})
 		txn.BeforeAbort(func(context.Context) { _ = txn.Join(new(manager)) })
 		txn.AfterCommit(func(context.Context, bool) { txn.SetData(managerKey{}, nil) })
