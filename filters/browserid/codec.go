@@ -11,15 +11,16 @@ import (
 	"sync"
 )
 
-// A codec signs and verifies cookie values of our own format:
+// A codec signs and verifies cookie values of this package's format:
 //
 //	id "." time "." tag
 //
-// The time is when the cookie was issued, in milliseconds since 1970 to the base 36: of several cookies the newest counts. The
-// tag is HMAC-SHA256, in unpadded base64url. The key of the HMAC is derived from the secret for this one use: for the format,
-// the cookie's name and the names that the id varies on, so that a value is good for nothing else that is signed with the same
-// secret. What is signed is the id with the time, and the values varied on, each with its length in front, so that no two
-// requests give the same text.
+// The time of issue is in milliseconds since 1970, to the base 36: of several cookies the newest
+// counts. The tag is an HMAC-SHA256 in unpadded base64url. Its key is derived from the secret, a
+// label of the format, the cookie's name and the names of the variables that the id is bound to, so
+// that a value is useless for any other purpose for which the same secret signs. The signed text
+// consists of the id with the time, and the values of the variables, each preceded by its length,
+// so that no two requests give the same text.
 //
 // Format 1, which is still read, has no time:
 //
@@ -33,8 +34,8 @@ const (
 	formatLabel = "pasteline browserid cookie, format 2"
 	formerLabel = "pasteline browserid cookie, format 1"
 	tagLen      = 43  // 32 bytes in base64url
-	maxIDLen    = 128 // longer ones are not ours, and not worth hashing
-	maxTimeLen  = 11  // any int64 of a time to come has as many digits to the base 36
+	maxIDLen    = 128 // longer ids are not of this package, and are rejected without hashing
+	maxTimeLen  = 11  // digits to the base 36 that are enough for any time in an int64
 )
 
 func newCodec(secrets []string, cookieName string, varyNames []string) *codec {
@@ -46,7 +47,7 @@ func newCodec(secrets []string, cookieName string, varyNames []string) *codec {
 	return c
 }
 
-// deriveKey returns the key of one use of a secret.
+// deriveKey derives the key for one purpose from a secret.
 func deriveKey(secret, label, cookieName string, varyNames []string) *macPool {
 	use := appendField([]byte(label), cookieName)
 	for _, name := range varyNames {
@@ -57,7 +58,7 @@ func deriveKey(secret, label, cookieName string, varyNames []string) *macPool {
 	return newMACPool(derive.Sum(nil))
 }
 
-// appendSigned appends the cookie value for id, issued at a time in milliseconds since 1970.
+// appendSigned appends the cookie value for id. The time issued is in milliseconds since 1970.
 func (c *codec) appendSigned(b []byte, id ID, issued int64, values []string) []byte {
 	from := len(b)
 	b = append(b, id...)
@@ -71,22 +72,23 @@ func (c *codec) appendSigned(b []byte, id ID, issued int64, values []string) []b
 	return b
 }
 
-// A proof is what a cookie says, and proves.
+// A proof is the content of a valid cookie.
 type proof struct {
 	id     ID
-	issued int64 // when, in milliseconds since 1970; 0 in formats that do not say it
-	key    int   // which secret signed it; 0 is the one in use
-	former bool  // whether the cookie is of another format than the one in use
+	issued int64 // time of issue in milliseconds since 1970; 0 if the format has none
+	key    int   // index of the secret that signed it; 0 is the current one
+	former bool  // the cookie has another format than new cookies
 }
 
-// isCandidate reports whether value has the form of a cookie, and so is worth hashing.
+// isCandidate reports whether value has the form of a signed value; others are rejected without
+// hashing.
 func isCandidate(value string) bool {
 	dot := len(value) - tagLen - 1
 	return dot >= 1 && dot <= maxIDLen+1+maxTimeLen && value[dot] == '.'
 }
 
-// verify returns what value, which is a candidate, proves. It compares text, not decoded bytes: there is one way to write a
-// tag, and each changed character fails.
+// verify returns the content of value, which must be a candidate, if its tag is valid. It compares
+// tags as text, not as decoded bytes, so that any changed character makes the tag invalid.
 func (c *codec) verify(value string, values []string) (proof, bool) {
 	signed, tag := value[:len(value)-tagLen-1], value[len(value)-tagLen:]
 	if dot := strings.LastIndexByte(signed, '.'); dot >= 1 && dot <= maxIDLen {
@@ -103,7 +105,7 @@ func (c *codec) verify(value string, values []string) (proof, bool) {
 	return proof{id: ID(signed), key: key, former: true}, ok
 }
 
-// parseTime reads the time of a cookie.
+// parseTime parses the time of issue.
 func parseTime(s string) (int64, bool) {
 	if len(s) > maxTimeLen {
 		return 0, false
@@ -112,7 +114,7 @@ func parseTime(s string) (int64, bool) {
 	return n, err == nil && n > 0
 }
 
-// verifyWith returns which of the keys has made the tag.
+// verifyWith returns the index of the key that has made the tag.
 func verifyWith(keys []*macPool, signed string, values []string, tag string) (key int, ok bool) {
 	for i, pool := range keys {
 		m := pool.get()
@@ -125,25 +127,28 @@ func verifyWith(keys []*macPool, signed string, values []string, tag string) (ke
 	return 0, false
 }
 
-// appendField appends s so that where it ends can't be mistaken.
+// appendField appends s preceded by its length.
 func appendField[T string | []byte](b []byte, s T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
 }
 
-// A macPool keeps HMAC states that have their key: a tag takes 0.25 µs with such a state and 0.6 µs with a new one.
+// A macPool pools HMAC states that are initialized with a key, as setting the key costs more than
+// computing a tag.
 type macPool struct {
 	pool sync.Pool
 }
 
 func newMACPool(key []byte) *macPool {
-	return &macPool{pool: sync.Pool{New: func() any { return &mac{hash: hmac.New(sha256.New, key)} }}}
+	return &macPool{pool: sync.Pool{New: func() any {
+		return &mac{hash: hmac.New(sha256.New, key)}
+	}}}
 }
 
-func (p *macPool) get() *mac  { return p.pool.Get().(*mac) } //nolint:errcheck // the pool holds nothing else
+func (p *macPool) get() *mac  { return p.pool.Get().(*mac) } //nolint:errcheck // always a *mac
 func (p *macPool) put(m *mac) { p.pool.Put(m) }
 
-// A mac is one HMAC state with the memory that computing a tag takes.
+// A mac is an HMAC state with buffers for computing a tag.
 type mac struct {
 	hash    hash.Hash
 	message []byte
@@ -153,7 +158,7 @@ type mac struct {
 	claimed [tagLen]byte
 }
 
-// tag returns the tag as text; it is valid until the next call.
+// tag returns the tag as text, which is valid until the next call.
 func (m *mac) tag(signed []byte, values []string) []byte {
 	m.message = appendField(m.message[:0], signed)
 	for _, value := range values {

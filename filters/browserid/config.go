@@ -10,71 +10,84 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Config says how browsers are told apart. Only a secret is required: in SecretKey, SecretKeyFile or SecretKeyEnv, one
-// of the three. Every other field has a good zero value.
+// Config configures the filter. Only a secret is required, in exactly one of SecretKey,
+// SecretKeyFile and SecretKeyEnv. The zero value of every other field is a good default.
 type Config struct {
-	// SecretKey signs the cookies. Whoever has it can be any browser. At least 32 random bytes are advised, such as
-	// "openssl rand -hex 32" makes.
+	// SecretKey signs the cookies. A holder of the secret can forge the id of any browser. Use at
+	// least 32 random bytes, such as the output of "openssl rand -hex 32".
 	SecretKey pipeline.Secret `ini:"secret_key" help:"the secret that signs the cookies"`
 
-	// SecretKeyFile names a file with the secret: one on each line. The first signs; cookies signed with any of them
-	// are accepted, and signed anew with the first. White space around a line and empty lines do not count.
+	// SecretKeyFile names a file with one secret per line. The first signs new cookies; cookies
+	// signed with any of them are accepted, and replaced by one signed with the first. White space
+	// around a line and empty lines are ignored.
 	SecretKeyFile string `ini:"secret_key_file" nonempty:"true" help:"a file with the secret on its first line, and older ones that are still accepted below"`
 
-	// SecretKeyEnv names an environment variable with the secret, in the form of SecretKeyFile.
+	// SecretKeyEnv names an environment variable with the secret, in the format of SecretKeyFile.
 	SecretKeyEnv string `ini:"secret_key_env" nonempty:"true" help:"an environment variable with the secret"`
 
-	// OldSecretKeys are accepted but no longer sign: put here what SecretKey was until a cookie of that time is no
-	// longer to be expected. In an .ini one a line, since a secret may contain blanks.
-	OldSecretKeys Keys `ini:"old_secret_keys" secret:"true" help:"secrets of former times that are still accepted, one a line"`
+	// OldSecretKeys verify cookies but don't sign new ones. After a change of SecretKey, keep the
+	// old value here until cookies signed with it have expired. In an .ini, there is one per line,
+	// since a secret may contain blanks.
+	OldSecretKeys Keys `ini:"old_secret_keys" secret:"true" help:"earlier secrets that are still accepted, one per line"`
 
-	// ReplaceSecrets has a reload take secrets of which none was in use before, which makes every browser a new one. Without, a
-	// pipeline goes on with the secrets that it has then: those of a file that is just being written, say.
-	ReplaceSecrets bool `ini:"replace_secrets" default:"false" help:"whether a reload takes secrets of which none was in use before, so that every browser gets a new id"`
+	// ReplaceSecrets lets a reload replace all secrets at once, which makes every browser a new
+	// one. By default, if none of the secrets in use is among the new ones, as when the file is
+	// just being written, a reload keeps the secrets in use.
+	ReplaceSecrets bool `ini:"replace_secrets" default:"false" help:"whether a reload may replace all secrets at once, so that every browser gets a new id"`
 
-	// CookieName is the cookie's name, "repoze.browserid" if empty. With a name that begins with "__Host-" browsers take
-	// the cookie only from this very host, over https: nobody on a neighbouring subdomain can plant one.
+	// CookieName is the cookie's name, "repoze.browserid" if empty. Browsers accept a cookie whose
+	// name begins with "__Host-" only from this exact host, over https, so that a neighbouring
+	// subdomain can't plant one.
 	CookieName string `ini:"cookie_name" nonempty:"true" default:"repoze.browserid" help:"the cookie's name"`
 
-	// CookiePath is the path that the cookie is sent to, "/" if empty. NoPath leaves it out, as does an empty setting in
-	// an .ini: then the browser takes the folder of the first page that was visited, and has an id for each folder.
+	// CookiePath is the path below which browsers send the cookie, "/" if empty. NoPath, or an
+	// empty setting in an .ini, omits it: then the browser uses the folder of the first page that
+	// was visited, and has a different id for each folder.
 	CookiePath string `ini:"cookie_path" default:"/" help:"the path below which the browser sends the cookie"`
 
-	// CookieDomain is the domain whose hosts all get the cookie. If empty, only the host that set it does.
+	// CookieDomain is the domain whose hosts all get the cookie. If empty, only the host that set
+	// it does.
 	CookieDomain string `ini:"cookie_domain" help:"the domain whose subdomains get the cookie too; the host alone if empty"`
 
-	// CookieLifetime is how long the browser keeps the cookie, counted from when it was issued: using the site does not
-	// prolong it. If 0, until the browser is closed. Seconds, in an .ini.
+	// CookieLifetime is how long the browser keeps the cookie after it was issued; using the site
+	// does not prolong it. If 0, the browser keeps it until it is closed. In an .ini, it is in
+	// seconds.
 	CookieLifetime Lifetime `ini:"cookie_lifetime" help:"seconds for which the browser keeps the cookie; until it is closed if empty"`
 
-	// CookieSecure keeps the cookie to https: On, Off or Auto. Auto, the default, does so for a visitor who came over
-	// https. Behind a proxy that ends TLS say On. The default is On for names with a prefix, and Off with CompatRepoze.
+	// CookieSecure restricts the cookie to https: On, Off or Auto. Auto, the default, does so if
+	// the request came over https. Behind a proxy that ends TLS, set On. The default is On for
+	// names with a prefix, and Off with CompatRepoze.
 	CookieSecure Toggle `ini:"cookie_secure" help:"send the cookie over https only: true, false, or auto (for visitors who came over https); auto if not given"`
 
-	// CookieHTTPOnly hides the cookie from the page's scripts: On (the default; Off with CompatRepoze) or Off.
+	// CookieHTTPOnly hides the cookie from scripts of the page: On (the default; Off with
+	// CompatRepoze) or Off.
 	CookieHTTPOnly Toggle `ini:"cookie_httponly" help:"hide the cookie from scripts: true or false; true if not given"`
 
-	// CookiePartitioned gives the browser an id for each site that embeds this one: a cookie in an embedded page is refused or
-	// lost without, in browsers that block those of third parties. It needs CookieSecure On, and CookieSameSite "none" to be
-	// sent from there at all.
+	// CookiePartitioned gives the browser a separate id for each site that embeds this one. Without
+	// it, browsers that block third-party cookies refuse or lose the cookie in an embedded page. It
+	// needs CookieSecure On, and CookieSameSite "none" for the cookie to be sent from embedded
+	// pages at all.
 	CookiePartitioned bool `ini:"cookie_partitioned" default:"false" help:"for a site that others embed: the browser keeps a cookie for each of them"`
 
-	// CookieSameSite says whether requests from other sites' pages carry the cookie. SameSiteLax is the default
-	// (SameSiteOff with CompatRepoze): only when a visitor follows a link.
+	// CookieSameSite says whether requests from pages of other sites carry the cookie. The default
+	// is SameSiteLax (SameSiteOff with CompatRepoze): only if a link was followed.
 	CookieSameSite SameSite `ini:"cookie_samesite" oneof:"lax strict none off" help:"which requests from other sites carry the cookie; lax if not given"`
 
-	// Vary names WSGI environ variables that the id is bound to, such as HTTP_USER_AGENT: a cookie is good only as long
-	// as they stay what they were. REMOTE_ADDR loses every visitor whose address changes (a phone that leaves the
-	// house, an office with several ways out), and behind a proxy it is the proxy's.
+	// Vary names WSGI environ variables that the id is bound to, such as HTTP_USER_AGENT: a cookie
+	// is valid only while they have the same values. With REMOTE_ADDR, a browser loses its id when
+	// its address changes (a phone that leaves the house, an office with several uplinks); behind a
+	// proxy it is the address of the proxy. (An environ is the dictionary that describes a request
+	// in WSGI, Python's server interface.)
 	Vary []string `ini:"vary" help:"environ names such as HTTP_USER_AGENT; a cookie is good only while they stay the same"`
 
-	// Lazy issues a cookie only to browsers whose id the app asked for.
+	// Lazy issues a cookie only to browsers whose id the app has asked for.
 	Lazy bool `ini:"lazy" default:"false" help:"issue a cookie only if the app asks for the browser id"`
 
-	// Compat says how to live with cookies of repoze.browserid, which has the same secret, name and vary.
+	// Compat selects how cookies of repoze.browserid are treated, which must have the same secret,
+	// name and vary.
 	Compat Compat `ini:"compat" oneof:"none read repoze" help:"cookies of the Python original: none, read (accept them, issue new ones), repoze (issue them too)"`
 
-	readFile func(name string) ([]byte, error) // for SecretKeyFile; nil is os.ReadFile
+	readFile func(name string) ([]byte, error) // for SecretKeyFile; nil means os.ReadFile
 
 	hooks // set by tests
 }
@@ -82,22 +95,24 @@ type Config struct {
 // NoPath as CookiePath issues cookies without a path.
 const NoPath = "-"
 
-// A Compat says how to live with cookies of repoze.browserid. The zero Compat is CompatNone.
+// A Compat selects how cookies of repoze.browserid are treated. The zero Compat is CompatNone.
 type Compat string
 
-// The ways to live with the original's cookies. To move a site request by request from Python, start with CompatRepoze;
-// when the last Python process is gone, change to CompatRead; when its cookies have expired, to CompatNone. Processes
-// with CompatRepoze and CompatRead accept each other's cookies, so that they can be restarted one after the other.
+// Values of Compat. To migrate a site from Python request by request, begin with CompatRepoze; when
+// the last Python process is gone, change to CompatRead; when its cookies have expired, to
+// CompatNone. Processes with CompatRepoze and CompatRead accept each other's cookies, so that they
+// can be restarted one after the other.
 const (
-	CompatNone   Compat = "none"   // only our own format
-	CompatRead   Compat = "read"   // accept the original's cookies, and give the browser one of our own with the same id
-	CompatRepoze Compat = "repoze" // accept both, and issue the original's
+	CompatNone Compat = "none" // only this package's format
+	// accept the original's cookies, and replace them by this package's with the same id
+	CompatRead   Compat = "read"
+	CompatRepoze Compat = "repoze" // accept both formats, and issue the original's
 )
 
-// A SameSite is the SameSite attribute of the cookie. The zero SameSite stands for the default.
+// A SameSite is the SameSite attribute of the cookie. The zero SameSite means the default.
 type SameSite string
 
-// The values of CookieSameSite. SameSiteOff leaves the attribute out.
+// Values of CookieSameSite. SameSiteOff omits the attribute.
 const (
 	SameSiteLax    SameSite = "lax"
 	SameSiteStrict SameSite = "strict"
@@ -105,18 +120,18 @@ const (
 	SameSiteOff    SameSite = "off"
 )
 
-// A Toggle is a yes or no with a default of its own. The zero Toggle stands for the default.
+// A Toggle is a boolean that can be unset. The zero Toggle means the default.
 type Toggle uint8
 
-// The values of a Toggle.
+// Values of a Toggle.
 const (
 	Default Toggle = iota
 	On
 	Off
-	Auto // as the request is; only for CookieSecure
+	Auto // depends on the request; only for CookieSecure
 )
 
-// UnmarshalText takes "auto" and what PasteDeploy takes for a boolean; empty is Off, as in the original.
+// UnmarshalText accepts "auto" and the booleans of PasteDeploy; empty is Off, as in the original.
 func (t *Toggle) UnmarshalText(text []byte) error {
 	switch strings.ToLower(strings.TrimSpace(string(text))) {
 	case "true", "yes", "on", "y", "t", "1":
@@ -136,10 +151,11 @@ func (t Toggle) MarshalText() ([]byte, error) {
 	return []byte([...]string{"", "true", "false", "auto"}[t&3]), nil
 }
 
-// A Lifetime is a time.Duration that is written as a number of seconds in an .ini, or as in "720h".
+// A Lifetime is a time.Duration that is written in an .ini as a number of seconds, or with units
+// such as "720h".
 type Lifetime time.Duration
 
-// UnmarshalText takes whole seconds, a duration with units, or nothing, which is 0.
+// UnmarshalText accepts whole seconds, a duration with units, or an empty text, which is 0.
 func (l *Lifetime) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
 	if s == "" {
@@ -162,21 +178,22 @@ func (l Lifetime) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "%d", time.Duration(l)/time.Second), nil
 }
 
-// Validate reports all that is wrong with c, joined: no secret or an empty one, more than one place for it, characters
-// that a cookie can't have, attributes that browsers would refuse together, unknown values. It opens no file.
+// Validate returns an error that joins all faults of c, or nil: a missing or empty secret, more
+// than one source for it, characters that a cookie can't have, combinations of attributes that
+// browsers refuse, and unknown values. It opens no file.
 func (c Config) Validate() error {
 	_, err := c.resolve()
 	return err
 }
 
-// A faults collects what is wrong; the loader adds file, line and section.
+// A faults collects errors; the loader adds file, line and section.
 type faults []error
 
 func (f *faults) add(key, value, format string, args ...any) {
 	*f = append(*f, &pipeline.Error{Key: key, Value: value, Err: fmt.Errorf(format, args...)})
 }
 
-// resolve returns c with every default filled in.
+// resolve returns c with all defaults filled in.
 func (c Config) resolve() (Config, error) {
 	var f faults
 	if c.Compat == "" {
@@ -199,7 +216,8 @@ func (c Config) resolve() (Config, error) {
 		f.add("compat", string(c.Compat), "want none, read or repoze")
 	}
 	if !isToken(c.CookieName) {
-		f.add("cookie_name", c.CookieName, "a cookie's name has letters, digits, and - . _ ! # $ %% & ' * + ^ ` | ~ only")
+		f.add("cookie_name", c.CookieName,
+			"a cookie's name has letters, digits, and - . _ ! # $ %% & ' * + ^ ` | ~ only")
 	}
 	c.checkSecretSource(&f)
 	c.checkPath(&f)
@@ -209,7 +227,7 @@ func (c Config) resolve() (Config, error) {
 	return c, errors.Join(f...)
 }
 
-// fillAttributes puts in the defaults that depend on other settings.
+// fillAttributes fills in the defaults that depend on other settings.
 func (c *Config) fillAttributes() {
 	original := c.Compat == CompatRepoze
 	if c.CookieSecure == Default {
@@ -241,15 +259,18 @@ func (c *Config) checkPath(f *faults) {
 		return
 	}
 	if c.CookiePath[0] != '/' {
-		f.add("cookie_path", c.CookiePath, "want a path that begins with /: browsers ignore any other")
+		f.add("cookie_path", c.CookiePath,
+			"want a path that begins with /: browsers ignore any other")
 	}
 	for i := range len(c.CookiePath) {
 		switch b := c.CookiePath[i]; {
 		case b < 0x20, b == 0x7f, b == ';':
-			f.add("cookie_path", c.CookiePath, "a cookie's path has no control characters and no semicolons")
+			f.add("cookie_path", c.CookiePath,
+				"a cookie's path has no control characters and no semicolons")
 			return
 		case b >= 0x80 && c.Compat != CompatRepoze:
-			f.add("cookie_path", c.CookiePath, "write other than ASCII characters percent-encoded, as browsers compare them")
+			f.add("cookie_path", c.CookiePath,
+				"write other than ASCII characters percent-encoded, as browsers compare them")
 			return
 		}
 	}
@@ -259,26 +280,33 @@ func (c *Config) checkDomain(f *faults) {
 	if c.CookieDomain == "" {
 		return
 	}
-	// Net/http leaves out a domain that it does not like, and a line in the log is all that tells of it.
-	if !strings.Contains(strings.Trim(c.CookieDomain, "."), ".") && !strings.EqualFold(c.CookieDomain, "localhost") {
-		f.add("cookie_domain", c.CookieDomain, "browsers refuse a cookie for all of a top-level domain: want a domain such as example.org")
+	// net/http omits an invalid domain from the header, and only logs a line.
+	if !strings.Contains(strings.Trim(c.CookieDomain, "."), ".") &&
+		!strings.EqualFold(c.CookieDomain, "localhost") {
+		f.add("cookie_domain", c.CookieDomain,
+			"browsers refuse a cookie for all of a top-level domain: "+
+				"want a domain such as example.org")
 		return
 	}
-	ok := c.Compat == CompatRepoze || (&http.Cookie{Name: "a", Domain: c.CookieDomain}).Valid() == nil //nolint:gosec // it is not sent
+	//nolint:gosec // the cookie is not sent
+	cookie := &http.Cookie{Name: "a", Domain: c.CookieDomain}
+	ok := c.Compat == CompatRepoze || cookie.Valid() == nil
 	for label := range strings.SplitSeq(strings.TrimPrefix(c.CookieDomain, "."), ".") {
 		ok = ok && isLabel(label)
 	}
 	if !ok {
 		f.add("cookie_domain", c.CookieDomain,
-			"want a domain such as example.org, without scheme, port and path (and with xn--… for other than ASCII letters)")
+			"want a domain such as example.org, without scheme, port and path "+
+				"(and with xn--… for other than ASCII letters)")
 	}
 }
 
-// isLabel reports whether s may stand between the dots of a domain.
+// isLabel reports whether s is valid between the dots of a domain.
 func isLabel(s string) bool {
 	for i := range len(s) {
 		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && c != '-' && c != '_' {
 			return false
 		}
 	}
@@ -289,12 +317,14 @@ func (c *Config) checkAttributes(f *faults) {
 	lifetime := time.Duration(c.CookieLifetime)
 	switch {
 	case lifetime < 0:
-		f.add("cookie_lifetime", lifetime.String(), "a cookie that has expired when it is sent makes every request a new visitor: want 1 second or more")
+		f.add("cookie_lifetime", lifetime.String(), "a cookie that has expired when it is sent "+
+			"makes every request a new visitor: want 1 second or more")
 	case lifetime%time.Second != 0:
 		f.add("cookie_lifetime", lifetime.String(), "want whole seconds")
 	}
 	if c.CookiePartitioned && c.CookieSecure != On {
-		f.add("cookie_partitioned", "true", "browsers refuse such a cookie if it is not secure: set cookie_secure = true")
+		f.add("cookie_partitioned", "true",
+			"browsers refuse such a cookie if it is not secure: set cookie_secure = true")
 	}
 	if c.CookieHTTPOnly == Auto {
 		f.add("cookie_httponly", "auto", "want true or false")
@@ -303,14 +333,16 @@ func (c *Config) checkAttributes(f *faults) {
 	case SameSiteLax, SameSiteStrict, SameSiteOff:
 	case SameSiteNone:
 		if c.CookieSecure != On {
-			f.add("cookie_samesite", "none", "browsers refuse such a cookie if it is not secure: set cookie_secure = true")
+			f.add("cookie_samesite", "none",
+				"browsers refuse such a cookie if it is not secure: set cookie_secure = true")
 		}
 	default:
 		f.add("cookie_samesite", string(c.CookieSameSite), "want lax, strict, none or off")
 	}
 }
 
-// Names with these prefixes promise something; browsers refuse the cookie, without a word, if it does not hold.
+// Browsers silently refuse a cookie whose name has one of these prefixes if it does not meet the
+// prefix's conditions.
 const (
 	securePrefix = "__Secure-"
 	hostPrefix   = "__Host-"
@@ -319,26 +351,29 @@ const (
 func (c *Config) checkPrefix(f *faults) {
 	for _, prefix := range []string{securePrefix, hostPrefix} {
 		if hasPrefix(c.CookieName, prefix) && c.CookieSecure != On {
-			f.add("cookie_secure", "", "browsers refuse a cookie named %s… that is not secure: set cookie_secure = true, or leave it out", prefix)
+			f.add("cookie_secure", "", "browsers refuse a cookie named %s… that is not secure: "+
+				"set cookie_secure = true, or leave it out", prefix)
 		}
 	}
 	if !hasPrefix(c.CookieName, hostPrefix) {
 		return
 	}
 	if c.CookiePath != "/" {
-		f.add("cookie_path", c.CookiePath, "browsers refuse a cookie named %s… with another path than /", hostPrefix)
+		f.add("cookie_path", c.CookiePath,
+			"browsers refuse a cookie named %s… with another path than /", hostPrefix)
 	}
 	if c.CookieDomain != "" {
-		f.add("cookie_domain", c.CookieDomain, "browsers refuse a cookie named %s… that has a domain: leave it out", hostPrefix)
+		f.add("cookie_domain", c.CookieDomain,
+			"browsers refuse a cookie named %s… that has a domain: leave it out", hostPrefix)
 	}
 }
 
-// hasPrefix ignores case, as browsers do.
+// hasPrefix is strings.HasPrefix without regard to case, which browsers ignore.
 func hasPrefix(name, prefix string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
-// filter makes a filter of c.
+// filter returns a filter with the settings of c.
 func (c Config) filter() (*filter, error) {
 	settings, err := c.resolve()
 	if err != nil {
@@ -351,7 +386,7 @@ func (c Config) filter() (*filter, error) {
 	return settings.with(secrets), nil
 }
 
-// with returns the filter of a resolved c with its secrets.
+// with returns the filter of a resolved c with these secrets.
 func (c Config) with(secrets []string) *filter {
 	f := &filter{
 		name:   c.CookieName,
@@ -381,7 +416,7 @@ func (c Config) with(secrets []string) *filter {
 	return f
 }
 
-// hooks replace the clock and the source of ids in tests.
+// hooks replace the clock and the id generator in tests.
 type hooks struct {
 	now   func() time.Time
 	newID func() ID

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// cutCookie finds the next cookie called name in one Cookie header. rest is what follows it.
+// cutCookie finds the next cookie called name in a Cookie header. It returns its value and the rest
+// of the header.
 //
-// It reads as net/http does (quotes around a value are taken off), but allocates nothing: reading cookies with
-// net/http makes a slice and a struct for each cookie that the site has, for the one that is wanted here.
+// It parses as net/http does (quotes around a value are removed), but does not allocate: net/http
+// makes a slice and a struct for every cookie of the site.
 func cutCookie(line, name string) (value, rest string, found bool) {
 	for line != "" {
 		var pair string
@@ -28,7 +29,7 @@ func cutCookie(line, name string) (value, rest string, found bool) {
 	return "", "", false
 }
 
-// trimBlank takes blanks and tabs off both ends: the white space of HTTP, and no other.
+// trimBlank removes blanks and tabs, which are the white space of HTTP, from both ends.
 func trimBlank(s string) string {
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
 		s = s[1:]
@@ -39,10 +40,10 @@ func trimBlank(s string) string {
 	return s
 }
 
-// cookieAttributes are what a Set-Cookie header says beside the value.
+// cookieAttributes are the parts of a Set-Cookie header after the value.
 type cookieAttributes struct {
-	path, domain string // none if empty
-	place        string // the two as placeOf has them
+	path, domain string // empty: omitted
+	place        string // path and domain in the form of placeOf
 	lifetime     time.Duration
 	secure       Toggle // On, Off or Auto
 	httpOnly     bool
@@ -50,15 +51,16 @@ type cookieAttributes struct {
 	partitioned  bool
 }
 
-// placeOf returns what a Set-Cookie header says of path and domain. Net/http writes it, so that nothing gets into a header that
-// it would not let through.
+// placeOf returns the path and domain attributes of a Set-Cookie header. net/http writes them, so
+// that its checks of the characters apply.
 func placeOf(path, domain string) string {
-	c := http.Cookie{Name: "a", Path: path, Domain: domain} //nolint:gosec // it is not sent
+	c := http.Cookie{Name: "a", Path: path, Domain: domain} //nolint:gosec // the cookie is not sent
 	return strings.TrimPrefix(c.String(), "a=")
 }
 
-// appendTo appends what follows the value in a Set-Cookie header. A lifetime is said in both ways, since Max-Age does not
-// depend on the browser's clock, and Expires is what the original sends and old browsers know.
+// appendTo appends the attributes of a Set-Cookie header. A lifetime is written as Max-Age, which
+// does not depend on the browser's clock, and as Expires, which the original sends and old browsers
+// understand.
 func (a *cookieAttributes) appendTo(b []byte, r *http.Request, now time.Time) []byte {
 	b = append(b, a.place...)
 	if a.lifetime > 0 {
@@ -87,8 +89,8 @@ func (a *cookieAttributes) isSecure(r *http.Request) bool {
 	return a.secure == On || a.secure == Auto && isHTTPS(r)
 }
 
-// isHTTPS reports whether the visitor speaks https, to us or to a proxy in front: a filter that believes the proxy's
-// headers says so in the request's URL.
+// isHTTPS reports whether the client uses https, to this server or to a proxy in front: a filter
+// that trusts the proxy's headers sets the scheme of the request's URL.
 func isHTTPS(r *http.Request) bool {
 	return r.TLS != nil || r.URL.Scheme == "https"
 }
@@ -105,7 +107,7 @@ func sameSiteText(s SameSite) string {
 	return ""
 }
 
-// isToken reports whether s may be the name of a cookie.
+// isToken reports whether s is valid as the name of a cookie.
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]

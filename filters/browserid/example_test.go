@@ -23,7 +23,7 @@ func Example() {
 		fmt.Fprintf(w, "visit %d", seen[id])
 	}))
 
-	visit := func(cookie string) (issued string) {
+	state := func(cookie string) (issued string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Cookie", cookie)
 		w := httptest.NewRecorder()
@@ -32,9 +32,9 @@ func Example() {
 		issued, _, _ = strings.Cut(w.Header().Get("Set-Cookie"), ";")
 		return issued
 	}
-	cookie := visit("")
-	visit(cookie)
-	visit("forged" + cookie)
+	cookie := state("")
+	state(cookie)
+	state("forged" + cookie)
 	// Output:
 	// visit 1
 	// visit 2

@@ -150,7 +150,7 @@ func TestReloadKeepsSecrets(t *testing.T) {
 		return p, p.Warnings()
 	}
 	cookie := ""
-	visit := func(p *pipeline.Pipeline) (known bool) {
+	state := func(p *pipeline.Pipeline) (known bool) {
 		w := httptest.NewRecorder()
 		p.ServeHTTP(w, get(cookie))
 		if set := w.Header().Get("Set-Cookie"); set != "" {
@@ -176,7 +176,7 @@ func TestReloadKeepsSecrets(t *testing.T) {
 		if got := len(warnings) > 0; got != step.keeps {
 			t.Errorf("step %d: warnings %v", i, warnings)
 		}
-		if got := visit(p); got != step.known {
+		if got := state(p); got != step.known {
 			t.Errorf("step %d: known %v, want %v", i, got, step.known)
 		}
 		p.Close()

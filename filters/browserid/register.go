@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Register adds the filter to r under "egg:pasteline#browserid" and the names that it has in the original.
+// Register adds the filter to r under "egg:pasteline#browserid" and the names of the original.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#browserid"
 	pipeline.Filter(r, name, build)
@@ -22,13 +22,14 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:repoze.browserid.middleware:make_middleware", name)
 }
 
-// build is New for a section of an .ini: relative paths begin at its folder, and what is dangerous but works is warned
-// about where it is written, or refused.
+// build is New for a section of an .ini: relative paths begin at the folder of the file, and
+// dangerous settings are refused or warned about at their place in the file.
 func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error) {
 	if c.CookiePath == "" {
-		c.CookiePath = NoPath // written so: an absent one is "/" by now
+		c.CookiePath = NoPath // the setting is present and empty; an absent one is "/" by now
 	}
-	if here, ok := b.Global("here"); ok && c.SecretKeyFile != "" && !filepath.IsAbs(c.SecretKeyFile) {
+	here, ok := b.Global("here")
+	if ok && c.SecretKeyFile != "" && !filepath.IsAbs(c.SecretKeyFile) {
 		c.SecretKeyFile = filepath.Join(here, c.SecretKeyFile)
 	}
 	c.readFile = b.ReadFile
@@ -54,10 +55,11 @@ func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error)
 	return f.wrap, nil
 }
 
-// ErrWeakSecret is the rule that a secret breaks which can be guessed, or is in a tutorial.
+// ErrWeakSecret is the rule that is broken by a secret that can be guessed or is published in a
+// tutorial.
 var ErrWeakSecret = errors.New("weak secret")
 
-// A weakSecretError says what is weak.
+// A weakSecretError describes the weakness of a secret.
 type weakSecretError string
 
 func (e weakSecretError) Error() string {
@@ -66,8 +68,8 @@ func (e weakSecretError) Error() string {
 
 func (weakSecretError) Is(target error) bool { return target == ErrWeakSecret }
 
-// checkSecrets refuses a secret that everybody knows or may guess, unless debug is on. Former secrets are warned about: as long
-// as one is accepted, it is as good as the secret itself.
+// checkSecrets refuses a well-known or guessable secret, unless debug is on. It warns about weak
+// former secrets: as long as one is accepted, it is as powerful as the secret itself.
 func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
 	key := c.source()
 	switch weakness := weaknessOf(secrets[0]); {
@@ -78,35 +80,43 @@ func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
 			Hint: makeOne + " (for development, debug = true in [DEFAULT] lets it pass)",
 		}
 	case weakness != "":
-		b.Warn(key, "this secret "+weakness+": good enough for development, refused without debug; "+makeOne)
+		b.Warn(key, "this secret "+weakness+
+			": good enough for development, refused without debug; "+makeOne)
 	}
 	for i, old := range secrets[1:] {
 		if i >= len(secrets)-1-len(c.OldSecretKeys) {
 			key = "old_secret_keys"
 		}
 		if weakness := weaknessOf(old); weakness != "" && !b.Debug() {
-			b.Warn(key, "one of the former secrets "+weakness+": as long as it is accepted, anybody can forge a browser id")
+			b.Warn(key, "one of the former secrets "+weakness+
+				": as long as it is accepted, anybody can forge a browser id")
 		}
 	}
 	return nil
 }
 
-// keepSecrets returns the secrets to use: those in use before a reload, if none of them is among the new ones.
+// keepSecrets returns the secrets to use: at a reload, those in use if none of them is among the
+// new ones.
 func (c Config) keepSecrets(b *pipeline.Build, secrets []string) []string {
 	former, _ := b.Keep(secrets).([]string)
-	if len(former) == 0 || c.ReplaceSecrets || slices.ContainsFunc(former, func(key string) bool { return slices.Contains(secrets, key) }) {
+	stillUsed := func(key string) bool { return slices.Contains(secrets, key) }
+	if len(former) == 0 || c.ReplaceSecrets || slices.ContainsFunc(former, stillUsed) {
 		return secrets
 	}
 	b.Keep(former)
-	b.Warn(c.source(), "none of the secrets in use is among the new ones, so that every browser would get a new id: the old secrets go on;"+
-		" keep the old one below the new one, or in old_secret_keys, for a while, or set replace_secrets = true, or restart")
+	b.Warn(c.source(), "none of the secrets in use is among the new ones, "+
+		"so that every browser would get a new id: the old secrets go on; "+
+		"keep the old one below the new one, or in old_secret_keys, for a while, "+
+		"or set replace_secrets = true, or restart")
 	return former
 }
 
-// declare says what must be around a filter of these settings.
+// declare declares which other filters must stand around this one.
 func (c Config) declare(b *pipeline.Build) {
 	b.Offer(pipeline.BrowserID, pipeline.Cookie{
-		Name: c.CookieName, Lifetime: time.Duration(c.CookieLifetime), Lazy: c.Lazy,
+		Name:     c.CookieName,
+		Lifetime: time.Duration(c.CookieLifetime),
+		Lazy:     c.Lazy,
 	})
 	b.Require(
 		pipeline.Requirement{
@@ -115,7 +125,9 @@ func (c Config) declare(b *pipeline.Build) {
 				cookie, _ := value.(pipeline.Cookie)
 				return cookie.Name == c.CookieName && !cookie.Lazy
 			},
-			Else: "both give a new browser an id in a cookie of the same name, so that it comes back with one and its session is under the other; leave one of them out",
+			Else: "both give a new browser an id in a cookie of the same name, " +
+				"so that it comes back with one and its session is under the other; " +
+				"leave one of them out",
 		},
 		pipeline.Requirement{
 			Filter: pipeline.BrowserID, Place: pipeline.NotInFront,
@@ -123,7 +135,8 @@ func (c Config) declare(b *pipeline.Build) {
 		},
 		pipeline.Requirement{
 			Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
-			Else: "a log-in fails there, since the cookie with the new id that its session gets can't wait for the commit; write it in front of that",
+			Else: "a log-in fails there, since the cookie with the new id that its session gets " +
+				"can't wait for the commit; write it in front of that",
 		},
 	)
 	if c.CookieSecure == Auto || len(c.Vary) > 0 {
@@ -131,69 +144,85 @@ func (c Config) declare(b *pipeline.Build) {
 		if c.CookieSecure != Auto {
 			lost = "what it varies on is the proxy's and not the visitor's"
 		}
-		b.Require(pipeline.Requirement{Filter: pipeline.Prefix, Place: pipeline.NotBehind, Else: lost + "; write that in front of it"})
+		b.Require(pipeline.Requirement{
+			Filter: pipeline.Prefix, Place: pipeline.NotBehind,
+			Else: lost + "; write that in front of it",
+		})
 	}
 }
 
-// A namesake is what other filters of the same load need to know of one.
+// A namesake is the description of a filter that other filters of the same load compare with their
+// own.
 type namesake struct {
 	section            string
 	name, domain, path string
 	secrets            []string
 }
 
-// warnOfNamesakes warns of a filter whose cookie goes to the same pages under the same name, but is signed with another secret.
+// warnOfNamesakes warns of a filter whose cookie has the same name and goes to the same pages, but
+// is signed with another secret.
 func (c Config) warnOfNamesakes(b *pipeline.Build, secrets []string) {
-	own := namesake{b.Name(), c.CookieName, strings.ToLower(strings.Trim(c.CookieDomain, ".")), c.CookiePath, secrets}
+	domain := strings.ToLower(strings.Trim(c.CookieDomain, "."))
+	own := namesake{b.Name(), c.CookieName, domain, c.CookiePath, secrets}
 	for _, other := range b.Share(own) {
 		if other, ok := other.(namesake); ok && own.clashes(other) {
-			b.Warn(c.source(), fmt.Sprintf("[%s] issues a cookie of the same name to the same pages with another secret, and so each makes the other's visitors new ones:"+
-				" give both the same secret, or one of them another cookie_name", other.section))
+			b.Warn(c.source(), fmt.Sprintf("[%s] issues a cookie of the same name "+
+				"to the same pages with another secret, "+
+				"and so each makes the other's visitors new ones: "+
+				"give both the same secret, or one of them another cookie_name", other.section))
 		}
 	}
 }
 
-// clashes reports whether there are pages that get the cookies of both, and one does not accept the other's.
+// clashes reports whether some pages get the cookies of both filters, and one of the filters does
+// not accept the other's.
 func (n namesake) clashes(other namesake) bool {
 	if n.section == other.section || n.name != other.name ||
-		slices.Contains(n.secrets, other.secrets[0]) && slices.Contains(other.secrets, n.secrets[0]) {
+		slices.Contains(n.secrets, other.secrets[0]) &&
+			slices.Contains(other.secrets, n.secrets[0]) {
 		return false
 	}
 	sameHosts := n.domain == "" || other.domain == "" || n.domain == other.domain ||
-		strings.HasSuffix(n.domain, "."+other.domain) || strings.HasSuffix(other.domain, "."+n.domain)
+		strings.HasSuffix(n.domain, "."+other.domain) ||
+		strings.HasSuffix(other.domain, "."+n.domain)
 	return sameHosts && (isBelow(n.path, other.path) || isBelow(other.path, n.path))
 }
 
-// isBelow reports whether a cookie of the path outer is sent to the pages of the path inner. Without a path, which stands for that
-// of the first page, it may be.
+// isBelow reports whether a cookie of the path outer is sent to the pages of the path inner. An
+// empty path stands for the folder of the first page, so the cookie may be sent.
 func isBelow(inner, outer string) bool {
 	outer = strings.TrimRight(outer, "/")
 	return inner == "" || outer == "" || inner == outer || strings.HasPrefix(inner, outer+"/")
 }
 
-// warnOfFile warns of a file with secrets that any user of the machine can read, or write.
+// warnOfFile warns if any user of the machine can read or write the file with the secrets.
 func (c Config) warnOfFile(b *pipeline.Build) {
 	info, err := os.Stat(c.SecretKeyFile)
-	if err != nil || runtime.GOOS == "windows" { // which has no such modes
+	if err != nil || runtime.GOOS == "windows" { // Windows has no such modes
 		return
 	}
 	if mode := info.Mode().Perm(); mode&0o006 != 0 {
-		b.Warn("secret_key_file", fmt.Sprintf("every user of this machine can read or change the file (mode %04o), and be any browser then: chmod 600 %s",
+		b.Warn("secret_key_file", fmt.Sprintf("every user of this machine "+
+			"can read or change the file (mode %04o), and be any browser then: chmod 600 %s",
 			mode, c.SecretKeyFile))
 	}
 }
 
-// warnOfVary warns of names that make nothing vary, and of those that make everything.
+// warnOfVary warns of names on which nothing varies, and of those that change with every response.
 func (c Config) warnOfVary(b *pipeline.Build) {
 	for _, name := range c.Vary {
 		switch {
 		case name == "HTTP_COOKIE":
-			b.Warn("vary", "HTTP_COOKIE changes with the very cookie that is issued, so every request is a new visitor: leave it out")
+			b.Warn("vary", "HTTP_COOKIE changes with the very cookie that is issued, "+
+				"so every request is a new visitor: leave it out")
 		case environ(name) != nil:
 		case environ(environName(name)) != nil:
-			b.Warn("vary", fmt.Sprintf("no request has an environ variable %q, so nothing varies on it: did you mean %q?", name, environName(name)))
+			b.Warn("vary", fmt.Sprintf("no request has an environ variable %q, "+
+				"so nothing varies on it: did you mean %q?", name, environName(name)))
 		default:
-			b.Warn("vary", fmt.Sprintf("no request has an environ variable %q, so nothing varies on it", name))
+			b.Warn("vary", fmt.Sprintf("no request has an environ variable %q, "+
+				"so nothing varies on it",
+				name))
 		}
 	}
 }

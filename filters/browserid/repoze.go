@@ -2,7 +2,7 @@ package browserid
 
 import (
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // what repoze.browserid's cookies are signed with
+	"crypto/md5" //nolint:gosec // repoze.browserid signs its cookies with MD5
 	"encoding/hex"
 	"net/http"
 	"strings"
@@ -13,9 +13,10 @@ import (
 //
 //	id "!" tag
 //
-// The tag is HMAC-MD5 in hexadecimal. Its key is the secret and the values varied on, strung together: a secret "ab"
-// with the value "c" is the same key as "a" with "bc". That is the original's weakness, and why new cookies should be
-// of our own format as soon as the last Python process is gone.
+// The tag is an HMAC-MD5 in hexadecimal. Its key is the concatenation of the secret and the values
+// varied on: a secret "ab" with the value "c" gives the same key as "a" with "bc". Because of this
+// weakness of the original, new cookies should have this package's format as soon as the last
+// Python process is gone.
 type repozeCodec struct {
 	secrets []string // the first signs, all verify
 }
@@ -37,7 +38,8 @@ func (c *repozeCodec) verify(value string, values []string) (id ID, key int, ok 
 	return "", 0, false
 }
 
-// isRepozeCandidate reports whether value has the form of the original's cookies, and so is worth hashing.
+// isRepozeCandidate reports whether value has the form of the original's cookies; others are
+// rejected without hashing.
 func isRepozeCandidate(value string) bool {
 	_, tag, found := strings.Cut(value, "!")
 	return found && len(tag) == 2*md5.Size
@@ -49,7 +51,8 @@ func repozeTag(secret, id string, values []string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// isRepozeID reports whether id has the form of the original's: 40 small hexadecimal digits.
+// isRepozeID reports whether id has the form of the original's ids: 40 lower-case hexadecimal
+// digits.
 func isRepozeID(id ID) bool {
 	if len(id) != 40 {
 		return false
@@ -62,8 +65,9 @@ func isRepozeID(id ID) bool {
 	return true
 }
 
-// repozeText returns the Set-Cookie header to the byte as the original writes it, date format and odd end included.
-// Attributes that the original does not know follow it, if they are asked for.
+// repozeText returns the Set-Cookie header exactly as the original writes it, including its date
+// format and trailing separators. Attributes that the original does not know are appended if they
+// are configured.
 func (a *cookieAttributes) repozeText(name, value string, r *http.Request, now time.Time) string {
 	var b strings.Builder
 	b.WriteString(name + "=" + value + "; ")
@@ -74,7 +78,8 @@ func (a *cookieAttributes) repozeText(name, value string, r *http.Request, now t
 		b.WriteString("Domain=" + a.domain + "; ")
 	}
 	if a.lifetime != 0 {
-		b.WriteString("Expires=" + now.Add(a.lifetime).UTC().Format("Mon 02-Jan-2006 15:04:05 GMT") + "; ")
+		expires := now.Add(a.lifetime).UTC().Format("Mon 02-Jan-2006 15:04:05 GMT")
+		b.WriteString("Expires=" + expires + "; ")
 	}
 	secure := a.isSecure(r)
 	if secure {

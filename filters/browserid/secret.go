@@ -10,10 +10,10 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Keys are secrets; in an .ini there is one on each line.
+// Keys are secrets. In an .ini, there is one per line.
 type Keys []pipeline.Secret
 
-// UnmarshalText takes one secret a line.
+// UnmarshalText parses one secret per line.
 func (k *Keys) UnmarshalText(text []byte) error {
 	*k = nil
 	for _, line := range lines(string(text)) {
@@ -22,7 +22,7 @@ func (k *Keys) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// lines returns the lines of text that are not empty, without the white space around them.
+// lines returns the non-empty lines of text without the white space around them.
 func lines(text string) []string {
 	var all []string
 	for line := range strings.Lines(text) {
@@ -35,11 +35,13 @@ func lines(text string) []string {
 
 const makeOne = `make one with "openssl rand -hex 32"`
 
-// checkSecretSource finds out whether there is one place for the secret.
+// checkSecretSource checks that there is exactly one source for the secret.
 func (c *Config) checkSecretSource(f *faults) {
 	var sources []string
 	for _, s := range []struct{ key, value string }{
-		{"secret_key", c.SecretKey.Reveal()}, {"secret_key_file", c.SecretKeyFile}, {"secret_key_env", c.SecretKeyEnv},
+		{"secret_key", c.SecretKey.Reveal()},
+		{"secret_key_file", c.SecretKeyFile},
+		{"secret_key_env", c.SecretKeyEnv},
 	} {
 		if s.value != "" {
 			sources = append(sources, s.key)
@@ -47,10 +49,13 @@ func (c *Config) checkSecretSource(f *faults) {
 	}
 	switch len(sources) {
 	case 0:
-		f.add("secret_key", "", "no secret: %s and set it here, or name a file in secret_key_file or an environment variable in secret_key_env", makeOne)
+		f.add("secret_key", "", "no secret: %s and set it here, "+
+			"or name a file in secret_key_file or an environment variable in secret_key_env",
+			makeOne)
 	case 1:
 	default:
-		f.add(sources[1], "", "%s is set as well: keep one of them (former secrets go to old_secret_keys)", sources[0])
+		f.add(sources[1], "", "%s is set as well: "+
+			"keep one of them (former secrets go to old_secret_keys)", sources[0])
 	}
 	for _, key := range c.OldSecretKeys {
 		if key == "" {
@@ -59,7 +64,7 @@ func (c *Config) checkSecretSource(f *faults) {
 	}
 }
 
-// source names the setting that the secret comes from.
+// source returns the key of the setting that the secret comes from.
 func (c *Config) source() string {
 	switch {
 	case c.SecretKeyFile != "":
@@ -70,7 +75,7 @@ func (c *Config) source() string {
 	return "secret_key"
 }
 
-// secrets returns all secrets; the first signs.
+// secrets returns all secrets, of which the first signs.
 func (c *Config) secrets() ([]string, error) {
 	var keys []string
 	switch c.source() {
@@ -85,7 +90,8 @@ func (c *Config) secrets() ([]string, error) {
 		if err != nil {
 			fault := &pipeline.Error{Key: "secret_key_file", Err: err}
 			if errors.Is(err, fs.ErrNotExist) {
-				fault.Hint = fmt.Sprintf("make one with %q", "openssl rand -hex 32 > "+c.SecretKeyFile)
+				makeFile := "openssl rand -hex 32 > " + c.SecretKeyFile
+				fault.Hint = fmt.Sprintf("make one with %q", makeFile)
 			}
 			return nil, fault
 		}
@@ -107,17 +113,18 @@ func (c *Config) secrets() ([]string, error) {
 }
 
 const (
-	minSecretLen = 16 // bytes: 128 bits, were they random
-	minVariety   = 6  // different bytes: 16 random decimal digits have as many, nearly always
+	minSecretLen = 16 // bytes: 128 bits, if they were random
+	minVariety   = 6  // different bytes: 16 random decimal digits nearly always have as many
 )
 
-// weaknessOf says why a secret is no good, "" if it may be.
+// weaknessOf describes the weakness of a secret; it returns "" if it finds none.
 func weaknessOf(secret string) string {
 	switch {
 	case isPlaceholder(secret):
 		return "is an example that everybody knows"
 	case len(secret) < minSecretLen:
-		return fmt.Sprintf("has %d characters, fewer than %d, and may be guessed", len(secret), minSecretLen)
+		return fmt.Sprintf("has %d characters, fewer than %d, and may be guessed",
+			len(secret), minSecretLen)
 	case variety(secret) < minVariety:
 		return fmt.Sprintf("has only %d different characters, and may be guessed", variety(secret))
 	case isRepetition(secret):
@@ -126,7 +133,7 @@ func weaknessOf(secret string) string {
 	return ""
 }
 
-// variety returns how many different bytes secret has.
+// variety returns the number of different bytes in secret.
 func variety(secret string) int {
 	seen := map[byte]bool{}
 	for _, c := range []byte(secret) {
@@ -135,10 +142,10 @@ func variety(secret string) int {
 	return len(seen)
 }
 
-// isRepetition reports whether secret is made of one piece, shorter than a secret has to be, that is repeated, the last time perhaps in
-// part.
+// isRepetition reports whether secret repeats one piece that is shorter than minSecretLen. The last
+// repetition may be partial.
 func isRepetition(secret string) bool {
-	const chance = 4 // so many characters are repeated by chance at most
+	const chance = 4 // this many characters at most are repeated by chance
 	for n := 1; n < minSecretLen && n+chance <= len(secret); n++ {
 		if secret[n:] == secret[:len(secret)-n] {
 			return true
@@ -147,7 +154,7 @@ func isRepetition(secret string) bool {
 	return false
 }
 
-// isPlaceholder reports whether secret is one that stands in tutorials and templates, so that everybody knows it.
+// isPlaceholder reports whether secret is a well-known one from tutorials and templates.
 func isPlaceholder(secret string) bool {
 	plain := strings.Map(func(r rune) rune {
 		if strings.ContainsRune("-_. <>!*", r) {
@@ -156,9 +163,11 @@ func isPlaceholder(secret string) bool {
 		return r
 	}, strings.ToLower(secret))
 	switch plain {
-	case "mysecretkey", "mysecret", "secret", "secretkey", "asecret", "thesecret", "yoursecret", "yoursecretkey", "supersecret", "topsecret",
-		"verysecret", "changeme", "changethis", "changeit", "replaceme", "password", "passwort", "example", "placeholder", "foo", "test",
-		"todo", "xxx", "key", "seekrit", "seekret", "itsaseekreet", "sosecret", "s3cret", "insecure", "default", "dev":
+	case "mysecretkey", "mysecret", "secret", "secretkey", "asecret", "thesecret", "yoursecret",
+		"yoursecretkey", "supersecret", "topsecret", "verysecret", "changeme", "changethis",
+		"changeit", "replaceme", "password", "passwort", "example", "placeholder", "foo", "test",
+		"todo", "xxx", "key", "seekrit", "seekret", "itsaseekreet", "sosecret", "s3cret",
+		"insecure", "default", "dev":
 		return true
 	}
 	return false

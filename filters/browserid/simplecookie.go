@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// cookiePattern is one cookie as Python 2.7's SimpleCookie, which the original reads cookies with, understands it. It
-// is far from RFC 6265: "=" may be part of a name, a blank ends a cookie, and the first thing that does not fit ends
-// the reading of the whole header. A site that is moved request by request needs both halves to take the same id from
-// the same header, so it is kept as it is.
+// cookiePattern matches one cookie as Python 2.7's SimpleCookie does, with which the original reads
+// cookies. It differs much from RFC 6265: "=" may be part of a name, a blank ends a cookie, and the
+// first mismatch ends the parsing of the whole header. While a site is migrated request by request,
+// both parts must take the same id from the same header, so the pattern reproduces this.
 //
-// Python's \s, \w and \d mean ASCII here; \s has the vertical tab too.
+// Python's \s, \w and \d match ASCII only here, and \s includes the vertical tab.
 var cookiePattern = regexp.MustCompile(strings.NewReplacer(
 	`SPACE`, `[ \t\n\r\f\v]`,
 	`WORD`, `[a-zA-Z0-9_]`,
@@ -20,20 +20,24 @@ var cookiePattern = regexp.MustCompile(strings.NewReplacer(
 	`^SPACE*` +
 		`(?P<key>[LEGAL]+?)` +
 		`(SPACE*=SPACE*` +
-		`(?P<value>"(?:[^\\"]|\\.)*"|WORD{3},SPACE[ \t\n\r\f\va-zA-Z0-9_-]{9,11}SPACE[0-9:]{8}SPACEGMT|[LEGAL\[\]]*))?` +
+		`(?P<value>"(?:[^\\"]|\\.)*"|` +
+		`WORD{3},SPACE[ \t\n\r\f\va-zA-Z0-9_-]{9,11}SPACE[0-9:]{8}SPACEGMT|` +
+		`[LEGAL\[\]]*))?` +
 		`SPACE*(SPACE+|;|$)`))
 
-// maxSimpleHeader is how much of a Cookie header is read with cookiePattern, at 0.2 µs a byte. No browser sends as much.
+// maxSimpleHeader limits how much of a Cookie header is matched with cookiePattern, which is slow.
+// No browser sends as much.
 const maxSimpleHeader = 64 << 10
 
-// simpleCookie returns the value that SimpleCookie has under name after reading the header: the last one that it read.
+// simpleCookie returns the value that SimpleCookie has under name after parsing the header: that of
+// the last cookie with the name.
 func simpleCookie(lines []string, name string) (value string, found bool) {
 	header := strings.Join(lines, "; ") // as servers join the Cookie headers of one HTTP/2 request
 	header = header[:min(len(header), maxSimpleHeader)]
 	if !strings.Contains(header, name) {
 		return "", false
 	}
-	inCookie := false // a cookie came before, which attributes may belong to
+	inCookie := false // a cookie precedes, so attributes belong to it
 	for header != "" {
 		m := cookiePattern.FindStringSubmatchIndex(header)
 		if m == nil {
@@ -46,10 +50,10 @@ func simpleCookie(lines []string, name string) (value string, found bool) {
 			if inCookie && !isCookieAttribute(key[1:]) {
 				return value, found
 			}
-		case isCookieAttribute(key): // an attribute of the cookie before, or nothing
+		case isCookieAttribute(key): // attribute of the preceding cookie, or ignored
 		case !hasValue:
 		case !isToken(key):
-			return value, found // SimpleCookie gives up, and what was read before counts
+			return value, found // SimpleCookie stops here and keeps the cookies before
 		default:
 			inCookie = true
 			if key == name {
@@ -61,7 +65,7 @@ func simpleCookie(lines []string, name string) (value string, found bool) {
 	return value, found
 }
 
-// isCookieAttribute reports whether SimpleCookie takes name for an attribute and not for a cookie.
+// isCookieAttribute reports whether SimpleCookie treats name as an attribute rather than a cookie.
 func isCookieAttribute(name string) bool {
 	switch strings.ToLower(name) {
 	case "expires", "path", "comment", "domain", "max-age", "secure", "httponly", "version":
@@ -70,7 +74,7 @@ func isCookieAttribute(name string) bool {
 	return false
 }
 
-// unquote undoes the quoting of RFC 2109: \" stands for a quote and \041 for an exclamation mark.
+// unquote decodes the quoting of RFC 2109: \" is a quote and \041 an exclamation mark.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return s

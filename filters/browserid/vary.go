@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// A variable is one WSGI environ variable that the id varies on.
+// A variable is a WSGI environ variable that the id varies on.
 type variable struct {
 	name string
 	read func(*http.Request) string
 }
 
-// variables resolves environ names. A name that no request has reads as empty, as in the original.
+// variables resolves environ names. A name that no request has gives the empty string, as in the
+// original.
 func variables(names []string) []variable {
 	var vs []variable
 	for _, name := range names {
@@ -36,7 +37,8 @@ func varyValues(vs []variable, r *http.Request) []string {
 	return values
 }
 
-// environ returns how to read the WSGI environ variable name from a request, nil if no request has it.
+// environ returns a function that reads the WSGI environ variable name from a request, or nil if no
+// request has it.
 func environ(name string) func(*http.Request) string {
 	switch name {
 	case "REMOTE_ADDR":
@@ -63,7 +65,7 @@ func environ(name string) func(*http.Request) string {
 	case "CONTENT_TYPE", "CONTENT_LENGTH":
 		return header(name)
 	case "HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH":
-		return nil // in an environ these two have no HTTP_ in front
+		return nil // in an environ, these two have no HTTP_ prefix
 	case "HTTP_HOST":
 		return func(r *http.Request) string { return r.Host }
 	}
@@ -74,7 +76,8 @@ func environ(name string) func(*http.Request) string {
 	return header(rest)
 }
 
-// header reads a header by its name in an environ. Several lines are joined, as servers do.
+// header returns a function that reads a header by its environ name. Several lines are joined with
+// commas, as WSGI servers do.
 func header(name string) func(*http.Request) string {
 	key := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 	return func(r *http.Request) string {
@@ -100,7 +103,7 @@ func hostOf(addr string) string {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		return host
 	}
-	return addr // without a port already: a filter that believes a proxy may have put it so
+	return addr // has no port, as a filter that trusts a proxy may have set it
 }
 
 func portOf(addr string) string {
@@ -108,7 +111,7 @@ func portOf(addr string) string {
 	return port
 }
 
-// environName returns the environ variable of a header, for those who wrote the header's name.
+// environName returns the environ name of a header, to suggest it for a header's name.
 func environName(header string) string {
 	return "HTTP_" + strings.ToUpper(strings.ReplaceAll(header, "-", "_"))
 }

@@ -7,24 +7,25 @@ import (
 	"net/http"
 )
 
-// A writer lets the visit add its cookie at the last moment, when the header is about to leave: only then is it known
-// whether a lazy filter's app asked for the id, and whether a renewal was committed.
+// A writer adds the cookie when the header is about to be sent: only then is it known whether the
+// app has asked a lazy filter for the id, and whether a renewal was committed.
 type writer struct {
 	http.ResponseWriter
-	visit *visit
+	state *state
 }
 
 func (w *writer) decide() {
-	if !w.visit.decided {
-		w.visit.decided = true
-		w.visit.seal(w.Header())
+	if !w.state.decided {
+		w.state.decided = true
+		w.state.finish(w.Header())
 	}
 }
 
-// Unwrap is how [http.ResponseController] finds deadlines and the like.
+// Unwrap implements the interface by which [http.ResponseController] finds deadlines and other
+// features.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// WriteHeader lets informational headers (100 to 199) pass; 101 is final.
+// WriteHeader passes on informational headers (100 to 199) without adding the cookie; 101 is final.
 func (w *writer) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.decide()
@@ -37,32 +38,33 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// WriteString spares io.WriteString a copy.
+// WriteString implements [io.StringWriter], which saves a copy.
 func (w *writer) WriteString(s string) (int, error) {
 	w.decide()
 	return io.WriteString(w.ResponseWriter, s)
 }
 
-// ReadFrom lets io.Copy use the server's way of sending a file.
+// ReadFrom lets io.Copy use the server's sendfile.
 func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	w.decide()
 	if rf, ok := w.ResponseWriter.(io.ReaderFrom); ok {
 		return rf.ReadFrom(src)
 	}
-	return io.Copy(struct{ io.Writer }{w.ResponseWriter}, src) // the struct hides our own ReadFrom
+	// the struct hides ReadFrom, which would recurse
+	return io.Copy(struct{ io.Writer }{w.ResponseWriter}, src)
 }
 
-// FlushError sends the header, with the cookie, and what has been written.
+// FlushError sends the header, with the cookie, and the buffered body.
 func (w *writer) FlushError() error {
 	w.decide()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Flush implements [http.Flusher] for code that does not know [http.ResponseController].
+// Flush implements [http.Flusher] for callers that don't use [http.ResponseController].
 func (w *writer) Flush() { _ = w.FlushError() }
 
-// Hijack hands over the connection. The cookie is in the header map then: whoever takes the connection over, and writes a
-// header of his own, can send what is in it. A connection that can't be had changes nothing.
+// Hijack takes over the connection. The cookie is added to the header map, so that a caller that
+// writes its own header can include it. If the connection can't be hijacked, nothing changes.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// New returns a filter that puts conf into the context of every request. The filter is safe for concurrent use, and is not
-// changed by later changes of conf.
+// New returns a filter that puts conf into the context of every request. The filter is safe for
+// concurrent use and is not affected by later changes of conf.
 func New(conf map[string]string) func(http.Handler) http.Handler {
 	c := Conf{maps.Clone(conf)}
 	return func(next http.Handler) http.Handler {
@@ -29,7 +29,7 @@ func New(conf map[string]string) func(http.Handler) http.Handler {
 	}
 }
 
-// Register adds the filter to r under "egg:pasteline#config" and the names that it has in the originals.
+// Register adds the filter to r under "egg:pasteline#config" and the names of the originals.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#config"
 	pipeline.Filter(r, name, build)
@@ -39,7 +39,7 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:paste.config:make_config_filter", name)
 }
 
-// settings are those of a section: any.
+// settings are the settings of an .ini section; any name is allowed.
 type settings struct {
 	Conf map[string]string `ini:"*"`
 }
@@ -52,25 +52,26 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 
 type ctxKey struct{}
 
-// FromContext returns the configuration, and whether a config filter is around the handler that ctx belongs to. Without one
-// the Conf is empty, and can be asked as any other.
-func FromContext(ctx context.Context) (Conf, bool) {
-	c, ok := ctx.Value(ctxKey{}).(Conf)
-	return c, ok
+// FromContext returns the configuration; ok is false, and the Conf empty, if no config filter is
+// around the handler that ctx belongs to.
+func FromContext(ctx context.Context) (conf Conf, ok bool) {
+	conf, ok = ctx.Value(ctxKey{}).(Conf)
+	return conf, ok
 }
 
-// A Conf is a configuration: keys with their values. It is read-only, and safe for concurrent use. The zero Conf is empty.
+// A Conf is a configuration: keys with their values. It is read-only and safe for concurrent use.
+// The zero Conf is empty.
 type Conf struct {
 	values map[string]string
 }
 
-// Get returns the value of key as it is written, and whether there is one.
+// Get returns the value of key as written, and whether key is set.
 func (c Conf) Get(key string) (string, bool) {
 	value, ok := c.values[key]
 	return value, ok
 }
 
-// Text returns the value of key, or otherwise if there is none.
+// Text returns the value of key, or otherwise if it is not set.
 func (c Conf) Text(key, otherwise string) string {
 	if value, ok := c.values[key]; ok {
 		return value
@@ -78,18 +79,20 @@ func (c Conf) Text(key, otherwise string) string {
 	return otherwise
 }
 
-// Bool returns the value of key as [pipeline.AsBool] reads it, or otherwise if there is none. The error names the key.
+// Bool returns the value of key as parsed by [pipeline.AsBool], or otherwise if it is not set. The
+// error names the key.
 func (c Conf) Bool(key string, otherwise bool) (bool, error) {
 	return read(c, key, otherwise, pipeline.AsBool)
 }
 
-// Int returns the value of key as [pipeline.AsInt] reads it, or otherwise if there is none. The error names the key.
+// Int returns the value of key as parsed by [pipeline.AsInt], or otherwise if it is not set. The
+// error names the key.
 func (c Conf) Int(key string, otherwise int64) (int64, error) {
 	return read(c, key, otherwise, pipeline.AsInt)
 }
 
-// Duration returns the value of key, such as "1m30s", or otherwise if there is none; a plain number is seconds. The error
-// names the key.
+// Duration returns the value of key, such as "1m30s", or otherwise if it is not set; a plain number
+// is in seconds. The error names the key.
 func (c Conf) Duration(key string, otherwise time.Duration) (time.Duration, error) {
 	return read(c, key, otherwise, func(s string) (time.Duration, error) {
 		s = strings.TrimSpace(s)
@@ -104,7 +107,7 @@ func (c Conf) Duration(key string, otherwise time.Duration) (time.Duration, erro
 	})
 }
 
-// List returns the words of the value of key, as [pipeline.AsList] reads it; of a key that is not there, none.
+// List returns the words of the value of key, as split by [pipeline.AsList]; none if it is not set.
 func (c Conf) List(key string) []string {
 	return pipeline.AsList(c.values[key])
 }
@@ -116,12 +119,13 @@ func read[T any](c Conf, key string, otherwise T, parse func(string) (T, error))
 	}
 	value, err := parse(text)
 	if err != nil {
-		return otherwise, fmt.Errorf("setting %s: %w", key, err) // without the value, which may be a secret
+		// The value is left out, as it may be a secret.
+		return otherwise, fmt.Errorf("setting %s: %w", key, err)
 	}
 	return value, nil
 }
 
-// All returns the keys, sorted, with their values.
+// All returns an iterator over the keys, sorted, with their values.
 func (c Conf) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for _, key := range c.keys() {
@@ -134,13 +138,13 @@ func (c Conf) All() iter.Seq2[string, string] {
 
 func (c Conf) keys() []string { return slices.Sorted(maps.Keys(c.values)) }
 
-// Format prints the keys, whatever the verb.
+// Format prints the keys only, whatever the verb, as values may be secrets.
 func (c Conf) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "configuration of %s", strings.Join(c.keys(), ", "))
 }
 
-// LogValue is the keys, for slog.
+// LogValue returns the keys only.
 func (c Conf) LogValue() slog.Value { return slog.AnyValue(c.keys()) }
 
-// MarshalText is the keys too, so that encoding/json shows no values.
+// MarshalText returns the keys only, so that encoding/json shows no values.
 func (c Conf) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v", c), nil }

@@ -13,42 +13,47 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Config says what the app's URLs look like from outside. The zero Config changes nothing.
+// Config describes the app's external URLs. The zero Config changes nothing.
 type Config struct {
-	// Prefix is the path below which the visitor sees the app, such as "/james". A slash at the end does not count, so "/" is
-	// none.
+	// Prefix is the path below which clients see the app, such as "/james". A slash at the end is
+	// ignored, so that "/" means no prefix.
 	Prefix string `ini:"prefix" default:"/" help:"the path below which visitors see the app, such as /james"`
 
-	// IgnoreForwarded leaves the X-Forwarded fields alone: in an .ini, translate_forwarded_server = false.
+	// IgnoreForwarded leaves the X-Forwarded fields in place. In an .ini, it is
+	// translate_forwarded_server = false.
 	IgnoreForwarded bool `ini:"-"`
 
-	// ForcePort is the port that the Host gets: a number, or DefaultPort for that of the scheme, which then is not mentioned (in an
-	// .ini, an empty value). The zero ForcePort changes nothing.
+	// ForcePort is the port to set in the Host: a number, or DefaultPort for the default port of
+	// the scheme, which is then omitted (in an .ini, an empty value). The zero ForcePort changes
+	// nothing.
 	ForcePort Port `ini:"force_port" help:"the port that visitors see: a number, or empty for the scheme's own"`
 
-	// Scheme is "http" or "https", for every request. If empty, it is what a trusted proxy says or else the connection's own.
+	// Scheme is "http" or "https", for every request. If empty, the scheme is taken from a trusted
+	// proxy or else from the connection.
 	Scheme string `ini:"scheme" help:"the scheme that visitors see, http or https, for every request"`
 
-	// TrustedProxies are the proxies whose X-Forwarded fields are believed: IP addresses, networks such as "10.0.0.0/8",
-	// "unix", or "unix:" with the path of a socket that the server listens on. If empty, none.
-	TrustedProxies []string `ini:"trusted_proxies" help:"addresses, networks or unix sockets of the proxies whose X-Forwarded fields are believed"`
+	// TrustedProxies are the proxies whose X-Forwarded fields are trusted: IP addresses, networks
+	// such as "10.0.0.0/8", "unix", or "unix:" with the path of a socket that the server listens
+	// on. If empty, none.
+	TrustedProxies []string `ini:"trusted_proxies" help:"addresses, networks or unix sockets of the proxies whose X-Forwarded fields are trusted"`
 
-	// TrustedProxyHeaders are the fields of those proxies that are believed: some of "x-forwarded-for", "-host", "-proto",
-	// "-scheme" and "-server", in full. Name only fields that the outermost proxy sets for every request: any other is what
-	// the visitor has sent. Empty is x-forwarded-for and x-forwarded-proto.
-	TrustedProxyHeaders []string `ini:"trusted_proxy_headers" help:"the fields of those proxies that are believed, all of them set by the outermost: some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme, x-forwarded-server; x-forwarded-for and x-forwarded-proto if not given"`
+	// TrustedProxyHeaders are the fields of those proxies that are trusted: some of
+	// x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme and
+	// x-forwarded-server. Name only fields that the outermost proxy sets for every request: any
+	// other field may come from the client. Empty means x-forwarded-for and x-forwarded-proto.
+	TrustedProxyHeaders []string `ini:"trusted_proxy_headers" help:"the fields of those proxies that are trusted, all of them set by the outermost: some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme, x-forwarded-server; x-forwarded-for and x-forwarded-proto if not given"`
 
-	// Logger is told once of fields that are not believed. Nil discards.
+	// Logger receives one record about fields that are not trusted. Nil discards it.
 	Logger *slog.Logger `ini:"-"`
 }
 
 // A Port is a forced port. The zero Port forces nothing.
 type Port int
 
-// DefaultPort is the port that a scheme has by itself.
+// DefaultPort is the default port of the scheme.
 const DefaultPort Port = -1
 
-// UnmarshalText takes a number, or nothing for DefaultPort.
+// UnmarshalText parses a number; an empty text is DefaultPort.
 func (p *Port) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
 	if s == "" {
@@ -63,14 +68,20 @@ func (p *Port) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Validate returns what is wrong with the config, all of it, or nil.
+// Validate returns an error that joins all faults of the config, or nil.
 func (c Config) Validate() error {
 	var errs []error
 	if p := c.prefix(); p != "" && !strings.HasPrefix(p, "/") {
-		errs = append(errs, &pipeline.Error{Key: "prefix", Err: fmt.Errorf("want a path that begins with a slash, such as %q", "/"+p)})
+		errs = append(errs, &pipeline.Error{
+			Key: "prefix",
+			Err: fmt.Errorf("want a path that begins with a slash, such as %q", "/"+p),
+		})
 	}
 	if c.ForcePort < DefaultPort || c.ForcePort > 65535 {
-		errs = append(errs, &pipeline.Error{Key: "force_port", Err: errors.New("want a port from 1 to 65535, or nothing for the scheme's own")})
+		errs = append(errs, &pipeline.Error{
+			Key: "force_port",
+			Err: errors.New("want a port from 1 to 65535, or nothing for the scheme's own"),
+		})
 	}
 	if c.Scheme != "" && c.Scheme != "http" && c.Scheme != "https" {
 		errs = append(errs, &pipeline.Error{Key: "scheme", Err: errors.New("want http or https")})
@@ -79,22 +90,27 @@ func (c Config) Validate() error {
 		errs = append(errs, err)
 	}
 	if len(c.TrustedProxyHeaders) > 0 && len(c.TrustedProxies) == 0 {
-		errs = append(errs, &pipeline.Error{Key: "trusted_proxy_headers", Err: errors.New("means nothing without trusted_proxies")})
+		errs = append(errs, &pipeline.Error{
+			Key: "trusted_proxy_headers",
+			Err: errors.New("means nothing without trusted_proxies"),
+		})
 	}
 	for _, name := range c.TrustedProxyHeaders {
 		if !slices.Contains(forwardedNames, canonical(name)) {
 			errs = append(errs, &pipeline.Error{Key: "trusted_proxy_headers", Err: fmt.Errorf(
-				"%q is not known: want some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme and x-forwarded-server", name)})
+				"%q is not known: want some of x-forwarded-for, x-forwarded-host, "+
+					"x-forwarded-proto, x-forwarded-scheme and x-forwarded-server", name)})
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// canonical returns a name of a field as it is in a header. A comma at its end does not count.
+// canonical returns the name of a field in the form of http.Header's keys. Commas around it are
+// ignored.
 func canonical(name string) string { return http.CanonicalHeaderKey(strings.Trim(name, ",")) }
 
-// believed returns the fields that are believed.
-func (c Config) believed() map[string]bool {
+// trustedFields returns the set of fields that are trusted.
+func (c Config) trustedFields() map[string]bool {
 	believed := map[string]bool{}
 	for _, name := range c.TrustedProxyHeaders {
 		believed[canonical(name)] = true
@@ -107,7 +123,7 @@ func (c Config) believed() map[string]bool {
 
 func (c Config) prefix() string { return strings.TrimRight(c.Prefix, "/") }
 
-// Register adds the filter to r under "egg:pasteline#prefix" and the names that it has in the original.
+// Register adds the filter to r under "egg:pasteline#prefix" and the names of the original.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#prefix"
 	pipeline.Filter(r, name, build)
@@ -115,7 +131,7 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:paste.deploy.config:make_prefix_middleware", name)
 }
 
-// settings are those of a section.
+// settings are the settings of an .ini section.
 type settings struct {
 	Config
 	TranslateForwardedServer bool `ini:"translate_forwarded_server" default:"true" help:"take host, scheme and address from the X-Forwarded fields of trusted proxies"`
@@ -126,7 +142,8 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 	s.Logger = b.Logger()
 	s.IgnoreForwarded = !s.TranslateForwardedServer
 	if s.IgnoreForwarded && len(s.TrustedProxies) > 0 {
-		b.Warn("trusted_proxies", "nobody is believed with translate_forwarded_server = false: leave one of the two out")
+		b.Warn("trusted_proxies", "no proxy is trusted with translate_forwarded_server = false: "+
+			"leave one of the two out")
 	}
 	return New(s.Config)
 }

@@ -1,5 +1,5 @@
-// Package prefix is a filter that tells an app behind a proxy what its URLs look like from outside: below which path, at
-// which host and port, and with which scheme. It is PasteDeploy's prefix filter (PrefixMiddleware).
+// Package prefix is a filter that tells an app behind a proxy its external URLs: path prefix, host,
+// port and scheme. It is PasteDeploy's prefix filter (PrefixMiddleware).
 //
 // In an .ini:
 //
@@ -10,37 +10,44 @@
 //
 // In Go code, [New].
 //
-// # What it does to a request
+// # Changes to a request
 //
-// The prefix is cut off the path if the proxy has left it there, and is the script name of all requests (see package
-// mount). X-Forwarded-For becomes the RemoteAddr, with port 0; X-Forwarded-Scheme, or else X-Forwarded-Proto, the scheme,
-// which is in the request's URL.Scheme; X-Forwarded-Host, or else X-Forwarded-Server, the Host. Of these the fields count that
-// trusted_proxy_headers names: For and Proto if it is not given. All of them are taken out of the header, as in the original. force_port and scheme come last, and apply to every
-// request.
+// The prefix is removed from the path if the proxy has left it there, and becomes the script name
+// of all requests, that is, the part of the path below which the app is mounted (see package
+// mount). X-Forwarded-For sets the RemoteAddr, with port 0. X-Forwarded-Scheme, or else
+// X-Forwarded-Proto, sets the scheme, which is in the request's URL.Scheme. X-Forwarded-Host, or
+// else X-Forwarded-Server, sets the Host. Only the fields named by trusted_proxy_headers are used:
+// For and Proto by default. All of these fields are removed from the header, as in the original.
+// force_port and scheme are applied last, and to every request.
 //
-// # Whom it believes
+// # Trusted proxies
 //
-// Anybody can send such fields. So they count only if the connection comes from one of trusted_proxies: addresses, networks
-// (10.0.0.0/8), "unix" for every unix socket that the server listens on, or "unix:/run/site.sock" for one. Of several addresses in X-Forwarded-For the visitor's is the last one that
-// is not a trusted proxy itself, since whatever is in front of it the visitor may have invented; and of the other fields the element
-// which that many proxies back has added. The fields of others are left alone, and the log says so once.
+// Any client can send such fields. They are used only if the connection comes from one of
+// trusted_proxies: addresses, networks (10.0.0.0/8), "unix" for every unix socket that the server
+// listens on, or "unix:/run/site.sock" for one of them. Of several addresses in X-Forwarded-For,
+// the client's is the last one that is not a trusted proxy itself, since the client may have
+// invented all before it. Of the other fields, the element is used that was added by the proxy at
+// the same distance. Fields from other addresses are left alone, which is logged once.
 //
 // # Where it differs from PasteDeploy
 //
-//   - The original believes all five fields, of which many proxies set For and Proto alone: a visitor could name the host of all
-//     links, or a scheme that costs a cookie its Secure. Here trusted_proxy_headers names what is believed.
-//   - The original believes everybody, and takes the first address and host of a list, which are the visitor's own claim.
-//   - The prefix is text, and ends at a slash: the original makes it a pattern, and takes /james off /jamestown.
-//   - Without a prefix, or with "/", the script name stays what it is, so that the filter can stand below a urlmap; the original clears
-//     it.
-//   - A forwarded scheme other than http or https, and a forwarded host that can't be one, do not count.
+//   - The original trusts all five fields, although many proxies set only For and Proto: a client
+//     could set the host of all links, or a scheme that removes Secure from a cookie. Here
+//     trusted_proxy_headers names the trusted fields.
+//   - The original trusts every address, and takes the first address and host of a list, which the
+//     client may have set.
+//   - The prefix is plain text and ends at a slash: the original treats it as a pattern, and
+//     removes /james from /jamestown.
+//   - Without a prefix, or with "/", the script name stays unchanged, so that the filter can stand
+//     below a urlmap; the original clears it.
+//   - A forwarded scheme other than http or https, and an invalid forwarded host, are ignored.
 //   - force_port keeps the brackets of an IPv6 address.
 //
 // # Caveats
 //
-// Name in trusted_proxy_headers only what the outermost proxy sets for every request: what it hands on as it came is the visitor's
-// own claim.
+// Name in trusted_proxy_headers only fields that the outermost proxy sets for every request: a
+// field that it passes on unchanged may be set by the client.
 //
-// The filter belongs in front of all that looks at addresses, schemes or hosts: access logs, browserid with vary, urlmap with
-// domains.
+// The filter belongs in front of all filters that use addresses, schemes or hosts: access logs,
+// browserid with vary, urlmap with domains.
 package prefix

@@ -15,8 +15,8 @@ import (
 	"github.com/pasteline/pasteline/mount"
 )
 
-// New returns the filter. The error is that of [Config.Validate]. The filter is safe for concurrent use, and is not changed
-// by later changes of c.
+// New returns the filter. The error is that of [Config.Validate]. The filter is safe for concurrent
+// use and is not affected by later changes of c.
 func New(c Config) (func(http.Handler) http.Handler, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -30,19 +30,19 @@ func New(c Config) (func(http.Handler) http.Handler, error) {
 	}
 	c.Prefix = c.prefix()
 	return func(next http.Handler) http.Handler {
-		return &filter{Config: c, trusted: trusted, believed: c.believed(), next: next}
+		return &filter{Config: c, trusted: trusted, believed: c.trustedFields(), next: next}
 	}, nil
 }
 
 type filter struct {
 	Config
 	trusted  forwarded.Peers
-	believed map[string]bool // the fields, if one of trusted sends them
-	warned   atomic.Bool     // of fields that were not believed
+	believed map[string]bool // fields to use if a trusted proxy sends them
+	warned   atomic.Bool     // the warning about untrusted fields was logged
 	next     http.Handler
 }
 
-// ServeHTTP passes on the request as the visitor has made it.
+// ServeHTTP passes on the request as the client made it.
 func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := forwarded.View{Host: r.Host}
 	var translated []string
@@ -51,7 +51,8 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			v, translated = f.forwarded(r), forwardedNames
 		} else if !f.warned.Swap(true) {
 			f.Logger.LogAttrs(r.Context(), slog.LevelWarn,
-				"forwarded header fields are not believed, since this address is not one of trusted_proxies; said once",
+				"forwarded header fields are not trusted, "+
+					"since this address is not one of trusted_proxies; said once",
 				slog.String("remote_addr", r.RemoteAddr))
 		}
 	}
@@ -66,25 +67,30 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.next.ServeHTTP(w, own)
 }
 
-// forwardedNames are the fields that are translated, or taken out without: an app is not to take them for true.
-var forwardedNames = []string{forwarded.For, forwarded.Host, forwarded.Proto, forwarded.Scheme, forwarded.Server}
+// forwardedNames are the fields that are translated; all of them are removed, as the app must not
+// trust them.
+var forwardedNames = []string{
+	forwarded.For, forwarded.Host, forwarded.Proto, forwarded.Scheme, forwarded.Server,
+}
 
 func isForwarded(header http.Header) bool {
-	return slices.ContainsFunc(forwardedNames, func(name string) bool { return len(header[name]) > 0 })
+	return slices.ContainsFunc(forwardedNames, func(name string) bool {
+		return len(header[name]) > 0
+	})
 }
 
 // forwarded reads the header fields of a trusted proxy.
 func (f *filter) forwarded(r *http.Request) forwarded.View {
 	v := forwarded.View{Host: r.Host}
-	proxies := 1 // from here back to the visitor, all of them trusted
+	proxies := 1 // number of trusted proxies between here and the client
 	addresses, err := forwarded.Elements(f.field(r, forwarded.For))
 	if err != nil {
-		addresses = nil // as if it were not there
+		addresses = nil // treated as absent
 	}
 	for _, text := range slices.Backward(addresses) {
 		addr, ok := forwarded.Addr(text)
 		if !ok {
-			break // nobody knows who that is
+			break // not an address, so it can't be a trusted proxy
 		}
 		v.RemoteAddr = net.JoinHostPort(addr.String(), "0")
 		if !f.trusted.Contains(addr) {
@@ -93,7 +99,7 @@ func (f *filter) forwarded(r *http.Request) forwarded.View {
 		proxies++
 	}
 	proxies = min(proxies, max(len(addresses), 1))
-	for _, name := range [...]string{forwarded.Server, forwarded.Host} { // the second one wins
+	for _, name := range [...]string{forwarded.Server, forwarded.Host} { // the last one wins
 		if host := nth(f.field(r, name), proxies); forwarded.IsHost(host) {
 			v.Host = host
 		}
@@ -108,7 +114,7 @@ func (f *filter) forwarded(r *http.Request) forwarded.View {
 	return v
 }
 
-// field returns the lines of a field that is believed.
+// field returns the lines of a field, or nil if it is not trusted.
 func (f *filter) field(r *http.Request, name string) []string {
 	if !f.believed[name] {
 		return nil
@@ -116,8 +122,8 @@ func (f *filter) field(r *http.Request, name string) []string {
 	return r.Header[name]
 }
 
-// nth returns the element that the n-th proxy, counted from here, has added; or the first one of a list that is shorter,
-// because not every proxy adds to it. A list that is not well-formed has none.
+// nth returns the element that the n-th proxy, counted from here, has added; or the first element
+// of a shorter list, because not every proxy adds one. It returns "" for a malformed list.
 func nth(lines []string, n int) string {
 	list, err := forwarded.Elements(lines)
 	if err != nil || len(list) == 0 {

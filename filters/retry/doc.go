@@ -1,11 +1,14 @@
-// Package retry runs a request again when its attempt lost a race.
+// Package retry runs a request again if an attempt failed for a transient reason, such as a
+// conflict with another transaction.
 //
-// The filter stands around tm. It keeps each attempt's response back, looks at the attempt's outcome (a returned error, or a commit
-// that failed), and if that is transient forgets the response and begins again: with the same request, its
-// body from the start, in a new transaction. Of a failed attempt nothing is left, neither header nor cookie, context value or changed
-// request. The visitor sees one answer; if the last attempt failed too, that is 503 with Retry-After.
+// The filter stands around tm. It buffers the response of each attempt and examines the result: a
+// returned error, or a commit that failed. If the error is transient, the filter discards the
+// response and begins again: with the original request, its body from the start, and a new
+// transaction. A failed attempt leaves no trace: no header or cookie, no context value, no change
+// of the request. The client gets one answer; if the last attempt failed too, it is 503 with
+// Retry-After.
 //
-// In an .ini file it is a filter without necessary settings:
+// In an .ini file it is a filter without required settings:
 //
 //	[pipeline:main]
 //	pipeline = egg:pasteline#retry egg:pasteline#tm myapp
@@ -15,49 +18,60 @@
 //	again, err := retry.New(retry.Config{Tries: 5})
 //	handler = again(transact(mux))
 //
-// A handler learns from [transaction.AttemptFromContext] which attempt it is in, of how many, and whether it is the last
-// one. What it did besides its transaction (a mail sent) is done once an attempt; put that into a hook of the
-// transaction, such as AfterCommit, to have it done once.
+// [transaction.AttemptFromContext] tells a handler the number of the current attempt, how many
+// there are, and whether it is the last one. Effects outside of the transaction, such as a mail,
+// happen once per attempt; an AfterCommit hook of the transaction runs once.
 //
-// # What is worth another attempt
+// # Which errors lead to another attempt
 //
-// By default every error that calls itself transient, anywhere in its tree ([transaction.IsTransient]), as conflicts do; or
-// what predicates say that the setting retryable names. An error is run again whatever status a handler gave it. So is a request whose
-// handler has met a conflict and made something else of it: a response of its own with a status that is vetoed, another error, a
-// transaction that is doomed or aborted. The data managers know of the conflict ([transaction.Txn.Conflict]). At the last attempt the handler's
-// own answer is sent, and the log of tm says why.
+// By default, every error that declares itself transient, anywhere in its tree
+// ([transaction.IsTransient]), as conflicts do; otherwise the errors accepted by the predicates in
+// the setting retryable. The status that a handler gave to the error does not matter. A request is
+// also run again if its handler met a conflict but hid it: by a response with a vetoed status, by
+// another error, or by dooming or aborting the transaction. The data managers (the storages that
+// take part in the transaction) report such a conflict ([transaction.Txn.Conflict]). At the last
+// attempt the handler's own answer is sent, and tm logs the reason.
 //
-// A conflict that is a [transaction.Waiter] lets the next attempt wait for its turn, so three attempts are enough for any
-// crowd: the conflicts of package storage are such ones, with PostgreSQL among processes too. Others are spaced by Delay; for races that
-// an app's own SQL loses, some more tries and a Delay of some milliseconds with Jitter serve better than attempts in quick succession.
+// A conflict that is a [transaction.Waiter] makes the next attempt wait in a queue for the
+// contended data, so that three attempts are enough for any number of clients: the conflicts of
+// package storage are of this kind, with PostgreSQL also across processes. Attempts after other
+// errors are separated by Delay. For races in an app's own SQL, a higher number of tries and a
+// Delay of some milliseconds with Jitter work better than attempts in quick succession.
 //
 // # Caveats
 //
-// A response is held in memory and then in a temporary file, until the handler returns. A handler that streams flushes: that
-// ends its transaction there and then, and after it, nothing is run again: if the handler fails later, the response is cut, see package
-// outcome.
+// A response is buffered in memory, then in a temporary file, until the handler returns. A handler
+// that streams must flush. The first flush ends the transaction, and after it nothing is run again:
+// if the handler fails later, the response is cut off, see package handler.
 //
-// Informational responses, such as 103 Early Hints, are dropped as long as the response is held: they could be those of an attempt that fails.
+// Informational responses, such as 103 Early Hints, are dropped while the response is buffered, as
+// the attempt could still fail.
 //
-// Every attempt runs the whole handler, so what it costs, it costs again. Panics are not retried.
+// Every attempt runs the whole handler and costs as much as the first. Panics are not retried.
 //
-// The body is received before the first attempt, in memory up to HighWater, then in a temporary file: no transaction, and with it no snapshot
-// and no connection of a database, waits for a slow client. So a handler is called when the upload is complete, and its trailers are there.
-// One that the client does not send whole is answered with 400, one longer than MaxBody with 413, one that the server waits for no longer with
-// 408; no transaction has begun then. A tunnel (the method CONNECT) is not waited for. A handler that answers while it reads, or refuses
-// uploads that it does not want to receive, needs StreamBody: its transaction waits with it, and what fails fails the attempt that
-// reads. Better still, it stands where there is no transaction.
+// The body is received before the first attempt, in memory up to HighWater, then in a temporary
+// file: no transaction, and with it no snapshot or database connection, waits for a slow client. A
+// handler is therefore called when the upload is complete and its trailers are available. An
+// incomplete body is answered with 400, one longer than MaxBody with 413, and one that exceeds the
+// server's read timeout with 408; no transaction has begun then. The body of a tunnel (the method
+// CONNECT) is not awaited. A handler that answers while it reads, or that refuses uploads before
+// receiving them, needs StreamBody: its transaction waits with it, and an error of the body fails
+// the attempt that reads it. It is better to mount such a handler outside of the transaction.
 //
-// The files of a multipart form are removed after each attempt, if the handler has parsed the form of the request that it was given by this
-// filter, or by others of this project. Net/http and a filter can't learn of a form that is parsed of a copy: behind [http.TimeoutHandler],
-// [http.StripPrefix], a chi router, or another middleware that calls WithContext or Clone, the handler removes them itself, or they stay
-// in the temporary folder, once for each attempt: defer r.MultipartForm.RemoveAll(), once ParseMultipartForm has succeeded.
+// The files of a multipart form are removed after each attempt, if the handler parsed the form of
+// the request that this filter, or another one of this project, passed to it. The form of a copy of
+// that request is unknown to net/http and the filter: behind [http.TimeoutHandler],
+// [http.StripPrefix], a chi router, or other middleware that calls WithContext or Clone, the
+// handler must remove the files itself, by defer r.MultipartForm.RemoveAll() once
+// ParseMultipartForm has succeeded. Otherwise they stay in the temporary folder, once for each
+// attempt.
 //
-// Outer filters may keep what they like in the context, but a value in there that an attempt changes in place is the next
-// one's too. (chi's, behind router.Use, is looked after.) So is a path value that an attempt sets with SetPathValue, if an outer
-// handler has set one by hand; those of an outer ServeMux or chi router are looked after.
+// A context value of an outer filter that an attempt changes in place stays changed in the next
+// attempt (chi's routing state, behind router.Use, is restored). The same holds for a path value
+// that an attempt sets with SetPathValue, if an outer handler has set one by hand; those of an
+// outer ServeMux or chi router are restored.
 //
-// If the client is gone, there is no further attempt. It is answered nonetheless (with 499, if its going is why the request
-// failed), because a client that closed only its own half of the connection would else take the server's
-// silence for a success.
+// If the client is gone, there is no further attempt. An answer is sent nonetheless (499, if the
+// disconnect made the request fail), because a client that closed only its sending half of the
+// connection would take silence for success.
 package retry

@@ -9,34 +9,36 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// settings are what an .ini file can say.
+// settings are the settings of an .ini section.
 type settings struct {
 	Tries            int            `default:"3" min:"0" help:"how many attempts a request gets in all; 0 is one attempt, as 1 is"`
-	Retryable        []string       `help:"names of predicates that say which errors are worth another attempt: transient, and those that a program registers; none if empty"`
+	Retryable        []string       `help:"names of predicates that say which errors lead to another attempt: transient, and those that a program registers; none if empty"`
 	HighWater        pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a request body or response is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it)"`
 	Delay            time.Duration  `default:"0" min:"0" help:"seconds to wait before the second attempt"`
-	DelayFactor      float64        `default:"2" min:"0" help:"by what each further delay is longer"`
+	DelayFactor      float64        `default:"2" min:"0" help:"factor by which each further delay is longer"`
 	MaxDelay         time.Duration  `default:"0" min:"0" help:"longest delay in seconds; 0 is no limit"`
-	Jitter           float64        `default:"0" min:"0" max:"1" help:"fraction of each delay that is left to chance"`
-	LogAfterTryCount int            `default:"1" min:"0" help:"number of the first failed attempt that is logged although another follows"`
+	Jitter           float64        `default:"0" min:"0" max:"1" help:"random fraction of each delay"`
+	LogAfterTryCount int            `default:"1" min:"0" help:"number of the first failed attempt that is logged even if another follows"`
 	MaxBody          pipeline.Bytes `default:"1GB" help:"longest request body, beyond which the answer is 413; 0 is no limit"`
-	StreamBody       bool           `default:"false" help:"hand a request's body on while the client sends it; else all of it is received before the first attempt, so that no transaction waits for a slow client"`
-	MaxResponse      pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500; 0 is no limit"`
+	StreamBody       bool           `default:"false" help:"pass a request's body on while the client sends it; else all of it is received before the first attempt, so that no transaction waits for a slow client"`
+	MaxResponse      pipeline.Bytes `default:"1GB" help:"longest response that can be buffered, beyond which the answer is 500; 0 is no limit"`
 	OnRetry          string         `nonempty:"true" help:"name of a hook that is called before each further attempt"`
 }
 
-// Register adds the filter to r as "egg:pasteline#retry", also under the name of the original, "egg:repoze.retry#retry".
+// Register adds the filter to r as "egg:pasteline#retry", and under the name of the original,
+// "egg:repoze.retry#retry".
 //
-// Predicates for the setting retryable are registered with pipeline.Value(r, name, retry.Predicate(f)). There are
-// "transient", and the original's names for the same: the errors of Python's transaction, ZODB and ZPublisher packages
-// that it retries by default.
+// Predicates for the setting retryable are registered with pipeline.Value(r, name,
+// retry.Predicate(f)). Predefined are "transient" and, as its synonyms, the names of the errors of
+// Python's transaction, ZODB and ZPublisher packages that the original retries by default.
 func Register(r *pipeline.Registry) {
 	pipeline.Filter(r, "egg:pasteline#retry", newFromSettings)
 	r.Alias("egg:repoze.retry#retry", "egg:pasteline#retry")
 	r.Alias("call:repoze.retry:make_retry", "egg:pasteline#retry")
 	for _, name := range []string{
 		"transient", "transaction.interfaces:TransientError",
-		"ZODB.POSException:ConflictError", "ZODB.POSException:ReadConflictError", "ZPublisher:Retry",
+		"ZODB.POSException:ConflictError", "ZODB.POSException:ReadConflictError",
+		"ZPublisher:Retry",
 	} {
 		pipeline.Value(r, name, Predicate(transaction.IsTransient))
 	}
@@ -47,7 +49,8 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 	b.Require(
 		pipeline.Requirement{
 			Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
-			Else: "nothing is run again, since a conflict is known only when the transaction around it commits; write it in front of that",
+			Else: "nothing is run again, since a conflict is known only when the transaction " +
+				"around it commits; write it in front of that",
 		},
 		pipeline.Requirement{
 			Filter: pipeline.Retry, Place: pipeline.NotInFront,
@@ -55,15 +58,24 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 		},
 		pipeline.Requirement{
 			Filter: pipeline.TM, Place: pipeline.Behind,
-			Else: "without a transaction there is no conflict to be run again for; write egg:repoze.tm2#tm behind it",
+			Else: "without a transaction there is no conflict to be run again for; " +
+				"write egg:repoze.tm2#tm behind it",
 		},
 	)
 	config := Config{
-		Tries: max(s.Tries, 1), Delay: s.Delay, DelayFactor: s.DelayFactor, MaxDelay: s.MaxDelay, Jitter: s.Jitter,
-		HighWater: s.HighWater.AtLeastOne(), MaxBody: s.MaxBody.Limit(), StreamBody: s.StreamBody, MaxResponse: s.MaxResponse.Limit(),
-		LogAfterTryCount: s.LogAfterTryCount, Logger: b.Logger(),
+		Tries:            max(s.Tries, 1),
+		Delay:            s.Delay,
+		DelayFactor:      s.DelayFactor,
+		MaxDelay:         s.MaxDelay,
+		Jitter:           s.Jitter,
+		HighWater:        s.HighWater.AtLeastOne(),
+		MaxBody:          s.MaxBody.Limit(),
+		StreamBody:       s.StreamBody,
+		MaxResponse:      s.MaxResponse.Limit(),
+		LogAfterTryCount: s.LogAfterTryCount,
+		Logger:           b.Logger(),
 	}
-	if s.DelayFactor == 0 { // written in the file: no delay after the first; in a Config zero is the default
+	if s.DelayFactor == 0 { // set to 0 in the file; in a Config zero means the default
 		config.DelayFactor = math.SmallestNonzeroFloat64
 	}
 	var predicates []Predicate

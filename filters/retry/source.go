@@ -15,17 +15,17 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A source makes the requests of all attempts from the one that came in.
+// A source makes the requests of all attempts from the incoming one.
 //
-// Nothing that a handler does to its request may reach the next attempt's. Most requests need only one attempt, so that one
-// is not given copies: what it could change in place is noted down instead, which costs no allocation, and the later ones
-// are made from the notes.
+// A handler's changes to its request must not be visible to the next attempt. As most requests need
+// only one attempt, the first gets the original and not a copy. The parts that it could change in
+// place are recorded, which needs no allocation, and later attempts are rebuilt from the record.
 type source struct {
-	request *http.Request   // as it came, but for its context
-	context context.Context //nolint:containedctx // the one of the request
-	body    *replay.Body    // nil if there is none
-	filled  bool            // body is received, and the trailers with it
-	cloned  bool            // request itself is out of reach of every attempt
+	request *http.Request   // the incoming request, except for its context
+	context context.Context //nolint:containedctx // the request's context
+	body    *replay.Body    // nil if the request has no body
+	filled  bool            // the body has been received, and its trailers
+	cloned  bool            // every attempt, also the first, gets a clone of request
 	route   route
 	url     url.URL
 	header  hold.Fields
@@ -39,7 +39,7 @@ func newSource(ctx context.Context, r *http.Request, f *filter) *source {
 	return s
 }
 
-// fill receives the whole body, unless it is one that can't be waited for.
+// fill receives the whole body, unless it is one that can't be awaited.
 func (s *source) fill() error {
 	if s.body == nil || !replay.Waits(s.request) {
 		return nil
@@ -48,33 +48,33 @@ func (s *source) fill() error {
 	return s.body.Fill(s.context)
 }
 
-// close gives back what was kept for attempts that will not be made any more.
+// close releases the buffer of the body.
 func (s *source) close() {
 	if s.body != nil {
-		_ = s.body.Close() // nobody will miss the file
+		_ = s.body.Close() // an error leaves a temporary file behind, at most
 	}
 }
 
-// came returns the request that came in, for those who are told how it failed.
-func (s *source) came() *http.Request { return s.request.WithContext(s.context) }
+// original returns the incoming request with its context, for logging.
+func (s *source) original() *http.Request { return s.request.WithContext(s.context) }
 
-// asItCame reports whether the request of an attempt is the one that came in, but for its context.
+// asItCame reports whether the request of an attempt is the incoming one, except for its context.
 func (s *source) asItCame(try transaction.Attempt) bool {
 	return try.Number == 1 && s.body == nil && !s.cloned
 }
 
-// note takes down, before the first attempt, what that could change.
-func (s *source) note(ctx context.Context, try transaction.Attempt) {
+// record records, before the first attempt, the parts of the request that the attempt could change.
+func (s *source) record(ctx context.Context, try transaction.Attempt) {
 	if try.Number > 1 {
 		return
 	}
 	r := s.request
-	// A parsed form and what an outer ServeMux has matched are seldom there, and can't be noted down.
+	// A parsed form, and the match of an outer ServeMux, are rare and can't be recorded.
 	s.cloned = r.Form != nil || r.PostForm != nil || r.MultipartForm != nil || r.Pattern != ""
 	if try.Last() {
 		return
 	}
-	s.route = noteRoute(ctx)
+	s.route = saveRoute(ctx)
 	if s.cloned {
 		return
 	}
@@ -85,7 +85,9 @@ func (s *source) note(ctx context.Context, try transaction.Attempt) {
 }
 
 // next returns the request for an attempt.
-func (s *source) next(ctx context.Context, result *attempt.Result, try transaction.Attempt) *http.Request {
+func (s *source) next(
+	ctx context.Context, result *attempt.Result, try transaction.Attempt,
+) *http.Request {
 	r := s.copy(ctx, try)
 	if s.body != nil {
 		r.Body = s.body.Attempt(result, try.Last())
@@ -94,7 +96,11 @@ func (s *source) next(ctx context.Context, result *attempt.Result, try transacti
 		case s.filled:
 			r.Trailer = s.request.Trailer.Clone()
 		default:
-			own := &trailed{ReadCloser: r.Body, server: s.request.Trailer, attempt: make(http.Header)}
+			own := &trailed{
+				ReadCloser: r.Body,
+				server:     s.request.Trailer,
+				attempt:    make(http.Header),
+			}
 			for name := range own.server {
 				own.attempt[name] = nil // announced
 			}
@@ -104,8 +110,8 @@ func (s *source) next(ctx context.Context, result *attempt.Result, try transacti
 	return r
 }
 
-// A trailed is the body of an attempt whose request has trailers. When it has been read, it gives the attempt a copy of those
-// that the server has received.
+// A trailed is the body of a request with trailers. At the end of the body it copies the trailers
+// that the server has received to those of the attempt.
 type trailed struct {
 	io.ReadCloser
 	server, attempt http.Header
@@ -120,7 +126,7 @@ func (t *trailed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bodiless returns the request of an attempt for somebody who must not read the attempt's body.
+// bodiless returns the request of an attempt without a body, for OnRetry.
 func (s *source) bodiless(ctx context.Context, try transaction.Attempt) *http.Request {
 	r := s.copy(ctx, try)
 	r.Body = http.NoBody
@@ -135,7 +141,8 @@ func (s *source) copy(ctx context.Context, try transaction.Attempt) *http.Reques
 		return s.request.Clone(ctx)
 	}
 	r := s.request.WithContext(ctx)
-	if try.Number > 1 { // the first attempt has the maps, perhaps in a goroutine that it left behind
+	// the first attempt has the original maps, perhaps in a goroutine that still runs
+	if try.Number > 1 {
 		r.Header = s.header.Header()
 		if r.URL != nil {
 			u := s.url

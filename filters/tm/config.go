@@ -8,57 +8,62 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// DefaultMaxResponse is how many bytes of a response can be held back unless told otherwise.
+// DefaultMaxResponse is the default limit of a buffered response, in bytes.
 const DefaultMaxResponse = 1 << 30
 
-// DefaultMaxBody is how many bytes a request body may have unless told otherwise.
+// DefaultMaxBody is the default limit of a request body, in bytes.
 const DefaultMaxBody = 1 << 30
 
-// An Activate says whether a request gets a transaction.
+// An Activate reports whether a request gets a transaction.
 type Activate func(r *http.Request) bool
 
-// A User names who makes a request, for the annotation of its transaction; "" is nobody in particular.
+// A User returns the name of the user that makes a request; "" means unknown.
 type User func(r *http.Request) string
 
-// Config is what the filter can be told. The zero Config is the default.
+// Config configures the filter. The zero Config is the default.
 type Config struct {
-	// Veto says which responses abort the transaction (the original's commit_veto). Nil is the default, every status from
-	// 500 on. See [NoVeto] and [RepozeVeto]. Returned errors, panics and doomed transactions abort without a veto.
+	// Veto reports which responses abort the transaction (the original's commit_veto). Nil is the
+	// default: every status from 500 on. See [NoVeto] and [RepozeVeto]. Returned errors, panics and
+	// doomed transactions abort regardless of the veto.
 	Veto Veto
 
-	// Activate says which requests get a transaction. Nil means all.
+	// Activate reports which requests get a transaction. Nil means all.
 	Activate Activate
 
-	// User annotates the transaction with a user. Nil leaves that to whoever knows: an authentication filter further in
-	// calls transaction.FromContext and then SetUser. The path is always noted.
+	// User provides the user's name for the annotation of the transaction. If it is nil, an
+	// authentication filter further in can set it: transaction.FromContext, then SetUser. The path
+	// is always added as a note.
 	User User
 
-	// Manager begins the transactions. Nil makes one that logs to Logger.
+	// Manager begins the transactions. Nil means a new one that logs to Logger.
 	Manager *transaction.Manager
 
-	// HighWater is how many bytes of a held response are kept in memory before a temporary file is used, or more, as for retry.
-	// Zero means 2 MiB.
-	// It applies if tm holds the response itself; if retry is directly around it, retry does, with its own settings.
+	// HighWater is how many bytes of a buffered response are kept in memory before a temporary file
+	// is used; it may be exceeded as in retry. Zero means 2 MiB. It applies if tm buffers the
+	// response itself; directly behind retry, the setting of retry applies.
 	HighWater int64
 
-	// MaxResponse is how many bytes of a response can be held back; more is answered with 500, and aborts. Zero means
-	// DefaultMaxResponse, a negative number no limit. As for HighWater, directly behind retry its setting is what counts.
+	// MaxResponse limits how many bytes of a response can be buffered; a longer one is answered
+	// with 500, and the transaction aborted. Zero means DefaultMaxResponse, a negative number no
+	// limit. As for HighWater, directly behind retry the setting of retry applies.
 	MaxResponse int64
 
-	// StreamBody hands a request's body on while the client sends it, in the transaction. Otherwise all of it is received before that
-	// begins, so that no transaction waits for a slow client: in memory up to HighWater, then in a temporary file.
-	// It applies if there is no retry around, whose setting of that name is what counts then; so does MaxBody.
+	// StreamBody passes the request's body on while the client sends it, within the transaction.
+	// Otherwise the whole body is received before the transaction begins, so that it does not wait
+	// for a slow client: in memory up to HighWater, then in a temporary file. StreamBody and
+	// MaxBody apply if there is no retry around; otherwise its settings do.
 	StreamBody bool
 
-	// MaxBody is how many bytes a request body may have; more is answered with 413, and no transaction. Zero means DefaultMaxBody, a
-	// negative number no limit.
+	// MaxBody limits the size of a request body in bytes; a longer one is answered with 413,
+	// without a transaction. Zero means DefaultMaxBody, a negative number no limit.
 	MaxBody int64
 
-	// Logger is told of failed requests, if there is no retry around that tells. Nil discards.
+	// Logger receives records about failed requests, unless a retry around this filter logs them.
+	// Nil discards them.
 	Logger *slog.Logger
 }
 
-// Validate returns what is wrong with the config, or nil.
+// Validate returns an error if the config has a fault.
 func (c Config) Validate() error {
 	if c.HighWater < 0 {
 		return fmt.Errorf("highwater = %d: want a number of bytes, or 0 for 2 MiB", c.HighWater)

@@ -6,23 +6,24 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// settings are what an .ini file can say.
+// settings are the settings of an .ini section.
 type settings struct {
-	CommitVeto  string         `nonempty:"true" help:"name of the veto that says which responses abort: none, repoze.tm:default_commit_veto, or what a program adds; the default is every status from 500 on"`
+	CommitVeto  string         `nonempty:"true" help:"name of the veto that says which responses abort: none, repoze.tm:default_commit_veto, or one that a program registers; the default is every status from 500 on"`
 	Activate    string         `nonempty:"true" help:"name of a predicate that says which requests get a transaction; the default is all"`
 	User        string         `nonempty:"true" help:"name of a function that names the user for the annotation of the transaction"`
-	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response, or of a request's body, is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it), if there is no retry around that holds it"`
-	StreamBody  bool           `default:"false" help:"hand a request's body on while the client sends it, in the transaction; else all of it is received before that begins; if there is a retry around, its setting counts"`
+	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response, or of a request's body, is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it), if there is no retry around that buffers it"`
+	StreamBody  bool           `default:"false" help:"pass a request's body on while the client sends it, within the transaction; else all of it is received before that begins; if there is a retry around, its setting counts"`
 	MaxBody     pipeline.Bytes `default:"1GB" help:"longest request body, beyond which the answer is 413, if there is no retry around; 0 is no limit"`
-	MaxResponse pipeline.Bytes `default:"1GB" help:"longest response that can be held back, beyond which the answer is 500, if there is no retry around that holds it; 0 is no limit"`
+	MaxResponse pipeline.Bytes `default:"1GB" help:"longest response that can be buffered, beyond which the answer is 500, if there is no retry around that buffers it; 0 is no limit"`
 }
 
-// Register adds the filter to r as "egg:pasteline#tm", also under the names of the original, "egg:repoze.tm2#tm" and
-// "egg:repoze.tm#tm".
+// Register adds the filter to r as "egg:pasteline#tm", and under the names of the original,
+// "egg:repoze.tm2#tm" and "egg:repoze.tm#tm".
 //
-// What settings can name is registered with pipeline.Value: a [Veto] for commit_veto, an [Activate] for activate, a [User] for
-// user. There are the vetoes "none" ([NoVeto]) and, under the original's names, "repoze.tm:default_commit_veto" and
-// "repoze.tm2:default_commit_veto" ([RepozeVeto]).
+// Values for settings are registered with pipeline.Value: a [Veto] for commit_veto, an [Activate]
+// for activate, a [User] for user. Predefined are the vetoes "none" ([NoVeto]) and, under the
+// original's names, "repoze.tm:default_commit_veto" and "repoze.tm2:default_commit_veto"
+// ([RepozeVeto]).
 func Register(r *pipeline.Registry) {
 	pipeline.Filter(r, "egg:pasteline#tm", newFromSettings)
 	r.Alias("egg:repoze.tm2#tm", "egg:pasteline#tm")
@@ -37,11 +38,15 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 	b.Offer(pipeline.TM, nil)
 	b.Require(pipeline.Requirement{
 		Filter: pipeline.TM, Place: pipeline.NotInFront,
-		Else: "a request is in a transaction already, so this one does nothing, whatever its settings say; leave one of them out",
+		Else: "a request is in a transaction already, so this one does nothing, " +
+			"whatever its settings say; leave one of them out",
 	})
 	config := Config{
-		HighWater: s.HighWater.AtLeastOne(), MaxBody: s.MaxBody.Limit(), MaxResponse: s.MaxResponse.Limit(),
-		StreamBody: s.StreamBody, Logger: b.Logger(),
+		HighWater:   s.HighWater.AtLeastOne(),
+		MaxBody:     s.MaxBody.Limit(),
+		MaxResponse: s.MaxResponse.Limit(),
+		StreamBody:  s.StreamBody,
+		Logger:      b.Logger(),
 	}
 	err := lookup(b, "commit_veto", s.CommitVeto, &config.Veto)
 	if err == nil {
@@ -56,7 +61,7 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 	return New(config)
 }
 
-// lookup sets v to what is registered as name, if the setting is given.
+// lookup sets v to the value that is registered as name, if the setting is given.
 func lookup[T any](b *pipeline.Build, key, name string, v *T) error {
 	if name == "" {
 		return nil

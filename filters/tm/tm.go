@@ -33,7 +33,7 @@ func New(config Config) (func(http.Handler) http.Handler, error) {
 	}, nil
 }
 
-// bound turns a setting into the limit that hold and replay know: zero is none.
+// bound converts a setting to the limit of packages hold and replay, where zero means none.
 func bound(limit, byDefault int64) int64 {
 	switch {
 	case limit == 0:
@@ -50,19 +50,23 @@ type filter struct {
 	next http.Handler
 }
 
-// ServeHTTP runs one request, or one attempt at it, in a transaction.
+// ServeHTTP runs one request, or one attempt of it, in a transaction.
 func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if _, inside := transaction.FromContext(r.Context()); inside || f.Activate != nil && !f.Activate(r) {
+	_, inside := transaction.FromContext(r.Context())
+	if inside || f.Activate != nil && !f.Activate(r) {
 		f.next.ServeHTTP(w, r)
 		return
 	}
 	f.serve(r.Context(), w, r)
 }
 
-// ServeCopy does the same with a copy of r that has ctx, for a browserid or retry that stands around this filter: the handler gets a
-// copy anyway, with the context of the transaction, so theirs (of 304 bytes each) are spared if nobody else is to see them.
+// ServeCopy is ServeHTTP for a copy of r with the context ctx. A browserid or retry around this
+// filter calls it to avoid a copy of its own: the handler gets a copy with the transaction's
+// context anyway. Activate, User and Veto receive the request, so with them an intermediate copy is
+// needed.
 func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	if _, inside := transaction.FromContext(ctx); inside || f.Activate != nil || f.User != nil || f.Veto != nil {
+	_, inside := transaction.FromContext(ctx)
+	if inside || f.Activate != nil || f.User != nil || f.Veto != nil {
 		own := r.WithContext(ctx)
 		defer form.Remove(r, own)
 		f.ServeHTTP(w, own)
@@ -71,13 +75,13 @@ func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.R
 	f.serve(ctx, w, r)
 }
 
-// serve serves a request that is r, but has ctx, in a transaction.
+// serve serves a copy of r with the context ctx in a transaction.
 func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	result, answered := attempt.FromContext(ctx)
-	var body *replay.Body // nil: what came is handed on
+	var body *replay.Body // nil: the incoming body is passed on
 	if !answered && !f.StreamBody && replay.Waits(r) {
 		body = replay.New(r.Body, replay.Options{HighWater: f.HighWater, Max: f.MaxBody})
-		defer func() { _ = body.Close() }() // what can't be given back will not be missed
+		defer func() { _ = body.Close() }() // an error leaves a temporary file behind, at most
 		if err := f.receive(ctx, body, r); err != nil {
 			r = r.WithContext(ctx)
 			attempt.Log(f.Logger, "request failed", r, err)
@@ -85,11 +89,11 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			return
 		}
 	}
-	held, shared := w.(*hold.Writer) // retry's, for this very attempt
+	held, shared := w.(*hold.Writer) // of retry, for this attempt
 	shared = shared && held.Result() == result && !held.Sent()
 	if !shared {
 		options := hold.Options{HighWater: f.HighWater, Max: f.MaxResponse}
-		if answered { // retry is around, with something in between
+		if answered { // a retry is around, with another filter in between
 			held = hold.New(w, result, options)
 		} else {
 			held, ctx = hold.Begin(ctx, w, options)
@@ -111,17 +115,18 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		if !answered {
 			attempt.Log(f.Logger, "request failed", r, err)
 		}
-		// If retry is around, it drops this or answers the same; what is in between sees how it ended.
+		// A retry around this filter drops this answer or sends the same one; filters in between
+		// see the result.
 		held.Drop()
 		result.Respond(w, r, err)
 	case err != nil && !answered:
 		attempt.Log(f.Logger, held.Late(), r, err)
 		held.Cut()
-	default: // if retry is around, it will cut a response that failed late
+	default: // a retry around this filter cuts off a response that failed late
 		if err := held.Release(); err != nil {
 			f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.Any("error", err))
 			if !answered {
-				panic(http.ErrAbortHandler) // a part may have been
+				panic(http.ErrAbortHandler) // a part may have been sent
 			}
 			result.Fail(fmt.Errorf("response not sent: %w", err))
 		}
@@ -136,7 +141,8 @@ func (f *filter) receive(ctx context.Context, body *replay.Body, r *http.Request
 	return body.Fill(ctx)
 }
 
-// run runs the handler in a transaction and ends that. How is in held's result. The body is that of r, if it has been received.
+// run runs the handler in a transaction, ends the transaction, and records the outcome in held's
+// result. The body is that of r, if it has been received, or nil.
 func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, body *replay.Body) {
 	user := ""
 	if f.User != nil {
@@ -158,7 +164,7 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, bo
 	}
 	returned := false
 	defer func() { //nolint:contextcheck // t is the context
-		if !returned { // the handler panics; what the panic says goes on up
+		if !returned { // the handler panics; the panic is not recovered
 			t.Result.Shut()
 			held.Returned()
 			t.giveUp()
@@ -172,16 +178,17 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, bo
 	_ = t.Decide() //nolint:contextcheck // t is the context; the error is in result
 }
 
-// A run is one transaction: the context that carries it, and the one who decides it.
+// A run is one transactional request: its context and its commit decision.
 type run struct {
-	attempt.Context // for those behind this filter
+	attempt.Context // for the handlers behind this filter
 	filter          *filter
-	request         *http.Request // as it came, but for its context if nobody is shown it
-	passed          http.Request  // with the context; a field, so that it costs no allocation of its own
-	txn             *transaction.Txn
-	held            *hold.Writer
+	// the incoming request; its context may be replaced if no callback sees it
+	request *http.Request
+	passed  http.Request // has the run as its context; a field, to save an allocation
+	txn     *transaction.Txn
+	held    *hold.Writer
 
-	deciding sync.Mutex // held until it is decided; guards decided and err
+	deciding sync.Mutex // held during the decision; guards decided and err
 	mu       sync.Mutex // guards ended and afterEnd
 	decided  bool
 	ended    bool
@@ -191,7 +198,7 @@ type run struct {
 
 type runKey struct{}
 
-// Value makes the run known to those who have its context.
+// Value returns the run for runKey.
 func (t *run) Value(key any) any {
 	if key == (runKey{}) {
 		return t
@@ -199,20 +206,21 @@ func (t *run) Value(key any) any {
 	return t.Context.Value(key)
 }
 
-// String is what fmt prints for a context.
+// String is used by fmt to print the context.
 func (t *run) String() string { return "tm" }
 
-// result is where the outcome of the attempt is recorded.
+// result returns the result in which the outcome of the attempt is recorded.
 func (t *run) result() *attempt.Result { return t.held.Result() }
 
-// Decide ends the transaction, the first time: when the handler flushes or hijacks, else when it has returned. Nil says
-// that the response may leave as the handler wrote it, because its work was committed or because it asked for an abort.
+// Decide commits or aborts the transaction on its first call: when the handler flushes or hijacks,
+// otherwise when it has returned. It returns nil if the response may be sent as the handler wrote
+// it, because the transaction was committed or because the handler asked for an abort.
 func (t *run) Decide() error {
 	t.deciding.Lock()
 	defer t.deciding.Unlock()
 	if !t.decided {
 		t.decided = true
-		t.err = http.ErrAbortHandler // and stays so if a veto panics
+		t.err = http.ErrAbortHandler // remains the result if a veto panics
 		t.decideAndEnd()
 	}
 	return t.err
@@ -223,7 +231,7 @@ func (t *run) decideAndEnd() {
 	t.err = t.decide()
 }
 
-// giveUp ends the transaction without asking, unless it is decided.
+// giveUp aborts the transaction, unless the decision has been made.
 func (t *run) giveUp() {
 	t.deciding.Lock()
 	defer t.deciding.Unlock()
@@ -234,11 +242,11 @@ func (t *run) giveUp() {
 	}
 }
 
-// decide commits or leaves the transaction to be aborted. What failed comes before the veto: a conflict has to be run again
-// whatever status the handler gave it.
+// decide commits the transaction or leaves it to be aborted by end. An error counts before the
+// veto: after a conflict the request has to be run again, whatever status the handler wrote.
 func (t *run) decide() error {
 	if t.result().Err() != nil {
-		t.result().Wrap(t.judge)
+		t.result().Wrap(t.classify)
 		return t.result().Err()
 	}
 	switch t.txn.Status() {
@@ -255,7 +263,8 @@ func (t *run) decide() error {
 	}
 	if err := t.txn.Commit(t); err != nil {
 		status := t.txn.Status()
-		if errors.Is(err, transaction.ErrEnded) { // perhaps by a goroutine of the handler's, in this moment
+		// perhaps by a goroutine of the handler, at this moment
+		if errors.Is(err, transaction.ErrEnded) {
 			status = t.txn.Wait(t)
 		}
 		switch {
@@ -264,9 +273,9 @@ func (t *run) decide() error {
 		case status == transaction.Aborted:
 			return t.conflict()
 		case status == transaction.CommitFailed && errors.Is(err, transaction.ErrEnded):
-			err = t.txn.Commit(t) // says why
+			err = t.txn.Commit(t) // returns the error of that commit
 		case status == transaction.Active && t.Err() != nil:
-			err = goneError(t) // in the last moment
+			err = goneError(t) // the client left during the commit
 		}
 		return t.fail(err)
 	}
@@ -282,7 +291,7 @@ func (t *run) vetoed() bool {
 	}
 	answered := false
 	defer func() {
-		if !answered { // whoever recovers the panic must not make a success of it
+		if !answered { // code that recovers the panic must not make a success of it
 			t.result().Fail(errVetoPanicked)
 		}
 	}()
@@ -293,15 +302,17 @@ func (t *run) vetoed() bool {
 
 // fail records err as the outcome.
 func (t *run) fail(err error) error {
-	t.result().Fail(t.judge(err))
+	t.result().Fail(t.classify(err))
 	return t.result().Err()
 }
 
-// judge asks the data managers whether err is transient, or hides a conflict, as long as the transaction knows them.
-func (t *run) judge(err error) error { return t.txn.Judge(t, err) }
+// classify marks err as transient if a data manager says so or reports a conflict that err hides.
+// It must be called before the transaction ends.
+func (t *run) classify(err error) error { return t.txn.Judge(t, err) }
 
-// conflict decides over work that the handler does not want to be kept. If a conflict may be the reason, it is run again; the handler's
-// answer is sent if there is none, or no further attempt.
+// conflict handles a transaction that the handler does not want to commit. If a conflict may be the
+// reason, it records the conflict as the failure, so that the request is run again. If there is no
+// conflict, or no further attempt, the handler's answer is sent.
 func (t *run) conflict() error {
 	err := t.txn.Conflict(t)
 	if err == nil {
@@ -310,23 +321,25 @@ func (t *run) conflict() error {
 	if try, ok := transaction.AttemptFromContext(t); ok && !try.Last() {
 		return t.fail(err)
 	}
-	t.filter.Logger.LogAttrs(t, slog.LevelWarn, "conflict, and no further attempt: the handler's own answer is sent",
+	t.filter.Logger.LogAttrs(t, slog.LevelWarn,
+		"conflict, and no further attempt: the handler's own answer is sent",
 		slog.String("method", t.request.Method), slog.String("path", t.request.URL.Path),
 		slog.Int("status", t.held.Status()), slog.Any("error", err))
 	return nil
 }
 
-// goneError is the outcome of a request that nobody waits for any more.
+// goneError returns the error of a request whose client has gone or whose deadline has passed.
 func goneError(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	status := attempt.StatusClientClosedRequest
 	if errors.Is(cause, context.DeadlineExceeded) {
 		status = http.StatusServiceUnavailable
 	}
-	return attempt.WithStatus(status, fmt.Errorf("not committed, nobody waits for the answer: %w", cause))
+	err := fmt.Errorf("not committed, nobody waits for the answer: %w", cause)
+	return attempt.WithStatus(status, err)
 }
 
-// end aborts the transaction unless it is over, and tells those who wait for its end.
+// end aborts the transaction unless it has ended, and calls the AfterEnd callbacks.
 func (t *run) end() {
 	defer t.callAfterEnd()
 	if t.txn.Status() == transaction.Committed {
@@ -335,21 +348,23 @@ func (t *run) end() {
 	}
 	switch err := t.txn.Abort(t); {
 	case err == nil:
-	case errors.Is(err, transaction.ErrEnded): // by the handler, or in this moment by a goroutine that it has left over
+	// by the handler, or just now by a goroutine of the handler
+	case errors.Is(err, transaction.ErrEnded):
 		if t.txn.Wait(t) == transaction.Committed {
 			t.result().SetCommitted()
 		}
 	default:
 		err = fmt.Errorf("transaction was not aborted cleanly: %w", err)
 		t.result().Fail(err)
-		t.result().Wrap(func(reason error) error { return unclean(reason, err) })
+		t.result().Wrap(func(reason error) error { return abortError(reason, err) })
 		t.err = t.result().Err()
 	}
 }
 
-// unclean returns the outcome of a transaction that was to be aborted for a reason, when the abort failed with err: an answer about the
-// reason could tell of what was read, and was not kept. But what is in doubt stays so, or it could be run again.
-func unclean(reason, err error) error {
+// abortError chooses the error to report when an abort, made because of reason, failed with err. It
+// is err, since an answer about reason could contain data that was read but never committed. A
+// commit in doubt takes precedence, as the request must not be run again.
+func abortError(reason, err error) error {
 	if errors.Is(reason, transaction.ErrInDoubt) || errors.Is(reason, transaction.ErrPartlyKept) {
 		return reason
 	}
@@ -367,23 +382,28 @@ func (t *run) callAfterEnd() {
 	}
 }
 
-// isolate keeps one callback's panic from the others, and from the response: the transaction is over.
+// isolate calls a callback and logs its panic, which must affect neither other callbacks nor the
+// response: the transaction has ended.
 func (t *run) isolate(callback func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			t.filter.Logger.LogAttrs(t, slog.LevelError, "callback after the end of a transaction panicked",
+			t.filter.Logger.LogAttrs(t, slog.LevelError,
+				"callback after the end of a transaction panicked",
 				slog.String("path", t.request.URL.Path), slog.Any("panic", v))
 		}
 	}()
 	callback()
 }
 
-var errNoTransaction = fmt.Errorf("%w that could end: is the filter tm missing (use = egg:pasteline#tm)?", transaction.ErrNoTransaction)
+var errNoTransaction = fmt.Errorf(
+	"%w that could end: is the filter tm missing (use = egg:pasteline#tm)?",
+	transaction.ErrNoTransaction)
 
-// AfterEnd registers f to be called once, after the transaction of ctx has been committed or aborted (as repoze.tm's
-// after_end), also when that failed. Functions are called in the order of registration; a panic in one is logged and does not reach
-// the others. The error wraps [transaction.ErrNoTransaction] if ctx is not that of a handler behind this filter, or if the transaction is
-// over.
+// AfterEnd registers f to be called once after the transaction of ctx has been committed or
+// aborted, whether or not that succeeded. It corresponds to repoze.tm's after_end. Functions are
+// called in the order of registration; a panic in one is logged and does not affect the others. The
+// error wraps [transaction.ErrNoTransaction] if ctx does not belong to a handler behind this
+// filter, or if the transaction has ended.
 func AfterEnd(ctx context.Context, f func()) error {
 	t, ok := ctx.Value(runKey{}).(*run)
 	if !ok {
@@ -398,8 +418,8 @@ func AfterEnd(ctx context.Context, f func()) error {
 	return nil
 }
 
-// IsActive reports whether ctx is that of a handler behind this filter, with a transaction that has not ended
-// (as repoze.tm's isActive).
+// IsActive reports whether ctx belongs to a handler behind this filter whose transaction has not
+// ended. It corresponds to repoze.tm's isActive.
 func IsActive(ctx context.Context) bool {
 	t, ok := ctx.Value(runKey{}).(*run)
 	if !ok {

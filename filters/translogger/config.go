@@ -12,22 +12,22 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Config says where the log is written, and how. One of Output and Logger is required.
+// Config configures the log. One of Output and Logger is required.
 type Config struct {
-	// Output gets one line for each request, in one Write. Writes do not overlap.
+	// Output gets one line for each request, in one Write. Writes don't overlap.
 	Output io.Writer
 
-	// Logger gets one record for each request, at Level: with attributes, or, if there is a Format, with the formatted line
-	// as its message.
+	// Logger gets one record for each request, at Level: with attributes, or, if Format is set,
+	// with the formatted line as its message.
 	Logger *slog.Logger
 	Level  slog.Level
 
-	// Format is a format of lines in Python's way, such as "%(REMOTE_ADDR)s %(status)s". "combined" is Apache's, and what
-	// Output gets if Format is empty.
+	// Format is a line format in Python's syntax, such as "%(REMOTE_ADDR)s %(status)s". "combined"
+	// is Apache's combined format, which is the default for Output.
 	Format string
 }
 
-// Validate returns what is wrong with the config, all of it, or nil.
+// Validate returns an error that joins all faults of the config, or nil.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Output == nil && c.Logger == nil {
@@ -39,7 +39,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Register adds the filter to r under "egg:pasteline#translogger" and the names that it has in the original.
+// Register adds the filter to r under "egg:pasteline#translogger" and the names of the original.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#translogger"
 	pipeline.Filter(r, name, build)
@@ -47,51 +47,57 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:paste.translogger:make_filter", name)
 }
 
-// settings are those of a section.
+// settings are the settings of an .ini section.
 type settings struct {
 	LoggerName          string `ini:"logger_name" nonempty:"true" default:"wsgi" help:"the attribute logger of records in the program's log"`
 	Format              string `ini:"format" help:"a line, such as %(REMOTE_ADDR)s %(status)s; empty or combined is Apache's combined format"`
 	LoggingLevel        level  `ini:"logging_level" default:"INFO" help:"the level of requests: DEBUG, INFO, WARNING, ERROR or CRITICAL"`
-	SetLoggerLevel      level  `ini:"set_logger_level" default:"DEBUG" help:"the level from which on requests are logged at all"`
+	SetLoggerLevel      level  `ini:"set_logger_level" default:"DEBUG" help:"the lowest level at which requests are logged"`
 	SetupConsoleHandler bool   `ini:"setup_console_handler" default:"true" help:"write lines to standard error; if false, records to the program's log"`
 }
 
 func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
 	declare(b)
 	if s.LoggingLevel < s.SetLoggerLevel {
-		b.Warn("set_logger_level", fmt.Sprintf("no request is logged, since their level, %v, is below this: raise logging_level", s.LoggingLevel))
+		b.Warn("set_logger_level", fmt.Sprintf(
+			"no request is logged, since their level, %v, is below this: raise logging_level",
+			s.LoggingLevel))
 		return func(next http.Handler) http.Handler { return next }, nil
 	}
 	c := Config{Format: s.Format}
 	if s.SetupConsoleHandler {
 		c.Output = os.Stderr
 	} else {
-		c.Logger, c.Level = b.Logger().With(slog.String("logger", s.LoggerName)), s.LoggingLevel.slog()
+		c.Logger = b.Logger().With(slog.String("logger", s.LoggerName))
+		c.Level = s.LoggingLevel.slog()
 	}
 	return New(c)
 }
 
-// declare says what must be around the filter.
+// declare declares which other filters must stand around this one.
 func declare(b *pipeline.Build) {
-	const early = "a line is written for each attempt, before it is known whether its response is sent; write it in front of that"
+	const early = "a line is written for each attempt, " +
+		"before it is known whether its response is sent; write it in front of that"
 	b.Require(
 		pipeline.Requirement{Filter: pipeline.Retry, Place: pipeline.NotInFront, Else: early},
 		pipeline.Requirement{Filter: pipeline.TM, Place: pipeline.NotInFront, Else: early},
 		pipeline.Requirement{
 			Filter: pipeline.Prefix, Place: pipeline.NotBehind,
-			Else: "its lines have the proxy's address and not the visitor's; write that in front of it",
+			Else: "its lines have the proxy's address and not the visitor's; " +
+				"write that in front of it",
 		},
 	)
 }
 
-// A level is one of Python's.
+// A level is a log level of Python.
 type level int
 
 var levelNames = map[string]level{
-	"NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50, "FATAL": 50,
+	"NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30,
+	"ERROR": 40, "CRITICAL": 50, "FATAL": 50,
 }
 
-// UnmarshalText takes a name or a number.
+// UnmarshalText parses a name or a number.
 func (l *level) UnmarshalText(text []byte) error {
 	if named, ok := levelNames[strings.ToUpper(strings.TrimSpace(string(text)))]; ok {
 		*l = named
@@ -107,5 +113,6 @@ func (l *level) UnmarshalText(text []byte) error {
 
 func (l level) String() string { return l.slog().String() }
 
-// slog returns the level where both have the same steps: Python's INFO is 20, slog's 0; the next is 30 and 4.
+// slog converts the level to the scale of package slog: Python's INFO is 20 and slog's 0; the next
+// levels are 30 and 4.
 func (l level) slog() slog.Level { return slog.Level((int(l) - 20) * 4 / 10) }

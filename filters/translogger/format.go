@@ -15,35 +15,52 @@ const combined = `%(REMOTE_ADDR)s - %(REMOTE_USER)s [%(time)s] ` +
 	`"%(REQUEST_METHOD)s %(REQUEST_URI)s %(HTTP_VERSION)s" ` +
 	`%(status)s %(bytes)s "%(HTTP_REFERER)s" "%(HTTP_USER_AGENT)s"`
 
-// A format is a parsed line: text and fields in turn.
+// A format is a parsed line format: a sequence of texts and fields.
 type format []part
 
-// A part is text, or a field with its width.
+// A part is a text, or a field with its width.
 type part struct {
 	text      string
 	append    func(b []byte, e *entry) []byte // nil for text
-	width     int                             // negative for left
-	precision int                             // negative for all of it
-	cut       bool                            // the field of that name
+	width     int                             // negative: aligned to the left
+	precision int                             // negative: not limited
+	cut       bool                            // it is the field named cut
 }
 
-// fields are what a format can name.
+// fields are the fields that a format can contain.
 var fields = map[string]func(b []byte, e *entry) []byte{
 	"REMOTE_ADDR":     func(b []byte, e *entry) []byte { return appendEscaped(b, e.remoteAddr()) },
 	"REMOTE_USER":     func(b []byte, e *entry) []byte { return appendEscaped(b, e.user()) },
 	"REQUEST_METHOD":  func(b []byte, e *entry) []byte { return appendEscaped(b, e.method) },
 	"REQUEST_URI":     func(b []byte, e *entry) []byte { return appendEscaped(b, e.uri()) },
 	"HTTP_VERSION":    func(b []byte, e *entry) []byte { return appendEscaped(b, e.request.Proto) },
-	"HTTP_REFERER":    func(b []byte, e *entry) []byte { return appendEscaped(b, e.request.Header.Get("Referer")) },
-	"HTTP_USER_AGENT": func(b []byte, e *entry) []byte { return appendEscaped(b, e.request.Header.Get("User-Agent")) },
-	"time":            func(b []byte, e *entry) []byte { return e.start.AppendFormat(b, "02/Jan/2006:15:04:05 -0700") },
-	"status":          func(b []byte, e *entry) []byte { return strconv.AppendInt(b, int64(e.Status), 10) },
+	"HTTP_REFERER":    headerField("Referer"),
+	"HTTP_USER_AGENT": headerField("User-Agent"),
+	"time":            appendTime,
+	"status":          appendStatus,
 	"bytes":           func(b []byte, e *entry) []byte { return appendSize(b, e.Bytes) },
 	"cut":             appendCut,
-	"duration":        func(b []byte, e *entry) []byte { return strconv.AppendFloat(b, e.duration.Seconds(), 'f', 6, 64) },
+	"duration":        appendDuration,
 }
 
-// appendCut appends a word for a response that ended before its end.
+// headerField returns the field with the value of a request header.
+func headerField(name string) func(b []byte, e *entry) []byte {
+	return func(b []byte, e *entry) []byte { return appendEscaped(b, e.request.Header.Get(name)) }
+}
+
+func appendStatus(b []byte, e *entry) []byte {
+	return strconv.AppendInt(b, int64(e.Status), 10)
+}
+
+func appendTime(b []byte, e *entry) []byte {
+	return e.start.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
+}
+
+func appendDuration(b []byte, e *entry) []byte {
+	return strconv.AppendFloat(b, e.duration.Seconds(), 'f', 6, 64)
+}
+
+// appendCut appends a word for a response that was cut off.
 func appendCut(b []byte, e *entry) []byte {
 	if !e.cut {
 		return b
@@ -51,7 +68,7 @@ func appendCut(b []byte, e *entry) []byte {
 	return append(b, "cut"...)
 }
 
-// appendSize appends nothing for an empty body, which Apache logs as - too.
+// appendSize appends the size; nothing for an empty body, which becomes -, as in Apache's log.
 func appendSize(b []byte, n int64) []byte {
 	if n == 0 {
 		return b
@@ -59,10 +76,10 @@ func appendSize(b []byte, n int64) []byte {
 	return strconv.AppendInt(b, n, 10)
 }
 
-// field is one place in a format in Python's way. Other conversions than s have no meaning for what all is text.
+// field matches a field in Python's syntax. The only conversion is s, since all values are text.
 var field = regexp.MustCompile(`^%\(([^)]*)\)(-?)([0-9]{0,3})(?:\.([0-9]{1,3}))?s`)
 
-// parseFormat reads a format; the empty one is none.
+// parseFormat parses a format; an empty text gives an empty format.
 func parseFormat(text string) (format, error) {
 	if text == "combined" {
 		text = combined
@@ -84,14 +101,17 @@ func parseFormat(text string) (format, error) {
 		text = "%" + rest
 		m := field.FindStringSubmatch(text)
 		if m == nil {
-			return nil, fmt.Errorf("%q is no field: want %%(name)s, or %%%% for a percent sign (each %% doubled in an .ini)", firstWord(text))
+			return nil, fmt.Errorf("%q is no field: "+
+				"want %%(name)s, or %%%% for a percent sign (each %% doubled in an .ini)",
+				firstWord(text))
 		}
 		value, ok := fields[m[1]]
 		if !ok {
-			return nil, fmt.Errorf("there is no field %q; have: %s", m[1], strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
+			return nil, fmt.Errorf("there is no field %q; have: %s",
+				m[1], strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		}
 		p := part{append: value, precision: -1, cut: m[1] == "cut"}
-		p.width, _ = strconv.Atoi(m[3]) // digits, or nothing for zero
+		p.width, _ = strconv.Atoi(m[3]) // digits, or empty for zero
 		if m[2] != "" {
 			p.width = -p.width
 		}
@@ -109,7 +129,8 @@ func firstWord(s string) string {
 	return word
 }
 
-// appendTo appends the line of an entry, without an end of line. That its response was cut is said in any case.
+// appendTo appends the line of an entry, without a newline. If the response was cut off and the
+// format has no field for that, the word cut is added.
 func (f format) appendTo(b []byte, e *entry) []byte {
 	said := !e.cut
 	for i := range f {
@@ -133,7 +154,7 @@ func (f format) appendTo(b []byte, e *entry) []byte {
 	return b
 }
 
-// fit brings what was appended from start on to the part's width.
+// fit pads or truncates the text from start on to the part's width.
 func (p *part) fit(b []byte, start int) []byte {
 	s := string(b[start:])
 	if p.precision >= 0 {
@@ -142,8 +163,8 @@ func (p *part) fit(b []byte, start int) []byte {
 	return fmt.Appendf(b[:start], "%*s", p.width, s)
 }
 
-// appendEscaped appends s as Apache would: what could end the field, or the line, and what a terminal could take for a
-// command, as \", \\ and \x1b.
+// appendEscaped appends s with the escapes of Apache, such as \", \\ and \x1b, for characters that
+// could end the field or the line, or control a terminal.
 func appendEscaped(b []byte, s string) []byte {
 	for i := 0; i < len(s); {
 		c := s[i]

@@ -13,7 +13,8 @@ import (
 	"github.com/pasteline/pasteline/mount"
 )
 
-// New returns the filter. The error is that of [Config.Validate]. The filter is safe for concurrent use.
+// New returns the filter. The error is that of [Config.Validate]. The filter is safe for concurrent
+// use.
 func New(c Config) (func(http.Handler) http.Handler, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -27,11 +28,13 @@ func New(c Config) (func(http.Handler) http.Handler, error) {
 		return nil, err
 	}
 	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { log.serve(w, r, next) })
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			log.serve(w, r, next)
+		})
 	}, nil
 }
 
-// An accessLog is what is written to.
+// An accessLog writes the log.
 type accessLog struct {
 	Config
 	format format
@@ -41,15 +44,21 @@ type accessLog struct {
 
 func (l *accessLog) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	e := entry{
-		Writer: sent.Writer{ResponseWriter: w}, request: r, start: time.Now(),
-		method: r.Method, path: mount.Join(r.Context(), r.URL.EscapedPath()), query: r.URL.RawQuery, addr: r.RemoteAddr,
+		Writer:  sent.Writer{ResponseWriter: w},
+		request: r,
+		start:   time.Now(),
+		method:  r.Method,
+		path:    mount.Join(r.Context(), r.URL.EscapedPath()),
+		query:   r.URL.RawQuery,
+		addr:    r.RemoteAddr,
 	}
-	defer func() { //nolint:contextcheck // r has it; a handler that panics has its line, too
+	defer func() { //nolint:contextcheck // the context is r's; a handler that panics is logged, too
 		p := recover()
-		e.panicked = !e.returned && p != http.ErrAbortHandler //nolint:errorlint // a panic's value, compared as by net/http
+		//nolint:errorlint // a panic's value, compared as by net/http
+		e.panicked = !e.returned && p != http.ErrAbortHandler
 		l.finish(r.Context(), &e)
 		if p != nil {
-			panic(p) // as it came; the stack is still that of the handler
+			panic(p) // unchanged; the stack is still the handler's
 		}
 	}()
 	next.ServeHTTP(&e.Writer, r)
@@ -64,12 +73,13 @@ func (l *accessLog) finish(ctx context.Context, e *entry) {
 		e.Status = silentStatus(ctx, e.returned)
 	}
 	if e.method == http.MethodHead {
-		e.Bytes = 0 // the server has dropped them
+		e.Bytes = 0 // the server does not send them
 	}
 	if l.Logger != nil {
-		ctx = context.WithoutCancel(ctx) // a client that has gone is logged as others are
+		ctx = context.WithoutCancel(ctx) // a request whose client has gone is logged as others are
 		if len(l.format) > 0 {
-			l.Logger.LogAttrs(ctx, l.Level, string(l.format.appendTo(nil, e))) //nolint:sloglint // the message is the line, as in the original
+			//nolint:sloglint // the message is the line, as in the original
+			l.Logger.LogAttrs(ctx, l.Level, string(l.format.appendTo(nil, e)))
 		} else {
 			l.Logger.LogAttrs(ctx, l.Level, "request", e.attrs()...)
 		}
@@ -83,7 +93,7 @@ func (l *accessLog) finish(ctx context.Context, e *entry) {
 	}
 	*line = append(l.format.appendTo((*line)[:0], e), '\n')
 	l.mu.Lock()
-	_, _ = l.Output.Write(*line) // there is nowhere to report to
+	_, _ = l.Output.Write(*line) // there is no place to report an error
 	l.mu.Unlock()
 	if cap(*line) <= 16<<10 {
 		lines.Put(line)
@@ -92,21 +102,23 @@ func (l *accessLog) finish(ctx context.Context, e *entry) {
 
 var lines = sync.Pool{New: func() any { return new([]byte) }}
 
-// An entry is what is known of one request.
+// An entry is the data of one request.
 type entry struct {
 	sent.Writer
 	request  *http.Request
 	start    time.Time
 	duration time.Duration
-	returned bool // the handler has, without a panic
-	panicked bool // not to abort
-	cut      bool // the response ended before its end, which the client sees from its framing
+	returned bool // the handler returned, without a panic
+	panicked bool // with another value than http.ErrAbortHandler
+	cut      bool // the response was cut off, which the client notices from its framing
 
-	method, path, query, addr string // as they came: handlers change requests that they should not
+	// As they came in: a handler may change its request, although it should not.
+	method, path, query, addr string
 }
 
-// wasCut reports whether the response has been cut, or will be: the handler did not return after it had begun, or aborted it; or it
-// has failed after a flush, which makes the filter that stands around this one cut it.
+// wasCut reports whether the response was or will be cut off: the handler panicked after the
+// response had begun, or with http.ErrAbortHandler; or the request failed after a flush, so that
+// the filter around this one will cut the response off.
 func (e *entry) wasCut(ctx context.Context) bool {
 	if !e.returned {
 		return !e.Hijacked && (e.Begun() || !e.panicked)
@@ -115,7 +127,8 @@ func (e *entry) wasCut(ctx context.Context) bool {
 	return ok && e.Flushed && !e.Hijacked && result.Err() != nil
 }
 
-// silentStatus is the status of a handler that has written nothing; it has returned, or else it panicked.
+// silentStatus returns the status for a handler that wrote nothing, and either returned or
+// panicked.
 func silentStatus(ctx context.Context, returned bool) int {
 	if !returned {
 		return http.StatusInternalServerError
@@ -138,7 +151,7 @@ func (e *entry) user() string {
 	return user
 }
 
-// uri is the path as the visitor sees it, with the query.
+// uri returns the path as the client sees it, with the query.
 func (e *entry) uri() string {
 	if e.query == "" {
 		return e.path
@@ -146,7 +159,7 @@ func (e *entry) uri() string {
 	return e.path + "?" + e.query
 }
 
-// attrs are the attributes of a record.
+// attrs returns the attributes of a record.
 func (e *entry) attrs() []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("method", e.method),
