@@ -12,24 +12,24 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Config says which apps are asked, and what is no answer.
+// Config configures a cascade.
 type Config struct {
-	// Apps are asked in this order; at least one.
+	// Apps are called in this order, until one has an answer. At least one is required.
 	Apps []http.Handler
 
-	// Catch has the statuses, from 300 to 599, after which the next app is asked. Nil means 404.
+	// Catch lists the statuses, from 300 to 599, after which the next app is called. Nil means 404.
 	Catch []int
 
-	// HighWater is how many bytes of a request body that an app has read are kept in memory for the next one, before a
-	// temporary file is used. Zero means 2 MiB.
+	// HighWater is how many bytes of a request body that an app has read are kept in memory for the
+	// next one, before a temporary file is used. Zero means 2 MiB.
 	HighWater int64
 
-	// MaxBody is how many bytes a request body may have, if an app before the last one reads it: more is answered with
-	// 413. Zero means no limit.
+	// MaxBody limits the size of a request body in bytes, if an app before the last one reads it; a
+	// longer one is answered with 413. Zero means no limit.
 	MaxBody int64
 }
 
-// Validate returns what is wrong with the config, all of it, or nil.
+// Validate returns an error that joins all faults of the config, or nil.
 func (c Config) Validate() error {
 	var errs []error
 	if len(c.Apps) == 0 {
@@ -40,7 +40,8 @@ func (c Config) Validate() error {
 	}
 	for _, status := range c.Catch {
 		if status < 300 || status > 599 {
-			errs = append(errs, fmt.Errorf("cascade: %d can't be caught: want a status from 300 to 599, such as 404", status))
+			errs = append(errs, fmt.Errorf("cascade: %d can't be caught: "+
+				"want a status from 300 to 599, such as 404", status))
 		}
 	}
 	if c.HighWater < 0 || c.MaxBody < 0 {
@@ -49,8 +50,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// New returns the app. The error is that of [Config.Validate]. The app is safe for concurrent use, and is not changed by
-// later changes of c.
+// New returns the app. The error is that of [Config.Validate]. The app is safe for concurrent use
+// and is not affected by later changes of c.
 func New(c Config) (http.Handler, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -67,12 +68,12 @@ type cascade struct {
 	Config
 }
 
-// ServeHTTP asks one app after the other.
+// ServeHTTP calls one app after the other until one has an answer.
 func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var body *replay.Body
 	if len(c.Apps) > 1 && r.Body != nil && r.Body != http.NoBody {
 		body = replay.New(r.Body, replay.Options{HighWater: c.HighWater, Max: c.MaxBody})
-		defer func() { _ = body.Close() }() // nobody will miss the record
+		defer func() { _ = body.Close() }() // an error leaves a temporary file behind, at most
 	}
 	last := len(c.Apps) - 1
 	for _, app := range c.Apps[:last] {
@@ -83,7 +84,7 @@ func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if body != nil {
 		result, ok := attempt.FromContext(r.Context())
 		if !ok {
-			result = &attempt.Result{} // nobody looks; the app sees the error that it gets from its read
+			result = &attempt.Result{} // not used; the app sees the error of its read
 		}
 		own := r.WithContext(r.Context())
 		own.Body = body.Attempt(result, true)
@@ -93,17 +94,20 @@ func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.Apps[last].ServeHTTP(w, r)
 }
 
-// ask asks an app that is not the last one, and reports whether it had an answer.
-func (c *cascade) ask(app http.Handler, w http.ResponseWriter, r *http.Request, body *replay.Body) bool {
+// ask calls an app that is not the last one, and reports whether it had an answer.
+func (c *cascade) ask(
+	app http.Handler, w http.ResponseWriter, r *http.Request, body *replay.Body,
+) bool {
 	g := &gate{ResponseWriter: w, catch: c.Catch, before: w.Header().Clone()}
-	// Where somebody outside answers for errors, the app's go into a result of its own first, since one that is caught
-	// concerns nobody. Where nobody does, there must be no result: the app answers its errors itself, and a retry filter in
-	// front of it has to know that it is the outermost.
+	// If a filter around the cascade answers for errors, the app's error is recorded in a separate
+	// result first, since a caught error does not concern that filter. Otherwise there must be no
+	// result: the app answers its errors itself, and a retry filter in front of it has to know that
+	// it is the outermost.
 	ctx, result := r.Context(), &attempt.Result{}
 	outer, answered := attempt.FromContext(ctx)
 	if answered {
 		ctx, result = attempt.NewContext(ctx)
-		g.flushing = func() error { // what is decided at a flush has to know of what failed so far
+		g.flushing = func() error { // the decision at a flush depends on earlier errors
 			outer.Fail(result.Err())
 			return result.Err()
 		}
@@ -115,7 +119,7 @@ func (c *cascade) ask(app http.Handler, w http.ResponseWriter, r *http.Request, 
 	}
 	app.ServeHTTP(g, inner)
 
-	if answered && result.Committed() { // whatever the next one does, this must not be done once more
+	if answered && result.Committed() { // it must not be run again, whatever the next app does
 		outer.SetCommitted()
 	}
 	err := result.Err()

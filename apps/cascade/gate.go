@@ -10,28 +10,29 @@ import (
 	"slices"
 )
 
-// state is what is known of an answer.
+// state is the state of an answer.
 type state uint8
 
 const (
-	open    state = iota // nothing so far
-	passing              // it is sent
+	open    state = iota // no status yet
+	passing              // it is being sent
 	caught               // it is dropped
 )
 
-// A gate is the response of an app after which another may be asked. It waits for the status and then lets everything
-// pass, or nothing; so it needs no memory for the body. The handler has the outer header map itself, which makes trailers
-// work; what was in it before is put back when the answer is dropped.
+// A gate is the response writer of an app after which another may be called. It waits for the
+// status and then passes on everything, or nothing; so it needs no buffer. The handler uses the
+// outer header map itself, so that trailers work; the map's earlier contents are restored when the
+// answer is dropped.
 type gate struct {
 	http.ResponseWriter
 	catch    []int
 	before   http.Header
-	flushing func() error // if not nil, called before what is outside is flushed
+	flushing func() error // if not nil, called before the outer writer is flushed
 
 	state state
 }
 
-// decide says what becomes of an answer with a status.
+// decide decides by the status whether an answer is sent or dropped.
 func (g *gate) decide(status int) {
 	if g.state != open {
 		return
@@ -45,14 +46,14 @@ func (g *gate) decide(status int) {
 	}
 }
 
-// pass decides on an answer that has the status 200 unless the handler has said something else, and reports whether it
-// is sent.
+// pass decides about an answer, with the status 200 unless the handler has set one, and reports
+// whether it is sent.
 func (g *gate) pass() bool {
 	g.decide(http.StatusOK)
 	return g.state == passing
 }
 
-// Header returns the outer header, or one that nobody will see.
+// Header returns the outer header, or an unused one if the answer is dropped.
 func (g *gate) Header() http.Header {
 	if g.state == caught {
 		return http.Header{}
@@ -60,7 +61,8 @@ func (g *gate) Header() http.Header {
 	return g.ResponseWriter.Header()
 }
 
-// WriteHeader decides. An informational response is dropped as long as it is not clear whose answer will be sent.
+// WriteHeader decides. An informational response before the decision is dropped, since it is not
+// clear whose answer will be sent.
 func (g *gate) WriteHeader(status int) {
 	if g.state == open && status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
 		return
@@ -87,7 +89,7 @@ func (g *gate) WriteString(s string) (int, error) {
 	return io.WriteString(g.ResponseWriter, s)
 }
 
-// ReadFrom lets the server send src in its best way, or reads it to its end for nothing.
+// ReadFrom lets the server send src efficiently, or reads it to its end if the answer is dropped.
 func (g *gate) ReadFrom(src io.Reader) (int64, error) {
 	if !g.pass() {
 		return io.Copy(io.Discard, src)
@@ -95,10 +97,10 @@ func (g *gate) ReadFrom(src io.Reader) (int64, error) {
 	return io.Copy(g.ResponseWriter, src)
 }
 
-// Flush is FlushError for callers that can't be told.
+// Flush is FlushError without the error.
 func (g *gate) Flush() { _ = g.FlushError() }
 
-// FlushError flushes what is outside, unless the answer is dropped.
+// FlushError flushes the outer writer, unless the answer is dropped.
 func (g *gate) FlushError() error {
 	if !g.pass() {
 		return nil
@@ -111,10 +113,11 @@ func (g *gate) FlushError() error {
 	return http.NewResponseController(g.ResponseWriter).Flush()
 }
 
-// Hijack hands over the connection, unless the answer is dropped.
+// Hijack takes over the connection, unless the answer is dropped.
 func (g *gate) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !g.pass() {
-		return nil, nil, fmt.Errorf("hijack: the answer is dropped, another app is asked: %w", http.ErrNotSupported)
+		return nil, nil, fmt.Errorf("hijack: the answer is dropped, another app is asked: %w",
+			http.ErrNotSupported)
 	}
 	if g.flushing != nil {
 		if err := g.flushing(); err != nil {
@@ -124,5 +127,5 @@ func (g *gate) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(g.ResponseWriter).Hijack()
 }
 
-// Unwrap lets deadlines be set through an [http.ResponseController].
+// Unwrap implements the interface by which [http.ResponseController] sets deadlines.
 func (g *gate) Unwrap() http.ResponseWriter { return g.ResponseWriter }

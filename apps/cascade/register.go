@@ -11,7 +11,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// settings are those of a section. All keys but those named here are apps.
+// settings are the settings of an .ini section. All other keys are apps.
 type settings struct {
 	Catch     statuses           `ini:"catch" default:"404" help:"the statuses after which the next app is asked, with blanks in between"`
 	HighWater pipeline.Bytes     `ini:"highwater" default:"2MB" help:"bytes of a request body that are kept in memory for the next app, 0 is as few as possible; the rest goes to a temporary file"`
@@ -22,20 +22,21 @@ type settings struct {
 // statuses is a list of statuses.
 type statuses []int
 
-// UnmarshalText reads numbers with blanks in between.
+// UnmarshalText parses numbers separated by blanks.
 func (s *statuses) UnmarshalText(text []byte) error {
 	*s = statuses{}
 	for _, word := range pipeline.AsList(string(text)) {
 		status, err := pipeline.AsInt(word)
 		if err != nil || status < 300 || status > 599 {
-			return fmt.Errorf("%q is not a status that can be caught: want numbers from 300 to 599, such as 404 500", word)
+			return fmt.Errorf("%q is not a status that can be caught: "+
+				"want numbers from 300 to 599, such as 404 500", word)
 		}
 		*s = append(*s, int(status))
 	}
 	return nil
 }
 
-// Register adds the composite to r under "egg:pasteline#cascade" and the names that it has in the original.
+// Register adds the composite to r under "egg:pasteline#cascade" and the names of the original.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#cascade"
 	pipeline.Composite(r, name, build)
@@ -49,11 +50,17 @@ func build(b *pipeline.Build, s settings) (http.Handler, error) {
 	var errs []error
 	for i, setting := range s.Apps {
 		if !strings.HasPrefix(setting.Key, "app") {
-			errs = append(errs, &pipeline.Error{Key: setting.Key, Err: errors.New("want a key that begins with app"), Hint: "write app1 = …, app2 = …, or catch = …"})
+			errs = append(errs, &pipeline.Error{
+				Key:  setting.Key,
+				Err:  errors.New("want a key that begins with app"),
+				Hint: "write app1 = …, app2 = …, or catch = …",
+			})
 			continue
 		}
-		if i > 0 && len(setting.Key) < len(s.Apps[i-1].Key) && numbered(setting.Key) && numbered(s.Apps[i-1].Key) {
-			b.Warn(setting.Key, fmt.Sprintf("keys are sorted as text, so %s is asked before this one: write app01, app02, …", s.Apps[i-1].Key))
+		if i > 0 && len(setting.Key) < len(s.Apps[i-1].Key) &&
+			numbered(setting.Key) && numbered(s.Apps[i-1].Key) {
+			b.Warn(setting.Key, fmt.Sprintf("keys are sorted as text, "+
+				"so %s is asked before this one: write app01, app02, …", s.Apps[i-1].Key))
 		}
 		app, err := b.App(setting.Value)
 		errs = append(errs, err)

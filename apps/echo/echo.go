@@ -1,9 +1,9 @@
-// Package echo is an app that answers with the request, as text: what arrived at the end of a pipeline. It stands where
-// Paste has its app test.
+// Package echo is an app that answers with the request as text, to show what arrives at the end of
+// a pipeline. It takes the place of Paste's app test.
 //
-// In an .ini, "use = egg:Paste#test"; in Go code, [New]. The answer shows the request line, the header fields, sorted, what of
-// the path was cut off on the way (see package mount), the address of the visitor, and the body: as it is if it is
-// text, else as numbers and letters.
+// In an .ini, use = egg:Paste#test; in Go code, [New]. The answer shows the request line, the
+// header fields, sorted, the part of the path that was cut off on the way (see package mount), the
+// address of the client, and the body: as text if it is text, otherwise as a hex dump.
 //
 // # Where it differs from Paste
 //
@@ -11,8 +11,8 @@
 //
 // # Caveats
 //
-// This is for finding out what a pipeline does. Cookies and credentials are shown only with debug = true, since a script in a page of
-// the same site could read here what browsers hide from it.
+// The app is for debugging a pipeline. Cookies and credentials are shown only with debug = true,
+// since a script in a page of the same site could read values here that browsers hide from it.
 package echo
 
 import (
@@ -32,24 +32,27 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Config says how much is shown. The zero Config is the default.
+// Config configures the app. The zero Config is the default.
 type Config struct {
-	// MaxBody is how many bytes of the body are shown, 64 KB if 0. The rest is counted.
+	// MaxBody is how many bytes of the body are shown, 64 KB if 0. The rest is only counted.
 	MaxBody pipeline.Bytes `ini:"max_body" default:"64KB" min:"1" help:"bytes of the body that are shown; the rest is counted"`
 
 	// Secrets shows cookies and credentials too.
 	Secrets bool `ini:"-"`
 }
 
-// Validate returns what is wrong with the config, or nil.
+// Validate returns an error if the config has a fault.
 func (c Config) Validate() error {
 	if c.MaxBody < 0 {
-		return &pipeline.Error{Key: "max_body", Err: errors.New("want a size in bytes, such as 64KB")}
+		return &pipeline.Error{
+			Key: "max_body",
+			Err: errors.New("want a size in bytes, such as 64KB"),
+		}
 	}
 	return nil
 }
 
-// Register adds the app to r under "egg:pasteline#echo" and the names that the app which it stands for has in the original.
+// Register adds the app to r under "egg:pasteline#echo" and the names of Paste's app test.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#echo"
 	pipeline.App(r, name, func(b *pipeline.Build, c Config) (http.Handler, error) {
@@ -81,7 +84,7 @@ func (c Config) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := c.body(&text, r); err != nil {
 		return err
 	}
-	if len(r.Trailer) > 0 { // they are here when the body has been read
+	if len(r.Trailer) > 0 { // available when the body has been read
 		text.WriteString("\ntrailers:\n")
 		c.fields(&text, r.Trailer)
 	}
@@ -89,11 +92,11 @@ func (c Config) serve(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	_, _ = w.Write(text.Bytes()) // a client that has gone reads nothing
+	_, _ = w.Write(text.Bytes()) // the client may have gone
 	return nil
 }
 
-// fields shows header fields, sorted.
+// fields writes header fields, sorted.
 func (c Config) fields(text *bytes.Buffer, header http.Header) {
 	names := make([]string, 0, len(header))
 	for name := range header {
@@ -114,7 +117,7 @@ func isSecret(name string) bool {
 	return slices.Contains([]string{"Authorization", "Cookie", "Proxy-Authorization"}, name)
 }
 
-// body shows the request's body: what fits, as text if it is one.
+// body writes the first part of the request's body, as text if possible.
 func (c Config) body(text *bytes.Buffer, r *http.Request) error {
 	if r.Body == nil {
 		return nil
@@ -149,15 +152,18 @@ func (c Config) body(text *bytes.Buffer, r *http.Request) error {
 	return nil
 }
 
-// bodyError is the client's fault, unless the error says something else.
+// bodyError returns an error with status 400, unless err has its own status.
 func bodyError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
-	return &handler.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("body can't be read: %w", err)}
+	return &handler.Error{
+		Status: http.StatusBadRequest,
+		Err:    fmt.Errorf("body can't be read: %w", err),
+	}
 }
 
-// isText reports whether a terminal would show p as it is meant. The last character may be cut off.
+// isText reports whether p is printable text. If cut is set, the last character may be incomplete.
 func isText(p []byte, cut bool) bool {
 	for len(p) > 0 {
 		r, size := utf8.DecodeRune(p)
@@ -172,7 +178,7 @@ func isText(p []byte, cut bool) bool {
 	return true
 }
 
-// wholeRunes returns text without the character at its end that was cut in two.
+// wholeRunes returns text without an incomplete character at its end.
 func wholeRunes(text []byte) []byte {
 	for cut := 1; cut < utf8.UTFMax && cut <= len(text); cut++ {
 		if tail := text[len(text)-cut:]; utf8.RuneStart(tail[0]) && !utf8.FullRune(tail) {
@@ -182,7 +188,7 @@ func wholeRunes(text []byte) []byte {
 	return text
 }
 
-// printable keeps what a terminal could take for a command from it.
+// printable returns s, quoted if it could control a terminal.
 func printable(s string) string {
 	if isText([]byte(s), false) {
 		return s

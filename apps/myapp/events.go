@@ -10,14 +10,15 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A stream ends after so many events; browsers come back by themselves.
+// A stream ends after maxEvents; browsers reconnect.
 const (
 	maxEvents     = 2400 // ten minutes
 	eventInterval = time.Second / 4
 )
 
-// events streams the shared counter. The first event is read in the request's own transaction, which is decided when it
-// is flushed. From then on every event has a transaction of its own, so that none is open for as long as the stream.
+// events streams the shared counter. The first event is read in the request's own transaction,
+// which ends at the flush. Every later event has a transaction of its own, so that none is open for
+// as long as the stream.
 func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 	counters, err := a.bucket(r, counterBucket)
 	if err != nil {
@@ -30,7 +31,7 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 	control := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would gather events, too
+	w.Header().Set("X-Accel-Buffering", "no") // keeps nginx from buffering events
 	fmt.Fprint(w, "retry: 2000\n")
 	writeEvent(w, 1, n)
 	if err := control.Flush(); err != nil {
@@ -53,7 +54,7 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 		n, err := a.sharedNow(r.Context())
 		switch {
 		case err != nil && r.Context().Err() != nil:
-			return nil // as above: the client goes on with another request
+			return nil // the client has gone
 		case err != nil:
 			return err
 		}
@@ -66,7 +67,8 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 }
 
 func writeEvent(w http.ResponseWriter, number int, shared uint64) {
-	fmt.Fprintf(w, "id: %d\ndata: {\"event\": %d, \"shared\": %d}\n\n", number, number, shared) //nolint:gosec // numbers alone
+	//nolint:gosec // the text consists of numbers
+	fmt.Fprintf(w, "id: %d\ndata: {\"event\": %d, \"shared\": %d}\n\n", number, number, shared)
 }
 
 // sharedNow reads the shared counter in a transaction of its own.
@@ -82,20 +84,21 @@ func (a *app) sharedNow(ctx context.Context) (n uint64, err error) {
 	return n, err
 }
 
-// streams tells handlers that stream when their server begins to shut down, which waits for them.
+// streams notifies streaming handlers when their server begins to shut down, as it waits for them.
 type streams struct{ servers sync.Map } // *http.Server to a func() <-chan struct{}
 
-// stopping returns a channel that is closed when r's server shuts down; nil if it is not net/http's.
+// stopping returns a channel that is closed when r's server shuts down; nil if the server is not
+// net/http's.
 func (s *streams) stopping(r *http.Request) <-chan struct{} {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok {
 		return nil
 	}
-	// A server keeps what it was given to call for good, so it is given one function, not one for each stream.
+	// A server never forgets a registered function, so it gets one, not one per stream.
 	once, _ := s.servers.LoadOrStore(server, sync.OnceValue(func() <-chan struct{} {
 		stopping := make(chan struct{})
 		server.RegisterOnShutdown(func() { close(stopping) })
 		return stopping
 	}))
-	return once.(func() <-chan struct{})() //nolint:errcheck // nothing else is stored
+	return once.(func() <-chan struct{})() //nolint:errcheck // no other type is stored
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// The guest book's limits: characters, and entries that are kept and shown.
+// Limits of the guest book: characters, and the number of entries that are stored and shown.
 const (
 	maxName    = 40
 	maxText    = 280
@@ -23,14 +23,15 @@ const (
 
 const bookBucket = "guestbook"
 
-// An entry is one record of the guest book. Its key is its number, in eight bytes, big end first.
+// An entry is a record of the guest book. Its key is its number: eight bytes, big endian.
 type entry struct {
 	Name string    `json:"name"`
 	Text string    `json:"text"`
 	Time time.Time `json:"time"`
 }
 
-// entries returns the guest book, newest first. Whoever signs meanwhile is on the next page: that is no conflict.
+// entries returns the guest book, newest first. It reads a snapshot, so that a new entry is no
+// conflict.
 func (a *app) entries(r *http.Request) ([]entry, error) {
 	book, err := a.bucket(r, bookBucket)
 	if err != nil {
@@ -50,13 +51,17 @@ func (a *app) entries(r *http.Request) ([]entry, error) {
 	return entries, nil
 }
 
-// sign puts an entry into the guest book.
+// sign adds an entry to the guest book.
 func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 	s, ok, err := a.form(w, r)
 	if err != nil || !ok {
 		return err
 	}
-	e := entry{Name: tidy(r.PostForm.Get("name")), Text: tidy(r.PostForm.Get("text")), Time: time.Now().UTC().Truncate(time.Second)}
+	e := entry{
+		Name: tidy(r.PostForm.Get("name")),
+		Text: tidy(r.PostForm.Get("text")),
+		Time: time.Now().UTC().Truncate(time.Second),
+	}
 	if fault := e.fault(); fault != "" {
 		page, err := a.homePage(r)
 		if err != nil {
@@ -83,8 +88,9 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// add gives the entry the next number, and removes the one that is too old. All who sign at once read and write the one
-// number, so they come after each other; had they read the range of the entries, each would lose to every other's.
+// add stores the entry under the next number, and deletes the oldest if there are too many.
+// Concurrent calls read and write the same number, and so run one after the other. If they read the
+// range of the entries instead, each would conflict with all others.
 func add(counters, book storage.Bucket, e entry) error {
 	last, err := counter(counters, bookKey)
 	if err != nil {
@@ -108,7 +114,7 @@ func add(counters, book storage.Bucket, e entry) error {
 
 func entryKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
 
-// fault says what is wrong with an entry, "" if nothing is.
+// fault describes an invalid entry; "" if it is valid.
 func (e entry) fault() string {
 	switch {
 	case !visible(e.Name) || !visible(e.Text):
@@ -121,12 +127,15 @@ func (e entry) fault() string {
 	return ""
 }
 
-// visible reports whether a text has a character that can be seen by itself. Accents and joiners can't.
+// visible reports whether a text has a character that is visible alone, which accents and joiners
+// are not.
 func visible(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.IsMark(r) })
+	return strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.IsMark(r)
+	})
 }
 
-// tidy makes one line of a text, of characters that can be seen.
+// tidy returns the text on one line, without control characters.
 func tidy(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

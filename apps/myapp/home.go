@@ -20,7 +20,7 @@ import (
 	"github.com/pasteline/pasteline/session"
 )
 
-// homePage is what the page shows.
+// homePage is the data of the page.
 type homePage struct {
 	frame
 
@@ -30,26 +30,26 @@ type homePage struct {
 	Now       time.Time
 	Timeout   time.Duration
 	N         int
-	HasN      bool // whether it is in the session
+	HasN      bool // n is in the session
 	Shared    uint64
 	Items     []item
 	Messages  []string
 	Token     string
 	Entries   []entry
-	Draft     entry  // what was refused, so that nobody has to write it once more
-	Fault     string // why
+	Draft     entry  // the refused entry, so that it need not be typed again
+	Fault     string // why it was refused
 
 	MaxName, MaxText, MaxEntries int
 	Attempt                      int
 }
 
-// An item is a key of the session, with its value.
+// An item is a key of the session with its value.
 type item struct {
 	Key   string
 	Value any
 }
 
-// home shows the page. It only reads: a visitor who does nothing has no session stored.
+// home shows the page. It only reads, so no session is stored for a visitor that does nothing else.
 func (a *app) home(w http.ResponseWriter, r *http.Request) error {
 	page, err := a.homePage(r)
 	if err != nil {
@@ -65,8 +65,16 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	}
 	id, _ := browserid.FromContext(r.Context())
 	page := &homePage{
-		frame: newFrame(r, "Pasteline: the tutorial"), BrowserID: id.Short(), New: s.IsNew(), Created: s.Created(), Now: time.Now(), Timeout: a.settings.Timeout,
-		MaxName: maxName, MaxText: maxText, MaxEntries: maxEntries, Attempt: attempt(r),
+		frame:      newFrame(r, "Pasteline: the tutorial"),
+		BrowserID:  id.Short(),
+		New:        s.IsNew(),
+		Created:    s.Created(),
+		Now:        time.Now(),
+		Timeout:    a.settings.Timeout,
+		MaxName:    maxName,
+		MaxText:    maxText,
+		MaxEntries: maxEntries,
+		Attempt:    attempt(r),
 	}
 	if page.Messages, err = s.PopFlash(""); err != nil {
 		return nil, err
@@ -82,7 +90,8 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The page only shows this one: that others go on counting is no conflict with the messages, which it takes away.
+	// The counter is only shown. It is read from a snapshot, as changes by others need not conflict
+	// with this request, which removes the messages.
 	if page.Shared, err = counter(counters.Snapshot(), sharedKey); err != nil {
 		return nil, err
 	}
@@ -90,7 +99,7 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	return page, err
 }
 
-// items returns what is in the session, by key.
+// items returns the items of the session, by key.
 func items(s *session.Session) ([]item, error) {
 	keys, err := s.Keys()
 	if err != nil {
@@ -110,8 +119,9 @@ func items(s *session.Session) ([]item, error) {
 	return list, nil
 }
 
-// formToken returns what a form of ours has, and one of another site can't have: it is made of the browser's id, which only this
-// browser knows, so there is nothing to store. (An app that writes to the session anyway has its CSRFToken.)
+// formToken returns a token against cross-site request forgery. It is derived from the browser's
+// id, which a page of another site does not know, so it need not be stored. (An app that writes to
+// the session anyway uses its CSRFToken.)
 func formToken(r *http.Request) string {
 	id, _ := browserid.FromContext(r.Context())
 	sum := sha256.Sum256([]byte("myapp: forms of " + string(id)))
@@ -131,17 +141,25 @@ func (a *app) forget(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// maxForm is the largest form in bytes: the longest entry with every character percent-encoded, and the token.
+// maxForm is the largest form in bytes: the longest entry with every character percent-encoded, and
+// the token.
 const maxForm = 16 << 10
 
-// form reads a form, and sees to it that it is one of our own pages that sent it. If not, it answers and ok is false.
-func (a *app) form(w http.ResponseWriter, r *http.Request) (s *session.Session, ok bool, err error) {
+// form parses a form and checks that it was sent by a page of this app. If not, it writes an answer
+// and returns ok = false.
+func (a *app) form(
+	w http.ResponseWriter, r *http.Request,
+) (s *session.Session, ok bool, err error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return nil, false, a.message(w, r, http.StatusRequestEntityTooLarge, "That was too much", "The form is larger than any that this page sends.")
+			err = a.message(w, r, http.StatusRequestEntityTooLarge, "That was too much",
+				"The form is larger than any that this page sends.")
+			return nil, false, err
 		}
-		return nil, false, a.message(w, r, http.StatusBadRequest, "That was no form", "The form could not be read.")
+		err = a.message(w, r, http.StatusBadRequest, "That was no form",
+			"The form could not be read.")
+		return nil, false, err
 	}
 	s, err = a.session(r)
 	if err != nil {
@@ -150,25 +168,34 @@ func (a *app) form(w http.ResponseWriter, r *http.Request) (s *session.Session, 
 	if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("csrf_token")), []byte(formToken(r))) == 1 {
 		return s, true, nil
 	}
-	a.refused(r, "its token is not that of the browser", slog.String("session", s.Ref()), slog.Bool("new", s.IsNew()))
-	return nil, false, a.message(w, r, http.StatusForbidden, "That form is too old", "Your browser has got a new id since the page was shown. Go back, reload the page, and try again.")
+	a.refused(r, "its token is not that of the browser",
+		slog.String("session", s.Ref()), slog.Bool("new", s.IsNew()))
+	err = a.message(w, r, http.StatusForbidden, "That form is too old",
+		"Your browser has got a new id since the page was shown. "+
+			"Go back, reload the page, and try again.")
+	return nil, false, err
 }
 
-// crossOrigin answers what a browser sends for a page of another site.
+// crossOrigin answers a request that a browser sent for a page of another site.
 func (a *app) crossOrigin(w http.ResponseWriter, r *http.Request) error {
-	a.refused(r, "cross-origin request detected", slog.String("origin", r.Header.Get("Origin")), slog.String("host", r.Host))
-	return a.message(w, r, http.StatusForbidden, "That came from another site", "This site takes forms from its own pages only.")
+	a.refused(r, "cross-origin request detected",
+		slog.String("origin", r.Header.Get("Origin")), slog.String("host", r.Host))
+	return a.message(w, r, http.StatusForbidden, "That came from another site",
+		"This site takes forms from its own pages only.")
 }
 
-// refused tells whoever has set debug_authorization why a form was refused.
+// refused logs why a form was refused, if debug_authorization is set.
 func (a *app) refused(r *http.Request, why string, attrs ...slog.Attr) {
 	if a.settings.DebugAuthorization {
-		attrs = append([]slog.Attr{slog.String("why", why), slog.String("path", r.URL.Path)}, attrs...)
+		attrs = append([]slog.Attr{
+			slog.String("why", why),
+			slog.String("path", r.URL.Path),
+		}, attrs...)
 		a.logger.LogAttrs(r.Context(), slog.LevelInfo, "a form was refused", attrs...)
 	}
 }
 
-// messagePage is a page that says one thing.
+// messagePage is the data of a page with one message.
 type messagePage struct {
 	frame
 
@@ -177,19 +204,26 @@ type messagePage struct {
 	Routes []string
 }
 
-func (a *app) message(w http.ResponseWriter, r *http.Request, status int, title, text string) error {
-	return a.pages.show(w, status, "message.html", messagePage{frame: newFrame(r, title), Status: status, Text: text})
+func (a *app) message(
+	w http.ResponseWriter, r *http.Request, status int, title, text string,
+) error {
+	page := messagePage{frame: newFrame(r, title), Status: status, Text: text}
+	return a.pages.show(w, status, "message.html", page)
 }
 
-// notFound answers for addresses that do not exist; with debug_notfound it says which do.
+// notFound answers unknown addresses; with debug_notfound it lists the known ones.
 func (a *app) notFound(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		page := messagePage{
-			frame: newFrame(r, "Nothing here"), Status: http.StatusNotFound,
-			Text: fmt.Sprintf("There is no page at %s%s.", mount.FromContext(r.Context()), r.URL.Path),
+			frame:  newFrame(r, "Nothing here"),
+			Status: http.StatusNotFound,
+			Text: fmt.Sprintf("There is no page at %s%s.",
+				mount.FromContext(r.Context()), r.URL.Path),
 		}
 		if a.settings.DebugNotfound {
-			err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+			err := chi.Walk(routes, func(
+				method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler,
+			) error {
 				page.Routes = append(page.Routes, method+" "+route)
 				return nil
 			})
@@ -206,7 +240,7 @@ func (a *app) notFound(routes chi.Routes) func(http.ResponseWriter, *http.Reques
 	}
 }
 
-// methodNotAllowed answers for addresses that know other methods, with their names.
+// methodNotAllowed answers requests with a wrong method, and lists the allowed ones.
 func (a *app) methodNotAllowed(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		path := cmp.Or(r.URL.RawPath, r.URL.Path)
@@ -221,11 +255,12 @@ func (a *app) methodNotAllowed(routes chi.Routes) func(http.ResponseWriter, *htt
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return a.message(w, r, http.StatusMethodNotAllowed, "Not in this way",
-			fmt.Sprintf("This address can't be sent a %s, but %s.", r.Method, strings.Join(allowed, " and ")))
+			fmt.Sprintf("This address can't be sent a %s, but %s.",
+				r.Method, strings.Join(allowed, " and ")))
 	}
 }
 
-// ago says in words how long ago a time was.
+// ago describes in words how long ago a time was.
 func ago(now, then time.Time) string {
 	switch d := now.Sub(then); {
 	case d < 2*time.Second:
@@ -237,7 +272,7 @@ func ago(now, then time.Time) string {
 	}
 }
 
-// words says a duration in one unit.
+// words describes a duration in one unit.
 func words(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
@@ -249,7 +284,7 @@ func words(d time.Duration) string {
 	}
 }
 
-// plural counts things.
+// plural returns a count with its noun.
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

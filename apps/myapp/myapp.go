@@ -24,18 +24,18 @@ func Register(r *pipeline.Registry) {
 
 // Settings are the keys of a section that uses the app.
 type Settings struct {
-	ZodbURI string `ini:"zodb_uri" required:"true" help:"where data are kept, such as bolt://%(here)s/data.db"`
+	ZodbURI string `ini:"zodb_uri" required:"true" help:"the database, such as bolt://%(here)s/data.db"`
 
-	Timeout time.Duration `ini:"timeout" default:"1200" min:"1ms" help:"a session ends when it has not been used for so long"`
-	Period  time.Duration `ini:"period" default:"20" min:"1ms" help:"a session is marked as used at most once in so long, so that reading costs no write"`
+	Timeout time.Duration `ini:"timeout" default:"1200" min:"1ms" help:"a session ends when it has not been used for this long"`
+	Period  time.Duration `ini:"period" default:"20" min:"1ms" help:"a session is marked as used at most once in this time, so that reading costs no write"`
 
-	ReloadTemplates    bool   `ini:"reload_templates" default:"false" help:"read the page anew for every request, for whoever is working on it"`
+	ReloadTemplates    bool   `ini:"reload_templates" default:"false" help:"read the templates for every request, for work on them"`
 	TemplateDir        string `ini:"template_dir" help:"where reload_templates reads; the source folder of the app if empty"`
 	DebugAuthorization bool   `ini:"debug_authorization" default:"false" help:"log why a form was refused"`
 	DebugNotfound      bool   `ini:"debug_notfound" default:"false" help:"list the routes on the page for addresses that do not exist"`
 }
 
-// app is the application. It is read-only while it serves; everything that changes is in the database.
+// app is the application. It is read-only while it serves; all state is in the database.
 type app struct {
 	db       *storage.DB
 	sessions *session.Manager
@@ -67,7 +67,7 @@ func newApp(b *pipeline.Build, settings Settings) (http.Handler, error) {
 	a := &app{db: db, sessions: sessions, pages: pages, settings: settings, logger: b.Logger()}
 	routes := a.routes()
 	b.Routes(routes)
-	// Browsers send no form of another site, whatever it is for; programs are no browsers, and pass.
+	// Refuses forms of other sites, which browsers mark as such; programs don't, and pass.
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(handler.Func(a.crossOrigin))
 	return protection.Handler(routes), nil
@@ -101,7 +101,8 @@ func (a *app) routes() chi.Router {
 	return r
 }
 
-// session returns the session of the browser that sent r, in r's transaction: the tutorial's get_session.
+// session returns the session of the browser that sent r, in r's transaction; it is the tutorial's
+// get_session.
 func (a *app) session(r *http.Request) (*session.Session, error) {
 	return a.sessions.Get(r.Context())
 }
@@ -115,7 +116,7 @@ func (a *app) bucket(r *http.Request, name string) (storage.Bucket, error) {
 	return tx.Bucket(name), nil
 }
 
-// attempt returns how many attempts the answer to r takes, this one included. Without retry there is only one.
+// attempt returns the number of the current attempt. Without retry it is 1.
 func attempt(r *http.Request) int {
 	if a, ok := transaction.AttemptFromContext(r.Context()); ok {
 		return a.Number
@@ -123,7 +124,7 @@ func attempt(r *http.Request) int {
 	return 1
 }
 
-// attemptHeader tells programs, and the page's script, the number of the attempt that answers.
+// attemptHeader holds the number of the attempt that answers, for programs and the page's script.
 const attemptHeader = "Pasteline-Attempt"
 
 func (a *app) needTransaction(next http.Handler) http.Handler {
@@ -140,15 +141,19 @@ func (a *app) needBrowserID(next http.Handler) http.Handler {
 	})
 }
 
-// need answers with what is missing in the pipeline, for the log and for whoever is just putting it together.
-func (a *app) need(next http.Handler, filter, use string, has func(*http.Request) bool) http.Handler {
+// need answers with an error, and logs it, if a filter is missing in the pipeline.
+func (a *app) need(
+	next http.Handler, filter, use string, has func(*http.Request) bool,
+) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if has(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		text := fmt.Sprintf("the filter %s is missing: put %s in front of the app in the pipeline of the .ini file", filter, use)
-		a.logger.LogAttrs(r.Context(), slog.LevelError, "a filter is missing", slog.String("what", text), slog.String("path", r.URL.Path))
+		text := fmt.Sprintf("the filter %s is missing: "+
+			"put %s in front of the app in the pipeline of the .ini file", filter, use)
+		a.logger.LogAttrs(r.Context(), slog.LevelError, "a filter is missing",
+			slog.String("what", text), slog.String("path", r.URL.Path))
 		http.Error(w, text, http.StatusInternalServerError)
 	})
 }

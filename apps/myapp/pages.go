@@ -26,7 +26,8 @@ import (
 //go:embed templates static
 var embedded embed.FS
 
-// pages shows the templates. They come from the program itself, or, for whoever is working on them, from their folder.
+// pages renders the templates. They are embedded in the program, or, with reload_templates, read
+// from their folder.
 type pages struct {
 	files  fs.FS
 	reload bool
@@ -55,8 +56,9 @@ func newPages(b *pipeline.Build, settings Settings) (*pages, error) {
 	return p, nil
 }
 
-// templateFolder finds the folder that has the folders templates and static: the one that was named, or the source of
-// this file. It is "" if this program runs where its source is not; then there is nothing to reload.
+// templateFolder returns the folder that contains the folders templates and static: the named one,
+// or the source folder of this file. It returns "" if the source folder does not exist on this
+// machine; then templates are not reloaded.
 func templateFolder(b *pipeline.Build, named string) (string, error) {
 	if named != "" {
 		if here, ok := b.Global("here"); ok && !filepath.IsAbs(named) {
@@ -87,17 +89,18 @@ func (p *pages) parse() (*template.Template, error) {
 	return template.New("").Funcs(functions).ParseFS(p.files, "templates/*.html")
 }
 
-// A frame is what every page has.
+// A frame holds the data of every page.
 type frame struct {
 	Title string
-	Root  string // the path below which the app is on its site, "" if it has the site for itself
+	Root  string // the path below which the app is mounted, "" if it is the whole site
 }
 
 func newFrame(r *http.Request, title string) frame {
 	return frame{title, mount.Join(r.Context(), "")}
 }
 
-// asset is the address of a file of the folder static, below the app's root. It changes with the file, so that caches can keep it for ever.
+// asset returns the address of a file of the folder static, below the app's root. It contains a
+// hash of the file, so that caches can keep it forever.
 func (p *pages) asset(name string) (string, error) {
 	content, err := fs.ReadFile(p.files, "static/"+name)
 	if err != nil {
@@ -111,7 +114,7 @@ func digest(content []byte) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// show writes a page. A fault in a template is an error, and leaves nothing of the page.
+// show writes a page. If a template fails, it returns an error and writes nothing.
 func (p *pages) show(w http.ResponseWriter, status int, name string, data any) error {
 	t := p.parsed
 	if p.reload {
@@ -135,11 +138,12 @@ func (p *pages) show(w http.ResponseWriter, status int, name string, data any) e
 	return err
 }
 
-// contentSecurityPolicy allows the page what it has, which is all its own: no inline script, nothing from elsewhere.
-const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+// contentSecurityPolicy allows the page only its own files, and no inline scripts.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; " +
+	"img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// static answers a file of the folder static.
+// static serves a file of the folder static.
 func (p *pages) static(w http.ResponseWriter, r *http.Request) error {
 	name := chi.URLParam(r, "name")
 	content, err := fs.ReadFile(p.files, "static/"+name)
@@ -152,6 +156,6 @@ func (p *pages) static(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.RawQuery == digest(content) {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	_, err = w.Write(content) //nolint:gosec // a file of our own
+	_, err = w.Write(content) //nolint:gosec // a file of this app
 	return err
 }

@@ -23,7 +23,7 @@ func hello(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// read answers the session's n.
+// read returns the session's n.
 func (a *app) read(w http.ResponseWriter, r *http.Request) error {
 	s, err := a.session(r)
 	if err != nil {
@@ -47,7 +47,7 @@ func (a *app) incr(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// fail adds one, and fails: nobody shall ever see that n.
+// fail adds one, and fails: the new n must never become visible.
 func (a *app) fail(w http.ResponseWriter, r *http.Request) error {
 	n, err := a.addToSession(r)
 	if err != nil {
@@ -72,14 +72,15 @@ func (a *app) addToSession(r *http.Request) (int, error) {
 	return n + 1, s.Set("n", n+1)
 }
 
-// The counters in storage: that which all visitors share, and the number of the last entry of the guest book.
+// Counters in storage: one that all visitors share, and the number of the last entry of the guest
+// book.
 const (
 	counterBucket = "counters"
 	sharedKey     = "shared"
 	bookKey       = "guestbook"
 )
 
-// readShared answers the shared counter.
+// readShared returns the shared counter.
 func (a *app) readShared(w http.ResponseWriter, r *http.Request) error {
 	counters, err := a.bucket(r, counterBucket)
 	if err != nil {
@@ -113,7 +114,7 @@ func (a *app) incrShared(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// counter reads a counter. One that was never written is 0.
+// counter reads a counter, which is 0 if it was never written.
 func counter(counters storage.Bucket, key string) (uint64, error) {
 	record, err := counters.Get([]byte(key))
 	if err != nil || record == nil {
@@ -130,14 +131,18 @@ func setCounter(counters storage.Bucket, key string, n uint64) error {
 	return counters.Put([]byte(key), binary.AppendUvarint(nil, n))
 }
 
-// body answers the SHA-256 of the request's body and the number of the attempt. With ?conflict=2 the first two attempts
-// fail as if they had lost a race, after they have done everything that must not be seen from outside.
+// body returns the SHA-256 of the request's body and the number of the attempt. With ?conflict=2
+// the first two attempts fail as if they had met a conflict, after writing headers and a body that
+// must not reach the client.
 func (a *app) body(w http.ResponseWriter, r *http.Request) error {
 	conflicts := 0
 	if text := r.URL.Query().Get("conflict"); text != "" {
 		var err error
 		if conflicts, err = strconv.Atoi(text); err != nil || conflicts < 0 {
-			return &handler.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("conflict=%q: want a whole number of 0 or more", text)}
+			return &handler.Error{
+				Status: http.StatusBadRequest,
+				Err:    fmt.Errorf("conflict=%q: want a whole number of 0 or more", text),
+			}
 		}
 	}
 	hash := sha256.New()
@@ -149,7 +154,8 @@ func (a *app) body(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Failed-Attempt", strconv.Itoa(number))
 		w.Header().Add("Set-Cookie", "failed-attempt="+strconv.Itoa(number))
 		w.WriteHeader(http.StatusAccepted)
-		fmt.Fprintf(w, "the failed attempt %d read %s\n", number, digest) //nolint:gosec // plain text, and hexadecimal digits
+		//nolint:gosec // plain text, and hexadecimal digits
+		fmt.Fprintf(w, "the failed attempt %d read %s\n", number, digest)
 		return transaction.Transient(fmt.Errorf("attempt %d was asked to conflict", number))
 	}
 	w.Header().Set(attemptHeader, strconv.Itoa(attempt(r)))
@@ -157,18 +163,23 @@ func (a *app) body(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// bodyError makes a body that could not be read the client's fault, unless it is too large, which has a status of its own.
+// bodyError returns an error with status 400 for a body that could not be read; a body that is too
+// large has its own status.
 func bodyError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
-	return &handler.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("reading the body: %w", err)}
+	return &handler.Error{
+		Status: http.StatusBadRequest,
+		Err:    fmt.Errorf("reading the body: %w", err),
+	}
 }
 
-// maxPause bounds what ?pause= asks for.
+// maxPause limits the pause parameter.
 const maxPause = time.Second
 
-// pause waits for as many milliseconds as ?pause= says, so that two requests can meet. It returns an error if the client leaves.
+// pause waits for the number of milliseconds in the pause parameter, so that requests overlap. It
+// returns an error if the client leaves.
 func pause(r *http.Request) error {
 	text := r.URL.Query().Get("pause")
 	if text == "" {
@@ -176,12 +187,15 @@ func pause(r *http.Request) error {
 	}
 	ms, err := strconv.Atoi(text)
 	if err != nil || ms < 0 {
-		return &handler.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("pause=%q: want a number of milliseconds", text)}
+		return &handler.Error{
+			Status: http.StatusBadRequest,
+			Err:    fmt.Errorf("pause=%q: want a number of milliseconds", text),
+		}
 	}
 	return sleep(r.Context(), min(time.Duration(ms)*time.Millisecond, maxPause))
 }
 
-// sleep waits for d, or returns ctx's error as soon as that is done.
+// sleep waits for d, or returns ctx's error as soon as it is done.
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -191,12 +205,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// answer answers a program: plain text, without a line's end, that no cache keeps.
+// answer writes an answer for programs: plain text, without a newline, not to be cached.
 func answer(w http.ResponseWriter, text string) {
 	header := w.Header()
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	header.Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, text) // fmt.Fprint, which takes anything, costs half a microsecond more; the error is for retry and tm
+	_, _ = io.WriteString(w, text) // the error is for retry and tm
 }
 
 func answerAttempt(w http.ResponseWriter, r *http.Request, text string) {

@@ -19,27 +19,32 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Config says what is served. DocumentRoot is required.
+// Config configures the app. DocumentRoot is required.
 type Config struct {
-	// DocumentRoot is the folder. In an .ini a relative path begins at the folder of the .ini.
+	// DocumentRoot is the folder to serve. In an .ini a relative path begins at the folder of the
+	// .ini.
 	DocumentRoot string `ini:"document_root" required:"true" help:"the folder whose files are served"`
 
-	// CacheMaxAge is for how many seconds browsers and proxies may keep a file without asking. If 0 nothing is said.
+	// CacheMaxAge is how many seconds browsers and proxies may use a file without revalidation. If
+	// 0, no Cache-Control is sent.
 	CacheMaxAge int64 `ini:"cache_max_age" min:"0" help:"seconds for which browsers and proxies may keep a file without asking; if 0, nothing is said"`
 
-	// DotFiles has files served whose names begin with a dot, and what is in folders with such a name.
+	// DotFiles also serves files whose names begin with a dot, and files in such folders.
 	DotFiles bool `ini:"dot_files" default:"false" help:"whether to serve files and folders whose names begin with a dot; .well-known in the root is served anyway"`
 }
 
-// Validate returns what is wrong with the config, or nil.
+// Validate returns an error if the config has a fault.
 func (c Config) Validate() error {
 	if c.CacheMaxAge < 0 {
-		return &pipeline.Error{Key: "cache_max_age", Err: errors.New("want a number of seconds, or 0 to say nothing")}
+		return &pipeline.Error{
+			Key: "cache_max_age",
+			Err: errors.New("want a number of seconds, or 0 to say nothing"),
+		}
 	}
 	return nil
 }
 
-// Register adds the app to r under "egg:pasteline#static" and the names that it has in the original.
+// Register adds the app to r under "egg:pasteline#static" and the names of the original.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#static"
 	pipeline.App(r, name, build)
@@ -48,7 +53,8 @@ func Register(r *pipeline.Registry) {
 }
 
 func build(b *pipeline.Build, c Config) (http.Handler, error) {
-	if here, ok := b.Global("here"); ok && c.DocumentRoot != "" && !filepath.IsAbs(c.DocumentRoot) {
+	here, ok := b.Global("here")
+	if ok && c.DocumentRoot != "" && !filepath.IsAbs(c.DocumentRoot) {
 		c.DocumentRoot = filepath.Join(here, c.DocumentRoot)
 	}
 	app, err := New(c)
@@ -58,13 +64,15 @@ func build(b *pipeline.Build, c Config) (http.Handler, error) {
 	b.OnClose(app.Close)
 	if ini, ok := b.Global("__file__"); ok {
 		if path, err := filepath.Rel(c.DocumentRoot, ini); err == nil && filepath.IsLocal(path) {
-			b.Warn("document_root", "this very .ini is in the folder, so everybody can read it, with its secrets: serve a folder of its own, such as %(here)s/static")
+			b.Warn("document_root", "this very .ini is in the folder, so everybody can read it, "+
+				"with its secrets: serve a folder of its own, such as %(here)s/static")
 		}
 	}
 	return app, nil
 }
 
-// New opens the folder. The error says why that can't be done. The App has to be closed.
+// New opens the folder and returns the app, which must be closed. The error is that of the settings
+// or of opening the folder.
 func New(c Config) (*App, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -81,7 +89,7 @@ func New(c Config) (*App, error) {
 		return &App{Config: c, root: root, now: time.Now}, nil
 	}
 	if root != nil {
-		_ = root.Close() // of the current folder, which nobody has asked for
+		_ = root.Close() // OpenRoot("") opens the current folder
 	}
 	return nil, &pipeline.Error{Key: "document_root", Err: err}
 }
@@ -93,7 +101,7 @@ type App struct {
 	now  func() time.Time
 }
 
-// Close closes the folder. Requests that come later are answered with 404.
+// Close closes the folder. Later requests are answered with 404.
 func (a *App) Close() error { return a.root.Close() }
 
 // ServeHTTP serves one file.
@@ -130,7 +138,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *App) send(w http.ResponseWriter, r *http.Request, name string) {
 	file, err := a.root.Open(name)
 	if err != nil {
-		notFound(w) // gone since, or not readable for us
+		notFound(w) // deleted meanwhile, or not readable for this process
 		return
 	}
 	defer file.Close() //nolint:errcheck // it was only read
@@ -142,20 +150,21 @@ func (a *App) send(w http.ResponseWriter, r *http.Request, name string) {
 	header := w.Header()
 	if a.CacheMaxAge > 0 {
 		header.Set("Cache-Control", "public, max-age="+strconv.FormatInt(a.CacheMaxAge, 10))
-		header.Set("Expires", a.now().Add(time.Duration(a.CacheMaxAge)*time.Second).UTC().Format(http.TimeFormat))
+		expires := a.now().Add(time.Duration(a.CacheMaxAge) * time.Second)
+		header.Set("Expires", expires.UTC().Format(http.TimeFormat))
 	}
 	header.Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
 	typ := mime.TypeByExtension(path.Ext(name))
 	if typ == "" {
-		typ = "application/octet-stream" // rather than what a look at the content suggests
+		typ = "application/octet-stream" // prevents content sniffing
 	}
 	header.Set("Content-Type", typ)
 	header.Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, r, name, info.ModTime(), file)
 }
 
-// fileName turns the path of a request into a name below the root. Several slashes count as one, and one at the end does
-// not count.
+// fileName converts the path of a request to a name below the root. Several slashes count as one,
+// and a slash at the end is ignored.
 func fileName(p string) (name string, ok bool) {
 	var segments []string
 	for segment := range strings.SplitSeq(p, "/") {
@@ -171,14 +180,17 @@ func fileName(p string) (name string, ok bool) {
 	if name == "" {
 		return ".", true
 	}
-	// What the operating system takes for a separator, a drive or an end of the name is none of ours.
-	if strings.ContainsRune(name, 0) || !filepath.IsLocal(filepath.FromSlash(name)) || filepath.Separator != '/' && strings.ContainsRune(name, filepath.Separator) {
+	// Refuse characters that the operating system takes for a separator, a drive or the end of the
+	// name.
+	if strings.ContainsRune(name, 0) || !filepath.IsLocal(filepath.FromSlash(name)) ||
+		filepath.Separator != '/' && strings.ContainsRune(name, filepath.Separator) {
 		return "", false
 	}
 	return name, true
 }
 
-// isHidden reports whether a name is, or lies in, one that begins with a dot. (The name .well-known is for visitors: RFC 8615.)
+// isHidden reports whether a segment of name begins with a dot, except for a leading .well-known,
+// which is public (RFC 8615).
 func isHidden(name string) bool {
 	if name == "." {
 		return false
@@ -191,12 +203,13 @@ func isHidden(name string) bool {
 	return false
 }
 
-// redirect sends the visitor to the same path with a slash at the end.
+// redirect redirects to the same path with a slash at the end.
 func redirect(w http.ResponseWriter, r *http.Request) {
 	name, _ := fileName(r.URL.Path)
 	target := "/"
 	if name != "." {
-		// Put together anew, since a path with two slashes in front would lead to another host.
+		// Built from the file's name, since a path with two leading slashes would lead to another
+		// host.
 		target = (&url.URL{Path: "/" + name + "/"}).EscapedPath()
 	}
 	if r.URL.RawQuery != "" {

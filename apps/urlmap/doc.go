@@ -1,7 +1,7 @@
-// Package urlmap is an app that hands each request to one of several apps, by the start of its path and, if told so, by
-// host and port. It is Paste's urlmap.
+// Package urlmap is an app that passes each request to one of several apps, chosen by the start of
+// its path and, optionally, by host and port. It is Paste's urlmap.
 //
-// In an .ini each key says where an app is, and its value which app that is:
+// In an .ini each key is a place, and its value the name of the app that is mounted there:
 //
 //	[composite:main]
 //	use = egg:Paste#urlmap
@@ -11,28 +11,33 @@
 //	domain api.example.org port 8080 /status = status
 //	not_found_app = lost
 //
-// In Go code the same keys are those of the map given to [New].
+// A composite section, in PasteDeploy's terms, is an app that is made of other apps. In Go code,
+// pass a map with the same keys to [New].
 //
-// # What is chosen
+// # How an app is chosen
 //
-// Places with a domain that is the request's come first, then those without one; of either the longest path that the
-// request's path starts with, segment by segment: /blog is the place of /blog and /blog/1, not of /blogs. What is left of
-// the path is the app's, and the app finds what was cut off with [mount.FromContext]. The port of a request is the one
-// in its Host field, or else that of its scheme.
+// Places with the request's domain come first, then those without a domain; among these the longest
+// path that is a prefix of the request's path, segment by segment: /blog is the place of /blog and
+// /blog/1, not of /blogs. The app gets the rest of the path, and finds the part that was cut off
+// with [mount.FromContext]. The port of a request is the one in its Host field, or else the default
+// port of its scheme.
 //
-// As in the original, several slashes in a row count as one. An escaped slash (%2F) separates nothing.
+// As in the original, several slashes in a row count as one. An escaped slash (%2F) is no
+// separator.
 //
 // # Where it differs from Paste
 //
-//   - The case of a domain does not matter; the original compares the request's host in lower case with what is written.
-//   - Of two places with the same host and path, the one that also says the port is chosen. The original looks at all places without
-//     a port first, so that the other is never reached.
-//   - A path ends at a slash that the visitor wrote as such; to the original an escaped one looks the same.
-//   - When nothing is left of the path the app gets "/"; see [mount.Exact].
-//   - What the default answer says of the map is shown only with debug = true.
+//   - The case of a domain is ignored; the original compares the request's host in lower case with
+//     the domain as written.
+//   - Of two places with the same host and path, the one with a port takes precedence. The original
+//     checks all places without a port first, so that the other is never reached.
+//   - A path prefix ends at a slash that was not escaped; the original does not distinguish escaped
+//     ones.
+//   - If the rest of the path is empty, the app gets "/"; see [mount.Exact].
+//   - The default answer lists the places only with debug = true.
 //
 // # Caveats
 //
-// A key of an .ini ends at its first colon or equals sign. So "http://example.org/ = home" can't be written (nor does it work
-// in the original): write "domain example.org / = home".
+// A key of an .ini ends at its first colon or equals sign. "http://example.org/ = home" therefore
+// can't be written (nor does it work in the original): write "domain example.org / = home".
 package urlmap

@@ -14,14 +14,14 @@ import (
 	"github.com/pasteline/pasteline/mount"
 )
 
-// A place is where an app is: below a path, of one host or of all.
+// A place is where an app is mounted: below a path, of one host or of all.
 type place struct {
 	host string // in lower case; "" for all
-	port string // "" for all; only with a host
-	path string // with a slash in front and none at the end; "" for the whole site
+	port string // "" for all; only together with a host
+	path string // with a leading slash and no trailing one; "" for the whole site
 }
 
-// String is the place as it is written.
+// String returns the place in the syntax of a key.
 func (p place) String() string {
 	s := ""
 	if p.host != "" {
@@ -33,7 +33,7 @@ func (p place) String() string {
 	return s + cmp.Or(p.path, "/")
 }
 
-// parsePlace reads a key such as "/blog" or "domain example.org port 8080 /blog".
+// parsePlace parses a key such as "/blog" or "domain example.org port 8080 /blog".
 func parsePlace(key string) (place, error) {
 	var p place
 	havePath := false
@@ -59,12 +59,13 @@ func parsePlace(key string) (place, error) {
 		}
 	}
 	if p.port != "" && p.host == "" {
-		return place{}, fmt.Errorf("place %q: a port needs a domain: write \"domain example.org port %s /\"", key, p.port)
+		return place{}, fmt.Errorf("place %q: "+
+			"a port needs a domain: write \"domain example.org port %s /\"", key, p.port)
 	}
 	return p, nil
 }
 
-// restrict takes what follows the word domain or port.
+// restrict sets the value that follows the word domain or port.
 func (p *place) restrict(word, value string) error {
 	switch {
 	case value == "" && word == "domain":
@@ -75,8 +76,10 @@ func (p *place) restrict(word, value string) error {
 		return fmt.Errorf("%q is there twice: a place has one", word)
 	case word == "domain":
 		p.host = strings.ToLower(strings.Trim(value, "[]"))
-		if strings.Contains(p.host, "/") || strings.Contains(p.host, ":") && net.ParseIP(p.host) == nil {
-			return fmt.Errorf(`%q is not a domain: write "domain example.org port 8080 /path", with blanks in between`, value)
+		isIP := net.ParseIP(p.host) != nil
+		if strings.Contains(p.host, "/") || strings.Contains(p.host, ":") && !isIP {
+			return fmt.Errorf("%q is not a domain: "+
+				`write "domain example.org port 8080 /path", with blanks in between`, value)
 		}
 		return nil
 	}
@@ -88,24 +91,27 @@ func (p *place) restrict(word, value string) error {
 	return nil
 }
 
-// cleanPath brings a path into the form that requests are compared with. After a domain the original adds the first slash.
+// cleanPath normalizes a path for comparison with requests. After a domain the leading slash may be
+// omitted, as in the original.
 func cleanPath(path string, slashImplied bool) (string, error) {
 	switch {
 	case path == "http" || path == "https" || strings.Contains(path, "://"):
-		return "", errors.New(`a place is not a URL (and a key of an .ini ends at its first colon): write "domain example.org /path"`)
+		return "", errors.New("a place is not a URL " +
+			"(and a key of an .ini ends at its first colon): " +
+			`write "domain example.org /path"`)
 	case !strings.HasPrefix(path, "/") && !slashImplied:
 		return "", fmt.Errorf(`a path begins with a slash: write "/%s"`, path)
 	}
 	return strings.TrimRight(single("/"+path), "/"), nil
 }
 
-// finish puts the entries into the order in which they are tried.
+// finish sorts the entries into the order in which they are tried.
 func (m *urlMap) finish(debug bool) http.Handler {
 	slices.SortFunc(m.entries, func(a, b entry) int {
 		return cmp.Or(
-			-cmp.Compare(min(len(a.host), 1), min(len(b.host), 1)), // those with a host first
+			-cmp.Compare(min(len(a.host), 1), min(len(b.host), 1)), // places with a host first
 			-cmp.Compare(len(a.path), len(b.path)),
-			-cmp.Compare(len(a.port), len(b.port)), // then those with a port
+			-cmp.Compare(len(a.port), len(b.port)), // then places with a port
 			cmp.Compare(a.String(), b.String()))
 	})
 	if m.notFound == nil {
@@ -114,7 +120,7 @@ func (m *urlMap) finish(debug bool) http.Handler {
 	return m
 }
 
-// defaultNotFound answers 404; with debug also where there would be something.
+// defaultNotFound returns a handler that answers 404; with debug it lists the places.
 func (m *urlMap) defaultNotFound(debug bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -124,7 +130,8 @@ func (m *urlMap) defaultNotFound(debug bool) http.Handler {
 		if !debug {
 			return
 		}
-		fmt.Fprintf(w, "\nNo app is the place of path %q of host %q.\n", r.URL.Path, r.Host) //nolint:gosec // it is plain text
+		//nolint:gosec // the response is plain text
+		fmt.Fprintf(w, "\nNo app is the place of path %q of host %q.\n", r.URL.Path, r.Host)
 		if name := mount.FromContext(r.Context()); name != "" {
 			fmt.Fprintf(w, "(Before that, %q was cut off.)\n", name)
 		}

@@ -9,13 +9,13 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// settings are those of a section. All keys but one are places.
+// settings are the settings of an .ini section. All other keys are places.
 type settings struct {
-	NotFoundApp string             `ini:"not_found_app" help:"the app for what is no app's place; if empty, the global conf's not_found_app, or else a plain 404"`
+	NotFoundApp string             `ini:"not_found_app" help:"the app for requests outside of all places; if empty, the global conf's not_found_app, or else a plain 404"`
 	Places      []pipeline.Setting `ini:"*"`
 }
 
-// Register adds the composite to r under "egg:pasteline#urlmap" and the names that it has in the original.
+// Register adds the composite to r under "egg:pasteline#urlmap" and the names of the original.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#urlmap"
 	pipeline.Composite(r, name, build)
@@ -24,10 +24,12 @@ func Register(r *pipeline.Registry) {
 }
 
 func build(b *pipeline.Build, s settings) (http.Handler, error) {
-	if slices.ContainsFunc(s.Places, func(p pipeline.Setting) bool { return strings.HasPrefix(p.Key, "domain ") }) {
+	hasDomain := func(p pipeline.Setting) bool { return strings.HasPrefix(p.Key, "domain ") }
+	if slices.ContainsFunc(s.Places, hasDomain) {
 		b.Require(pipeline.Requirement{
 			Filter: pipeline.Prefix, Place: pipeline.NotBehind,
-			Else: "it chooses by the host that the proxy has asked for and not by the visitor's; write that in front of it",
+			Else: "it chooses by the host that the proxy has asked for and not by the visitor's; " +
+				"write that in front of it",
 		})
 	}
 	m := &urlMap{}
@@ -43,14 +45,15 @@ func build(b *pipeline.Build, s settings) (http.Handler, error) {
 	for _, setting := range s.Places {
 		at, err := parsePlace(setting.Key)
 		if err != nil {
-			// The app of a key that is no place is not looked for: it is a part of the key, more often than not.
+			// The app of an invalid place is not loaded: its name is often a part of the key.
 			errs = append(errs, &pipeline.Error{Key: setting.Key, Err: err})
 			continue
 		}
 		app, err := b.App(setting.Value)
 		errs = append(errs, err)
 		if m.put(at, app) {
-			b.Warn(setting.Key, "this place, "+at.String()+", is there twice, and the last one counts: leave one out")
+			b.Warn(setting.Key, "this place, "+at.String()+
+				", is there twice, and the last one counts: leave one out")
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -12,21 +12,21 @@ import (
 	"github.com/pasteline/pasteline/mount"
 )
 
-// Config says which app is where.
+// Config configures a urlmap.
 type Config struct {
-	// Apps has the apps by their places: a path such as "/blog" or "/", or "domain example.org", "domain example.org /blog",
-	// "domain example.org port 8080 /blog".
+	// Apps maps places to apps. A place is a path such as "/blog" or "/", or has the form "domain
+	// example.org", "domain example.org /blog" or "domain example.org port 8080 /blog".
 	Apps map[string]http.Handler
 
-	// NotFound answers what no app is the place of. It gets the request as it is. Nil answers 404.
+	// NotFound answers requests outside of all places, with the request unchanged. Nil answers 404.
 	NotFound http.Handler
 
 	// Debug makes the default 404 list the places.
 	Debug bool
 }
 
-// New returns the app. The error has everything that is wrong with the places. The app is safe for concurrent use, and is
-// not changed by later changes of c.
+// New returns the app. The error joins all faults of the places. The app is safe for concurrent use
+// and is not affected by later changes of c.
 func New(c Config) (http.Handler, error) {
 	m := &urlMap{notFound: c.NotFound}
 	var errs []error
@@ -59,7 +59,7 @@ type entry struct {
 	app http.Handler
 }
 
-// put adds an app, or replaces the one that is there already, and reports that.
+// put adds an app, or replaces the one at the same place and reports that.
 func (m *urlMap) put(at place, app http.Handler) (replaced bool) {
 	for i, e := range m.entries {
 		if e.place == at {
@@ -71,7 +71,7 @@ func (m *urlMap) put(at place, app http.Handler) (replaced bool) {
 	return false
 }
 
-// ServeHTTP hands the request to the app whose place it is.
+// ServeHTTP passes the request to the app at its place.
 func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inside := collapse(r)
 	host, port := "", ""
@@ -97,7 +97,7 @@ func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.notFound.ServeHTTP(w, r)
 }
 
-// hostAndPort returns the host that the visitor asked for, in lower case, and the port.
+// hostAndPort returns the host of the request, in lower case, and the port.
 func hostAndPort(r *http.Request) (host, port string) {
 	u := url.URL{Host: r.Host}
 	if port = u.Port(); port == "" {
@@ -109,7 +109,7 @@ func hostAndPort(r *http.Request) (host, port string) {
 	return strings.ToLower(u.Hostname()), port
 }
 
-// collapse returns r with one slash where its path has several.
+// collapse returns r with runs of slashes in its path replaced by one.
 func collapse(r *http.Request) *http.Request {
 	if !strings.Contains(r.URL.Path, "//") {
 		return r
@@ -117,8 +117,8 @@ func collapse(r *http.Request) *http.Request {
 	u := *r.URL
 	if raw := single(u.EscapedPath()); u.RawPath == "" {
 		u.Path = single(u.Path)
-	} else if path, err := url.PathUnescape(raw); err == nil { // it could be unescaped before
-		u.Path, u.RawPath = path, raw // two slashes of which one is escaped stay two
+	} else if path, err := url.PathUnescape(raw); err == nil { // always, as it was valid before
+		u.Path, u.RawPath = path, raw // two slashes of which one is escaped are kept
 	}
 	c := *r
 	c.URL = &u

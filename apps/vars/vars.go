@@ -1,18 +1,22 @@
-// Package vars is an app that answers with the program's metrics: what package expvar of the standard library knows, as JSON.
+// Package vars is an app that answers with the program's metrics, as JSON: the variables of the
+// standard library's package expvar.
 //
-// In an .ini, "use = egg:pasteline#vars"; in Go code, [New]. There are
+// In an .ini, use = egg:pasteline#vars; in Go code, [New]. The variables are
 //
-//	memstats             of the Go runtime, as in runtime.MemStats
-//	pasteline.recovery   what was done about transactions that a crash had left prepared: see transaction/recovery.Stats
-//	pasteline.storage    of each PostgreSQL database that is open: predicate_locks, which are held, predicate_locks_capacity, and
-//	                     oldest_transaction_seconds, for how long the oldest transaction has been open
+//	memstats             memory statistics of the Go runtime, as in runtime.MemStats
+//	pasteline.recovery   transactions that a crash left prepared, and how they were settled:
+//	                     see transaction/recovery.Stats
+//	pasteline.storage    for each open PostgreSQL database: predicate_locks (held),
+//	                     predicate_locks_capacity, and oldest_transaction_seconds, the age of the
+//	                     oldest open transaction
 //
-// and whatever else the program has published with package expvar. The arguments of the program's command line, which package expvar
-// has too, are left out: they may have secrets.
+// and those that the program has published with package expvar. The program's command line, which
+// expvar publishes too, is left out, as its arguments may contain secrets.
 //
 // # Caveats
 //
-// The answer is not for everybody. Put the app where only those who look after the site can ask it, on a server of its own, say.
+// The answer is not meant for the public. Mount the app where only administrators can reach it, for
+// example on a separate server.
 package vars
 
 import (
@@ -26,7 +30,9 @@ import (
 
 // Register adds the app to r under "egg:pasteline#vars".
 func Register(r *pipeline.Registry) {
-	pipeline.App(r, "egg:pasteline#vars", func(*pipeline.Build, struct{}) (http.Handler, error) { return New(), nil })
+	pipeline.App(r, "egg:pasteline#vars", func(*pipeline.Build, struct{}) (http.Handler, error) {
+		return New(), nil
+	})
 }
 
 // New returns the app. It is safe for concurrent use.
@@ -45,7 +51,7 @@ func serve(w http.ResponseWriter, r *http.Request) {
 		if v.Key == "cmdline" {
 			return
 		}
-		key, _ := json.Marshal(v.Key) // a string always can be
+		key, _ := json.Marshal(v.Key) // a string can always be encoded
 		text.WriteString(separator)
 		text.Write(key)
 		text.WriteString(": " + v.Value.String())
@@ -56,5 +62,5 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", "application/json; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	_, _ = w.Write(text.Bytes()) // a client that has gone reads nothing
+	_, _ = w.Write(text.Bytes()) // the client may have gone
 }
