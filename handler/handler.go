@@ -12,10 +12,10 @@ import (
 
 // Func returns a plain handler that calls f. A nil error means that f wrote its response as usual.
 //
-// If f returns an error, the filter tm or retry around it answers. Without such a filter the handler
-// answers itself, with the header as it was before f, and logs the error where net/http logs panics,
-// to the server's ErrorLog, unless the fault is the client's. The handler is as safe for concurrent
-// use as f.
+// If f returns an error, the filter tm or retry around it answers. Without such a filter the
+// handler answers itself, with the header as it was before f, and logs the error to the server's
+// ErrorLog, where net/http logs panics, unless its status is 4xx. The handler is as safe for
+// concurrent use as f.
 func Func(f func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if result, ok := attempt.FromContext(r.Context()); ok {
@@ -26,8 +26,10 @@ func Func(f func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc
 	}
 }
 
-// serveAlone calls f for a request that no filter answers for.
-func serveAlone(f func(http.ResponseWriter, *http.Request) error, w http.ResponseWriter, r *http.Request) {
+// serveAlone calls f for a request without a filter that answers for errors.
+func serveAlone(
+	f func(http.ResponseWriter, *http.Request) error, w http.ResponseWriter, r *http.Request,
+) {
 	noted, ok := w.(*sent.Writer)
 	if !ok {
 		noted = &sent.Writer{ResponseWriter: w}
@@ -52,28 +54,30 @@ func serveAlone(f func(http.ResponseWriter, *http.Request) error, w http.Respons
 
 type responderKey struct{}
 
-// Responder returns a middleware with which respond answers requests that failed behind it, instead
-// of [Respond], also if the failure was that of the commit. The innermost Responder that the request
-// came to counts.
+// Responder returns a middleware that answers failed requests with respond instead of [Respond],
+// also if the commit failed. Of several, the innermost that the request came to counts.
 //
-// Respond is called once, after the last attempt and outside of its transaction. It should use
-// [Status] and must not show err to the client, which may hold secrets. The response header has
-// Cache-Control: no-store, which it may replace. If it writes nothing, Respond answers. It is called
-// concurrently for concurrent requests.
-func Responder(respond func(w http.ResponseWriter, r *http.Request, err error)) func(http.Handler) http.Handler {
+// The function respond is called once, after the last attempt and outside of its transaction. It
+// should use [Status] and must not show err to the client, as it may contain secrets. The response
+// header has Cache-Control: no-store, which respond may replace. If it writes nothing, Respond
+// answers. It is called concurrently for concurrent requests.
+func Responder(
+	respond func(w http.ResponseWriter, r *http.Request, err error),
+) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if result, ok := attempt.FromContext(r.Context()); ok {
 				result.SetResponder(respond)
 			} else {
-				r = r.WithContext(context.WithValue(r.Context(), responderKey{}, attempt.Responder(respond)))
+				ctx := context.WithValue(r.Context(), responderKey{}, attempt.Responder(respond))
+				r = r.WithContext(ctx)
 			}
 			next.ServeHTTP(w, r)
 		})
 	}
 }
 
-// logToServer reports a failure that no filter reports, to the server's ErrorLog.
+// logToServer logs a failure to the server's ErrorLog, for a request without a filter that logs it.
 func logToServer(r *http.Request, w *sent.Writer, err error) {
 	what := "a request failed"
 	switch status := attempt.StatusOf(r, err); {
@@ -85,7 +89,8 @@ func logToServer(r *http.Request, w *sent.Writer, err error) {
 		return
 	}
 	printf := log.Printf
-	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.ErrorLog != nil {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if ok && server.ErrorLog != nil {
 		printf = server.ErrorLog.Printf
 	}
 	printf("http: %s: %s %q: %q", what, r.Method, r.URL.Path, err.Error())
