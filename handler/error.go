@@ -2,6 +2,7 @@ package handler
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/pasteline/pasteline/internal/attempt"
 )
@@ -39,7 +40,7 @@ func (e *Error) Error() string {
 	case e.Message == "":
 		return e.Err.Error()
 	}
-	return text + ": " + e.Err.Error()
+	return strings.TrimSuffix(text, ".") + ": " + e.Err.Error()
 }
 
 // Unwrap returns Err.

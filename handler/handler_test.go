@@ -184,10 +184,10 @@ func TestResponder(t *testing.T) {
 func TestError(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]*handler.Error{
-		"Not Found":                       {Status: 404},
-		"No such page.":                   {Status: 404, Message: "No such page."},
-		"password=hunter2":                {Status: 404, Err: errSecret},
-		"No such page.: password=hunter2": {Status: 404, Message: "No such page.", Err: errSecret},
+		"Not Found":                      {Status: 404},
+		"No such page.":                  {Status: 404, Message: "No such page."},
+		"password=hunter2":               {Status: 404, Err: errSecret},
+		"No such page: password=hunter2": {Status: 404, Message: "No such page.", Err: errSecret},
 	} {
 		if err.Error() != want || err.Err != nil && !errors.Is(err, errSecret) {
 			t.Errorf("got %q, want %q", err.Error(), want)
