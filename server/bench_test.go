@@ -12,12 +12,13 @@ import (
 	"github.com/pasteline/pasteline/server"
 )
 
-// BenchmarkRequest is a small page over a connection of the loopback, by the server and by net/http alone: what the server
-// adds. (One connection on one processor, -cpu 1, varies least.)
+// BenchmarkRequest is a small page over a connection of the loopback, by the server and by net/http
+// alone: what the server adds. (One connection on one processor, -cpu 1, varies least.)
 func BenchmarkRequest(b *testing.B) {
 	requests := map[string]string{
-		"GET":  "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n",
-		"POST": "POST / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Length: 5\r\n\r\n12345",
+		"GET": "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n",
+		"POST": "POST / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Length: " +
+			"5\r\n\r\n12345",
 	}
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -13,16 +13,17 @@ import (
 	"github.com/pasteline/pasteline/internal/underway"
 )
 
-// A response is what handlers write to.
+// A response is the ResponseWriter that handlers get.
 type response struct {
 	sent.Writer
 	underway.Request
 	http1 bool
-	body  *body // nil: there is none
+	body  *body // nil without a body
 }
 
-// SetReadDeadline sets a deadline for reading the body, besides that of each piece. When there is nothing more to read it has no effect:
-// net/http then listens for the client's leaving, and would take the deadline for that.
+// SetReadDeadline sets a deadline for reading the body, in addition to the limit for each piece.
+// After the end of the body it has no effect: net/http then waits for the client to disconnect, and
+// would take the deadline for that.
 func (w *response) SetReadDeadline(t time.Time) error {
 	if w.body != nil {
 		return w.body.setDeadline(t)
@@ -33,15 +34,19 @@ func (w *response) SetReadDeadline(t time.Time) error {
 	return http.NewResponseController(w.ResponseWriter).SetReadDeadline(t)
 }
 
-// withBody serves a request that has a body, of limit bytes at most if that is not 0, whose every piece has to come in time. http.Server's ReadTimeout is one
-// deadline for the whole request; it would cut long uploads, and cancel the context of handlers that run for longer.
+// withBody serves a request with a body. The body may have limit bytes, if limit is not 0, and each
+// piece must arrive within the timeout. http.Server's ReadTimeout is one deadline for the whole
+// request: it would cut long uploads, and cancel the context of handlers that run longer.
 //
-// The writer raw is net/http's own, which w passes on to.
-func withBody(w *response, raw http.ResponseWriter, r *http.Request, timeout time.Duration, limit int64, h http.Handler) {
-	b := &body{ReadCloser: r.Body, control: *http.NewResponseController(raw), timeout: timeout, http1: w.http1}
+// The writer raw is net/http's own, below w.
+func withBody(w *response, raw http.ResponseWriter, r *http.Request, timeout time.Duration,
+	limit int64, h http.Handler) {
+	b := &body{ReadCloser: r.Body, control: *http.NewResponseController(raw), timeout: timeout,
+		http1: w.http1}
 	w.body = b
 	if b.http1 {
-		// Not only while the handler reads: net/http itself reads what is left before it answers.
+		// Set now, not only when the handler reads: net/http itself reads the rest before it
+		// answers.
 		_ = b.setDeadline(time.Time{})
 		defer b.leave()
 	}
@@ -55,27 +60,31 @@ func withBody(w *response, raw http.ResponseWriter, r *http.Request, timeout tim
 	h.ServeHTTP(w, own)
 }
 
-// A body is a request's body that gives up on a client which has stopped sending. It is read by one goroutine at a time.
+// A body is the body of a request that fails when the client stops sending. It is read by one
+// goroutine at a time.
 type body struct {
 	io.ReadCloser
-	request http.Request // that it is the body of; a field, as control is, so that the three cost one allocation
+	// the request with this body; a field, like control, so that the three share one allocation
+	request http.Request
 	control http.ResponseController
 	timeout time.Duration
-	http1   bool // a deadline that has passed can be renewed. In HTTP/2 it ends the body, so there it is taken back.
+	// an expired deadline can be extended; in HTTP/2 it ends the body, so there each one is
+	// cancelled
+	http1 bool
 
-	mu       sync.Mutex // guards the rest; not held while something is read
-	deadline time.Time  // set by the handler; zero is none
-	err      error      // with which the body has ended
+	mu       sync.Mutex // guards the rest; not held during a read
+	deadline time.Time  // set by the handler; zero means none
+	err      error      // the error that ended the body
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	err := b.err
 	if err == nil {
-		b.arm() // a connection that knows no deadlines does without: there is no other way to read it
+		b.arm() // fails on a connection without deadlines, which is read without a limit
 	}
 	b.mu.Unlock()
-	if err != nil { // a client that has stopped is not waited for a second time
+	if err != nil { // don't wait again for a client that stopped
 		return 0, err
 	}
 	n, err := b.ReadCloser.Read(p)
@@ -86,7 +95,8 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == io.EOF:
-		// From the end of the body on, net/http listens for the client's leaving. That must not time out.
+		// After the end of the body, net/http waits for the client to disconnect. That must not
+		// time out.
 		_ = b.control.SetReadDeadline(time.Time{})
 	case !b.http1:
 		_ = b.control.SetReadDeadline(b.deadline)
@@ -103,7 +113,7 @@ func (b *body) arm() {
 	_ = b.control.SetReadDeadline(next)
 }
 
-// setDeadline sets a deadline of the handler's, also for a read that is under way.
+// setDeadline sets the handler's deadline, also for a read that is waiting.
 func (b *body) setDeadline(t time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,7 +128,8 @@ func (b *body) setDeadline(t time.Time) error {
 	return b.control.SetReadDeadline(t)
 }
 
-// leave lets net/http wait for what the handler has left unread, as long as for a piece, unless the client has been waited for already.
+// leave sets the deadline for the rest of the body, which net/http reads after the handler: the
+// time for one piece, or none if the client has timed out already.
 func (b *body) leave() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

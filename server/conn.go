@@ -14,19 +14,21 @@ import (
 	"time"
 )
 
-// A listener gives its connections a limit on how long a write may make no progress, and accepts only as many as there are
-// slots.
+// A listener limits how long a write of its connections may make no progress, and accepts only as
+// many connections as there are slots.
 type listener struct {
 	net.Listener
 	writeTimeout time.Duration
 	slots        slots
 	closed       chan struct{}
 	once         sync.Once
-	ended        atomic.Bool // Accept has failed after Close, so that what it returned before has been taken over
+	// Accept failed after Close, so net/http knows every accepted connection
+	ended atomic.Bool
 }
 
 func newListener(l net.Listener, writeTimeout time.Duration, slots slots) *listener {
-	return &listener{Listener: l, writeTimeout: writeTimeout, slots: slots, closed: make(chan struct{})}
+	return &listener{Listener: l, writeTimeout: writeTimeout, slots: slots,
+		closed: make(chan struct{})}
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -43,21 +45,23 @@ func (l *listener) Accept() (net.Conn, error) {
 	return newConn(c, l.writeTimeout, sync.OnceFunc(l.slots.give)), nil
 }
 
-// Close ends an Accept that waits, for a connection or for a result. A second call does no harm.
+// Close ends an Accept that waits for a connection or a slot. A second call has no effect.
 func (l *listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
 }
 
-// silentConns are the connections on which no request has reached its handler so far. The zero silentConns is ready for use.
+// silentConns are the connections of which no request has reached its handler yet. The zero
+// silentConns is ready for use.
 type silentConns struct {
 	some  atomic.Bool // conns is not empty; written with mu held
 	mu    sync.Mutex  // guards conns
 	conns map[net.Conn]struct{}
 }
 
-// note is the ConnState of an http.Server. It is called twice for each request, so that all requests meet at mu; when no
-// connection is silent, as under load, none takes it. (One that is c's own is always seen: net/http tells of it as new first.)
+// note is the ConnState of an http.Server, which calls it twice for each request. All requests
+// would contend for mu, so mu is not taken when no connection is silent, as under load. (A silent
+// connection never misses its own change: net/http reports it as new first.)
 func (s *silentConns) note(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -68,13 +72,14 @@ func (s *silentConns) note(c net.Conn, state http.ConnState) {
 		}
 		s.conns[bare(c)] = struct{}{}
 		s.some.Store(true)
-	case http.StateActive: // it has been read, and is not yet answered
+	case http.StateActive: // a request was read and is not answered yet
 	default:
 		s.remove(bare(c))
 	}
 }
 
-// spoke is called by the handler of each request. A nil c is another server's.
+// spoke is called with the connection of each request that reaches its handler. A nil c is a
+// connection of another server.
 func (s *silentConns) spoke(c *conn) {
 	if c != nil {
 		s.remove(c)
@@ -91,21 +96,21 @@ func (s *silentConns) remove(c net.Conn) {
 	s.some.Store(len(s.conns) > 0)
 }
 
-// close closes them all.
+// close closes all silent connections.
 func (s *silentConns) close() {
 	s.mu.Lock()
 	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
 	for _, c := range conns {
-		_ = c.Close() // nobody waits for anything from them
+		_ = c.Close() // no request is lost
 	}
 }
 
-// slots are shared by the listeners of a server: a connection has one for as long as it is open. Nil slots are without
-// limit. A client that gets none waits in the queue of the system.
+// slots limits the connections of all listeners of a server: an open connection holds one slot. Nil
+// slots mean no limit. A client without a slot waits in the queue of the system.
 type slots chan struct{}
 
-// take waits for a result, and reports false when closed is closed before.
+// take waits for a slot. It reports false if closed is closed first.
 func (s slots) take(closed <-chan struct{}) bool {
 	if s == nil {
 		return true
@@ -124,23 +129,24 @@ func (s slots) give() {
 	}
 }
 
-// A conn is a connection whose every piece written has a deadline of its own. http.Server's WriteTimeout is one deadline
-// for a whole response, and so would cut streams and large downloads.
+// A conn is a connection that sets a deadline for each written piece. http.Server's WriteTimeout is
+// one deadline for a whole response, and so would cut streams and large downloads.
 type conn struct {
 	net.Conn
 	writeTimeout time.Duration
-	release      func() // the result
+	release      func() // gives the slot back
 
 	mu       sync.Mutex // guards deadline
-	deadline time.Time  // for writing, set by the handler, or net/http; zero is none
+	deadline time.Time  // for writing, set by the handler or net/http; zero means none
 
 	reading alarm
-	framing atomic.Pointer[framing] // nil if what is received is encrypted, or the connection is a handler's
+	framing atomic.Pointer[framing] // nil with TLS, or after a hijack
 }
 
-// newConn calls release when the connection is closed, at least once.
+// newConn wraps c. release is called when the connection is closed, at least once.
 func newConn(c net.Conn, writeTimeout time.Duration, release func()) *conn {
-	return &conn{Conn: c, writeTimeout: writeTimeout, release: release, reading: alarm{set: c.SetReadDeadline}}
+	return &conn{Conn: c, writeTimeout: writeTimeout, release: release,
+		reading: alarm{set: c.SetReadDeadline}}
 }
 
 // Read reads into b.
@@ -162,8 +168,8 @@ func (c *conn) Read(b []byte) (n int, err error) {
 // SetReadDeadline sets the deadline for reading.
 func (c *conn) SetReadDeadline(t time.Time) error { return c.reading.put(t) }
 
-// pieceSize is how much of a large write may go out under one deadline: a client that takes this many bytes within the
-// write timeout is slow, but alive.
+// pieceSize is the size of the pieces that have one deadline each: a client that accepts this many
+// bytes within the write timeout is slow, but alive.
 const pieceSize = 64 << 10
 
 // Write writes b, piece by piece.
@@ -181,13 +187,15 @@ func (c *conn) Write(b []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom writes what src has, piece by piece. If that is a file, the system sends it by itself.
+// ReadFrom writes src, piece by piece. If src is a file, the system can copy it directly
+// (sendfile).
 func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	to, ok := c.Conn.(io.ReaderFrom)
 	if !ok {
-		return io.Copy(struct{ io.Writer }{c}, src) // without the struct, io.Copy would call ReadFrom again, for ever
+		// without the struct, io.Copy would call ReadFrom again
+		return io.Copy(struct{ io.Writer }{c}, src)
 	}
-	// The system looks through one limit only, so that of the caller is taken over.
+	// The sendfile path of package net accepts one io.LimitedReader, so the caller's is merged.
 	limited, ok := src.(*io.LimitedReader)
 	if !ok {
 		limited = &io.LimitedReader{R: src, N: math.MaxInt64}
@@ -208,8 +216,8 @@ func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	return n, nil
 }
 
-// CloseWrite ends what is sent, and lets net/http take what still comes from a client that it has refused: else the end
-// of the connection could overtake the answer.
+// CloseWrite closes the sending direction. Net/http then reads the rest from a client that it has
+// refused: otherwise the reset of the connection could overtake the answer.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -217,7 +225,8 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// next is when the next piece has to be written: in time, and not later than the deadline that was set.
+// next returns the deadline for the next piece: the write timeout from now, or the deadline that
+// was set, if that is earlier.
 func (c *conn) next() time.Time {
 	next := time.Now().Add(c.writeTimeout)
 	c.mu.Lock()
@@ -228,9 +237,9 @@ func (c *conn) next() time.Time {
 	return next
 }
 
-// SetWriteDeadline sets a deadline for all further writes, besides that of each piece. A piece that is just being written gets
-// no more time by it than one that begins now. Net/http takes the deadline back after every response, also if none was set:
-// that costs nothing.
+// SetWriteDeadline sets a deadline for all further writes, in addition to the limit for each piece.
+// It never extends the limit of the current piece beyond that of a new one. Net/http cancels the
+// deadline after every response, also if none was set: that call does nothing.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	same := t.IsZero() && c.deadline.IsZero()
@@ -249,7 +258,8 @@ func (c *conn) SetDeadline(t time.Time) error {
 
 type connKey struct{}
 
-// connContext is the ConnContext of an http.Server: it makes a connection known to its requests.
+// connContext is the ConnContext of an http.Server: it stores the connection in the context of its
+// requests.
 func connContext(ctx context.Context, c net.Conn) context.Context {
 	if plain, ok := c.(*conn); ok {
 		plain.framing.Store(new(framing))
@@ -265,13 +275,13 @@ func bare(c net.Conn) net.Conn {
 	return c
 }
 
-// connOf returns the connection that a request came on, nil if that is another server's.
+// connOf returns the connection of a request, or nil if it belongs to another server.
 func connOf(r *http.Request) *conn {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	return c
 }
 
-// received is what is known of what c has received, nil if nothing is. A nil c is another server's.
+// received returns the framing of c, or nil if it has none. A nil c belongs to another server.
 func (c *conn) received() *framing {
 	if c == nil {
 		return nil
@@ -286,8 +296,8 @@ func handOver(c net.Conn) {
 	}
 }
 
-// abort closes the connection in such a way that the client sees an error, and not the end of what was sent: TCP's reset, and with
-// TLS no farewell. A unix socket knows no such end.
+// abort closes the connection so that the client sees an error instead of a regular end: TCP's
+// reset, and with TLS no close_notify. A unix socket can't be reset.
 func (c *conn) abort() {
 	if tcp, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
 		_ = tcp.SetLinger(0)
@@ -295,7 +305,7 @@ func (c *conn) abort() {
 	_ = c.Close()
 }
 
-// Close closes the connection and gives back its result.
+// Close closes the connection and gives back its slot.
 func (c *conn) Close() error {
 	defer c.release()
 	return c.Conn.Close()

@@ -11,7 +11,8 @@ import (
 	"github.com/pasteline/pasteline/server"
 )
 
-// Whatever is done to the deadline while a write waits for a client that takes nothing: the write ends in time.
+// Whatever is done to the deadline while a write waits for a client that takes nothing: the write
+// ends in time.
 func TestPieceKeepsItsDeadline(t *testing.T) {
 	t.Parallel()
 	const timeout = time.Minute
@@ -22,16 +23,26 @@ func TestPieceKeepsItsDeadline(t *testing.T) {
 		want time.Duration
 	}{
 		{"nothing", func(net.Conn) error { return nil }, timeout},
-		{"none was set, and is taken back", func(c net.Conn) error { return c.SetWriteDeadline(never) }, timeout},
+		{"none was set, and is taken back",
+			func(c net.Conn) error { return c.SetWriteDeadline(never) }, timeout},
 		{"none of both", func(c net.Conn) error { return c.SetDeadline(never) }, timeout},
-		{"a later one", func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(time.Hour)) }, timeout},
-		{"a later one of both", func(c net.Conn) error { return c.SetDeadline(time.Now().Add(time.Hour)) }, timeout},
+		{"a later one",
+			func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(time.Hour)) },
+			timeout},
+		{"a later one of both",
+			func(c net.Conn) error { return c.SetDeadline(time.Now().Add(time.Hour)) }, timeout},
 		{"one that is taken back", func(c net.Conn) error {
-			return errors.Join(c.SetWriteDeadline(time.Now().Add(time.Hour)), c.SetWriteDeadline(never))
+			return errors.Join(c.SetWriteDeadline(time.Now().Add(time.Hour)),
+				c.SetWriteDeadline(never))
 		}, timeout},
-		{"an earlier one", func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(time.Second)) }, time.Second},
-		{"an earlier one of both", func(c net.Conn) error { return c.SetDeadline(time.Now().Add(time.Second)) }, time.Second},
-		{"one that has passed", func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(-time.Second)) }, 0},
+		{"an earlier one",
+			func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(time.Second)) },
+			time.Second},
+		{"an earlier one of both",
+			func(c net.Conn) error { return c.SetDeadline(time.Now().Add(time.Second)) },
+			time.Second},
+		{"one that has passed",
+			func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(-time.Second)) }, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,8 +63,10 @@ func TestPieceKeepsItsDeadline(t *testing.T) {
 				}
 				select {
 				case err := <-ended:
-					if took := time.Since(start); !errors.Is(err, os.ErrDeadlineExceeded) || took != tt.want {
-						t.Errorf("it ended after %v with %v, want after %v, because it took too long", took, err, tt.want)
+					if took := time.Since(start); !errors.Is(err, os.ErrDeadlineExceeded) ||
+						took != tt.want {
+						t.Errorf("it ended after %v with %v, want after %v, because it took too "+
+							"long", took, err, tt.want)
 					}
 				case <-time.After(24 * time.Hour):
 					t.Errorf("it waits for ever")
@@ -63,19 +76,22 @@ func TestPieceKeepsItsDeadline(t *testing.T) {
 	}
 }
 
-// A read ends at its deadline, neither before nor after, whatever was set earlier or is set while it waits.
+// A read ends at its deadline, neither before nor after, whatever was set earlier or is set while
+// it waits.
 func TestReadEndsAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	const never = 0
 	for _, tt := range []struct {
-		name   string
-		before []time.Duration // deadlines from now on, which are set one after the other; 0 is none
-		pause  time.Duration   // until the read begins
+		name string
+		// deadlines from now on, which are set one after the other; 0 is none
+		before []time.Duration
+		pause  time.Duration // until the read begins
 		during []time.Duration
 		want   time.Duration // after it has begun
 	}{
 		{"set before", []time.Duration{time.Minute}, 0, nil, time.Minute},
-		{"set before, long ago", []time.Duration{time.Minute}, time.Second, nil, time.Minute - time.Second},
+		{"set before, long ago", []time.Duration{time.Minute}, time.Second, nil,
+			time.Minute - time.Second},
 		{"put off before", []time.Duration{time.Second, time.Minute}, 0, nil, time.Minute},
 		{"brought forward before", []time.Duration{time.Minute, time.Second}, 0, nil, time.Second},
 		{"passed before", []time.Duration{time.Second}, time.Minute, nil, 0},
@@ -83,10 +99,14 @@ func TestReadEndsAtItsDeadline(t *testing.T) {
 		{"taken back before", []time.Duration{time.Second, never}, time.Minute, nil, never},
 		{"taken back when it had passed", []time.Duration{-time.Second, never}, 0, nil, never},
 		{"set meanwhile", nil, 0, []time.Duration{time.Second}, time.Second},
-		{"put off meanwhile", []time.Duration{time.Second}, 0, []time.Duration{time.Minute}, time.Minute},
-		{"put off meanwhile, again", []time.Duration{time.Second}, 0, []time.Duration{time.Minute, time.Hour}, time.Hour},
-		{"brought forward meanwhile", []time.Duration{time.Minute}, 0, []time.Duration{time.Second}, time.Second},
-		{"put off, and brought forward", []time.Duration{time.Second}, 0, []time.Duration{time.Hour, time.Minute}, time.Minute},
+		{"put off meanwhile", []time.Duration{time.Second}, 0, []time.Duration{time.Minute},
+			time.Minute},
+		{"put off meanwhile, again", []time.Duration{time.Second}, 0,
+			[]time.Duration{time.Minute, time.Hour}, time.Hour},
+		{"brought forward meanwhile", []time.Duration{time.Minute}, 0, []time.Duration{time.Second},
+			time.Second},
+		{"put off, and brought forward", []time.Duration{time.Second}, 0,
+			[]time.Duration{time.Hour, time.Minute}, time.Minute},
 		{"passed meanwhile", []time.Duration{time.Minute}, 0, []time.Duration{-time.Second}, 0},
 		{"taken back meanwhile", []time.Duration{time.Minute}, 0, []time.Duration{never}, never},
 	} {
@@ -130,8 +150,10 @@ func TestReadEndsAtItsDeadline(t *testing.T) {
 					set(tt.during)
 					select {
 					case err := <-ended:
-						if took := time.Since(start); !errors.Is(err, os.ErrDeadlineExceeded) || took != tt.want {
-							t.Errorf("it ended after %v with %v, want after %v, because it took too long", took, err, tt.want)
+						if took := time.Since(start); !errors.Is(err, os.ErrDeadlineExceeded) ||
+							took != tt.want {
+							t.Errorf("it ended after %v with %v, want after %v, because it took "+
+								"too long", took, err, tt.want)
 						}
 					case <-time.After(24 * time.Hour):
 						if tt.want != never {
@@ -181,7 +203,8 @@ func TestSystemIsToldFewDeadlines(t *testing.T) {
 		whole := c.SetReadDeadline(time.Time{})
 		background := c.SetReadDeadline(time.Unix(1, 0))
 		_, ended := c.Read(make([]byte, 1))
-		if err := errors.Join(idle, err, header, whole, background, c.SetReadDeadline(time.Time{})); err != nil {
+		if err := errors.Join(idle, err, header, whole, background,
+			c.SetReadDeadline(time.Time{})); err != nil {
 			t.Fatal(err)
 		}
 		if !errors.Is(ended, os.ErrDeadlineExceeded) {
@@ -201,7 +224,8 @@ func TestDeadlineIsTakenBack(t *testing.T) {
 		defer client.Close()
 		c := server.NewConn(inner, time.Minute)
 		defer c.Close()
-		if err := errors.Join(c.SetWriteDeadline(time.Now().Add(time.Second)), c.SetWriteDeadline(time.Time{})); err != nil {
+		if err := errors.Join(c.SetWriteDeadline(time.Now().Add(time.Second)),
+			c.SetWriteDeadline(time.Time{})); err != nil {
 			t.Fatal(err)
 		}
 		time.AfterFunc(30*time.Second, func() { _, _ = client.Read(make([]byte, 10)) })

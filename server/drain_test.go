@@ -42,11 +42,13 @@ func (l *toldLog) waitFor(t *testing.T, text string) {
 	}
 }
 
-// A shutdown that takes long says what it waits for, what it cuts off, and what goes on even then; without what may be secret.
+// A shutdown that takes long says what it waits for, what it cuts off, and what goes on even then;
+// without what may be secret.
 func TestShutdownSaysWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
 	var log toldLog
-	s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, ShutdownTimeout: 500 * time.Millisecond}, slog.New(slog.NewTextHandler(&log, nil)))
+	s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"},
+		ShutdownTimeout: 500 * time.Millisecond}, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,8 @@ func TestShutdownSaysWhatItWaitsFor(t *testing.T) {
 	defer close(forever)
 	for _, path := range []string{"/slow?token=secret", "/deaf"} {
 		go func() {
-			r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+addr+path, http.NoBody)
+			r, err := http.NewRequestWithContext(context.Background(), http.MethodGet,
+				"http://"+addr+path, http.NoBody)
 			if err != nil {
 				t.Error(err)
 				return
@@ -73,13 +76,15 @@ func TestShutdownSaysWhatItWaitsFor(t *testing.T) {
 		}()
 		<-began
 	}
-	if err := s.Shutdown(t.Context()); err == nil || !strings.Contains(err.Error(), "2 requests were cut off") {
+	if err := s.Shutdown(t.Context()); err == nil || !strings.Contains(err.Error(),
+		"2 requests were cut off") {
 		t.Errorf("got %v", err)
 	}
 	for _, want := range []string{
 		`msg="shutting down waits for requests" requests=2 oldest="[GET \"/slow\" for `,
 		`msg="the time to shut down is over, and requests are cut off" requests=2`,
-		`msg="requests go on although their contexts are cancelled, and are left behind" requests=1 oldest="[GET \"/deaf\" for `,
+		`msg="requests go on although their contexts are cancelled, and are left behind" ` +
+			`requests=1 oldest="[GET \"/deaf\" for `,
 	} {
 		log.waitFor(t, want)
 	}

@@ -24,7 +24,10 @@ func Example() {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+		ended <- s.Serve(http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			fmt.Fprint(w, "hello")
+		}))
 	}()
 	response, err := http.Get("http://" + addrs[0].String())
 	if err != nil {

@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
-// CheckCertificateEvery sets how often the files of the certificate are looked at. Call it before Serve.
+// CheckCertificateEvery sets how often the files of the certificate are looked at. Call it before
+// Serve.
 func (s *Server) CheckCertificateEvery(d time.Duration) { s.files.every = d }
 
-// SilentGrace sets how long connections on which nothing has come are kept by Shutdown. Call it before that.
+// SilentGrace sets how long connections on which nothing has come are kept by Shutdown. Call it
+// before that.
 func (s *Server) SilentGrace(d time.Duration) { s.silentGrace = d }
 
 // Patience sets how long Shutdown waits without a word. Call it before that.
@@ -27,7 +29,8 @@ func (s *Server) Translated(h http.Handler) http.Handler { return s.translated(h
 // Translate makes of a request what the visitor has sent.
 func (s *Server) Translate(r *http.Request) (*http.Request, error) { return s.visitor.translate(r) }
 
-// NewConn returns c as the connections of a server are, whose every piece written has to be taken within writeTimeout.
+// NewConn returns c as the connections of a server are, whose every piece written has to be taken
+// within writeTimeout.
 func NewConn(c net.Conn, writeTimeout time.Duration) net.Conn {
 	return newConn(c, writeTimeout, func() {})
 }

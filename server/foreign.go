@@ -10,30 +10,40 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// A foreignServer is a server in Python that files name. It is served by the same server as all, at its host and port.
+// A foreignServer is a Python server that files name. The server of this package takes its place,
+// at its host and port.
 type foreignServer struct {
 	title    string
-	names    []string // as files have them
-	host     string   // if none is given
+	names    []string // as files write them
+	host     string   // the default
 	port     int
-	protocol string   // what it speaks with the web server in front of it; "" for HTTP
+	protocol string   // spoken with the web server in front; "" for HTTP
 	words    []string // settings that have no effect here
-	refused  []string // settings whose absence would make the site another
+	refused  []string // settings that change the site if ignored
 }
 
 var foreignServers = []foreignServer{
 	{
 		title: "Gunicorn", host: "127.0.0.1", port: 8000,
-		names: []string{"egg:gunicorn#main", "call:gunicorn.app.pasterapp:serve", "call:gunicorn.app.pasterapp:paste_server"},
+		names: []string{"egg:gunicorn#main", "call:gunicorn.app.pasterapp:serve",
+			"call:gunicorn.app.pasterapp:paste_server"},
 		words: []string{
-			"access_log_format", "accesslog", "backlog", "capture_output", "chdir", "check_config", "config", "daemon",
-			"default_proc_name", "disable_redirect_access_to_syslog", "dogstatsd_tags", "enable_stdio_inheritance", "errorlog",
-			"forwarded_allow_ips", "graceful_timeout", "group", "initgroups", "keepalive", "limit_request_field_size",
-			"limit_request_fields", "limit_request_line", "logconfig", "logger_class", "loglevel", "max_requests",
-			"max_requests_jitter", "pidfile", "preload", "preload_app", "print_config", "proc_name", "pythonpath", "reload",
-			"reload_engine", "reload_extra_files", "reuse_port", "secure_scheme_headers", "sendfile", "spew", "statsd_host",
-			"statsd_prefix", "strip_header_spaces", "syslog", "syslog_addr", "syslog_facility", "syslog_prefix", "threads",
-			"timeout", "tmp_upload_dir", "umask", "user", "worker_class", "worker_connections", "worker_tmp_dir", "workers",
+			"access_log_format", "accesslog", "backlog", "capture_output", "chdir", "check_config",
+			"config", "daemon",
+			"default_proc_name", "disable_redirect_access_to_syslog", "dogstatsd_tags",
+			"enable_stdio_inheritance", "errorlog",
+			"forwarded_allow_ips", "graceful_timeout", "group", "initgroups", "keepalive",
+			"limit_request_field_size",
+			"limit_request_fields", "limit_request_line", "logconfig", "logger_class", "loglevel",
+			"max_requests",
+			"max_requests_jitter", "pidfile", "preload", "preload_app", "print_config", "proc_name",
+			"pythonpath", "reload",
+			"reload_engine", "reload_extra_files", "reuse_port", "secure_scheme_headers",
+			"sendfile", "spew", "statsd_host",
+			"statsd_prefix", "strip_header_spaces", "syslog", "syslog_addr", "syslog_facility",
+			"syslog_prefix", "threads",
+			"timeout", "tmp_upload_dir", "umask", "user", "worker_class", "worker_connections",
+			"worker_tmp_dir", "workers",
 		},
 		refused: []string{"ca_certs", "cert_reqs", "ciphers", "proxy_protocol", "ssl_version"},
 	},
@@ -41,15 +51,18 @@ var foreignServers = []foreignServer{
 		title: "wsgiref", host: "0.0.0.0", port: 8080,
 		names: []string{"egg:pyramid#wsgiref", "egg:gearbox#wsgiref", "egg:gearbox#gevent"},
 		words: []string{
-			"use_threadpool", "threadpool_workers", "threadpool_max_requests", "threadpool_hung_thread_limit",
-			"threadpool_kill_thread_limit", "threadpool_dying_limit", "threadpool_spawn_if_under", "threads", "workers",
+			"use_threadpool", "threadpool_workers", "threadpool_max_requests",
+			"threadpool_hung_thread_limit",
+			"threadpool_kill_thread_limit", "threadpool_dying_limit", "threadpool_spawn_if_under",
+			"threads", "workers",
 			"daemon_threads", "request_queue_size", "protocol_version", "socket_timeout",
 		},
 	},
 	{
 		title: "CherryPy", host: "127.0.0.1", port: 8080,
 		names: []string{"egg:PasteScript#cherrypy", "egg:pyramid#cherrypy", "egg:gearbox#cherrypy"},
-		words: []string{"numthreads", "max", "timeout", "request_queue_size", "server_name", "protocol_version"},
+		words: []string{"numthreads", "max", "timeout", "request_queue_size", "server_name",
+			"protocol_version"},
 	},
 	{
 		title: "wsgiutils", host: "127.0.0.1", port: 8080,
@@ -59,13 +72,17 @@ var foreignServers = []foreignServer{
 	{
 		title: "flup", host: "127.0.0.1", port: 8080, protocol: "FastCGI, SCGI or AJP",
 		names: []string{
-			"egg:flup#fcgi_thread", "egg:flup#fcgi_fork", "egg:flup#fcgi", "egg:flup#scgi_thread", "egg:flup#scgi_fork", "egg:flup#scgi",
+			"egg:flup#fcgi_thread", "egg:flup#fcgi_fork", "egg:flup#fcgi", "egg:flup#scgi_thread",
+			"egg:flup#scgi_fork", "egg:flup#scgi",
 			"egg:flup#ajp_thread", "egg:flup#ajp_fork", "egg:flup#ajp",
-			"egg:PasteScript#flup_fcgi_thread", "egg:PasteScript#flup_fcgi_fork", "egg:PasteScript#flup_scgi_thread",
-			"egg:PasteScript#flup_scgi_fork", "egg:PasteScript#flup_ajp_thread", "egg:PasteScript#flup_ajp_fork",
+			"egg:PasteScript#flup_fcgi_thread", "egg:PasteScript#flup_fcgi_fork",
+			"egg:PasteScript#flup_scgi_thread",
+			"egg:PasteScript#flup_scgi_fork", "egg:PasteScript#flup_ajp_thread",
+			"egg:PasteScript#flup_ajp_fork",
 		},
 		words: []string{
-			"allowedServers", "debug", "forceCGI", "maxChildren", "maxRequests", "maxSpare", "maxThreads", "minSpare", "multiplexed",
+			"allowedServers", "debug", "forceCGI", "maxChildren", "maxRequests", "maxSpare",
+			"maxThreads", "minSpare", "multiplexed",
 			"multithreaded", "scriptName", "umask",
 		},
 	},
@@ -73,15 +90,18 @@ var foreignServers = []foreignServer{
 		title: "uWSGI", host: "127.0.0.1", port: 8080,
 		names: []string{"egg:uwsgi#main"},
 		words: []string{
-			"buffer-size", "chdir", "chmod-socket", "daemonize", "die-on-term", "enable-threads", "gid", "harakiri", "home",
-			"lazy-apps", "logto", "master", "max-requests", "module", "paste", "paste-logger", "pidfile",
-			"plugin", "plugins", "processes", "stats", "threads", "uid", "vacuum", "virtualenv", "workers",
+			"buffer-size", "chdir", "chmod-socket", "daemonize", "die-on-term", "enable-threads",
+			"gid", "harakiri", "home",
+			"lazy-apps", "logto", "master", "max-requests", "module", "paste",
+			"paste-logger", "pidfile",
+			"plugin", "plugins", "processes", "stats", "threads", "uid", "vacuum",
+			"virtualenv", "workers",
 		},
 	},
 }
 
-// foreignSettings are those of a section that uses a server in Python. What is the server's own is taken as it is, for the
-// factory to sort.
+// foreignSettings are the settings of a section that uses a Python server. Others collects that
+// server's own settings, which the factory sorts.
 type foreignSettings struct {
 	Host   string `ini:"host" nonempty:"true" help:"the name or address to listen on"`
 	Port   Port   `ini:"port" help:"the port; 0 takes a free one"`
@@ -109,8 +129,9 @@ func registerForeign(r *pipeline.Registry) {
 }
 
 func newForeign(b *pipeline.Build, s foreignSettings) (pipeline.Server, error) {
-	i := slices.IndexFunc(foreignServers, func(f foreignServer) bool { return slices.Contains(f.names, b.Factory()) })
-	f := foreignServers[max(i, 0)] // an alias that a program has added is Gunicorn's
+	i := slices.IndexFunc(foreignServers,
+		func(f foreignServer) bool { return slices.Contains(f.names, b.Factory()) })
+	f := foreignServers[max(i, 0)] // an alias added by a program means Gunicorn
 	if err := f.sort(b, s.Others); err != nil {
 		return nil, err
 	}
@@ -131,13 +152,15 @@ func newForeign(b *pipeline.Build, s foreignSettings) (pipeline.Server, error) {
 			continue
 		}
 		if *same.value != "" {
-			return nil, &pipeline.Error{Key: same.key, Err: fmt.Errorf("the same as %s: write one of the two", same.here)}
+			return nil, &pipeline.Error{Key: same.key,
+				Err: fmt.Errorf("the same as %s: write one of the two", same.here)}
 		}
 		*same.value, names[same.here] = same.given, same.key
 	}
 	if s.Bind != "" {
 		if len(c.Listen) > 0 {
-			return nil, &pipeline.Error{Key: "bind", Err: errors.New("the same as listen: write one of the two")}
+			return nil, &pipeline.Error{Key: "bind",
+				Err: errors.New("the same as listen: write one of the two")}
 		}
 		c.Listen, names["listen"] = f.places(s.Bind), "bind"
 	}
@@ -146,7 +169,8 @@ func newForeign(b *pipeline.Build, s foreignSettings) (pipeline.Server, error) {
 		return nil, renamed(err, names)
 	}
 	if f.protocol != "" {
-		b.Warn("use", fmt.Sprintf("%s spoke %s with the web server in front; this one speaks HTTP: have that pass requests on as a proxy does",
+		b.Warn("use", fmt.Sprintf("%s spoke %s with the web server in front; this one speaks "+
+			"HTTP: have that pass requests on as a proxy does",
 			f.title, f.protocol))
 	}
 	srv, err := New(c, b.Logger())
@@ -156,23 +180,28 @@ func newForeign(b *pipeline.Build, s foreignSettings) (pipeline.Server, error) {
 	return srv, nil
 }
 
-// places returns what Gunicorn's bind names, as listen has it: it needs a port.
+// places converts Gunicorn's bind to the form of listen, where a port is required.
 func (f foreignServer) places(bind string) []string {
-	places := strings.FieldsFunc(bind, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+	places := strings.FieldsFunc(bind, func(r rune) bool {
+		return r == ',' || r == ' ' ||
+			r == '\n' || r == '\t'
+	})
 	for i, place := range places {
 		switch {
 		case strings.HasPrefix(place, "unix:"):
 			places[i] = "unix:" + strings.TrimPrefix(strings.TrimPrefix(place, "unix:"), "//")
 		case strings.HasPrefix(place, ":"):
 			places[i] = "0.0.0.0" + place
-		case !strings.Contains(strings.TrimPrefix(place[strings.LastIndexByte(place, ']')+1:], "]"), ":"):
+		case !strings.Contains(strings.TrimPrefix(place[strings.LastIndexByte(place, ']')+1:], "]"),
+			":"):
 			places[i] = fmt.Sprintf("%s:%d", place, f.port)
 		}
 	}
 	return places
 }
 
-// sort warns once about all settings that have no effect, and refuses those that are none of the server's.
+// sort warns once about all settings without effect, and returns errors for those that the server
+// does not have.
 func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) error {
 	var errs []error
 	var idle, served []string
@@ -181,14 +210,16 @@ func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) erro
 		switch {
 		case slices.Contains(f.refused, s.Key):
 			errs = append(errs, &pipeline.Error{
-				Key: s.Key, Err: fmt.Errorf("of %s, and not done here, where something may rely on it", f.title), Hint: word,
+				Key: s.Key, Err: fmt.Errorf("of %s, and not done here, where something may rely "+
+					"on it", f.title), Hint: word,
 			})
 		case !slices.Contains(f.words, s.Key):
 			hint := Config{}.Hint(s.Key)
 			if hint == "" {
 				hint = pipeline.DidYouMean(s.Key, append(slices.Clone(ownWords), f.words...))
 			}
-			errs = append(errs, &pipeline.Error{Key: s.Key, Err: pipeline.ErrUnknownSetting, Hint: hint})
+			errs = append(errs, &pipeline.Error{Key: s.Key, Err: pipeline.ErrUnknownSetting,
+				Hint: hint})
 		default:
 			idle = append(idle, s.Key)
 			if here, ok := strings.CutPrefix(word, "write "); ok {
@@ -198,7 +229,8 @@ func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) erro
 		}
 	}
 	if len(idle) > 0 {
-		text := fmt.Sprintf("of %s's own processes, and without effect here: %s", f.title, strings.Join(idle, ", "))
+		text := fmt.Sprintf("of %s's own processes, and without effect here: %s", f.title,
+			strings.Join(idle, ", "))
 		if len(served) > 0 {
 			text += "; replace " + strings.Join(served, ", ")
 		}
@@ -207,108 +239,113 @@ func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) erro
 	return errors.Join(errs...)
 }
 
-// ownWords are the settings that a section is most likely to have.
-var ownWords = []string{"host", "port", "listen", "unix_socket", "tls_certificate", "tls_key", "trusted_proxy", "url_scheme", "url_prefix"}
+// ownWords are the most common settings of a section.
+var ownWords = []string{"host", "port", "listen", "unix_socket", "tls_certificate", "tls_key",
+	"trusted_proxy", "url_scheme", "url_prefix"}
 
 const (
-	oneProcess  = "leave it out: one process serves all requests, each in a goroutine of its own"
-	noDaemon    = "leave it out: a service manager, such as systemd, starts the program, with its user and in the background"
+	oneProcess = "leave it out: one process serves all requests, each in a goroutine of its own"
+	noDaemon   = "leave it out: a service manager, such as systemd, starts the program, with " +
+		"its user and in the background"
 	accessLog   = "leave it out: the filter egg:Paste#translogger writes an access log"
 	programsLog = "leave it out: the section [logging] says what is logged"
 	clientCerts = "a proxy in front that speaks TLS can check the certificates of clients"
 )
 
-// otherWords are the words of other servers, and what is written here in their place.
+// otherWords maps the settings of other servers to hints about their replacement.
 var otherWords = map[string]string{
-	"certfile":             "write tls_certificate = a PEM file",
-	"cert":                 "write tls_certificate = a PEM file",
-	"ssl_cert":             "write tls_certificate = a PEM file",
-	"ssl_certfile":         "write tls_certificate = a PEM file",
-	"ssl_certificate":      "write tls_certificate = a PEM file",
-	"keyfile":              "write tls_key = a PEM file",
-	"ssl_key":              "write tls_key = a PEM file",
-	"ssl_keyfile":          "write tls_key = a PEM file",
-	"ssl_certificate_key":  "write tls_key = a PEM file",
-	"ssl_private_key":      "write tls_key = a PEM file",
-	"ssl_version":          "write tls_min_version = 1.3",
-	"ciphers":              "write tls_min_version = 1.3; the ciphers are the runtime's choice",
-	"ca_certs":             clientCerts,
-	"cert_reqs":            clientCerts,
-	"proxy_protocol":       "have the proxy send header fields, and write trusted_proxy = its address",
-	"forwarded_allow_ips":  "write trusted_proxy = addresses",
-	"bind":                 "write listen = host:port",
-	"bind_addr":            "write listen = host:port",
-	"bind_host":            "write host = a name or address",
-	"bind_ip":              "write host = a name or address",
-	"bind_port":            "write port = a number",
-	"address":              "write host = a name or address",
-	"addr":                 "write host = a name or address",
-	"ip":                   "write host = a name or address",
-	"hostname":             "write host = a name or address",
-	"interface":            "write host = a name or address",
-	"http":                 "write listen = host:port",
-	"http-socket":          "write listen = host:port",
-	"http_port":            "write port = a number",
-	"fast-listen":          "write listen = host:port",
-	"socket":               "write unix_socket = a path",
-	"uds":                  "write unix_socket = a path",
-	"umask":                "write unix_socket_perms = an octal number",
-	"chmod-socket":         "write unix_socket_perms = an octal number",
-	"keepalive":            "write idle_timeout = a duration",
-	"keep_alive":           "write idle_timeout = a duration",
-	"graceful_timeout":     "write shutdown_timeout = a duration",
-	"timeout":              "leave it out: read_timeout and write_timeout say how long a client may keep the server waiting",
-	"limit_request_line":   "write max_header_bytes = a size",
-	"scriptName":           "write url_prefix = a path",
-	"prefix":               "write url_prefix = a path",
-	"scheme":               "write url_scheme = https",
-	"workers":              oneProcess,
-	"worker_class":         oneProcess,
-	"worker_connections":   oneProcess,
-	"processes":            oneProcess,
-	"threads":              oneProcess,
-	"numthreads":           oneProcess,
-	"threadpool":           oneProcess,
-	"thread_pool":          oneProcess,
-	"max_requests":         oneProcess,
-	"max_requests_jitter":  oneProcess,
-	"preload":              oneProcess,
-	"preload_app":          oneProcess,
-	"use_threadpool":       oneProcess,
-	"threadpool_workers":   oneProcess,
-	"request_queue_size":   "leave it out: the system's own limit holds",
-	"backlog":              "leave it out: the system's own limit holds",
-	"daemon":               noDaemon,
-	"daemonize":            noDaemon,
-	"user":                 noDaemon,
-	"group":                noDaemon,
-	"uid":                  noDaemon,
-	"gid":                  noDaemon,
-	"pidfile":              noDaemon,
-	"pid_file":             noDaemon,
-	"chdir":                noDaemon,
-	"accesslog":            accessLog,
-	"access_log":           accessLog,
-	"access_log_format":    accessLog,
-	"errorlog":             programsLog,
-	"error_log":            programsLog,
-	"loglevel":             programsLog,
-	"log_level":            programsLog,
-	"logconfig":            programsLog,
-	"logfile":              programsLog,
-	"log_file":             programsLog,
-	"reload":               "leave it out: serve FILE --reload loads a file anew when it changes",
-	"debug":                "leave it out, or write it in [DEFAULT]: apps and filters ask for it, not the server",
+	"certfile":            "write tls_certificate = a PEM file",
+	"cert":                "write tls_certificate = a PEM file",
+	"ssl_cert":            "write tls_certificate = a PEM file",
+	"ssl_certfile":        "write tls_certificate = a PEM file",
+	"ssl_certificate":     "write tls_certificate = a PEM file",
+	"keyfile":             "write tls_key = a PEM file",
+	"ssl_key":             "write tls_key = a PEM file",
+	"ssl_keyfile":         "write tls_key = a PEM file",
+	"ssl_certificate_key": "write tls_key = a PEM file",
+	"ssl_private_key":     "write tls_key = a PEM file",
+	"ssl_version":         "write tls_min_version = 1.3",
+	"ciphers":             "write tls_min_version = 1.3; the ciphers are the runtime's choice",
+	"ca_certs":            clientCerts,
+	"cert_reqs":           clientCerts,
+	"proxy_protocol": "have the proxy send header fields, and write trusted_proxy = " +
+		"its address",
+	"forwarded_allow_ips": "write trusted_proxy = addresses",
+	"bind":                "write listen = host:port",
+	"bind_addr":           "write listen = host:port",
+	"bind_host":           "write host = a name or address",
+	"bind_ip":             "write host = a name or address",
+	"bind_port":           "write port = a number",
+	"address":             "write host = a name or address",
+	"addr":                "write host = a name or address",
+	"ip":                  "write host = a name or address",
+	"hostname":            "write host = a name or address",
+	"interface":           "write host = a name or address",
+	"http":                "write listen = host:port",
+	"http-socket":         "write listen = host:port",
+	"http_port":           "write port = a number",
+	"fast-listen":         "write listen = host:port",
+	"socket":              "write unix_socket = a path",
+	"uds":                 "write unix_socket = a path",
+	"umask":               "write unix_socket_perms = an octal number",
+	"chmod-socket":        "write unix_socket_perms = an octal number",
+	"keepalive":           "write idle_timeout = a duration",
+	"keep_alive":          "write idle_timeout = a duration",
+	"graceful_timeout":    "write shutdown_timeout = a duration",
+	"timeout": "leave it out: read_timeout and write_timeout say how long a client " +
+		"may keep the server waiting",
+	"limit_request_line":  "write max_header_bytes = a size",
+	"scriptName":          "write url_prefix = a path",
+	"prefix":              "write url_prefix = a path",
+	"scheme":              "write url_scheme = https",
+	"workers":             oneProcess,
+	"worker_class":        oneProcess,
+	"worker_connections":  oneProcess,
+	"processes":           oneProcess,
+	"threads":             oneProcess,
+	"numthreads":          oneProcess,
+	"threadpool":          oneProcess,
+	"thread_pool":         oneProcess,
+	"max_requests":        oneProcess,
+	"max_requests_jitter": oneProcess,
+	"preload":             oneProcess,
+	"preload_app":         oneProcess,
+	"use_threadpool":      oneProcess,
+	"threadpool_workers":  oneProcess,
+	"request_queue_size":  "leave it out: the system's own limit holds",
+	"backlog":             "leave it out: the system's own limit holds",
+	"daemon":              noDaemon,
+	"daemonize":           noDaemon,
+	"user":                noDaemon,
+	"group":               noDaemon,
+	"uid":                 noDaemon,
+	"gid":                 noDaemon,
+	"pidfile":             noDaemon,
+	"pid_file":            noDaemon,
+	"chdir":               noDaemon,
+	"accesslog":           accessLog,
+	"access_log":          accessLog,
+	"access_log_format":   accessLog,
+	"errorlog":            programsLog,
+	"error_log":           programsLog,
+	"loglevel":            programsLog,
+	"log_level":           programsLog,
+	"logconfig":           programsLog,
+	"logfile":             programsLog,
+	"log_file":            programsLog,
+	"reload":              "leave it out: serve FILE --reload loads a file anew when it changes",
+	"debug": "leave it out, or write it in [DEFAULT]: apps and filters ask for " +
+		"it, not the server",
 	"max_request_body":     "write max_body_bytes = a size",
 	"client_max_body_size": "write max_body_bytes = a size",
 }
 
-// Hint says what to write in place of another server's word.
+// Hint returns the replacement for another server's setting.
 func (Config) Hint(key string) string {
 	return otherWords[key]
 }
 
-// Hint also knows that Waitress has other names for some settings, both for those of Config and for other servers' words.
+// Hint is Config's, with the names that Waitress has for settings of Config.
 func (waitressSettings) Hint(key string) string {
 	if name := waitressNames[key]; name != "" {
 		return "write " + name + " = …"
@@ -320,7 +357,7 @@ func (waitressSettings) Hint(key string) string {
 	return hint
 }
 
-// Hint also knows what Waitress calls the settings of Config.
+// Hint is Config's, and replaces the names that Waitress has for settings of Config.
 func (pasteSettings) Hint(key string) string {
 	for own, name := range waitressNames {
 		if key == name {

@@ -35,12 +35,14 @@ func translated(s *server.Server, r *http.Request) translation {
 	}
 	t.Addr, _, _ = net.SplitHostPort(got.RemoteAddr)
 	for name, lines := range got.Header {
-		t.Left["HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strings.Join(lines, ", ")
+		t.Left["HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strings.Join(lines,
+			", ")
 	}
 	return t
 }
 
-// A difference is one on purpose: about says what, and matches which of the recorded requests it is about.
+// A difference is one on purpose: about says what, and matches which of the recorded requests it is
+// about.
 type difference struct {
 	about   string
 	matches func(value string, waitress, here translation) bool
@@ -48,23 +50,29 @@ type difference struct {
 
 // differences are all of them.
 var differences = []difference{
-	{"An address that is none, such as unknown or _hidden, leaves that of the connection; there it becomes the address.", func(_ string, waitress, here translation) bool {
+	{"An address that is none, such as unknown or _hidden, leaves that of the connection; there " +
+		"it becomes the address.", func(_ string, waitress, here translation) bool {
 		_, isAddress := forwarded.Addr(waitress.Addr)
 		waitress.Addr = "127.0.0.1"
 		return !isAddress && cmp.Equal(waitress, here)
 	}},
-	{"An IPv6 address is read as one also without brackets or with a port; there its last part is taken for a port.", func(value string, waitress, here translation) bool {
+	{"An IPv6 address is read as one also without brackets or with a port; there its last part " +
+		"is taken for a port.", func(value string, waitress, here translation) bool {
 		waitress.Addr = here.Addr
-		return strings.Count(value, ":") > 1 && net.ParseIP(here.Addr) != nil && here.Addr != "127.0.0.1" && cmp.Equal(waitress, here)
+		return strings.Count(value, ":") > 1 && net.ParseIP(here.Addr) != nil &&
+			here.Addr != "127.0.0.1" && cmp.Equal(waitress, here)
 	}},
-	{"A host that can't be one, such as a/b, is answered with 400; there it becomes the host.", func(value string, waitress, here translation) bool {
-		return here.Status == "400" && waitress.Status == "200" && strings.Contains(value, waitress.Host) && !forwarded.IsHost(waitress.Host)
-	}},
-	{"A port that is no number is answered with 400; there it becomes a part of the host.", func(_ string, waitress, here translation) bool {
-		port, ok := waitress.Left["HTTP_X_FORWARDED_PORT"]
-		_, err := strconv.ParseUint(port, 10, 32)
-		return here.Status == "400" && waitress.Status == "200" && ok && err != nil
-	}},
+	{"A host that can't be one, such as a/b, is answered with 400; there it becomes the host.",
+		func(value string, waitress, here translation) bool {
+			return here.Status == "400" && waitress.Status == "200" &&
+				strings.Contains(value, waitress.Host) && !forwarded.IsHost(waitress.Host)
+		}},
+	{"A port that is no number is answered with 400; there it becomes a part of the host.",
+		func(_ string, waitress, here translation) bool {
+			port, ok := waitress.Left["HTTP_X_FORWARDED_PORT"]
+			_, err := strconv.ParseUint(port, 10, 32)
+			return here.Status == "400" && waitress.Status == "200" && ok && err != nil
+		}},
 }
 
 // What becomes of 370 requests is recorded from Waitress 3.0.2.
@@ -86,7 +94,8 @@ func TestGoldenForwarded(t *testing.T) {
 	used := make([]int, len(differences))
 	for _, g := range golden {
 		s := newServer(t, server.Config{
-			TrustedProxy: []string{"127.0.0.1"}, TrustedProxyCount: g.Count, TrustedProxyHeaders: strings.Fields(g.Trusted), ClearUntrustedProxyHeaders: true,
+			TrustedProxy: []string{"127.0.0.1"}, TrustedProxyCount: g.Count,
+			TrustedProxyHeaders: strings.Fields(g.Trusted), ClearUntrustedProxyHeaders: true,
 		})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.RemoteAddr, r.Host = "127.0.0.1:9", "site"
@@ -98,7 +107,8 @@ func TestGoldenForwarded(t *testing.T) {
 		if diff == "" {
 			continue
 		}
-		i := slices.IndexFunc(differences, func(d difference) bool { return d.matches(g.Fields[0][1], g.Want, got) })
+		i := slices.IndexFunc(differences,
+			func(d difference) bool { return d.matches(g.Fields[0][1], g.Want, got) })
 		if i < 0 {
 			t.Errorf("%d of %q (-want +got):\n%s", g.Count, g.Fields, diff)
 			continue

@@ -7,20 +7,21 @@ import (
 	"sync/atomic"
 )
 
-// A framing tells whether a request may have two lengths, a Content-Length beside a Transfer-Encoding: that can be an attempt at
-// smuggling, so RFC 9112 (6.1) demands that no request is read after it from the same connection. Net/http removes one of the two
-// fields and does not say so.
+// A framing detects requests that may have two lengths, Content-Length and Transfer-Encoding. That
+// can be an attempt at request smuggling, so RFC 9112 (6.1) demands that the connection is closed
+// after it. Net/http removes one of the two fields silently.
 //
-// The framing counts how often the names of the two fields come up in what a connection receives, wherever that is, and takes off
-// the requests on which net/http has left the field. As long as nothing remains, no field can have been removed. What remains
-// may also have come from a body, or be of a request that the client has sent ahead: then a connection is closed that need not be.
+// The framing counts how often the names of the two fields occur in the received bytes of a
+// connection, anywhere, and subtracts the requests in which net/http has kept the field. While the
+// difference is zero, no field can have been removed. A remainder may also come from a body, or
+// from a pipelined request: then a connection is closed unnecessarily.
 type framing struct {
-	lengths   atomic.Int64 // of the name Content-Length that no request accounts for
-	encodings atomic.Int64 // of the name Transfer-Encoding
+	lengths   atomic.Int64 // occurrences of Content-Length not matched by a request
+	encodings atomic.Int64 // occurrences of Transfer-Encoding not matched by a request
 
-	// The rest is the reader's, of which there is one at a time.
-	tail  [len(encodingName) - 1]byte // the last bytes that were received
-	known int                         // how many of tail there are, at its end
+	// The reading goroutine owns the rest; there is one at a time.
+	tail  [len(encodingName) - 1]byte // the last received bytes
+	known int                         // number of valid bytes at the end of tail
 }
 
 const (
@@ -28,7 +29,7 @@ const (
 	encodingName = "transfer-encoding"
 )
 
-// note looks at the next bytes that are received.
+// note scans the next received bytes.
 func (f *framing) note(p []byte) {
 	if len(p) == 0 {
 		return
@@ -49,7 +50,7 @@ func (f *framing) note(p []byte) {
 	f.known = min(len(f.tail), f.known+len(p))
 }
 
-// count counts the names in p whose place counts.
+// count counts the names in p whose position counts accepts.
 func (f *framing) count(p []byte, counts func(begin, end int) bool) {
 	for at := 0; ; at++ {
 		next := bytes.IndexByte(p[at:], '-')
@@ -65,15 +66,16 @@ func (f *framing) count(p []byte, counts func(begin, end int) bool) {
 	}
 }
 
-// around returns the place of a name in p, and whether the hyphen at p[at] is its own.
+// around returns the position of a name in p, and whether the hyphen at p[at] is part of it.
 func around(p []byte, at int, name string) (begin, end int, ok bool) {
 	begin = at - strings.IndexByte(name, '-')
 	end = begin + len(name)
 	return begin, end, begin >= 0 && end <= len(p) && strings.EqualFold(string(p[begin:end]), name)
 }
 
-// twoLengths reports whether r, the next request of the connection, may have two lengths. It is called once for each, and takes
-// off what r accounts for. A nil framing has seen nothing, so it knows of none that it has one.
+// twoLengths reports whether r, the next request of the connection, may have two lengths. It is
+// called once for each request, and subtracts the fields of r. Without a framing (nil) the bytes
+// were not inspected, so any request with Transfer-Encoding may have two.
 //
 // Net/http prefers Transfer-Encoding, but ignores it with HTTP/1.0, where it is forbidden.
 func (f *framing) twoLengths(r *http.Request) bool {
@@ -90,7 +92,8 @@ func (f *framing) twoLengths(r *http.Request) bool {
 	return old && f.encodings.Load() > 0
 }
 
-// A lastWriter writes the last response of its connection, whatever the handler sets in the field Connection.
+// A lastWriter makes its response the last one of the connection, whatever the handler sets in the
+// Connection field.
 type lastWriter struct{ http.ResponseWriter }
 
 func (w lastWriter) last() { w.Header().Set("Connection", "close") }
@@ -113,14 +116,15 @@ func (w lastWriter) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Flush is FlushError for callers that can't be told.
+// Flush is FlushError without the error.
 func (w lastWriter) Flush() { _ = w.FlushError() }
 
-// Unwrap is for the rest of an [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (w lastWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// breakOff is to be deferred. When a response is cut that only the end of the connection would end, it ends that by an error, so that
-// the client does not take the part for the whole. Other responses are broken by their framing.
+// breakOff must be deferred. It resets the connection of a cut response that has no other end than
+// that of the connection, so that the client does not take the part for the whole. Other responses
+// are visibly incomplete by their framing.
 func breakOff(c *conn, w *response, r *http.Request) {
 	p := recover()
 	if p == nil {

@@ -21,8 +21,8 @@ import (
 // secondRequest follows another one on the same connection, and is its last.
 const secondRequest = "GET /second HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-// What comes after a request that has, or may have, two lengths is not read, whatever the handler does. Others keep their
-// connection.
+// What comes after a request that has, or may have, two lengths is not read, whatever the handler
+// does. Others keep their connection.
 func TestTwoLengths(t *testing.T) {
 	t.Parallel()
 	const chunks = "5\r\nhello\r\n0\r\n\r\n"
@@ -30,20 +30,34 @@ func TestTwoLengths(t *testing.T) {
 		request string
 		calls   int64 // those of the handler, the second request's among them
 	}{
-		"both":                    {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 1},
-		"both, small letters":     {"POST / HTTP/1.1\r\nHost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n" + chunks, 1},
-		"both, an error answer":   {"POST x:y HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 0},
-		"both, a panic":           {"POST /panic HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 1},
-		"both, for the server":    {"OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 0},
-		"both, behind one length": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 2},
-		"HTTP/1.0, both":          {"POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", 1},
-		"HTTP/1.0, chunked":       {"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", 1},
+		"both": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+			"3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 1},
+		"both, small letters": {"POST / HTTP/1.1\r\nHost: x\r\ntransfer-encoding: " +
+			"chunked\r\ncontent-length: 3\r\n\r\n" + chunks, 1},
+		"both, an error answer": {"POST x:y HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+			"3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 0},
+		"both, a panic": {"POST /panic HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+			"3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 1},
+		"both, for the server": {"OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+			"3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 0},
+		"both, behind one length": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+			"3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n" + chunks, 2},
+		"HTTP/1.0, both": {"POST / HTTP/1.0\r\nConnection: " +
+			"keep-alive\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", 1},
+		"HTTP/1.0, chunked": {"POST / HTTP/1.0\r\nConnection: " +
+			"keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", 1},
 
-		"a length":                 {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 2},
-		"chunked":                  {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 2},
-		"chunked, behind a length": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 3},
-		"HTTP/1.0, a length":       {"POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabc", 2},
-		"nothing for the server":   {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 1},
+		"a length": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+			2},
+		"chunked": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n" + chunks, 2},
+		"chunked, behind a length": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+			"3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
+			3},
+		"HTTP/1.0, a length": {"POST / HTTP/1.0\r\nConnection: " +
+			"keep-alive\r\nContent-Length: 3\r\n\r\nabc", 2},
+		"nothing for the server": {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 1},
 	}
 	for _, handler := range []string{"writes", "flushes", "is silent"} {
 		var calls atomic.Int64
@@ -77,7 +91,8 @@ func TestTwoLengths(t *testing.T) {
 				}
 				text, err := io.ReadAll(c)
 				if calls.Load() != tt.calls || err != nil && !errors.Is(err, syscall.ECONNRESET) {
-					t.Errorf("%s, in pieces of %d, to a handler that %s: %d calls, want %d; got %q, %v", name, piece, handler, calls.Load(), tt.calls, text, err)
+					t.Errorf("%s, in pieces of %d, to a handler that %s: %d calls, want %d; got "+
+						"%q, %v", name, piece, handler, calls.Load(), tt.calls, text, err)
 				}
 			}
 		}
@@ -96,7 +111,8 @@ func TestKeepAliveOfChunkedRequests(t *testing.T) {
 	defer client.CloseIdleConnections()
 	first := ""
 	for i, chunked := range []bool{true, true, false, true, false, false, true} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.addr, strings.NewReader("a-b content-type--length"))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.addr,
+			strings.NewReader("a-b content-type--length"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +130,8 @@ func TestKeepAliveOfChunkedRequests(t *testing.T) {
 			first = address
 		}
 		if isChunked != chunked || address != first {
-			t.Errorf("request %d, chunked %v, came as %s; want the connection of the first, %s", i, chunked, text, first)
+			t.Errorf("request %d, chunked %v, came as %s; want the connection of the first, %s", i,
+				chunked, text, first)
 		}
 	}
 	s.end(t)
@@ -124,13 +141,16 @@ func TestKeepAliveOfChunkedRequests(t *testing.T) {
 func TestTwoLengthsInTLS(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	s := run(t, server.Config{TLSSelfSigned: true}, io.Discard, func(_ http.ResponseWriter, r *http.Request) {
-		calls.Add(1)
-		_, _ = io.Copy(io.Discard, r.Body)
-	})
+	s := run(t, server.Config{TLSSelfSigned: true}, io.Discard,
+		func(_ http.ResponseWriter, r *http.Request) {
+			calls.Add(1)
+			_, _ = io.Copy(io.Discard, r.Body)
+		})
 	for request, want := range map[string]int64{
-		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": 1,
-		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc":                                     2,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n0\r\n\r\n": 1,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+			"3\r\n\r\nabc": 2,
 	} {
 		calls.Store(0)
 		c := tls.Client(s.connect(t, ""), &tls.Config{InsecureSkipVerify: true})
@@ -144,7 +164,8 @@ func TestTwoLengthsInTLS(t *testing.T) {
 	s.end(t)
 }
 
-// A response that only the end of the connection ends is cut by an error, since its client could take the part for the whole.
+// A response that only the end of the connection ends is cut by an error, since its client could
+// take the part for the whole.
 func TestCutWithoutFraming(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]server.Config{"plain": {}, "TLS": {TLSSelfSigned: true}} {
@@ -233,7 +254,8 @@ func TestHijackedConnectionIsReadFreely(t *testing.T) {
 func TestFormFilesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	const form = "--x\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\ncontent\r\n--x--\r\n"
+	const form = "--x\r\nContent-Disposition: form-data; name=f; " +
+		"filename=f\r\n\r\ncontent\r\n--x--\r\n"
 	for _, h2c := range []bool{false, true} {
 		parsed := 0
 		s, client := runH2C(t, server.Config{}, func(w http.ResponseWriter, r *http.Request) {
@@ -257,7 +279,8 @@ func TestFormFilesAreRemoved(t *testing.T) {
 			client = &http.Client{}
 		}
 		for _, path := range []string{"/fine", "/panic", "/cut"} {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.addr+path, strings.NewReader(form))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+				"http://"+s.addr+path, strings.NewReader(form))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -266,7 +289,8 @@ func TestFormFilesAreRemoved(t *testing.T) {
 				_, _ = io.Copy(io.Discard, response.Body)
 				response.Body.Close()
 			}
-			for deadline := time.Now().Add(soon); ; { // the client may know of the end before the server is through
+			// the client may know of the end before the server is through
+			for deadline := time.Now().Add(soon); ; {
 				files, err := filepath.Glob(filepath.Join(dir, "*"))
 				if err == nil && len(files) == 0 {
 					break

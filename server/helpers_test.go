@@ -53,7 +53,8 @@ func newServer(t *testing.T, c server.Config) *server.Server {
 
 // tell answers with what an app sees of the request.
 var tell = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintf(w, "%s %s script=%q path=%q from=%s", r.Proto, mount.URL(r, r.URL.EscapedPath()), mount.FromContext(r.Context()), r.URL.Path, r.RemoteAddr)
+	fmt.Fprintf(w, "%s %s script=%q path=%q from=%s", r.Proto, mount.URL(r, r.URL.EscapedPath()),
+		mount.FromContext(r.Context()), r.URL.Path, r.RemoteAddr)
 })
 
 // get asks with a client of its own, and returns status and body.

@@ -92,14 +92,15 @@ func within[T any](t *testing.T, c <-chan T) T {
 func TestClientThatTakesNothing(t *testing.T) {
 	t.Parallel()
 	failed := make(chan error, 1)
-	s := run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
-		for {
-			if _, err := w.Write(make([]byte, 8<<20)); err != nil {
-				failed <- err
-				return
+	s := run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard,
+		func(w http.ResponseWriter, _ *http.Request) {
+			for {
+				if _, err := w.Write(make([]byte, 8<<20)); err != nil {
+					failed <- err
+					return
+				}
 			}
-		}
-	})
+		})
 	s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want a deadline that was exceeded", err)
@@ -107,23 +108,25 @@ func TestClientThatTakesNothing(t *testing.T) {
 	s.end(t)
 }
 
-// A stream lives much longer than the limit of a write, and so does a client that takes a large answer slowly.
+// A stream lives much longer than the limit of a write, and so does a client that takes a large
+// answer slowly.
 func TestStreamOutlivesTheWriteTimeout(t *testing.T) {
 	t.Parallel()
 	const events, interval = 12, 100 * time.Millisecond
-	s := run(t, server.Config{WriteTimeout: 500 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
-		control := http.NewResponseController(w)
-		tick := time.NewTicker(interval)
-		defer tick.Stop()
-		for i := range events {
-			fmt.Fprintf(w, "%d\n", i)
-			if err := control.Flush(); err != nil {
-				t.Error(err)
-				return
+	s := run(t, server.Config{WriteTimeout: 500 * time.Millisecond}, io.Discard,
+		func(w http.ResponseWriter, _ *http.Request) {
+			control := http.NewResponseController(w)
+			tick := time.NewTicker(interval)
+			defer tick.Stop()
+			for i := range events {
+				fmt.Fprintf(w, "%d\n", i)
+				if err := control.Flush(); err != nil {
+					t.Error(err)
+					return
+				}
+				<-tick.C
 			}
-			<-tick.C
-		}
-	})
+		})
 	response, err := http.Get("http://" + s.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -140,18 +143,19 @@ func TestStreamOutlivesTheWriteTimeout(t *testing.T) {
 func TestDeadlineOfAHandler(t *testing.T) {
 	t.Parallel()
 	failed := make(chan error, 1)
-	s := run(t, server.Config{WriteTimeout: time.Hour}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-			failed <- err
-			return
-		}
-		for {
-			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+	s := run(t, server.Config{WriteTimeout: time.Hour}, io.Discard,
+		func(w http.ResponseWriter, _ *http.Request) {
+			if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 				failed <- err
 				return
 			}
-		}
-	})
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					failed <- err
+					return
+				}
+			}
+		})
 	s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want a deadline that was exceeded", err)
@@ -159,19 +163,21 @@ func TestDeadlineOfAHandler(t *testing.T) {
 	s.end(t)
 }
 
-// A client that stops in the middle of a body is given up; also when the handler does not read it at all.
+// A client that stops in the middle of a body is given up; also when the handler does not read it
+// at all.
 func TestClientThatStopsSending(t *testing.T) {
 	t.Parallel()
 	for _, reads := range []bool{true, false} {
 		t.Run(fmt.Sprintf("reads=%t", reads), func(t *testing.T) {
 			t.Parallel()
 			failed := make(chan error, 1)
-			s := run(t, server.Config{ReadTimeout: 50 * time.Millisecond}, io.Discard, func(_ http.ResponseWriter, r *http.Request) {
-				if reads {
-					_, err := io.Copy(io.Discard, r.Body)
-					failed <- err
-				}
-			})
+			s := run(t, server.Config{ReadTimeout: 50 * time.Millisecond}, io.Discard,
+				func(_ http.ResponseWriter, r *http.Request) {
+					if reads {
+						_, err := io.Copy(io.Discard, r.Body)
+						failed <- err
+					}
+				})
 			c := s.connect(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
 			if reads {
 				if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -186,7 +192,8 @@ func TestClientThatStopsSending(t *testing.T) {
 	}
 }
 
-// A client that has stopped is waited for once, although the handler reads again, and net/http reads what is left.
+// A client that has stopped is waited for once, although the handler reads again, and net/http
+// reads what is left.
 func TestStalledUploadIsAwaitedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -201,7 +208,8 @@ func TestStalledUploadIsAwaitedOnce(t *testing.T) {
 			defer close(done)
 			_ = s.ServeListener(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				for range 2 {
-					if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
+					if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err,
+						os.ErrDeadlineExceeded) {
 						t.Errorf("got %v, want a deadline that was exceeded", err)
 					}
 				}
@@ -240,28 +248,31 @@ func (l *oneConn) Close() error {
 	return nil
 }
 
-// A deadline that a handler sets when it has read the body does not make net/http take the client for gone.
+// A deadline that a handler sets when it has read the body does not make net/http take the client
+// for gone.
 func TestReadDeadlineAfterTheBody(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			s := run(t, server.Config{H2C: true}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
-					t.Error(err)
-				}
-				select {
-				case <-r.Context().Done():
-					t.Errorf("%s: the context was cancelled while the client waited", method)
-				case <-time.After(100 * time.Millisecond):
-				}
-				fmt.Fprint(w, "done")
-			})
+			s := run(t, server.Config{H2C: true}, io.Discard,
+				func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+						t.Error(err)
+					}
+					select {
+					case <-r.Context().Done():
+						t.Errorf("%s: the context was cancelled while the client waited", method)
+					case <-time.After(100 * time.Millisecond):
+					}
+					fmt.Fprint(w, "done")
+				})
 			var protocols http.Protocols
 			protocols.SetHTTP1(!http2)
 			protocols.SetUnencryptedHTTP2(http2)
 			client := &http.Client{Transport: &http.Transport{Protocols: &protocols}}
-			r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.addr, strings.NewReader("body"))
+			r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.addr,
+				strings.NewReader("body"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -298,11 +309,13 @@ func TestReadDeadlineOfAHandler(t *testing.T) {
 func TestUploadOutlivesTheReadTimeout(t *testing.T) {
 	t.Parallel()
 	const pieces, interval = 12, 100 * time.Millisecond
-	s := run(t, server.Config{ReadTimeout: 500 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
-		n, err := io.Copy(io.Discard, r.Body)
-		fmt.Fprintf(w, "%d %v", n, err)
-	})
-	c := s.connect(t, fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", pieces))
+	s := run(t, server.Config{ReadTimeout: 500 * time.Millisecond}, io.Discard,
+		func(w http.ResponseWriter, r *http.Request) {
+			n, err := io.Copy(io.Discard, r.Body)
+			fmt.Fprintf(w, "%d %v", n, err)
+		})
+	c := s.connect(t, fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nConnection: "+
+		"close\r\nContent-Length: %d\r\n\r\n", pieces))
 	for range pieces {
 		<-time.After(interval)
 		if _, err := io.WriteString(c, "x"); err != nil {
@@ -323,17 +336,18 @@ func TestUploadOutlivesTheReadTimeout(t *testing.T) {
 // The read timeout is for the body alone: when that has come, a handler may take its time.
 func TestHandlerOutlivesTheReadTimeout(t *testing.T) {
 	t.Parallel()
-	s := run(t, server.Config{ReadTimeout: 30 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			t.Error(err)
-		}
-		select {
-		case <-r.Context().Done():
-			t.Error("the context was cancelled while the client waited")
-		case <-time.After(150 * time.Millisecond):
-		}
-		fmt.Fprint(w, "done")
-	})
+	s := run(t, server.Config{ReadTimeout: 30 * time.Millisecond}, io.Discard,
+		func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-r.Context().Done():
+				t.Error("the context was cancelled while the client waited")
+			case <-time.After(150 * time.Millisecond):
+			}
+			fmt.Fprint(w, "done")
+		})
 	response, err := http.Post("http://"+s.addr, "text/plain", strings.NewReader("body"))
 	if err != nil {
 		t.Fatal(err)
@@ -347,11 +361,14 @@ func TestHandlerOutlivesTheReadTimeout(t *testing.T) {
 
 func TestHeaderLimits(t *testing.T) {
 	t.Parallel()
-	s := run(t, server.Config{MaxHeaderBytes: 1 << 10, ReadHeaderTimeout: 50 * time.Millisecond}, io.Discard, func(http.ResponseWriter, *http.Request) {
-		t.Error("the handler was called")
-	})
-	large := s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")
-	if line, err := bufio.NewReader(large).ReadString('\n'); err != nil || !strings.Contains(line, "431") {
+	s := run(t, server.Config{MaxHeaderBytes: 1 << 10, ReadHeaderTimeout: 50 * time.Millisecond},
+		io.Discard, func(http.ResponseWriter, *http.Request) {
+			t.Error("the handler was called")
+		})
+	large := s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("x",
+		64<<10)+"\r\n\r\n")
+	if line, err := bufio.NewReader(large).ReadString('\n'); err != nil ||
+		!strings.Contains(line, "431") {
 		t.Errorf("a large header: got %q, %v, want 431", line, err)
 	}
 	slow := s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n")
@@ -391,26 +408,30 @@ func TestPanicIsLogged(t *testing.T) {
 	if n := strings.Count(log.String(), "a handler panicked"); n != 1 {
 		t.Errorf("logged %d panics, want 1: aborting is no fault\n%s", n, log.String())
 	}
-	for _, want := range []string{"level=ERROR", `panic="what now"`, "path=/panic", "limits_test.go"} {
+	for _, want := range []string{"level=ERROR", `panic="what now"`, "path=/panic",
+		"limits_test.go"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %s:\n%s", want, log.String())
 		}
 	}
 }
 
-// When the time to shut down is over, handlers are told by their context, and have returned when Shutdown does.
+// When the time to shut down is over, handlers are told by their context, and have returned when
+// Shutdown does.
 func TestShutdownCutsOff(t *testing.T) {
 	t.Parallel()
 	called := make(chan struct{})
 	var returned atomic.Bool
-	s := run(t, server.Config{ShutdownTimeout: 50 * time.Millisecond}, io.Discard, func(_ http.ResponseWriter, r *http.Request) {
-		close(called)
-		<-r.Context().Done()
-		returned.Store(true)
-	})
+	s := run(t, server.Config{ShutdownTimeout: 50 * time.Millisecond}, io.Discard,
+		func(_ http.ResponseWriter, r *http.Request) {
+			close(called)
+			<-r.Context().Done()
+			returned.Store(true)
+		})
 	s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	within(t, called)
-	if err := s.Shutdown(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 request") {
+	if err := s.Shutdown(t.Context()); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "1 request") {
 		t.Errorf("got %v, want that 1 request was cut off", err)
 	}
 	if !returned.Load() {
@@ -476,7 +497,8 @@ func TestWrongOrder(t *testing.T) {
 	}
 }
 
-// Shutdown may come at any time, also while Listen looks a name up; nothing is listened on after it.
+// Shutdown may come at any time, also while Listen looks a name up; nothing is listened on after
+// it.
 func TestShutdownWhileListening(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -493,7 +515,8 @@ func TestShutdownWhileListening(t *testing.T) {
 			t.Error(err)
 		}
 		for _, addr := range within(t, listened) {
-			if c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr.String()); err == nil {
+			if c, err := new(net.Dialer).DialContext(t.Context(), "tcp",
+				addr.String()); err == nil {
 				c.Close()
 				t.Errorf("%v is still listened on", addr)
 			}
@@ -550,7 +573,8 @@ func TestValidate(t *testing.T) {
 		{"header", server.Config{MaxHeaderBytes: -1}, "max_header_bytes"},
 	} {
 		err := tt.config.Validate()
-		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+		if (err == nil) != (tt.want == "") || err != nil &&
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
 	}
@@ -560,14 +584,15 @@ func TestValidate(t *testing.T) {
 func TestHTTP2ClientThatTakesNothing(t *testing.T) {
 	t.Parallel()
 	failed := make(chan error, 1)
-	s, client := runH2C(t, server.Config{WriteTimeout: 50 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/large" {
-			fmt.Fprint(w, "fine")
-			return
-		}
-		_, err := w.Write(make([]byte, 8<<20))
-		failed <- err
-	})
+	s, client := runH2C(t, server.Config{WriteTimeout: 50 * time.Millisecond},
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/large" {
+				fmt.Fprint(w, "fine")
+				return
+			}
+			_, err := w.Write(make([]byte, 8<<20))
+			failed <- err
+		})
 	unread, err := ask(t, client, "http://"+s.addr+"/large")
 	if err != nil {
 		t.Fatal(err)
@@ -576,7 +601,8 @@ func TestHTTP2ClientThatTakesNothing(t *testing.T) {
 	if err := within(t, failed); err == nil {
 		t.Error("got no error, want that the answer could not be sent")
 	}
-	if status, text := get(t, client, "http://"+s.addr+"/"); status != http.StatusOK || text != "fine" {
+	if status, text := get(t, client, "http://"+s.addr+"/"); status != http.StatusOK ||
+		text != "fine" {
 		t.Errorf("the next request: got %d %s", status, text)
 	}
 	s.end(t)
@@ -586,15 +612,17 @@ func TestHTTP2ClientThatTakesNothing(t *testing.T) {
 func TestHTTP2ClientThatLeavesTheRest(t *testing.T) {
 	t.Parallel()
 	returned := make(chan struct{})
-	s, client := runH2C(t, server.Config{WriteTimeout: 50 * time.Millisecond}, func(w http.ResponseWriter, _ *http.Request) {
-		defer close(returned)
-		if _, err := w.Write(make([]byte, smallWindow)); err != nil {
-			t.Error(err)
-		}
-		if _, err := w.Write(make([]byte, 100)); err != nil { // net/http keeps so little until the handler returns
-			t.Error(err)
-		}
-	})
+	s, client := runH2C(t, server.Config{WriteTimeout: 50 * time.Millisecond},
+		func(w http.ResponseWriter, _ *http.Request) {
+			defer close(returned)
+			if _, err := w.Write(make([]byte, smallWindow)); err != nil {
+				t.Error(err)
+			}
+			// net/http keeps so little until the handler returns
+			if _, err := w.Write(make([]byte, 100)); err != nil {
+				t.Error(err)
+			}
+		})
 	unread, err := ask(t, client, "http://"+s.addr+"/")
 	if err != nil {
 		t.Fatal(err)
@@ -604,23 +632,25 @@ func TestHTTP2ClientThatLeavesTheRest(t *testing.T) {
 	s.end(t) // which waits for the answer to be sent, or given up
 }
 
-// Over HTTP/2, too, a stream lives longer than the limit of a write, and so does a handler that takes its time.
+// Over HTTP/2, too, a stream lives longer than the limit of a write, and so does a handler that
+// takes its time.
 func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
 	t.Parallel()
 	const events, interval = 4, 150 * time.Millisecond
-	s, client := runH2C(t, server.Config{WriteTimeout: 100 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
-		for i := range events {
-			fmt.Fprintf(w, "%d\n", i)
-			if err := http.NewResponseController(w).Flush(); err != nil {
-				t.Error(err)
+	s, client := runH2C(t, server.Config{WriteTimeout: 100 * time.Millisecond},
+		func(w http.ResponseWriter, r *http.Request) {
+			for i := range events {
+				fmt.Fprintf(w, "%d\n", i)
+				if err := http.NewResponseController(w).Flush(); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-r.Context().Done():
+					t.Error("the context was cancelled while the client waited")
+				case <-time.After(interval):
+				}
 			}
-			select {
-			case <-r.Context().Done():
-				t.Error("the context was cancelled while the client waited")
-			case <-time.After(interval):
-			}
-		}
-	})
+		})
 	if _, text := get(t, client, "http://"+s.addr); strings.Count(text, "\n") != events {
 		t.Errorf("got %q, want %d lines", text, events)
 	}
@@ -630,13 +660,14 @@ func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
 // A handler's own deadline holds over HTTP/2, also for what it leaves to the server.
 func TestHTTP2DeadlineOfAHandler(t *testing.T) {
 	t.Parallel()
-	s, client := runH2C(t, server.Config{WriteTimeout: time.Hour, ShutdownTimeout: testLimit}, func(w http.ResponseWriter, _ *http.Request) {
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
-			t.Error(err)
-		}
-		_, _ = w.Write(make([]byte, smallWindow))
-		_, _ = w.Write(make([]byte, 100))
-	})
+	s, client := runH2C(t, server.Config{WriteTimeout: time.Hour, ShutdownTimeout: testLimit},
+		func(w http.ResponseWriter, _ *http.Request) {
+			if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+				t.Error(err)
+			}
+			_, _ = w.Write(make([]byte, smallWindow))
+			_, _ = w.Write(make([]byte, 100))
+		})
 	unread, err := ask(t, client, "http://"+s.addr+"/")
 	if err != nil {
 		t.Fatal(err)
@@ -654,18 +685,21 @@ func runH2C(t *testing.T, c server.Config, h http.HandlerFunc) (running, *http.C
 	c.H2C = true
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: smallWindow}}
+	transport := &http.Transport{Protocols: &protocols,
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: smallWindow}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return run(t, c, io.Discard, h), &http.Client{Transport: transport}
 }
 
-// A browser opens connections before it needs them. Shutdown does not wait long for a first request on those.
+// A browser opens connections before it needs them. Shutdown does not wait long for a first request
+// on those.
 func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "GET / HT"} {
 		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
 			t.Parallel()
-			s := run(t, server.Config{ShutdownTimeout: 4 * time.Second}, io.Discard, func(http.ResponseWriter, *http.Request) {})
+			s := run(t, server.Config{ShutdownTimeout: 4 * time.Second}, io.Discard,
+				func(http.ResponseWriter, *http.Request) {})
 			s.SilentGrace(10 * time.Millisecond)
 			s.connect(t, text)
 			s.accepted(t)
@@ -674,37 +708,43 @@ func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
 	}
 }
 
-// A connection that was accepted before Shutdown has its first request answered. Net/http reads it, and closes the connection.
+// A connection that was accepted before Shutdown has its first request answered. Net/http reads it,
+// and closes the connection.
 func TestShutdownAnswersTheFirstRequest(t *testing.T) {
 	t.Parallel()
 	for _, c := range []server.Config{{}, {TLSSelfSigned: true}, {H2C: true}, {MaxConnections: 2}} {
-		t.Run(fmt.Sprintf("TLS %t h2c %t limit %d", c.TLSSelfSigned, c.H2C, c.MaxConnections), func(t *testing.T) {
-			t.Parallel()
-			s := run(t, c, io.Discard, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) })
-			s.SilentGrace(testLimit)
-			conn := s.connect(t, "")
-			if c.TLSSelfSigned {
-				conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-			}
-			if _, err := io.WriteString(conn, "GET /first HTTP/1.1\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- s.Shutdown(t.Context()) }()
-			if err := within(t, s.served); err != nil { // it accepts no more
-				t.Error(err)
-			}
-			if _, err := io.WriteString(conn, "Host: x\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			answer, err := io.ReadAll(conn)
-			if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(string(answer), "/first") {
-				t.Errorf("got %q, %v, want 200 and the end", answer, err)
-			}
-			if err := within(t, ended); err != nil {
-				t.Error(err)
-			}
-		})
+		t.Run(fmt.Sprintf("TLS %t h2c %t limit %d", c.TLSSelfSigned, c.H2C, c.MaxConnections),
+			func(t *testing.T) {
+				t.Parallel()
+				s := run(t, c, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+					fmt.Fprint(w,
+						r.URL.Path)
+				})
+				s.SilentGrace(testLimit)
+				conn := s.connect(t, "")
+				if c.TLSSelfSigned {
+					conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+				}
+				if _, err := io.WriteString(conn, "GET /first HTTP/1.1\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				ended := make(chan error, 1)
+				go func() { ended <- s.Shutdown(t.Context()) }()
+				if err := within(t, s.served); err != nil { // it accepts no more
+					t.Error(err)
+				}
+				if _, err := io.WriteString(conn, "Host: x\r\n\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				answer, err := io.ReadAll(conn)
+				if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK\r\n") ||
+					!strings.HasSuffix(string(answer), "/first") {
+					t.Errorf("got %q, %v, want 200 and the end", answer, err)
+				}
+				if err := within(t, ended); err != nil {
+					t.Error(err)
+				}
+			})
 	}
 }
 
@@ -717,13 +757,16 @@ func (r running) accepted(t *testing.T) {
 	}
 }
 
-// A client that still sends when it is refused gets the answer whole, and the end of the connection after it.
+// A client that still sends when it is refused gets the answer whole, and the end of the connection
+// after it.
 func TestRefusedClientGetsTheAnswer(t *testing.T) {
 	t.Parallel()
-	s := run(t, server.Config{MaxBodyBytes: 1 << 10}, io.Discard, func(http.ResponseWriter, *http.Request) {
-		t.Error("the handler was called")
-	})
-	c := s.connect(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", 100<<10))
+	s := run(t, server.Config{MaxBodyBytes: 1 << 10}, io.Discard,
+		func(http.ResponseWriter, *http.Request) {
+			t.Error("the handler was called")
+		})
+	c := s.connect(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: "+
+		"1000000\r\n\r\n"+strings.Repeat("x", 100<<10))
 	answer, err := io.ReadAll(c)
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413 ") {
 		t.Errorf("got %.40q, %v, want 413 and the end", answer, err)
@@ -731,38 +774,44 @@ func TestRefusedClientGetsTheAnswer(t *testing.T) {
 	s.end(t)
 }
 
-// A file goes from the system to the system, whole or in part, and a client that stops taking it is given up.
+// A file goes from the system to the system, whole or in part, and a client that stops taking it is
+// given up.
 func TestFile(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "file")
-	content := bytes.Repeat([]byte("0123456789abcdef"), 300<<10/16) // more than a piece, and less than the system's buffers
+	// more than a piece, and less than the system's buffers
+	content := bytes.Repeat([]byte("0123456789abcdef"), 300<<10/16)
 	if err := os.WriteFile(name, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFile(w, r, name)
-	})
-	for header, want := range map[string][]byte{"": content, "bytes=10-99": content[10:100], "bytes=1-": content[1:], fmt.Sprintf("bytes=0-%d", 64<<10-1): content[:64<<10]} {
-		if _, got := get(t, http.DefaultClient, "http://"+s.addr, "Range", header); got != string(want) {
+	s := run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard,
+		func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFile(w, r, name)
+		})
+	for header, want := range map[string][]byte{"": content, "bytes=10-99": content[10:100],
+		"bytes=1-": content[1:], fmt.Sprintf("bytes=0-%d", 64<<10-1): content[:64<<10]} {
+		if _, got := get(t, http.DefaultClient, "http://"+s.addr, "Range", header); got !=
+			string(want) {
 			t.Errorf("%s: got %d bytes, want %d", header, len(got), len(want))
 		}
 	}
 	s.end(t)
 
 	failed := make(chan error, 1)
-	s = run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard, func(w http.ResponseWriter, _ *http.Request) {
-		file, err := os.Open(os.Args[0])
-		if err != nil {
-			t.Error(err)
-		}
-		defer file.Close()
-		for err == nil {
-			if _, err = file.Seek(0, io.SeekStart); err == nil {
-				_, err = w.(io.ReaderFrom).ReadFrom(file)
+	s = run(t, server.Config{WriteTimeout: 50 * time.Millisecond}, io.Discard,
+		func(w http.ResponseWriter, _ *http.Request) {
+			file, err := os.Open(os.Args[0])
+			if err != nil {
+				t.Error(err)
 			}
-		}
-		failed <- err
-	})
+			defer file.Close()
+			for err == nil {
+				if _, err = file.Seek(0, io.SeekStart); err == nil {
+					_, err = w.(io.ReaderFrom).ReadFrom(file)
+				}
+			}
+			failed <- err
+		})
 	s.connect(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if err := within(t, failed); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want a deadline that was exceeded", err)

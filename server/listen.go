@@ -27,8 +27,8 @@ type Addr struct {
 	TLS bool // whether the server speaks TLS
 }
 
-// URL returns the address as a URL, such as "https://127.0.0.1:8443", or "unix:/run/site.sock" for a unix socket, which has
-// none of its own.
+// URL returns the address as a URL, such as "https://127.0.0.1:8443", or "unix:/run/site.sock" for
+// a unix socket, which has no URL of its own.
 func (a Addr) URL() string {
 	switch {
 	case a.Network() == "unix":
@@ -39,12 +39,12 @@ func (a Addr) URL() string {
 	return "http://" + a.String()
 }
 
-// An address is one place to listen on, as it was written.
+// An address is one parsed address of the configuration.
 type address struct {
-	key  string // of the setting that it comes from
-	text string // the value of that setting, or the word of it
+	key  string // of the setting
+	text string // the value of the setting, or a word of it
 	kind addressKind
-	host string // of tcp, without brackets; "" for every address of both kinds
+	host string // of tcp, without brackets; "" for all IPv4 and IPv6 addresses
 	port string
 	path string // of unix; of systemd the name of the socket, "" for all
 }
@@ -57,7 +57,7 @@ const (
 	kindSystemd
 )
 
-// addresses returns where to listen. The error joins all faults.
+// addresses returns the addresses to listen on. The error joins all errors.
 func (c Config) addresses() ([]address, error) {
 	var list []address
 	var errs []error
@@ -71,48 +71,54 @@ func (c Config) addresses() ([]address, error) {
 			return b.kind == kindSystemd && (a.path == b.path || a.path == "" || b.path == "")
 		}) {
 			errs = append(errs, &pipeline.Error{Key: "listen", Err: fmt.Errorf(
-				"%q: the sockets of systemd are named twice: write systemd alone for all, or systemd:name for each", word)})
+				"%q: the sockets of systemd are named twice: write systemd alone for all, or "+
+					"systemd:name for each", word)})
 			continue
 		}
 		list = append(list, a)
 	}
 	if c.UnixSocket != "" {
-		list = append(list, address{key: "unix_socket", text: c.UnixSocket, kind: kindUnix, path: socketFile(c.UnixSocket)})
+		list = append(list, address{key: "unix_socket", text: c.UnixSocket, kind: kindUnix,
+			path: socketFile(c.UnixSocket)})
 	}
 	if len(list) == 0 {
-		list = append(list, address{key: "host", text: c.Host, host: bareHost(c.Host), port: strconv.Itoa(c.Port)})
+		list = append(list, address{key: "host", text: c.Host, host: bareHost(c.Host),
+			port: strconv.Itoa(c.Port)})
 	}
 	for i, a := range list {
-		if at := slices.IndexFunc(list[:i], func(b address) bool { return c.overlap(a, b) }); at >= 0 {
-			errs = append(errs, &pipeline.Error{Key: a.key, Err: fmt.Errorf("%q: %q is at the same place: leave one of them out", a.text, list[at].text)})
+		if at := slices.IndexFunc(list[:i],
+			func(b address) bool { return c.overlap(a, b) }); at >= 0 {
+			errs = append(errs, &pipeline.Error{Key: a.key, Err: fmt.Errorf("%q: %q is at the "+
+				"same place: leave one of them out", a.text, list[at].text)})
 		}
 	}
 	return list, errors.Join(errs...)
 }
 
-// overlap reports whether only one of two addresses can be listened on.
+// overlap reports whether two addresses exclude each other.
 func (c Config) overlap(a, b address) bool {
-	if a.kind != b.kind || a.kind == kindSystemd || a.port == "0" || a.port != b.port || a.path != b.path {
+	if a.kind != b.kind || a.kind == kindSystemd || a.port == "0" || a.port != b.port ||
+		a.path != b.path {
 		return false
 	}
 	return a.host == b.host || c.covers(a, b) || c.covers(b, a)
 }
 
-// covers reports whether a is every address of the kind of b.
+// covers reports whether a is the wildcard for the kind of b.
 func (c Config) covers(a, b address) bool {
 	addr, err := netip.ParseAddr(b.host)
 	switch {
 	case err != nil || c.Network != "":
-		return false // which addresses a name has is seen when it is listened on
+		return false // the addresses of a name are only known at Listen
 	case a.host == "0.0.0.0":
 		return addr.Is4()
-	case a.host == "::": // for IPv6 alone beside an IPv4 address
+	case a.host == "::": // only IPv6 beside an IPv4 address
 		return addr.Is6()
 	}
 	return a.host == ""
 }
 
-// parseAddress reads a word of listen: Waitress's host:port, "unix:" and a path, or "systemd".
+// parseAddress parses a word of listen: Waitress's host:port, "unix:" and a path, or "systemd".
 func parseAddress(word string) (address, error) {
 	a := address{key: "listen", text: word}
 	if path, ok := strings.CutPrefix(word, "unix:"); ok {
@@ -153,7 +159,8 @@ func parseAddress(word string) (address, error) {
 	return a, nil
 }
 
-// socketFile keeps Go from taking @name for a socket of Linux that is in no folder, and so has no permissions.
+// socketFile makes "@name" a file name: Go would take it for an abstract socket of Linux, which is
+// in no folder and has no permissions.
 func socketFile(path string) string {
 	if strings.HasPrefix(path, "@") {
 		return "./" + path
@@ -161,9 +168,9 @@ func socketFile(path string) string {
 	return path
 }
 
-// Listen opens the listeners and returns their addresses, each an [Addr], with the real number where the port is 0. Nobody
-// is answered before Serve. Each error is a [pipeline.Error] with the key that is to blame; with several they are joined.
-// After an error nothing is listened on.
+// Listen opens the listeners and returns their addresses, each an [Addr], with the real port in
+// place of 0. No request is answered before Serve. Each error is a [pipeline.Error] with the key of
+// the setting; several are joined. After an error all listeners are closed.
 func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
 	if s.opened() != nil {
 		return nil, errors.New("server: Listen was called twice")
@@ -191,8 +198,9 @@ func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
 	return addrs, nil
 }
 
-// CheckListen returns the error with which Listen would fail, of the same form, and does not listen: a TCP address is bound and
-// given back, of a unix socket the folder is looked at. An error that a start need not have wraps [pipeline.ErrUncertain].
+// CheckListen returns the error that Listen would return, in the same form, without listening: a
+// TCP address is bound and released; for a unix socket the folder is checked. An error that may not
+// occur at a real start wraps [pipeline.ErrUncertain].
 func (s *Server) CheckListen(ctx context.Context) error {
 	errs := make([]error, len(s.addresses))
 	for i, a := range s.addresses {
@@ -201,21 +209,22 @@ func (s *Server) CheckListen(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// An opening is how listeners are opened, or tried. One that is only tried is nil.
+// An opening has the functions that open listeners, or only check that they could be opened; then
+// they return nil listeners.
 type opening struct {
 	tcp     func(ctx context.Context, network, host, port string) (net.Listener, error)
 	unix    func(ctx context.Context, path string, perms fs.FileMode) (net.Listener, error)
 	systemd func(name string) ([]net.Listener, error)
 }
 
-// opened returns what the server listens on, nil before Listen.
+// opened returns the listeners of the server, nil before Listen.
 func (s *Server) opened() []*listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.listeners
 }
 
-// accepting returns what the server listens on, for Serve.
+// accepting returns the listeners for Serve.
 func (s *Server) accepting() []*listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,11 +232,12 @@ func (s *Server) accepting() []*listener {
 	return s.listeners
 }
 
-// accepted reports whether the last connection has been accepted, and is known to be open.
+// accepted reports whether the last connection has been accepted and handed to net/http.
 func (s *Server) accepted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.serving || !slices.ContainsFunc(s.listeners, func(l *listener) bool { return !l.ended.Load() })
+	return !s.serving || !slices.ContainsFunc(s.listeners,
+		func(l *listener) bool { return !l.ended.Load() })
 }
 
 func (s *Server) isDown() bool {
@@ -236,7 +246,7 @@ func (s *Server) isDown() bool {
 	return s.down
 }
 
-// keep makes listeners those of the server, unless it has some, or has been shut down.
+// keep stores the listeners, unless the server has some or has been shut down.
 func (s *Server) keep(listeners []*listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,7 +257,7 @@ func (s *Server) keep(listeners []*listener) bool {
 	return true
 }
 
-// closeListeners ends listening, for good.
+// closeListeners closes the listeners for good.
 func (s *Server) closeListeners() {
 	s.mu.Lock()
 	s.down = true
@@ -258,12 +268,12 @@ func (s *Server) closeListeners() {
 
 func closeAll(listeners []*listener) {
 	for _, l := range listeners {
-		_ = l.Close() // a second close does no harm
+		_ = l.Close() // idempotent
 	}
 }
 
-// alone reports whether a is for IPv6 alone: the wildcard is for both families otherwise, which could not stand beside an
-// IPv4 address with the same port.
+// alone reports whether a must be IPv6 only: the wildcard otherwise covers both families, and would
+// conflict with an IPv4 address with the same port.
 func (s *Server) alone(a address) bool {
 	return a.host == "::" && slices.ContainsFunc(s.addresses, func(b address) bool {
 		addr, err := netip.ParseAddr(b.host)
@@ -271,7 +281,8 @@ func (s *Server) alone(a address) bool {
 	})
 }
 
-// open opens what an address stands for: a name may have several, and systemd pass several sockets.
+// open opens the listeners of an address: a name may have several addresses, and systemd may pass
+// several sockets.
 func (s *Server) open(ctx context.Context, a address, how opening) ([]net.Listener, error) {
 	switch a.kind {
 	case kindUnix:
@@ -303,14 +314,15 @@ func (s *Server) open(ctx context.Context, a address, how opening) ([]net.Listen
 		return nil, s.explain(a, err)
 	}
 	var listeners []net.Listener
-	var missing error // an address that this machine does not have
+	var missing error // the error for an address that this machine lacks
 	for _, host := range hosts {
 		l, err := how.tcp(ctx, network, host, a.port)
 		switch {
 		case err == nil:
 			listeners = append(listeners, l)
-		case len(hosts) > 1 && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)):
-			missing = err // localhost has an IPv6 address also where there is no IPv6
+		case len(hosts) > 1 && (errors.Is(err, syscall.EADDRNOTAVAIL) ||
+			errors.Is(err, syscall.EAFNOSUPPORT)):
+			missing = err // localhost may resolve to IPv6 on a machine without it
 		default:
 			return listeners, s.explain(a, err)
 		}
@@ -326,7 +338,8 @@ func resolve(ctx context.Context, network, host string) ([]string, error) {
 	if _, err := netip.ParseAddr(host); err == nil || host == "" {
 		return []string{host}, nil
 	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, strings.Replace(network, "tcp", "ip", 1), host)
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, strings.Replace(network, "tcp",
+		"ip", 1), host)
 	hosts := make([]string, len(addrs))
 	for i, addr := range addrs {
 		hosts[i] = addr.Unmap().String()
@@ -338,10 +351,10 @@ func listenTCP(ctx context.Context, network, host, port string) (net.Listener, e
 	return listenWith(ctx, &net.ListenConfig{}, network, host, port)
 }
 
-// errBound ends the opening of a listener when its address has been bound.
+// errBound aborts a Listen after the address has been bound.
 var errBound = errors.New("bound")
 
-// bindTCP binds an address, and gives it back: the same could be listened on.
+// bindTCP binds an address and releases it, to check that Listen would succeed.
 func bindTCP(ctx context.Context, network, host, port string) (net.Listener, error) {
 	l, err := listenWith(ctx, &net.ListenConfig{Control: bindAlone}, network, host, port)
 	switch {
@@ -353,37 +366,41 @@ func bindTCP(ctx context.Context, network, host, port string) (net.Listener, err
 	return nil, err
 }
 
-func listenWith(ctx context.Context, config *net.ListenConfig, network, host, port string) (net.Listener, error) {
+func listenWith(ctx context.Context, config *net.ListenConfig, network, host,
+	port string) (net.Listener, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		switch {
 		case addr.Is4():
-			network = "tcp4" // else 0.0.0.0 would be both families
+			network = "tcp4" // otherwise 0.0.0.0 would cover both families
 		case network == "tcp4":
-			network = "tcp" // an address that was written out counts
+			network = "tcp" // a literal address overrides Network
 		}
 	}
 	return config.Listen(ctx, network, net.JoinHostPort(host, port))
 }
 
-// checkSystemd returns the error with which systemd.Listeners would fail, as far as that can be known before a start.
+// checkSystemd returns the error that systemd.Listeners would return, as far as it is known before
+// a start.
 func checkSystemd(name string) ([]net.Listener, error) {
 	if systemd.SocketNames() == nil {
-		return nil, &uncertainError{"systemd passes its sockets at a start, so they could not be looked at"}
+		return nil, &uncertainError{"systemd passes its sockets at a start, so they could not " +
+			"be looked at"}
 	}
 	return nil, systemd.CheckListeners(name)
 }
 
-// An uncertainError is about what may be otherwise at a start.
+// An uncertainError may not occur at a real start.
 type uncertainError struct{ text string }
 
 func (e *uncertainError) Error() string { return e.text }
 func (*uncertainError) Unwrap() error   { return pipeline.ErrUncertain }
 
-// explain says which setting is to blame for an error of listening over TCP, and what to do.
+// explain converts an error of listening over TCP to one with the setting and a hint.
 func (s *Server) explain(a address, err error) error {
 	fault := func(key, value string, err error, hint string) error {
 		if a.key == "listen" {
-			key, value, hint = a.key, "", strings.Replace(hint, "want 127.0.0.1, 0.0.0.0", "want 127.0.0.1, *", 1)
+			key, value, hint = a.key, "", strings.Replace(hint, "want 127.0.0.1, 0.0.0.0",
+				"want 127.0.0.1, *", 1)
 			err = fmt.Errorf("%q: %w", a.text, err)
 		}
 		return &pipeline.Error{Key: key, Value: value, Err: err, Hint: hint}
@@ -394,10 +411,12 @@ func (s *Server) explain(a address, err error) error {
 	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fault("port", a.port, &uncertainError{fmt.Sprintf("port %s of %s is in use", a.port, cmp.Or(a.host, "*"))},
+		return fault("port", a.port, &uncertainError{fmt.Sprintf("port %s of %s is in use", a.port,
+			cmp.Or(a.host, "*"))},
 			"end the program that uses it, or choose another port")
 	case errors.Is(err, syscall.EACCES):
-		return fault("port", a.port, fmt.Errorf("no permission to listen on port %s", a.port), "choose one above 1023")
+		return fault("port", a.port, fmt.Errorf("no permission to listen on port %s", a.port),
+			"choose one above 1023")
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fault("host", a.text, errors.New("this machine has no such address"),
 			"want 127.0.0.1, 0.0.0.0 for all, or an address of this machine")
@@ -405,10 +424,11 @@ func (s *Server) explain(a address, err error) error {
 	return fault("host", a.text, fmt.Errorf("can't listen: %w", err), "")
 }
 
-// Perms are the permissions of a unix socket. A setting of this type is an octal number, such as 660.
+// Perms are the permissions of a unix socket. A setting of this type is an octal number, such as
+// 660.
 type Perms fs.FileMode
 
-// UnmarshalText reads an octal number, with or without the 0o of Python.
+// UnmarshalText parses an octal number, with or without the 0o of Python.
 func (p *Perms) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(string(text)), "0o"), 8, 32)
 	if err != nil || n > 0o777 {
@@ -418,10 +438,10 @@ func (p *Perms) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String writes the permissions as they are read.
+// String formats the permissions as an octal number.
 func (p Perms) String() string { return strconv.FormatUint(uint64(p), 8) }
 
-// A unixListener removes its socket when it is closed, unless somebody else has put another into its place.
+// A unixListener removes its socket when it is closed, unless the path has another socket by then.
 type unixListener struct {
 	net.Listener
 	path   string
@@ -429,8 +449,8 @@ type unixListener struct {
 	remove sync.Once
 }
 
-// listenUnix makes a socket that nobody can connect to without those permissions. One that is left over from a server which
-// has ended is replaced.
+// listenUnix creates a socket that has its permissions from the start. A socket left over by a
+// server that has ended is replaced.
 func listenUnix(ctx context.Context, path string, perms fs.FileMode) (net.Listener, error) {
 	err := findUnix(ctx, path)
 	if errors.Is(err, errStale) {
@@ -459,18 +479,19 @@ func listenUnix(ctx context.Context, path string, perms fs.FileMode) (net.Listen
 	return &unixListener{Listener: l, path: path, info: info}, nil
 }
 
-// Close removes the socket before it stops answering, so that whoever starts next finds none rather than a stale one.
+// Close removes the socket before it stops answering, so that the next server does not find a stale
+// one.
 func (l *unixListener) Close() error {
 	l.remove.Do(func() {
 		if info, err := os.Lstat(l.path); err == nil && os.SameFile(info, l.info) {
-			_ = os.Remove(l.path) // or else the next one to start does it
+			_ = os.Remove(l.path) // if it fails, the next server removes it
 		}
 	})
 	return l.Listener.Close()
 }
 
-// findUnix looks at what has the name of a socket: it returns errStale for a socket at which nobody answers, nil for nothing, and
-// another error for all else.
+// findUnix checks the path of a socket: it returns errStale for a socket without a server, nil if
+// there is no file, and another error otherwise.
 func findUnix(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -479,7 +500,8 @@ func findUnix(ctx context.Context, path string) error {
 	case err != nil:
 		return explainUnix(path, err)
 	case info.Mode()&fs.ModeSocket == 0:
-		return errors.New("there is a file of that name which is no socket: remove it, or choose another name")
+		return errors.New("there is a file of that name which is no socket: remove it, or choose " +
+			"another name")
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	switch {
@@ -494,7 +516,7 @@ func findUnix(ctx context.Context, path string) error {
 
 var errStale = errors.New("the server has ended")
 
-// checkUnix returns the error with which listenUnix would fail.
+// checkUnix returns the error that listenUnix would return.
 func checkUnix(ctx context.Context, path string, _ fs.FileMode) (net.Listener, error) {
 	if err := findUnix(ctx, path); err != nil && !errors.Is(err, errStale) {
 		return nil, err
@@ -502,7 +524,7 @@ func checkUnix(ctx context.Context, path string, _ fs.FileMode) (net.Listener, e
 	return nil, canMakeUnix(path)
 }
 
-// canMakeUnix returns an error if there can't be a socket of that name.
+// canMakeUnix returns an error if a socket of that name can't be created.
 func canMakeUnix(path string) error {
 	if len(path) >= len(syscall.RawSockaddrUnix{}.Path) {
 		return explainUnix(path, syscall.ENAMETOOLONG)
@@ -516,7 +538,8 @@ func canMakeUnix(path string) error {
 func explainUnix(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENAMETOOLONG):
-		return fmt.Errorf("the path of a socket can't have %d bytes: choose one of about 100 at most", len(path))
+		return fmt.Errorf("the path of a socket can't have %d bytes: choose one of about 100 at "+
+			"most", len(path))
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return errors.New("the folder does not exist")
 	case errors.Is(err, fs.ErrPermission):
@@ -527,8 +550,8 @@ func explainUnix(path string, err error) error {
 	return fmt.Errorf("can't listen: %w", err)
 }
 
-// warnSystemd says that sockets were passed and not used. To use them unasked would let something outside of the file
-// decide where the server listens.
+// warnSystemd warns about passed sockets that are not used. Using them without being told to would
+// let the environment decide where the server listens.
 func (s *Server) warnSystemd() {
 	for _, a := range s.addresses {
 		if a.kind == kindSystemd {
@@ -536,6 +559,7 @@ func (s *Server) warnSystemd() {
 		}
 	}
 	if names := systemd.SocketNames(); names != nil {
-		s.logger.Warn("systemd has passed sockets that are not used: write listen = systemd", slog.Int("sockets", len(names)))
+		s.logger.Warn("systemd has passed sockets that are not used: write listen = systemd",
+			slog.Int("sockets", len(names)))
 	}
 }

@@ -52,7 +52,8 @@ func TestListenOnName(t *testing.T) {
 	t.Parallel()
 	addrs := start(t, newServer(t, server.Config{Listen: []string{"localhost:0"}}), tell)
 	for _, addr := range addrs {
-		if status, text := get(t, http.DefaultClient, addr.(server.Addr).URL()); status != http.StatusOK {
+		if status, text := get(t, http.DefaultClient, addr.(server.Addr).URL()); status !=
+			http.StatusOK {
 			t.Errorf("%v answers %d %s", addr, status, text)
 		}
 	}
@@ -74,7 +75,8 @@ func TestListenOnBothWildcards(t *testing.T) {
 		t.Fatal(err)
 	}
 	free.Close()
-	for _, listen := range []string{"0.0.0.0:%s [::]:%s", "[::]:%s 0.0.0.0:%s", "[::]:%s 127.0.0.1:%s"} {
+	for _, listen := range []string{"0.0.0.0:%s [::]:%s", "[::]:%s 0.0.0.0:%s",
+		"[::]:%s 127.0.0.1:%s"} {
 		listen = strings.ReplaceAll(listen, "%s", port)
 		s := newServer(t, server.Config{Listen: strings.Fields(listen)})
 		addrs, err := s.Listen(t.Context())
@@ -96,13 +98,15 @@ func TestListenFaults(t *testing.T) {
 	}
 	defer busy.Close()
 	path := filepath.Join(shortDir(t), "s")
-	s := newServer(t, server.Config{Listen: []string{"unix:" + path, busy.Addr().String(), "unix:" + path + "/no/s"}})
+	s := newServer(t, server.Config{Listen: []string{"unix:" + path, busy.Addr().String(), "unix:" +
+		path + "/no/s"}})
 	_, err = s.Listen(t.Context())
 	if err == nil {
 		t.Fatal("want an error")
 	}
 	for _, want := range []string{
-		fmt.Sprintf(`listen: %q: port `, busy.Addr()), " is in use; end the program", `listen = "unix:` + path + `/no/s": the folder does not exist`,
+		fmt.Sprintf(`listen: %q: port `, busy.Addr()), " is in use; end the " +
+			"program", `listen = "unix:` + path + `/no/s": the folder does not exist`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
@@ -135,7 +139,8 @@ func TestUnixSocketPermissions(t *testing.T) {
 func TestUnixSocketStale(t *testing.T) {
 	t.Parallel()
 	dir := shortDir(t)
-	stale, file, live := filepath.Join(dir, "stale"), filepath.Join(dir, "file"), filepath.Join(dir, "live")
+	stale, file, live := filepath.Join(dir, "stale"), filepath.Join(dir,
+		"file"), filepath.Join(dir, "live")
 
 	left, err := new(net.ListenConfig).Listen(t.Context(), "unix", stale)
 	if err != nil {
@@ -158,7 +163,8 @@ func TestUnixSocketStale(t *testing.T) {
 		strings.Repeat(live, 200): "bytes: choose one of about 100 at most",
 	} {
 		_, err := newServer(t, server.Config{UnixSocket: path}).Listen(t.Context())
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "unix_socket") {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(),
+			"unix_socket") {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -170,7 +176,8 @@ func TestUnixSocketStale(t *testing.T) {
 	}
 }
 
-// A name that the system would take for one outside of all folders is a file's, with permissions, as with Waitress.
+// A name that the system would take for one outside of all folders is a file's, with permissions,
+// as with Waitress.
 func TestUnixSocketIsAFile(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("sockets have no permissions there")
@@ -260,10 +267,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// service is the main function of that service: it prints its addresses, and serves until its input ends.
+// service is the main function of that service: it prints its addresses, and serves until its input
+// ends.
 func service(listen string) int {
 	if os.Getenv("LISTEN_PID") == "" {
-		os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid())) // systemd knows it before the exec, we don't
+		// systemd knows it before the exec, we don't
+		os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid()))
 	}
 	s, err := server.New(server.Config{Listen: strings.Fields(listen)}, nil)
 	if err != nil {
@@ -312,7 +321,8 @@ func TestSystemd(t *testing.T) {
 	serves := func(listen string, files []*os.File, f func(line string), env ...string) {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.ExtraFiles = files
-		cmd.Env = append(os.Environ(), systemdEnv+"="+listen, fmt.Sprint("LISTEN_FDS=", len(files)), "LISTEN_FDNAMES=web:local")
+		cmd.Env = append(os.Environ(), systemdEnv+"="+listen, fmt.Sprint("LISTEN_FDS=", len(files)),
+			"LISTEN_FDNAMES=web:local")
 		cmd.Env = append(cmd.Env, env...)
 		in, err := cmd.StdinPipe()
 		if err != nil {
@@ -336,7 +346,8 @@ func TestSystemd(t *testing.T) {
 			t.Fatalf("got addresses %s, want %s", line, want)
 		}
 		for _, addr := range []net.Addr{tcp.Addr(), unix.Addr()} {
-			if status, text := get(t, dialer(addr.Network(), addr.String()), "http://site/"); status != http.StatusOK {
+			if status, text := get(t, dialer(addr.Network(), addr.String()),
+				"http://site/"); status != http.StatusOK {
 				t.Errorf("%v answers %d %s", addr, status, text)
 			}
 		}
@@ -350,19 +361,24 @@ func TestSystemd(t *testing.T) {
 		}
 	})
 	serves("systemd:admin", files, func(line string) {
-		if want := `listen = "systemd:admin": systemd has passed no socket of that name (FileDescriptorName=), but web, local; write one of those names, or systemd alone for all`; line != want {
+		if want := `listen = "systemd:admin": systemd has passed no socket of that name ` +
+			`(FileDescriptorName=), but web, local; write one of those names, or systemd alone ` +
+			`for all`; line != want {
 			t.Errorf("got %s, want %s", line, want)
 		}
 	})
-	for names, want := range map[string]string{"": "2 without a name", "web": "web, one without a name", ":local": "local, one without a name", "a:b:c": "a, b"} {
+	for names, want := range map[string]string{"": "2 without a name",
+		"web": "web, one without a name", ":local": "local, one without a name", "a:b:c": "a, b"} {
 		serves("systemd:admin", files, func(line string) {
-			if want := "but " + want + "; write one of those names, or systemd alone for all"; !strings.HasSuffix(line, want) {
+			if want := "but " + want + "; write one of those names, or systemd alone for " +
+				"all"; !strings.HasSuffix(line, want) {
 				t.Errorf("named %q: got %s, want %s", names, line, want)
 			}
 		}, "LISTEN_FDNAMES="+names)
 	}
 	serves("systemd", files, func(line string) {
-		if want := `listen = "systemd": systemd has passed its sockets to process 1, and this is `; !strings.HasPrefix(line, want) {
+		if want := `listen = "systemd": systemd has passed its sockets to process 1, and this ` +
+			`is `; !strings.HasPrefix(line, want) {
 			t.Errorf("got %s, want %s", line, want)
 		}
 	}, "LISTEN_PID=1")
@@ -371,15 +387,18 @@ func TestSystemd(t *testing.T) {
 			t.Errorf("got addresses %s, want %s", line, want)
 		}
 	})
-	for _, twice := range []string{"systemd systemd", "systemd:web systemd", "systemd:web systemd:web"} {
+	for _, twice := range []string{"systemd systemd", "systemd:web systemd",
+		"systemd:web systemd:web"} {
 		serves(twice, files, func(line string) {
-			if want := fmt.Sprintf("listen: %q: the sockets of systemd are named twice", strings.Fields(twice)[1]); !strings.HasPrefix(line, want) {
+			if want := fmt.Sprintf("listen: %q: the sockets of systemd are named twice",
+				strings.Fields(twice)[1]); !strings.HasPrefix(line, want) {
 				t.Errorf("%s: got %s, want %s", twice, line, want)
 			}
 		})
 	}
 	serves("systemd", nil, func(line string) {
-		if want := `listen = "systemd": systemd has passed no socket: start the service`; !strings.HasPrefix(line, want) {
+		if want := `listen = "systemd": systemd has passed no socket: start the ` +
+			`service`; !strings.HasPrefix(line, want) {
 			t.Errorf("got %s, want %s", line, want)
 		}
 	})
@@ -423,7 +442,8 @@ func TestParseAddress(t *testing.T) {
 }
 
 func FuzzParseAddress(f *testing.F) {
-	for _, seed := range []string{"127.0.0.1:80", "[::1]:0", "*:80", "unix:/s", "systemd:a", "localhost", "::", "[", "a:b:c"} {
+	for _, seed := range []string{"127.0.0.1:80", "[::1]:0", "*:80", "unix:/s", "systemd:a",
+		"localhost", "::", "[", "a:b:c"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, word string) {

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// A connectionHandler gives what net/http says in its error log a level: what clients do wrong is for debugging, what
-// handlers do wrong is a warning, and that no connection can be accepted is an error.
+// A connectionHandler assigns levels to the messages of net/http's error log: debug for errors of
+// clients, warning for errors of handlers, and error if no connection can be accepted.
 type connectionHandler struct{ slog.Handler }
 
-// Enabled answers for every level that Handle may choose.
+// Enabled reports whether any level that Handle may choose is enabled.
 func (h connectionHandler) Enabled(ctx context.Context, _ slog.Level) bool {
 	return h.Handler.Enabled(ctx, slog.LevelError)
 }
@@ -20,7 +20,9 @@ func (h connectionHandler) Handle(ctx context.Context, r slog.Record) error {
 	level := slog.LevelDebug
 	switch {
 	case strings.HasPrefix(message, "Accept error"), strings.Contains(message, "panic"),
-		strings.HasPrefix(message, "a request failed"), strings.HasPrefix(message, "a response was cut"): // of package handler
+		// of package handler
+		strings.HasPrefix(message, "a request failed"), strings.HasPrefix(message,
+			"a response was cut"):
 		level = slog.LevelError
 	case strings.HasPrefix(message, "superfluous"):
 		level = slog.LevelWarn

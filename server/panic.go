@@ -10,11 +10,12 @@ import (
 	"github.com/pasteline/pasteline/internal/sent"
 )
 
-// AnswerPanics returns a handler that answers a panic of h with 500, and logs it once, with its stack; a nil logger discards. If the
-// response has begun by then it is cut, as by [http.ErrAbortHandler]; a panic with that value is passed on as it is, without a word.
+// AnswerPanics returns a handler that answers a panic of h with 500, and logs it once, with its
+// stack; a nil logger discards it. If the response has begun, it is cut, as by
+// [http.ErrAbortHandler]. A panic with that value is passed on without logging.
 //
-// Every [Server] has this around its handler. It is for programs that serve in another way, whose net/http would end the connection without
-// an answer.
+// Every [Server] wraps its handler this way. The function is for programs with another server:
+// net/http alone would close the connection without an answer.
 func AnswerPanics(h http.Handler, logger *slog.Logger) http.Handler {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -26,21 +27,23 @@ func AnswerPanics(h http.Handler, logger *slog.Logger) http.Handler {
 	})
 }
 
-// answerPanic is to be deferred.
+// answerPanic must be deferred.
 func answerPanic(logger *slog.Logger, w *sent.Writer, r *http.Request) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler { //nolint:errorlint // a panic's value, which net/http compares in this way, too
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as in net/http
 		panic(http.ErrAbortHandler)
 	}
 	attempt.FailureLogger(logger).LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
-		slog.Any("panic", p), slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Bool("cut", w.Begun()),
+		slog.Any("panic", p), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Bool("cut", w.Begun()),
 		slog.String("stack", string(debug.Stack())))
-	// What the handler, and those around it, have set for an answer of theirs is no part of this one.
+	// Fields that the handler, or filters around it, set for their own answer don't belong to this
+	// one.
 	header := w.Header()
 	header.Del("Content-Encoding")
 	header.Del("Set-Cookie")
-	attempt.Respond(w, r, fmt.Errorf("a handler panicked: %v", p)) // or cuts
+	attempt.Respond(w, r, fmt.Errorf("a handler panicked: %v", p)) // or cuts the response
 }

@@ -25,32 +25,38 @@ var proxyHeaders = map[string]string{
 	"x-forwarded-proto": forwarded.Proto,
 }
 
-// allProxyHeaders are the fields that are cleared: those, and two more that the filter prefix reads.
+// allProxyHeaders are the fields that are cleared: those of proxyHeaders, and two more that the
+// filter prefix reads.
 var allProxyHeaders = []string{
-	forwarded.Standard, forwarded.By, forwarded.For, forwarded.Host, forwarded.Port, forwarded.Proto, forwarded.Scheme, forwarded.Server,
+	forwarded.Standard, forwarded.By, forwarded.For, forwarded.Host, forwarded.Port,
+	forwarded.Proto, forwarded.Scheme, forwarded.Server,
 }
 
-// A translator makes of requests what the visitor has sent, by what trusted proxies say and the configuration knows. The
-// rules are those of Waitress.
+// A translator rewrites requests to the form that the client sent, from the fields of trusted
+// proxies and from settings. The rules are those of Waitress.
 type translator struct {
 	peers   forwarded.Peers
-	count   int             // of proxies between the visitor and us
-	trusted map[string]bool // the fields that are believed, by canonical name
-	clear   bool            // whether all others are removed
-	warn    bool            // whether the log says so
-	scheme  string          // "" for the connection's own
+	count   int             // number of proxies between the client and this server
+	trusted map[string]bool // the trusted fields, by canonical name
+	clear   bool            // remove all other fields
+	warn    bool            // log the removal
+	scheme  string          // "" for that of the connection
 	prefix  string
 	logger  *slog.Logger
 }
 
-// newTranslator returns nil when there is nothing to do. The error joins all faults.
+// newTranslator returns nil if there is nothing to translate. The error joins all errors.
 func (c Config) newTranslator(logger *slog.Logger) (*translator, error) {
 	t := &translator{
-		count: max(c.TrustedProxyCount, 1), clear: c.ClearUntrustedProxyHeaders, warn: c.LogUntrustedProxyHeaders,
+		count: max(c.TrustedProxyCount, 1), clear: c.ClearUntrustedProxyHeaders,
+		warn:   c.LogUntrustedProxyHeaders,
 		prefix: normalPrefix(c.URLPrefix), logger: logger, trusted: map[string]bool{},
 	}
 	var errs []error
-	fault := func(key string, err error) { errs = append(errs, &pipeline.Error{Key: key, Err: err}) }
+	fault := func(key string, err error) {
+		errs = append(errs,
+			&pipeline.Error{Key: key, Err: err})
+	}
 	if c.URLScheme != "" && c.URLScheme != "http" && c.URLScheme != "https" {
 		fault("url_scheme", errors.New("want http or https"))
 	}
@@ -73,15 +79,17 @@ func (c Config) newTranslator(logger *slog.Logger) (*translator, error) {
 	for _, name := range c.TrustedProxyHeaders {
 		canonical, ok := proxyHeaders[strings.ToLower(strings.Trim(name, ","))]
 		if !ok {
-			fault("trusted_proxy_headers", fmt.Errorf("%q is not known: want forwarded alone, or some of x-forwarded-for, -host, -port, -proto and -by", name))
+			fault("trusted_proxy_headers", fmt.Errorf("%q is not known: want forwarded alone, or "+
+				"some of x-forwarded-for, -host, -port, -proto and -by", name))
 		}
 		t.trusted[canonical] = true
 	}
 	if t.trusted[forwarded.Standard] && len(t.trusted) > 1 {
-		fault("trusted_proxy_headers", errors.New("forwarded and x-forwarded-… exclude each other: nobody knows which of them counts"))
+		fault("trusted_proxy_headers", errors.New("forwarded and x-forwarded-… exclude each "+
+			"other: it is undefined which of them applies"))
 	}
 	if len(c.TrustedProxyHeaders) == 0 && len(c.TrustedProxy) > 0 {
-		t.trusted[forwarded.Proto] = true // as Waitress has it
+		t.trusted[forwarded.Proto] = true // as in Waitress
 	}
 	if len(c.TrustedProxy) == 0 && !t.clear && t.prefix == "" && t.scheme == "" {
 		return nil, errors.Join(errs...)
@@ -89,8 +97,8 @@ func (c Config) newTranslator(logger *slog.Logger) (*translator, error) {
 	return t, errors.Join(errs...)
 }
 
-// trustedPeers reads what Waitress has for one proxy, "*" for all and localhost for unix sockets, and lists of package
-// forwarded.
+// trustedPeers parses Waitress's values for one proxy, "*" for all and localhost with unix sockets,
+// and the lists of package forwarded.
 func trustedPeers(words []string) (forwarded.Peers, []error) {
 	var own []string
 	for _, word := range words {
@@ -106,7 +114,7 @@ func trustedPeers(words []string) (forwarded.Peers, []error) {
 	return forwarded.ParsePeers(own)
 }
 
-// normalPrefix has one slash in front, none at the end.
+// normalPrefix returns the prefix with a leading slash and no trailing one.
 func normalPrefix(prefix string) string {
 	if prefix = strings.Trim(strings.TrimSpace(prefix), "/"); prefix == "" {
 		return ""
@@ -114,7 +122,7 @@ func normalPrefix(prefix string) string {
 	return "/" + prefix
 }
 
-// translate returns r as the visitor has sent it. After an error the request is to be refused.
+// translate returns r as the client sent it. A request with an error must be refused.
 func (t *translator) translate(r *http.Request) (*http.Request, error) {
 	var v forwarded.View
 	if t.scheme != "" && r.TLS == nil {
@@ -124,10 +132,14 @@ func (t *translator) translate(r *http.Request) (*http.Request, error) {
 	if present := present(r.Header); len(present) > 0 {
 		trust := len(t.trusted) > 0 && t.peers.Trust(r)
 		if t.clear {
-			drop = slices.DeleteFunc(slices.Clone(present), func(name string) bool { return trust && t.trusted[name] })
+			drop = slices.DeleteFunc(slices.Clone(present), func(name string) bool {
+				return trust &&
+					t.trusted[name]
+			})
 		}
 		if t.warn && len(drop) > 0 {
-			t.logger.LogAttrs(r.Context(), slog.LevelWarn, "header fields of a proxy that is not trusted were removed",
+			t.logger.LogAttrs(r.Context(), slog.LevelWarn,
+				"header fields of a proxy that is not trusted were removed",
 				slog.String("remote_addr", r.RemoteAddr), slog.Any("fields", drop))
 		}
 		if trust {
@@ -143,7 +155,8 @@ func (t *translator) translate(r *http.Request) (*http.Request, error) {
 	return mount.Below(r, t.prefix), nil //nolint:contextcheck // it is the request's own
 }
 
-// cutLists takes out of the trusted fields that are lists what no trusted proxy has added, for apps that read the fields themselves.
+// cutLists removes from trusted list fields the elements that no trusted proxy added, for apps that
+// read the fields themselves.
 func (t *translator) cutLists(r *http.Request, names []string) *http.Request {
 	own := false
 	for _, name := range names {
@@ -165,7 +178,7 @@ func (t *translator) cutLists(r *http.Request, names []string) *http.Request {
 	return r
 }
 
-// present returns the names of those fields of proxies that are there.
+// present returns the names of the proxy fields in a header.
 func present(header http.Header) []string {
 	var names []string
 	for _, name := range allProxyHeaders {
@@ -176,17 +189,18 @@ func present(header http.Header) []string {
 	return names
 }
 
-// A claim is what proxies say.
+// A claim has the values sent by trusted proxies.
 type claim struct{ client, host, port, scheme string }
 
-// over puts the claim over what is known without it.
+// over returns v with the values of the claim in place of its own.
 func (c claim) over(v forwarded.View, r *http.Request) forwarded.View {
 	if c.scheme != "" {
 		v.Scheme = c.scheme
 	}
 	if c.host != "" {
 		v.Host = c.host
-		if _, _, err := net.SplitHostPort(c.host); err != nil && c.port != "" && c.port != defaultPorts[visitorScheme(v, r)] {
+		if _, _, err := net.SplitHostPort(c.host); err != nil && c.port != "" &&
+			c.port != defaultPorts[visitorScheme(v, r)] {
 			v.Host = c.host + ":" + c.port
 		}
 	}
@@ -209,8 +223,8 @@ func visitorScheme(v forwarded.View, r *http.Request) string {
 	return mount.Scheme(r)
 }
 
-// read reads the trusted fields of a trusted peer. What the visitor may have put in front of what the proxies did is left
-// out, but must be well-formed, too.
+// read parses the trusted fields of a trusted peer. Elements that the client may have sent itself
+// are ignored, but must be well-formed too.
 func (t *translator) read(header http.Header) (c claim, err error) {
 	for _, field := range []struct {
 		name string
@@ -232,7 +246,7 @@ func (t *translator) read(header http.Header) (c claim, err error) {
 	return c, c.check()
 }
 
-// check refuses what can't be.
+// check returns an error for an impossible value.
 func (c *claim) check() error {
 	if c.scheme != "" {
 		scheme, ok := forwarded.IsScheme(c.scheme)
@@ -250,7 +264,8 @@ func (c *claim) check() error {
 	return nil
 }
 
-// readList takes what the outermost of the trusted proxies has added; or the first element of a list that is shorter.
+// readList returns the element that the outermost trusted proxy added, or the first element of a
+// shorter list.
 func (t *translator) readList(lines []string, value *string) error {
 	list, err := forwarded.Elements(lines)
 	if err == nil {
@@ -259,15 +274,17 @@ func (t *translator) readList(lines []string, value *string) error {
 	return err
 }
 
-// readOne reads a field that has one value.
+// readOne parses a field with a single value.
 func readOne(lines []string, value *string) (err error) {
-	if *value, err = forwarded.Unquote(strings.Join(lines, ", ")); err == nil && strings.Contains(*value, ",") {
-		return errors.New("several values, and nobody knows which one counts")
+	if *value, err = forwarded.Unquote(strings.Join(lines, ", ")); err == nil &&
+		strings.Contains(*value, ",") {
+		return errors.New("several values, and it is undefined which one applies")
 	}
 	return err
 }
 
-// readStandard reads RFC 7239's field: of the trusted proxies, the outermost that says something is the one that counts.
+// readStandard parses the field of RFC 7239: each value is that of the outermost trusted proxy that
+// sent one.
 func (t *translator) readStandard(lines []string, c *claim) error {
 	hops := forwarded.Hops(lines)
 	for i, hop := range slices.Backward(hops) {
@@ -276,13 +293,14 @@ func (t *translator) readStandard(lines []string, c *claim) error {
 			return err
 		}
 		if i >= len(hops)-t.count {
-			c.client, c.host, c.scheme = cmp.Or(said.client, c.client), cmp.Or(said.host, c.host), cmp.Or(said.scheme, c.scheme)
+			c.client, c.host, c.scheme = cmp.Or(said.client, c.client), cmp.Or(said.host,
+				c.host), cmp.Or(said.scheme, c.scheme)
 		}
 	}
 	return nil
 }
 
-// readHop reads what one proxy has added. A name that is there twice counts by its last value.
+// readHop parses the element that one proxy added. Of a repeated name the last value applies.
 func readHop(hop string) (c claim, err error) {
 	for pair := range strings.SplitSeq(hop, ";") {
 		if pair == "" {
@@ -293,9 +311,10 @@ func readHop(hop string) (c claim, err error) {
 			return c, fmt.Errorf("want name=value without space, not %q", pair)
 		}
 		ignored := ""
-		to := map[string]*string{"for": &c.client, "host": &c.host, "proto": &c.scheme, "by": &ignored}[name]
+		to := map[string]*string{"for": &c.client, "host": &c.host, "proto": &c.scheme,
+			"by": &ignored}[name]
 		if to == nil {
-			continue // nothing is said about values of names that are not known
+			continue // unknown names are ignored
 		}
 		if *to, err = forwarded.Unquote(value); err != nil {
 			return c, err

@@ -7,7 +7,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Settings that have nothing to tell a Go server. They are known, so that files can stay what they are.
+// Settings that have no meaning for a Go server. They are accepted, so that existing files can stay
+// as they are.
 type (
 	pastePython struct {
 		UseThreadpool    string `ini:"use_threadpool" help:"of Paste; has no effect: every request has a goroutine of its own"`
@@ -49,13 +50,14 @@ type (
 	}
 )
 
-// warnPython says of those settings that were given that they have no effect.
+// warnPython warns about each such setting that is set.
 func warnPython(b *pipeline.Build, settings any) {
 	v := reflect.ValueOf(settings).Elem()
 	for field, value := range v.Fields() {
 		if value.String() != "" {
 			_, why, _ := strings.Cut(field.Tag.Get("help"), ": ")
-			b.Warn(field.Tag.Get("ini"), "this setting means something to a server in Python only ("+why+"): it has no effect, leave it out")
+			b.Warn(field.Tag.Get("ini"), "this setting means something to a server in Python "+
+				"only ("+why+"): it has no effect, leave it out")
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Register adds the server to r as "egg:pasteline#http", and under the names that Paste and Waitress give theirs.
+// Register adds the server to r as "egg:pasteline#http", and under the names of the servers of
+// Paste, Waitress and others.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#http"
 	pipeline.ServerFactory(r, name, newPaste)
@@ -18,13 +19,13 @@ func Register(r *pipeline.Registry) {
 	registerForeign(r)
 }
 
-// A Port is a TCP port that a section may leave out. The zero Port is left out.
+// A Port is an optional TCP port. The zero Port means that the section has none.
 type Port struct {
 	set    bool
 	number int
 }
 
-// UnmarshalText reads the number of a port.
+// UnmarshalText parses a port number.
 func (p *Port) UnmarshalText(text []byte) error {
 	n, err := pipeline.AsInt(string(text))
 	if err != nil || n < 0 || n > 65535 {
@@ -34,7 +35,7 @@ func (p *Port) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String returns the number, "" for a port that was left out.
+// String returns the number, or "" without a port.
 func (p Port) String() string {
 	if !p.set {
 		return ""
@@ -42,7 +43,7 @@ func (p Port) String() string {
 	return strconv.Itoa(p.number)
 }
 
-// place puts host and port, as a section has them, into the Config. With listen or unix_socket there are no defaults.
+// place sets host and port from a section, with defaults unless it has listen or unix_socket.
 func (c *Config) place(host string, port Port, defaultHost string, defaultPort int) error {
 	elsewhere := "listen"
 	if c.UnixSocket != "" {
@@ -65,7 +66,7 @@ func (c *Config) place(host string, port Port, defaultHost string, defaultPort i
 	return nil
 }
 
-// beside makes the files of the certificate those beside the .ini, if they are not written from the root on.
+// beside makes relative paths of certificate files relative to the folder of the .ini file.
 func (c *Config) beside(b *pipeline.Build) {
 	here, ok := b.Global("here")
 	for _, name := range []*string{&c.TLSCertificate, &c.TLSKey} {
@@ -75,7 +76,7 @@ func (c *Config) beside(b *pipeline.Build) {
 	}
 }
 
-// pasteSettings are those of a section that uses egg:Paste#http.
+// pasteSettings are the settings of a section that uses egg:Paste#http.
 type pasteSettings struct {
 	Host  string `ini:"host" nonempty:"true" help:"the name or address to listen on; 127.0.0.1 if not given; 0.0.0.0 for every IPv4 address, [::] for every address of both kinds"`
 	Port  Port   `ini:"port" help:"the port; 0 takes a free one; 8080 if not given, with ssl_pem 4443"`
@@ -96,13 +97,15 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 	if s.SSLPEM != "" {
 		port = defaultTLSPort
 		if c.TLSCertificate != "" {
-			return nil, &pipeline.Error{Key: "ssl_pem", Err: errors.New("the same as tls_certificate: write one of the two")}
+			return nil, &pipeline.Error{Key: "ssl_pem",
+				Err: errors.New("the same as tls_certificate: write one of the two")}
 		}
 		c.TLSCertificate = s.SSLPEM
 	}
 	if s.SSLPEM == "*" {
 		c.TLSCertificate, c.TLSSelfSigned = "", true
-		b.Warn("ssl_pem", "a certificate that is made anew at each start, and that no browser believes: for development only")
+		b.Warn("ssl_pem", "a certificate that is made anew at each start, and that no browser "+
+			"believes: for development only")
 	}
 	if t := s.SocketTimeout; t > 0 {
 		c.ReadHeaderTimeout, c.ReadTimeout, c.WriteTimeout, c.IdleTimeout = t, t, t, t
@@ -121,8 +124,9 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 	return srv, nil
 }
 
-// waitressSettings are those of a section that uses egg:waitress. Its servers can be reached from outside by default. Where
-// Waitress has another name for what Config has, this is the one that counts.
+// waitressSettings are the settings of a section that uses egg:waitress, which listens on all
+// interfaces by default. Where Waitress has another name for a setting of Config, the field here
+// takes precedence.
 type waitressSettings struct {
 	Host  string `ini:"host" nonempty:"true" help:"the name or address to listen on; 0.0.0.0 if not given, 127.0.0.1 for this machine alone, [::] for every address of both kinds"`
 	Port  Port   `ini:"port" help:"the port; 0 takes a free one; 8080 if not given"`
@@ -149,7 +153,8 @@ func newWaitress(b *pipeline.Build, s waitressSettings) (pipeline.Server, error)
 	c.IdleTimeout = s.IdleTimeout
 	switch {
 	case !s.IPv4 && !s.IPv6:
-		return nil, &pipeline.Error{Key: "ipv6", Err: errors.New("without both ipv4 and ipv6 there is nothing to listen on")}
+		return nil, &pipeline.Error{Key: "ipv6",
+			Err: errors.New("without both ipv4 and ipv6 there is nothing to listen on")}
 	case !s.IPv4:
 		c.Network = "tcp6"
 	case !s.IPv6:
@@ -166,7 +171,7 @@ func newWaitress(b *pipeline.Build, s waitressSettings) (pipeline.Server, error)
 	return srv, nil
 }
 
-// What Waitress and Paste call settings of Config.
+// The names of Waitress and Paste for settings of Config.
 var (
 	waitressNames = map[string]string{
 		"max_header_bytes": "max_request_header_size", "max_body_bytes": "max_request_body_size",
@@ -175,7 +180,7 @@ var (
 	pemNames = map[string]string{"tls_certificate": "ssl_pem", "tls_key": "ssl_pem"}
 )
 
-// renamed gives the faults of New the names under which the section has the settings.
+// renamed replaces the keys in an error of New by the names in the section.
 func renamed(err error, names map[string]string) error {
 	fault, ok := errors.AsType[*pipeline.Error](err)
 	if !ok || names[fault.Key] == "" {

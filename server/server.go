@@ -17,32 +17,33 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// A Server serves one handler over HTTP. Call Listen, then Serve; Shutdown may be called at any time, by any goroutine.
-// It can't be used again after Shutdown.
+// A Server serves one handler over HTTP. Call Listen, then Serve; Shutdown may be called at any
+// time, by any goroutine. A Server can't be used again after Shutdown.
 type Server struct {
 	config    Config
 	logger    *slog.Logger
 	addresses []address
 	tls       *tls.Config       // nil without TLS
 	files     *certificateFiles // nil without TLS from files
-	visitor   *translator       // nil when requests are taken as they come
+	visitor   *translator       // nil if requests are not rewritten
 	http      *http.Server
 	slots     slots
-	cancel    context.CancelFunc // of what all requests' contexts come from
+	cancel    context.CancelFunc // cancels the parent of all request contexts
 	running   underway.Set       // requests in their handler
-	patience  time.Duration      // how long Shutdown waits without a word
+	patience  time.Duration      // time after which Shutdown logs the requests it waits for
 
 	mu        sync.Mutex // guards the rest of the paragraph
 	listeners []*listener
-	down      bool // there will be no more of them
-	serving   bool // they are accepted from
+	down      bool // closed for good
+	serving   bool // Serve accepts from the listeners
 
 	silent      silentConns
-	silentGrace time.Duration // how long Shutdown waits for them
+	silentGrace time.Duration // time that Shutdown waits for silent connections
 }
 
-// New returns a server; it does not listen yet, but has read the certificate. Faults of connections and panics of handlers
-// are told to logger, which may be nil. The error joins all that is wrong with config.
+// New returns a server that does not listen yet, but has read the certificate. Errors of
+// connections and panics of handlers are logged to logger, which may be nil. The error joins all
+// errors in config.
 func New(config Config, logger *slog.Logger) (*Server, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -51,8 +52,8 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	config = config.withDefaults()
-	addresses, _ := config.addresses()         // Validate has
-	visitor, _ := config.newTranslator(logger) // tried both
+	addresses, _ := config.addresses() // Validate checked both
+	visitor, _ := config.newTranslator(logger)
 	tlsConfig, files, err := config.newTLS(logger)
 	if err != nil {
 		return nil, err
@@ -81,10 +82,11 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 			MaxHeaderBytes:    int(config.MaxHeaderBytes),
 			ConnContext:       connContext,
 			BaseContext:       func(net.Listener) context.Context { return base },
-			ErrorLog:          slog.NewLogLogger(connectionHandler{logger.Handler()}, slog.LevelDebug),
+			ErrorLog: slog.NewLogLogger(connectionHandler{logger.Handler()},
+				slog.LevelDebug),
 		},
 	}
-	s.http.DisableGeneralOptionsHandler = true // it answers without the handler, and so without twoLengths
+	s.http.DisableGeneralOptionsHandler = true // it would bypass the handler and twoLengths
 	s.http.ConnState = func(c net.Conn, state http.ConnState) {
 		s.silent.note(c, state)
 		if state == http.StateHijacked {
@@ -97,8 +99,8 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers requests with h until Shutdown, and then returns nil, without waiting for the requests that still run:
-// Shutdown does.
+// Serve answers requests with h until Shutdown, and then returns nil, without waiting for running
+// requests, as Shutdown does.
 func (s *Server) Serve(h http.Handler) error {
 	listeners := s.accepting()
 	if listeners == nil {
@@ -118,18 +120,21 @@ func (s *Server) Serve(h http.Handler) error {
 	var errs []error
 	for range listeners {
 		err := <-ended
-		if down := errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) && s.isDown(); !down {
+		if down := errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) &&
+			s.isDown(); !down {
 			errs = append(errs, fmt.Errorf("server: %w", err))
-			s.closeListeners() // a server that answers at some of its addresses only is hard to find out about
+			// One failed listener stops the server: partial listening is hard to diagnose.
+			s.closeListeners()
 		}
 	}
 	if len(errs) > 0 {
-		return errs[0] // the others ended because of it
+		return errs[0] // the others are consequences
 	}
 	return nil
 }
 
-// translated gives h requests as the visitors have sent them, and the responses the field Server.
+// translated wraps h: it rewrites requests with the translator, and sets the Server field of
+// responses.
 func (s *Server) translated(h http.Handler) http.Handler {
 	visitor, ident := s.visitor, s.config.ServerHeader
 	if visitor == nil && ident == "" {
@@ -144,7 +149,8 @@ func (s *Server) translated(h http.Handler) http.Handler {
 			var err error
 			own, err = visitor.translate(r)
 			if err != nil {
-				s.logger.LogAttrs(r.Context(), slog.LevelWarn, "a trusted proxy has sent what can't be understood",
+				s.logger.LogAttrs(r.Context(), slog.LevelWarn,
+					"a trusted proxy has sent what can't be understood",
 					slog.String("remote_addr", r.RemoteAddr), slog.Any("error", err))
 				http.Error(w, "Bad Request", http.StatusBadRequest)
 				return
@@ -155,8 +161,8 @@ func (s *Server) translated(h http.Handler) http.Handler {
 	})
 }
 
-// watch counts the requests that run, refuses those that name no path, and sees to it that clients are not waited for
-// without end, and bodies not too large.
+// watch wraps h: it tracks running requests, refuses requests without a path, and enforces the
+// limits for slow clients and large bodies.
 func (s *Server) watch(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		w := &response{Writer: sent.Writer{ResponseWriter: raw}, http1: r.ProtoMajor == 1}
@@ -173,7 +179,7 @@ func (s *Server) watch(h http.Handler) http.Handler {
 			}
 		}
 		defer answerPanic(s.logger, &w.Writer, r)
-		if r.Method == http.MethodOptions && r.RequestURI == "*" { // the server itself is asked
+		if r.Method == http.MethodOptions && r.RequestURI == "*" { // for the server itself
 			return
 		}
 		own, ok := withPath(r)
@@ -196,14 +202,15 @@ func (s *Server) watch(h http.Handler) http.Handler {
 			h.ServeHTTP(w, own)
 			return
 		}
-		defer form.RemoveAll(r) // net/http forgets those of a response that is cut
+		defer form.RemoveAll(r) // net/http does not remove them if the response is cut
 		defer form.HandBack(r, own)
 		withBody(w, raw, own, s.config.ReadTimeout, limit, h)
 	})
 }
 
-// Shutdown stops accepting, and waits until all requests have been answered, ctx is done or the ShutdownTimeout has
-// passed. What still runs then has its context cancelled and its connection closed; the error says how many there were.
+// Shutdown stops accepting, and waits until all requests have been answered, ctx is done or the
+// ShutdownTimeout has passed. Then it cancels the contexts of the remaining requests and closes
+// their connections; the error has their number.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	ctx, done := context.WithTimeout(ctx, s.config.ShutdownTimeout)
@@ -218,8 +225,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	cut := s.running.Len()
 	s.tellRunning("the time to shut down is over, and requests are cut off")
 	s.cancel()
-	_ = s.http.Close() // the listener has been closed, and of the connections nothing more is wanted
-	// A cancelled handler needs a moment, and what it uses should not be closed under its hands.
+	_ = s.http.Close() // the listeners are closed already, and the connections' errors don't matter
+	// A cancelled handler needs a moment to return, and its resources should not be closed before.
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), lastGrace)
 	defer done()
 	if !s.settled(last) {
@@ -235,8 +242,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return fmt.Errorf("server: %s cut off when the time to shut down was over: %w", what, ctx.Err())
 }
 
-// drain stops accepting and waits until the first request of each connection has reached its handler, for silentGrace at most.
-// From its Shutdown on, [http.Server] closes a connection whose first request it has just read, without an answer.
+// drain stops accepting and waits until the first request of each connection has reached its
+// handler, for silentGrace at most. During its own Shutdown, [http.Server] closes a connection
+// whose first request it has just read, without an answer.
 func (s *Server) drain(ctx context.Context) {
 	s.http.SetKeepAlivesEnabled(false)
 	s.closeListeners()
@@ -256,26 +264,30 @@ func (s *Server) drain(ctx context.Context) {
 	}
 }
 
-// tellRunning logs which requests are waited for. Without one it is a connection on which one is being received.
+// tellRunning logs the running requests. If there are none, Shutdown waits for a connection on
+// which a request is being received or a response sent.
 func (s *Server) tellRunning(message string) {
 	if s.running.Len() == 0 {
-		s.logger.Warn("shutting down waits for connections on which a request is still received or an answer is still sent")
+		s.logger.Warn("shutting down waits for connections on which a request is still received " +
+			"or an answer is still sent")
 		return
 	}
 	s.logger.Warn(message, s.running.Attrs()...) //nolint:sloglint // the message is the caller's constant
 }
 
-// defaultPatience is how long requests may take to finish before the log says which they are.
+// defaultPatience is the time after which Shutdown logs the requests that it waits for.
 const defaultPatience = 3 * time.Second
 
-// defaultSilentGrace is how long a connection on which nothing has come may begin with its first request after Shutdown.
-// Browsers open connections before they need them, and net/http would wait for those for five seconds.
+// defaultSilentGrace is the time that a connection without a request has to send its first one
+// after Shutdown. Browsers open connections before they need them, and net/http would wait for
+// those for five seconds.
 const defaultSilentGrace = time.Second
 
-// lastGrace is how long handlers have to return when their context has been cancelled.
+// lastGrace is the time that handlers have to return after their contexts were cancelled.
 const lastGrace = time.Second
 
-// settled waits until no handler runs, hijacked connections included, and reports false when ctx is done before.
+// settled waits until no handler runs, hijacked connections included. It reports false if ctx is
+// done first.
 func (s *Server) settled(ctx context.Context) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -7,8 +7,11 @@ import (
 	"syscall"
 )
 
-// restrictSocket does nothing: here, the folder's permissions are those of a socket.
-func restrictSocket(fs.FileMode) func(network, address string, c syscall.RawConn) error { return nil }
+// restrictSocket does nothing: on this system the folder's permissions protect a socket.
+func restrictSocket(fs.FileMode) func(network, address string,
+	c syscall.RawConn) error {
+	return nil
+}
 
-// bindAlone is nil: here an address is tried by listening for a moment.
+// bindAlone is nil: on this system an address is checked by listening for a moment.
 var bindAlone func(network, address string, c syscall.RawConn) error

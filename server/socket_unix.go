@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// restrictSocket gives a unix socket its permissions before it has a name, where the system allows that (Linux does).
-// Elsewhere it has those of the process's umask for a moment.
+// restrictSocket sets the permissions of a unix socket before it has a name, where the system
+// allows that (Linux does). Elsewhere the socket has those of the process's umask for a moment.
 func restrictSocket(perms fs.FileMode) func(network, address string, c syscall.RawConn) error {
 	return func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {
@@ -22,8 +22,9 @@ func restrictSocket(perms fs.FileMode) func(network, address string, c syscall.R
 	}
 }
 
-// bindAlone binds a socket that is about to be bound and listened on, and ends that. With the options that Go has set for a
-// listener, that keeps no other process from listening there at the same moment.
+// bindAlone binds a socket that Go is about to bind and listen on, and aborts that. With the
+// options that Go sets for a listener, this does not keep another process from listening there at
+// the same moment.
 func bindAlone(network, address string, c syscall.RawConn) error {
 	sockaddr, err := sockaddrOf(network, address)
 	if err != nil {

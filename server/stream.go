@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// A streamWriter gives up an HTTP/2 stream on which the client takes nothing. The limit of the connection (see conn) does
-// not do that: each stream has a window of its own, which a client can leave full while the connection is fine.
+// A streamWriter resets an HTTP/2 stream from which the client reads nothing. The limit of the
+// connection (see conn) does not cover that: each stream has a window of its own, which a client
+// can leave full while the connection makes progress.
 type streamWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -16,11 +17,12 @@ type streamWriter struct {
 
 	mu       sync.Mutex // guards the rest
 	waiting  bool       // a write is under way
-	deadline time.Time  // set by the handler; zero is none
+	deadline time.Time  // set by the handler; zero means none
 }
 
 func newStreamWriter(w http.ResponseWriter, timeout time.Duration) *streamWriter {
-	return &streamWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
+	return &streamWriter{ResponseWriter: w, control: http.NewResponseController(w),
+		timeout: timeout}
 }
 
 // Write writes p, piece by piece.
@@ -36,17 +38,17 @@ func (s *streamWriter) Write(p []byte) (n int, err error) {
 	}
 }
 
-// FlushError sends what has been written.
+// FlushError sends the buffered data.
 func (s *streamWriter) FlushError() error {
 	s.wait()
 	defer s.done()
 	return s.control.Flush()
 }
 
-// Flush is FlushError for callers that can't be told.
+// Flush is FlushError without the error.
 func (s *streamWriter) Flush() { _ = s.FlushError() }
 
-// SetWriteDeadline sets a deadline for all that is still to be written, besides the limit of each piece.
+// SetWriteDeadline sets a deadline for all further data, in addition to the limit for each piece.
 func (s *streamWriter) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	s.deadline = t
@@ -54,11 +56,11 @@ func (s *streamWriter) SetWriteDeadline(t time.Time) error {
 	return s.control.SetWriteDeadline(t)
 }
 
-// Unwrap is for the rest of an [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (s *streamWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// wait begins the time that the client has for a piece. A deadline of the stream would be simpler, but costs two messages
-// to the connection's goroutine for each piece.
+// wait starts the time limit for a piece. A deadline of the stream would be simpler, but costs two
+// messages to the connection's goroutine for each piece.
 func (s *streamWriter) wait() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +72,8 @@ func (s *streamWriter) wait() {
 	}
 }
 
-// done ends that time, and waits for giveUp if it is just running: the stream is net/http's when the handler has returned.
+// done stops the time limit, and waits for giveUp if it is just running: the stream belongs to
+// net/http after the handler has returned.
 func (s *streamWriter) done() {
 	s.timer.Stop()
 	s.mu.Lock()
@@ -78,16 +81,17 @@ func (s *streamWriter) done() {
 	s.mu.Unlock()
 }
 
-// giveUp ends the stream, by a deadline that has passed.
+// giveUp ends the stream with a deadline in the past.
 func (s *streamWriter) giveUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting {
-		_ = s.control.SetWriteDeadline(time.Now().Add(-time.Second)) // a stream that has ended already is no fault
+		// fails harmlessly if the stream has ended
+		_ = s.control.SetWriteDeadline(time.Now().Add(-time.Second))
 	}
 }
 
-// finish limits the time for what the handler, which has returned, has left to be sent.
+// finish limits the time to send the data that the handler left when it returned.
 func (s *streamWriter) finish() {
 	last := time.Now().Add(s.timeout)
 	s.mu.Lock()

@@ -22,8 +22,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// newTLS returns how the server speaks TLS, nil if it does not, and the files that this comes from, if it does. It reads
-// them.
+// newTLS returns the TLS configuration, or nil without TLS, and the certificate files, if there are
+// any. It reads the files.
 func (c Config) newTLS(logger *slog.Logger) (*tls.Config, *certificateFiles, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.TLSMinVersion == "1.3" {
@@ -41,7 +41,8 @@ func (c Config) newTLS(logger *slog.Logger) (*tls.Config, *certificateFiles, err
 		return nil, nil, nil
 	}
 	files := &certificateFiles{
-		certificate: c.TLSCertificate, key: cmp.Or(c.TLSKey, c.TLSCertificate), every: checkCertificateEvery, logger: logger,
+		certificate: c.TLSCertificate, key: cmp.Or(c.TLSKey, c.TLSCertificate),
+		every: checkCertificateEvery, logger: logger,
 	}
 	if err := files.load(); err != nil {
 		return nil, nil, err
@@ -50,12 +51,11 @@ func (c Config) newTLS(logger *slog.Logger) (*tls.Config, *certificateFiles, err
 	return config, files, nil
 }
 
-// checkCertificateEvery is how often new connections look whether the files have changed: files that are replaced are used
-// after a second, and looking costs nothing that could be measured.
+// checkCertificateEvery is the interval in which new connections check the files for changes.
 const checkCertificateEvery = time.Second
 
-// certificateFiles are a certificate and its key, which are loaded anew when the files change: whoever renews them need not
-// restart the server.
+// certificateFiles are a certificate and its key. They are reloaded when the files change, so that
+// a renewal needs no restart.
 type certificateFiles struct {
 	certificate, key string
 	every            time.Duration
@@ -63,11 +63,11 @@ type certificateFiles struct {
 
 	mu      sync.Mutex // guards all below
 	loaded  *tls.Certificate
-	stamps  [2]fileStamp // of the files when they were last read, with or without success
+	stamps  [2]fileStamp // of the files at the last load, successful or not
 	checked time.Time
 }
 
-// A fileStamp tells two versions of a file apart.
+// A fileStamp identifies the version of a file.
 type fileStamp struct {
 	modified time.Time
 	size     int64
@@ -84,8 +84,8 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return f.loaded, nil
 }
 
-// reload loads the files if they have changed. The certificate stays what it is when they don't fit: whoever renews them
-// writes one after the other.
+// reload loads the files if they have changed. If certificate and key don't match, the old pair
+// stays in use: a renewal writes one file after the other.
 func (f *certificateFiles) reload() {
 	if stamps, err := f.stat(); err == nil && stamps == f.stamps {
 		return
@@ -96,8 +96,9 @@ func (f *certificateFiles) reload() {
 	case err == nil:
 		f.logger.Info("the certificate has been loaded anew", slog.String("file", f.certificate),
 			slog.Time("expires", f.loaded.Leaf.NotAfter))
-	case f.stamps != before: // each version is told of once
-		f.logger.Error("the new certificate can't be used, and the old one stays", slog.Any("error", err))
+	case f.stamps != before: // log each version once
+		f.logger.Error("the new certificate can't be used, and the old one stays",
+			slog.Any("error", err))
 	}
 }
 
@@ -112,9 +113,9 @@ func (f *certificateFiles) stat() (stamps [2]fileStamp, err error) {
 	return stamps, nil
 }
 
-// load reads the files. The error is a [pipeline.Error] with the setting to blame.
+// load reads the files. The error is a [pipeline.Error] with the key of the setting.
 func (f *certificateFiles) load() error {
-	stamps, err := f.stat() // before reading, so that a change in between is seen the next time
+	stamps, err := f.stat() // before reading, so that a later change is noticed
 	if err == nil {
 		f.stamps = stamps
 	} else {
@@ -132,17 +133,20 @@ func (f *certificateFiles) load() error {
 	if err != nil {
 		hint := "want both in PEM, the server's own certificate before those of its issuers"
 		if bytes.Contains(key, []byte("ENCRYPTED")) {
-			hint = "the key needs a passphrase, for which nobody can be asked: write it without, as openssl pkey -in … -out … does"
+			hint = "the key needs a passphrase, which can't be entered here: write it without, " +
+				"as openssl pkey -in … -out … does"
 		}
 		return &pipeline.Error{
 			Key: "tls_certificate", Value: f.certificate,
-			Err:  fmt.Errorf("the certificate in it and the key in %s can't be used: %w", f.key, err),
+			Err: fmt.Errorf("the certificate in it and the key in %s can't be used: %w",
+				f.key, err),
 			Hint: hint,
 		}
 	}
 	f.loaded = &pair
 	if end := pair.Leaf.NotAfter; end.Before(time.Now()) {
-		f.logger.Warn("the certificate has expired", slog.String("file", f.certificate), slog.Time("expired", end))
+		f.logger.Warn("the certificate has expired", slog.String("file", f.certificate),
+			slog.Time("expired", end))
 	}
 	return nil
 }
@@ -161,7 +165,8 @@ func readFile(key, name string) ([]byte, error) {
 	return text, nil
 }
 
-// selfSigned makes a certificate for this machine, which lasts as long as the process. No browser believes it unasked.
+// selfSigned generates a certificate for this machine, for the lifetime of the process. Browsers
+// warn about it.
 func selfSigned() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -170,13 +175,14 @@ func selfSigned() (tls.Certificate, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: "localhost", Organization: []string{"for development only"}},
-		NotBefore:    now.Add(-time.Hour),
-		NotAfter:     now.AddDate(1, 0, 0),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		Subject: pkix.Name{CommonName: "localhost",
+			Organization: []string{"for development only"}},
+		NotBefore:   now.Add(-time.Hour),
+		NotAfter:    now.AddDate(1, 0, 0),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err

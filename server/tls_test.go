@@ -37,7 +37,8 @@ func certificateUntil(t *testing.T, name string, end time.Time) (certificate, ke
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: end, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: end,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
@@ -47,7 +48,8 @@ func certificateUntil(t *testing.T, name string, end time.Time) (certificate, ke
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }
 
 func writeFiles(t *testing.T, files map[string][]byte) {
@@ -76,17 +78,22 @@ func TestTLS(t *testing.T) {
 	cert, key := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	certPEM, keyPEM := newCertificate(t, "site")
 	writeFiles(t, map[string][]byte{cert: certPEM, key: keyPEM})
-	addr := start(t, newServer(t, server.Config{TLSCertificate: cert, TLSKey: key}), tell)[0].(server.Addr)
+	addr := start(t, newServer(t, server.Config{TLSCertificate: cert, TLSKey: key}),
+		tell)[0].(server.Addr)
 	if !strings.HasPrefix(addr.URL(), "https://127.0.0.1:") {
 		t.Errorf("got the URL %s", addr.URL())
 	}
-	for want, client := range map[string]*http.Client{"HTTP/1.1": secure(true, false), "HTTP/2.0": secure(false, true)} {
-		if status, text := get(t, client, addr.URL()+"/x"); status != http.StatusOK || !strings.HasPrefix(text, want+" https://") {
+	for want, client := range map[string]*http.Client{"HTTP/1.1": secure(true, false),
+		"HTTP/2.0": secure(false, true)} {
+		if status, text := get(t, client, addr.URL()+"/x"); status != http.StatusOK ||
+			!strings.HasPrefix(text, want+" https://") {
 			t.Errorf("got %d %s, want %s", status, text, want)
 		}
 	}
-	onlyOne := start(t, newServer(t, server.Config{TLSCertificate: cert, TLSKey: key, DisableHTTP2: true}), tell)[0].(server.Addr)
-	if status, text := get(t, secure(true, true), onlyOne.URL()); status != http.StatusOK || !strings.HasPrefix(text, "HTTP/1.1 ") {
+	onlyOne := start(t, newServer(t, server.Config{TLSCertificate: cert, TLSKey: key,
+		DisableHTTP2: true}), tell)[0].(server.Addr)
+	if status, text := get(t, secure(true, true), onlyOne.URL()); status != http.StatusOK ||
+		!strings.HasPrefix(text, "HTTP/1.1 ") {
 		t.Errorf("got %d %s, want HTTP/1.1 without HTTP/2", status, text)
 	}
 }
@@ -105,9 +112,11 @@ func TestTLSBody(t *testing.T) {
 	}))[0].(server.Addr)
 	for _, client := range []*http.Client{secure(true, false), secure(false, true)} {
 		t.Cleanup(client.CloseIdleConnections)
-		for body, want := range map[string]int{"0123456789": http.StatusOK, "0123456789a": http.StatusRequestEntityTooLarge} {
+		for body, want := range map[string]int{"0123456789": http.StatusOK,
+			"0123456789a": http.StatusRequestEntityTooLarge} {
 			for _, length := range []int64{int64(len(body)), -1} {
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, addr.URL(), io.MultiReader(strings.NewReader(body)))
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, addr.URL(),
+					io.MultiReader(strings.NewReader(body)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,7 +135,8 @@ func TestTLSBody(t *testing.T) {
 
 func TestTLSMinVersion(t *testing.T) {
 	t.Parallel()
-	addr := start(t, newServer(t, server.Config{TLSSelfSigned: true, TLSMinVersion: "1.3"}), tell)[0]
+	addr := start(t, newServer(t, server.Config{TLSSelfSigned: true, TLSMinVersion: "1.3"}),
+		tell)[0]
 	for version, ok := range map[uint16]bool{tls.VersionTLS12: false, tls.VersionTLS13: true} {
 		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MaxVersion: version}}
 		conn, err := d.DialContext(t.Context(), "tcp", addr.String())
@@ -145,10 +155,12 @@ func TestH2C(t *testing.T) {
 	protocols.SetUnencryptedHTTP2(true)
 	client := &http.Client{Transport: &http.Transport{Protocols: &protocols}}
 	url := start(t, newServer(t, server.Config{H2C: true}), tell)[0].(server.Addr).URL()
-	if status, text := get(t, client, url); status != http.StatusOK || !strings.HasPrefix(text, "HTTP/2.0 ") {
+	if status, text := get(t, client, url); status != http.StatusOK ||
+		!strings.HasPrefix(text, "HTTP/2.0 ") {
 		t.Errorf("got %d %s", status, text)
 	}
-	if status, text := get(t, new(http.Client), url); status != http.StatusOK || !strings.HasPrefix(text, "HTTP/1.1 ") {
+	if status, text := get(t, new(http.Client), url); status != http.StatusOK ||
+		!strings.HasPrefix(text, "HTTP/1.1 ") {
 		t.Errorf("got %d %s: HTTP/1.1 has to go on", status, text)
 	}
 	off := start(t, newServer(t, server.Config{}), tell)[0].(server.Addr).URL()
@@ -172,8 +184,8 @@ func served(t *testing.T, addr net.Addr) string {
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName
 }
 
-// A renewed certificate is used for new connections; while the two files don't fit, and when they are damaged or gone, the
-// old one stays, which the log tells once.
+// A renewed certificate is used for new connections; while the two files don't fit, and when they
+// are damaged or gone, the old one stays, which the log tells once.
 func TestTLSReload(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -204,7 +216,8 @@ func TestTLSReload(t *testing.T) {
 			}
 		}
 		if got := strings.Count(log.String(), "level=ERROR"); got != wantErrors {
-			t.Errorf("%s: got %d errors in the log, want %d:\n%s", name, got, wantErrors, log.String())
+			t.Errorf("%s: got %d errors in the log, want %d:\n%s", name, got, wantErrors,
+				log.String())
 		}
 	}
 	step("unchanged", nil, "old", 0)
@@ -224,7 +237,8 @@ func TestTLSReload(t *testing.T) {
 func TestTLSFaults(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cert, key, other, both := filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "other"), filepath.Join(dir, "both")
+	cert, key, other, both := filepath.Join(dir, "cert"), filepath.Join(dir,
+		"key"), filepath.Join(dir, "other"), filepath.Join(dir, "both")
 	certPEM, keyPEM := newCertificate(t, "site")
 	_, otherPEM := newCertificate(t, "other")
 	locked := filepath.Join(dir, "locked")
@@ -237,12 +251,19 @@ func TestTLSFaults(t *testing.T) {
 		{"one file", "use = egg:waitress#main\ntls_certificate = " + both, ""},
 		{"ssl_pem", "use = egg:Paste#http\nssl_pem = " + both, ""},
 		{"made up", "use = egg:Paste#http\nssl_pem = *", ""},
-		{"another key", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + other, `site.ini:3: [server:main] tls_certificate = "` + cert + `": the certificate in it and the key in ` + other + ` can't be used`},
-		{"passphrase", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + locked, "the key needs a passphrase"},
-		{"no key", "use = egg:Paste#http\nssl_pem = " + cert, `site.ini:3: [server:main] ssl_pem = "` + cert + `": the certificate in it and the key`},
-		{"no file", "use = egg:Paste#http\ntls_certificate = " + dir + "/no", `site.ini:3: [server:main] tls_certificate = "` + dir + `/no": there is no such file`},
-		{"key alone", "use = egg:Paste#http\ntls_key = " + key, "means nothing without tls_certificate"},
-		{"both spellings", "use = egg:Paste#http\nssl_pem = *\ntls_certificate = " + cert, "write one of the two"},
+		{"another key", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + other,
+			`site.ini:3: [server:main] tls_certificate = "` + cert +
+				`": the certificate in it and the key in ` + other + ` can't be used`},
+		{"passphrase", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + locked,
+			"the key needs a passphrase"},
+		{"no key", "use = egg:Paste#http\nssl_pem = " + cert, `site.ini:3: [server:main] ssl_pem ` +
+			`= "` + cert + `": the certificate in it and the key`},
+		{"no file", "use = egg:Paste#http\ntls_certificate = " + dir + "/no",
+			`site.ini:3: [server:main] tls_certificate = "` + dir + `/no": there is no such file`},
+		{"key alone", "use = egg:Paste#http\ntls_key = " + key,
+			"means nothing without tls_certificate"},
+		{"both spellings", "use = egg:Paste#http\nssl_pem = *\ntls_certificate = " + cert,
+			"write one of the two"},
 		{"old version", "use = egg:Paste#http\ntls_min_version = 1.1", "tls_min_version"},
 	}
 	for _, tt := range tests {
@@ -270,7 +291,8 @@ func TestTLSFilesBesideTheINI(t *testing.T) {
 	dir := t.TempDir()
 	certificate, key := newCertificate(t, "beside")
 	writeFiles(t, map[string][]byte{
-		filepath.Join(dir, "cert.pem"): certificate, filepath.Join(dir, "key.pem"): key, filepath.Join(dir, "both.pem"): append(certificate, key...),
+		filepath.Join(dir, "cert.pem"): certificate, filepath.Join(dir, "key.pem"): key,
+		filepath.Join(dir, "both.pem"): append(certificate, key...),
 	})
 	r := pipeline.NewRegistry()
 	server.Register(r)
