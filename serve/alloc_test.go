@@ -25,28 +25,33 @@ func (w *nowhere) WriteHeader(status int)      { w.status = status }
 
 // A browser's header has more fields than the one that matters here.
 var browserFields = map[string]string{
-	"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Accept": "text/html",
+	"User-Agent":      "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+	"Accept":          "text/html",
 	"Accept-Language": "en", "Accept-Encoding": "gzip, br", "Connection": "keep-alive",
 }
 
-// TestAllocations holds what a request may allocate in whole pipelines, as an .ini file composes them. (Under the race detector
-// sync.Pool forgets at random, so there is no budget.)
+// TestAllocations holds what a request may allocate in whole pipelines, as an .ini file composes
+// them. (Under the race detector sync.Pool forgets at random, so there is no budget.)
 func TestAllocations(t *testing.T) {
 	nothing := func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r) })
+		return http.HandlerFunc(func(w http.ResponseWriter,
+			r *http.Request) {
+			next.ServeHTTP(w, r)
+		})
 	}
 	text := []byte(strings.Repeat("0123456789abcdef", 64))
 	register := func(r *pipeline.Registry) {
 		pipeline.Middleware(r, "egg:test#nothing", nothing)
 		for name, body := range map[string][]byte{"quiet": nil, "page": text} {
-			pipeline.App(r, "egg:test#"+name, func(*pipeline.Build, struct{}) (http.Handler, error) {
-				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-					if body != nil {
-						w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-						_, _ = w.Write(body)
-					}
-				}), nil
-			})
+			pipeline.App(r, "egg:test#"+name,
+				func(*pipeline.Build, struct{}) (http.Handler, error) {
+					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						if body != nil {
+							w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+							_, _ = w.Write(body)
+						}
+					}), nil
+				})
 		}
 	}
 	const filters = `
@@ -66,8 +71,10 @@ pipeline = browserid egg:repoze.retry#retry egg:repoze.tm2#tm `
 		path   string
 		budget float64
 	}{
-		{"three filters that do nothing", "[pipeline:main]\npipeline = egg:test#nothing egg:test#nothing egg:test#nothing egg:test#quiet\n", "/", 0},
-		{"browserid, a cookie that is valid", strings.Replace(filters, "egg:repoze.retry#retry egg:repoze.tm2#tm", "", 1) + "egg:test#quiet\n", "/", 1},
+		{"three filters that do nothing", "[pipeline:main]\npipeline = egg:test#nothing " +
+			"egg:test#nothing egg:test#nothing egg:test#quiet\n", "/", 0},
+		{"browserid, a cookie that is valid", strings.Replace(filters,
+			"egg:repoze.retry#retry egg:repoze.tm2#tm", "", 1) + "egg:test#quiet\n", "/", 1},
 		{"a page of 1 kB, no session", filters + "egg:test#page\n", "/", 7},
 		{"a session is read", filters + "myapp\n", "/read", 18},
 	}
@@ -90,7 +97,8 @@ pipeline = browserid egg:repoze.retry#retry egg:repoze.tm2#tm `
 			}
 			came := r
 			if tt.path == "/read" { // somebody whose session has something in it
-				came = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/incr", http.NoBody)
+				came = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/incr",
+					http.NoBody)
 			}
 			first := httptest.NewRecorder()
 			p.ServeHTTP(first, came)
@@ -111,7 +119,8 @@ pipeline = browserid egg:repoze.retry#retry egg:repoze.tm2#tm `
 				t.Errorf("got %v allocations, want at most %v", got, tt.budget)
 			}
 			if w.status >= http.StatusBadRequest || len(w.header["Set-Cookie"]) > 0 {
-				t.Errorf("got status %d, Set-Cookie %q, want a page and no new cookie", w.status, w.header["Set-Cookie"])
+				t.Errorf("got status %d, Set-Cookie %q, want a page and no new cookie", w.status,
+					w.header["Set-Cookie"])
 			}
 		})
 	}

@@ -28,8 +28,9 @@ import (
 
 const brokenStarts = "testdata/broken.txtar"
 
-// A file with which no server starts has the same faults when it is only checked. The exceptions are those of docs/ini.md: what
-// another process has in use may be the very server that is checked, and what systemd passes it passes at a start.
+// A file with which no server starts has the same faults when it is only checked. The exceptions
+// are those of docs/ini.md: what another process has in use may be the very server that is checked,
+// and what systemd passes it passes at a start.
 func TestBrokenStarts(t *testing.T) {
 	t.Parallel()
 	archive, err := txtar.ParseFile(brokenStarts)
@@ -39,7 +40,8 @@ func TestBrokenStarts(t *testing.T) {
 	if n := len(archive.Files) / 2; n < 60 {
 		t.Errorf("only %d files", n)
 	}
-	exceptions := map[string]bool{"bolt-in-use": true, "port-in-use": true, "socket-in-use": true, "listen-systemd": true}
+	exceptions := map[string]bool{"bolt-in-use": true, "port-in-use": true, "socket-in-use": true,
+		"listen-systemd": true}
 	busy, sockets := takeAddresses(t)
 	t.Run("files", func(t *testing.T) {
 		t.Parallel()
@@ -52,12 +54,14 @@ func TestBrokenStarts(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				dir := brokenFolder(t)
 				socket := filepath.Join(sockets, "site.sock")
-				text := strings.NewReplacer("$BUSY", busy, "$SOCKET", socket).Replace(string(ini.Data))
+				text := strings.NewReplacer("$BUSY", busy, "$SOCKET",
+					socket).Replace(string(ini.Data))
 				path := filepath.Join(dir, "site.ini")
 				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				readable := strings.NewReplacer(dir+string(filepath.Separator), "", dir, "DIR", busy, "BUSY", socket, "SOCKET")
+				readable := strings.NewReplacer(dir+string(filepath.Separator), "", dir, "DIR",
+					busy, "BUSY", socket, "SOCKET")
 				before := content(t, dir)
 				checkCode, checked := faultsOf(t, readable, "check", path)
 				if diff := gocmp.Diff(before, content(t, dir)); diff != "" {
@@ -109,7 +113,8 @@ func prefixed(prefix, lines string) string {
 
 var logLine = regexp.MustCompile(`(?m)^time=.*\n|^.*: warning: .*\n`)
 
-// faultsOf runs the command and returns its exit code, and the lines about faults. A server that starts after all is ended.
+// faultsOf runs the command and returns its exit code, and the lines about faults. A server that
+// starts after all is ended.
 func faultsOf(t *testing.T, readable *strings.Replacer, args ...string) (code int, lines string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -158,7 +163,8 @@ func brokenFolder(t *testing.T) string {
 	certificate, key := selfSigned(t)
 	_, other := selfSigned(t)
 	for name, text := range map[string][]byte{
-		"file": []byte("0123456789abcdef, and no more than that\n"), "empty": nil, "garbage": garbage,
+		"file": []byte("0123456789abcdef, and no more than that\n"), "empty": nil,
+		"garbage":  garbage,
 		"cert.pem": certificate, "cert.key": key, "other.key": other,
 	} {
 		if err := os.WriteFile(in(name), text, 0o600); err != nil {
@@ -185,7 +191,8 @@ func selfSigned(t *testing.T) (certificate, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +201,8 @@ func selfSigned(t *testing.T) (certificate, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text})
 }
 
 // content returns what is in a folder: names, sizes, times and texts.

@@ -9,13 +9,13 @@ import (
 	"runtime"
 )
 
-// openBrowser has the desktop open the first address that a browser can, and does not wait for it.
+// openBrowser opens the first suitable address in the desktop's browser, without waiting for it.
 func openBrowser(ctx context.Context, addrs []net.Addr) error {
 	for _, addr := range addrs {
 		url, ok := localURL(addr)
 		if !ok {
 			if addr.Network() != "tcp" {
-				continue // a socket in the file system
+				continue // a unix socket
 			}
 			url = urlOf(addr)
 		}
@@ -24,13 +24,13 @@ func openBrowser(ctx context.Context, addrs []net.Addr) error {
 		if err := run.Start(); err != nil {
 			return fmt.Errorf("%w; open %s", err, url)
 		}
-		go run.Wait() //nolint:errcheck // the process is the desktop's; this only lets the system forget it
+		go run.Wait() //nolint:errcheck // only reaps the process
 		return nil
 	}
 	return errors.New("there is no address that a browser can open")
 }
 
-// browserCommand is what opens a URL on a system.
+// browserCommand returns the command that opens a URL.
 func browserCommand(system, url string) (name string, args []string) {
 	switch system {
 	case "windows":

@@ -23,28 +23,35 @@ type checkOptions struct {
 
 func checkCommand() command {
 	return command{
-		name: "check", args: "CONFIG [name=value ...]", summary: "find what is wrong with a file, and start nothing",
+		name: "check", args: "CONFIG [name=value ...]",
+		summary: "find what is wrong with a file, and start nothing",
 		about: `
-It does all that serving the file would do, up to listening: it reads the file and everything that it includes, and
-creates the server, the filters and the apps with their settings. It looks whether each address, log file and database
-could be opened or made. Every fault is printed on the standard error, one a line, sorted by file and line, with what to
-write instead. A pipeline with which requests would fail, or lose a guarantee, is a fault here, and a warning at a start.
+It does all that serving the file would do, up to listening: it reads the file and everything that
+it includes, and creates the server, the filters and the apps with their settings. It looks
+whether each address, log file and database could be opened or made. Every fault is printed on the
+standard error, one a line, sorted by file and line, with what to write instead. A pipeline with
+which requests would fail, or lose a guarantee, is a fault here, and a warning at a start.
 
-It may run beside the server, and makes and changes nothing. The apps get empty databases in memory. What another process
-has in use, which may be the server of this file, is noted and no fault: a database, a port, a socket. So are sockets that
-systemd will pass.
+It may run beside the server, and makes and changes nothing. The apps get empty databases in
+memory. What another process has in use, which may be the server of this file, is noted and no
+fault: a database, a port, a socket. So are sockets that systemd will pass.
 
-The exit code is 0 if the file is right and 1 if it has faults; warnings are no faults, unless --strict says so.`,
+The exit code is 0 if the file is right and 1 if it has faults; warnings are no faults, unless
+--strict says so.`,
 		examples: []example{
 			{"serve check production.ini", "what is started without -n"},
-			{"serve check site.ini --all --strict", "for continuous integration: every app and server, and no warnings"},
-			{"SITE_SECRET=$(cat secret) serve check production.ini --set server:main.port=80", "with the environment and the settings that it will have"},
+			{"serve check site.ini --all --strict",
+				"for continuous integration: every app and server, and no warnings"},
+			{"SITE_SECRET=$(cat secret) serve check production.ini --set server:main.port=80",
+				"with the environment and the settings that it will have"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o checkOptions
 			o.setFlag(flags)
-			nameFlag(flags, &o.appName, "the `NAME` of the app or pipeline to check; main if not given")
-			flags.StringVar(&o.serverName, "server-name", "", "the `NAME` of the server; main if not given")
+			nameFlag(flags, &o.appName,
+				"the `NAME` of the app or pipeline to check; main if not given")
+			flags.StringVar(&o.serverName, "server-name", "",
+				"the `NAME` of the server; main if not given")
 			flags.BoolVar(&o.all, "all", false, "check every app, pipeline and server of the file")
 			flags.BoolVar(&o.strict, "strict", false, "take warnings for faults")
 			quietFlag(flags, &o.quiet, "print nothing but faults")
@@ -135,7 +142,8 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	return err
 }
 
-// checkListen returns the faults that a server would have when it begins to listen. Of what may be otherwise then, note is told.
+// checkListen returns the errors that a server would have when it starts to listen. Those that may
+// not occur at a real start are passed to note.
 func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text string)) error {
 	checker, ok := s.Server.(pipeline.ListenChecker)
 	if !ok {
@@ -153,7 +161,7 @@ func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text s
 	return errors.Join(errs...)
 }
 
-// findings are what a check has found.
+// findings are the errors and warnings of a check.
 type findings struct {
 	faults   []error
 	warnings []pipeline.Warning
@@ -176,13 +184,13 @@ func (f *findings) warn(warnings []pipeline.Warning) {
 	}
 }
 
-// sections are those of a file that can be served, by name.
+// sections are the names of the sections of a file that can be served.
 type sections struct {
 	apps, servers []string
-	words         map[string][]string // that stand in the values of a section
+	words         map[string][]string // the words in the values of each section
 }
 
-// sectionsOf returns those of the file of a CONFIG.
+// sectionsOf returns the sections of the file of a CONFIG.
 func sectionsOf(config string) (s sections, err error) {
 	path, isFile := configPath(config)
 	if !isFile {
@@ -190,7 +198,7 @@ func sectionsOf(config string) (s sections, err error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return sections{apps: []string{""}}, nil //nolint:nilerr // the loader has more to say about it
+		return sections{apps: []string{""}}, nil //nolint:nilerr // the loader reports it
 	}
 	file, err := pipeline.Parse(path, text)
 	if err != nil {
@@ -215,7 +223,8 @@ func sectionsOf(config string) (s sections, err error) {
 	return s, nil
 }
 
-// isPart reports whether another section seems to name an app, so that it is served with the filters of that.
+// isPart reports whether another section seems to name an app, so that it is served with the
+// filters of that section.
 func (s sections) isPart(name string) bool {
 	for section, words := range s.words {
 		_, own, _ := strings.Cut(section, ":")

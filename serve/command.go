@@ -16,23 +16,24 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// A command is what the first argument can be. Every other first argument is a CONFIG: to serve it is what serve is for.
+// A command is a subcommand. A first argument that names none is a CONFIG, and is served.
 type command struct {
 	name     string
-	args     string // as the help shows them
+	args     string // as shown in the help
 	summary  string
-	about    string // what else the help says
+	about    string // the text of the help after the summary
 	examples []example
-	// setup defines the flags, and returns what runs the command when they have been parsed.
+	// setup defines the flags and returns the runner, which is called after they have been parsed.
 	setup func(flags *flag.FlagSet) runner
 }
 
 type example struct{ line, what string }
 
-// A runner runs a command with the arguments that are no flags.
+// A runner runs a command with the arguments that are not flags.
 type runner func(ctx context.Context, c *call, args []string) error
 
-// commands returns all of them, in the order of the help. The first is the one that needs no name.
+// commands returns all commands, in the order of the help. The first is serve CONFIG, which has no
+// name.
 func commands() []command {
 	return []command{
 		serveCommand(),
@@ -55,7 +56,7 @@ func withoutFlags(run runner) func(*flag.FlagSet) runner {
 	return func(*flag.FlagSet) runner { return run }
 }
 
-// flags returns a command's flags, and what runs it when they have been parsed.
+// flags returns the flags and the runner of a command.
 func (cmd *command) flags() (*flag.FlagSet, runner) {
 	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	return flags, cmd.setup(flags)
@@ -103,39 +104,50 @@ func commandNamed(name string) (command, bool) {
 	return all[i], true
 }
 
-// errNoArguments is what the command fails with when it is given none; the commands have been listed then.
+// errNoArguments is returned if there are no arguments; the commands have been listed then.
 var errNoArguments = errors.New("no arguments")
 
-// elsewhereCommands are words that other programs have for what a command does here.
+// elsewhereCommands maps commands of other programs to those of this one.
 var elsewhereCommands = map[string]string{
-	"validate": "check FILE", "lint": "check FILE", "test": "check FILE", "verify": "check FILE", "configtest": "check FILE",
-	"start": "FILE", "run": "FILE", "serve": "FILE", "up": "FILE",
-	"init": "new FOLDER", "create": "new FOLDER", "startproject": "new FOLDER", "scaffold": "new FOLDER",
-	"convert": "migrate FILE FOLDER", "import": "migrate FILE FOLDER", "port": "migrate FILE FOLDER",
-	"tree": "show FILE", "dump": "show FILE", "config": "show FILE", "print": "show FILE", "inspect": "show FILE",
-	"urls": "routes FILE", "pviews": "routes FILE", "proutes": "routes FILE", "prequest": "request FILE PATH", "get": "request FILE PATH",
-	"post": "request FILE PATH -m POST", "curl": "request FILE PATH", "ls": "list", "plugins": "list", "man": "help",
+	"validate": "check FILE", "lint": "check FILE", "test": "check FILE", "verify": "check FILE",
+	"configtest": "check FILE",
+	"start":      "FILE", "run": "FILE", "serve": "FILE", "up": "FILE",
+	"init": "new FOLDER", "create": "new FOLDER", "startproject": "new FOLDER",
+	"scaffold": "new FOLDER",
+	"convert":  "migrate FILE FOLDER", "import": "migrate FILE FOLDER",
+	"port": "migrate FILE FOLDER",
+	"tree": "show FILE", "dump": "show FILE", "config": "show FILE", "print": "show FILE",
+	"inspect": "show FILE",
+	"urls":    "routes FILE", "pviews": "routes FILE", "proutes": "routes FILE",
+	"prequest": "request FILE PATH", "get": "request FILE PATH",
+	"post": "request FILE PATH -m POST", "curl": "request FILE PATH", "ls": "list",
+	"plugins": "list", "man": "help",
 }
 
-// meant says which command does what a word stands for elsewhere, or which is called almost so.
+// meant returns the hint for an unknown command: the command that does the job here, or one with a
+// similar name.
 func (c *call) meant(word string) string {
 	if here, ok := elsewhereCommands[strings.ToLower(word)]; ok {
 		return fmt.Sprintf("%s %s does that", c.program, here)
 	}
 	switch strings.ToLower(word) {
 	case "reload", "restart":
-		return fmt.Sprintf(`a server loads its file anew on SIGHUP, with kill -HUP "$(pidof %[1]s)"; %[1]s FILE --reload does so when the file changes`, c.program)
+		return fmt.Sprintf(`a server loads its file anew on SIGHUP, with kill -HUP "$(pidof `+
+			`%[1]s)"; %[1]s FILE --reload does so when the file changes`, c.program)
 	case "stop", "shutdown", "quit":
 		return fmt.Sprintf(`a server ends on SIGTERM, with kill "$(pidof %s)"`, c.program)
 	case "status":
-		return fmt.Sprintf("the service manager that started a server knows; %s FILE --addr-file NAME writes where it listens", c.program)
+		return fmt.Sprintf("the service manager that started a server knows; %s FILE --addr-file "+
+			"NAME writes where it listens", c.program)
 	case "fmt", "format":
-		return fmt.Sprintf("a file stays as it is written; %s check FILE finds what is wrong with it, and %s show FILE what it composes", c.program, c.program)
+		return fmt.Sprintf("a file stays as it is written; %s check FILE finds what is wrong "+
+			"with it, and %s show FILE what it composes", c.program, c.program)
 	}
 	return hint(word, commandNames(), "have "+strings.Join(commandNames(), ", "))
 }
 
-// isNeither reports whether a word that is not the name of a command looks like one misspelt, and not like a CONFIG.
+// isNeither reports whether a word that is no command looks like a misspelt command rather than
+// like a CONFIG.
 func isNeither(word string) bool {
 	if word == "" || strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
 		return false
@@ -144,8 +156,8 @@ func isNeither(word string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// parse reads flags that stand before, between and after the other arguments, which it returns. All that follows "--" is
-// no flag. It reports wantHelp for -h and -help.
+// parse parses flags before, between and after the other arguments, which it returns. Arguments
+// after "--" are not flags. It reports wantHelp for -h and -help.
 func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, err error) {
 	flags.SetOutput(io.Discard)
 	for {
@@ -193,17 +205,19 @@ func inOurWords(err error, flags *flag.FlagSet) error {
 	return err
 }
 
-// hint says what was probably meant by a word that there is not, or else what is said otherwise.
+// hint returns the candidate that was probably meant by an unknown word, or else the given text.
 func hint(word string, candidates []string, otherwise string) string {
-	if similar := pipeline.DidYouMean(word, candidates); strings.HasPrefix(similar, "did you mean") {
+	if similar := pipeline.DidYouMean(word, candidates); strings.HasPrefix(similar,
+		"did you mean") {
 		return similar
 	}
 	return otherwise
 }
 
-var invalidValue = regexp.MustCompile(`^invalid (boolean )?value (".*") for (?:flag )?-([^:]+): (.*)$`)
+var invalidValue = regexp.MustCompile(`^invalid (boolean )?value (".*") for (?:flag ` +
+	`)?-([^:]+): (.*)$`)
 
-// noArguments refuses what a command that takes none was given.
+// noArguments returns an error if there are arguments.
 func noArguments(args []string) error {
 	if len(args) > 0 {
 		return usagef("takes no arguments, but %q was given", args[0])

@@ -17,40 +17,48 @@ import (
 )
 
 // run runs the command, and returns its exit code, output and faults.
-func run(t *testing.T, in string, args []string, register ...func(*pipeline.Registry)) (code int, out, errs string) {
+func run(t *testing.T, in string, args []string, register ...func(*pipeline.Registry)) (code int,
+	out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = serve.Run(t.Context(), args, serve.Stdio{In: strings.NewReader(in), Out: &o, Err: &e}, register...)
+	code = serve.Run(t.Context(), args, serve.Stdio{In: strings.NewReader(in), Out: &o, Err: &e},
+		register...)
 	return code, o.String(), e.String()
 }
 
 // registerVariety adds an app that does what the path says, and others with routes.
 func registerVariety(closed *int) func(*pipeline.Registry) {
 	return func(r *pipeline.Registry) {
-		pipeline.App(r, "egg:test#variety", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
-			b.OnClose(func() error {
-				*closed++
-				return nil
+		pipeline.App(r, "egg:test#variety",
+			func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+				b.OnClose(func() error {
+					*closed++
+					return nil
+				})
+				mux := http.NewServeMux()
+				mux.HandleFunc("/panic",
+					func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+				mux.HandleFunc("/half", func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Length", "10")
+					_, _ = io.WriteString(w, "half")
+				})
+				mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) {
+					http.Redirect(w,
+						r, "/elsewhere", http.StatusFound)
+				})
+				mux.HandleFunc("/stream", func(w http.ResponseWriter, _ *http.Request) {
+					for _, word := range []string{"one ", "two ", "three"} {
+						_, _ = io.WriteString(w, word)
+						_ = http.NewResponseController(w).Flush()
+					}
+				})
+				mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					_, _ = io.WriteString(w,
+						r.Method+" "+r.Host+" "+r.Header.Get("X-Test")+" "+r.RemoteAddr+" "+string(body))
+				})
+				return mux, nil
 			})
-			mux := http.NewServeMux()
-			mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-			mux.HandleFunc("/half", func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Length", "10")
-				_, _ = io.WriteString(w, "half")
-			})
-			mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
-			mux.HandleFunc("/stream", func(w http.ResponseWriter, _ *http.Request) {
-				for _, word := range []string{"one ", "two ", "three"} {
-					_, _ = io.WriteString(w, word)
-					_ = http.NewResponseController(w).Flush()
-				}
-			})
-			mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-				body, _ := io.ReadAll(r.Body)
-				_, _ = io.WriteString(w, r.Method+" "+r.Host+" "+r.Header.Get("X-Test")+" "+r.RemoteAddr+" "+string(body))
-			})
-			return mux, nil
-		})
 		pipeline.App(r, "egg:test#router", func(*pipeline.Build, struct{}) (http.Handler, error) {
 			router := chi.NewRouter()
 			router.Get("/", http.NotFound)
@@ -60,20 +68,26 @@ func registerVariety(closed *int) func(*pipeline.Registry) {
 			})
 			return router, nil
 		})
-		pipeline.App(r, "egg:test#wrapped", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
-			router := chi.NewRouter()
-			router.Get("/inside", http.NotFound)
-			b.Routes(router)
-			return http.StripPrefix("/x", router), nil
-		})
-		pipeline.App(r, "egg:test#stubborn", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
-			b.OnClose(func() error { return errors.New("the door is stuck") })
+		pipeline.App(r, "egg:test#wrapped",
+			func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+				router := chi.NewRouter()
+				router.Get("/inside", http.NotFound)
+				b.Routes(router)
+				return http.StripPrefix("/x", router), nil
+			})
+		pipeline.App(r, "egg:test#stubborn",
+			func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+				b.OnClose(func() error { return errors.New("the door is stuck") })
+				return http.NotFoundHandler(), nil
+			})
+		pipeline.Filter(r, "egg:test#plain",
+			func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
+				return func(next http.Handler) http.Handler { return next }, nil
+			})
+		pipeline.Composite(r, "egg:test#childless", func(*pipeline.Build,
+			struct{}) (http.Handler, error) {
 			return http.NotFoundHandler(), nil
 		})
-		pipeline.Filter(r, "egg:test#plain", func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
-			return func(next http.Handler) http.Handler { return next }, nil
-		})
-		pipeline.Composite(r, "egg:test#childless", func(*pipeline.Build, struct{}) (http.Handler, error) { return http.NotFoundHandler(), nil })
 	}
 }
 
@@ -119,25 +133,38 @@ func TestRequest(t *testing.T) {
 		wantOut  string
 		wantErrs string
 	}{
-		{"a body is for POST and its like alone", "data", []string{"/"}, serve.ExitOK, "GET localhost  127.0.0.1:0 ", ""},
-		{"a body", "data", []string{"/", "-m", "PATCH"}, serve.ExitOK, "PATCH localhost  127.0.0.1:0 data", ""},
-		{"a body for another method", "data", []string{"/", "-m", "DELETE", "--header", "Content-Length:99"}, serve.ExitOK, "DELETE localhost  127.0.0.1:0 data", ""},
-		{"header fields", "", []string{"/", "--header", "Host: a.example", "--header", "x-test:  b "}, serve.ExitOK, "GET a.example b 127.0.0.1:0 ", ""},
+		{"a body is for POST and its like alone", "data", []string{"/"}, serve.ExitOK,
+			"GET localhost  127.0.0.1:0 ", ""},
+		{"a body", "data", []string{"/", "-m", "PATCH"}, serve.ExitOK,
+			"PATCH localhost  127.0.0.1:0 data", ""},
+		{"a body for another method", "data", []string{"/", "-m", "DELETE", "--header",
+			"Content-Length:99"}, serve.ExitOK, "DELETE localhost  127.0.0.1:0 data", ""},
+		{"header fields", "", []string{"/", "--header", "Host: a.example", "--header",
+			"x-test:  b "}, serve.ExitOK, "GET a.example b 127.0.0.1:0 ", ""},
 		{"a redirect is not followed", "", []string{"/moved", "-m", "HEAD"}, serve.ExitOK, "", ""},
 		{"a stream", "", []string{"/stream"}, serve.ExitOK, "one two three", ""},
-		{"a connection that is dropped", "", []string{"/panic"}, serve.ExitFailed, "", "the app ended the connection without an answer\n"},
-		{"half of an answer", "", []string{"/half"}, serve.ExitFailed, "half", "the answer is incomplete: unexpected EOF\n"},
-		{"an app that fails to close", "", []string{"/", "-n", "stubborn"}, serve.ExitFailed, "404 page not found\n", "GET /: 404 Not Found\nthe door is stuck\n"},
-		{"a control character", "", []string{"/", "--header", "X: \x01"}, serve.ExitUsage, "", `serve request: --header "X: \x01": the value has control characters (serve help request says more)` + "\n"},
+		{"a connection that is dropped", "", []string{"/panic"}, serve.ExitFailed, "",
+			"the app ended the connection without an answer\n"},
+		{"half of an answer", "", []string{"/half"}, serve.ExitFailed, "half",
+			"the answer is incomplete: unexpected EOF\n"},
+		{"an app that fails to close", "", []string{"/", "-n", "stubborn"}, serve.ExitFailed,
+			"404 page not found\n", "GET /: 404 Not Found\nthe door is stuck\n"},
+		{"a control character", "", []string{"/", "--header", "X: \x01"}, serve.ExitUsage, "",
+			`serve request: --header "X: \x01": the value has control characters (serve ` +
+				`help request ` +
+				`says more)` + "\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			closed := 0
-			code, out, errs := run(t, tt.in, append([]string{"request", path}, tt.args...), registerVariety(&closed))
+			code, out, errs := run(t, tt.in, append([]string{"request", path}, tt.args...),
+				registerVariety(&closed))
 			if code != tt.want || out != tt.wantOut || errs != tt.wantErrs {
-				t.Errorf("got %d, %q, %q, want %d, %q, %q", code, out, errs, tt.want, tt.wantOut, tt.wantErrs)
+				t.Errorf("got %d, %q, %q, want %d, %q, %q", code, out, errs, tt.want, tt.wantOut,
+					tt.wantErrs)
 			}
-			if wrong := code == serve.ExitUsage || slices.Contains(tt.args, "stubborn"); !wrong && closed != 1 {
+			if wrong := code == serve.ExitUsage || slices.Contains(tt.args, "stubborn"); !wrong &&
+				closed != 1 {
 				t.Errorf("closed %d times, want once", closed)
 			}
 		})
@@ -148,7 +175,8 @@ func TestRoutes(t *testing.T) {
 	t.Parallel()
 	_, path := writeSite(t, variety)
 	closed := 0
-	code, out, errs := run(t, "", []string{"routes", path, "-n", "nested"}, registerVariety(&closed))
+	code, out, errs := run(t, "", []string{"routes", path, "-n", "nested"},
+		registerVariety(&closed))
 	const want = `METHOD  PATTERN                       PIPELINE
 GET     /app/                         outer > inner > guarded > mapped[/app/] > router
 POST    /app/users/                   outer > inner > guarded > mapped[/app/] > router
@@ -159,7 +187,8 @@ GET     example.org:8080/deep/inside  outer > inner > guarded > mapped[domain ex
 	if code != serve.ExitOK || out != want || errs != "" {
 		t.Errorf("got %d, %s%s, want\n%s", code, out, errs, want)
 	}
-	if code, _, errs := run(t, "", []string{"routes", path, "-n", "stubborn"}, registerVariety(&closed)); code != serve.ExitFailed || errs != "the door is stuck\n" {
+	if code, _, errs := run(t, "", []string{"routes", path, "-n", "stubborn"},
+		registerVariety(&closed)); code != serve.ExitFailed || errs != "the door is stuck\n" {
 		t.Errorf("got %d, %q, want that it can't be closed", code, errs)
 	}
 }
@@ -169,10 +198,13 @@ func TestCheckCloses(t *testing.T) {
 	t.Parallel()
 	_, path := writeSite(t, variety)
 	closed := 0
-	if code, out, errs := run(t, "", []string{"check", path}, registerVariety(&closed)); code != serve.ExitOK || closed != 1 {
+	if code, out, errs := run(t, "", []string{"check", path}, registerVariety(&closed)); code !=
+		serve.ExitOK || closed != 1 {
 		t.Errorf("got %d, %q, %q, closed %d times, want 0 and once", code, out, errs, closed)
 	}
-	if code, out, errs := run(t, "", []string{"check", path, "-n", "stubborn"}, registerVariety(&closed)); code != serve.ExitFailed || out != "" || errs != "the door is stuck\n" {
+	if code, out, errs := run(t, "", []string{"check", path, "-n", "stubborn"},
+		registerVariety(&closed)); code != serve.ExitFailed || out != "" || errs !=
+		"the door is stuck\n" {
 		t.Errorf("got %d, %q, %q, want that it can't be closed", code, out, errs)
 	}
 }
@@ -198,7 +230,8 @@ server_version = is %(words)s
 			if format != "" {
 				args = append(args, format)
 			}
-			if code, out, errs := run(t, "", args); code != serve.ExitOK || strings.Contains(out, "horse") || !strings.Contains(out, "***") {
+			if code, out, errs := run(t, "", args); code != serve.ExitOK ||
+				strings.Contains(out, "horse") || !strings.Contains(out, "***") {
 				t.Errorf("%q: got %d, %s%s, want no secret", args, code, out, errs)
 			}
 			if _, out, _ := run(t, "", append(args, "--reveal")); !strings.Contains(out, "horse") {
@@ -231,7 +264,9 @@ func TestOutputThatFails(t *testing.T) {
 		{path},
 	} {
 		var errs bytes.Buffer
-		if code := serve.Run(t.Context(), args, serve.Stdio{Out: full{}, Err: &errs}, registerVariety(&closed)); code != serve.ExitFailed || !strings.Contains(errs.String(), "the disk is full") {
+		if code := serve.Run(t.Context(), args, serve.Stdio{Out: full{}, Err: &errs},
+			registerVariety(&closed)); code != serve.ExitFailed || !strings.Contains(errs.String(),
+			"the disk is full") {
 			t.Errorf("%q: got %d, %q, want 1 and the reason", args, code, errs.String())
 		}
 	}
@@ -248,10 +283,12 @@ func TestFileWithoutExtension(t *testing.T) {
 	if err := os.Rename("site.ini", "site"); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := run(t, "", []string{"site"}); code != serve.ExitFailed || !strings.HasPrefix(errs, "site:3: [app:main] use = ") {
+	if code, _, errs := run(t, "", []string{"site"}); code != serve.ExitFailed ||
+		!strings.HasPrefix(errs, "site:3: [app:main] use = ") {
 		t.Errorf("got %d, %q, want a fault of the file", code, errs)
 	}
-	if code, _, errs := run(t, "", []string{"wsgi"}); code != serve.ExitUsage || !strings.HasPrefix(errs, `serve: "wsgi" is no file, and no command; have show, `) {
+	if code, _, errs := run(t, "", []string{"wsgi"}); code != serve.ExitUsage ||
+		!strings.HasPrefix(errs, `serve: "wsgi" is no file, and no command; have show, `) {
 		t.Errorf("got %d, %q, want wrong usage", code, errs)
 	}
 }

@@ -16,9 +16,11 @@ type completionOptions struct{ program string }
 
 func completionCommand() command {
 	return command{
-		name: "completion", args: "bash|zsh|fish", summary: "print a script that completes command lines",
+		name: "completion", args: "bash|zsh|fish",
+		summary: "print a script that completes command lines",
 		about: `
-The script completes commands, flags, .ini files, and what help and list take. A shell runs it when it starts.`,
+The script completes commands, flags, .ini files, and what help and list take. A shell runs it
+when it starts.`,
 		examples: []example{
 			{"source <(serve completion bash)", "in ~/.bashrc"},
 			{`serve completion zsh > "${fpath[1]}/_serve"`, "once, for zsh"},
@@ -26,7 +28,8 @@ The script completes commands, flags, .ini files, and what help and list take. A
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			o := completionOptions{}
-			flags.StringVar(&o.program, "program", "", "the `NAME` of the program; its own if not given")
+			flags.StringVar(&o.program, "program", "",
+				"the `NAME` of the program; its own if not given")
 			return o.run
 		},
 	}
@@ -35,7 +38,8 @@ The script completes commands, flags, .ini files, and what help and list take. A
 var programPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
 func (o *completionOptions) run(_ context.Context, c *call, args []string) error {
-	shells := map[string]func(completion) string{"bash": completion.bash, "zsh": completion.zsh, "fish": completion.fish}
+	shells := map[string]func(completion) string{"bash": completion.bash, "zsh": completion.zsh,
+		"fish": completion.fish}
 	if len(args) != 1 || shells[args[0]] == nil {
 		return usagef("want one of bash, zsh and fish")
 	}
@@ -47,14 +51,14 @@ func (o *completionOptions) run(_ context.Context, c *call, args []string) error
 	return err
 }
 
-// A completion is what a script is made of.
+// A completion has the data of a completion script.
 type completion struct {
 	program string
-	names   []string // of what is registered
+	names   []string // of the registered factories
 }
 
-// shortNames returns for everything that is registered a short name that help knows it by, if there is one: what stands
-// behind the #, or else in front of it.
+// shortNames returns a short name that help accepts for each registered factory, if there is one:
+// the part after the #, or else the part before it.
 func (c *call) shortNames() []string {
 	var names []string
 	for _, info := range standardRegistry(c.register).DescribeAll() {
@@ -74,14 +78,15 @@ func (c *call) shortNames() []string {
 	return names
 }
 
-// isShortName reports whether help takes a word for a name, and for that of one thing only.
+// isShortName reports whether help accepts a word as the name of exactly one factory.
 func (c *call) isShortName(word string) bool {
 	_, isCommand := commandNamed(word)
 	_, isKind := kindNamed(word)
-	return !isCommand && !isKind && programPattern.MatchString(word) && len(c.registered(factoryKinds, word)) == 1
+	return !isCommand && !isKind && programPattern.MatchString(word) &&
+		len(c.registered(factoryKinds, word)) == 1
 }
 
-// words are what a command takes, other than flags and .ini files.
+// words returns the arguments of a command, other than flags and .ini files.
 func (c completion) words(cmd command) []string {
 	kinds := []string{"app", "composite", "filter", "server"}
 	switch cmd.name {
@@ -109,12 +114,13 @@ func flagNames(cmd command) []string {
 	return names
 }
 
-// bash completes with one word on each line, so that the names of files may have spaces. It is for bash 3.2 too, which
-// macOS has.
+// bash separates words by newlines, so that file names may have spaces. The script also works with
+// bash 3.2, which macOS has.
 func (c completion) bash() string {
 	var cases strings.Builder
 	all := commands()
-	for _, cmd := range append(all[1:], all[0]) { // the one without a name is for everything else, and so comes last
+	// the command without a name is the default case, and so comes last
+	for _, cmd := range append(all[1:], all[0]) {
 		pattern := cmd.name
 		if pattern == "" {
 			pattern = "*"
@@ -126,7 +132,8 @@ func (c completion) bash() string {
 		fmt.Fprintf(&cases, "    %s) flags=%s words=%s%s ;;\n", pattern,
 			bashLines(flagNames(cmd)), bashLines(c.words(cmd)), files)
 	}
-	return strings.NewReplacer("PROGRAM", c.program, "COMMANDS", bashLines(commandNames()), "CASES", cases.String()).Replace(
+	return strings.NewReplacer("PROGRAM", c.program, "COMMANDS", bashLines(commandNames()), "CASES",
+		cases.String()).Replace(
 		`# bash completion for PROGRAM
 _PROGRAM_complete() {
   local IFS=$'\n' cur=${COMP_WORDS[COMP_CWORD]} flags= words= files=
@@ -147,17 +154,19 @@ complete -o filenames -o bashdefault -F _PROGRAM_complete PROGRAM
 `)
 }
 
-// bashLines has one word on each line.
+// bashLines returns a quoted string with one word per line.
 func bashLines(words []string) string { return "$'" + strings.Join(words, `\n`) + "'" }
 
 func (c completion) zsh() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#compdef %[1]s\ncompdef _%[1]s %[1]s\n\n_%[1]s() {\n  local -a commands\n  commands=(\n", c.program)
+	fmt.Fprintf(&b, "#compdef %[1]s\ncompdef _%[1]s %[1]s\n\n_%[1]s() {\n  local -a commands\n  "+
+		"commands=(\n", c.program)
 	all := commands()
 	for _, cmd := range all[1:] {
 		fmt.Fprintf(&b, "    %s\n", singleQuoted(cmd.name+":"+cmd.summary))
 	}
-	b.WriteString("  )\n  if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then\n    _describe command commands\n    _files -g '*.ini'\n    return\n  fi\n  case $words[2] in\n")
+	b.WriteString("  )\n  if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then\n    _describe " +
+		"command commands\n    _files -g '*.ini'\n    return\n  fi\n  case $words[2] in\n")
 	for _, cmd := range append(all[1:], all[0]) {
 		pattern := cmd.name
 		if pattern == "" {
@@ -166,7 +175,8 @@ func (c completion) zsh() string {
 		fmt.Fprintf(&b, "    %s) _arguments", pattern)
 		for _, f := range flagList(cmd) {
 			for _, name := range f.names {
-				spec := dashes(name) + "[" + strings.NewReplacer("[", "(", "]", ")", ":", " -").Replace(f.text) + "]"
+				spec := dashes(name) + "[" + strings.NewReplacer("[", "(", "]", ")", ":",
+					" -").Replace(f.text) + "]"
 				if f.value != "" {
 					spec += ":" + strings.ReplaceAll(f.value, ":", `\:`) + ":"
 					if f.value == "FILE" || f.value == "FOLDER" {
@@ -186,14 +196,18 @@ func (c completion) zsh() string {
 		}
 		b.WriteString(" ;;\n")
 	}
-	// When zsh loads it from a folder of functions, the file itself is the function, and is called at once.
-	fmt.Fprintf(&b, "  esac\n}\n\nif [[ $funcstack[1] == _%[1]s ]]; then\n  _%[1]s \"$@\"\nfi\n", c.program)
+	// When zsh autoloads the script, the file itself is the function, and is called at once.
+	fmt.Fprintf(&b, "  esac\n}\n\nif [[ $funcstack[1] == _%[1]s ]]; then\n  _%[1]s \"$@\"\nfi\n",
+		c.program)
 	return b.String()
 }
 
 func (c completion) fish() string {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, "complete -c "+c.program+" "+format+"\n", args...) }
+	line := func(format string, args ...any) {
+		fmt.Fprintf(&b,
+			"complete -c "+c.program+" "+format+"\n", args...)
+	}
 	all := commands()
 	names := strings.Join(commandNames(), " ")
 	line("-f -n __fish_use_subcommand -a '(__fish_complete_suffix .ini)'")
@@ -231,5 +245,5 @@ func (c completion) fish() string {
 	return b.String()
 }
 
-// singleQuoted quotes for every one of the shells; fish alone also minds a backslash.
+// singleQuoted quotes for all of the shells; in fish a backslash is special too.
 func singleQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

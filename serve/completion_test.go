@@ -23,14 +23,21 @@ func TestCompletion(t *testing.T) {
 		want    []string
 		wantNot []string
 	}{
-		{"commands and files", []string{""}, []string{"show", "check", "version", "site.ini", "my site.ini"}, []string{"notes.txt", "--json"}},
+		{"commands and files", []string{""}, []string{"show", "check", "version", "site.ini",
+			"my site.ini"}, []string{"notes.txt", "--json"}},
 		{"half a command", []string{"sh"}, []string{"show"}, []string{"check", "site.ini"}},
-		{"files", []string{"check", ""}, []string{"site.ini", "my site.ini"}, []string{"notes.txt", "show"}},
-		{"flags", []string{"show", "--"}, []string{"--json", "--reveal", "--app-name"}, []string{"--strict", "site.ini"}},
-		{"flags behind a file", []string{"show", "site.ini", "--j"}, []string{"--json"}, []string{"--reveal"}},
-		{"flags for serving", []string{"site.ini", "--"}, []string{"--addr-file", "--server-name"}, []string{"--json"}},
-		{"kinds", []string{"list", ""}, []string{"app", "composite", "filter", "server"}, []string{"show", "site.ini"}},
-		{"what help knows", []string{"help", ""}, []string{"show", "filter", "browserid", "urlmap", "waitress", "guests"}, []string{"main", "site.ini"}},
+		{"files", []string{"check", ""}, []string{"site.ini", "my site.ini"},
+			[]string{"notes.txt", "show"}},
+		{"flags", []string{"show", "--"}, []string{"--json", "--reveal", "--app-name"},
+			[]string{"--strict", "site.ini"}},
+		{"flags behind a file", []string{"show", "site.ini", "--j"}, []string{"--json"},
+			[]string{"--reveal"}},
+		{"flags for serving", []string{"site.ini", "--"}, []string{"--addr-file", "--server-name"},
+			[]string{"--json"}},
+		{"kinds", []string{"list", ""}, []string{"app", "composite", "filter", "server"},
+			[]string{"show", "site.ini"}},
+		{"what help knows", []string{"help", ""}, []string{"show", "filter", "browserid", "urlmap",
+			"waitress", "guests"}, []string{"main", "site.ini"}},
 		{"shells", []string{"completion", ""}, []string{"bash", "zsh", "fish"}, []string{"show"}},
 	}
 	for shell, try := range map[string]string{
@@ -47,7 +54,8 @@ function try
 	complete -C "guestbook $(string join ' ' -- $argv)" | string replace -r '\t.*' '' | string unescape
 end
 `,
-		// The functions that zsh draws its menus with are replaced by some that print what they are to offer.
+		// The functions that zsh draws its menus with are replaced by some that print what they are
+		// to offer.
 		"zsh": `autoload -Uz compinit && compinit -u -D && source ./script
 _describe() { print -rl -- ${${(P)2}%%:*} }
 _files() { print -rl -- *.ini }
@@ -78,12 +86,14 @@ try() {
 				t.Skip(shell + " is not installed")
 			}
 			var script, errs bytes.Buffer
-			code := serve.Run(t.Context(), []string{"completion", shell, "--program", "guestbook"}, serve.Stdio{Out: &script, Err: &errs}, registerGuests)
+			code := serve.Run(t.Context(), []string{"completion", shell, "--program", "guestbook"},
+				serve.Stdio{Out: &script, Err: &errs}, registerGuests)
 			if code != serve.ExitOK {
 				t.Fatal(errs.String())
 			}
 			dir := t.TempDir()
-			for name, text := range map[string]string{"my site.ini": "", "site.ini": "", "notes.txt": "", "script": script.String()} {
+			for name, text := range map[string]string{"my site.ini": "", "site.ini": "",
+				"notes.txt": "", "script": script.String()} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -126,5 +136,8 @@ try() {
 var bare = map[string][]string{"bash": {"--norc"}, "fish": {"--no-config"}, "zsh": {"-f"}}
 
 func registerGuests(r *pipeline.Registry) {
-	pipeline.App(r, "egg:acme#guests", func(*pipeline.Build, struct{}) (http.Handler, error) { return http.NotFoundHandler(), nil })
+	pipeline.App(r, "egg:acme#guests", func(*pipeline.Build,
+		struct{}) (http.Handler, error) {
+		return http.NotFoundHandler(), nil
+	})
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/pasteline/pasteline/server"
 )
 
-// A squeezed is the response of a compressing filter, as there are many: it holds back what its compressor does, and writes the end
-// of the stream when the handler has returned, or panics.
+// A squeezed is the response of a compressing filter, as there are many: it holds back what its
+// compressor does, and writes the end of the stream when the handler has returned, or panics.
 type squeezed struct {
 	http.ResponseWriter
 	gzip *gzip.Writer
@@ -93,7 +93,8 @@ func (b *logBuffer) take() string {
 // A response is complete or visibly broken, wherever the app stands, and both logs say so.
 func TestResponsesAreCompleteOrCut(t *testing.T) {
 	t.Parallel()
-	const browserid = "[filter:browserid]\nuse = egg:repoze.browserid#browserid\nsecret_key = 59f4ef1f1a3d2c0b7a6859483726150493827160a5b4c3d2e1f00f1e2d3c4b5a\n"
+	const browserid = "[filter:browserid]\nuse = egg:repoze.browserid#browserid\nsecret_key = " +
+		"59f4ef1f1a3d2c0b7a6859483726150493827160a5b4c3d2e1f00f1e2d3c4b5a\n"
 	for name, pipe := range map[string]string{
 		"none":               "app",
 		"tm":                 "tm app",
@@ -141,7 +142,8 @@ use = egg:pasteline#tm
 pipeline = log `+pipe+"\n")
 			var access, log logBuffer
 			logger := slog.New(slog.NewTextHandler(&log, nil))
-			translog, err := translogger.New(translogger.Config{Output: &access, Format: "%(status)s"})
+			translog, err := translogger.New(translogger.Config{Output: &access,
+				Format: "%(status)s"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,13 +151,16 @@ pipeline = log `+pipe+"\n")
 			serve.Standard(registry)
 			pipeline.Middleware(registry, "egg:test#log", translog)
 			pipeline.Middleware(registry, "egg:test#gzip", squeeze)
-			pipeline.App(registry, "egg:test#app", func(*pipeline.Build, struct{}) (http.Handler, error) {
-				return handler.Func(faultyApp), nil
-			})
-			pipeline.App(registry, "egg:test#nothing", func(*pipeline.Build, struct{}) (http.Handler, error) {
-				return http.NotFoundHandler(), nil
-			})
-			site, err := pipeline.Load(t.Context(), path, pipeline.Options{Registry: registry, Logger: logger})
+			pipeline.App(registry, "egg:test#app",
+				func(*pipeline.Build, struct{}) (http.Handler, error) {
+					return handler.Func(faultyApp), nil
+				})
+			pipeline.App(registry, "egg:test#nothing",
+				func(*pipeline.Build, struct{}) (http.Handler, error) {
+					return http.NotFoundHandler(), nil
+				})
+			site, err := pipeline.Load(t.Context(), path, pipeline.Options{Registry: registry,
+				Logger: logger})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,7 +204,8 @@ pipeline = log `+pipe+"\n")
 					{"abort-before", 0, true, ""},
 				} {
 					what := fmt.Sprintf("HTTP/2 %v, %s", http2, tt.event)
-					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addrs[0].String()+"/"+tt.event, nil)
+					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+						"http://"+addrs[0].String()+"/"+tt.event, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -211,23 +217,30 @@ pipeline = log `+pipe+"\n")
 						body, readErr = io.ReadAll(response.Body)
 						response.Body.Close()
 					}
-					// A gzip filter that a panic passes through ends its stream first: then the response has begun.
-					if gzipOutside && !tt.cut && strings.HasPrefix(tt.event, "panic") || gzipOutside && tt.event == "abort-before" {
+					// A gzip filter that a panic passes through ends its stream first: then the
+					// response has begun.
+					if gzipOutside && !tt.cut && strings.HasPrefix(tt.event, "panic") ||
+						gzipOutside && tt.event == "abort-before" {
 						tt.cut, tt.status = true, status
 						if readErr == nil && err == nil {
 							t.Errorf("%s: got %d %q, which looks complete", what, status, body)
 						}
-					} else if status != tt.status || (readErr != nil) != (tt.cut && tt.status != 0) {
-						t.Errorf("%s: got %d %q, %v, %v; want %d, cut %v", what, status, body, err, readErr, tt.status, tt.cut)
+					} else if status != tt.status || (readErr != nil) != (tt.cut &&
+						tt.status != 0) {
+						t.Errorf("%s: got %d %q, %v, %v; want %d, cut %v", what, status, body, err,
+							readErr, tt.status, tt.cut)
 					}
-					if tt.status == 500 && status == 500 && (strings.Contains(response.Header.Get("Set-Cookie"), "dropped") || tt.event == "error-before" && response.Header.Get("X-Dropped") != "") {
+					if tt.status == 500 && status == 500 &&
+						(strings.Contains(response.Header.Get("Set-Cookie"), "dropped") ||
+							tt.event == "error-before" && response.Header.Get("X-Dropped") != "") {
 						t.Errorf("%s: got what was dropped: %v", what, response.Header)
 					}
 					got, logged := "", ""
 					want := min(len(tt.log), 1)
 					for deadline := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
 						got, logged = got+access.take(), logged+log.take()
-						if strings.Count(got, "\n") >= lines && strings.Count(logged, "\n") >= want || time.Now().After(deadline) {
+						if strings.Count(got, "\n") >= lines &&
+							strings.Count(logged, "\n") >= want || time.Now().After(deadline) {
 							break
 						}
 					}
@@ -236,7 +249,8 @@ pipeline = log `+pipe+"\n")
 							t.Errorf("%s: the access log says %q", what, got)
 						}
 					}
-					if n := strings.Count(logged, "\n"); n != want || !strings.Contains(logged, tt.log) {
+					if n := strings.Count(logged, "\n"); n != want ||
+						!strings.Contains(logged, tt.log) {
 						t.Errorf("%s: want one line with %q in the log:\n%s", what, tt.log, logged)
 					}
 				}

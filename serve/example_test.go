@@ -12,15 +12,18 @@ import (
 	"github.com/pasteline/pasteline/serve"
 )
 
-// A program of one's own is a register function and one call. Here it is Run, since Main ends the process; the site has
-// a fault that is found before anything is served.
+// A program of one's own is a register function and one call. Here it is Run, since Main ends the
+// process; the site has a fault that is found before anything is served.
 func ExampleRun() {
 	type settings struct {
 		Greeting string `default:"Hello" help:"what to say"`
 	}
 	register := func(r *pipeline.Registry) {
 		pipeline.App(r, "egg:hello#app", func(_ *pipeline.Build, s settings) (http.Handler, error) {
-			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, s.Greeting) }), nil
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprintln(w,
+					s.Greeting)
+			}), nil
 		})
 	}
 	dir, err := os.MkdirTemp("", "example")
@@ -41,7 +44,8 @@ use = egg:Paste#http
 		return
 	}
 	var faults strings.Builder
-	code := serve.Run(context.Background(), []string{filepath.Join(dir, "site.ini")}, serve.Stdio{Out: os.Stdout, Err: &faults}, register)
+	code := serve.Run(context.Background(), []string{filepath.Join(dir, "site.ini")},
+		serve.Stdio{Out: os.Stdout, Err: &faults}, register)
 	fmt.Print(strings.ReplaceAll(faults.String(), dir+string(filepath.Separator), ""))
 	fmt.Println("exit code", code)
 	// Output:

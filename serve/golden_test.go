@@ -18,8 +18,9 @@ import (
 	"github.com/pasteline/pasteline/serve"
 )
 
-// What PasteDeploy made of several hundred .ini files was recorded; see pipeline/testdata/pastedeploy.json. TestGoldenShow
-// gives each that a command line can express to serve show --json, and compares. The factories are registered nowhere.
+// What PasteDeploy made of several hundred .ini files was recorded; see
+// pipeline/testdata/pastedeploy.json. TestGoldenShow gives each that a command line can express to
+// serve show --json, and compares. The factories are registered nowhere.
 
 // otherGolden names a variable with the folder of another recorded set, for comparisons by hand.
 const otherGolden = "PASTEDEPLOY_GOLDEN"
@@ -76,13 +77,16 @@ var shownAnyway = []struct {
 	cases int // of the recorded set
 }{
 	{
-		"Python imports what a reference names. Here the node is shown, and marked as not registered.",
+		"Python imports what a reference names. Here the node is shown, and marked as not " +
+			"registered.",
 		regexp.MustCompile(`^(PackageNotFoundError|ModuleNotFoundError|AttributeError)|^LookupError: (Entry point|Ambiguous entry points)`), 18,
 	},
-	{"The command takes the path of a file, and paths that are relative to the working directory.", regexp.MustCompile(`no scheme: '/|^ValueError: Cannot resolve relative uri`), 2},
+	{"The command takes the path of a file, and paths that are relative to the working directory.",
+		regexp.MustCompile(`no scheme: '/|^ValueError: Cannot resolve relative uri`), 2},
 }
 
-// inexpressible reports whether no command line is the same as a recorded call: one that asks for a section without a name.
+// inexpressible reports whether no command line is the same as a recorded call: one that asks for a
+// section without a name.
 func (c goldenCase) inexpressible() bool { return c.API == "loader" && c.Name == nil }
 
 func (c goldenCase) args() []string {
@@ -116,7 +120,8 @@ func TestGoldenShow(t *testing.T) { // not parallel: it has a working directory 
 	var set struct {
 		Cases []goldenCase `json:"cases"`
 	}
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(data), "@HERE@", here)), &set); err != nil {
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(data), "@HERE@", here)),
+		&set); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(here) // what relative paths are relative to
@@ -180,7 +185,8 @@ func decode(t *testing.T, text []byte) *shownNode {
 	return n
 }
 
-// checkFaults checks the lines of a refusal: where a file is to blame, each begins with its name, and a line of it if there is one.
+// checkFaults checks the lines of a refusal: where a file is to blame, each begins with its name,
+// and a line of it if there is one.
 func checkFaults(t *testing.T, c goldenCase, here, out, errs string, code int) {
 	t.Helper()
 	if out != "" {
@@ -199,7 +205,8 @@ func checkFaults(t *testing.T, c goldenCase, here, out, errs string, code int) {
 		t.Errorf("got %q, want one line for each fault", errs)
 	}
 	for line := range strings.Lines(errs) {
-		if !strings.HasPrefix(strings.ToLower(c.URI), "config:") || c.Name != nil && strings.Contains(*c.Name, ":") {
+		if !strings.HasPrefix(strings.ToLower(c.URI), "config:") || c.Name != nil &&
+			strings.Contains(*c.Name, ":") {
 			continue // what is wrong is on the command line
 		}
 		m := regexp.MustCompile(`^(.+?\.(?:ini|cfg|conf))(?::(\d+))?: .`).FindStringSubmatch(line)
@@ -213,7 +220,8 @@ func checkFaults(t *testing.T, c goldenCase, here, out, errs string, code int) {
 			continue
 		}
 		n, err := strconv.Atoi(m[2])
-		if text, fileErr := os.ReadFile(m[1]); err != nil || fileErr != nil || n < 1 || n > len(lines(text)) {
+		if text, fileErr := os.ReadFile(m[1]); err != nil || fileErr != nil || n < 1 ||
+			n > len(lines(text)) {
 			t.Errorf("%q: there is no such line", line)
 		}
 	}
@@ -223,7 +231,8 @@ func lines(text []byte) []string {
 	return strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text)), "\n")
 }
 
-// families are the protocols of one kind: which of them an entry point has is known to whoever has installed it.
+// families are the protocols of one kind: which of them an entry point has is known to whoever has
+// installed it.
 var families = [][]string{
 	{"paste.app_factory", "paste.composite_factory", "paste.composit_factory"},
 	{"paste.filter_factory", "paste.filter_app_factory"},
@@ -238,7 +247,9 @@ func (n *goldenNode) compare(t *testing.T, at string, got *shownNode) {
 		}
 		return
 	}
-	kinds := map[string]string{"composite": "app", "filter-app": "filter_app", "filter-with": "filtered_with"} // as they are called there
+	// as they are called there
+	kinds := map[string]string{"composite": "app", "filter-app": "filter_app",
+		"filter-with": "filtered_with"}
 	kind := got.Kind
 	if there, ok := kinds[kind]; ok {
 		kind = there
@@ -249,7 +260,8 @@ func (n *goldenNode) compare(t *testing.T, at string, got *shownNode) {
 	switch {
 	case n.Distribution != "":
 		same := func(family []string) bool { return slices.Contains(family, n.Protocol) }
-		if i := slices.IndexFunc(families, same); got.Protocol == nil || !slices.Contains(families[i], *got.Protocol) {
+		if i := slices.IndexFunc(families, same); got.Protocol == nil ||
+			!slices.Contains(families[i], *got.Protocol) {
 			t.Errorf("%s: got protocol %q, want %q", at, deref(got.Protocol), n.Protocol)
 		}
 	case n.Protocol == "":
@@ -262,7 +274,10 @@ func (n *goldenNode) compare(t *testing.T, at string, got *shownNode) {
 	switch object, isName := n.Object.(string); {
 	case n.Distribution != "":
 		want := "egg:" + n.Distribution + "#" + n.EntryPoint
-		normal := func(s string) string { return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(s)) }
+		normal := func(s string) string {
+			return strings.NewReplacer("_", "-", ".",
+				"-").Replace(strings.ToLower(s))
+		}
 		if got.Use == nil || normal(*got.Use) != normal(want) {
 			t.Errorf("%s: got use %q, want %q", at, deref(got.Use), want)
 		}
@@ -275,7 +290,8 @@ func (n *goldenNode) compare(t *testing.T, at string, got *shownNode) {
 			t.Errorf("%s: got use %q, or registered, of what is made of others", at, deref(got.Use))
 		}
 	}
-	for name, conf := range map[string][2]map[string]string{"global_conf": {n.GlobalConf, got.GlobalConf}, "local_conf": {n.LocalConf, got.LocalConf}} {
+	for name, conf := range map[string][2]map[string]string{"global_conf": {n.GlobalConf,
+		got.GlobalConf}, "local_conf": {n.LocalConf, got.LocalConf}} {
 		if diff := gocmp.Diff(conf[0], conf[1]); diff != "" {
 			t.Errorf("%s: %s (-want +got):\n%s", at, name, diff)
 		}

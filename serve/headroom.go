@@ -7,27 +7,28 @@ import (
 	"strings"
 )
 
-// headroomSize is how much a server may allocate, at least, between two runs of the garbage collector. With half of it the
-// collector takes twice as much of each request; with twice as much, 16 MB more are in use under load for a microsecond less.
+// headroomSize is the least amount of memory that a server allocates between two garbage
+// collections. With half of it the collector takes twice as much of each request; twice as much
+// hardly saves time.
 const headroomSize = 16 << 20
 
-// headroom returns memory that is to be kept while a server runs. It is never touched, so it takes none from the machine, but
-// the collector counts it, and waits until the heap with it has doubled. A small site has 1 MB that lives: without headroom the
-// collector runs after every 400 requests, with it after 3,100, and takes a sixth of the processor time. It adds the same to
-// every heap, where GOGC=400 would let one of 1 GB grow to 5 GB.
+// headroom allocates ballast: memory that a server keeps and never touches. It costs no physical
+// memory, but counts toward the heap size, so that the collector runs less often while the heap is
+// small. It adds the same amount to every heap, whereas a high GOGC would multiply a large one.
 //
-// It returns nil, and all is as Go has it, if the collector was told what to do.
+// It returns nil if the collector has been configured.
 func headroom() *strings.Builder {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return nil
 	}
-	// A program can also say it by itself, with package debug.
+	// A program can also configure it with package debug.
 	settings := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
 	metrics.Read(settings)
 	if settings[0].Value.Uint64() != 100 || settings[1].Value.Uint64() != math.MaxInt64 {
 		return nil
 	}
-	// A Builder does not clear what it grows by. The function make does, and so touches it all, where a part was used before.
+	// A Builder does not clear the memory that it grows by. The function make does, and so touches
+	// it, if a part was used before.
 	room := new(strings.Builder)
 	room.Grow(headroomSize)
 	return room

@@ -26,8 +26,8 @@ func resident(t *testing.T) int {
 	return pages * os.Getpagesize()
 }
 
-// What the collector counts takes no memory from the machine, also where the heap has had something else before. (The race
-// detector keeps a record of all memory, and so uses it.)
+// What the collector counts takes no memory from the machine, also where the heap has had something
+// else before. (The race detector keeps a record of all memory, and so uses it.)
 func TestHeadroomTakesNoMemory(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")

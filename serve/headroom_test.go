@@ -51,7 +51,8 @@ func TestHeadroom(t *testing.T) { //nolint:paralleltest // it sets what is the p
 				t.Fatalf("there is headroom: %t, want %t", got, tt.want)
 			}
 			if goal := heapGoal(); room != nil && goal < 2*serve.HeadroomSize {
-				t.Errorf("the collector runs at %d bytes, want %d or more", goal, 2*serve.HeadroomSize)
+				t.Errorf("the collector runs at %d bytes, want %d or more", goal,
+					2*serve.HeadroomSize)
 			}
 			runtime.KeepAlive(room)
 		})
@@ -69,7 +70,8 @@ func TestServerHasHeadroom(t *testing.T) {
 	closed := false
 	code := make(chan int, 1)
 	go func() {
-		code <- serve.Run(ctx, []string{path, "who=world", "--addr-file", filepath.Join(dir, "addr")}, serve.Stdio{}, register(&closed))
+		code <- serve.Run(ctx, []string{path, "who=world", "--addr-file",
+			filepath.Join(dir, "addr")}, serve.Stdio{}, register(&closed))
 	}()
 	waitFor(t, filepath.Join(dir, "addr"))
 	if goal := heapGoal(); goal < 2*serve.HeadroomSize {

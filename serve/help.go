@@ -17,14 +17,15 @@ import (
 
 func helpCommand() command {
 	return command{
-		name: "help", args: "[COMMAND | [KIND] NAME]", summary: "explain a command, or the settings of an app, filter, composite or server",
+		name: "help", args: "[COMMAND | [KIND] NAME]",
+		summary: "explain a command, or the settings of an app, filter, composite or server",
 		about: `
-Without arguments it lists the commands. NAME is what is registered: as .ini files write it, such as
-egg:repoze.browserid#browserid, or a part of that if only one has it, such as browserid. KIND is app, composite, filter or
-server, for a name that is of several kinds.
+Without arguments it lists the commands. NAME is what is registered: as .ini files write it, such
+as egg:repoze.browserid#browserid, or a part of that if only one has it, such as browserid. KIND
+is app, composite, filter or server, for a name that is of several kinds.
 
-For each setting it prints the key with its default, what a value looks like, and what it is for. The section [logging] has
-settings too: see help logging.`,
+For each setting it prints the key with its default, what a value looks like, and what it is for.
+The section [logging] has settings too: see help logging.`,
 		examples: []example{
 			{"serve help show", "the command show"},
 			{"serve help filter browserid", "the settings of a [filter:] section that uses it"},
@@ -50,12 +51,14 @@ func help(_ context.Context, c *call, args []string) error {
 			return c.helpOnLogging()
 		}
 		if _, ok := kindNamed(args[0]); ok {
-			return usagef("want a name behind %q: one that %s list %s prints", args[0], c.program, args[0])
+			return usagef("want a name behind %q: one that %s list %s prints", args[0],
+				c.program, args[0])
 		}
 		found := c.registered(factoryKinds, args[0])
 		switch len(found) {
 		case 0:
-			have := fmt.Sprintf("have the commands %s, and what %s list prints", strings.Join(commandNames(), ", "), c.program)
+			have := fmt.Sprintf("have the commands %s, and what %s list prints",
+				strings.Join(commandNames(), ", "), c.program)
 			return usagef("there is no command %q, and nothing of that name is registered; %s",
 				args[0], hint(args[0], slices.Concat(commandNames(), c.shortNames()), have))
 		case 1:
@@ -87,13 +90,14 @@ func commandNames() []string {
 	return names
 }
 
-// kindNamed also takes the plural.
+// kindNamed returns the kind of a word, in singular or plural.
 func kindNamed(word string) (pipeline.Kind, bool) {
 	kind := pipeline.Kind(strings.TrimSuffix(word, "s"))
 	return kind, slices.Contains(factoryKinds, kind)
 }
 
-var factoryKinds = []pipeline.Kind{pipeline.KindApp, pipeline.KindComposite, pipeline.KindFilter, pipeline.KindServer}
+var factoryKinds = []pipeline.Kind{pipeline.KindApp, pipeline.KindComposite, pipeline.KindFilter,
+	pipeline.KindServer}
 
 // overview lists the commands.
 func (c *call) overview(w io.Writer) error {
@@ -103,8 +107,9 @@ func (c *call) overview(w io.Writer) error {
 		fmt.Fprintf(&b, "  %s\n      %s\n", cmd.usage(c.program), wrap(cmd.summary, 6))
 	}
 	b.WriteString("\n" + paragraphs(fmt.Sprintf(`
-%[1]s help COMMAND, or %[1]s COMMAND -h, explains a command with its flags; %[1]s help %[1]s does so for %[1]s CONFIG.
-CONFIG is the path of an .ini file; one that is called like a command is written ./%[2]s.
+%[1]s help COMMAND, or %[1]s COMMAND -h, explains a command with its flags; %[1]s help %[1]s does
+so for %[1]s CONFIG. CONFIG is the path of an .ini file; one that is called like a command is
+written ./%[2]s.
 
 Exit codes: 0 did what was asked, 1 could not start, failed or found a fault, 2 wrong usage.
 `, c.program, commandNames()[0])))
@@ -116,10 +121,10 @@ func (cmd *command) usage(program string) string {
 	return strings.Join(strings.Fields(program+" "+cmd.name+" "+cmd.args), " ")
 }
 
-// helpWidth is the number of columns that help keeps to: those of a terminal that nobody has made wider.
+// helpWidth is the line width of the help, in columns: that of a default terminal.
 const helpWidth = 80
 
-// wrap breaks a text into lines that begin at a column. The first one is there already.
+// wrap breaks a text into lines that are indented by column, except the first.
 func wrap(text string, column int) string {
 	var b strings.Builder
 	at := column
@@ -140,7 +145,7 @@ func wrap(text string, column int) string {
 	return b.String()
 }
 
-// paragraphs wraps each of the texts between blank lines.
+// paragraphs wraps each paragraph of a text.
 func paragraphs(text string) string {
 	wrapped := strings.Split(strings.TrimSpace(text), "\n\n")
 	for i, paragraph := range wrapped {
@@ -149,13 +154,15 @@ func paragraphs(text string) string {
 	return strings.Join(wrapped, "\n\n") + "\n"
 }
 
-// nameInExample is what stands for the program in an example; the rest of the line may speak of a server.
+// nameInExample matches the name of the program in an example; the rest of the line may mention a
+// server.
 var nameInExample = regexp.MustCompile(standardName + `\b`)
 
 // helpOn explains a command.
 func (c *call) helpOn(cmd command) error {
 	var b strings.Builder
-	b.WriteString(wrap(c.program+" "+cmp.Or(cmd.name, "CONFIG")+": "+cmd.summary, 0) + "\n\nUsage:\n  " + cmd.usage(c.program) + "\n")
+	b.WriteString(wrap(c.program+" "+cmp.Or(cmd.name, "CONFIG")+": "+cmd.summary, 0) +
+		"\n\nUsage:\n  " + cmd.usage(c.program) + "\n")
 	if cmd.about != "" {
 		b.WriteString("\n" + paragraphs(cmd.about))
 	}
@@ -173,17 +180,18 @@ func (c *call) helpOn(cmd command) error {
 	if len(cmd.examples) > 0 {
 		b.WriteString("\nExamples:\n")
 		for _, e := range cmd.examples {
-			fmt.Fprintf(&b, "  %s\n      %s\n", nameInExample.ReplaceAllLiteralString(e.line, c.program), wrap(e.what, 6))
+			fmt.Fprintf(&b, "  %s\n      %s\n", nameInExample.ReplaceAllLiteralString(e.line,
+				c.program), wrap(e.what, 6))
 		}
 	}
 	_, err := io.WriteString(c.Out, b.String())
 	return err
 }
 
-// A flagHelp is a flag under all of its names.
+// A flagHelp is a flag with all of its names.
 type flagHelp struct {
 	names []string // the short one first
-	value string   // what stands behind it; "" for a switch
+	value string   // the name of its value; "" for a switch
 	text  string
 	usage string // names with dashes and value
 }
@@ -203,14 +211,18 @@ func flagList(cmd command) []flagHelp {
 		list = append(list, flagHelp{names: []string{f.Name}, value: value, text: text})
 	})
 	for i := range list {
-		slices.SortFunc(list[i].names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+		slices.SortFunc(list[i].names,
+			func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 		var dashed []string
 		for _, name := range list[i].names {
 			dashed = append(dashed, dashes(name))
 		}
 		list[i].usage = strings.TrimSpace(strings.Join(dashed, ", ") + " " + list[i].value)
 	}
-	slices.SortFunc(list, func(a, b flagHelp) int { return cmp.Compare(strings.ToLower(a.names[0]), strings.ToLower(b.names[0])) })
+	slices.SortFunc(list, func(a, b flagHelp) int {
+		return cmp.Compare(strings.ToLower(a.names[0]),
+			strings.ToLower(b.names[0]))
+	})
 	return list
 }
 
@@ -221,7 +233,7 @@ func dashes(name string) string {
 	return "--" + name
 }
 
-// registered finds what is registered under a name, or under a part of one.
+// registered returns the factories with a name, or with a part of a name.
 func (c *call) registered(kinds []pipeline.Kind, name string) []pipeline.FactoryInfo {
 	registry := standardRegistry(c.register)
 	var whole, part []pipeline.FactoryInfo
@@ -232,7 +244,8 @@ func (c *call) registered(kinds []pipeline.Kind, name string) []pipeline.Factory
 	}
 	for _, info := range registry.DescribeAll() {
 		if slices.Contains(kinds, info.Kind) &&
-			slices.ContainsFunc(append([]string{info.Name}, info.Aliases...), func(full string) bool { return isPart(name, full) }) {
+			slices.ContainsFunc(append([]string{info.Name}, info.Aliases...),
+				func(full string) bool { return isPart(name, full) }) {
 			part = append(part, info)
 		}
 	}
@@ -252,12 +265,15 @@ func (c *call) notRegistered(kind pipeline.Kind, name string) error {
 	if len(have) == 0 {
 		return fmt.Errorf("no %s is registered", kind)
 	}
-	ofOtherKind := func(short string) bool { return len(c.registered([]pipeline.Kind{kind}, short)) == 0 }
+	ofOtherKind := func(short string) bool {
+		return len(c.registered([]pipeline.Kind{kind}, short)) == 0
+	}
 	candidates := slices.Concat(have, slices.DeleteFunc(c.shortNames(), ofOtherKind))
-	return fmt.Errorf("no %s %q is registered; %s", kind, name, hint(name, candidates, "have "+strings.Join(have, ", ")))
+	return fmt.Errorf("no %s %q is registered; %s", kind, name,
+		hint(name, candidates, "have "+strings.Join(have, ", ")))
 }
 
-// ambiguous asks which of several was meant.
+// ambiguous returns the error for a name that fits several factories.
 func (c *call) ambiguous(name string, found []pipeline.FactoryInfo) error {
 	var choices []string
 	for _, info := range found {
@@ -268,12 +284,13 @@ func (c *call) ambiguous(name string, found []pipeline.FactoryInfo) error {
 
 // isPart reports whether name is the distribution, the entry point or the function of a full name.
 func isPart(name, full string) bool {
-	return slices.ContainsFunc(strings.FieldsFunc(full, func(r rune) bool { return r == '#' || r == ':' }), func(part string) bool {
+	isSeparator := func(r rune) bool { return r == '#' || r == ':' }
+	return slices.ContainsFunc(strings.FieldsFunc(full, isSeparator), func(part string) bool {
 		return strings.EqualFold(part, name) && part != "egg" && part != "call"
 	})
 }
 
-// helpOnFactory prints what there is to know of an app, composite, filter or server.
+// helpOnFactory prints the help for an app, composite, filter or server.
 func (c *call) helpOnFactory(info pipeline.FactoryInfo) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", info.Kind, info.Name)
@@ -297,10 +314,10 @@ func (c *call) helpOnFactory(info pipeline.FactoryInfo) error {
 	return err
 }
 
-// loggingSection is the one section with settings that nothing registers.
+// loggingSection is the only section with settings that has no factory.
 const loggingSection = "logging"
 
-// helpOnLogging prints what there is to know of that section.
+// helpOnLogging prints the help for that section.
 func (c *call) helpOnLogging() error {
 	var b strings.Builder
 	b.WriteString("how and where to log\n\nUsage:\n  [" + loggingSection + "]\n\nSettings:\n")
@@ -311,7 +328,8 @@ func (c *call) helpOnLogging() error {
 	return err
 }
 
-// settingHelp has two or three lines: the key with its default, what a value looks like, and what it is for.
+// settingHelp returns two or three lines: the key with its default, the form of a value, and its
+// purpose.
 func settingHelp(s pipeline.SettingInfo) string {
 	var b strings.Builder
 	b.WriteString("  " + s.Key)
@@ -319,7 +337,7 @@ func settingHelp(s pipeline.SettingInfo) string {
 	case s.HasDefault:
 		fmt.Fprintf(&b, " = %s", strings.ReplaceAll(s.Default, "\n", " "))
 	case s.Required:
-		b.WriteString(" (must be there)")
+		b.WriteString(" (required)")
 	}
 	b.WriteString("\n")
 	var rules []string
@@ -342,7 +360,8 @@ func settingHelp(s pipeline.SettingInfo) string {
 	for _, text := range []string{strings.Join(rules, ", "), s.Help} {
 		if text != "" {
 			first, size := utf8.DecodeRuneInString(text)
-			fmt.Fprintf(&b, "      %s\n", wrap(strings.ToUpper(string(first))+strings.TrimSuffix(text[size:], ".")+".", 6))
+			fmt.Fprintf(&b, "      %s\n",
+				wrap(strings.ToUpper(string(first))+strings.TrimSuffix(text[size:], ".")+".", 6))
 		}
 	}
 	return b.String()

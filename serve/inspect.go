@@ -21,7 +21,7 @@ import (
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
-// outside are the settings that the command line gives.
+// outside are the settings given on the command line.
 type outside struct {
 	global map[string]string // name=value, as in [DEFAULT]
 	set    []string          // --set section.key=value
@@ -40,8 +40,8 @@ func (o *outside) setFlag(flags *flag.FlagSet) {
 	})
 }
 
-// arguments takes apart the arguments of a command: the CONFIG, and name=value for each setting
-// that stands beside those of [DEFAULT].
+// arguments splits the arguments of a command into the CONFIG and settings name=value, which are
+// added to those of [DEFAULT].
 func (o *outside) arguments(args []string) (config string, err error) {
 	if len(args) == 0 {
 		return "", usagef("want the path of an .ini file, such as development.ini")
@@ -57,13 +57,13 @@ func (o *outside) arguments(args []string) (config string, err error) {
 	return args[0], nil
 }
 
-// A user knows which of the settings from outside make a difference to what it has loaded.
+// A user reports which settings from outside affect it.
 type user interface {
 	Uses(name string) bool
 	Similar(name string) (string, bool)
 }
 
-// unused returns a warning for each of the settings from outside that nothing of what was loaded uses.
+// unused returns a warning for each setting from outside that none of the users uses.
 func (o *outside) unused(users ...user) []pipeline.Warning {
 	var warnings []pipeline.Warning
 	for _, name := range slices.Sorted(maps.Keys(o.global)) {
@@ -82,7 +82,8 @@ func (o *outside) unused(users ...user) []pipeline.Warning {
 	return warnings
 }
 
-// configPath returns the path of the file that a CONFIG names: "site.ini#name" and "config:site.ini" do, "egg:…" does not.
+// configPath returns the path of the file that a CONFIG names, as "site.ini#name" and
+// "config:site.ini" do, but not "egg:…".
 func configPath(config string) (string, bool) {
 	path, _, _ := strings.Cut(config, "#")
 	if scheme, rest, ok := strings.Cut(path, ":"); ok && filepath.VolumeName(path) == "" {
@@ -96,22 +97,24 @@ func configPath(config string) (string, bool) {
 	return path, true
 }
 
-// loadOptions are those of every command that loads or resolves something.
+// loadOptions returns the options of all commands that load or resolve a configuration.
 func (c *call) loadOptions(given outside) pipeline.Options {
 	return pipeline.Options{
 		NoJobs: true,
 		Global: given.global, Set: given.set, Registry: standardRegistry(c.register),
-		RelativeTo: ".", // of "config:site.ini", as with pserve; faults name files as the user does
+		RelativeTo: ".", // of "config:site.ini", as with pserve; errors name files as the user does
 	}
 }
 
-// useStandIns has everything that is loaded with r find empty databases in memory in place of those that are named, so that
-// a command can create a pipeline beside the server that is running it, and changes nothing. Each database is looked at once, to
-// see whether it can be opened, or made. One that another process has open can't be looked at; note is told. The engines that were opened
-// are returned by the names that errors have for them; nil is one that was not.
+// useStandIns replaces every database that is opened through r with an empty one in memory, so that
+// a command can create a pipeline beside the running server without side effects. Each real
+// database is checked once, to see whether it can be opened or created. One that another process
+// uses can't be checked, which is passed to note. The engines that were opened are returned by the
+// names that errors have for them, with nil for one that was not.
 func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[string]engine.Engine) {
 	engines = map[string]engine.Engine{}
-	r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error) {
+	r.Opener().Intercept(func(ctx context.Context, uri *url.URL,
+		open engine.OpenFunc) (engine.Engine, error) {
 		bare := *uri
 		bare.RawQuery = ""
 		name := redact.Value("", bare.String())
@@ -119,7 +122,8 @@ func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[stri
 		e, err := open(engine.DryRun(ctx), uri)
 		switch {
 		case errors.Is(err, storage.ErrInUse):
-			note(redact.Value("", uri.String()) + " is in use by another process, so it was not looked at")
+			note(redact.Value("", uri.String()) +
+				" is in use by another process, so it was not looked at")
 		case err != nil:
 			return nil, err
 		default:
@@ -133,7 +137,7 @@ func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[stri
 	return engines
 }
 
-// warn prints what is odd about a configuration.
+// warn prints warnings about a configuration.
 func (c *call) warn(warnings []pipeline.Warning) {
 	for _, w := range warnings {
 		w.Message = "warning: " + w.Message
@@ -141,14 +145,14 @@ func (c *call) warn(warnings []pipeline.Warning) {
 	}
 }
 
-// wantsColor reports whether w is a terminal that shows colours, and nobody minds.
+// wantsColor reports whether w is a colour terminal and NO_COLOR is unset.
 func wantsColor(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return false
 	}
 	if runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" && os.Getenv("TERM") == "" {
-		return false // the console of old: it prints the codes
+		return false // the old console prints the codes
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0

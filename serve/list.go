@@ -13,8 +13,9 @@ func listCommand() command {
 	return command{
 		name: "list", args: "[KIND]", summary: "list what .ini files can use",
 		about: `
-It prints the names of all apps, composites, filters and servers that are registered, with the other names that each has,
-and the kinds of databases. KIND is app, composite, filter or server, for that kind alone.`,
+It prints the names of all apps, composites, filters and servers that are registered, with the
+other names that each has, and the kinds of databases. KIND is app, composite, filter or server,
+for that kind alone.`,
 		examples: []example{
 			{"serve list", "everything"},
 			{"serve list filters", "the filters"},

@@ -5,28 +5,29 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// logs is where a command logs, as the .ini file says.
+// logs is the log of a command, as the .ini file configures it.
 type logs = logging.Log
 
-// openLog reads how to log from the file that a CONFIG names, with the settings from outside. The error is of type
-// [pipeline.Errors].
+// openLog opens the log that the file of a CONFIG configures, with the settings from outside. The
+// error is of type [pipeline.Errors].
 func (c *call) openLog(config string, given outside) (*logs, error) {
 	return logging.Open(config, c.logOptions(given))
 }
 
-// openLogOnStderr is openLog for a command whose standard output is the answer to something, and that leaves the files of a log
-// alone, which may be of a server elsewhere: the log goes to the standard error in their place.
+// openLogOnStderr is openLog for a command whose standard output is a result. It logs to the
+// standard error in place of log files, which a server may be using.
 func (c *call) openLogOnStderr(config string, given outside) (*logs, error) {
 	options := c.logOptions(given)
 	options.Stdout, options.NoFiles = options.Stderr, true
 	return logging.Open(config, options)
 }
 
-// checkLog returns the faults that openLog would return, and what it would warn of. It neither opens nor makes a file.
+// checkLog returns the errors and warnings of openLog. It neither opens nor creates a file.
 func (c *call) checkLog(config string, given outside) ([]pipeline.Warning, error) {
 	return logging.Check(config, c.logOptions(given))
 }
 
 func (c *call) logOptions(given outside) logging.Options {
-	return logging.Options{Global: given.global, Set: given.set, Stdout: c.Out, Stderr: c.Err, Level: c.level}
+	return logging.Options{Global: given.global, Set: given.set, Stdout: c.Out, Stderr: c.Err,
+		Level: c.level}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
-// served is of the server that was started last: package expvar has one list for the whole process, in which there is hardly ever
-// another one.
+// served are the sources of the metrics of the server that was started last. Package expvar has one
+// list for the process, which rarely has another server.
 var served struct {
 	recovery atomic.Pointer[recovery.Worker]
 	opener   atomic.Pointer[storage.Opener]
@@ -31,7 +31,7 @@ var publishOnce = sync.OnceFunc(func() {
 	}))
 })
 
-// publish makes w and o those of which the metrics of package expvar tell.
+// publish makes w and o the sources of the metrics of package expvar.
 func publish(w *recovery.Worker, o *storage.Opener) {
 	served.recovery.Store(w)
 	served.opener.Store(o)

@@ -16,24 +16,29 @@ import (
 
 func migrateCommand() command {
 	return command{
-		name: "migrate", args: "CONFIG [DIR] [name=value ...]", summary: "make a project of an .ini file that a program in Python had",
+		name: "migrate", args: "CONFIG [DIR] [name=value ...]",
+		summary: "make a project of an .ini file that a program in Python had",
 		about: `
-It prints what the file composes, what has to be written in Go, with the lines that register it, and which lines mean something else
-here or nothing. The file is only read.
+It prints what the file composes, what has to be written in Go, with the lines that register it,
+and which lines mean something else here or nothing. The file is only read.
 
-With DIR it writes a project that starts: a copy of the file and of those that it includes, and for each app and filter that
-has to be written a function that answers 501 (Not Implemented) and its name. A filter that is not written lets no request pass, since it
-may be the one that checks log-ins. All that the file names of the standard set works at once. Nothing that is in DIR is overwritten.
+With DIR it writes a project that starts: a copy of the file and of those that it includes, and
+for each app and filter that has to be written a function that answers 501 (Not Implemented) and
+its name. A filter that is not written lets no request pass, since it may be the one that checks
+log-ins. All that the file names of the standard set works at once. Nothing that is in DIR is
+overwritten.
 
-A line that can't stay is a comment in the copy, and begins with "# (migrate)"; what is missing, such as a server, is added at its
-end. A value that name=value gives is added to [DEFAULT], and --set replaces a line. Secrets are not printed, and are in the copy as they were in the file.
+A line that can't stay is a comment in the copy, and begins with "# (migrate)"; what is missing,
+such as a server, is added at its end. A value that name=value gives is added to [DEFAULT], and
+--set replaces a line. Secrets are not printed, and are in the copy as they were in the file.
 
-Faults that a person has to mend go to the standard error, each with file and line; then the exit code is 1, and nothing
-is written.`,
+Faults that a person has to mend go to the standard error, each with file and line; then the exit
+code is 1, and nothing is written.`,
 		examples: []example{
 			{"serve migrate production.ini", "what would become of it"},
 			{"serve migrate production.ini site", "a project in the folder site"},
-			{"serve migrate production.ini site http_port=8080", "for a file that gets its port from outside"},
+			{"serve migrate production.ini site http_port=8080",
+				"for a file that gets its port from outside"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o migrateOptions
@@ -61,18 +66,22 @@ func (o *migrateOptions) run(ctx context.Context, c *call, args []string) error 
 		return err
 	}
 	if _, isFile := configPath(config); !isFile || strings.Contains(config, "#") {
-		return usagef("want the path of an .ini file, such as production.ini, not %q", redact.Key(config))
+		return usagef("want the path of an .ini file, such as production.ini, not %q",
+			redact.Key(config))
 	}
-	plan, err := migrate.Read(ctx, config, migrate.Options{Standard: Standard, Idle: isIdle, Global: given.global, Set: given.set})
+	plan, err := migrate.Read(ctx, config, migrate.Options{Standard: Standard, Idle: isIdle,
+		Global: given.global, Set: given.set})
 	if err != nil {
-		c.complain(fmt.Sprintf("%s can't be served yet, and nothing was written; mend a copy of it, or give the value, as these lines say:", redact.Key(config)))
+		c.complain(fmt.Sprintf("%s can't be served yet, and nothing was written; mend a copy of "+
+			"it, or give the value, as these lines say:", redact.Key(config)))
 		return err
 	}
 	if dir == "" {
 		if err := plan.Report(c.Out); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(c.Out, "\nNothing was written. To write a project: %s migrate %s FOLDER\n", c.program, scaffold.QuoteForShell(config))
+		_, err = fmt.Fprintf(c.Out, "\nNothing was written. To write a project: %s migrate %s "+
+			"FOLDER\n", c.program, scaffold.QuoteForShell(config))
 		return err
 	}
 	project := o.config(dir)
@@ -84,11 +93,12 @@ func (o *migrateOptions) run(ctx context.Context, c *call, args []string) error 
 		return err
 	}
 	_, err = fmt.Fprintf(c.Out, "\nWritten:\n\n  %s\n\nNext: %sgo test ./... && go run . %s\n",
-		strings.Join(files, "\n  "), next(project), scaffold.QuoteForShell(filepath.FromSlash(plan.Main())))
+		strings.Join(files,
+			"\n  "), next(project), scaffold.QuoteForShell(filepath.FromSlash(plan.Main())))
 	return err
 }
 
-// config is that of a project in a folder.
+// config returns the configuration of a project in a folder.
 func (o *newOptions) config(dir string) scaffold.Config {
 	config := scaffold.Config{Dir: dir, Module: o.module, Source: o.source}
 	if config.Source == "" {
@@ -98,7 +108,7 @@ func (o *newOptions) config(dir string) scaffold.Config {
 	return config
 }
 
-// next is what comes before the first command in a new project.
+// next returns the steps before the first command in a new project.
 func next(config scaffold.Config) string {
 	next := ""
 	if filepath.Clean(config.Dir) != "." {

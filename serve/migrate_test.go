@@ -20,8 +20,9 @@ var update = flag.Bool("update", false, "write what comes out into the golden fi
 // source is the source of this module.
 const source = ".."
 
-// A file of each family of programs becomes a project: what is printed of it is a golden file, and all projects are compiled,
-// vetted, and their tests run, which load the copy and ask for the first page.
+// A file of each family of programs becomes a project: what is printed of it is a golden file, and
+// all projects are compiled, vetted, and their tests run, which load the copy and ask for the first
+// page.
 func TestMigrateFamilies(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/migrate/*.ini")
@@ -37,7 +38,8 @@ func TestMigrateFamilies(t *testing.T) {
 		before := readText(t, file)
 		family := strings.TrimSuffix(filepath.Base(file), ".ini")
 		said := migrated(t, file, filepath.Join(parent, family))
-		said = strings.NewReplacer(parent, "/tmp", filepath.ToSlash(here), "/home/you").Replace(said)
+		said = strings.NewReplacer(parent, "/tmp", filepath.ToSlash(here),
+			"/home/you").Replace(said)
 		golden := strings.TrimSuffix(file, ".ini") + ".txt"
 		if *update {
 			if err := os.WriteFile(golden, []byte(said), 0o600); err != nil {
@@ -57,15 +59,16 @@ func TestMigrateFamilies(t *testing.T) {
 // migrated runs serve migrate, and returns what it prints.
 func migrated(t *testing.T, file, dir string, more ...string) string {
 	t.Helper()
-	code, out, errs := run(t, "", append([]string{"migrate", file, dir, "--source", source}, more...))
+	code, out, errs := run(t, "",
+		append([]string{"migrate", file, dir, "--source", source}, more...))
 	if code != 0 || errs != "" {
 		t.Fatalf("%s: exit code %d: %s", file, code, errs)
 	}
 	return out
 }
 
-// testProjects type-checks and vets all projects in a folder, as one module, so that it is done once. It runs the tests of those
-// that are named: a program takes long to link.
+// testProjects type-checks and vets all projects in a folder, as one module, so that it is done
+// once. It runs the tests of those that are named: a program takes long to link.
 func testProjects(t *testing.T, parent string, tested ...string) {
 	t.Helper()
 	if testing.Short() {
@@ -98,7 +101,8 @@ func testProjects(t *testing.T, parent string, tested ...string) {
 		command := exec.CommandContext(t.Context(), "go", args...)
 		command.Dir = parent
 		command.Env = append(os.Environ(), "GOPROXY=off", "GOTOOLCHAIN=local", "GOWORK=off")
-		if out, err := command.CombinedOutput(); err != nil || strings.Contains(string(out), "no test files") {
+		if out, err := command.CombinedOutput(); err != nil ||
+			strings.Contains(string(out), "no test files") {
 			t.Errorf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
@@ -137,9 +141,13 @@ func TestMigrateHostileNames(t *testing.T) {
 		fmt.Fprintf(&b, "[filter:filter%d]\nuse = egg:Site#%s\n", i, name)
 	}
 	// One name under several spellings, as an app and as a composite, and names of modules.
-	b.WriteString("[app:again]\nuse = egg:sITE#main\n[app:more]\nuse = egg:Site\n[composite:both]\nuse = egg:site\n/ = main\n")
-	b.WriteString("[app:module]\npaste.app_factory = acme.web:make\n[app:class]\npaste.app_factory = acme.web:Make.it.so\n[app:keyword]\nuse = call:type:func\n")
-	b.WriteString("[filter:module]\npaste.filter_app_factory = acme.web:make\n[filter-app:wrapped]\nuse = egg:Site#wrap\nnext = main\n")
+	b.WriteString("[app:again]\nuse = egg:sITE#main\n[app:more]\nuse = " +
+		"egg:Site\n[composite:both]\nuse = egg:site\n/ = main\n")
+	b.WriteString("[app:module]\npaste.app_factory = " +
+		"acme.web:make\n[app:class]\npaste.app_factory = acme.web:Make.it.so\n[app:keyword]\nuse " +
+		"= call:type:func\n")
+	b.WriteString("[filter:module]\npaste.filter_app_factory = " +
+		"acme.web:make\n[filter-app:wrapped]\nuse = egg:Site#wrap\nnext = main\n")
 	b.WriteString("[composite:`\"]\nuse = call:site:urlmap_factory\n/ = main\n[app:..]\nuse = egg:Site#up\n")
 	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)

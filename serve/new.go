@@ -18,12 +18,15 @@ type newOptions struct{ module, source string }
 
 func newCommand() command {
 	return command{
-		name: "new", args: "DIR", summary: "write a project: an app and a filter of one's own, .ini files, a test",
+		name: "new", args: "DIR",
+		summary: "write a project: an app and a filter of one's own, .ini files, a test",
 		about: `
-DIR is made if it does not exist, and its name is that of the project. Nothing that is there is overwritten.
+DIR is made if it does not exist, and its name is that of the project. Nothing that is there is
+overwritten.
 
-The project is a Go module that requires the version of Pasteline which this program was built with. A program that was built
-from a working tree has no such version: then the module is told to use that tree.`,
+The project is a Go module that requires the version of Pasteline which this program was built
+with. A program that was built from a working tree has no such version: then the module is told to
+use that tree.`,
 		examples: []example{
 			{"serve new guestbook", "a project with the module example.com/guestbook"},
 			{"serve new guestbook --module github.com/acme/guestbook", "with a name of one's own"},
@@ -37,8 +40,10 @@ from a working tree has no such version: then the module is told to use that tre
 }
 
 func (o *newOptions) setFlags(flags *flag.FlagSet) {
-	flags.StringVar(&o.module, "module", "", "the `PATH` of the module; example.com/NAME if not given")
-	flags.StringVar(&o.source, "source", "", "use Pasteline's source in this `FOLDER`, not a published version")
+	flags.StringVar(&o.module, "module", "",
+		"the `PATH` of the module; example.com/NAME if not given")
+	flags.StringVar(&o.source, "source", "",
+		"use Pasteline's source in this `FOLDER`, not a published version")
 }
 
 func (o *newOptions) run(_ context.Context, c *call, args []string) error {
@@ -50,12 +55,13 @@ func (o *newOptions) run(_ context.Context, c *call, args []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.Out, "%s\n\nNext: %sgo test && go run . development.ini\n", strings.Join(files, "\n"), next(config))
+	_, err = fmt.Fprintf(c.Out, "%s\n\nNext: %sgo test && go run . development.ini\n",
+		strings.Join(files, "\n"), next(config))
 	return err
 }
 
-// sourceOf tells where this library came from when the program was built: a published version, or else a folder, if it
-// is still there.
+// sourceOf returns the origin of this library in the build: a published version, or else a folder,
+// if it still exists.
 func sourceOf(info *debug.BuildInfo) (version, folder string) {
 	if info == nil {
 		return "", ""
@@ -69,13 +75,14 @@ func sourceOf(info *debug.BuildInfo) (version, folder string) {
 			}
 		}
 	}
-	// What was downloaded has a checksum, what was built in place has none.
+	// A downloaded module has a checksum, a local one has none.
 	if m != nil && m.Replace == nil && m.Sum != "" {
 		return m.Version, ""
 	}
 	_, file, _, ok := runtime.Caller(0)
 	folder = filepath.Dir(filepath.Dir(file))
-	if _, err := os.Stat(filepath.Join(folder, "go.mod")); !ok || err != nil || !filepath.IsAbs(folder) {
+	if _, err := os.Stat(filepath.Join(folder, "go.mod")); !ok || err != nil ||
+		!filepath.IsAbs(folder) {
 		return "", "" // built with -trimpath, or elsewhere
 	}
 	return "", folder

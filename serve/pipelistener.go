@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// A pipeListener accepts the connections that dial makes, in memory.
+// A pipeListener accepts in-memory connections made by dial.
 type pipeListener struct {
 	connections chan net.Conn
 	closed      chan struct{}
@@ -35,7 +35,7 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-// Addr is an address of this machine, with a port that nothing has.
+// Addr returns an address of this machine with an unused port.
 func (*pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
 func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -50,11 +50,11 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	}
 }
 
-// A localConn comes from this machine, as apps and filters see it that look at the address.
+// A localConn has addresses of this machine, for apps and filters that look at them.
 type localConn struct{ net.Conn }
 
-// RemoteAddr is an address of this machine.
+// RemoteAddr returns an address of this machine.
 func (localConn) RemoteAddr() net.Addr { return (*pipeListener)(nil).Addr() }
 
-// LocalAddr is an address of this machine.
+// LocalAddr returns an address of this machine.
 func (localConn) LocalAddr() net.Addr { return (*pipeListener)(nil).Addr() }

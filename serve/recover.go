@@ -27,41 +27,51 @@ type recoverOptions struct {
 
 func recoverCommand() command {
 	return command{
-		name: "recover", args: "CONFIG [name=value ...]", summary: "settle what a crash has left between two databases",
+		name: "recover", args: "CONFIG [name=value ...]",
+		summary: "settle what a crash has left between two databases",
 		about: `
-A transaction that writes to several databases has all but one of them prepare; the commit of that one decides. A process that dies in
-between leaves databases with prepared work, and with its locks. This command loads the file as for serving, but opens no port;
-looks for such work in all databases that the apps have opened; asks who was to decide; and commits it or rolls it back. It prints
-what it found and did. A server does the same when it starts, and every half minute, so there is seldom a need for this.
+A transaction that writes to several databases has all but one of them prepare; the commit of that
+one decides. A process that dies in between leaves databases with prepared work, and with its
+locks. This command loads the file as for serving, but opens no port; looks for such work in all
+databases that the apps have opened; asks who was to decide; and commits it or rolls it back. It
+prints what it found and did. A server does the same when it starts, and every half minute, so
+there is seldom a need for this.
 
 The log goes to the standard error: files that the .ini names for it are neither opened nor made.
 
-What a living process works on is left alone, and so is what other programs have prepared. What was to be decided by a database that
-the file does not name stays in doubt: run the command with a file that names both. If that database is gone for good, somebody has to
-decide: --commit or --abort settles one transaction in all databases of the file. This can't be undone, and if it is not what
-the lost database had decided, the databases disagree from then on.
+What a living process works on is left alone, and so is what other programs have prepared. What
+was to be decided by a database that the file does not name stays in doubt: run the command with a
+file that names both. If that database is gone for good, somebody has to decide: --commit or
+--abort settles one transaction in all databases of the file. This can't be undone, and if it is
+not what the lost database had decided, the databases disagree from then on.
 
-The exit code is 0 if nothing is in doubt afterwards, and else 1. For programs there is --json: a list with the keys database,
-transaction, name, decider, since, verdict, settled, in_doubt and error.`,
+The exit code is 0 if nothing is in doubt afterwards, and else 1. For programs there is --json: a
+list with the keys database, transaction, name, decider, since, verdict, settled, in_doubt and
+error.`,
 		examples: []example{
 			{"serve recover production.ini --dry-run", "what is there, and what would be done"},
 			{"serve recover production.ini", "settle it"},
-			{"serve recover site.ini --abort MZQWY5DBN5XGK4TFMFZWKYLT", "settle by hand what nobody can decide any more"},
+			{"serve recover site.ini --abort MZQWY5DBN5XGK4TFMFZWKYLT",
+				"settle by hand what nobody can decide any more"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o recoverOptions
 			o.setFlag(flags)
-			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline whose databases are meant; main if not given")
+			nameFlag(flags, &o.name,
+				"the `NAME` of the app or pipeline whose databases are meant; main if not given")
 			flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
 			flags.BoolVar(&o.json, "json", false, "print JSON")
-			flags.StringVar(&o.commit, "commit", "", "commit the prepared parts of a `TRANSACTION` that nobody else decides")
-			flags.StringVar(&o.abort, "abort", "", "roll back the prepared parts of a `TRANSACTION` that nobody else decides")
+			flags.StringVar(&o.commit, "commit", "",
+				"commit the prepared parts of a `TRANSACTION` that nobody else decides")
+			flags.StringVar(&o.abort, "abort", "",
+				"roll back the prepared parts of a `TRANSACTION` that nobody else decides")
 			return o.run
 		},
 	}
 }
 
-// recoveryInterval is how often a server looks for what others have left behind.
+// recoveryInterval is the interval in which a server looks for transactions left behind by other
+// processes.
 const recoveryInterval = 30 * time.Second
 
 func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err error) {
@@ -79,10 +89,11 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	defer func() { err = errors.Join(err, log.Close()) }()
 	load := c.loadOptions(o.outside)
 	load.Name, load.Logger = o.name, log.Logger()
-	load.Registry.Opener().Try() // where there is no database, none is made
+	load.Registry.Opener().Try() // creates no database
 	p, err := pipeline.Load(ctx, config, load)
 	if errors.Is(err, storage.ErrInUse) {
-		return fmt.Errorf("%w\nif that is the server: it recovers by itself, when it starts and every %v, and its log says what it did", err, recoveryInterval)
+		return fmt.Errorf("%w\nif that is the server: it recovers by itself, when it starts and "+
+			"every %v, and its log says what it did", err, recoveryInterval)
 	}
 	if err != nil {
 		return err
@@ -90,7 +101,7 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	return errors.Join(o.recover(ctx, c, load.Registry.Opener().Recovery()), p.Close())
 }
 
-// recover goes through the databases, which are open.
+// recover settles the transactions in the open databases.
 func (o *recoverOptions) recover(ctx context.Context, c *call, databases *recovery.Set) error {
 	options := recovery.Options{DryRun: o.dryRun}
 	var found []recovery.Finding
@@ -141,14 +152,15 @@ func writeFindings(w io.Writer, found []recovery.Finding) error {
 		if f.Prepared.Name != "" {
 			transaction, since = f.Prepared.Transaction, f.Prepared.Since.UTC().Format(time.RFC3339)
 		}
-		if _, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Participant, transaction, since, resultOf(f)); err != nil {
+		if _, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Participant, transaction, since,
+			resultOf(f)); err != nil {
 			return err
 		}
 	}
 	return table.Flush()
 }
 
-// resultOf says what has become of something.
+// resultOf describes the result for one finding.
 func resultOf(f recovery.Finding) string {
 	will, is := "", ""
 	switch f.Verdict {
@@ -185,7 +197,8 @@ func writeFindingsJSON(w io.Writer, found []recovery.Finding) error {
 	list := []entry{}
 	for _, f := range found {
 		e := entry{
-			Database: f.Participant, Transaction: f.Prepared.Transaction, Name: f.Prepared.Name, Decider: f.Prepared.Decider,
+			Database: f.Participant, Transaction: f.Prepared.Transaction, Name: f.Prepared.Name,
+			Decider: f.Prepared.Decider,
 			Verdict: f.Verdict.String(), Settled: f.Settled, InDoubt: f.InDoubt(),
 		}
 		if !f.Prepared.Since.IsZero() {
@@ -202,7 +215,8 @@ func writeFindingsJSON(w io.Writer, found []recovery.Finding) error {
 	return encoder.Encode(list)
 }
 
-// startRecovery settles what was left behind, and goes on looking until the worker is closed.
+// startRecovery settles unfinished transactions, and keeps looking for others until the worker is
+// closed.
 func (s *site) startRecovery(ctx context.Context) *recovery.Worker {
 	w := recovery.Start(ctx, s.registry.Opener().Recovery(), recoveryInterval, s.logger)
 	publish(w, s.registry.Opener())

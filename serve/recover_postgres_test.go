@@ -19,11 +19,15 @@ type lostDecider struct{}
 func (*lostDecider) SortKey() string   { return "lost" }
 func (*lostDecider) DeciderID() string { return "LOST" }
 
-func (*lostDecider) Commit(context.Context, *transaction.Txn) error { return transaction.ErrInDoubt }
-func (*lostDecider) Abort(context.Context, *transaction.Txn) error  { return nil }
-func (*lostDecider) Forget(context.Context, *transaction.Txn)       {}
+func (*lostDecider) Commit(context.Context,
+	*transaction.Txn) error {
+	return transaction.ErrInDoubt
+}
+func (*lostDecider) Abort(context.Context, *transaction.Txn) error { return nil }
+func (*lostDecider) Forget(context.Context, *transaction.Txn)      {}
 
-// leaveInDoubt writes to a database in a transaction of which the outcome is lost, and returns its id.
+// leaveInDoubt writes to a database in a transaction of which the outcome is lost, and returns its
+// id.
 func leaveInDoubt(t *testing.T, uri, key string) (id string) {
 	t.Helper()
 	o := storage.NewOpener()
@@ -53,32 +57,39 @@ func leaveInDoubt(t *testing.T, uri, key string) (id string) {
 	return txn.ID()
 }
 
-// What PostgreSQL holds prepared is found, shown, left alone while nobody can know, and settled by hand.
+// What PostgreSQL holds prepared is found, shown, left alone while nobody can know, and settled by
+// hand.
 func TestRecoverPostgres(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
-	_, path := writeSite(t, strings.Replace(bankSite, "#bank\n", "#bank\nuris = "+strings.ReplaceAll(uri, "%", "%%")+"\n", 1))
+	_, path := writeSite(t, strings.Replace(bankSite, "#bank\n",
+		"#bank\nuris = "+strings.ReplaceAll(uri, "%", "%%")+"\n", 1))
 	recoverWith := func(args ...string) (code int, out, errs string) {
 		return run(t, "", append([]string{"recover", path}, args...), registerBanks())
 	}
-	if code, out, errs := recoverWith(); code != serve.ExitOK || out != "nothing is left prepared\n" {
+	if code, out, errs := recoverWith(); code != serve.ExitOK ||
+		out != "nothing is left prepared\n" {
 		t.Errorf("before: got %d, %s%s", code, out, errs)
 	}
 	one, two := leaveInDoubt(t, uri, "one"), leaveInDoubt(t, uri, "two")
 	const unknown = "in doubt: decided by LOST, which is no database of this configuration\n"
 	for range 2 { // nothing changes
 		code, out, errs := recoverWith()
-		if code != serve.ExitFailed || strings.Count(out, unknown) != 2 || !strings.Contains(out, one) || errs != "still in doubt: 2\n" {
+		if code != serve.ExitFailed || strings.Count(out, unknown) != 2 ||
+			!strings.Contains(out, one) || errs != "still in doubt: 2\n" {
 			t.Errorf("in doubt: got %d, %s%s", code, out, errs)
 		}
 	}
-	if code, out, errs := recoverWith("--commit", one); code != serve.ExitOK || !strings.HasSuffix(out, "  committed\n") {
+	if code, out, errs := recoverWith("--commit", one); code != serve.ExitOK ||
+		!strings.HasSuffix(out, "  committed\n") {
 		t.Errorf("commit: got %d, %s%s", code, out, errs)
 	}
-	if code, out, errs := recoverWith("--abort", two); code != serve.ExitOK || !strings.HasSuffix(out, "  rolled back\n") {
+	if code, out, errs := recoverWith("--abort", two); code != serve.ExitOK ||
+		!strings.HasSuffix(out, "  rolled back\n") {
 		t.Errorf("abort: got %d, %s%s", code, out, errs)
 	}
-	if code, out, errs := recoverWith("--dry-run"); code != serve.ExitOK || out != "nothing is left prepared\n" {
+	if code, out, errs := recoverWith("--dry-run"); code != serve.ExitOK ||
+		out != "nothing is left prepared\n" {
 		t.Errorf("after: got %d, %s%s", code, out, errs)
 	}
 	o := storage.NewOpener()
@@ -105,7 +116,8 @@ func TestRecoverPostgres(t *testing.T) {
 	}
 }
 
-// A server that lets nobody prepare is found by check and at the start, if there is another database that can't.
+// A server that lets nobody prepare is found by check and at the start, if there is another
+// database that can't.
 func TestTwoPhaseIsCheckedPostgres(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("max_prepared_transactions = 0"))
@@ -114,7 +126,8 @@ func TestTwoPhaseIsCheckedPostgres(t *testing.T) {
 		{"bolt://%(here)s/data.db", "max_prepared_transactions = 0"},
 		{"memory://x", ""},
 	} {
-		_, path := writeSite(t, strings.Replace(bankSite, "#bank\n", "#bank\nuris = "+uri+" "+tt.other+"\n", 1))
+		_, path := writeSite(t, strings.Replace(bankSite, "#bank\n",
+			"#bank\nuris = "+uri+" "+tt.other+"\n", 1))
 		for _, args := range [][]string{{"check", path}, {path}} {
 			if tt.want == "" && args[0] == path {
 				continue // it would serve

@@ -44,7 +44,8 @@ func (b *bank) Prepared(context.Context) ([]recovery.Prepared, error) {
 func (b *bank) Finish(_ context.Context, p recovery.Prepared) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.prepared = slices.DeleteFunc(b.prepared, func(other recovery.Prepared) bool { return other == p })
+	b.prepared = slices.DeleteFunc(b.prepared,
+		func(other recovery.Prepared) bool { return other == p })
 	return nil
 }
 
@@ -65,7 +66,8 @@ func (b *bank) left() int {
 	return len(b.prepared)
 }
 
-// newBank has prepared parts of four transactions: committed, given up, at work, and decided by nobody who is known.
+// newBank has prepared parts of four transactions: committed, given up, at work, and decided by
+// nobody who is known.
 func newBank(name string) *bank {
 	b := &bank{name: name, id: "D1", records: map[string]bool{"T1": true}}
 	for i, decider := range []string{"D1", "D1", "D1", "D9"} {
@@ -77,7 +79,8 @@ func newBank(name string) *bank {
 	return b
 }
 
-// registerBanks adds an app that has a bank, and kinds of databases that can't prepare: never, and not yet.
+// registerBanks adds an app that has a bank, and kinds of databases that can't prepare: never, and
+// not yet.
 func registerBanks(banks ...*bank) func(*pipeline.Registry) {
 	return func(r *pipeline.Registry) {
 		type settings struct {
@@ -97,7 +100,8 @@ func registerBanks(banks ...*bank) func(*pipeline.Registry) {
 			}
 			return http.NotFoundHandler(), nil
 		})
-		for scheme, why := range map[string]error{"never": nil, "notyet": errors.New("its server says no; write yes")} {
+		for scheme, why := range map[string]error{"never": nil,
+			"notyet": errors.New("its server says no; write yes")} {
 			r.Engine(scheme, func(context.Context, *url.URL) (engine.Engine, error) {
 				return &onePhase{memory.New("x").Engine(), why}, nil
 			})
@@ -167,14 +171,17 @@ bank      T4           2026-05-01T08:03:00Z  to be rolled back
 			"by hand what decides itself",
 			[]string{"--abort", "T1"},
 			"\n",
-			"transaction T1 can't be settled by hand: D1, which decides it, is a database of this configuration\n", 4,
+			"transaction T1 can't be settled by hand: D1, which decides it, is a database of " +
+				"this configuration\n", 4,
 		},
-		{"by hand what is not there", []string{"--abort", "T7"}, "\n", "nothing is prepared of a transaction \"T7\"\n", 4},
+		{"by hand what is not there", []string{"--abort", "T7"}, "\n",
+			"nothing is prepared of a transaction \"T7\"\n", 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBank("bank")
-			code, out, errs := run(t, "", append([]string{"recover", path}, tt.args...), registerBanks(b))
+			code, out, errs := run(t, "", append([]string{"recover", path}, tt.args...),
+				registerBanks(b))
 			if diff := cmp.Diff(tt.wantOut, "\n"+out); diff != "" {
 				t.Error(diff)
 			}
@@ -186,8 +193,10 @@ bank      T4           2026-05-01T08:03:00Z  to be rolled back
 			}
 		})
 	}
-	code, out, errs := run(t, "", []string{"recover", path, "--commit", "T1", "--abort", "T1"}, registerBanks())
-	if code != serve.ExitUsage || out != "" || !strings.Contains(errs, "--commit and --abort exclude each other") {
+	code, out, errs := run(t, "", []string{"recover", path, "--commit", "T1", "--abort", "T1"},
+		registerBanks())
+	if code != serve.ExitUsage || out != "" ||
+		!strings.Contains(errs, "--commit and --abort exclude each other") {
 		t.Errorf("got %d, %q, %q", code, out, errs)
 	}
 }
@@ -196,7 +205,8 @@ func TestRecoverJSON(t *testing.T) {
 	t.Parallel()
 	_, path := writeSite(t, bankSite)
 	broken := &bank{name: "another", id: "D2", broken: errors.New("no route")}
-	code, out, errs := run(t, "", []string{"recover", path, "--json"}, registerBanks(newBank("bank"), broken))
+	code, out, errs := run(t, "", []string{"recover", path, "--json"},
+		registerBanks(newBank("bank"), broken))
 	if code != serve.ExitFailed || errs != "still in doubt: 2\n" {
 		t.Errorf("got %d, %q", code, errs)
 	}
@@ -205,13 +215,22 @@ func TestRecoverJSON(t *testing.T) {
 		t.Fatalf("%v in\n%s", err, out)
 	}
 	want := []map[string]any{
-		{"database": "another", "verdict": "unknown", "settled": false, "in_doubt": true, "error": "no route"},
-		{"database": "bank", "transaction": "T1", "name": "p1", "decider": "D1", "since": "2026-05-01T08:00:00Z", "verdict": "finish", "settled": true, "in_doubt": false},
-		{"database": "bank", "transaction": "T2", "name": "p2", "decider": "D1", "since": "2026-05-01T08:01:00Z", "verdict": "abort", "settled": true, "in_doubt": false},
-		{"database": "bank", "transaction": "T3", "name": "p3", "decider": "D1", "since": "2026-05-01T08:02:00Z", "verdict": "leave", "settled": false, "in_doubt": false},
+		{"database": "another", "verdict": "unknown", "settled": false, "in_doubt": true,
+			"error": "no route"},
+		{"database": "bank", "transaction": "T1", "name": "p1", "decider": "D1",
+			"since": "2026-05-01T08:00:00Z", "verdict": "finish", "settled": true,
+			"in_doubt": false},
+		{"database": "bank", "transaction": "T2", "name": "p2", "decider": "D1",
+			"since": "2026-05-01T08:01:00Z", "verdict": "abort", "settled": true,
+			"in_doubt": false},
+		{"database": "bank", "transaction": "T3", "name": "p3", "decider": "D1",
+			"since": "2026-05-01T08:02:00Z", "verdict": "leave", "settled": false,
+			"in_doubt": false},
 		{
-			"database": "bank", "transaction": "T4", "name": "p4", "decider": "D9", "since": "2026-05-01T08:03:00Z", "verdict": "unknown", "settled": false, "in_doubt": true,
-			"error": "decided by D9, which is no database of this configuration",
+			"database": "bank", "transaction": "T4", "name": "p4", "decider": "D9",
+			"since": "2026-05-01T08:03:00Z", "verdict": "unknown", "settled": false,
+			"in_doubt": true,
+			"error":    "decided by D9, which is no database of this configuration",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -219,32 +238,39 @@ func TestRecoverJSON(t *testing.T) {
 	}
 }
 
-// A server settles what it finds before it listens, and looks at once into what a reload has brought.
+// A server settles what it finds before it listens, and looks at once into what a reload has
+// brought.
 func TestServerRecovers(t *testing.T) {
 	t.Parallel()
 	one, two := newBank("one"), newBank("two")
-	w := newWorkshopWith(t, registerBanks(one, two), strings.Replace(bankSite, "#bank\n", "#bank\nbank = one\n", 1))
+	w := newWorkshopWith(t, registerBanks(one, two), strings.Replace(bankSite, "#bank\n",
+		"#bank\nbank = one\n", 1))
 	if got := one.left(); got != 2 {
 		t.Errorf("it listens, and %d are left, want 2", got)
 	}
 	if got := two.left(); got != 4 {
 		t.Errorf("a database of no app: %d are left, want 4", got)
 	}
-	w.waitForLog(`msg="finished prepared work of a committed transaction" database=one transaction=T1`, 1)
+	w.waitForLog(`msg="finished prepared work of a committed transaction" database=one `+
+		`transaction=T1`, 1)
 	w.waitForLog(`msg="in doubt: a transaction is left prepared" database=one transaction=T4`, 1)
 	w.write("site.ini", strings.Replace(bankSite, "#bank\n", "#bank\nbank = two\n", 1))
 	w.reload <- struct{}{}
 	w.wait("the second bank is settled", func() bool { return two.left() == 2 })
 }
 
-// That two databases can't be in one transaction is found when they are opened, if it could be otherwise.
+// That two databases can't be in one transaction is found when they are opened, if it could be
+// otherwise.
 func TestTwoPhaseIsChecked(t *testing.T) {
 	t.Parallel()
-	const fault = "a transaction that writes to more than one of never://a and notyet://b can't be committed: storage: notyet://b: its server says no; write yes"
-	right, wrong := strings.Replace(bankSite, "#bank\n", "#bank\nuris = never://a never://c\n", 1), strings.Replace(bankSite, "#bank\n", "#bank\nuris = never://a notyet://b\n", 1)
+	const fault = "a transaction that writes to more than one of never://a and notyet://b can't " +
+		"be committed: storage: notyet://b: its server says no; write yes"
+	right, wrong := strings.Replace(bankSite, "#bank\n", "#bank\nuris = never://a never://c\n",
+		1), strings.Replace(bankSite, "#bank\n", "#bank\nuris = never://a notyet://b\n", 1)
 	_, path := writeSite(t, wrong)
 	for _, args := range [][]string{{path}, {"check", path}} {
-		if code, _, errs := run(t, "", args, registerBanks()); code != serve.ExitFailed || errs != fault+"\n" {
+		if code, _, errs := run(t, "", args, registerBanks()); code != serve.ExitFailed ||
+			errs != fault+"\n" {
 			t.Errorf("%q: got %d, %q", args, code, errs)
 		}
 	}

@@ -19,10 +19,11 @@ import (
 	"github.com/pasteline/pasteline/storage/postgres"
 )
 
-// Standard registers what comes with Pasteline: the filters browserid, retry, tm, prefix, config and translogger; the
-// composites urlmap and cascade; the apps static, echo and vars; the servers, also under the names that those in Python have; and
-// databases of the kinds bolt, memory and postgres. It also says what to do about names of other Python packages. [Run]
-// has called it already; it is for programs that load a pipeline without this package's command.
+// Standard registers the factories of Pasteline: the filters browserid, retry, tm, prefix, config
+// and translogger; the composites urlmap and cascade; the apps static, echo and vars; the servers,
+// also under the names of those in Python; and databases of the kinds bolt, memory and postgres. It
+// also registers hints about names of other Python packages. [Run] calls it; it is for programs
+// that load a pipeline without this package's command.
 func Standard(r *pipeline.Registry) {
 	browserid.Register(r)
 	retry.Register(r)
@@ -42,7 +43,7 @@ func Standard(r *pipeline.Registry) {
 	postgres.Register(r.Opener())
 }
 
-// standardRegistry has the standard set, and what a program adds to it.
+// standardRegistry returns a registry with the standard set and the program's own factories.
 func standardRegistry(register []func(*pipeline.Registry)) *pipeline.Registry {
 	r := pipeline.NewRegistry()
 	fill(r, register)

@@ -15,7 +15,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// reloads loads the file anew whenever somebody asks for it or, with --reload, when a file has changed, until ctx is done.
+// reloads reloads the file on request and, with --reload, when a file has changed, until ctx is
+// done.
 func (s *site) reloads(ctx context.Context, asked <-chan struct{}) {
 	var look <-chan time.Time
 	if s.options.reload {
@@ -39,43 +40,45 @@ func (s *site) reloads(ctx context.Context, asked <-chan struct{}) {
 	}
 }
 
-// rotate passes on the wishes to reload, and has the log files opened anew at once for each: neither a load that fails nor one that
-// takes its time keeps a file open that was renamed.
+// rotate forwards requests to reload, and reopens the log files at once for each: a load that fails
+// or takes long must not keep a renamed file open.
 func (s *site) rotate(ctx context.Context, asked <-chan struct{}, next chan<- struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case _, ok := <-asked:
-			if !ok { // nobody will ask any more
+			if !ok { // no further requests
 				return
 			}
 		}
 		s.reopenLogs(ctx)
 		select {
 		case next <- struct{}{}:
-		default: // the load that was asked for before has not begun
+		default: // a requested load has not begun yet
 		}
 	}
 }
 
 func (s *site) reopenLogs(ctx context.Context) {
 	if err := s.log.Reopen(); err != nil {
-		s.logger.ErrorContext(ctx, "can't open the log files anew, the old ones stay open", slog.Any("error", err))
+		s.logger.ErrorContext(ctx, "can't open the log files anew, the old ones stay open",
+			slog.Any("error", err))
 	}
 }
 
-// reload loads the file, and everything that it includes, and replaces the pipeline. After a fault all is as it was.
+// reload loads the file and its includes, and replaces the pipeline. After an error nothing has
+// changed.
 func (s *site) reload(ctx context.Context) {
 	s.supervisor.reloading(ctx)
 	err := s.exchange(ctx)
-	if ctx.Err() != nil { // the server ends, which is reported already
+	if ctx.Err() != nil { // the server is shutting down, which is reported already
 		return
 	}
 	s.supervisor.reloaded(ctx, err)
 }
 
-// exchange loads the file and replaces the pipeline, and logs either that or why not.
+// exchange loads the file and replaces the pipeline, and logs the result.
 func (s *site) exchange(ctx context.Context) error {
 	next, err := s.loadAnew(ctx)
 	if err == nil {
@@ -83,7 +86,7 @@ func (s *site) exchange(ctx context.Context) error {
 			err = errors.Join(err, next.close())
 		}
 	}
-	if ctx.Err() != nil { // it is to end, and a load that was cancelled on the way is no fault
+	if ctx.Err() != nil { // shutting down: a cancelled load is no error
 		if err == nil {
 			err = next.close()
 		}
@@ -99,15 +102,16 @@ func (s *site) exchange(ctx context.Context) error {
 	}
 	next.keep()
 	s.relay.replace(next.pipeline)
-	s.recovery.Ask() // there may be databases that were not known before
+	s.recovery.Ask() // there may be new databases
 	s.logger.InfoContext(ctx, "reloaded", slog.String("config", s.options.config))
-	if err := next.server.Close(); err != nil { // it has only shown what its section says
-		s.logger.ErrorContext(ctx, "can't close what the server's section has opened", slog.Any("error", err))
+	if err := next.server.Close(); err != nil { // it was only compared with the running one
+		s.logger.ErrorContext(ctx, "can't close the resources of the server's section",
+			slog.Any("error", err))
 	}
 	return nil
 }
 
-// loadAnew is load for a process that is to survive whatever is in the file.
+// loadAnew is load for a running process, which must survive any content of the file.
 func (s *site) loadAnew(ctx context.Context) (next loaded, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -121,7 +125,7 @@ func (s *site) loadAnew(ctx context.Context) (next loaded, err error) {
 	return next, err
 }
 
-// A panicError is what a factory has panicked with.
+// A panicError is a panic of a factory.
 type panicError struct {
 	value any
 	stack string
@@ -131,13 +135,14 @@ func (p *panicError) Error() string {
 	return redact.Text(fmt.Sprintf("a factory panicked: %v", p.value))
 }
 
-// notReloaded says what a reload that fails has changed, in the log and to systemd.
+// notReloaded is the message about a failed reload, in the log and for systemd.
 const notReloaded = "not reloaded, the old pipeline goes on"
 
-// complain logs why there is no new pipeline, each fault by itself.
+// complain logs each error of a failed reload separately.
 func (s *site) complain(ctx context.Context, err error) {
 	if p, ok := errors.AsType[*panicError](err); ok {
-		s.logger.ErrorContext(ctx, notReloaded, slog.Any("fault", err), slog.String("stack", p.stack))
+		s.logger.ErrorContext(ctx, notReloaded, slog.Any("fault", err),
+			slog.String("stack", p.stack))
 		return
 	}
 	faults, _ := pipeline.JoinErrors(err).(pipeline.Errors) //nolint:errorlint // JoinErrors returns nothing else
@@ -146,17 +151,19 @@ func (s *site) complain(ctx context.Context, err error) {
 	}
 }
 
-// changedSettings says what of a server's section is not as it was when the server was started: nothing of it can change while
-// connections are open.
+// changedSettings warns about each setting of the server's section that differs from the start of
+// the server: none can change while connections are open.
 func changedSettings(then, now *pipeline.LoadedServer) []pipeline.Warning {
 	running, written := then.Tree(), now.Tree()
 	var warnings []pipeline.Warning
 	warn := func(at pipeline.Setting, format string, args ...any) {
 		warnings = append(warnings, pipeline.Warning{
-			File: at.File, Line: at.Line, Section: at.Section, Key: at.Written, Message: fmt.Sprintf(format, args...),
+			File: at.File, Line: at.Line, Section: at.Section, Key: at.Written,
+			Message: fmt.Sprintf(format, args...),
 		})
 	}
-	head := pipeline.Setting{File: written.Source.File, Line: written.Source.Line, Section: written.Source.Section}
+	head := pipeline.Setting{File: written.Source.File, Line: written.Source.Line,
+		Section: written.Source.Section}
 	if is, was := written.Factory.String(), running.Factory.String(); is != was {
 		warn(head, "the server is %s until it is restarted, and then %s", was, is)
 	}
@@ -172,22 +179,24 @@ func changedSettings(then, now *pipeline.LoadedServer) []pipeline.Warning {
 		case !ok:
 			warn(is, "the server runs without it until it is restarted")
 		case is.Value != was.Value:
-			warn(is, "the server runs with %s until it is restarted, and then with %s", value(then, was), value(now, is))
+			warn(is, "the server runs with %s until it is restarted, and then with %s",
+				value(then, was), value(now, is))
 		}
 	}
 	for was := range running.LocalConf.All() {
 		if _, ok := written.LocalConf.Get(was.Key); !ok {
 			head.Written = was.Written
-			warn(head, "it is gone, but the server runs with %s until it is restarted", value(then, was))
+			warn(head, "it is gone, but the server runs with %s until it is restarted",
+				value(then, was))
 		}
 	}
 	return warnings
 }
 
-// hangUps returns a channel with the wishes to reload that come as SIGHUP from now on. A terminal that is closed sends SIGHUP
-// too, to end what runs in it: then end is called.
+// hangUps returns a channel that receives for each SIGHUP from now on. A SIGHUP caused by a closing
+// terminal calls end instead.
 func hangUps(end func()) <-chan struct{} {
-	inTerminal := !signal.Ignored(syscall.SIGHUP) && hasTerminal() // nohup ignores it
+	inTerminal := !signal.Ignored(syscall.SIGHUP) && hasTerminal() // nohup ignores SIGHUP
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
 	asked := make(chan struct{}, 1)
@@ -199,14 +208,14 @@ func hangUps(end func()) <-chan struct{} {
 			}
 			select {
 			case asked <- struct{}{}:
-			default: // who asked before will get what there is now
+			default: // the pending request covers this one
 			}
 		}
 	}()
 	return asked
 }
 
-// hasTerminal reports whether the process has a terminal that is still there.
+// hasTerminal reports whether the process has an open terminal.
 func hasTerminal() bool {
 	terminal, err := os.Open("/dev/tty")
 	if err != nil {

@@ -13,21 +13,22 @@ import (
 	"github.com/pasteline/pasteline/internal/underway"
 )
 
-// An app is what a relay hands requests to: a pipeline.
+// An app is a pipeline to which a relay forwards requests.
 type app interface {
 	http.Handler
 	io.Closer
 }
 
-// A relay is the handler of a server whose app can be replaced while it serves. Every request is answered by the app that
-// was the newest when it came. An app that has been replaced is closed when its last request has been answered; one that takes
-// longer than the grace has its context cancelled, which ends streams properly.
+// A relay is the handler of a server whose app can be replaced while it serves. Each request is
+// answered by the app that was the newest when it arrived. A replaced app is closed after its last
+// request; if one takes longer than the grace time, its context is cancelled, which ends streams
+// properly.
 type relay struct {
 	grace   time.Duration
 	logger  *slog.Logger
 	newest  atomic.Pointer[generation]
-	retired sync.WaitGroup // of those that were replaced, until they are closed
-	ended   chan struct{}  // closed when nothing is waited for any more
+	retired sync.WaitGroup // counts replaced apps until they are closed
+	ended   chan struct{}  // closed when close must not wait any longer
 }
 
 func newRelay(a app, grace time.Duration, logger *slog.Logger) *relay {
@@ -38,7 +39,7 @@ func newRelay(a app, grace time.Duration, logger *slog.Logger) *relay {
 
 func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	g := r.newest.Load()
-	for !g.enter() { // it was replaced, and its last request answered, since the line above
+	for !g.enter() { // replaced and idle since it was loaded
 		g = r.newest.Load()
 	}
 	defer g.leave()
@@ -46,30 +47,32 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer ctx.end()
 	g.running.Begin(&ctx.underway, req)
 	defer g.running.End(&ctx.underway)
-	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is the one of req, with an end more
+	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is derived from req's
 	defer form.HandBack(req, &ctx.request)
 	g.app.ServeHTTP(w, &ctx.request)
 }
 
-// replace makes a the one that answers requests from now on.
+// replace makes a the app for all further requests.
 func (r *relay) replace(a app) {
 	old := r.newest.Swap(newGeneration(a))
 	r.retired.Go(func() { r.retire(old) })
 }
 
-// retire closes what has been replaced, as soon as nobody uses it.
+// retire closes a replaced app as soon as it is idle.
 func (r *relay) retire(g *generation) {
-	g.leave() // the relay itself
+	g.leave() // the relay's own use
 	grace := time.NewTimer(r.grace)
 	defer grace.Stop()
 	select {
 	case <-g.idle:
 	case <-r.ended:
 	case <-grace.C:
-		r.logger.Info("requests that still run in the old pipeline are asked to end", g.running.Attrs()...)
+		r.logger.Info("requests that still run in the old pipeline are asked to end",
+			g.running.Attrs()...)
 		g.cancel(errReplaced)
 		said := time.AfterFunc(patience, func() {
-			r.logger.Warn("requests in the old pipeline go on although they were asked to end, and keep it open", g.running.Attrs()...)
+			r.logger.Warn("requests in the old pipeline go on although they were asked to end, "+
+				"and keep it open", g.running.Attrs()...)
 		})
 		defer said.Stop()
 		select {
@@ -85,24 +88,28 @@ func (r *relay) retire(g *generation) {
 	r.logger.Debug("the old pipeline is closed")
 }
 
-// close closes all there is. The server has ended by then: whoever has not answered in its time is not waited for.
+// close closes all apps. The server has ended by then; requests that did not finish in time are not
+// waited for.
 func (r *relay) close() error {
 	close(r.ended)
-	_ = waitFor(r.logger, "the pipelines that were replaced", func() error { r.retired.Wait(); return nil })
+	_ = waitFor(r.logger, "the pipelines that were replaced",
+		func() error { r.retired.Wait(); return nil })
 	return waitFor(r.logger, "the pipeline", r.newest.Load().app.Close)
 }
 
-// patience is how long a part of the end may take before the log says what is waited for.
+// patience is the time after which the log names the part of the shutdown that is waited for.
 const patience = 3 * time.Second
 
-// waitFor calls end, and logs what is waited for if that takes long.
+// waitFor calls end, and logs a message if it takes long.
 func waitFor(logger *slog.Logger, what string, end func() error) error {
-	said := time.AfterFunc(patience, func() { logger.Warn("shutting down takes long", slog.String("waiting_for", what)) })
+	said := time.AfterFunc(patience,
+		func() { logger.Warn("shutting down takes long", slog.String("waiting_for", what)) })
 	defer said.Stop()
 	return end()
 }
 
-// errReplaced is why the context of a request is cancelled that has outlived the grace.
+// errReplaced is the cause with which the context of a request is cancelled that outlives the grace
+// time.
 var errReplaced error = replacedError{}
 
 type replacedError struct{}
@@ -111,18 +118,19 @@ func (replacedError) Error() string {
 	return "the pipeline has been replaced, and the time for its last requests is over"
 }
 
-// Is says that it is no fault of the server when a stream ends in the middle of something, and that its time is over when a
-// request does, to which tm and retry give an answer.
+// Is matches context.Canceled, because the end of a stream is no error of the server, and
+// context.DeadlineExceeded, which tm and retry answer as the end of a request's time.
 func (replacedError) Is(target error) bool {
 	return target == context.Canceled || target == context.DeadlineExceeded
 }
 
-// A generation is an app with its users: the relay, for as long as it is the newest, and each of its requests.
+// A generation is an app with a count of its users: the relay, while it is the newest, and each of
+// its requests.
 type generation struct {
 	app      app
 	running  underway.Set
-	users    atomic.Int64  // once there is none, there is never one again
-	idle     chan struct{} // closed when there is none
+	users    atomic.Int64  // once zero, it stays zero
+	idle     chan struct{} // closed when users is zero
 	replaced context.Context
 	cancel   context.CancelCauseFunc
 }
@@ -152,37 +160,38 @@ func (g *generation) leave() {
 	}
 }
 
-// A requestContext is the context of a request that is also done when the replaced one is. To join two contexts costs more
-// than all else that a relay does, and most handlers never wait for their context: so it is done when somebody asks for Done,
-// or when there is an end to tell of.
+// A requestContext is the context of a request that is also done when replaced is. Joining two
+// contexts costs more than the rest of the relay, and most handlers never wait for their context,
+// so they are joined at the first call of Done, or when one of them has ended.
 type requestContext struct {
 	context.Context // the request's own
 	replaced        context.Context
 	underway        underway.Request
-	request         http.Request // with this context; a field, so that the two cost one allocation
+	request         http.Request // with this context; a field, so that both share one allocation
 
-	joined atomic.Pointer[joinedContext] // nil before somebody asks; written with mu held
+	joined atomic.Pointer[joinedContext] // nil before join; written with mu held
 	mu     sync.Mutex                    // guards ended
 	ended  bool
 }
 
 type joinedContext struct {
 	context.Context
-	stop func() // of a use that has ended
+	stop func() // releases the join after the request
 }
 
-// Done is closed when the request's own context is done, or its pipeline has been replaced for too long.
+// Done returns a channel that is closed when the request's own context is done, or when its
+// pipeline was replaced and the grace time is over.
 func (c *requestContext) Done() <-chan struct{} { return c.join().Done() }
 
-// Err is not nil when Done is closed.
+// Err returns an error once Done is closed.
 func (c *requestContext) Err() error {
 	if c.joined.Load() == nil && c.replaced.Err() == nil {
 		return c.Context.Err()
 	}
-	return c.join().Err() // and so the cause is known, too
+	return c.join().Err() // joins, so that the cause is known too
 }
 
-// join makes one context of the two, the first time.
+// join creates the joined context at the first call.
 func (c *requestContext) join() *joinedContext {
 	if joined := c.joined.Load(); joined != nil {
 		return joined
@@ -194,9 +203,9 @@ func (c *requestContext) join() *joinedContext {
 	}
 	ctx, cancel := context.WithCancelCause(c.Context)
 	joined := &joinedContext{ctx, func() { cancel(nil) }}
-	if !c.ended { // else nobody is to hear of it any more, and the request's own is done in a moment
+	if !c.ended { // after the end, the request's own context is about to be done
 		if c.replaced.Err() != nil {
-			cancel(context.Cause(c.replaced)) // at once, as Err has it
+			cancel(context.Cause(c.replaced)) // now, to agree with Err
 		}
 		unhook := context.AfterFunc(c.replaced, func() { cancel(context.Cause(c.replaced)) })
 		joined.stop = func() {
@@ -208,8 +217,8 @@ func (c *requestContext) join() *joinedContext {
 	return joined
 }
 
-// Value is that of the request's own context, but for what package context asks: a context that is made from this one is to
-// hear of its end without a goroutine of its own.
+// Value delegates to the joined context once there is one, so that package context can propagate
+// cancellation to derived contexts without a goroutine.
 func (c *requestContext) Value(key any) any {
 	if joined := c.joined.Load(); joined != nil {
 		return joined.Value(key)
@@ -217,10 +226,10 @@ func (c *requestContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String is what fmt prints for a context.
+// String returns the text that fmt prints for the context.
 func (c *requestContext) String() string { return "serve.relay" }
 
-// end lets go of what join has made.
+// end releases the joined context.
 func (c *requestContext) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

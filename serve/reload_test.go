@@ -27,7 +27,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A workshop is a site in a folder that is reloaded while it runs, and what is known of the apps that were made for it.
+// A workshop is a site in a folder that is reloaded while it runs, and what is known of the apps
+// that were made for it.
 type workshop struct {
 	t          *testing.T
 	dir, ini   string
@@ -59,15 +60,18 @@ func newWorkshop(t *testing.T, ini string, flags ...string) *workshop {
 }
 
 // newWorkshopWith starts one that has more registered.
-func newWorkshopWith(t *testing.T, more func(*pipeline.Registry), ini string, flags ...string) *workshop {
+func newWorkshopWith(t *testing.T, more func(*pipeline.Registry), ini string,
+	flags ...string) *workshop {
 	t.Helper()
-	w := &workshop{t: t, reload: make(chan struct{}), hold: make(chan struct{}), held: make(chan struct{}, 1)}
+	w := &workshop{t: t, reload: make(chan struct{}), hold: make(chan struct{}),
+		held: make(chan struct{}, 1)}
 	w.dir, w.ini = writeSite(t, ini)
 	ctx, cancel := context.WithCancel(t.Context())
 	code := make(chan int, 1)
 	addrFile := filepath.Join(w.dir, "addr")
 	go func() {
-		code <- serve.Run(ctx, append([]string{w.ini, "--addr-file", addrFile}, flags...), serve.Stdio{Err: &w.errs, Reload: w.reload}, w.register, more)
+		code <- serve.Run(ctx, append([]string{w.ini, "--addr-file", addrFile}, flags...),
+			serve.Stdio{Err: &w.errs, Reload: w.reload}, w.register, more)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -226,8 +230,8 @@ func withText(text string) string {
 	return strings.Replace(workshopSite, "text = one", "text = "+text, 1)
 }
 
-// A request that runs when the pipeline is replaced is finished by the old one, which is closed after that and not before.
-// New requests go to the new one.
+// A request that runs when the pipeline is replaced is finished by the old one, which is closed
+// after that and not before. New requests go to the new one.
 func TestReloadReplacesThePipeline(t *testing.T) {
 	t.Parallel()
 	w := newWorkshop(t, workshopSite)
@@ -249,7 +253,8 @@ func TestReloadReplacesThePipeline(t *testing.T) {
 	w.write("site.ini", withText("three"))
 	w.reload <- struct{}{}
 	w.waitForLog("msg=reloaded", 2)
-	w.wait("the end of two", func() bool { return w.seen("close two") }) // which had no requests left
+	// which had no requests left
+	w.wait("the end of two", func() bool { return w.seen("close two") })
 	close(w.hold)
 	if got := <-held; got != "one" {
 		t.Errorf("the request from before: got %q, want one", got)
@@ -263,7 +268,8 @@ func TestReloadReplacesThePipeline(t *testing.T) {
 	}
 }
 
-// After a fault, of whatever kind, the old pipeline goes on, the log says why, and nothing of the new one stays open.
+// After a fault, of whatever kind, the old pipeline goes on, the log says why, and nothing of the
+// new one stays open.
 func TestReloadWithFaults(t *testing.T) {
 	t.Parallel()
 	w := newWorkshop(t, workshopSite)
@@ -274,16 +280,25 @@ func TestReloadWithFaults(t *testing.T) {
 	}{
 		{"no file", "", []string{`: there is no such file`}},
 		{"syntax", "[app:main\n", []string{`site.ini:1: `}},
-		{"an unknown setting", strings.Replace(workshopSite, "text =", "txt =", 1), []string{`site.ini:4: [app:main] txt: `, `site.ini:2: [app:main] text: `}},
-		{"a missing include", strings.Replace(workshopSite, "use = egg:test#work", "use = config:nowhere.ini", 1), []string{`there is no file `}},
-		{"a factory that is not there", strings.Replace(workshopSite, "#work", "#nowhere", 1), []string{`site.ini:3: [app:main] use = \"egg:test#nowhere\": `}},
-		{"a factory that fails", withText("fails\nfail = error"), []string{`site.ini:2: [app:main]: no luck`}},
-		{"a factory that panics", withText("panics\nfail = panic"), []string{`a factory panicked: no luck`}},
-		{"the server", strings.Replace(workshopSite, "port = 0", "port = x", 1), []string{`site.ini:7: [server:main] port = \"x\": `}},
-		{"both", strings.Replace(withText("both\nfail = error"), "port = 0", "prt = 0", 1), []string{`no luck`, `[server:main] prt: `}},
+		{"an unknown setting", strings.Replace(workshopSite, "text =", "txt =", 1),
+			[]string{`site.ini:4: [app:main] txt: `, `site.ini:2: [app:main] text: `}},
+		{"a missing include", strings.Replace(workshopSite, "use = egg:test#work",
+			"use = config:nowhere.ini", 1), []string{`there is no file `}},
+		{"a factory that is not there", strings.Replace(workshopSite, "#work", "#nowhere", 1),
+			[]string{`site.ini:3: [app:main] use = \"egg:test#nowhere\": `}},
+		{"a factory that fails", withText("fails\nfail = error"),
+			[]string{`site.ini:2: [app:main]: no luck`}},
+		{"a factory that panics", withText("panics\nfail = panic"),
+			[]string{`a factory panicked: no luck`}},
+		{"the server", strings.Replace(workshopSite, "port = 0", "port = x", 1),
+			[]string{`site.ini:7: [server:main] port = \"x\": `}},
+		{"both", strings.Replace(withText("both\nfail = error"), "port = 0", "prt = 0", 1),
+			[]string{`no luck`, `[server:main] prt: `}},
 		{"no server", strings.Replace(workshopSite, "server:", "servr:", 1), []string{`server`}},
-		{"the log", workshopSite + "[logging]\nlevel = all\n", []string{`site.ini:9: [logging] level = \"all\": `}},
-		{"the log and the app", withText("x\nfail = error") + "[logging]\nlevel = all\n", []string{`site.ini:10: [logging] level = \"all\": `, `no luck`}},
+		{"the log", workshopSite + "[logging]\nlevel = all\n",
+			[]string{`site.ini:9: [logging] level = \"all\": `}},
+		{"the log and the app", withText("x\nfail = error") + "[logging]\nlevel = all\n",
+			[]string{`site.ini:10: [logging] level = \"all\": `, `no luck`}},
 	} {
 		if tt.ini == "" {
 			if err := os.Remove(w.ini); err != nil {
@@ -324,20 +339,25 @@ func TestReloadWithFaults(t *testing.T) {
 	}
 }
 
-// What a changed [server:] section says can't be done while the server runs. The log names each setting.
+// What a changed [server:] section says can't be done while the server runs. The log names each
+// setting.
 func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	t.Parallel()
 	w := newWorkshop(t, workshopSite+"idle_timeout = 10s\n")
-	w.write("site.ini", strings.Replace(withText("two"), "port = 0", "host = localhost\nport = 8081", 1))
+	w.write("site.ini", strings.Replace(withText("two"), "port = 0",
+		"host = localhost\nport = 8081", 1))
 	for n := range 2 { // as long as it is so
 		w.reload <- struct{}{}
 		w.waitForLog("msg=reloaded", n+1)
 		for _, want := range []string{
 			`site.ini:7: [server:main] host: the server runs without it until it is restarted`,
-			`site.ini:8: [server:main] port: the server runs with \"0\" until it is restarted, and then with \"8081\"`,
-			`site.ini:5: [server:main] idle_timeout: it is gone, but the server runs with \"10s\" until it is restarted`,
+			`site.ini:8: [server:main] port: the server runs with \"0\" until it is restarted, ` +
+				`and then with \"8081\"`,
+			`site.ini:5: [server:main] idle_timeout: it is gone, but the server runs with ` +
+				`\"10s\" until it is restarted`,
 		} {
-			if got := strings.Count(w.errs.String(), `level=WARN msg="needs a restart" setting="`+w.dir+"/"+want+`"`); got != n+1 {
+			if got := strings.Count(w.errs.String(),
+				`level=WARN msg="needs a restart" setting="`+w.dir+"/"+want+`"`); got != n+1 {
 				t.Errorf("reload %d: got it %d times: %s", n+1, got, want)
 			}
 		}
@@ -345,12 +365,14 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	if got := w.get("/"); got != "two" {
 		t.Errorf("got %q, want two: all else has been reloaded", got)
 	}
-	w.write("site.ini", strings.Replace(withText("three"), "egg:Paste#http", "egg:waitress\nhost = 127.0.0.1", 1)+"idle_timeout = 10s\n")
+	w.write("site.ini", strings.Replace(withText("three"), "egg:Paste#http",
+		"egg:waitress\nhost = 127.0.0.1", 1)+"idle_timeout = 10s\n")
 	w.reload <- struct{}{}
 	w.waitForLog("not reloaded", 1) // Waitress calls it channel_timeout
 	w.write("site.ini", strings.Replace(withText("three"), "egg:Paste#http", "egg:waitress", 1))
 	w.reload <- struct{}{}
-	w.waitForLog("the server is egg:Paste#http until it is restarted, and then egg:waitress#main", 1)
+	w.waitForLog("the server is egg:Paste#http until it is restarted, and then egg:waitress#main",
+		1)
 }
 
 // The log's settings are reloaded too.
@@ -373,7 +395,8 @@ func TestLogsAreOpenedAnewFirst(t *testing.T) {
 	at := filepath.Join(filepath.Dir(w.ini), "site.log")
 	for i, ini := range []string{
 		"[app:main\n", withText("x\nfail = error") + logging, withText("x\nfail = panic") + logging,
-		workshopSite + logging + "level = all\n", workshopSite + "[logging]\noutput = nowhere/site.log\n",
+		workshopSite + logging + "level = all\n", workshopSite +
+			"[logging]\noutput = nowhere/site.log\n",
 	} {
 		old := fmt.Sprintf("%s.%d", at, i)
 		if err := os.Rename(at, old); err != nil {
@@ -412,12 +435,14 @@ func TestReloadKeepsDatabases(t *testing.T) {
 	}
 	w.write("site.ini", withText("four\nuri = bolt://%(here)s/data.db?mmap_size=1GiB"))
 	w.reload <- struct{}{}
-	w.waitForLog("already open with other options (none): write the same options wherever it is named, and restart the program to change them", 1)
+	w.waitForLog("already open with other options (none): write the same options wherever it is "+
+		"named, and restart the program to change them", 1)
 	w.write("site.ini", withText("five"))
 	w.reload <- struct{}{}
 	w.waitForLog("msg=reloaded", 3)
 	w.wait("the end of three", func() bool { return w.seen("close three") })
-	w.write("site.ini", withText("six\nuri = bolt://%(here)s/data.db?mmap_size=1GiB")) // nobody has it open by now
+	// nobody has it open by now
+	w.write("site.ini", withText("six\nuri = bolt://%(here)s/data.db?mmap_size=1GiB"))
 	w.reload <- struct{}{}
 	w.waitForLog("msg=reloaded", 4)
 	if got := w.get("/"); got != "six ||||" {
@@ -437,7 +462,8 @@ func TestReloadEndsStreams(t *testing.T) {
 	w.write("site.ini", withText("two"))
 	w.reload <- struct{}{}
 	text, err := io.ReadAll(stream.Body)
-	if want := "first\nthe pipeline has been replaced, and the time for its last requests is over"; err != nil || string(text) != want {
+	if want := "first\nthe pipeline has been replaced, and the time for its last requests is " +
+		"over"; err != nil || string(text) != want {
 		t.Errorf("got %q, %v, want %q and a proper end", text, err, want)
 	}
 	w.wait("the end of one", func() bool { return w.seen("close one") })
@@ -457,9 +483,11 @@ func TestReloadWatches(t *testing.T) {
 	answers("two")
 
 	w.write("part.ini", "[app:main]\nuse = egg:test#work\ntext = three\n")
-	w.write("site.ini", strings.Replace(workshopSite, "use = egg:test#work\ntext = one", "use = config:part.ini", 1))
+	w.write("site.ini", strings.Replace(workshopSite, "use = egg:test#work\ntext = one",
+		"use = config:part.ini", 1))
 	answers("three")
-	w.write("part.ini", "[app:main]\nuse = egg:test#work\ntext = four\nsecret = "+filepath.Join(w.dir, "secret")+"\n")
+	w.write("part.ini", "[app:main]\nuse = egg:test#work\ntext = four\nsecret "+
+		"= "+filepath.Join(w.dir, "secret")+"\n")
 	w.waitForLog("[app:main] secret", 1)
 	answers("three")
 	w.write("secret", "s1")
@@ -515,7 +543,8 @@ func TestReloadFlags(t *testing.T) {
 		{"egg:test#work --reload", "--reload watches files, and egg:test#work is none"},
 	} {
 		var errs buffer
-		if got := serve.Run(t.Context(), strings.Fields(tt.args), serve.Stdio{Err: &errs}); got != serve.ExitUsage || !strings.Contains(errs.String(), tt.want) {
+		if got := serve.Run(t.Context(), strings.Fields(tt.args), serve.Stdio{Err: &errs}); got !=
+			serve.ExitUsage || !strings.Contains(errs.String(), tt.want) {
 			t.Errorf("%s: exit code %d, %q, want 2 and %q", tt.args, got, errs.String(), tt.want)
 		}
 	}
@@ -546,8 +575,9 @@ func (a *fakeApp) isClosed() bool {
 	}
 }
 
-// Of the requests that run when an app is replaced, those that end in time are not disturbed, the others are told to end, and
-// those that don't listen are waited for, until the relay itself is closed.
+// Of the requests that run when an app is replaced, those that end in time are not disturbed, the
+// others are told to end, and those that don't listen are waited for, until the relay itself is
+// closed.
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -606,7 +636,8 @@ func TestRelay(t *testing.T) {
 			fmt.Fprint(w, "new")
 		})
 		next.err = errors.New("stuck")
-		relay := serve.NewRelay(old, time.Minute, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		relay := serve.NewRelay(old, time.Minute,
+			slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		send := func(path string) string {
 			w := httptest.NewRecorder()
 			relay.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
@@ -637,20 +668,24 @@ func TestRelay(t *testing.T) {
 		if !old.isClosed() {
 			t.Error("not closed after the last request")
 		}
-		replaced := "the pipeline has been replaced, and the time for its last requests is over after 1m"
+		replaced := "the pipeline has been replaced, and the time for its last requests is " +
+			"over after 1m"
 		for name, want := range map[string]string{
-			"short": "done after 20s", "stream": replaced + "0s", "derived": replaced + "0s", "late": replaced + "1s", "polls": replaced + "1s", "panics": replaced + "0s",
+			"short": "done after 20s", "stream": replaced + "0s", "derived": replaced + "0s",
+			"late": replaced + "1s", "polls": replaced + "1s", "panics": replaced + "0s",
 			"deaf": "done after 1h0m0s",
 		} {
 			if got := ends[name]; got != want {
 				t.Errorf("%s: %s, want %s", name, got, want)
 			}
 		}
-		if want := `msg="requests that still run in the old pipeline are asked to end" requests=6`; strings.Count(log.String(), want) != 1 {
+		if want := `msg="requests that still run in the old pipeline are asked to end" ` +
+			`requests=6`; strings.Count(log.String(), want) != 1 {
 			t.Errorf("got the log\n%s, want once %s", log.String(), want)
 		}
 
-		const goesOn = `msg="requests in the old pipeline go on although they were asked to end, and keep it open" requests=1 oldest="[GET \"/deaf\" for 1m3s]"`
+		const goesOn = `msg="requests in the old pipeline go on although they were asked to end, ` +
+			`and keep it open" requests=1 oldest="[GET \"/deaf\" for 1m3s]"`
 		if got := strings.Count(log.String(), goesOn); got != 1 {
 			t.Errorf("got %d times, want once %s\n%s", got, goesOn, log.String())
 		}
@@ -658,7 +693,8 @@ func TestRelay(t *testing.T) {
 		// At the end nobody is waited for.
 		relay.Replace(newFakeApp(func(http.ResponseWriter, *http.Request) {}))
 		synctest.Wait()
-		if !next.isClosed() || !strings.Contains(log.String(), "can't close the old pipeline\" error=stuck") {
+		if !next.isClosed() || !strings.Contains(log.String(),
+			"can't close the old pipeline\" error=stuck") {
 			t.Errorf("closed %t, log\n%s", next.isClosed(), log.String())
 		}
 		forever := make(chan struct{})
@@ -673,7 +709,8 @@ func TestRelay(t *testing.T) {
 		if last.isClosed() {
 			t.Error("closed while a request runs")
 		}
-		if err := relay.Close(); !errors.Is(err, final.err) || !last.isClosed() || !final.isClosed() {
+		if err := relay.Close(); !errors.Is(err, final.err) || !last.isClosed() ||
+			!final.isClosed() {
 			t.Errorf("got %v, want stuck, and all closed", err)
 		}
 		close(forever)
@@ -712,13 +749,15 @@ func TestRelayKeepsTheContext(t *testing.T) {
 		}
 	})
 	relay := serve.NewRelay(a, time.Minute, slog.New(slog.DiscardHandler))
-	relay.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
+	relay.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/",
+		http.NoBody))
 	if got := context.Cause(kept); !errors.Is(got, cause) {
 		t.Errorf("afterwards: got %v, want %v", got, cause)
 	}
 }
 
-// Files of a form that an app has parsed are removed by the server, which looks for them in the request that it made itself.
+// Files of a form that an app has parsed are removed by the server, which looks for them in the
+// request that it made itself.
 func TestRelayHandsBackForms(t *testing.T) {
 	t.Parallel()
 	a := newFakeApp(func(_ http.ResponseWriter, r *http.Request) {
@@ -798,7 +837,8 @@ trusted_proxy_headers = x-forwarded-host
 	code := make(chan int, 1)
 	var errs buffer
 	go func() {
-		code <- serve.Run(ctx, []string{ini, "--addr-file", addrFile}, serve.Stdio{Err: &errs}, register)
+		code <- serve.Run(ctx, []string{ini, "--addr-file", addrFile},
+			serve.Stdio{Err: &errs}, register)
 	}()
 	defer func() {
 		cancel()
@@ -807,10 +847,12 @@ trusted_proxy_headers = x-forwarded-host
 		}
 	}()
 	base := "http://" + waitFor(t, addrFile)
-	const body = "--x\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\ncontent\r\n--x--\r\n"
+	const body = "--x\r\nContent-Disposition: form-data; name=f; " +
+		"filename=f\r\n\r\ncontent\r\n--x--\r\n"
 	const requests = 3
 	for i := range requests { // on one connection, so the server has done with one before the next
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/a//b/x", strings.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/a//b/x",
+			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -828,7 +870,8 @@ trusted_proxy_headers = x-forwarded-host
 		}
 		_ = response.Body.Close()
 	}
-	if got, want := len(sent), requests+1; got != want { // the second app of the cascade has the first one, too
+	// the second app of the cascade has the first one, too
+	if got, want := len(sent), requests+1; got != want {
 		t.Errorf("got %d files, want %d", got, want)
 	}
 }
@@ -860,7 +903,8 @@ func TestRelayUnderLoad(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					relay.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+					relay.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/",
+						http.NoBody))
 				}
 			}
 		})
@@ -894,7 +938,8 @@ func BenchmarkRelay(b *testing.B) {
 	}
 }
 
-// A change is told when it is complete: a file that is being written, or that an editor is about to replace, is waited for.
+// A change is told when it is complete: a file that is being written, or that an editor is about to
+// replace, is waited for.
 func TestReadingChanges(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -906,7 +951,8 @@ func TestReadingChanges(t *testing.T) {
 			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chtimes(name, modified, modified); err != nil { // only what the test says is to tell versions apart
+			// only what the test says is to tell versions apart
+			if err := os.Chtimes(name, modified, modified); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -932,7 +978,8 @@ func TestReadingChanges(t *testing.T) {
 		}{
 			{"nothing", func() {}, nil, false, 0},
 			{"the same again", func() { write("one") }, nil, false, 0},
-			{"another content of the same length", func() { write("two") }, nil, true, interval / 4},
+			{"another content of the same length", func() { write("two") }, nil, true,
+				interval / 4},
 			{"touched", func() { modified = modified.Add(1); write("one"); modified = modified.Add(-1) }, nil, true, interval / 4},
 			{"written in pieces", func() { write("t") }, func() {
 				for _, text := range []string{"tw", "two", "t", "tw", "two"} {
@@ -949,7 +996,8 @@ func TestReadingChanges(t *testing.T) {
 				write("one")
 			}, false, interval},
 			{"gone for good", func() { _ = os.Remove(name) }, nil, true, interval},
-			{"one that was missing", func() { _ = os.WriteFile(other, nil, 0o644) }, nil, true, interval / 4},
+			{"one that was missing", func() { _ = os.WriteFile(other, nil, 0o644) }, nil, true,
+				interval / 4},
 		} {
 			write("one")
 			tt.before()

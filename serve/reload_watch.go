@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// A reading is what one load reads: each file once, so that all parts of a load see the same, whatever is written meanwhile.
-// Later on it tells whether a file has changed since. It is for one goroutine.
+// A reading caches the files of one load: each is read once, so that all parts of the load see the
+// same content, even if a file is changed meanwhile. Later it reports whether a file has changed
+// since. It is not safe for concurrent use.
 type reading struct {
-	files  map[string]readFile // nil when the load is over
+	files  map[string]readFile // nil after the load
 	stamps map[string]stamp
 }
 
@@ -22,12 +23,12 @@ type readFile struct {
 	err     error
 }
 
-// A stamp tells two states of a file apart.
+// A stamp identifies the state of a file.
 type stamp struct {
 	modified int64 // ns since 1970
 	size     int64
 	sum      [sha256.Size]byte
-	fault    string // why it can't be read
+	fault    string // the error if it can't be read
 	missing  bool
 }
 
@@ -37,12 +38,12 @@ func newReading() *reading {
 
 // ReadFile is os.ReadFile for a load.
 func (r *reading) ReadFile(name string) ([]byte, error) {
-	if r.files == nil { // the load is over, and whoever reads on is not watched
+	if r.files == nil { // after the load, files are not watched
 		return os.ReadFile(name)
 	}
 	file, ok := r.files[name]
 	if !ok {
-		info, err := os.Stat(name) // before reading, so that a change in between is seen later on
+		info, err := os.Stat(name) // before reading, so that a later change is noticed
 		file.content, file.err = os.ReadFile(name)
 		if err == nil {
 			err = file.err
@@ -52,7 +53,7 @@ func (r *reading) ReadFile(name string) ([]byte, error) {
 	return file.content, file.err
 }
 
-// over lets go of what was read, of which only the stamps are needed after the load.
+// over drops the contents after the load; only the stamps are needed from then on.
 func (r *reading) over() { r.files = nil }
 
 func stampOf(info fs.FileInfo, content []byte, err error) stamp {
@@ -66,13 +67,13 @@ func stampOf(info fs.FileInfo, content []byte, err error) stamp {
 	return s
 }
 
-// look returns the stamps of the files as they are now.
+// look returns the current stamps of the files.
 func (r *reading) look() map[string]stamp {
 	now := make(map[string]stamp, len(r.stamps))
 	for name := range r.stamps {
 		var content []byte
 		info, err := os.Stat(name)
-		if err == nil && info.Mode().IsRegular() { // to read from a pipe might wait for ever
+		if err == nil && info.Mode().IsRegular() { // reading from a pipe might block
 			content, err = os.ReadFile(name)
 		}
 		now[name] = stampOf(info, content, err)
@@ -80,9 +81,9 @@ func (r *reading) look() map[string]stamp {
 	return now
 }
 
-// changed reports whether a file is other than it was when it was read. If so, it waits until nobody writes any more: until all
-// have stayed the same for a quarter of the interval. A file that has vanished may be about to be replaced, as some editors do
-// it, so it has the whole interval to come back.
+// changed reports whether a file has changed since it was read. If so, it waits until all files
+// have stayed the same for a quarter of the interval. A missing file may be about to be replaced,
+// as some editors do it, so it has the whole interval to come back.
 func (r *reading) changed(ctx context.Context, interval time.Duration) bool {
 	now := r.look()
 	for !maps.Equal(now, r.stamps) {

@@ -31,22 +31,28 @@ type requestOptions struct {
 
 func requestCommand() command {
 	return command{
-		name: "request", args: "CONFIG PATH [name=value ...] | URL", summary: "send one request through the pipeline, and print the answer",
+		name: "request", args: "CONFIG PATH [name=value ...] | URL",
+		summary: "send one request through the pipeline, and print the answer",
 		about: `
-It loads the file as for serving, but opens no port: the request goes through the filters to the app, with its transaction.
-The body of the answer is printed on the standard output. For POST, PUT and PATCH, and for other methods with a Content-Length
-or Transfer-Encoding header, the body of the request is read from the standard input.
+It loads the file as for serving, but opens no port: the request goes through the filters to the
+app, with its transaction. The body of the answer is printed on the standard output. For POST, PUT
+and PATCH, and for other methods with a Content-Length or Transfer-Encoding header, the body of
+the request is read from the standard input.
 
-PATH may have a query. The log goes to the standard error: files that the .ini names for it are neither opened nor made. A redirect is not followed. A database that only one process can open must not be in use by a server.
+PATH may have a query. The log goes to the standard error: files that the .ini names for it are
+neither opened nor made. A redirect is not followed. A database that only one process can open
+must not be in use by a server.
 
-With a URL in place of CONFIG and PATH the request goes over the network, to a server that runs: a check of its health, say.
+With a URL in place of CONFIG and PATH the request goes over the network, to a server that runs: a
+check of its health, say.
 
 The exit code is 0 if the status is below 400, and else 1.`,
 		examples: []example{
 			{"serve request development.ini /hello", "GET, and print the body"},
 			{"serve request -d development.ini /", "with status and headers"},
 			{"echo -n data | serve request -m POST development.ini /body", "POST, with a body"},
-			{"serve request http://127.0.0.1:6543/hello", "does the server that runs there answer?"},
+			{"serve request http://127.0.0.1:6543/hello",
+				"does the server that runs there answer?"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			o := requestOptions{headers: headerFlag{}}
@@ -54,7 +60,8 @@ The exit code is 0 if the status is below 400, and else 1.`,
 			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline; main if not given")
 			flags.StringVar(&o.method, "m", "GET", "the `METHOD`; GET if not given")
 			flags.StringVar(&o.method, "method", "GET", "the `METHOD`; GET if not given")
-			flags.Var(o.headers, "header", "a header field as `NAME:VALUE`; may be given several times")
+			flags.Var(o.headers, "header",
+				"a header field as `NAME:VALUE`; may be given several times")
 			flags.BoolVar(&o.display, "d", false, "print status and headers too")
 			flags.BoolVar(&o.display, "display-headers", false, "print status and headers too")
 			return o.run
@@ -81,7 +88,7 @@ func (h headerFlag) Set(text string) error {
 	return nil
 }
 
-// isNotOfToken reports whether a character can't be in the name of a header field.
+// isNotOfToken reports whether a character is not allowed in the name of a header field.
 func isNotOfToken(r rune) bool {
 	return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 }
@@ -91,11 +98,13 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 		return o.askServer(ctx, c, args)
 	}
 	if len(args) < 2 {
-		return usagef("want the path of an .ini file and the path of a page, such as development.ini /hello")
+		return usagef("want the path of an .ini file and the path of a page, such as " +
+			"development.ini /hello")
 	}
 	path := args[1]
 	if strings.Contains(path, "://") {
-		return usagef("want the path of a page, such as /hello, not the URL %q; --header Host:NAME names a host", path)
+		return usagef("want the path of a page, such as /hello, not the URL %q; --header "+
+			"Host:NAME names a host", path)
 	}
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // as prequest does
@@ -117,7 +126,7 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	load := c.loadOptions(o.outside)
 	load.Name, load.Logger = o.name, logger
 	load.Registry.Opener().SetLogger(logger)
-	load.Registry.Opener().Try() // a request that writes nothing leaves no database
+	load.Registry.Opener().Try() // a request without writes creates no database
 	p, err := pipeline.Load(ctx, config, load)
 	if err != nil {
 		return err
@@ -128,11 +137,12 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	return errors.Join(o.send(c, request, p, logger), p.Close())
 }
 
-// askServer sends the request to a server that runs.
+// askServer sends the request to a running server.
 func (o *requestOptions) askServer(ctx context.Context, c *call, args []string) error {
 	target, err := url.Parse(strings.ReplaceAll(args[0], " ", "%20"))
 	switch {
-	case err != nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" || target.User != nil:
+	case err != nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||
+		target.User != nil:
 		return usagef("want a URL such as http://127.0.0.1:6543/hello, without user and password")
 	case len(args) > 1 || o.name != "" || len(o.set) > 0:
 		return usagef("a URL stands alone: -n, --set and name=value are for a CONFIG")
@@ -149,9 +159,10 @@ func (o *requestOptions) askServer(ctx context.Context, c *call, args []string) 
 	return o.print(c, response)
 }
 
-// request returns the request for a path at base, a scheme and a host.
-func (o *requestOptions) request(ctx context.Context, base, path string, in io.Reader) (*http.Request, error) {
-	path = strings.ReplaceAll(path, " ", "%20") // in the query, too
+// request returns the request for a path; base is a scheme and a host.
+func (o *requestOptions) request(ctx context.Context, base, path string,
+	in io.Reader) (*http.Request, error) {
+	path = strings.ReplaceAll(path, " ", "%20") // in the query too
 	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(o.method), base+path, nil)
 	if _, wrongPath := errors.AsType[*url.Error](err); wrongPath {
 		return nil, usagef("%q can't be the path of a page: %w", path, errors.Unwrap(err))
@@ -176,11 +187,11 @@ func (o *requestOptions) request(ctx context.Context, base, path string, in io.R
 	return r, nil
 }
 
-// send has a server answer the request, over a connection that only exists in memory. So everything is as it is on the
-// network: streams, trailers, panics.
+// send lets a server answer the request over an in-memory connection, so that streams, trailers and
+// panics behave as on the network.
 func (o *requestOptions) send(c *call, r *http.Request, h http.Handler, logger *slog.Logger) error {
 	l := newPipeListener()
-	srv := &http.Server{Handler: server.AnswerPanics(h, logger), ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)} //nolint:gosec // nobody but us can connect
+	srv := &http.Server{Handler: server.AnswerPanics(h, logger), ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)} //nolint:gosec // no outside connections
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
@@ -201,7 +212,7 @@ func (o *requestOptions) send(c *call, r *http.Request, h http.Handler, logger *
 }
 
 func (o *requestOptions) print(c *call, response *http.Response) error {
-	defer response.Body.Close() //nolint:errcheck // all that can go wrong was told when it was read
+	defer response.Body.Close() //nolint:errcheck // reading reports errors
 	if o.display {
 		var head strings.Builder
 		head.WriteString(response.Status + "\n")
@@ -221,7 +232,8 @@ func (o *requestOptions) print(c *call, response *http.Response) error {
 		return fmt.Errorf("the answer is incomplete: %w", err)
 	}
 	if response.StatusCode >= 400 {
-		return fmt.Errorf("%s %s: %s", response.Request.Method, response.Request.URL.RequestURI(), response.Status)
+		return fmt.Errorf("%s %s: %s", response.Request.Method, response.Request.URL.RequestURI(),
+			response.Status)
 	}
 	return nil
 }

@@ -24,13 +24,15 @@ type routesOptions struct {
 
 func routesCommand() command {
 	return command{
-		name: "routes", args: "CONFIG [name=value ...]", summary: "list the routes of the apps, and the filters in front of each",
+		name: "routes", args: "CONFIG [name=value ...]",
+		summary: "list the routes of the apps, and the filters in front of each",
 		about: `
-It creates the pipeline, as the command check does, and prints for each route the method, the pattern, and what a request passes on
-its way, from outside in. Behind a composite stands, in brackets, the setting that leads on.
+It creates the pipeline, as the command check does, and prints for each route the method, the
+pattern, and what a request passes on its way, from outside in. Behind a composite stands, in
+brackets, the setting that leads on.
 
-The routes are known of apps that are chi routers, and of those whose factory calls Build.Routes. Of another app there
-is one line, with * for the method and the pattern.`,
+The routes are known of apps that are chi routers, and of those whose factory calls Build.Routes.
+Of another app there is one line, with * for the method and the pattern.`,
 		examples: []example{
 			{"serve routes development.ini", "the routes of main"},
 			{"serve routes site.ini -n blog", "those of another app or pipeline"},
@@ -62,7 +64,8 @@ func (o *routesOptions) run(ctx context.Context, c *call, args []string) error {
 		return err
 	}
 	slices.SortStableFunc(l.routes, func(a, b route) int {
-		return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.pattern, b.pattern), cmp.Compare(a.method, b.method))
+		return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.pattern, b.pattern),
+			cmp.Compare(a.method, b.method))
 	})
 	lines := []string{"METHOD\tPATTERN\tPIPELINE"}
 	for _, r := range l.routes {
@@ -79,17 +82,18 @@ func (o *routesOptions) run(ctx context.Context, c *call, args []string) error {
 type route struct {
 	place
 	method string
-	way    []string // what a request passes, outermost first
+	way    []string // the filters that a request passes, outermost first
 }
 
-// A place is where an app is.
+// A place is the location of an app.
 type place struct {
 	host    string // "" for all
-	pattern string // of the path; of a place that is no route, without a slash at the end
+	pattern string // of the path; without a trailing slash unless it is a route
 }
 
-// below returns the place that a setting of a composite names: a path, perhaps with "domain NAME port NUMBER" in front. Any
-// other key, such as the app1 of a cascade, is the place of the composite itself.
+// below returns the place that a key of a composite names: a path, perhaps with "domain NAME port
+// NUMBER" in front. Any other key, such as app1 of a cascade, names the place of the composite
+// itself.
 func (p place) below(key string) place {
 	words := strings.Fields(key)
 	for i, word := range words {
@@ -107,7 +111,7 @@ func (p place) below(key string) place {
 
 type routeList struct{ routes []route }
 
-// node adds the routes of a node that requests come to after what they have passed on the way.
+// node adds the routes of a node behind the filters of way.
 func (l *routeList) node(n *pipeline.Node, at place, way []string) {
 	way = slices.Clip(way)
 	switch n.Kind {
@@ -142,13 +146,15 @@ func (l *routeList) app(n *pipeline.Node, at place, way []string) {
 		l.routes = append(l.routes, route{place{at.host, at.pattern + "/*"}, "*", way})
 		return
 	}
-	_ = chi.Walk(n.Routes(), func(method, pattern string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+	_ = chi.Walk(n.Routes(), func(method, pattern string, _ http.Handler,
+		_ ...func(http.Handler) http.Handler) error {
 		l.routes = append(l.routes, route{place{at.host, at.pattern + pattern}, method, way})
-		return nil // and so Walk returns nothing else
+		return nil // so Walk returns no error
 	})
 }
 
-// through returns what a request passes in a filter, which may have one around it.
+// through returns the filters that a request passes in a filter, which may have another one around
+// it.
 func through(n *pipeline.Node) []string {
 	if n.Kind == pipeline.KindFilterWith {
 		return append(through(n.Filter), through(n.Next)...)
@@ -156,7 +162,7 @@ func through(n *pipeline.Node) []string {
 	return []string{shortName(n)}
 }
 
-// shortName is the name of a section without its prefix, or what stands in the place of a section.
+// shortName returns the name of a section without its prefix, or the reference of an inline node.
 func shortName(n *pipeline.Node) string {
 	if n.Name != n.Source.Section {
 		return n.Name

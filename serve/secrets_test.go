@@ -27,8 +27,10 @@ func TestCommandsShowNoSecrets(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, line := range []string{
-				"check INI", "check INI --all --strict", "show INI", "show INI --json", "show INI --dot", "show INI --svg", "show INI --defaults",
-				"show INI --server", "show INI --filter -n browserid --json", "routes INI", "request INI /", "recover INI",
+				"check INI", "check INI --all --strict", "show INI", "show INI --json",
+				"show INI --dot", "show INI --svg", "show INI --defaults",
+				"show INI --server", "show INI --filter -n browserid --json", "routes INI",
+				"request INI /", "recover INI",
 				"migrate INI",
 			} {
 				args := strings.Fields(strings.ReplaceAll(line, "INI", ini))
@@ -47,7 +49,8 @@ func TestCommandsShowNoSecrets(t *testing.T) {
 	}
 }
 
-// Nor is one in the log, when a server starts with the file, or when it is to load it while it runs.
+// Nor is one in the log, when a server starts with the file, or when it is to load it while it
+// runs.
 func TestServerLogsNoSecrets(t *testing.T) {
 	for name, value := range redacttest.Env {
 		t.Setenv(name, value)
@@ -67,7 +70,10 @@ func TestServerLogsNoSecrets(t *testing.T) {
 
 		before := len(w.errs.String())
 		w.reload <- struct{}{}
-		w.wait("a reload", func() bool { return strings.Contains(w.errs.String()[before:], "reloaded") })
+		w.wait("a reload", func() bool {
+			return strings.Contains(w.errs.String()[before:],
+				"reloaded")
+		})
 		if said := w.errs.String()[before:]; c.Found(said) != "" {
 			t.Errorf("%s: the log of a reload shows %q:\n%s", c.Name, c.Found(said), said)
 		}

@@ -94,7 +94,8 @@ func TestRun(t *testing.T) {
 	closed := false
 	code := make(chan int, 1)
 	go func() {
-		code <- serve.Run(ctx, []string{path, "who=world", "--addr-file", filepath.Join(dir, "addr")},
+		code <- serve.Run(ctx, []string{path, "who=world", "--addr-file",
+			filepath.Join(dir, "addr")},
 			serve.Stdio{Out: &out, Err: &errs}, register(&closed))
 	}()
 	addr := waitFor(t, filepath.Join(dir, "addr"))
@@ -122,7 +123,8 @@ func TestRun(t *testing.T) {
 func TestNoArguments(t *testing.T) {
 	t.Parallel()
 	var out, errs buffer
-	if got := serve.Run(t.Context(), nil, serve.Stdio{Out: &out, Err: &errs}); got != serve.ExitUsage {
+	if got := serve.Run(t.Context(), nil, serve.Stdio{Out: &out, Err: &errs}); got !=
+		serve.ExitUsage {
 		t.Errorf("exit code %d, want %d", got, serve.ExitUsage)
 	}
 	if text := errs.String(); !strings.Contains(text, "serve check CONFIG") || out.String() != "" {
@@ -144,18 +146,22 @@ func TestExitCodes(t *testing.T) {
 		{"version", []string{"version"}, serve.ExitOK, "pasteline "},
 		{"an unknown flag", []string{"-x", path}, serve.ExitUsage, "-x"},
 		{"a flag without its value", []string{path, "-n"}, serve.ExitUsage, "-n"},
-		{"no assignment", []string{path, "=x"}, serve.ExitUsage, `want name=value after the .ini file, not "=x"`},
+		{"no assignment", []string{path, "=x"}, serve.ExitUsage,
+			`want name=value after the .ini file, not "=x"`},
 		{"a flag behind the dashes", []string{"--", path, "-n"}, serve.ExitUsage, `not "-n"`},
 		{"no file", []string{"nowhere.ini"}, serve.ExitFailed, "nowhere.ini"},
-		{"a relative URI", []string{"config:nowhere.ini"}, serve.ExitFailed, "nowhere.ini: there is no such file"},
+		{"a relative URI", []string{"config:nowhere.ini"}, serve.ExitFailed,
+			"nowhere.ini: there is no such file"},
 		{"an undefined variable", []string{path}, serve.ExitFailed, "%(who)s"},
-		{"an address file that can't be", []string{path, "who=x", "--addr-file", filepath.Join(path, "addr")}, serve.ExitFailed, "--addr-file: "},
+		{"an address file that can't be", []string{path, "who=x", "--addr-file",
+			filepath.Join(path, "addr")}, serve.ExitFailed, "--addr-file: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var out, errs buffer
 			closed := false
-			got := serve.Run(t.Context(), tt.args, serve.Stdio{Out: &out, Err: &errs}, register(&closed))
+			got := serve.Run(t.Context(), tt.args, serve.Stdio{Out: &out, Err: &errs},
+				register(&closed))
 			if got != tt.want {
 				t.Errorf("exit code %d, want %d", got, tt.want)
 			}
@@ -163,7 +169,8 @@ func TestExitCodes(t *testing.T) {
 			if tt.want == serve.ExitOK {
 				text, other = other, text
 			}
-			if !strings.Contains(text, tt.says) || tt.want == serve.ExitUsage && strings.Count(text, "\n") != 1 {
+			if !strings.Contains(text, tt.says) || tt.want == serve.ExitUsage &&
+				strings.Count(text, "\n") != 1 {
 				t.Errorf("got %q, want one line that says %q", text, tt.says)
 			}
 			if tt.want != serve.ExitFailed && other != "" {
@@ -179,10 +186,12 @@ func TestClosedWhenListeningFails(t *testing.T) {
 	_, path := writeSite(t, strings.Replace(site, "port = 0", "host = 192.0.2.1\nport = 0", 1))
 	var errs buffer
 	closed := false
-	if got := serve.Run(t.Context(), []string{path, "who=x"}, serve.Stdio{Err: &errs}, register(&closed)); got != serve.ExitFailed {
+	if got := serve.Run(t.Context(), []string{path, "who=x"}, serve.Stdio{Err: &errs},
+		register(&closed)); got != serve.ExitFailed {
 		t.Errorf("exit code %d, want 1", got)
 	}
-	if want := path + ":7: [server:main] host = \"192.0.2.1\": this machine has no such address"; !strings.HasPrefix(errs.String(), want) {
+	if want := path + ":7: [server:main] host = \"192.0.2.1\": this machine has no such " +
+		"address"; !strings.HasPrefix(errs.String(), want) {
 		t.Errorf("got %q, want %q", errs.String(), want)
 	}
 	if !closed {
@@ -198,7 +207,8 @@ func TestEndedBeforeItBegan(t *testing.T) {
 	cancel()
 	var errs buffer
 	closed := false
-	if got := serve.Run(ctx, []string{path, "who=x"}, serve.Stdio{Err: &errs}, register(&closed)); got != serve.ExitOK {
+	if got := serve.Run(ctx, []string{path, "who=x"}, serve.Stdio{Err: &errs},
+		register(&closed)); got != serve.ExitOK {
 		t.Errorf("exit code %d, want 0; %s", got, errs.String())
 	}
 	if !closed {
@@ -213,7 +223,8 @@ func TestLoggingSection(t *testing.T) {
 		{"a level", "[logging]\nlevel = warning\n", ""},
 		{"more", "[logging]\nlevel = DEBUG\n", `msg="everything is closed"`},
 		{"json", "[logging]\nformat = json\n", `"msg":"shutting down`},
-		{"unknown", "[logging]\nlevel = all\nlevels = x\n", `site.ini:9: [logging] level = "all": want debug, info, warn or error`},
+		{"unknown", "[logging]\nlevel = all\nlevels = x\n",
+			`site.ini:9: [logging] level = "all": want debug, info, warn or error`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -224,7 +235,8 @@ func TestLoggingSection(t *testing.T) {
 			closed := false
 			code := make(chan int, 1)
 			go func() {
-				code <- serve.Run(ctx, []string{"config:" + path + "#main", "who=x", "--addr-file", filepath.Join(dir, "addr")},
+				code <- serve.Run(ctx, []string{"config:" + path + "#main", "who=x", "--addr-file",
+					filepath.Join(dir, "addr")},
 					serve.Stdio{Err: &errs}, register(&closed))
 			}()
 			if tt.name == "unknown" {

@@ -24,21 +24,24 @@ func showCommand() command {
 	return command{
 		name: "show", args: "CONFIG [name=value ...]", summary: "show what a file composes",
 		about: `
-It prints the tree that the file describes: each app, composite, filter and pipeline with its settings, and where each setting
-comes from. Secrets are printed as ***. Nothing is created, and a factory that is not registered is only marked, so this
-works for files of other programs too.
+It prints the tree that the file describes: each app, composite, filter and pipeline with its
+settings, and where each setting comes from. Secrets are printed as ***. Nothing is created, and a
+factory that is not registered is only marked, so this works for files of other programs too.
 
-For programs there is --json. A node has the keys kind, name, use, protocol, registered, global_conf, local_conf, source,
-filters, app, filter and next; those that do not apply to it are left out. Kinds are app, composite, pipeline, filter,
-filter-app, filter-with and server. For a picture there are --svg and, for Graphviz, --dot.
+For programs there is --json. A node has the keys kind, name, use, protocol, registered,
+global_conf, local_conf, source, filters, app, filter and next; those that do not apply to it are
+left out. Kinds are app, composite, pipeline, filter, filter-app, filter-with and server. For a
+picture there are --svg and, for Graphviz, --dot.
 
-What is odd about the file goes to the standard error. Faults do too, each with file and line; then the exit code is 1.`,
+What is odd about the file goes to the standard error. Faults do too, each with file and line;
+then the exit code is 1.`,
 		examples: []example{
 			{"serve show development.ini", "the app or pipeline main"},
 			{"serve show site.ini -n blog debug=false", "another one, with a setting from outside"},
 			{"serve show site.ini --server", "the server main"},
 			{"serve show site.ini --svg > site.svg", "a picture of it"},
-			{"serve show site.ini --json | jq -r '.filters[].use'", "the filters of a pipeline, for programs"},
+			{"serve show site.ini --json | jq -r '.filters[].use'",
+				"the filters of a pipeline, for programs"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o showOptions
@@ -50,14 +53,15 @@ What is odd about the file goes to the standard error. Faults do too, each with 
 			flags.BoolVar(&o.dot, "dot", false, "print a picture for Graphviz")
 			flags.BoolVar(&o.svg, "svg", false, "print a picture for browsers")
 			flags.BoolVar(&o.reveal, "reveal", false, "print secrets as they are")
-			flags.BoolVar(&o.defaults, "defaults", false, "print settings that are not written, with their defaults, too")
+			flags.BoolVar(&o.defaults, "defaults", false,
+				"print settings that are not written, with their defaults, too")
 			return o.run
 		},
 	}
 }
 
-// nameFlag defines the flag of a section's name, as pserve has it. A name that is empty is none: what a variable of the
-// shell should have said, perhaps.
+// nameFlag defines the flag for a section's name, as in pserve. An empty name is an error: it may
+// come from an unset shell variable.
 func nameFlag(flags *flag.FlagSet, name *string, text string) {
 	set := func(value string) error {
 		if *name = value; value == "" {
@@ -82,14 +86,15 @@ func (o *showOptions) run(_ context.Context, c *call, args []string) error {
 	}
 	load := c.loadOptions(o.outside)
 	load.Name = o.name
-	options := show.Options{Registry: load.Registry, Reveal: o.reveal, Defaults: o.defaults, Color: wantsColor(c.Out)}
+	options := show.Options{Registry: load.Registry, Reveal: o.reveal, Defaults: o.defaults,
+		Color: wantsColor(c.Out)}
 	kind := pipeline.KindApp
 	if o.server || o.filter {
 		kind = pipeline.KindServer
 		if o.filter {
 			kind = pipeline.KindFilter
 		}
-		// What is a secret of the app may stand in [DEFAULT], and so be seen from here.
+		// A secret of the app may be in [DEFAULT], and so be visible from here.
 		app := load
 		app.Name = ""
 		if tree, err := pipeline.Resolve(config, pipeline.KindApp, app); err == nil {
@@ -113,7 +118,7 @@ func (o *showOptions) run(_ context.Context, c *call, args []string) error {
 	return view.Text(c.Out)
 }
 
-// only counts the flags that are set.
+// only returns the number of flags that are set.
 func only(flags ...bool) int {
 	n := 0
 	for _, set := range flags {

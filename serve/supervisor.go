@@ -14,8 +14,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// A supervisor reports the state of a site to systemd, if systemd has started it as a service that
-// notifies. That a report can't be sent is a warning in the log, and changes nothing else.
+// A supervisor reports the state of a site to systemd, if systemd has started it as a notifying
+// service. A report that can't be sent causes a warning in the log, and has no other effect.
 type supervisor struct {
 	logger   *slog.Logger
 	notifier *systemd.Notifier // nil without systemd
@@ -24,7 +24,7 @@ type supervisor struct {
 	mu       sync.Mutex // held while sending, so that STOPPING is the last state
 	serving  string     // where the site listens
 	stopping bool
-	silent   bool // the last report could not be sent, and the log says so
+	silent   bool // the last report failed, which has been logged
 }
 
 func newSupervisor(ctx context.Context, config string, logger *slog.Logger) *supervisor {
@@ -36,8 +36,8 @@ func newSupervisor(ctx context.Context, config string, logger *slog.Logger) *sup
 	return s
 }
 
-// alive returns a channel that receives whenever a sign of life is due, never without a watchdog,
-// and what releases it.
+// alive returns a channel that receives whenever the watchdog must be notified, never without a
+// watchdog, and a function that stops it.
 func (s *supervisor) alive() (due <-chan time.Time, stop func()) {
 	interval := s.notifier.Interval()
 	if interval <= 0 {
@@ -47,7 +47,7 @@ func (s *supervisor) alive() (due <-chan time.Time, stop func()) {
 	return ticker.C, ticker.Stop
 }
 
-// signOfLife tells the watchdog that the goroutine which runs the site does so.
+// signOfLife notifies the watchdog that the site's main goroutine is running.
 func (s *supervisor) signOfLife(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +75,8 @@ func (s *supervisor) reloading(ctx context.Context) {
 	}
 }
 
-// reloaded reports that the site serves, with the new pipeline or, after an error, with the old one.
+// reloaded reports that the site serves, with the new pipeline or, after an error, with the old
+// one.
 func (s *supervisor) reloaded(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +90,7 @@ func (s *supervisor) reloaded(ctx context.Context, err error) {
 	s.check(ctx, s.notifier.Ready(status))
 }
 
-// end reports that the site is shut down. Nothing but signs of life is reported after it.
+// end reports that the site is shutting down. Only watchdog notifications follow.
 func (s *supervisor) end(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +98,7 @@ func (s *supervisor) end(ctx context.Context) {
 	s.check(ctx, s.notifier.Stopping("shutting down: running requests may finish"))
 }
 
-// check logs the first of several errors in a row. The caller holds s.mu.
+// check logs the first of several consecutive errors. The caller holds s.mu.
 func (s *supervisor) check(ctx context.Context, err error) {
 	if err != nil && !s.silent {
 		s.logger.WarnContext(ctx, "can't notify systemd", slog.Any("error", err))
@@ -105,7 +106,7 @@ func (s *supervisor) check(ctx context.Context, err error) {
 	s.silent = err != nil
 }
 
-// firstFault returns the first of the faults that err joins, and how many there are more.
+// firstFault returns the first of the errors that err joins, and the number of the others.
 func firstFault(err error) string {
 	faults, _ := pipeline.JoinErrors(err).(pipeline.Errors) //nolint:errorlint // JoinErrors returns nothing else
 	first := faults[0].Error()

@@ -7,13 +7,14 @@ import (
 	"runtime/debug"
 )
 
-// module is the path under which a program's build information has this library.
+// module is the path of this library in a program's build information.
 const module = "github.com/pasteline/pasteline"
 
 func versionCommand() command {
 	return command{
 		name: "version", summary: "print the version",
-		about: "\nIt prints the version of Pasteline, or the revision that it was built from, and that of Go. The flag --version does the same.",
+		about: "\nIt prints the version of Pasteline, or the revision that it was built from, " +
+			"and that of Go. The flag --version does the same.",
 		setup: withoutFlags(version),
 	}
 }
@@ -23,12 +24,13 @@ func version(_ context.Context, c *call, args []string) error {
 		return err
 	}
 	info, _ := debug.ReadBuildInfo()
-	_, err := fmt.Fprintf(c.Out, "pasteline %s, %s %s/%s\n", versionOf(info), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(c.Out, "pasteline %s, %s %s/%s\n", versionOf(info), runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
 	return err
 }
 
-// versionOf finds the version of this library in a program's build information: that of the module, or, when it was built
-// from a working tree, the revision.
+// versionOf returns the version of this library from a program's build information: that of the
+// module, or the revision for a build from a working tree.
 func versionOf(info *debug.BuildInfo) string {
 	if info == nil {
 		return "(unknown)"

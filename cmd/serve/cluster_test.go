@@ -18,8 +18,8 @@ import (
 	"github.com/pasteline/pasteline/internal/pgtest"
 )
 
-// A cluster is the tutorial's site on several machines: processes that share a database in PostgreSQL, and a load balancer, which
-// is its door.
+// A cluster is the tutorial's site on several machines: processes that share a database in
+// PostgreSQL, and a load balancer, which is its door.
 type cluster struct {
 	door
 	sites    []*site
@@ -79,8 +79,8 @@ type balancer struct {
 	direct   http.Transport
 }
 
-// RoundTrip goes on to the next backend if one refuses the connection. Nothing else is tried again: a request that was sent may have been
-// done. Requests have no body here, so it can't be half read.
+// RoundTrip goes on to the next backend if one refuses the connection. Nothing else is tried again:
+// a request that was sent may have been done. Requests have no body here, so it can't be half read.
 func (b *balancer) RoundTrip(r *http.Request) (response *http.Response, err error) {
 	for range b.backends {
 		r = r.Clone(r.Context())
@@ -93,7 +93,8 @@ func (b *balancer) RoundTrip(r *http.Request) (response *http.Response, err erro
 	return response, err
 }
 
-// No update is lost when 64 clients change one thing at once, whichever process each request comes to.
+// No update is lost when 64 clients change one thing at once, whichever process each request comes
+// to.
 func TestNoUpdateIsLostInACluster(t *testing.T) { //nolint:tparallel // one crowd after the other: each is load enough
 	t.Parallel()
 	c := newCluster(t, pgtest.Database(t))
@@ -111,7 +112,8 @@ type stampede struct {
 	running  sync.WaitGroup
 }
 
-// newStampede starts a crowd. Whoever is told to come back later does, and whoever does not learn what became of a request sends the next.
+// newStampede starts a crowd. Whoever is told to come back later does, and whoever does not learn
+// what became of a request sends the next.
 func newStampede(t *testing.T, d *door, clients int) *stampede {
 	t.Helper()
 	ctx, callOff := context.WithCancel(t.Context())
@@ -129,7 +131,8 @@ func newStampede(t *testing.T, d *door, clients int) *stampede {
 					t.Errorf("the load balancer: %v", err)
 					return
 				case got.status == http.StatusOK:
-				case got.status == http.StatusServiceUnavailable && got.header.Get("Retry-After") != "", got.status == http.StatusBadGateway:
+				case got.status == http.StatusServiceUnavailable && got.header.Get("Retry-After") !=
+					"", got.status == http.StatusBadGateway:
 					<-time.After(10 * time.Millisecond)
 				case got.status == http.StatusInternalServerError:
 					s.inDoubt.Add(1)
@@ -152,14 +155,15 @@ func (s *stampede) goesOn(n int64) {
 	for _, w := range s.counters {
 		for want := w.answers.Load() + n; w.answers.Load() < want; <-time.After(time.Millisecond) {
 			if time.Now().After(deadline) || s.t.Failed() {
-				s.t.Fatalf("%s: %d of %d more requests were not acknowledged", w.incr, want-w.answers.Load(), n)
+				s.t.Fatalf("%s: %d of %d more requests were not acknowledged", w.incr,
+					want-w.answers.Load(), n)
 			}
 		}
 	}
 }
 
-// ends calls it off, compares what was counted with what was acknowledged, and stops the processes. No request failed for another reason than that its commit was
-// in doubt.
+// ends calls it off, compares what was counted with what was acknowledged, and stops the processes.
+// No request failed for another reason than that its commit was in doubt.
 func (s *stampede) ends(c *cluster) {
 	s.t.Helper()
 	s.callOff()
@@ -179,8 +183,8 @@ func (s *stampede) ends(c *cluster) {
 	s.t.Logf("in doubt: %d", logged)
 }
 
-// kill -9 of one process after another under load loses nothing that was acknowledged, gives no number out twice, and does not keep the
-// others from going on.
+// kill -9 of one process after another under load loses nothing that was acknowledged, gives no
+// number out twice, and does not keep the others from going on.
 func TestKilledInACluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, pgtest.Database(t))
@@ -223,7 +227,8 @@ func TestConnectionsCutUnderACluster(t *testing.T) {
 	crowd := newStampede(t, &c.door, 8)
 	for range 25 {
 		crowd.goesOn(2)
-		_, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		_, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity `+
+			`WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,8 @@ import (
 
 const deploy = "../../deploy/"
 
-// The .ini files of the systemd unit and of the image are right, in the places that unit and Dockerfile give them.
+// The .ini files of the systemd unit and of the image are right, in the places that unit and
+// Dockerfile give them.
 func TestDeployedFilesAreRight(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the files are for systems with other paths")
@@ -30,23 +31,28 @@ func TestDeployedFilesAreRight(t *testing.T) {
 	for _, args := range [][]string{
 		{deploy + "site.ini"},
 		{
-			deploy + "container.ini", "--set", "app:site.zodb_uri=bolt://" + filepath.Join(dir, "site.db"),
+			deploy + "container.ini", "--set", "app:site.zodb_uri=bolt://" +
+				filepath.Join(dir, "site.db"),
 			"--set", "filter:browserid.secret_key_file=" + secret,
 		},
 	} {
 		var out, errs bytes.Buffer
-		if code := serve.Run(t.Context(), append([]string{"check"}, args...), serve.Stdio{Out: &out, Err: &errs}, myapp.Register); code != serve.ExitOK {
+		if code := serve.Run(t.Context(), append([]string{"check"}, args...),
+			serve.Stdio{Out: &out, Err: &errs}, myapp.Register); code != serve.ExitOK {
 			t.Errorf("check %s: exit code %d\n%s", args, code, errs.String())
 		}
 	}
 
 	dockerfile, container := read(t, deploy+"Dockerfile"), read(t, deploy+"container.ini")
 	for file, patterns := range map[string][]string{
-		dockerfile:                      {`(?m)^VOLUME /data$`, `http://127\.0\.0\.1:6543/hello`, `(?m)^EXPOSE 6543$`},
-		container:                       {`= bolt:///data/`, `(?m)^port = 6543$`},
-		read(t, deploy+"serve.socket"):  {`(?m)^ListenStream=127\.0\.0\.1:6543$`},
-		read(t, deploy+"site.ini"):      {`%\(ENV_STATE_DIRECTORY\)s`, `= SITE_SECRET`, `(?m)^listen = systemd$`},
-		read(t, deploy+"serve.service"): {`(?m)^StateDirectory=site$`, `(?m)^ExecStart=/usr/local/bin/serve /etc/site/site\.ini$`},
+		dockerfile: {`(?m)^VOLUME /data$`, `http://127\.0\.0\.1:6543/hello`,
+			`(?m)^EXPOSE 6543$`},
+		container:                      {`= bolt:///data/`, `(?m)^port = 6543$`},
+		read(t, deploy+"serve.socket"): {`(?m)^ListenStream=127\.0\.0\.1:6543$`},
+		read(t, deploy+"site.ini"): {`%\(ENV_STATE_DIRECTORY\)s`, `= SITE_SECRET`,
+			`(?m)^listen = systemd$`},
+		read(t, deploy+"serve.service"): {`(?m)^StateDirectory=site$`,
+			`(?m)^ExecStart=/usr/local/bin/serve /etc/site/site\.ini$`},
 	} {
 		for _, pattern := range patterns {
 			if !regexp.MustCompile(pattern).MatchString(file) {

@@ -1,10 +1,10 @@
-// Command serve runs the app and the filters that an .ini file describes.
+// Command serve runs the app and filters that an .ini file describes.
 //
 //	serve development.ini
 //	serve help
 //
-// It has the tutorial's application. A program with apps and filters of its own is a copy of this file with another
-// argument: see package serve.
+// It includes the tutorial's application. A program with its own apps and filters is a copy of this
+// file with another argument: see package serve.
 package main
 
 import (

@@ -18,8 +18,8 @@ import (
 	"github.com/pasteline/pasteline/serve"
 )
 
-// The test binary is the command, so that tests run the very main, as a process of its own. serve-test is the same with
-// filters that make things go wrong.
+// The test binary is the command, so that tests run the very main, as a process of its own.
+// serve-test is the same with filters that make things go wrong.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"serve":      main,
@@ -53,8 +53,8 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// get waits for an address file, and prints what the server there answers: get FILE PATH. Negated, it wants another
-// status than 200.
+// get waits for an address file, and prints what the server there answers: get FILE PATH. Negated,
+// it wants another status than 200.
 func get(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: get addr-file path")

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// A database file is deleted while the server runs. Writes are refused from then on, also after SIGHUP, and beside a second server
-// that has made a new file; reads go on; and what the log says to do saves all that was acknowledged.
+// A database file is deleted while the server runs. Writes are refused from then on, also after
+// SIGHUP, and beside a second server that has made a new file; reads go on; and what the log says
+// to do saves all that was acknowledged.
 func TestDatabaseIsDeleted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "serve", tutorial(t))
@@ -52,7 +53,8 @@ func TestDatabaseIsDeleted(t *testing.T) {
 	if got := other.number("POST", "/incr"); got != 1 {
 		t.Errorf("the second server: got %d", got)
 	}
-	if got, err := v.do(t.Context(), "POST", "/incr"); err != nil || got.status != http.StatusServiceUnavailable {
+	if got, err := v.do(t.Context(), "POST", "/incr"); err != nil ||
+		got.status != http.StatusServiceUnavailable {
 		t.Errorf("beside a second server: got %d, %v, want 503", got.status, err)
 	}
 	second.kill()

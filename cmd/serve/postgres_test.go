@@ -16,7 +16,8 @@ import (
 	"github.com/pasteline/pasteline/internal/pgtest"
 )
 
-// onPostgres changes the one line of a tutorial's file that an app has to change which outgrows one process.
+// onPostgres changes the one line of a tutorial's file that an app has to change which outgrows one
+// process.
 func onPostgres(ini, uri string) string {
 	return strings.Replace(ini, "bolt://%(here)s/data.db", strings.ReplaceAll(uri, "%", "%%"), 1)
 }
@@ -51,7 +52,8 @@ func TestLookingChangesNothingOnPostgres(t *testing.T) {
 	command := func(uri string, words ...string) (out, errs string, code int) {
 		t.Helper()
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "site.ini"), []byte(onPostgres(tutorial(t), uri)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "site.ini"), []byte(onPostgres(tutorial(t), uri)),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		var stdout, stderr bytes.Buffer
@@ -70,15 +72,19 @@ func TestLookingChangesNothingOnPostgres(t *testing.T) {
 	}{
 		{"check", uri, []string{"check", "site.ini"}, "site.ini is right", "", 0, 0},
 		{"routes", uri, []string{"routes", "site.ini"}, "/shared/incr", "", 0, 0},
-		{"no such database", wrong, []string{"check", "site.ini"}, "", `does not exist: make it, with createdb, say`, 1, 0},
-		{"an option that is none", uri + "&pool_max_con=3", []string{"check", "site.ini"}, "", `unrecognized configuration parameter "pool_max_con": the options`, 1, 0},
-		{"a server that lacks it, too", uri + "&pool_max_con=3", []string{"site.ini"}, "", `unrecognized configuration parameter "pool_max_con": the options`, 1, 0},
+		{"no such database", wrong, []string{"check", "site.ini"}, "",
+			`does not exist: make it, with createdb, say`, 1, 0},
+		{"an option that is none", uri + "&pool_max_con=3", []string{"check", "site.ini"}, "",
+			`unrecognized configuration parameter "pool_max_con": the options`, 1, 0},
+		{"a server that lacks it, too", uri + "&pool_max_con=3", []string{"site.ini"}, "",
+			`unrecognized configuration parameter "pool_max_con": the options`, 1, 0},
 		{"request, which is work", uri, []string{"request", "site.ini", "/shared"}, "0", "", 0, 4},
 		{"check afterwards", uri, []string{"check", "site.ini"}, "site.ini is right", "", 0, 4},
 	} {
 		out, errs, code := command(tt.uri, tt.words...)
 		if !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.errs) || code != tt.code {
-			t.Errorf("%s: got %q, %q, exit code %d, want %q, %q, %d", tt.name, out, errs, code, tt.out, tt.errs, tt.code)
+			t.Errorf("%s: got %q, %q, exit code %d, want %q, %q, %d", tt.name, out, errs, code,
+				tt.out, tt.errs, tt.code)
 		}
 		if n := count(t, conn, tables); n != tt.tables {
 			t.Errorf("%s: there are %d tables, want %d", tt.name, n, tt.tables)
@@ -91,7 +97,8 @@ const busyConnections = `
 	SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle')
 	     + (SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database() AND pid <> pg_backend_pid())`
 
-// What fails keeps no connection busy and no lock, and neither does a handler that waits for something else.
+// What fails keeps no connection busy and no lock, and neither does a handler that waits for
+// something else.
 func TestFailuresKeepNothingBusyOnPostgres(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -112,11 +119,13 @@ func TestFailuresKeepNothingBusyOnPostgres(t *testing.T) {
 		}
 	}
 	nothingBusy("after a request")
-	if got, err := v.do(t.Context(), "POST", "/fail"); err != nil || got.status != http.StatusInternalServerError {
+	if got, err := v.do(t.Context(), "POST", "/fail"); err != nil ||
+		got.status != http.StatusInternalServerError {
 		t.Errorf("/fail: got %d, %v, want 500", got.status, err)
 	}
 	nothingBusy("after a veto")
-	if got, err := v.do(t.Context(), "POST", "/incr", "Trouble", "panic"); err == nil && got.status < 500 {
+	if got, err := v.do(t.Context(), "POST", "/incr", "Trouble", "panic"); err == nil &&
+		got.status < 500 {
 		t.Errorf("panic: got %d %q", got.status, got.body)
 	}
 	nothingBusy("after a panic")

@@ -23,10 +23,12 @@ import (
 // troubled is the tutorial's file with the filter trouble on the inside of tm.
 func troubled(t *testing.T) string {
 	t.Helper()
-	return strings.Replace(tutorial(t), "egg:repoze.tm2#tm", "egg:repoze.tm2#tm\n       egg:test#trouble", 1)
+	return strings.Replace(tutorial(t), "egg:repoze.tm2#tm",
+		"egg:repoze.tm2#tm\n       egg:test#trouble", 1)
 }
 
-// A visitor is counted, also after a restart; a cookie that was altered or forged is a new visitor's.
+// A visitor is counted, also after a restart; a cookie that was altered or forged is a new
+// visitor's.
 func TestVisitorsAreCounted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "serve", tutorial(t))
@@ -82,7 +84,8 @@ func flip(s string) string {
 	return "A" + s[1:]
 }
 
-// No update is lost when 64 clients change one thing at once: what was answered with 200 is what is counted.
+// No update is lost when 64 clients change one thing at once: what was answered with 200 is what is
+// counted.
 func TestNoUpdateIsLost(t *testing.T) { //nolint:tparallel // one crowd after the other: each is load enough
 	t.Parallel()
 	noUpdateIsLost(t, &newSite(t, "serve", tutorial(t)).door)
@@ -103,12 +106,14 @@ func noUpdateIsLost(t *testing.T, d *door) {
 			if good*100 < (good+busy)*99 {
 				t.Errorf("only %d of %d requests succeeded, want 99 %%", good, good+busy)
 			}
-			t.Logf("%d of %d requests succeeded (%.2f %%)", good, good+busy, 100*float64(good)/float64(good+busy))
+			t.Logf("%d of %d requests succeeded (%.2f %%)", good, good+busy,
+				100*float64(good)/float64(good+busy))
 		})
 	}
 }
 
-// hammer sends requests from several clients with v's cookie, and counts the answers: 200, and an honest 503.
+// hammer sends requests from several clients with v's cookie, and counts the answers: 200, and an
+// honest 503.
 func hammer(t *testing.T, v *visitor, path string, clients, each int) (good, busy int) {
 	t.Helper()
 	var goods, busies atomic.Int64
@@ -123,7 +128,8 @@ func hammer(t *testing.T, v *visitor, path string, clients, each int) (good, bus
 					t.Error(err)
 				case got.status == http.StatusOK:
 					goods.Add(1)
-				case got.status == http.StatusServiceUnavailable && got.header.Get("Retry-After") != "":
+				case got.status == http.StatusServiceUnavailable &&
+					got.header.Get("Retry-After") != "":
 					busies.Add(1)
 				default:
 					t.Errorf("got %d %q, want 200, or 503 with Retry-After", got.status, got.body)
@@ -233,8 +239,8 @@ func (c *watched) add(t *testing.T, v *visitor) (reply, error) {
 	}
 }
 
-// check compares the counter with what was acknowledged before: nothing of that may be missing, nothing may have been counted twice, and
-// nothing that was refused.
+// check compares the counter with what was acknowledged before: nothing of that may be missing,
+// nothing may have been counted twice, and nothing that was refused.
 func (c *watched) check(t *testing.T, v *visitor) {
 	t.Helper()
 	low := max(c.newest.Load(), c.answers.Load())
@@ -250,7 +256,8 @@ func (c *watched) check(t *testing.T, v *visitor) {
 
 func (c *watched) log(t *testing.T) {
 	t.Helper()
-	t.Logf("%s: %d requests were sent, %d acknowledged, %d refused", c.name, c.sent.Load(), c.answers.Load(), c.refused.Load())
+	t.Logf("%s: %d requests were sent, %d acknowledged, %d refused", c.name, c.sent.Load(),
+		c.answers.Load(), c.refused.Load())
 }
 
 // What fails leaves no trace: a status, a panic, a client that leaves before the commit.
@@ -275,7 +282,8 @@ func TestFailuresLeaveNoTrace(t *testing.T) {
 	if n := v.number("GET", "/read"); n != 1 {
 		t.Errorf("after a panic: got %d, want 1", n)
 	}
-	if log := s.logText(); !strings.Contains(log, "a handler panicked") || !strings.Contains(log, "trouble_test.go") {
+	if log := s.logText(); !strings.Contains(log, "a handler panicked") ||
+		!strings.Contains(log, "trouble_test.go") {
 		t.Errorf("the log has no panic with its stack:\n%s", log)
 	}
 
@@ -302,7 +310,8 @@ func TestFailuresLeaveNoTrace(t *testing.T) {
 	s.stop()
 }
 
-// When the commit fails the client never sees a success, however the handler answers, and whatever is spoken.
+// When the commit fails the client never sees a success, however the handler answers, and whatever
+// is spoken.
 func TestFailedCommitIsNeverASuccess(t *testing.T) { //nolint:tparallel // they share a server, which ends with the test
 	t.Parallel()
 	s := newSite(t, "serve-test", troubled(t)+"h2c = true\n")
@@ -323,22 +332,26 @@ func TestFailedCommitIsNeverASuccess(t *testing.T) { //nolint:tparallel // they 
 			{"GET", "/events", "commit", 500},
 			{"GET", "/events", "conflict", 503},
 		} {
-			t.Run(fmt.Sprintf("HTTP%d/%s/%s/%s", major, tt.method, tt.path, tt.trouble), func(t *testing.T) {
-				var body io.Reader
-				if tt.method == http.MethodPost {
-					body = struct{ io.Reader }{strings.NewReader("some text")} // of unknown length
-				}
-				got, err := v.send(t.Context(), tt.method, tt.path, body, "Trouble", tt.trouble)
-				if err != nil || got.status != tt.want || got.major != major {
-					t.Errorf("got HTTP/%d, %d, %v, want HTTP/%d, %d", got.major, got.status, err, major, tt.want)
-				}
-				if after := got.header.Get("Retry-After"); (after != "") != (tt.want == 503) {
-					t.Errorf("got Retry-After %q", after)
-				}
-				if strings.Contains(got.body, "disk") {
-					t.Errorf("the answer tells of the inside: %q", got.body)
-				}
-			})
+			t.Run(fmt.Sprintf("HTTP%d/%s/%s/%s", major, tt.method, tt.path, tt.trouble),
+				func(t *testing.T) {
+					var body io.Reader
+					if tt.method == http.MethodPost {
+						// of unknown length
+						body = struct{ io.Reader }{strings.NewReader("some text")}
+					}
+					got, err := v.send(t.Context(), tt.method, tt.path, body, "Trouble", tt.trouble)
+					if err != nil || got.status != tt.want || got.major != major {
+						t.Errorf("got HTTP/%d, %d, %v, want HTTP/%d, %d", got.major,
+							got.status, err,
+							major, tt.want)
+					}
+					if after := got.header.Get("Retry-After"); (after != "") != (tt.want == 503) {
+						t.Errorf("got Retry-After %q", after)
+					}
+					if strings.Contains(got.body, "disk") {
+						t.Errorf("the answer tells of the inside: %q", got.body)
+					}
+				})
 		}
 		if n := v.number("GET", "/read") + v.number("GET", "/shared"); n != 0 {
 			t.Errorf("got %d, want 0: nothing was committed", n)
@@ -372,7 +385,8 @@ func TestBodyIsReplayed(t *testing.T) { //nolint:tparallel // they share a serve
 				if err != nil {
 					t.Fatal(err)
 				}
-				if want := hex.EncodeToString(sum[:]) + " 3"; got.status != http.StatusOK || got.body != want {
+				if want := hex.EncodeToString(sum[:]) + " 3"; got.status != http.StatusOK ||
+					got.body != want {
 					t.Errorf("got %d %q, want 200 %q", got.status, got.body, want)
 				}
 				if values, ok := got.header["Failed-Attempt"]; ok {
@@ -385,12 +399,15 @@ func TestBodyIsReplayed(t *testing.T) { //nolint:tparallel // they share a serve
 		}
 	}
 	t.Run("more conflicts than tries", func(t *testing.T) {
-		got, err := s.newVisitor().send(t.Context(), "POST", "/body?conflict=3", strings.NewReader("x"))
+		got, err := s.newVisitor().send(t.Context(), "POST", "/body?conflict=3",
+			strings.NewReader("x"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.status != http.StatusServiceUnavailable || len(got.cookies) != 0 || got.header.Get("Failed-Attempt") != "" {
-			t.Errorf("got %d, cookies %v, header %v, want a clean 503", got.status, got.cookies, got.header)
+		if got.status != http.StatusServiceUnavailable || len(got.cookies) != 0 ||
+			got.header.Get("Failed-Attempt") != "" {
+			t.Errorf("got %d, cookies %v, header %v, want a clean 503", got.status,
+				got.cookies, got.header)
 		}
 	})
 }
@@ -411,7 +428,8 @@ func TestEventsStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if got := response.Header.Get("Content-Type"); response.StatusCode != http.StatusOK || got != "text/event-stream" {
+	if got := response.Header.Get("Content-Type"); response.StatusCode != http.StatusOK ||
+		got != "text/event-stream" {
 		t.Fatalf("got %d %q, want 200 text/event-stream", response.StatusCode, got)
 	}
 	lines := bufio.NewScanner(response.Body)
@@ -500,7 +518,8 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	sent := make(chan struct{})
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }})
+	ctx = httptrace.WithClientTrace(ctx,
+		&httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }})
 	go func() {
 		if _, err := v.do(ctx, "POST", "/incr", "Trouble", "stall"); err == nil {
 			t.Error("the stalled request was answered")

@@ -18,8 +18,10 @@ func terminal(t *testing.T) (master, slave *os.File) {
 		t.Skip(err)
 	}
 	var unlock, number int32
-	for request, value := range map[uintptr]*int32{syscall.TIOCSPTLCK: &unlock, syscall.TIOCGPTN: &number} {
-		if _, _, err := syscall.Syscall(syscall.SYS_IOCTL, master.Fd(), request, uintptr(unsafe.Pointer(value))); err != 0 {
+	for request, value := range map[uintptr]*int32{syscall.TIOCSPTLCK: &unlock,
+		syscall.TIOCGPTN: &number} {
+		if _, _, err := syscall.Syscall(syscall.SYS_IOCTL, master.Fd(), request,
+			uintptr(unsafe.Pointer(value))); err != 0 {
 			t.Fatal(err)
 		}
 	}
@@ -30,7 +32,8 @@ func terminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
-// SIGHUP reloads also in a terminal. But when that is closed, the server ends, as any program in it does.
+// SIGHUP reloads also in a terminal. But when that is closed, the server ends, as any program in it
+// does.
 func TestClosedTerminalIsTheEnd(t *testing.T) {
 	t.Parallel()
 	master, slave := terminal(t)

@@ -21,44 +21,48 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// registerMark adds egg:test#mark, a filter that marks each response with the field Mark, so that one sees which pipeline has
-// answered. /goroutines answers how many there are. With fail = error or panic the filter can't be made.
+// registerMark adds egg:test#mark, a filter that marks each response with the field Mark, so that
+// one sees which pipeline has answered. /goroutines answers how many there are. With fail = error
+// or panic the filter can't be made.
 func registerMark(r *pipeline.Registry) {
 	type settings struct {
 		Text string `required:"true"`
 		Fail string
 	}
-	pipeline.Filter(r, "egg:test#mark", func(_ *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
-		switch s.Fail {
-		case "error":
-			return nil, errors.New(s.Text)
-		case "panic":
-			panic(s.Text)
-		}
-		return func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Mark", s.Text)
-				if r.URL.Path == "/goroutines" {
-					fmt.Fprint(w, runtime.NumGoroutine())
-					return
-				}
-				next.ServeHTTP(w, r)
-			})
-		}, nil
-	})
+	pipeline.Filter(r, "egg:test#mark",
+		func(_ *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+			switch s.Fail {
+			case "error":
+				return nil, errors.New(s.Text)
+			case "panic":
+				panic(s.Text)
+			}
+			return func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Mark", s.Text)
+					if r.URL.Path == "/goroutines" {
+						fmt.Fprint(w, runtime.NumGoroutine())
+						return
+					}
+					next.ServeHTTP(w, r)
+				})
+			}, nil
+		})
 }
 
 // marked is the tutorial's file with the filter mark outside of all others.
 func marked(t *testing.T, text string) string {
 	t.Helper()
-	return strings.Replace(tutorial(t), "pipeline =\n", "pipeline =\n       mark\n", 1) + "\n[filter:mark]\nuse = egg:test#mark\ntext = " + text + "\n"
+	return strings.Replace(tutorial(t), "pipeline =\n", "pipeline =\n       mark\n", 1) +
+		"\n[filter:mark]\nuse = egg:test#mark\ntext = " + text + "\n"
 }
 
 // rewrite puts another file into the place of the site's, at once.
 func (s *site) rewrite(ini string) {
 	s.t.Helper()
 	name := filepath.Join(s.dir, "site.ini")
-	if err := errors.Join(os.WriteFile(name+".new", []byte(ini), 0o644), os.Rename(name+".new", name)); err != nil {
+	if err := errors.Join(os.WriteFile(name+".new", []byte(ini), 0o644),
+		os.Rename(name+".new", name)); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -74,7 +78,8 @@ func (s *site) mark() string {
 	return got.header.Get("Mark")
 }
 
-// resources returns how many files and goroutines the process has; no files where the system does not tell.
+// resources returns how many files and goroutines the process has; no files where the system does
+// not tell.
 func (s *site) resources() (files, goroutines int) {
 	s.t.Helper()
 	s.client.CloseIdleConnections()
@@ -85,7 +90,8 @@ func (s *site) resources() (files, goroutines int) {
 	return len(list), (&visitor{door: &s.door}).number("GET", "/goroutines")
 }
 
-// databases returns which of the process's files are the site's database; none where the system does not tell.
+// databases returns which of the process's files are the site's database; none where the system
+// does not tell.
 func (s *site) databases() (numbers []string) {
 	s.t.Helper()
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.cmd.Process.Pid))
@@ -100,7 +106,8 @@ func (s *site) databases() (numbers []string) {
 	return numbers
 }
 
-// Fifty reloads under load, and twenty that fail: no request does, nothing is lost, and nothing is left over.
+// Fifty reloads under load, and twenty that fail: no request does, nothing is lost, and nothing is
+// left over.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	const reloads, faulty, clients, streams = 50, 20, 9, 3
@@ -153,7 +160,8 @@ func TestReloadUnderLoad(t *testing.T) {
 				counts.incr.Add(1)
 				incremented[i]++
 				if body != strconv.Itoa(incremented[i]) {
-					return fmt.Errorf("client %d: got %s after %d increments", i, body, incremented[i])
+					return fmt.Errorf("client %d: got %s after %d increments", i, body,
+						incremented[i])
 				}
 				if err := v.events(1); err != nil {
 					return err
@@ -173,7 +181,8 @@ func TestReloadUnderLoad(t *testing.T) {
 			})
 		})
 	}
-	// A stream ends with its pipeline, so what its client waits for comes when the first of the following reloads is done.
+	// A stream ends with its pipeline, so what its client waits for comes when the first of the
+	// following reloads is done.
 	faults := 0
 	for n := 2; n <= reloads+1; n++ {
 		mark := fmt.Sprintf("m%d", n)
@@ -206,7 +215,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	load.Wait()
 	for i, v := range visitors {
 		if got := v.number("GET", "/read"); got != incremented[i] {
-			t.Errorf("client %d: the counter is %d, and %d increments were acknowledged", i, got, incremented[i])
+			t.Errorf("client %d: the counter is %d, and %d increments were acknowledged", i, got,
+				incremented[i])
 		}
 	}
 	s.waitForLog("the old pipeline is closed", reloads+2)
@@ -214,7 +224,8 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Errorf("%d loads failed, want %d", faults, faulty)
 	}
 	log := s.logText()
-	for _, bad := range []string{"in use", "a handler panicked", "level=ERROR msg=\"request failed", "can't close"} {
+	for _, bad := range []string{"in use", "a handler panicked", "level=ERROR msg=\"request failed",
+		"can't close"} {
 		if strings.Contains(log, bad) {
 			t.Errorf("the log says %q", bad)
 		}
@@ -228,7 +239,8 @@ func TestReloadUnderLoad(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d files and %d goroutines after the first reload, %d and %d at the end", files, goroutines, f, g)
+			t.Fatalf("%d files and %d goroutines after the first reload, %d and %d at the end",
+				files, goroutines, f, g)
 		}
 		<-time.After(20 * time.Millisecond)
 	}
@@ -269,7 +281,8 @@ func (v *visitor) answered(method, path string) (string, error) {
 
 // events reads events, so many of them, or all if it is 0: then the stream has to end properly.
 func (v *visitor) events(limit int) error {
-	request, err := http.NewRequestWithContext(v.door.t.Context(), http.MethodGet, v.door.base+"/events", http.NoBody)
+	request, err := http.NewRequestWithContext(v.door.t.Context(), http.MethodGet,
+		v.door.base+"/events", http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -299,7 +312,8 @@ func (v *visitor) events(limit int) error {
 // A request that outlives the grace is told so, and leaves no trace.
 func TestReloadGraceIsOver(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "serve-test", strings.Replace(marked(t, "one"), "egg:repoze.tm2#tm", "egg:repoze.tm2#tm\n       egg:test#trouble", 1), "--reload-grace", "10ms")
+	s := newSite(t, "serve-test", strings.Replace(marked(t, "one"), "egg:repoze.tm2#tm",
+		"egg:repoze.tm2#tm\n       egg:test#trouble", 1), "--reload-grace", "10ms")
 	v := s.newVisitor()
 	called := strings.Count(s.logText(), "msg=called")
 	answered := make(chan reply, 1)

@@ -15,8 +15,9 @@ import (
 	"testing"
 )
 
-// A log that Pyramid's file has rotated: by a server that logs past maxBytes again and again, is told to open its files anew in the
-// middle, killed and started again. Each request has its line, once, in files of the right size.
+// A log that Pyramid's file has rotated: by a server that logs past maxBytes again and again, is
+// told to open its files anew in the middle, killed and started again. Each request has its line,
+// once, in files of the right size.
 func TestLogRotation(t *testing.T) {
 	t.Parallel()
 	const limit, backups, clients, each = 4000, 500, 4, 100
@@ -61,7 +62,8 @@ format = %%(asctime)s %%(message)s
 		for client := range clients {
 			wg.Go(func() {
 				for n := range each {
-					resp, err := s.client.Get(fmt.Sprintf("%s/r%d-%d-%d.", s.base, round, client, n))
+					resp, err := s.client.Get(fmt.Sprintf("%s/r%d-%d-%d.", s.base,
+						round, client, n))
 					if err != nil {
 						t.Error(err)
 						return

@@ -12,8 +12,8 @@ import (
 	"github.com/pasteline/pasteline/serve"
 )
 
-// TestScriptsNameEverything keeps a command, or a flag under any of its names, from being forgotten by the scripts. What there
-// is, the command's own help tells.
+// TestScriptsNameEverything keeps a command, or a flag under any of its names, from being forgotten
+// by the scripts. What there is, the command's own help tells.
 func TestScriptsNameEverything(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -52,7 +52,10 @@ func TestScriptsNameEverything(t *testing.T) {
 		for _, flag := range helpFor(t, `(?m)^  (-.*?)  `, page) {
 			for f := range strings.SplitSeq(flag, ", ") {
 				f, _, _ = strings.Cut(f, " ")
-				if !slices.ContainsFunc(used[name], func(word string) bool { return word == f || strings.HasPrefix(word, f+"=") }) {
+				if !slices.ContainsFunc(used[name], func(word string) bool {
+					return word == f ||
+						strings.HasPrefix(word, f+"=")
+				}) {
 					t.Errorf("serve %s: no script gives it the flag %s", name, f)
 				}
 			}
@@ -64,7 +67,8 @@ func TestScriptsNameEverything(t *testing.T) {
 func helpFor(t *testing.T, pattern string, page ...string) []string {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := serve.Run(t.Context(), append([]string{"help"}, page...), serve.Stdio{Out: &out, Err: &errs}); code != serve.ExitOK {
+	if code := serve.Run(t.Context(), append([]string{"help"}, page...),
+		serve.Stdio{Out: &out, Err: &errs}); code != serve.ExitOK {
 		t.Fatalf("help %v: exit code %d: %s", page, code, errs.String())
 	}
 	var found []string

@@ -22,7 +22,8 @@ func tutorial(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.NewReplacer("host = 0.0.0.0", "host = 127.0.0.1", "port = 6543", "port = 0").Replace(string(text))
+	return strings.NewReplacer("host = 0.0.0.0", "host = 127.0.0.1", "port = 6543",
+		"port = 0").Replace(string(text))
 }
 
 // A site is a folder with an .ini file and a database, and the process that serves it, if it runs.
@@ -88,7 +89,8 @@ func (s *site) launch() {
 		s.t.Fatal(err)
 	}
 	s.log = log
-	s.cmd = exec.Command(s.command, append([]string{"site.ini", "--addr-file", "addr"}, s.flags...)...)
+	s.cmd = exec.Command(s.command, append([]string{"site.ini", "--addr-file", "addr"},
+		s.flags...)...)
 	s.cmd.Dir, s.cmd.Stderr = s.dir, log
 	if s.prepare != nil {
 		s.prepare(s.cmd)
@@ -224,7 +226,8 @@ func (v *visitor) do(ctx context.Context, method, path string, header ...string)
 	return v.send(ctx, method, path, nil, header...)
 }
 
-func (v *visitor) send(ctx context.Context, method, path string, body io.Reader, header ...string) (reply, error) {
+func (v *visitor) send(ctx context.Context, method, path string, body io.Reader,
+	header ...string) (reply, error) {
 	request, err := http.NewRequestWithContext(ctx, method, v.door.base+path, body)
 	if err != nil {
 		return reply{}, err
@@ -250,7 +253,8 @@ func (v *visitor) send(ctx context.Context, method, path string, body io.Reader,
 			v.cookie = c.Name + "=" + c.Value
 		}
 	}
-	return reply{response.ProtoMajor, response.StatusCode, response.Header, cookies, text.String()}, nil
+	return reply{response.ProtoMajor, response.StatusCode, response.Header, cookies,
+		text.String()}, nil
 }
 
 // must does a request whose answer has to be 200, and returns the text.

@@ -41,7 +41,10 @@ func newManager(t *testing.T) *manager {
 func (m *manager) service(ini string, variables ...string) *site {
 	m.t.Helper()
 	s := makeSite(m.t, "serve-test", ini)
-	s.prepare = func(cmd *exec.Cmd) { cmd.Env = append(os.Environ(), append(variables, "NOTIFY_SOCKET="+m.socket)...) }
+	s.prepare = func(cmd *exec.Cmd) {
+		cmd.Env = append(os.Environ(),
+			append(variables, "NOTIFY_SOCKET="+m.socket)...)
+	}
 	return s
 }
 
@@ -73,7 +76,8 @@ func (m *manager) wants(pattern string) {
 	}
 }
 
-// systemd learns of each state that a unit of Type=notify-reload can have, and of why a reload failed.
+// systemd learns of each state that a unit of Type=notify-reload can have, and of why a reload
+// failed.
 func TestSystemdIsNotified(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)
@@ -95,7 +99,8 @@ func TestSystemdIsNotified(t *testing.T) {
 		s.signal(syscall.SIGHUP)
 		var begun int64
 		message := m.next()
-		if _, err := fmt.Sscanf(message, "RELOADING=1\nMONOTONIC_USEC=%d\nSTATUS=loading site.ini\n", &begun); err != nil {
+		if _, err := fmt.Sscanf(message,
+			"RELOADING=1\nMONOTONIC_USEC=%d\nSTATUS=loading site.ini\n", &begun); err != nil {
 			t.Errorf("notified %q, want RELOADING=1 with the time: %v", message, err)
 		}
 		if begun < before.Nano()/1000 {
@@ -111,14 +116,16 @@ func TestSystemdIsNotified(t *testing.T) {
 
 	s.rewrite(marked(t, "three") + "wrong = 1\nmore = 1\n")
 	reloading()
-	m.wants("READY=1\n" + serving + `; not reloaded, the old pipeline goes on: site\.ini:\d+: \[filter:mark\] wrong: .* \(and 1 more in the log\)` + "\n")
+	m.wants("READY=1\n" + serving + `; not reloaded, the old pipeline goes on: site\.ini:\d+: ` +
+		`\[filter:mark\] wrong: .* \(and 1 more in the log\)` + "\n")
 	if got := s.mark(); got != "two" {
 		t.Errorf("%s answers, want two as before", got)
 	}
 
 	s.rewrite(marked(t, "no") + "fail = panic\n")
 	reloading()
-	m.wants("READY=1\n" + serving + `; not reloaded, the old pipeline goes on: .*a factory panicked: no` + "\n")
+	m.wants("READY=1\n" + serving +
+		`; not reloaded, the old pipeline goes on: .*a factory panicked: no` + "\n")
 
 	s.rewrite(marked(t, "three"))
 	reloading()
@@ -208,13 +215,15 @@ func TestSystemdSocketOutlivesARestart(t *testing.T) {
 	}
 	defer passed.Close()
 	m := newManager(t)
-	ini := strings.NewReplacer("host = 127.0.0.1\n", "listen = systemd\n", "port = 0\n", "").Replace(marked(t, "one"))
+	ini := strings.NewReplacer("host = 127.0.0.1\n", "listen = systemd\n", "port = 0\n",
+		"").Replace(marked(t, "one"))
 	s := m.service(ini)
 	notified := s.prepare
 	s.prepare = func(cmd *exec.Cmd) {
 		notified(cmd)
 		// LISTEN_PID is that of the process that sh becomes.
-		cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"`, "sh"}, cmd.Args...)
+		cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"`, "sh"},
+			cmd.Args...)
 		if cmd.Path, err = exec.LookPath("sh"); err != nil {
 			t.Fatal(err)
 		}
@@ -240,7 +249,8 @@ func TestSystemdSocketOutlivesARestart(t *testing.T) {
 					t.Errorf("a request during the restart: %v", err)
 					return
 				}
-				if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusOK {
+				if body, err := io.ReadAll(response.Body); err != nil ||
+					response.StatusCode != http.StatusOK {
 					t.Errorf("a request during the restart: %s, %q, %v", response.Status, body, err)
 				}
 				response.Body.Close()

@@ -10,41 +10,45 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// registerTrouble adds egg:test#trouble, a filter for the inside of tm. The header Trouble says what goes wrong:
+// registerTrouble adds egg:test#trouble, a filter for the inside of tm. The header Trouble says
+// what goes wrong:
 //
 //	panic    the handler panics when it has done its work
 //	commit   the commit fails
 //	conflict the commit fails in every attempt, with a transient error
 //	stall    the handler has done its work, but does not return until its context is done
 //
-// With every value, and none, it logs when the transaction is decided and when the handler has returned.
+// With every value, and none, it logs when the transaction is decided and when the handler has
+// returned.
 func registerTrouble(r *pipeline.Registry) {
-	pipeline.Filter(r, "egg:test#trouble", func(b *pipeline.Build, _ struct{}) (func(http.Handler) http.Handler, error) {
-		logger := b.Logger()
-		return func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				ctx, path := r.Context(), slog.String("path", r.URL.Path)
-				if t, ok := transaction.FromContext(ctx); ok {
-					t.AfterCommit(func(ctx context.Context, committed bool) {
-						logger.InfoContext(ctx, "decided", path, slog.Bool("committed", committed))
-					})
-					if err := trouble(t, r.Header.Get("Trouble")); err != nil {
-						http.Error(w, err.Error(), http.StatusInternalServerError)
-						return
+	pipeline.Filter(r, "egg:test#trouble",
+		func(b *pipeline.Build, _ struct{}) (func(http.Handler) http.Handler, error) {
+			logger := b.Logger()
+			return func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					ctx, path := r.Context(), slog.String("path", r.URL.Path)
+					if t, ok := transaction.FromContext(ctx); ok {
+						t.AfterCommit(func(ctx context.Context, committed bool) {
+							logger.InfoContext(ctx, "decided", path,
+								slog.Bool("committed", committed))
+						})
+						if err := trouble(t, r.Header.Get("Trouble")); err != nil {
+							http.Error(w, err.Error(), http.StatusInternalServerError)
+							return
+						}
 					}
-				}
-				logger.InfoContext(ctx, "called", path)
-				next.ServeHTTP(w, r)
-				switch r.Header.Get("Trouble") {
-				case "panic":
-					panic("trouble")
-				case "stall":
-					<-ctx.Done()
-				}
-				logger.InfoContext(ctx, "returned", path)
-			})
-		}, nil
-	})
+					logger.InfoContext(ctx, "called", path)
+					next.ServeHTTP(w, r)
+					switch r.Header.Get("Trouble") {
+					case "panic":
+						panic("trouble")
+					case "stall":
+						<-ctx.Done()
+					}
+					logger.InfoContext(ctx, "returned", path)
+				})
+			}, nil
+		})
 }
 
 func trouble(t *transaction.Txn, what string) error {
