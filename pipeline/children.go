@@ -37,9 +37,9 @@ func (n *Node) Routes() chi.Routes { return n.routes }
 // router need not call it; one that returns another handler around the router does.
 func (b *Build) Routes(routes chi.Routes) { b.node.routes = routes }
 
-// Named resolves the app that a composite of the tree would get for a name, and returns nil if
-// there is none. It shows the probable children of a composite when no object has been created. It
-// is not safe for concurrent use.
+// Named resolves the app, or else the filter, that a composite of the tree would get for a name,
+// and returns nil if there is neither. It shows the probable children of a composite when no object
+// has been created. It is not safe for concurrent use.
 func (t *Tree) Named(composite *Node, name string) *Node {
 	if composite.loader == nil {
 		return nil
@@ -47,12 +47,14 @@ func (t *Tree) Named(composite *Node, name string) *Node {
 	r := t.resolver
 	warnings := len(r.warnings)
 	defer func() { r.faults, r.warnings = nil, r.warnings[:warnings] }()
-	r.faults = nil
-	node := composite.loader.context(r, typeApp, &name, composite.GlobalConf,
-		composite.referenceTo(name))
-	if len(r.faults) > 0 {
-		return nil
+	for _, typ := range []*objectType{typeApp, typeFilter} {
+		r.faults = nil
+		node := composite.loader.context(r, typ, &name, composite.GlobalConf,
+			composite.referenceTo(name))
+		if len(r.faults) == 0 {
+			r.learn(node)
+			return node
+		}
 	}
-	r.learn(node)
-	return node
+	return nil
 }

@@ -100,8 +100,10 @@ func (r *report) node(tree *pipeline.Tree, n *pipeline.Node, indent string, draw
 	for _, part := range inner {
 		r.node(tree, part, indent+"  ", drawn)
 	}
-	for _, c := range named2 {
-		r.rows = append(r.rows, [2]string{indent + "  " + oneLine(redact.Key(c.setting.Key)) + ":", ""})
+	for i, c := range named2 {
+		if i == 0 || c.setting.Key != named2[i-1].setting.Key {
+			r.rows = append(r.rows, [2]string{indent + "  " + oneLine(redact.Key(c.setting.Key)) + ":", ""})
+		}
 		r.node(tree, c.node, indent+"    ", drawn)
 	}
 }

@@ -169,7 +169,7 @@ func parts(n *pipeline.Node) []*pipeline.Node {
 	return slices.DeleteFunc(nodes, func(part *pipeline.Node) bool { return part == nil })
 }
 
-// A child is an app that a setting of a composite names.
+// A child is an app, or a filter, that a setting of a composite names.
 type child struct {
 	setting pipeline.Setting
 	node    *pipeline.Node
