@@ -1,5 +1,5 @@
-// Package form sees to the files of forms, which net/http only removes for the request that it made itself: a handler that passes on
-// a copy of a request has to tell it what was parsed of the copy.
+// Package form removes the temporary files of multipart forms that were parsed on a copy of a
+// request; net/http only cleans up the request that it created.
 //
 //	own := r.WithContext(ctx)
 //	defer form.HandBack(r, own)
@@ -7,23 +7,24 @@
 //
 // # Caveats
 //
-// The form that is parsed of a request is known to that one alone: neither its context, its header nor its body learns of it. So where a
-// middleware of others passes on a copy in between ([http.TimeoutHandler], [http.StripPrefix], a chi router, every middleware that calls
-// WithContext), the files of a form that is parsed of the copy are its handler's to remove, as with net/http alone.
+// A parsed form is stored in that request only, not in its context, header or body. If other
+// middleware passes on a further copy ([http.TimeoutHandler], [http.StripPrefix], a chi router, any
+// middleware that calls WithContext), the handler must remove the files of a form that is parsed on
+// that copy, as with net/http alone.
 package form
 
 import "net/http"
 
-// HandBack gives outer the form that a handler has parsed of inner, a copy of it. It is for when the handler has returned, or
-// panicked.
+// HandBack sets in outer the form that a handler has parsed on inner, a copy of it. It must be
+// called when the handler has returned or panicked.
 func HandBack(outer, inner *http.Request) {
 	if inner.MultipartForm != nil { // else nothing is written: some use one request for many handlers at once, in tests
 		outer.MultipartForm = inner.MultipartForm
 	}
 }
 
-// Remove removes the files of a form that a handler has parsed of inner, a copy of outer of which there may be others. It is for
-// when the handler has returned, or panicked.
+// Remove removes the files of a form that a handler has parsed on inner, one of possibly several
+// copies of outer. It must be called when the handler has returned or panicked.
 func Remove(outer, inner *http.Request) {
 	if outer.MultipartForm == nil {
 		RemoveAll(inner)
@@ -33,6 +34,6 @@ func Remove(outer, inner *http.Request) {
 // RemoveAll removes the files of r's form, if it has one.
 func RemoveAll(r *http.Request) {
 	if r.MultipartForm != nil {
-		_ = r.MultipartForm.RemoveAll() // they are in the directory for such things
+		_ = r.MultipartForm.RemoveAll() // an error leaves files in the temporary folder
 	}
 }

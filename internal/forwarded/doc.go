@@ -1,6 +1,6 @@
-// Package forwarded knows which peers are proxies to be believed, and what the header fields say in which they tell how a
-// request reached them. The server and the filter prefix decide on it which requests come from whom; what they take from
-// which field is theirs, since Waitress and PasteDeploy have different rules.
+// Package forwarded knows which peers are trusted proxies, and parses the header fields in which
+// they report how a request reached them. The server and the filter prefix use it to decide which
+// fields to trust; each has its own rules for using them, since Waitress and PasteDeploy differ.
 //
 //	peers, faults := forwarded.ParsePeers([]string{"127.0.0.1", "10.0.0.0/8", "unix"})
 //	…
@@ -12,6 +12,6 @@
 //
 // # Caveats
 //
-// Anybody can send such fields: ask Trust first. Nothing here changes a request, or keeps state; everything is safe for
-// concurrent use.
+// Any client can send such fields: call Trust first. No function changes a request or keeps state;
+// all are safe for concurrent use.
 package forwarded

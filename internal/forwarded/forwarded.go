@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// The names of the fields. All but the first are customs without a standard.
+// Names of the fields. All but the first are conventions without a standard.
 const (
 	Standard = "Forwarded" // RFC 7239
 	For      = "X-Forwarded-For"
@@ -22,8 +22,9 @@ const (
 	Server   = "X-Forwarded-Server"
 )
 
-// Hops returns what each proxy has added to a header field that is a list, the last one last, as it is written. Several lines are
-// one list. A proxy may have added nothing: then its element is empty.
+// Hops returns the element that each proxy has added to a list-valued header field, the last one
+// last, unparsed. Several lines form one list. An empty element means that a proxy has added
+// nothing.
 func Hops(lines []string) []string {
 	if len(lines) == 0 {
 		return nil
@@ -31,8 +32,9 @@ func Hops(lines []string) []string {
 	return strings.Split(strings.Join(lines, ", "), ",")
 }
 
-// Elements returns the values of a header field that is a list, an empty one included, without space and quotes around them. The
-// error is for one that is not well-formed, wherever it stands: what has written that is not to be believed.
+// Elements returns the values of a list-valued header field, including empty ones, without
+// surrounding space and quotes. It returns an error if any element is malformed: such a field must
+// not be trusted.
 func Elements(lines []string) ([]string, error) {
 	list := Hops(lines)
 	for i, element := range list {
@@ -44,7 +46,8 @@ func Elements(lines []string) ([]string, error) {
 	return list, nil
 }
 
-// Unquote returns the value of a quoted string, or s itself if that has a quote neither at its start nor at its end.
+// Unquote returns the value of a quoted string, or s itself if it neither starts nor ends with a
+// quote.
 func Unquote(s string) (string, error) {
 	if !strings.HasPrefix(s, `"`) && !strings.HasSuffix(s, `"`) {
 		return s, nil
@@ -71,7 +74,7 @@ func Unquote(s string) (string, error) {
 	return b.String(), nil
 }
 
-// Addr reads an IP address, with or without a port and brackets. A port that can't be one does not count.
+// Addr parses an IP address, with or without a port and brackets. An invalid port is ignored.
 func Addr(s string) (netip.Addr, bool) {
 	if addr, err := netip.ParseAddrPort(s); err == nil {
 		return addr.Addr().Unmap(), true
@@ -86,7 +89,7 @@ func Addr(s string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// IsHost reports whether s, which may end with a port, can stand in a Host field.
+// IsHost reports whether s, which may end with a port, is valid in a Host field.
 func IsHost(s string) bool {
 	if s == "" || strings.ContainsAny(s, "/?#@\\") {
 		return false
@@ -95,20 +98,22 @@ func IsHost(s string) bool {
 	return err == nil && u.Host == s && u.Hostname() != ""
 }
 
-// IsScheme returns s in lower case, and whether it is one that visitors can have used: http or https.
+// IsScheme returns s in lower case, and whether it is http or https.
 func IsScheme(s string) (string, bool) {
 	s = strings.ToLower(s)
 	return s, s == "http" || s == "https"
 }
 
-// A View is what the visitor sees and the request does not say by itself. What is empty is left as it is.
+// A View holds the client's view of a request, where it differs from the request itself. Empty
+// fields change nothing.
 type View struct {
 	Host       string
 	Scheme     string
 	RemoteAddr string
 }
 
-// Apply returns r as the visitor sees it, without the fields of those names. What does not change is not copied.
+// Apply returns r with the client's view, and without the fields named by drop. Unchanged parts are
+// not copied.
 func (v View) Apply(r *http.Request, drop ...string) *http.Request {
 	drop = slices.DeleteFunc(slices.Clone(drop), func(name string) bool { return len(r.Header[name]) == 0 })
 	if v.Host == "" {
@@ -125,7 +130,7 @@ func (v View) Apply(r *http.Request, drop ...string) *http.Request {
 		c.URL = &u
 	}
 	if v.Scheme == "http" {
-		c.TLS = nil // it is the proxy that speaks TLS with us, not the visitor
+		c.TLS = nil // TLS was used by the proxy, not by the client
 	}
 	if v.RemoteAddr != "" {
 		c.RemoteAddr = v.RemoteAddr

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Peers are those that are believed. The zero Peers are nobody.
+// Peers is a set of trusted peers. The zero Peers is empty.
 type Peers struct {
 	everybody bool
 	networks  []netip.Prefix
@@ -17,11 +17,12 @@ type Peers struct {
 	sockets   []string // or those with these paths
 }
 
-// Everybody returns the Peers that everybody is one of: for a server that nobody but proxies can reach.
+// Everybody returns the set of all peers, for a server that only proxies can reach.
 func Everybody() Peers { return Peers{everybody: true} }
 
-// ParsePeers reads a list of IP addresses, networks such as "10.0.0.0/8", "unix" for every unix socket that the server
-// listens on, and "unix:" with the path of one. Commas at the end of a word do not count. It goes on after a fault.
+// ParsePeers parses a list of IP addresses, networks such as "10.0.0.0/8", "unix" for every unix
+// socket that the server listens on, and "unix:" with the path of one. Commas at the end of a word
+// are ignored. It continues after a fault.
 func ParsePeers(words []string) (p Peers, faults []error) {
 	for _, word := range words {
 		word = strings.Trim(word, ",")
@@ -43,7 +44,7 @@ func ParsePeers(words []string) (p Peers, faults []error) {
 	return p, faults
 }
 
-// parseNetwork reads a network, or an address as the network of that alone.
+// parseNetwork parses a network, or an address as a network of one address.
 func parseNetwork(word string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(strings.Trim(word, "[]")); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()
@@ -61,13 +62,13 @@ func parseNetwork(word string) (netip.Prefix, error) {
 	return network, nil
 }
 
-// Contains reports whether addr is that of one of p.
+// Contains reports whether addr belongs to p.
 func (p *Peers) Contains(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	return p.everybody || slices.ContainsFunc(p.networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
-// Trust reports whether the connection that r came by is from one of p.
+// Trust reports whether the connection of r comes from a peer in p.
 func (p *Peers) Trust(r *http.Request) bool {
 	if p.everybody {
 		return true
@@ -78,7 +79,7 @@ func (p *Peers) Trust(r *http.Request) bool {
 	if !p.unix && len(p.sockets) == 0 {
 		return false
 	}
-	// The other end of a unix socket has no address, so it is known by ours.
+	// The client's end of a unix socket has no address, so the server's end identifies it.
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return ok && local.Network() == "unix" && (p.unix || slices.Contains(p.sockets, local.String()))
 }

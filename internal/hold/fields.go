@@ -6,24 +6,23 @@ import (
 	"sync"
 )
 
-// Fields are a header as it was at one moment. To take one down is due for every request, and it is hardly ever asked for, so the memory
-// for a usual one is here: on the stack of whoever has Fields for as long as he serves a request (as the retry filter), where they
-// cost the garbage collector nothing, or used again and again.
+// Fields is a snapshot of an http.Header. Every request takes one and almost none reads it, so a
+// typical header fits into the struct without allocating.
 type Fields struct {
 	number int
 	room   [24]field // a browser sends up to 20
 	large  []field   // all of them, if there are more
 }
 
-// A field has, nearly always, one value. That it lies beside the name and not in a list makes Take a quarter faster (120 ns instead of
-// 160 for a browser's six fields, of which 110 are the walk through the map).
+// A field nearly always has one value, which is stored beside the name instead of in a list, to
+// make Take faster.
 type field struct {
 	name  string
 	value string    // the only one
 	other *[]string // the values if there is none, or more than one; else nil
 }
 
-// Take takes down a header. It is for Fields that are new.
+// Take takes a snapshot of a header. The Fields must be new.
 func (f *Fields) Take(header http.Header) {
 	f.number = len(header)
 	if f.number > len(f.room) {
@@ -52,7 +51,7 @@ func (f *Fields) list() []field {
 
 var fieldsPool = sync.Pool{New: func() any { return new(Fields) }}
 
-// take takes down a header in memory that has been used before. Whoever calls it calls [Fields.forget].
+// take takes a snapshot of a header in pooled memory. The caller must call [Fields.forget].
 func take(header http.Header) *Fields {
 	f, ok := fieldsPool.Get().(*Fields)
 	if !ok {
@@ -62,14 +61,15 @@ func take(header http.Header) *Fields {
 	return f
 }
 
-// forget ends the use of what take returned. It lets go of the strings, and of memory that only an unusual header needed.
+// forget returns f to the pool. It drops the strings, and the extra memory of an unusually large
+// header.
 func (f *Fields) forget() {
 	clear(f.list())
 	f.number, f.large = 0, nil
 	fieldsPool.Put(f)
 }
 
-// Header returns a new header that is as the one taken was.
+// Header returns a new header with the contents of the snapshot.
 func (f *Fields) Header() http.Header {
 	header := make(http.Header, f.number)
 	for _, field := range f.list() {
@@ -78,8 +78,9 @@ func (f *Fields) Header() http.Header {
 	return header
 }
 
-// copyTo sets in out what was in header, which has been taken down, at that moment. It reports whether header has the same
-// names still. Where it has the same values, too, as it nearly always has, they are shared, which spares a copy.
+// copyTo sets the fields of the snapshot in out; header is the header that the snapshot was taken
+// of. It reports whether header still has the same names. Values that have not changed are shared,
+// to avoid a copy.
 func (f *Fields) copyTo(out, header http.Header) (same bool) {
 	same = len(header) == f.number
 	for _, field := range f.list() {
@@ -93,7 +94,7 @@ func (f *Fields) copyTo(out, header http.Header) (same bool) {
 	return same
 }
 
-// values returns a list of its own of the values that the field had.
+// values returns a new list of the field's values.
 func (f field) values() []string {
 	if f.other == nil {
 		return []string{f.value}
@@ -101,7 +102,7 @@ func (f field) values() []string {
 	return slices.Clone(*f.other)
 }
 
-// is reports whether the field had these values.
+// is reports whether the field has these values in the snapshot.
 func (f field) is(values []string) bool {
 	if f.other == nil {
 		return len(values) == 1 && values[0] == f.value

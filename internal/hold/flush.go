@@ -12,12 +12,12 @@ import (
 	"github.com/pasteline/pasteline/internal/sent"
 )
 
-// Flush is [Writer.FlushError] for callers that can't be told.
+// Flush is [Writer.FlushError] without the error.
 func (h *Writer) Flush() { _ = h.FlushError() }
 
-// FlushError asks for the decision, the first time. If the response may leave, what is held is sent, and everything from
-// then on passes through. If not, it returns the error, and nothing was sent. A server that can't flush is found out
-// before, and then nothing is decided.
+// FlushError calls the Decider on the first call. If the response may be sent, the buffer is sent,
+// and everything from then on passes through. If not, it returns the error, and nothing was sent.
+// If the server can't flush, it returns an error before a decision.
 func (h *Writer) FlushError() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -47,8 +47,8 @@ func (h *Writer) FlushError() error {
 	return err
 }
 
-// Hijack asks for the decision as a flush does, then hands over the connection. A server that can't (as for HTTP/2) is
-// found out before, and then nothing is decided.
+// Hijack calls the Decider as a flush does, then takes over the connection. If the server can't
+// hijack (as for HTTP/2), it returns an error before a decision.
 func (h *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,7 +86,7 @@ func (h *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// open fixes the header and asks the Decider. Without an error the caller may send.
+// open fixes the header and calls the Decider. If it returns nil, the caller may send.
 func (h *Writer) open(status int) error {
 	if h.err != nil {
 		return h.err
@@ -114,7 +114,7 @@ func (h *Writer) open(status int) error {
 	return nil
 }
 
-// ask asks the Decider, with the lock free: a hook of the commit may use the response.
+// ask calls the Decider without the lock, as a hook of the commit may use the response.
 func (h *Writer) ask() error {
 	decider := h.decider
 	h.mu.Unlock()
@@ -128,7 +128,7 @@ func (h *Writer) ask() error {
 	return decider.Decide()
 }
 
-// refuse makes sure that nothing leaves any more.
+// refuse makes the Writer refuse to send anything from now on.
 func (h *Writer) refuse(err error) error {
 	h.state, h.err = refused, fmt.Errorf("response is held back: %w", err)
 	h.result.Fail(err)
@@ -136,7 +136,7 @@ func (h *Writer) refuse(err error) error {
 	return h.err
 }
 
-// closed is the error of the states in which nothing can be flushed any more.
+// closed returns the error of the states in which a flush is impossible.
 func (h *Writer) closed() error {
 	switch h.state {
 	case hijacked:
@@ -148,8 +148,8 @@ func (h *Writer) closed() error {
 	}
 }
 
-// can reports whether w, at the bottom of all wrappers, has the methods of T. The wrappers' own say nothing: they have them
-// in order to hand on the call.
+// can reports whether w, below all wrappers, has the methods of T. The methods of the wrappers
+// don't count, as they only pass on the call.
 func can[T any](w http.ResponseWriter) bool {
 	for {
 		switch wrapper := w.(type) {
@@ -166,12 +166,13 @@ func can[T any](w http.ResponseWriter) bool {
 
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// ReadFrom holds what it reads from src, or passes it on so that the server may send it in its best way.
+// ReadFrom buffers the contents of src, or passes src on so that the server can send it
+// efficiently.
 func (h *Writer) ReadFrom(src io.Reader) (int64, error) {
 	if h.isPassing() {
 		return io.Copy(h.dst, src)
 	}
-	// Without the struct, io.Copy would call ReadFrom again, for ever.
+	// The struct hides ReadFrom, which io.Copy would call recursively.
 	buffer, ok := copyBuffers.Get().(*[32 << 10]byte)
 	if !ok {
 		panic("hold: the pool holds something else")
@@ -186,12 +187,14 @@ func (h *Writer) isPassing() bool {
 	return h.state == passing
 }
 
-// SetReadDeadline sets it for the connection, at once, as [http.ResponseController.SetReadDeadline].
+// SetReadDeadline sets the connection's deadline at once, as
+// [http.ResponseController.SetReadDeadline].
 func (h *Writer) SetReadDeadline(deadline time.Time) error {
 	return h.control(func(c *http.ResponseController) error { return c.SetReadDeadline(deadline) })
 }
 
-// SetWriteDeadline sets it for the connection, at once, as [http.ResponseController.SetWriteDeadline].
+// SetWriteDeadline sets the connection's deadline at once, as
+// [http.ResponseController.SetWriteDeadline].
 func (h *Writer) SetWriteDeadline(deadline time.Time) error {
 	return h.control(func(c *http.ResponseController) error { return c.SetWriteDeadline(deadline) })
 }

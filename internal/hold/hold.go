@@ -16,58 +16,60 @@ import (
 )
 
 var (
-	// ErrTooLarge is returned (and recorded as the attempt's outcome) when more is written than may be held.
+	// ErrTooLarge is returned (and recorded as the attempt's outcome) when more is written than may
+	// be buffered.
 	ErrTooLarge = errors.New("response is larger than may be held back")
-	// ErrOver is returned for everything that is tried after the attempt has ended.
+	// ErrOver is returned by every call after the attempt has ended.
 	ErrOver = errors.New("response is used after its handler has returned")
 )
 
-// A Decider says whether the response may leave: nil, or the error because of which it may not. It is asked in the middle of
-// the handler, at the first flush, and keeps to what it said.
+// A Decider decides whether the response may be sent: nil, or the error that forbids it. It is
+// called while the handler runs, at the first flush, and must not change its decision.
 type Decider interface {
 	Decide() error
 }
 
-// Options are the bounds of what is held.
+// Options are the limits of the buffer.
 type Options struct {
 	HighWater int64 // bytes of body kept in memory before a temporary file is used; see [spill.Buffer]
-	Max       int64 // bytes of body that may be held at all; zero is no limit
+	Max       int64 // bytes of body that may be buffered; zero is no limit
 
-	// Attempts, if not nil, is told to End when a flush lets the response through: there will be no further one, and nobody
-	// should wait for a stream to end.
+	// Attempts, if not nil, is ended when a flush lets the response through: there will be no
+	// further attempt, and other requests must not wait for the end of a stream.
 	Attempts *transaction.Attempts
 }
 
 type state uint8
 
 const (
-	holding  state = iota // nothing has left
-	deciding              // nothing has left, nor will it by a flush: the Decider is being asked, or the handler has returned
-	refused               // nothing will leave
-	passing               // everything passes through
-	hijacked              // the handler has the connection
-	over                  // the attempt has ended
+	holding state = iota // nothing has left
+	// buffering; Flush is ignored because the decision is pending or the handler has returned
+	deciding
+	refused  // nothing will be sent
+	passing  // everything passes through
+	hijacked // the handler has the connection
+	over     // the attempt has ended
 )
 
-// A Writer is an [http.ResponseWriter] that holds its response back. It is safe for concurrent use by multiple goroutines,
-// apart from the header map, as net/http's own.
+// A Writer is an [http.ResponseWriter] that buffers its response. It is safe for concurrent use by
+// multiple goroutines, except for the header map, as net/http's own.
 type Writer struct {
 	dst    http.ResponseWriter
 	result *attempt.Result
 	max    int64
-	own    attempt.Context // result's place if the attempt begins here
+	own    attempt.Context // holds result if the attempt begins here
 
 	controlling sync.Mutex // guards uncontrolled; taken after mu
 	mu          sync.Mutex // guards the rest
 
-	uncontrolled bool // deadlines and the like are no longer the handler's to set
+	uncontrolled bool // the handler can no longer set deadlines and the like
 	state        state
 	announced    bool  // sent has a Trailer field, or one that is a trailer
-	status       int16 // zero until the first WriteHeader; small, as its neighbours, so that a Writer is 8 bytes smaller
+	status       int16 // zero until the first WriteHeader; int16 keeps the Writer small
 
 	decider Decider
 	last    *transaction.Attempts // Options.Attempts
-	err     error                 // why nothing leaves or nothing more is taken; the result has an error then
+	err     error                 // why writes are refused; the result has an error then
 
 	header http.Header // the handler's; nil until it asks for it
 	sent   *Fields     // the header at the first WriteHeader, if there was one by then; nil again in the end
@@ -75,22 +77,22 @@ type Writer struct {
 	body   spill.Buffer
 }
 
-// Begin begins an attempt: it returns a Writer that will send the response to dst, and a context with the result for the
-// attempt's outcome. A failure to hold (too large, a full disk) is recorded there; and while it has an error, by whomever,
-// a flush returns that.
+// Begin begins an attempt: it returns a Writer that will send the response to dst, and a context
+// with the attempt's result. A failure to buffer the response (too large, a full disk) is recorded
+// there. While the result has an error, from any source, a flush returns it.
 func Begin(ctx context.Context, dst http.ResponseWriter, options Options) (*Writer, context.Context) {
 	h := new(Writer)
 	return h, h.Begin(ctx, dst, options)
 }
 
-// Begin is the same with a Writer that whoever calls has made room for: h is new.
+// Begin is the function Begin for a Writer that the caller has allocated, which must be new.
 func (h *Writer) Begin(ctx context.Context, dst http.ResponseWriter, options Options) context.Context {
 	h.own = attempt.Context{Context: ctx}
 	h.begin(dst, &h.own.Result, options)
 	return &h.own
 }
 
-// New returns a Writer for an attempt that has a result already.
+// New returns a Writer for an attempt that already has a result.
 func New(dst http.ResponseWriter, result *attempt.Result, options Options) *Writer {
 	h := new(Writer)
 	h.begin(dst, result, options)
@@ -102,10 +104,10 @@ func (h *Writer) begin(dst http.ResponseWriter, result *attempt.Result, options 
 	h.body.HighWater = options.HighWater
 }
 
-// Result returns how the attempt ended, as far as that is recorded.
+// Result returns the result of the attempt.
 func (h *Writer) Result() *attempt.Result { return h.result }
 
-// SetDecider makes d the one that is asked when the handler flushes or hijacks.
+// SetDecider sets the Decider that is called when the handler flushes or hijacks.
 func (h *Writer) SetDecider(d Decider) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,15 +126,16 @@ func (h *Writer) Header() http.Header {
 		} else {
 			h.header = http.Header{}
 		}
-		if h.status != 0 && h.state != over { // the status came before, so what counts is what outer filters have set
+		// the status was set first, so only the fields of outer filters count
+		if h.status != 0 && h.state != over {
 			h.keep()
 		}
 	}
 	return h.header
 }
 
-// WriteHeader sets the status, and the header as it is now. The first one counts, unless a later one says that the server
-// has failed (with 500 or more) while nothing has left.
+// WriteHeader sets the status, and fixes the header. The first call counts, unless a later one
+// reports a failure of the server (500 or more) before anything was sent.
 func (h *Writer) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("invalid WriteHeader code %v", status)) // as net/http
@@ -153,7 +156,7 @@ func (h *Writer) WriteHeader(status int) {
 	}
 }
 
-// freeze fixes status and header, unless they are.
+// freeze fixes status and header at the first call.
 func (h *Writer) freeze(status int) {
 	if h.status != 0 {
 		return
@@ -170,7 +173,7 @@ func (h *Writer) freeze(status int) {
 	}
 }
 
-// keep takes down the header as it is.
+// keep takes a snapshot of the header.
 func (h *Writer) keep() {
 	if h.sent != nil {
 		h.sent.forget()
@@ -181,7 +184,7 @@ func (h *Writer) keep() {
 	}
 }
 
-// Write holds p, or passes it on.
+// Write buffers p, or passes it on.
 func (h *Writer) Write(p []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -195,7 +198,7 @@ func (h *Writer) Write(p []byte) (int, error) {
 	return n, h.fail(err)
 }
 
-// WriteString holds s, or passes it on.
+// WriteString buffers s, or passes it on.
 func (h *Writer) WriteString(s string) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -212,7 +215,7 @@ func (h *Writer) WriteString(s string) (int, error) {
 	return n, h.fail(err)
 }
 
-// take says whether n more bytes can be written.
+// take checks whether n more bytes can be written.
 func (h *Writer) take(n int) error {
 	switch h.state {
 	case passing:
@@ -245,7 +248,7 @@ func bodyAllowed(status int16) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// fail makes err, if it is one, the end of what can be held.
+// fail records err, if it is not nil; nothing more is buffered then.
 func (h *Writer) fail(err error) error {
 	if err != nil {
 		h.err = err
@@ -255,7 +258,7 @@ func (h *Writer) fail(err error) error {
 	return err
 }
 
-// Status returns the status as it is so far; that of a handler which has not said anything is 200.
+// Status returns the current status; it is 200 if the handler has not set one.
 func (h *Writer) Status() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -280,8 +283,8 @@ func (h *Writer) SentHeader() http.Header {
 	return h.sent.Header()
 }
 
-// Sent reports whether the response has left, in whole or in part (or the connection is the handler's): the decision was
-// taken.
+// Sent reports whether a part of the response has been sent, or the connection is the handler's:
+// the decision was made.
 func (h *Writer) Sent() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -291,7 +294,7 @@ func (h *Writer) Sent() bool {
 // Begun is Sent, by the name that [sent.Begun] looks for.
 func (h *Writer) Begun() bool { return h.Sent() }
 
-// Late is what a log says of an attempt that failed although its response has been Sent.
+// Late returns the log message for an attempt that failed although its response has been Sent.
 func (h *Writer) Late() string {
 	if h.isHijacked() {
 		return "request failed after its connection was taken over"
@@ -305,9 +308,10 @@ func (h *Writer) isHijacked() bool {
 	return h.state == hijacked
 }
 
-// Cut ends an attempt that failed although its response has been Sent: it panics with [http.ErrAbortHandler], which breaks the
-// framing, so that the client does not take the part for the whole. If the handler has the connection, that is its own to end, and
-// Cut returns.
+// Cut ends an attempt that failed although its response has been Sent: it panics with
+// [http.ErrAbortHandler], which breaks the framing, so that the client does not take the part for
+// the whole. If the handler has hijacked the connection, Cut returns, as the handler has to close
+// it.
 func (h *Writer) Cut() {
 	over := h.isHijacked()
 	h.Drop()
@@ -316,8 +320,9 @@ func (h *Writer) Cut() {
 	}
 }
 
-// Returned says that the handler has returned, so that the decision is the owner's: a flush by a hook, or by a goroutine
-// that is left over, does not ask for it any more, and has what is held sent with the rest.
+// Returned marks the handler as returned; from now on only the owner may release the response. A
+// flush by a hook, or by a goroutine of the handler, is ignored, and its output is sent with the
+// rest.
 func (h *Writer) Returned() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -327,7 +332,7 @@ func (h *Writer) Returned() {
 	}
 }
 
-// Drop ends the attempt: what is held is forgotten.
+// Drop ends the attempt and discards the buffer.
 func (h *Writer) Drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -349,8 +354,8 @@ func (h *Writer) end() error {
 	return h.body.Close()
 }
 
-// Release ends the attempt: what is held is sent, and if it was sent by a flush already, the trailers are.
-// The error is the server's, in general because the client has gone.
+// Release ends the attempt: it sends the buffer, or only the trailers if a flush has sent the
+// response. The error is the server's, usually because the client has gone.
 func (h *Writer) Release() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -366,10 +371,11 @@ func (h *Writer) Release() error {
 	return errors.Join(err, h.end())
 }
 
-// smallBody is what the server itself gives a Content-Length (its buffer is of that size).
+// smallBody is the size up to which the server sets Content-Length itself.
 const smallBody = 2 << 10
 
-// send hands status, header and body to the server. The body is complete unless the handler flushes, and then the trailers are, too.
+// send passes status, header and body to the server. If complete is false, the handler flushes: the
+// body, and so the trailers, are incomplete.
 func (h *Writer) send(complete bool) error {
 	if h.err != nil {
 		return h.err
@@ -420,7 +426,8 @@ func hasTrailer(header http.Header) bool {
 	return false
 }
 
-// trailers hands over what the handler has set as trailers since its WriteHeader, and takes back what it has removed.
+// trailers passes on the trailers that the handler has set since its WriteHeader, and removes those
+// that it has deleted.
 func (h *Writer) trailers() {
 	if h.status == 0 || h.header == nil {
 		return
@@ -436,7 +443,8 @@ func (h *Writer) trailers() {
 	}
 }
 
-// isTrailer reports whether a field is a trailer, by its prefix or because the handler has announced it in its header.
+// isTrailer reports whether a field is a trailer, by its prefix or because the handler has
+// announced it in its header.
 func (h *Writer) isTrailer(name string) bool {
 	if strings.HasPrefix(name, http.TrailerPrefix) {
 		return true

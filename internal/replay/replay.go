@@ -1,17 +1,19 @@
 // Package replay lets a request body be read again from its start.
 //
-// [Body.Fill] receives all of it before the first attempt, so that no attempt, nor what it holds, waits for the client. Without
-// that, a [Body] records what an attempt's handler reads, while it reads: the next attempt's [Body.Attempt] gets the same
-// bytes from the record, and goes on with the client's where that ends; nothing is read before the handler asks for it, and
-// the last attempt is not recorded any more. The record is in memory up to a high-water mark, then in a temporary file.
+// [Body.Fill] receives the whole body before the first attempt, so that no attempt, and no resource
+// that it holds, waits for the client. Without Fill, a [Body] records the bytes that an attempt's
+// handler reads: the next attempt's [Body.Attempt] gets the same bytes from the record, and
+// continues with the client's; nothing is read before the handler reads, and the last attempt is
+// not recorded any more. The record is in memory up to a high-water mark, then in a temporary file.
 //
 // # Caveats
 //
-// A body that can't be read to its end has failed the request, or the attempt that reads it, even if the handler does not care:
-// what it did was done with half of what the client meant. Without Fill, what the handler never asks for is not missed.
+// A body that can't be read to its end fails the request, or the attempt that reads it, even if the
+// handler ignores the error: it has worked on an incomplete body. Without Fill, bytes that the
+// handler never reads don't matter.
 //
-// A goroutine that is left over from an earlier attempt can't take bytes from a later one: its reader is detached, and what
-// it was just receiving is recorded for the others.
+// A goroutine that still runs after its attempt can't take bytes from a later one: its reader is
+// detached, and bytes that it is just receiving are recorded for the others.
 package replay
 
 import (
@@ -32,7 +34,8 @@ type Options struct {
 	Max       int64 // bytes a body may have; zero is no limit
 }
 
-// A Body is a request body that can be read once an attempt. It is safe for concurrent use by multiple goroutines.
+// A Body is a request body that can be read once per attempt. It is safe for concurrent use by
+// multiple goroutines.
 type Body struct {
 	source io.ReadCloser
 	max    int64
@@ -54,10 +57,11 @@ func New(source io.ReadCloser, options Options) *Body {
 	return b
 }
 
-// Fill reads the source to its end, and is called before the first Attempt: all attempts then read what is recorded. The error, if
-// the end was no orderly one, has the status to answer with: 413, as an [http.MaxBytesError], if the body is longer than
-// allowed, 408 if the server has given the client no more time, 499 if ctx is cancelled because the client has gone, else 400. If what
-// was read can't be kept, it has none.
+// Fill reads the source to its end. It must be called before the first Attempt; all attempts then
+// read from the record. If the body is not received completely, the error has the status to answer
+// with: 413, as an [http.MaxBytesError], if the body is longer than allowed, 408 if the server's
+// read deadline has passed, 499 if ctx is cancelled because the client has gone, otherwise 400. An
+// error of the record has no status.
 func (b *Body) Fill(ctx context.Context) error {
 	b.reading.Lock()
 	defer b.reading.Unlock()
@@ -75,13 +79,15 @@ func (b *Body) Fill(ctx context.Context) error {
 	return b.end
 }
 
-// isGone reports whether err, with the context cancelled, says that the client has gone. (Net/http cancels that of HTTP/1.1 with every error
-// of a connection.) A client that has closed its half only may yet read why.
+// isGone reports whether err, with the context cancelled, means that the client has gone. (For
+// HTTP/1.1, net/http cancels the context after every error of a connection.) A client that has
+// closed only its sending half may still read an answer.
 func isGone(err error) bool {
 	return attempt.Status(err) == http.StatusBadRequest && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// Waits reports whether the body of r has to be waited for: there is one, and r is no tunnel, whose body ends with the answer.
+// Waits reports whether the body of r must be awaited: there is one, and r is no tunnel, whose body
+// ends with the answer.
 func Waits(r *http.Request) bool {
 	return r.Body != nil && r.Body != http.NoBody && r.Method != http.MethodConnect
 }
@@ -89,7 +95,7 @@ func Waits(r *http.Request) bool {
 // filling is a Body's source while the body is filled.
 type filling Body
 
-// Read reads from the source, at most one byte more than allowed, and remembers how it ends.
+// Read reads from the source, at most one byte more than allowed, and records how it ends.
 func (b *filling) Read(p []byte) (int, error) {
 	if b.max > 0 {
 		p = p[:min(int64(len(p)), b.max-b.read+1)]
@@ -105,9 +111,9 @@ func (b *filling) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Attempt returns the body for the next attempt, from the start, and detaches that of the attempt before. If it can't be
-// read to the end, that is recorded in result: with status 400 or 408, or as an [http.MaxBytesError] if it is longer than allowed.
-// The last attempt's may not be followed by another.
+// Attempt returns the body for the next attempt, from the start, and detaches that of the previous
+// one. If it can't be read to the end, that is recorded in result: with status 400 or 408, or as an
+// [http.MaxBytesError] if it is longer than allowed. No attempt may follow the last one.
 func (b *Body) Attempt(result *attempt.Result, last bool) io.ReadCloser {
 	r := &reader{body: b, result: result, last: last}
 	b.mu.Lock()
@@ -116,7 +122,8 @@ func (b *Body) Attempt(result *attempt.Result, last bool) io.ReadCloser {
 	return r
 }
 
-// Close forgets the record and detaches the last attempt's reader. It does not wait for one that is just receiving.
+// Close discards the record and detaches the last attempt's reader. It does not wait for a read
+// that is in progress.
 func (b *Body) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -144,11 +151,12 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// Read reads what is recorded, then what the client sends.
+// Read reads from the record, then from the client.
 func (r *reader) Read(p []byte) (int, error) {
 	b := r.body
 	if !b.reading.TryLock() {
-		// Somebody is receiving: perhaps what an earlier attempt has left behind, for a slow client. What is recorded does not wait.
+		// Another reader is receiving, perhaps of an earlier attempt with a slow client. Recorded
+		// bytes are available without waiting for it.
 		if n, done, err := r.readRecord(p); done {
 			return n, err
 		}
@@ -162,7 +170,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return r.received(p[:n], err)
 }
 
-// readRecord answers a read without the source, if it can: it is done.
+// readRecord completes a read without the source, if possible: done is true then.
 func (r *reader) readRecord(p []byte) (n int, done bool, err error) {
 	b := r.body
 	b.mu.Lock()
@@ -182,7 +190,8 @@ func (r *reader) readRecord(p []byte) (n int, done bool, err error) {
 	return 0, false, nil
 }
 
-// received takes over what the source gave, and gives to r what is r's.
+// received records the bytes read from the source, and returns them if r is still the current
+// reader.
 func (r *reader) received(p []byte, err error) (int, error) {
 	b := r.body
 	b.mu.Lock()
@@ -194,7 +203,7 @@ func (r *reader) received(p []byte, err error) (int, error) {
 	b.read += int64(len(p))
 	if !b.closed && !r.last && len(p) > 0 {
 		if _, failure := b.record.Write(p); failure != nil {
-			// What can't be recorded can't be replayed: better no attempt than a wrong one.
+			// An incomplete record can't be replayed, so the body ends here.
 			b.end = failure
 			p, err = nil, nil
 		}
@@ -212,7 +221,7 @@ func (r *reader) received(p []byte, err error) (int, error) {
 	return len(p), b.failed(r, b.end)
 }
 
-// classify gives an error of the source the status that it is answered with.
+// classify adds the status for an answer to an error of the source.
 func classify(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.EOF
@@ -226,7 +235,7 @@ func classify(err error) error {
 	return attempt.WithStatus(http.StatusBadRequest, err)
 }
 
-// failed records err, if it is one, as the outcome of r's attempt.
+// failed records err, if it is an error, as the outcome of r's attempt.
 func (b *Body) failed(r *reader, err error) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.result.Fail(err)

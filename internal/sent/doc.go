@@ -1,5 +1,5 @@
-// Package sent notes how much of a response has been sent: whether an error can still be answered, and what an access log
-// says.
+// Package sent records how much of a response has been sent, to decide whether an error can still
+// be answered, and for access logs.
 //
 //	noted := &sent.Writer{ResponseWriter: w}
 //	next.ServeHTTP(noted, r)
@@ -9,6 +9,6 @@
 //
 // # Caveats
 //
-// A response that has begun need not have left: net/http keeps the first few kilobytes until there are more, or a flush.
-// But it can't be taken back.
+// A response that has begun may still be in a buffer: net/http buffers the first few kilobytes
+// until there are more, or a flush. But it can't be replaced any more.
 package sent

@@ -7,14 +7,14 @@ import (
 	"net/http"
 )
 
-// A Writer passes a response on, and notes how far it has come. It holds nothing back. It is as safe for concurrent use as
-// the response that it wraps is by convention: not at all.
+// A Writer passes a response on, and records its progress. It buffers nothing. Like most response
+// writers, it is not safe for concurrent use.
 type Writer struct {
 	http.ResponseWriter
 
-	Status   int   // zero until the response has begun; 101 after a hijack without another one
-	Bytes    int64 // of the body, as far as the wrapped writer has taken them
-	Flushed  bool  // a part of the response has left for certain, or the connection is the handler's
+	Status   int   // zero until the response has begun; 101 after a hijack without another status
+	Bytes    int64 // bytes of the body that the wrapped writer has accepted
+	Flushed  bool  // a part of the response has certainly been sent, or the connection was hijacked
 	Hijacked bool
 }
 
@@ -38,7 +38,7 @@ func Begun(w http.ResponseWriter) (begun, known bool) {
 	}
 }
 
-// WriteHeader notes the status. Informational ones are not the last, but for 101.
+// WriteHeader records the status, except for informational ones other than 101.
 func (w *Writer) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.imply(status)
@@ -46,7 +46,7 @@ func (w *Writer) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// imply notes the status, if it is the first.
+// imply records the status, if it is the first.
 func (w *Writer) imply(status int) {
 	if w.Status == 0 {
 		w.Status = status
@@ -69,7 +69,7 @@ func (w *Writer) WriteString(s string) (int, error) {
 	return n, err
 }
 
-// ReadFrom counts what is read, and lets the server send it in its best way.
+// ReadFrom counts the bytes of src, and lets the server send it efficiently.
 func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	w.imply(http.StatusOK)
 	n, err := io.Copy(w.ResponseWriter, src)
@@ -77,7 +77,7 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-// Flush is FlushError for callers that can't be told.
+// Flush is FlushError without the error.
 func (w *Writer) Flush() { _ = w.FlushError() }
 
 // FlushError passes the flush on. It sends the header, so it implies a status.

@@ -1,20 +1,21 @@
-// Package spill keeps bytes: up to a high-water mark in memory, the rest in a temporary file.
+// Package spill buffers bytes: up to a high-water mark in memory, the rest in a temporary file.
 //
-// It is what the held response and the replayed request body have in common. The zero [Buffer] is ready to use; whoever
-// made it calls [Buffer.Close].
+// It is used for the buffered response and the replayed request body. The zero [Buffer] is ready to
+// use; its owner must call [Buffer.Close].
 //
 // # Memory
 //
-// A buffer always has as much memory as its mark says. Beyond it, up to four times the mark, it may borrow from a [Reserve] that
-// all buffers of the process share, for as long as there is some left; what turns out to need a file gives it back. So a large body
-// now and then is kept at the speed of memory (5 MB in 0.5 ms of CPU time; with 3 MB of them in a file it was 2.8 ms), and a crowd of them has no
-// more memory than the marks say, and the reserve once. The reserve is small because freed chunks stay resident until the pool drops
-// them: with 16 MiB, four clients with 64 MB each took 75 MB instead of 46.
+// A buffer may always use as much memory as its mark says. Beyond that, up to four times the mark,
+// it may borrow from a [Reserve] that all buffers of the process share, while some is left; a
+// buffer that needs a file gives its share back. An occasional large body is therefore kept in
+// memory, and many at once use no more than their marks and the reserve. The reserve is small
+// because freed chunks stay resident until the pool drops them.
 //
 // # Caveats
 //
-// Memory comes from a pool and goes back to it with Close, so a Buffer must not be used afterwards. The file has no name
-// (on systems that allow that), so that a killed process leaves nothing behind.
+// Memory comes from a pool and returns to it with Close, so a Buffer must not be used afterwards.
+// The file has no name (on systems that allow that), so that a killed process leaves nothing
+// behind.
 package spill
 
 import (
@@ -25,20 +26,21 @@ import (
 	"sync/atomic"
 )
 
-// DefaultHighWater is how many bytes are kept in memory unless told otherwise (repoze.retry's highwater).
+// DefaultHighWater is the default number of bytes kept in memory (repoze.retry's highwater).
 const DefaultHighWater = 2 << 20
 
-// Reserve is how many bytes all buffers together may have in memory beyond their marks.
+// Reserve is how many bytes all buffers together may keep in memory beyond their marks.
 const Reserve = 4 << 20
 
-// beyond is how many times its mark a buffer may have in memory: nobody shall borrow the whole reserve alone.
+// beyond is how many times its mark a buffer may keep in memory, so that one buffer can't borrow
+// the whole reserve.
 const beyond = 4
 
 // borrowed is how much of the reserve is in use.
 var borrowed atomic.Int64
 
-// chunkSize is the unit of memory. All chunks are of one size, so that large bodies need neither copying while they grow
-// nor large pieces in the pool.
+// chunkSize is the unit of memory. All chunks have the same size, so that growing needs no copy and
+// the pool holds no large pieces.
 const chunkSize = 16 << 10
 
 type chunk [chunkSize]byte
@@ -55,13 +57,14 @@ func newChunk() *chunk {
 
 // A Buffer keeps the bytes written to it. It is not safe for concurrent use.
 type Buffer struct {
-	// HighWater is how many bytes are kept in memory even if the [Reserve] is used up, roughly: it is rounded up to whole
-	// chunks, and one more is used for writing to the file. Zero means [DefaultHighWater]; with a negative number all but one
-	// chunk goes to the file.
+	// HighWater is how many bytes are kept in memory even if the [Reserve] is used up,
+	// approximately: it is rounded up to whole chunks, and one more is used for writing to the
+	// file. Zero means [DefaultHighWater]; with a negative number all but one chunk goes to the
+	// file.
 	HighWater int64
 
-	// The bytes are, in this order: the stored ones, and the tail.
-	stored *stored // nil until a chunk is full: most bodies are smaller, and take 40 bytes less
+	// The contents are the stored bytes, followed by the tail.
+	stored *stored // nil until a chunk is full, as most bodies are smaller
 	tail   *chunk
 	filled int32 // bytes in tail
 }
@@ -77,7 +80,7 @@ type stored struct {
 
 func (s *stored) inMemory() int64 { return int64(len(s.memory)) * chunkSize }
 
-// Len returns how many bytes there are.
+// Len returns the number of bytes in the buffer.
 func (b *Buffer) Len() int64 {
 	if b.stored == nil {
 		return int64(b.filled)
@@ -85,7 +88,8 @@ func (b *Buffer) Len() int64 {
 	return b.stored.inMemory() + b.stored.filed + int64(b.filled)
 }
 
-// Write appends p. An error is one of the temporary file (a full disk); then the Buffer's content is undefined.
+// Write appends p. An error is that of the temporary file (a full disk); the Buffer's content is
+// undefined then.
 func (b *Buffer) Write(p []byte) (int, error) {
 	return write(b, p)
 }
@@ -114,7 +118,8 @@ func write[T string | []byte](b *Buffer, p T) (int, error) {
 	return written, nil
 }
 
-// ReadFrom appends what r has, up to its end, and reads it straight into the Buffer's memory: while r is waited for, that is a chunk.
+// ReadFrom appends the bytes of r up to its end, and reads them directly into the Buffer's memory:
+// while it waits for r, it uses one chunk.
 func (b *Buffer) ReadFrom(r io.Reader) (int64, error) {
 	var total int64
 	for empty := 0; ; empty++ {
@@ -142,10 +147,10 @@ func (b *Buffer) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-// maxEmptyReads is how often in a row a reader may return nothing, and no error.
+// maxEmptyReads is how often in a row a reader may return neither bytes nor an error.
 const maxEmptyReads = 100
 
-// store puts the full tail where it belongs.
+// store moves the full tail to memory or to the file.
 func (b *Buffer) store() error {
 	if b.stored == nil {
 		b.stored = new(stored)
@@ -166,7 +171,8 @@ func (b *Buffer) store() error {
 	return err
 }
 
-// spill begins the file, with what is in borrowed memory: whoever needs a file shall not keep others from the reserve.
+// spill creates the file and moves borrowed memory to it: a buffer with a file must not occupy the
+// reserve.
 func (s *stored) spill() error {
 	file, err := os.CreateTemp("", "pasteline-*")
 	if err != nil {
@@ -197,7 +203,7 @@ func (s *stored) appendFile(c *chunk) error {
 	return err
 }
 
-// room reports whether one more chunk may stay in memory, and borrows it if need be.
+// room reports whether one more chunk may stay in memory, and borrows it if necessary.
 func (s *stored) room(highWater int64) bool {
 	if highWater == 0 {
 		highWater = DefaultHighWater
@@ -215,8 +221,8 @@ func (s *stored) room(highWater int64) bool {
 	return true
 }
 
-// ReadAt reads from offset on, as [io.ReaderAt], except that it may return fewer bytes than there are room for:
-// those that lie together.
+// ReadAt reads from offset on, as [io.ReaderAt], except that it may return fewer bytes than len(p):
+// those that are contiguous.
 func (b *Buffer) ReadAt(p []byte, offset int64) (int, error) {
 	before := b.Len() - int64(b.filled) // the tail
 	switch {
@@ -276,9 +282,8 @@ func (s *stored) writeTo(w io.Writer) (int64, error) {
 	return total + n, err
 }
 
-// sendFile writes what is in the file to w. It hands it over as a file with a limit, since that is what the system sends to a connection by
-// itself: twelve responses of 64 MB took 0.95 s of processor time instead of 1.2, and left no garbage where half of what was sent had
-// been, so that with four clients the server needed 33 MB instead of 65.
+// sendFile writes the contents of the file to w. It passes the file in an io.LimitedReader, which
+// lets the server use sendfile.
 func (s *stored) sendFile(w io.Writer) (int64, error) {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 		return 0, err
@@ -292,7 +297,7 @@ func (s *stored) sendFile(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// Close gives back the memory and the file. The Buffer is empty then. Closing again does nothing.
+// Close releases the memory and the file. The Buffer is empty then. Closing again does nothing.
 func (b *Buffer) Close() error {
 	if b.tail != nil {
 		chunks.Put(b.tail)

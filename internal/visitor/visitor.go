@@ -8,31 +8,32 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// ErrBehindTransaction is returned by [Context.Renew] when the filter that knows the browser stands inside of the
-// transaction: the response header may leave then before it is known whether the transaction was committed.
+// ErrBehindTransaction is returned by [Context.Renew] when the browserid filter stands inside of
+// the transaction: the response header may then be sent before the outcome of the transaction is
+// known.
 var ErrBehindTransaction = errors.New("the browserid filter stands behind tm, so the cookie can't wait for the commit: " +
 	"put it before tm in the pipeline")
 
-// A Visitor is one browser, for as long as one request of it is served. Its methods are safe for concurrent use.
+// A Visitor is the browser of one request. Its methods are safe for concurrent use.
 type Visitor interface {
-	// ID returns the browser's id; ok is false if the browser can't be told of it any more.
+	// ID returns the browser's id; ok is false if no cookie can be sent any more.
 	ID() (id string, ok bool)
 
-	// MakeID returns an id of the form that the filter's ids have: of the same seed, the same.
+	// MakeID returns an id in the filter's form, derived from the seed.
 	MakeID(seed [SeedSize]byte) string
 
-	// CanTell returns nil as long as the browser can be told of a new id, and then why it can't.
+	// CanTell returns nil while a new id can be sent to the browser, then an error with the reason.
 	CanTell() error
 
-	// Tell makes id the browser's.
+	// Tell makes id the browser's id.
 	Tell(id string) error
 }
 
-// SeedSize is the number of bytes that an id is made of; a form of fewer bits uses a part of them.
+// SeedSize is the number of bytes that an id is derived from; shorter ids use a part of them.
 const SeedSize = 32
 
-// A Context is a context that carries a [Visitor]. It is a type so that a struct may have it as a field; both fields
-// are set before it is used.
+// A Context is a context that carries a [Visitor]. It is a type so that a struct can have it as a
+// field; both fields must be set before use.
 type Context struct {
 	context.Context
 	Visitor Visitor
@@ -40,7 +41,7 @@ type Context struct {
 
 type contextKey struct{}
 
-// Value returns c itself to this package, and what the parent has to others.
+// Value returns c for this package's key, and the parent's value for others.
 func (c *Context) Value(key any) any {
 	if key == (contextKey{}) {
 		return c
@@ -48,7 +49,7 @@ func (c *Context) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String is what fmt prints for a context: not the id.
+// String is used by fmt to print the context. It does not reveal the id.
 func (c *Context) String() string { return "visitor.Context" }
 
 // FromContext returns the innermost [Context] around ctx.
@@ -57,8 +58,8 @@ func FromContext(ctx context.Context) (*Context, bool) {
 	return c, ok
 }
 
-// ID returns the id of the browser as the transaction of ctx sees it. It is false if ctx carries no [Visitor], or that has
-// no id to give.
+// ID returns the id of the browser as the transaction of ctx sees it. ok is false if ctx carries no
+// [Visitor] or the Visitor can give no id.
 func ID(ctx context.Context) (string, bool) {
 	c, ok := FromContext(ctx)
 	if !ok {
@@ -75,7 +76,7 @@ func ID(ctx context.Context) (string, bool) {
 // renewalKey is the key of a visitor's renewal among the data of a transaction.
 type renewalKey Context
 
-// Renewed returns the id that t has given the browser, unless that came to nothing.
+// Renewed returns the id that t has given the browser, unless t has failed or was aborted.
 func (c *Context) Renewed(t *transaction.Txn) (id string, ok bool) {
 	r, ok := t.Data((*renewalKey)(c)).(*renewal)
 	if !ok {
@@ -88,10 +89,12 @@ func (c *Context) Renewed(t *transaction.Txn) (id string, ok bool) {
 	return r.get()
 }
 
-// Renew makes id the browser's if t commits, and from now on for those who ask in t. A rollback to a savepoint from before
-// takes it back. If the browser can't be told any more by the time of the commit, the commit fails.
+// Renew makes id the browser's id if t commits, and within t from now on. A rollback to an earlier
+// savepoint undoes it. If the new id can't be sent any more at the time of the commit, the commit
+// fails.
 //
-// Errors: [ErrBehindTransaction], that of [Visitor.CanTell], transaction.ErrEnded, transaction.ErrCommitFailed.
+// Errors: [ErrBehindTransaction], that of [Visitor.CanTell], transaction.ErrEnded,
+// transaction.ErrCommitFailed.
 func (c *Context) Renew(t *transaction.Txn, id string) error {
 	if err := c.Visitor.CanTell(); err != nil {
 		return err
@@ -108,7 +111,7 @@ func (c *Context) Renew(t *transaction.Txn, id string) error {
 	}
 	r.set(id)
 	if again {
-		return nil // the hooks are there
+		return nil // the hooks are registered
 	}
 	t.SetData((*renewalKey)(c), r)
 	t.BeforeCommit(func(context.Context) error {
@@ -119,18 +122,19 @@ func (c *Context) Renew(t *transaction.Txn, id string) error {
 	})
 	t.AfterCommit(func(_ context.Context, committed bool) {
 		if id, ok := r.get(); ok && committed {
-			// It could be told before the commit: only a handler that writes while it commits makes this fail.
+			// CanTell succeeded before the commit, so Tell fails only if the handler writes during
+			// the commit.
 			_ = c.Visitor.Tell(id)
 		}
 	})
 	return nil
 }
 
-// A renewal is the new id that a transaction has for the browser. It is a data manager with nothing to commit, so that
-// it follows savepoints.
+// A renewal is the new id that a transaction has given the browser. It is a data manager with
+// nothing to commit, so that it follows savepoints.
 type renewal struct {
 	mu sync.Mutex // guards id
-	id string     // empty: there is none
+	id string     // empty: none
 }
 
 func (r *renewal) get() (id string, ok bool) {
@@ -148,10 +152,12 @@ func (r *renewal) set(id string) {
 // SortKey implements [transaction.DataManager].
 func (r *renewal) SortKey() string { return "browser id" }
 
-// Commit implements [transaction.DataManager]: the browser is told after the commit of all.
+// Commit implements [transaction.DataManager]. It does nothing, as the browser is told after the
+// commit.
 func (r *renewal) Commit(context.Context, *transaction.Txn) error { return nil }
 
-// Abort implements [transaction.DataManager]. It comes, too, when a savepoint from before the renewal is rolled back.
+// Abort implements [transaction.DataManager]. It is also called when a savepoint from before the
+// renewal is rolled back.
 func (r *renewal) Abort(context.Context, *transaction.Txn) error {
 	r.set("")
 	return nil
@@ -177,7 +183,7 @@ func (s savepoint) Rollback() error {
 	return nil
 }
 
-// Guards.
+// Interface checks.
 var (
 	_ transaction.DataManager      = (*renewal)(nil)
 	_ transaction.ReadOnlyReporter = (*renewal)(nil)
