@@ -1,6 +1,7 @@
 package servetest
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -73,9 +74,8 @@ func (b *Browser) Do(r *http.Request) Reply {
 		b.site.t.Errorf("servetest: %v", err)
 		return Reply{}
 	}
-	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
+	if err := errors.Join(err, response.Body.Close()); err != nil {
 		b.site.t.Errorf("servetest: %s %s: %v", r.Method, r.URL, err)
 	}
 	return Reply{response.StatusCode, response.Header, string(text), response.Request.URL}
