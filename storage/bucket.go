@@ -9,25 +9,28 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// The limits of what can be stored, in bytes. They are the same for all engines, and are checked when something is put, so that a
-// commit can't fail by them.
+// The limits of stored data, in bytes. They are the same for all engines, and are checked by Put,
+// so that they can't make a commit fail.
 const (
 	MaxBucketName = 255
-	MaxKey        = 2 << 10 // what fits, with a bucket's name, into one entry of PostgreSQL's B-trees
+	MaxKey        = 2 << 10 // fits, with a bucket's name, into one entry of PostgreSQL's B-trees
 	MaxValue      = 16 << 20
 )
 
-// A Bucket is a named set of ordered keys, as one transaction sees it. It is used as its [Tx] is.
+// A Bucket is a named set of ordered keys, as one transaction sees it. Like its [Tx] it may be used
+// concurrently by the goroutines of a request.
 //
-// All methods return [transaction.ErrEnded] after the end of the transaction, and an error for a bucket name that is empty, longer than
-// [MaxBucketName] or begins with a zero byte (those are the engines' own).
+// All methods return [transaction.ErrEnded] after the end of the transaction, and an error for a
+// bucket name that is empty, longer than [MaxBucketName], or begins with a zero byte (such names
+// are reserved for engines).
 type Bucket struct {
 	tx       *Tx
 	data     *bucketData
 	snapshot bool
 }
 
-// Get returns the value of key; nil, nil if there is none (an empty value is not nil). The value is the caller's.
+// Get returns the value of key; nil, nil if it does not exist (an empty value is not nil). The
+// value belongs to the caller.
 func (b Bucket) Get(key []byte) ([]byte, error) {
 	b.tx.mu.Lock()
 	defer b.tx.mu.Unlock()
@@ -53,8 +56,8 @@ func (b Bucket) Get(key []byte) ([]byte, error) {
 	return value, nil
 }
 
-// Put sets the value of key. Both slices may be reused afterwards. It returns an error, and writes nothing, if key is empty or
-// longer than [MaxKey], or value is longer than [MaxValue].
+// Put sets the value of key. Both slices may be reused afterwards. It returns an error, and writes
+// nothing, if key is empty or longer than [MaxKey], or value is longer than [MaxValue].
 func (b Bucket) Put(key, value []byte) error {
 	b.tx.mu.Lock()
 	defer b.tx.mu.Unlock()
@@ -62,7 +65,8 @@ func (b Bucket) Put(key, value []byte) error {
 		return err
 	}
 	if len(value) > MaxValue {
-		return b.errorf("a value of %d bytes for key %.32q: want at most %d bytes", len(value), string(key), MaxValue)
+		return b.errorf("a value of %d bytes for key %.32q: want at most %d bytes", len(value),
+			string(key), MaxValue)
 	}
 	own := make([]byte, len(value)) // not nil, which would mean deleted
 	copy(own, value)
@@ -70,7 +74,7 @@ func (b Bucket) Put(key, value []byte) error {
 	return nil
 }
 
-// Delete removes key; a key that is not there is removed already.
+// Delete removes key. It is no error if key does not exist.
 func (b Bucket) Delete(key []byte) error {
 	b.tx.mu.Lock()
 	defer b.tx.mu.Unlock()
@@ -81,30 +85,32 @@ func (b Bucket) Delete(key []byte) error {
 	return nil
 }
 
-// Snapshot returns the same bucket for reads that are not validated at commit, as FoundationDB's snapshot reads: what they show
-// is still the transaction's one snapshot and its own writes, but another transaction may have changed it by the time of the
-// commit. Use it where the answer does not depend on every key that was looked at, and [Bucket.AddReadConflict] for those on
-// which it does.
+// Snapshot returns the same bucket for reads that the commit does not validate, like FoundationDB's
+// snapshot reads: they still come from the transaction's one snapshot and its own writes, but
+// another transaction may have changed them by the time of the commit. Use it where the result does
+// not depend on every key that was read, and [Bucket.AddReadConflict] for the keys on which it
+// does.
 func (b Bucket) Snapshot() Bucket {
 	b.snapshot = true
 	return b
 }
 
-// AddReadConflict makes the commit fail if key was changed by another since the snapshot, as if it had been read. Unlike Get it
-// counts keys, too, that the transaction has written itself.
+// AddReadConflict makes the commit fail if another transaction has changed key since the snapshot,
+// as if key had been read. Unlike Get, it counts keys that the transaction has written itself.
 func (b Bucket) AddReadConflict(key []byte) error {
 	b.tx.mu.Lock()
 	defer b.tx.mu.Unlock()
 	if err := b.check(key); err != nil {
 		return err
 	}
-	view, err := b.tx.open() // changed since when? since now, at the latest
+	view, err := b.tx.open() // "since the snapshot" needs a snapshot, taken now at the latest
 	if err != nil {
 		return err
 	}
 	b.data.read(key)
 	if w, ok := view.(engine.Watcher); ok {
-		if err := w.Watch(b.data.name, bytes.Clone(key)); err != nil { // a copy, so that key can be on the caller's stack
+		// a copy lets key stay on the stack
+		if err := w.Watch(b.data.name, bytes.Clone(key)); err != nil {
 			return b.tx.explainRead(err, b.data.name, keyInterval(key))
 		}
 	}
@@ -124,7 +130,7 @@ func (b *bucketData) write(key string, value []byte) {
 	b.writes.Set(key, value)
 }
 
-// check returns why key can't be used in b, if it can't. It is called with the Tx locked, and so is usable.
+// check returns an error if b or key is not usable. It is called with the Tx locked, as usable is.
 func (b Bucket) check(key []byte) error {
 	if err := b.usable(); err != nil {
 		return err
@@ -133,7 +139,8 @@ func (b Bucket) check(key []byte) error {
 		return b.errorf("an empty key: want 1 to %d bytes", MaxKey)
 	}
 	if len(key) > MaxKey {
-		return b.errorf("a key of %d bytes that starts with %.32q: want 1 to %d bytes", len(key), string(key), MaxKey)
+		return b.errorf("a key of %d bytes that starts with %.32q: want 1 to %d bytes", len(key),
+			string(key), MaxKey)
 	}
 	return nil
 }
@@ -154,5 +161,6 @@ func (b Bucket) usable() error {
 }
 
 func (b Bucket) errorf(format string, args ...any) error {
-	return fmt.Errorf("storage: %s: bucket %.64q: %s", b.tx.core.name, b.data.name, fmt.Sprintf(format, args...))
+	return fmt.Errorf("storage: %s: bucket %.64q: %s", b.tx.core.name, b.data.name,
+		fmt.Sprintf(format, args...))
 }

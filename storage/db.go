@@ -10,30 +10,32 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A DB is a transactional, ordered key-value database. It is safe for concurrent use by multiple goroutines.
+// A DB is a transactional, ordered key-value database. It is safe for concurrent use by multiple
+// goroutines.
 type DB struct {
 	core   *core
 	closed atomic.Bool
 	close  func() error
 }
 
-// core is what all DBs of one engine share: a transaction that meets the same database through two of them joins it once.
+// core is the part shared by all DBs of one engine, so that a transaction that uses the same
+// database through two of them joins it once.
 type core struct {
 	name    string
 	sortKey string
 	engine  engine.Engine
-	turns   turns
+	queue   keyQueue
 	locks   locks
 	shared  sync.Map // see DB.Shared
 }
 
 func newCore(name string, e engine.Engine) *core {
-	turner, _ := e.(engine.KeyLocker)
-	return &core{name: name, sortKey: "storage:" + name, engine: e, turns: turns{turner: turner}}
+	locker, _ := e.(engine.KeyLocker)
+	return &core{name: name, sortKey: "storage:" + name, engine: e, queue: keyQueue{locker: locker}}
 }
 
-// New makes a DB of an engine, which it owns from now on. Errors, and the sort key of the data manager, call it name, so there
-// must be no secret in it.
+// New returns a DB of e, which it owns from now on. Name identifies the database in errors and in
+// the sort key of its data manager, so it must not contain a secret.
 func New(name string, e engine.Engine) *DB {
 	return newDB(newCore(name, e), e.Close)
 }
@@ -42,14 +44,16 @@ func newDB(c *core, closeEngine func() error) *DB {
 	return &DB{core: c, close: sync.OnceValue(closeEngine)}
 }
 
-// Name returns what errors call the database.
+// Name returns the name of the database in errors.
 func (db *DB) Name() string { return db.core.name }
 
-// Engine returns the engine, for what only some engines can do (see [engine.Recorder]).
+// Engine returns the engine, for features that only some engines have (see [engine.Recorder]).
 func (db *DB) Engine() engine.Engine { return db.core.engine }
 
-// Tx returns the view that the transaction of ctx has of db. The first call in a transaction joins it; later ones return the same
-// view, which outlives ctx. It returns [transaction.ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or [transaction.ErrCommitFailed], wrapped.
+// Tx returns the view that the transaction of ctx has of db. The first call in a transaction joins
+// it; later calls return the same Tx, which stays valid after ctx is done. It returns
+// [transaction.ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or
+// [transaction.ErrCommitFailed], wrapped.
 func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
@@ -62,12 +66,12 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	if db.closed.Load() {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), ErrClosed)
 	}
-	own := &Tx{core: db.core, ctx: t.Context(), turn: db.core.turns.held(ctx)}
+	own := &Tx{core: db.core, ctx: t.Context(), ticket: db.core.queue.held(ctx)}
 	first, err := t.JoinAs(db.core, own, newDataManager(own))
 	if err != nil {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), err)
 	}
-	if tx, ok := first.(*Tx); ok && tx != own { // of another goroutine
+	if tx, ok := first.(*Tx); ok && tx != own { // another goroutine was first
 		return tx.unlessEnded()
 	}
 	return own, nil
@@ -83,9 +87,10 @@ func (tx *Tx) unlessEnded() (*Tx, error) {
 	return tx, nil
 }
 
-// Shared returns what is kept under key with the open database: the same for all DBs that share it, as those before and after a
-// reload do, until the last is closed. If there is nothing yet, it keeps what newValue returns. As for contexts, key should be
-// of an unexported type of the caller's package.
+// Shared returns the value stored under key with the open database; if there is none, it stores the
+// result of newValue. All DBs that share the database, such as those before and after a reload,
+// have the same values, until the last one is closed. As with contexts, key should be of an
+// unexported type of the caller's package.
 func (db *DB) Shared(key any, newValue func() any) any {
 	if value, ok := db.core.shared.Load(key); ok {
 		return value
@@ -94,9 +99,9 @@ func (db *DB) Shared(key any, newValue func() any) any {
 	return value
 }
 
-// TryLock takes the lock of that name, unless somebody else has it, in this process or in another that uses the same database: for
-// work that need not be done twice. It returns at once. The lock is let go of by unlock, or with the end of the process. Errors are the
-// engine's, or of ctx.
+// TryLock takes the lock of that name unless it is held, in this process or in another that uses
+// the same database: for work that only one of them has to do. It returns at once. The lock is
+// released by unlock, or by the end of the process. Errors are the engine's, or of ctx.
 func (db *DB) TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
 	leave, ok := db.core.locks.try(name)
 	locker, among := db.core.engine.(engine.Locker)
@@ -114,7 +119,7 @@ func (db *DB) TryLock(ctx context.Context, name string) (unlock func(), ok bool,
 	return sync.OnceFunc(func() { free(); leave() }), true, nil
 }
 
-// locks are those that somebody in this process has.
+// locks are the named locks held in this process.
 type locks struct{ held sync.Map }
 
 func (l *locks) try(name string) (leave func(), ok bool) {
@@ -124,8 +129,8 @@ func (l *locks) try(name string) (leave func(), ok bool) {
 	return sync.OnceFunc(func() { l.held.Delete(name) }), true
 }
 
-// Close gives the database back; the engine is closed with the last DB that shares it, once its open transactions have ended.
-// A second call does nothing.
+// Close releases the database. The last DB that shares the engine closes it, once its open
+// transactions have ended. Further calls do nothing.
 func (db *DB) Close() error {
 	db.closed.Store(true)
 	return db.close()

@@ -22,7 +22,8 @@ func (b beginning) Begin(ctx context.Context) (engine.View, error) {
 	return b.Engine.Begin(ctx)
 }
 
-// A snapshot lives as long as its transaction, and not as long as the context of the call that happened to come first.
+// A snapshot lives as long as its transaction, and not as long as the context of the call that
+// happened to come first.
 func TestSnapshotOutlivesTheFirstCall(t *testing.T) {
 	t.Parallel()
 	contexts := make(chan context.Context, 1)

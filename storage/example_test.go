@@ -48,7 +48,8 @@ func Example() {
 	// ben was here
 }
 
-// Of the keys that are looked at, only those on which the answer depends have to be unchanged at the commit.
+// Of the keys that are looked at, only those on which the answer depends have to be unchanged at
+// the commit.
 func ExampleBucket_Snapshot() {
 	db := memory.New("example")
 	defer db.Close()

@@ -4,13 +4,13 @@ import "slices"
 
 // Exported for tests of turns.
 const (
-	MaxTurnWait = maxTurnWait
-	MaxTurnHold = maxTurnHold
+	MaxTurnWait = maxTicketWait
+	MaxTurnHold = maxTicketHold
 )
 
-// Turns returns how many have a turn or wait for it, and how many commits are under way.
+// Turns returns the number of tickets, granted or waiting, and of commits in flight.
 func Turns(db *DB) (queued, admitted int) {
-	ts := &db.core.turns
+	ts := &db.core.queue
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	return len(ts.queue), len(ts.admitted)
@@ -18,7 +18,7 @@ func Turns(db *DB) (queued, admitted int) {
 
 // ConflictOver returns a conflict such as e, but over a range of a bucket.
 func ConflictOver(db *DB, e *ConflictError, bucket, from, to string) *ConflictError {
-	return &ConflictError{DB: e.DB, Bucket: bucket, turns: &db.core.turns, lost: span{bucket, from, to}}
+	return &ConflictError{DB: e.DB, Bucket: bucket, queue: &db.core.queue, lost: span{bucket, from, to}}
 }
 
 // Intervals adds intervals to a set, and returns it; the last of each pair is the end, "" for none.

@@ -22,7 +22,8 @@ func (m *meeting) CanPrepare() bool {
 	return false
 }
 
-// Of two goroutines that are the first to use a database in a transaction, one joins it, and both have the same view.
+// Of two goroutines that are the first to use a database in a transaction, one joins it, and both
+// have the same view.
 func TestFirstUseByTwo(t *testing.T) {
 	t.Parallel()
 	e := &meeting{Engine: memory.New("m").Engine()}

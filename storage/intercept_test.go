@@ -10,7 +10,8 @@ import (
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
-// Whoever intercepts sees each database once, and what it returns is shared as the real one would be.
+// Whoever intercepts sees each database once, and what it returns is shared as the real one would
+// be.
 func TestIntercept(t *testing.T) {
 	t.Parallel()
 	o := newOpener()

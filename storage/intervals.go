@@ -2,27 +2,27 @@ package storage
 
 import "slices"
 
-// An interval is the keys from from (inclusive) to to (exclusive; empty: without end).
+// An interval is the keys from from (inclusive) to to (exclusive; empty: unbounded).
 type interval struct{ from, to string }
 
-// intervalOf copies both ends in one piece.
+// intervalOf returns the interval of r. Both ends share one allocation.
 func intervalOf(r Range) interval {
 	both := string(r.From) + string(r.To)
 	return interval{both[:len(r.From)], both[len(r.From):]}
 }
 
-// keyInterval is that of one key.
+// keyInterval returns the interval of one key.
 func keyInterval(key []byte) interval { return interval{string(key), string(key) + "\x00"} }
 
-// endsBefore reports whether iv ends before key, so far that the two don't touch.
+// endsBefore reports whether iv ends before key and doesn't touch it.
 func (iv interval) endsBefore(key string) bool { return iv.to != "" && iv.to < key }
 
-// intervals is a set of keys as sorted intervals that don't touch, so that a loop that reads the same range for ever does not
-// grow it.
+// intervals is a set of keys as sorted intervals that don't touch, so that reading the same range
+// again and again does not grow it.
 type intervals []interval
 
 func (s *intervals) add(iv interval) {
-	// All from first up to last (exclusive) touch iv and become one with it.
+	// The intervals from first to last (exclusive) touch iv and are merged with it.
 	first, _ := slices.BinarySearchFunc(*s, iv.from, func(iv interval, from string) int {
 		if iv.endsBefore(from) {
 			return -1

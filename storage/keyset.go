@@ -2,12 +2,12 @@ package storage
 
 import "slices"
 
-// A keySet is a set of keys. Most transactions read few, so they are kept in a list; what is in it twice is taken out before it grows,
-// so a loop that reads the same keys for ever does not grow it. (A tree costs three allocations and 400 bytes before it has the
-// first key, which is a tenth of a request that reads a session.)
+// A keySet is a set of keys. Most transactions read few keys, so a slice is cheaper than a tree;
+// duplicates are removed when it would grow, so that reading the same keys again and again does not
+// grow it.
 type keySet struct{ list []string }
 
-// add adds key, which it copies only if it has to.
+// add adds key, and copies it only if it is new or not the last one.
 func (s *keySet) add(key []byte) {
 	n := len(s.list)
 	if n > 0 && s.list[n-1] == string(key) {
@@ -15,7 +15,7 @@ func (s *keySet) add(key []byte) {
 	}
 	if n == cap(s.list) {
 		s.sort()
-		s.list = slices.Grow(s.list, max(4, len(s.list))) // so much room that sorting is rare
+		s.list = slices.Grow(s.list, max(4, len(s.list))) // doubles, so that sorting is rare
 	}
 	s.list = append(s.list, string(key))
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
-// locking is an engine that shares its locks with other processes, here with other databases of the test.
+// locking is an engine that shares its locks with other processes, here with other databases of the
+// test.
 type locking struct {
 	engine.Engine
 	held *sync.Map

@@ -12,7 +12,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// dataManager is a Tx as its transaction sees it, which calls it with a context that is never cancelled.
+// dataManager is the data manager of a Tx. Its transaction calls it with a context that is never
+// cancelled.
 type dataManager Tx
 
 func newDataManager(tx *Tx) transaction.DataManager {
@@ -27,7 +28,7 @@ func (m *dataManager) SortKey() string { return m.core.sortKey }
 
 func (m *dataManager) ReadOnly() bool { return (*Tx)(m).readOnly() }
 
-// DeciderID is empty if the engine records no decisions.
+// DeciderID returns "" if the engine records no decisions.
 func (m *dataManager) DeciderID() string {
 	if d, ok := m.core.engine.(engine.Recorder); ok {
 		return d.DeciderID()
@@ -35,23 +36,24 @@ func (m *dataManager) DeciderID() string {
 	return ""
 }
 
-// Forget is called only if there is a DeciderID.
+// Forget is only called if DeciderID is not empty.
 func (m *dataManager) Forget(_ context.Context, t *transaction.Txn) {
 	if d, ok := m.core.engine.(engine.Recorder); ok {
 		d.Forget(t.ID())
 	}
 }
 
-// IsTransient asks the engine, about errors of the app's own work with it.
+// IsTransient asks the engine, which may know errors of the app's direct use of it.
 func (m *dataManager) IsTransient(err error) bool {
 	judge, ok := m.core.engine.(transaction.TransientJudge)
 	return ok && judge.IsTransient(err)
 }
 
-// Conflict returns the conflict that the transaction was told of, or would be by a commit, if the engine can tell.
+// Conflict returns the transient error that was returned in the transaction, or the conflict that a
+// commit would meet, if the engine can tell.
 func (m *dataManager) Conflict(context.Context) error {
 	tx := (*Tx)(m)
-	if told := tx.told.Load(); told != nil {
+	if told := tx.transient.Load(); told != nil {
 		return *told
 	}
 	tx.mu.Lock()
@@ -62,7 +64,7 @@ func (m *dataManager) Conflict(context.Context) error {
 	}
 	c := tx.changes()
 	if c == nil {
-		c = &engine.Changes{} // which only read; but it may have been written to beside
+		c = &engine.Changes{} // no writes here; but the app may have written directly
 	}
 	return tx.explain(v.Validate(c), c)
 }
@@ -77,28 +79,31 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 			deciding.Decision = t.ID()
 			c = &deciding
 		}
-		if tx.turn != nil && len(c.Writes) == 0 {
-			tx.turn.pass()
+		if tx.ticket != nil && len(c.Writes) == 0 {
+			tx.ticket.pass()
 		}
 		err = tx.explain(view.Commit(ctx, c), c)
 	}
 	tx.end()
-	if err == nil && tx.turn != nil {
-		tx.turn.pass() // unless that is done already
+	if err == nil && tx.ticket != nil {
+		tx.ticket.pass() // no effect if it was released when the commit was accepted
 		runtime.Gosched()
 	}
 	return err
 }
 
-// passTurn lets the next one go on as soon as what this one commits can be seen: not when the response has left, nor, if the
-// engine begins transactions early, when it is on the disk. Many who want one key are as fast as this is early.
-func (tx *Tx) passTurn() {
+// releaseTicket lets the next transaction in the queue start as soon as this commit is visible or,
+// with a speculative engine, accepted: well before the response is sent. This bounds the throughput
+// on a contended key.
+func (tx *Tx) releaseTicket() {
 	tx.discharge()
-	tx.turn.pass()
+	tx.ticket.pass()
 }
 
-// Abort drops everything. It comes also after a Commit or Prepare that failed, and after a Prepare that was given up.
-// After a rollback to before the first use only the writes go: what was read may be why, and has to be validated still.
+// Abort drops the writes and the view. It is also called after a Commit or Prepare that failed, and
+// for prepared work that is given up. After a rollback to a savepoint made before the first use it
+// drops only the writes: the reads may be the reason for the rollback, and still have to be
+// validated.
 func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 	tx := (*Tx)(m)
 	if status := t.Status(); status == transaction.Active || status == transaction.Doomed {
@@ -114,12 +119,12 @@ func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 		}
 		return t.Join(newDataManager(tx))
 	}
-	err := errors.Join(tx.settle(ctx), tx.abandon(ctx))
+	err := errors.Join(tx.awaitReads(ctx), tx.abandon(ctx))
 	tx.end()
 	return err
 }
 
-// abandon drops what was written beside.
+// abandon drops the app's direct writes.
 func (tx *Tx) abandon(ctx context.Context) error {
 	tx.mu.Lock()
 	side, ok := tx.view.(engine.SideView)
@@ -131,9 +136,10 @@ func (tx *Tx) abandon(ctx context.Context) error {
 	return tx.named(side.Abandon(ctx))
 }
 
-// settle makes sure, if the engine shows what may fail yet, that what was read was kept: the transaction may have been given up
-// for its sake, and the client is told. There is nothing to settle after a commit.
-func (tx *Tx) settle(ctx context.Context) error {
+// awaitReads waits until everything that a speculative view has read is durable, or returns an
+// error. Without it an aborted transaction could report state that was never committed. It does
+// nothing after a commit.
+func (tx *Tx) awaitReads(ctx context.Context) error {
 	tx.mu.Lock()
 	view := tx.view
 	tx.ended = true
@@ -141,30 +147,31 @@ func (tx *Tx) settle(ctx context.Context) error {
 	if _, ok := tx.core.engine.(engine.Speculative); !ok || view == nil {
 		return nil
 	}
-	if tx.turn != nil {
-		tx.turn.pass()
+	if tx.ticket != nil {
+		tx.ticket.pass()
 	}
 	return tx.explain(view.Commit(ctx, &nothing), &nothing)
 }
 
-// nothing is what a transaction has done that only read. It is never changed.
+// nothing is the changes of a transaction that only read. It is never modified.
 var nothing engine.Changes
 
-// handOver closes the transaction to its user and returns what the engine needs; the view is nil if nothing was read or written.
-// A transient error that the user has passed over comes back: whatever was made of it is not to be kept.
+// handOver ends the use of tx and returns the view and changes for the engine; the view is nil if
+// nothing was read or written. A transient error that the app has ignored is returned again: work
+// that was based on it must not be kept.
 func (tx *Tx) handOver() (engine.View, *engine.Changes, error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if told := tx.told.Load(); told != nil {
+	if told := tx.transient.Load(); told != nil {
 		tx.ended = true
 		return nil, &nothing, *told
 	}
 	c := tx.changes()
 	tx.ended = true
 	if c == nil {
-		return tx.view, &nothing, nil // the view, if there is one, knows whether it was written to beside
+		return tx.view, &nothing, nil // the view, if any, knows about direct writes
 	}
-	if e := tx.core.turns.admit(&tx.writing.admission, c.Writes, tx.turn); e != nil {
+	if e := tx.core.queue.admit(&tx.writing.admission, c.Writes, tx.ticket); e != nil {
 		return nil, c, tx.explain(e, c)
 	}
 	view, err := tx.open()
@@ -182,7 +189,8 @@ func (p preparer) Prepare(ctx context.Context, t *transaction.Txn) error {
 	}
 	pv, ok := view.(engine.PreparingView)
 	if !ok {
-		return fmt.Errorf("storage: %s: the engine said that it can prepare, but its view can't", tx.core.name)
+		return fmt.Errorf("storage: %s: the engine said that it can prepare, but its view can't",
+			tx.core.name)
 	}
 	return tx.explain(pv.Prepare(ctx, t, c), c)
 }
@@ -197,19 +205,20 @@ func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
 	return err
 }
 
-// Leave lets go of all but what was prepared.
+// Leave releases everything but the prepared work.
 func (p preparer) Leave(context.Context, *transaction.Txn) {
 	tx := (*Tx)(p.dataManager)
 	if pv, ok := tx.view.(engine.PreparingView); ok {
 		pv.Leave()
 	}
 	tx.mu.Lock()
-	tx.view = nil // nobody closes it any more
+	tx.view = nil // Leave has closed it
 	tx.mu.Unlock()
 	tx.end()
 }
 
-// Savepoint remembers what has been written. What has been read stays read: it may be why the transaction was rolled back.
+// Savepoint copies the state of the writes. Reads stay recorded after a rollback, because they may
+// be the reason for it.
 func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
@@ -224,7 +233,7 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 		if undo, err = side.Savepoint(); err != nil {
 			return nil, tx.named(err)
 		}
-	case tx.view == nil: // if there is one later, all that will have been written beside is to go
+	case tx.view == nil: // a rollback drops all direct writes of a view that is made later
 		undo = func() error {
 			if side, ok := tx.view.(engine.SideView); ok {
 				return side.Undo()
@@ -232,10 +241,11 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 			return nil
 		}
 	}
-	s := &savepoint{tx: tx, undo: undo, writes: make(map[*bucketData]*btree.Map[string, []byte], len(tx.buckets))}
+	s := &savepoint{tx: tx, undo: undo,
+		writes: make(map[*bucketData]*btree.Map[string, []byte], len(tx.buckets))}
 	for _, b := range tx.buckets {
 		if b.writes != nil {
-			s.writes[b] = b.writes.Copy() // costs nothing until one of the two is written to
+			s.writes[b] = b.writes.Copy() // copy on write: cheap until one of the two changes
 		}
 	}
 	return s, nil
@@ -243,11 +253,11 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 
 type savepoint struct {
 	tx     *Tx
-	undo   func() error // what was written beside
+	undo   func() error // rolls back the app's direct writes
 	writes map[*bucketData]*btree.Map[string, []byte]
 }
 
-// Rollback may be called more than once, so it gives away copies.
+// Rollback restores copies, because it may be called more than once.
 func (s *savepoint) Rollback() error {
 	s.tx.mu.Lock()
 	defer s.tx.mu.Unlock()

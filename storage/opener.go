@@ -18,11 +18,12 @@ import (
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
-// An Opener opens databases by URI, each one once, however many ask for it. It is safe for concurrent use by multiple goroutines.
+// An Opener opens databases by URI, and shares one that is opened several times. It is safe for
+// concurrent use by multiple goroutines.
 type Opener struct {
 	mu      sync.Mutex // guards the next two
 	schemes map[string]scheme
-	opened  map[string]bool // what was opened with this Opener, by the canonical URI without query
+	opened  map[string]bool // databases opened with this Opener, by canonical URI without query
 	between func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error)
 	open    *openSet
 	renewed bool
@@ -35,31 +36,32 @@ type scheme struct {
 	canonical engine.CanonicalFunc
 }
 
-// openSet is what is open, by the canonical URI without query. An Opener and those that it was renewed to have one set.
+// openSet is the open databases, by canonical URI without query. An Opener and those that Renew
+// made of it share one set.
 type openSet struct {
 	mu        sync.Mutex // guards databases, names and shared.users; taken after a shared.mu
 	databases map[string]*shared
-	names     map[string]name // the URIs that they were opened with, as written, without query
+	names     map[string]name // the URIs used to open them, as written, without query
 	recovery  recovery.Set
 }
 
-// A name is what a URI stands for as long as databases are open that were opened with it. When a symbolic link is made to lead
-// elsewhere, it would come to stand for another one.
+// A name is the database that a URI stands for while databases are open that were opened with it.
+// If a symbolic link is changed meanwhile, the URI leads to another database.
 type name struct {
 	id    string
 	users int
 }
 
-// shared is a database that some have open, or are just opening or closing.
+// shared is a database that is open, or is being opened or closed.
 type shared struct {
 	mu    sync.Mutex // held while the engine is opened and closed
 	users int
 	core  *core // nil: not open
 	query string
-	leave func() // the set of those that take part in recovery
+	leave func() // removes it from the recovery set
 }
 
-// NewOpener returns an Opener that knows no scheme yet: bolt.Register and memory.Register add theirs.
+// NewOpener returns an Opener without schemes: bolt.Register and memory.Register add theirs.
 func NewOpener() *Opener {
 	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: newOpenSet()}
 }
@@ -68,31 +70,35 @@ func newOpenSet() *openSet {
 	return &openSet{databases: map[string]*shared{}, names: map[string]name{}}
 }
 
-// SetLogger has databases that are opened from now on tell logger what goes wrong with them while they are open. Nil, which is
-// what it is at first, discards.
+// SetLogger sets the logger to which databases that are opened from now on report problems while
+// they are open. Nil, the default, discards.
 func (o *Opener) SetLogger(logger *slog.Logger) { o.logger = logger }
 
-// Try begins a time in which it is not certain that what is opened will be used: a database that is made for it, and closed without
-// anything in it, is deleted again. It ends when keep is called.
+// Try starts a trial, in which opened databases may turn out not to be used: a database that is
+// created in it, and closed while it is empty, is deleted. The trial ends when keep is called.
 func (o *Opener) Try() (keep func()) {
 	o.trial.Store(true)
 	return func() { o.trial.Store(false) }
 }
 
-// Renew returns an Opener that knows no scheme yet, and shares with o what is open: whoever opens a database with one of them,
-// while it is open by the other, gets the same. It is for a program that builds anew what it is running, and then closes the old.
+// Renew returns an Opener without schemes that shares its open databases with o: opening a database
+// that is open through the other one returns the same database. It is for a program that builds a
+// new configuration beside the running one, and then closes the old.
 func (o *Opener) Renew() *Opener {
-	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: o.open, renewed: true, logger: o.logger}
+	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: o.open,
+		renewed: true, logger: o.logger}
 }
 
-// Register makes URIs that start with scheme:// known. Those that differ in nothing but the query name the same database.
+// Register adds a scheme, for URIs that start with scheme://. URIs that differ only in the query
+// name the same database.
 // It panics if the scheme is registered already.
 func (o *Opener) Register(scheme string, open engine.OpenFunc) {
 	o.RegisterCanonical(scheme, open, func(uri *url.URL) (*url.URL, error) { return uri, nil })
 }
 
-// RegisterCanonical is Register for a kind of database that one can name in several ways.
-func (o *Opener) RegisterCanonical(name string, open engine.OpenFunc, canonical engine.CanonicalFunc) {
+// RegisterCanonical is Register for databases that have several URIs.
+func (o *Opener) RegisterCanonical(name string, open engine.OpenFunc,
+	canonical engine.CanonicalFunc) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if _, dup := o.schemes[name]; dup {
@@ -101,18 +107,21 @@ func (o *Opener) RegisterCanonical(name string, open engine.OpenFunc, canonical 
 	o.schemes[name] = scheme{open, canonical}
 }
 
-// Intercept has f open every engine from now on. It gets the function that was registered for the scheme, with the canonical
-// URI, and may return another engine instead: a program that only checks a configuration wants nothing changed in a database.
-// It is to be called before the first Open.
-func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error)) {
+// Intercept makes f open every engine from now on. It gets the function that is registered for the
+// scheme and the canonical URI, and may return another engine instead: a program that only checks a
+// configuration must not change a database. Call it before the first Open.
+func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL,
+	open engine.OpenFunc) (engine.Engine, error)) {
 	o.between = f
 }
 
-// Recovery is the set of databases that are asked, and looked through, after a crash. All that are open are in it, as far as they have
-// to do with that; others can be added. An Opener and those that it was renewed to have one.
+// Recovery returns the set of databases for recovery after a crash (see package recovery). All open
+// databases that take part in two-phase commits are in it; others can be added. An Opener and those
+// that Renew made of it share one set.
 func (o *Opener) Recovery() *recovery.Set { return &o.open.recovery }
 
-// Gauges returns what the databases that are open measure of themselves ([engine.Gauger]), by their names, which show no password.
+// Gauges returns the metrics of the open databases ([engine.Gauger]), by their names, in which
+// passwords are hidden.
 func (o *Opener) Gauges() map[string]map[string]float64 {
 	o.open.mu.Lock()
 	databases := slices.Collect(maps.Values(o.open.databases))
@@ -132,8 +141,9 @@ func (o *Opener) Gauges() map[string]map[string]float64 {
 	return gauges
 }
 
-// CheckTwoPhase returns an error if more than one of the databases that were opened with o, and not with the one that o was renewed from,
-// can't prepare, so that a transaction which writes to two of those must fail, and one of them says that it could be otherwise (see
+// CheckTwoPhase returns an error if more than one of the databases that were opened with o (not
+// those of the Opener it was renewed from) can't prepare, so that a transaction that writes to two
+// of them must fail, and one of them says that its configuration is the reason (see
 // [engine.PrepareChecker]). Call it when all are open.
 func (o *Opener) CheckTwoPhase() error {
 	o.mu.Lock()
@@ -153,15 +163,16 @@ func (o *Opener) CheckTwoPhase() error {
 	return engine.CheckTwoPhase(engines)
 }
 
-// Schemes returns what is registered, sorted.
+// Schemes returns the registered schemes, sorted.
 func (o *Opener) Schemes() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Sorted(maps.Keys(o.schemes))
 }
 
-// Open returns the database that uri names. Everyone who opens the same database shares one engine, which is closed when the last
-// of them has closed their DB. To ask for one database with different options is an error. No error shows a password.
+// Open returns the database of uri. All users of the same database share one engine, which is
+// closed with the last of their DBs. Opening one database with different options is an error. No
+// error shows a password.
 func (o *Opener) Open(ctx context.Context, uri string) (*DB, error) {
 	scheme, parsed, err := o.parse(uri)
 	if err != nil {
@@ -177,12 +188,13 @@ func (o *Opener) Open(ctx context.Context, uri string) (*DB, error) {
 	return db, nil
 }
 
-// An unquotedError is an error about a URI whose password may have been taken for other parts of it, so that the message may
-// quote it.
+// An unquotedError hides an error about a URI whose password may have been parsed as other parts of
+// it, because the message may quote it.
 type unquotedError struct{ err error }
 
 func (e *unquotedError) Error() string {
-	return "can't be opened, and why is not shown, since it may quote a part of the password: " + escapes
+	return "can't be opened, and why is not shown, since it may quote a part of the password: " +
+		escapes
 }
 
 func (e *unquotedError) Unwrap() error { return e.err }
@@ -204,7 +216,7 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	opened := false
-	defer func() { // also when an engine panics
+	defer func() { // deferred for an engine that panics
 		if !opened {
 			o.open.unclaim(c)
 		}
@@ -245,7 +257,7 @@ func withoutQuery(uri *url.URL) *url.URL {
 	return &bare
 }
 
-// locate tells an engine what it was opened as, if it wants to know.
+// locate tells a Located engine the URI that it was opened with.
 func (o *Opener) locate(e engine.Engine, written *url.URL) (leave func(), err error) {
 	located, ok := e.(engine.Located)
 	if !ok {
@@ -254,8 +266,8 @@ func (o *Opener) locate(e engine.Engine, written *url.URL) (leave func(), err er
 	return located.Locate(written, o.logger)
 }
 
-// otherOptions is the error for a database that is open with the options of query. If it was opened by what is to be replaced, a
-// configuration that has other options everywhere gets the error, too.
+// otherOptions returns the error for a database that is already open with the options in query,
+// also during a reload that changes them everywhere.
 func (o *Opener) otherOptions(id, query string) error {
 	remedy := "write the same options wherever it is named"
 	o.mu.Lock()
@@ -264,10 +276,12 @@ func (o *Opener) otherOptions(id, query string) error {
 	if o.renewed && !own {
 		remedy += ", and restart the program to change them"
 	}
-	return fmt.Errorf("already open with other options (%s): %s", redact.Text(orNone(query)), remedy)
+	return fmt.Errorf("already open with other options (%s): %s", redact.Text(orNone(query)),
+		remedy)
 }
 
-func (o *Opener) engine(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error) {
+func (o *Opener) engine(ctx context.Context, uri *url.URL,
+	open engine.OpenFunc) (engine.Engine, error) {
 	if o.between != nil {
 		return o.between(ctx, uri, open)
 	}
@@ -281,14 +295,16 @@ type opening struct {
 	leave    func() // see Located
 }
 
-// claim keeps what it returns in the map until it is unclaimed, and has the name stand for it.
+// claim adds a user to the database of c, and to its name, until unclaim.
 func (o *openSet) claim(c opening) (*shared, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := o.names[c.name]
 	if n.users > 0 && n.id != c.id {
-		return nil, fmt.Errorf("%w: it leads to %s now, and to open that would be to leave behind what is in the one that is open: "+
-			"have the link lead there again, or restart the program", ErrMoved, redact.Value("", c.id))
+		return nil, fmt.Errorf("%w: it leads to %s now, and opening that would leave behind "+
+			"the data of the open one: "+
+			"have the link lead there again, or restart the program", ErrMoved, redact.Value("",
+			c.id))
 	}
 	o.names[c.name] = name{c.id, n.users + 1}
 	s := o.databases[c.id]
@@ -300,7 +316,7 @@ func (o *openSet) claim(c opening) (*shared, error) {
 	return s, nil
 }
 
-// unclaim reports whether nobody has claimed the database any more.
+// unclaim drops one user and reports whether it was the last.
 func (o *openSet) unclaim(c opening) (last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -316,7 +332,8 @@ func (o *openSet) unclaim(c opening) (last bool) {
 	return c.shared.users == 0
 }
 
-// close gives back one use. Whoever opens the database while it is being closed waits for it, and opens it anew.
+// close drops one use, and closes the engine with the last. Opening the database meanwhile waits,
+// and opens a new engine.
 func (o *openSet) close(c opening, discard bool) error {
 	s := c.shared
 	s.mu.Lock()
@@ -345,7 +362,8 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 	name, rest, ok := strings.Cut(text, "://")
 	switch {
 	case !ok && strings.HasPrefix(text, "/"):
-		return scheme{}, nil, fmt.Errorf("not a URI of a database: write %s", &url.URL{Scheme: "bolt", Path: text})
+		return scheme{}, nil, fmt.Errorf("not a URI of a database: write %s",
+			&url.URL{Scheme: "bolt", Path: text})
 	case !ok:
 		return scheme{}, nil, errors.New("not a URI of a database: want one such as bolt:///path/to/data.db")
 	}
@@ -354,7 +372,8 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 	o.mu.Unlock()
 	switch {
 	case !known && name == "zeo":
-		return s, nil, fmt.Errorf("ZODB's network protocol is not spoken here: write %s instead", beside(rest))
+		return s, nil, fmt.Errorf("ZODB's network protocol is not spoken here: write %s instead",
+			beside(rest))
 	case !known && name == "file":
 		return s, nil, fmt.Errorf("ZODB's files are not read here: write %s instead", beside(rest))
 	case !known:
@@ -362,7 +381,7 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 	}
 	uri, err := url.Parse(withHostInQuery(text))
 	if err != nil {
-		// The error of url.Parse is not for anybody's eyes: it holds what may be part of a password.
+		// The error of url.Parse is not shown: it quotes text that may be part of a password.
 		return s, nil, errors.New("not a well-formed URI: " + escapes)
 	}
 	if uri.Fragment != "" || strings.Contains(text, "#") {
@@ -371,8 +390,9 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 	return s, uri, nil
 }
 
-// withHostInQuery moves a percent-encoded folder, which libpq takes for the host of a URI, to where net/url can read it: from
-// postgres://%2Frun%2Fpostgresql:5433/site to postgres:///site?host=/run/postgresql&port=5433.
+// withHostInQuery moves a percent-encoded folder, which libpq accepts as the host of a URI, to
+// where net/url can parse it: from postgres://%2Frun%2Fpostgresql:5433/site to
+// postgres:///site?host=/run/postgresql&port=5433.
 func withHostInQuery(text string) string {
 	scheme, rest, _ := strings.Cut(text, "://")
 	end := strings.IndexAny(rest, "/?#")
@@ -405,7 +425,7 @@ func withHostInQuery(text string) string {
 	return text
 }
 
-// beside returns the URI of a file in the folder of another database's.
+// beside returns the URI of a bolt file in the folder of path.
 func beside(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	path = path[:strings.LastIndex(path, "/")+1]
@@ -415,7 +435,7 @@ func beside(path string) string {
 	return "bolt://" + path + "data.db"
 }
 
-// schemeSyntax is the form of a URI's scheme: what has another may be a part of a password.
+// schemeSyntax is the form of a URI's scheme: text of another form may be a part of a password.
 var schemeSyntax = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]{0,19}$`)
 
 func (o *Opener) unknown(name string) error {
@@ -424,7 +444,8 @@ func (o *Opener) unknown(name string) error {
 		return fmt.Errorf("no kind of database is registered, so %q is not known", name)
 	}
 	if !schemeSyntax.MatchString(name) {
-		return fmt.Errorf("not a URI of a database: it starts with no kind of database, of which there are %s", strings.Join(known, ", "))
+		return fmt.Errorf("not a URI of a database: it starts with no kind of database, "+
+			"of which there are %s", strings.Join(known, ", "))
 	}
 	return fmt.Errorf("no kind of database %q: have %s", name, strings.Join(known, ", "))
 }

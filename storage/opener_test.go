@@ -92,7 +92,8 @@ func TestOpenerShares(t *testing.T) {
 		}
 	}
 
-	// In one transaction it takes part once, whoever's DB is used; two bolt databases could not commit together.
+	// In one transaction it takes part once, whoever's DB is used; two bolt databases could not
+	// commit together.
 	err = transaction.Run(t.Context(), func(ctx context.Context) error {
 		for _, db := range dbs {
 			tx, err := db.Tx(ctx)
@@ -139,7 +140,8 @@ func TestOpenerShares(t *testing.T) {
 	}
 }
 
-// An opener and the one that it was renewed to open a database once, and close it with the last user of both.
+// An opener and the one that it was renewed to open a database once, and close it with the last
+// user of both.
 func TestRenewedOpenerShares(t *testing.T) {
 	t.Parallel()
 	opened, closed := 0, 0

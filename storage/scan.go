@@ -9,14 +9,16 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// Range goes through the keys of r in order, or from the last to the first if r says so. What it gives belongs to the caller.
+// Range iterates over the keys of r in order, or from the last to the first with Reverse. The items
+// belong to the caller.
 //
-// The loop sees the bucket as it was when the loop began: what is put or deleted meanwhile, also by the loop itself, shows only
-// in reads that begin later. The keys that the loop went through count as read, and those between them that are not there; where
-// it is left early, what lies beyond the last key does not. (Keys in between that the transaction has written itself count
-// too, other than with Get.)
+// The loop sees the bucket as it was when the loop began: later puts and deletes, also by the loop
+// itself, are visible only to later reads. The part of the range that the loop went through counts
+// as read, up to the last key that it was given, including the gaps between keys; if the loop is
+// left early, the rest does not. (Unlike with Get, keys in that part that the transaction has
+// written itself count too.)
 //
-// After an error, which comes with a zero Item, the iteration is over.
+// An error comes with a zero Item and ends the iteration.
 func (b Bucket) Range(r Range) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		s := &scan{bucket: b, r: r, yield: yield}
@@ -26,7 +28,7 @@ func (b Bucket) Range(r Range) iter.Seq2[Item, error] {
 	}
 }
 
-// Items returns all that Range gives, at once: for few items it costs less than the loop.
+// Items returns the items of Range as a slice. For few items it is cheaper than a loop.
 func (b Bucket) Items(r Range) ([]Item, error) {
 	if items, ok, err := b.list(r); ok || err != nil {
 		return items, err
@@ -44,7 +46,7 @@ func collect(seq iter.Seq2[Item, error]) (items []Item, err error) {
 	return items, nil
 }
 
-// list gets the items from the engine, if that is all that is needed.
+// list gets the items from the engine, if it is a Lister and the transaction has not written in r.
 func (b Bucket) list(r Range) (items []Item, ok bool, err error) {
 	b.tx.mu.Lock()
 	defer b.tx.mu.Unlock()
@@ -81,12 +83,12 @@ func (b *bucketData) wroteIn(r Range) bool {
 	return found
 }
 
-// A scan is one iteration, which knows how far it has come.
+// A scan is the state of one iteration.
 type scan struct {
 	bucket    Bucket
 	r         Range
 	yield     func(Item, error) bool
-	last      []byte // a copy of the last key given: the user may change that; empty: none
+	last      []byte // a copy of the last key, because the caller may change the item; empty: none
 	exhausted bool
 	left      bool // by the loop's body
 }
@@ -138,25 +140,27 @@ func (s *scan) giveOwn(own *ownWrites) bool {
 	if value == nil {
 		return true // deleted
 	}
-	item := Item{Key: []byte(own.key()), Value: append(make([]byte, 0, len(value)), value...)} // an empty value is not nil
+	// an empty value is not nil
+	item := Item{Key: []byte(own.key()), Value: append(make([]byte, 0, len(value)), value...)}
 	return s.give(item)
 }
 
-// give reports whether to go on: the loop was not left, nor the transaction ended in its body.
+// give calls the loop body and reports whether to continue: the loop was not left, and the
+// transaction not ended in its body.
 func (s *scan) give(item Item) bool {
 	s.last = append(s.last[:0], item.Key...)
 	s.left = !s.callBody(item)
 	return !s.left && !s.bucket.tx.ended
 }
 
-// callBody lets the loop's body use the Tx, and locks it again, also after a panic.
+// callBody unlocks the Tx while the loop body runs, also if that panics.
 func (s *scan) callBody(item Item) bool {
 	s.bucket.tx.mu.Unlock()
 	defer s.bucket.tx.mu.Lock()
 	return s.yield(item, nil)
 }
 
-// record adds what has been gone through to what the transaction has read.
+// record adds the part of the range that was iterated over to the transaction's reads.
 func (s *scan) record() {
 	if s.bucket.snapshot {
 		return
@@ -165,7 +169,7 @@ func (s *scan) record() {
 	switch {
 	case s.exhausted:
 	case len(s.last) == 0:
-		return // nothing yet
+		return // no item was given
 	case s.r.Reverse:
 		consumed.from = string(s.last)
 	default:
@@ -174,11 +178,11 @@ func (s *scan) record() {
 	s.bucket.data.ranges.add(consumed)
 }
 
-// end is also reached by a panic in the loop's body.
+// end also runs after a panic in the loop body.
 func (s *scan) end() {
 	tx := s.bucket.tx
 	if tx.ended {
-		return // and recorded by the commit, if there was one
+		return // the commit, if any, has called record
 	}
 	s.record()
 	if i := slices.Index(tx.scans, s); i >= 0 {
@@ -186,11 +190,11 @@ func (s *scan) end() {
 	}
 }
 
-// ownWrites goes through a transaction's own writes in a range.
+// ownWrites iterates over a transaction's own writes in a range.
 type ownWrites struct {
 	r    Range
 	iter btree.MapIter[string, []byte]
-	ok   bool // there is a current one
+	ok   bool // the iterator is at a write in the range
 }
 
 func newOwnWrites(writes *btree.Map[string, []byte], r Range) *ownWrites {

@@ -151,7 +151,8 @@ func TestTurnOnSeveralKeys(t *testing.T) {
 	noneLeft(t, db)
 }
 
-// One who lost over a range that he went through has the turn on all of it: the next change in it is one of another key.
+// One who lost over a range that he went through has the turn on all of it: the next change in it
+// is one of another key.
 func TestTurnOnARange(t *testing.T) {
 	t.Parallel()
 	db := memory.New("turns")
@@ -204,7 +205,8 @@ func TestTurnOnARange(t *testing.T) {
 	noneLeft(t, db)
 }
 
-// Turns that have nothing in common come at once; one that overlaps with several waits for all of them, and those behind it for it.
+// Turns that have nothing in common come at once; one that overlaps with several waits for all of
+// them, and those behind it for it.
 func TestTurnsThatOverlap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -270,7 +272,8 @@ func TestTurnsAreBounded(t *testing.T) {
 		time.Sleep(storage.MaxTurnHold / 2) // so that no two things happen at one time
 		start := time.Now()
 
-		// One who is not served in time goes on without a turn: there are 6 before, who hold it for as long as is allowed.
+		// One who is not served in time goes on without a turn: there are 6 before, who hold it for
+		// as long as is allowed.
 		var group sync.WaitGroup
 		for range 6 {
 			group.Go(func() {

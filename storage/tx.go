@@ -16,27 +16,30 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A Tx is one transaction's view of a [DB]: a snapshot, and what the transaction has written on top of it.
-// It is safe for concurrent use by the goroutines of one request, which see each other's writes. To use it after the end of the
-// transaction is an error, [transaction.ErrEnded], also for a goroutine that is still at work when another ends the transaction:
-// each of its calls counts whole or is refused, and a loop over a range goes no further.
+// A Tx is one transaction's view of a [DB]: a snapshot, and on top of it the transaction's own
+// writes. It is safe for concurrent use by the goroutines of one request, which see each other's
+// writes. Using it after the end of the transaction is an error, [transaction.ErrEnded], also for a
+// goroutine that is still at work when another ends the transaction: each of its calls takes effect
+// as a whole or is refused, and a loop over a range stops.
 type Tx struct {
-	core *core
-	ctx  context.Context // the transaction's, for the snapshot, as sql.DB.BeginTx keeps its own
-	turn *turn           // nil: none
+	core   *core
+	ctx    context.Context // the transaction's; used for the snapshot, as sql.DB.BeginTx does
+	ticket *ticket         // nil: none
 
-	told atomic.Pointer[error] // the first transient error that was returned; nil: none
+	transient atomic.Pointer[error] // the first transient error that was returned; nil: none
 
-	// mu guards the rest. It is free while a loop's body runs, and while the engine commits, for whose goroutine alone the view is
-	// then. It is locked after that of [transaction.Txn.Hold], and before those of the engine and of the Txn.
+	// mu guards the rest. It is not held while a loop's body runs, nor while the engine commits:
+	// the view then belongs to the committing goroutine. It is locked after the mutex of
+	// [transaction.Txn.Hold], and before those of the engine and of the Txn.
 	mu      sync.Mutex
-	view    engine.View   // nil until something is read
+	view    engine.View   // nil before the first read
 	buckets []*bucketData // sorted by name
-	scans   []*scan       // the iterations that are under way
-	ended   bool          // the view, and the admission, are the data manager's now
-	writing *writing      // nil until the commit, and then if nothing was written
+	scans   []*scan       // the running iterations
+	ended   bool          // the view and the admission belong to the data manager now
+	writing *writing      // nil before the commit, and after it if nothing was written
 
-	// For buckets, and the first one with the keys read in it, as there are seldom more: so they cost no allocation.
+	// The first elements of buckets, and of the first one's reads. There are seldom more, so they
+	// seldom allocate.
 	room struct {
 		data  bucketData
 		list  [2]*bucketData
@@ -44,13 +47,13 @@ type Tx struct {
 	}
 }
 
-// writing is what only the commit of a transaction that has written needs.
+// writing is the state of the commit of a transaction that has written.
 type writing struct {
 	changes   engine.Changes
 	admission admission
 }
 
-// bucketData is what a transaction has done to one bucket.
+// bucketData is the reads and writes of a transaction in one bucket.
 type bucketData struct {
 	name   string
 	writes *btree.Map[string, []byte] // nil value: deleted
@@ -58,7 +61,8 @@ type bucketData struct {
 	ranges intervals
 }
 
-// Bucket returns the bucket of that name. There is nothing to create: a bucket is there as long as it has keys.
+// Bucket returns the bucket of that name. A bucket need not be created: it exists as long as it has
+// keys.
 func (tx *Tx) Bucket(name string) Bucket {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
@@ -86,7 +90,7 @@ func (tx *Tx) newBucket(name string) *bucketData {
 	return first
 }
 
-// errEnded returns nil as long as the transaction can be used. It is called with mu locked.
+// errEnded returns an error if the transaction is over. It is called with mu locked.
 func (tx *Tx) errEnded() error {
 	if !tx.ended {
 		return nil
@@ -94,7 +98,7 @@ func (tx *Tx) errEnded() error {
 	return tx.named(transaction.ErrEnded)
 }
 
-// named adds the database's name.
+// named adds the database's name to err.
 func (tx *Tx) named(err error) error {
 	if err == nil {
 		return nil
@@ -102,7 +106,7 @@ func (tx *Tx) named(err error) error {
 	return fmt.Errorf("storage: %s: %w", tx.core.name, err)
 }
 
-// open returns the snapshot, taken by the first read. It is called with mu locked.
+// open returns the snapshot; the first call takes it. It is called with mu locked.
 func (tx *Tx) open() (engine.View, error) {
 	if tx.view == nil {
 		view, err := tx.begin()
@@ -116,17 +120,19 @@ func (tx *Tx) open() (engine.View, error) {
 	return tx.view, nil
 }
 
-// begin begins early if it is tx's turn, because the turn has been passed on early, too.
+// begin takes a speculative snapshot if tx has a ticket: the ticket may have been released before
+// the commit of its former holder was durable.
 func (tx *Tx) begin() (engine.View, error) {
-	if e, ok := tx.core.engine.(engine.Speculative); ok && tx.turn != nil {
+	if e, ok := tx.core.engine.(engine.Speculative); ok && tx.ticket != nil {
 		return e.BeginSpeculative(tx.ctx)
 	}
 	return tx.core.engine.Begin(tx.ctx)
 }
 
-// With calls f with the engine's view, which is made if there is none yet: for packages of engines that can do more with it than this
-// one knows of. No other call of tx, and no end of its transaction, comes in between, so f must not use tx, and not keep the view.
-// It returns [transaction.ErrEnded], the engine's error, or that of f.
+// With calls f with the engine's view, for packages of engines that can do more than this package
+// knows of. The view is made if there is none yet. No other call of tx, nor the end of its
+// transaction, runs concurrently, so f must not use tx, nor keep the view. It returns
+// [transaction.ErrEnded], the engine's error, or that of f.
 func (tx *Tx) With(f func(engine.View) error) error {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
@@ -140,8 +146,9 @@ func (tx *Tx) With(f func(engine.View) error) error {
 	return f(view)
 }
 
-// Now returns the time by the database's own clock, if it has one (ok), which all machines that use it have in common. The
-// database is asked each time, which takes a round trip. Errors are those of View, or of the engine, wrapped.
+// Now returns the time by the database's own clock, if it has one (ok): it is common to all
+// machines that use the database. Each call asks the database, which takes a round trip. Errors are
+// those of View, or of the engine, wrapped.
 func (tx *Tx) Now() (now time.Time, ok bool, err error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
@@ -169,8 +176,8 @@ func (tx *Tx) readOnly() bool {
 	return !tx.wrote()
 }
 
-// changes returns what the transaction did, for the engine; nil if it has only read, as there is nothing to validate then.
-// It is called with mu locked.
+// changes returns the transaction's work, for the engine; nil if it has only read, because then
+// there is nothing to validate. It is called with mu locked.
 func (tx *Tx) changes() *engine.Changes {
 	for _, s := range tx.scans { // a commit from inside a loop
 		s.record()
@@ -180,9 +187,9 @@ func (tx *Tx) changes() *engine.Changes {
 	}
 	tx.writing = &writing{}
 	c := &tx.writing.changes
-	if tx.turn != nil {
-		c.Locked = tx.turn.keys
-		c.Accepted = tx.passTurn
+	if tx.ticket != nil {
+		c.Locked = tx.ticket.keys
+		c.Accepted = tx.releaseTicket
 	}
 	tx.collect(c)
 	return c
@@ -190,10 +197,11 @@ func (tx *Tx) changes() *engine.Changes {
 
 // wrote reports whether tx has written to a bucket. It is called with mu locked.
 func (tx *Tx) wrote() bool {
-	return slices.ContainsFunc(tx.buckets, func(b *bucketData) bool { return b.writes != nil && b.writes.Len() > 0 })
+	return slices.ContainsFunc(tx.buckets,
+		func(b *bucketData) bool { return b.writes != nil && b.writes.Len() > 0 })
 }
 
-// collect adds to c what tx has read and written. It is called with mu locked.
+// collect adds the reads and writes of tx to c. It is called with mu locked.
 func (tx *Tx) collect(c *engine.Changes) {
 	reads, ranges, writes := 0, 0, 0
 	for _, b := range tx.buckets {
@@ -234,20 +242,21 @@ func (tx *Tx) end() {
 	tx.view, tx.buckets, tx.scans = nil, nil, nil
 }
 
-// discharge tells those who wait for it that what tx writes is decided, or can be seen.
+// discharge marks tx's commit as decided (or visible) and wakes its waiters.
 func (tx *Tx) discharge() {
 	if tx.writing != nil {
-		tx.core.turns.discharge(&tx.writing.admission)
+		tx.core.queue.discharge(&tx.writing.admission)
 	}
 }
 
-// explainRead completes an engine's error of a read in bucket, of one key or of a range. It is called with mu locked.
+// explainRead completes an engine's error of a read of one key or a range of bucket. It is called
+// with mu locked.
 func (tx *Tx) explainRead(err error, bucket string, iv interval) error {
 	if err == nil {
 		return nil
 	}
 	var c engine.Changes
-	for _, s := range tx.scans { // one of them may be what failed, but others are under way, too
+	for _, s := range tx.scans { // the failed one may be among them, and others are running
 		s.record()
 	}
 	tx.collect(&c)
@@ -255,25 +264,25 @@ func (tx *Tx) explainRead(err error, bucket string, iv interval) error {
 	return tx.explain(err, &c)
 }
 
-// explain completes an engine's error of a transaction that did c with what the engine can't know.
+// explain adds to an engine's error of a transaction that did c what only this package knows.
 func (tx *Tx) explain(err error, c *engine.Changes) (explained error) {
 	defer func() { tx.remember(explained) }()
 	e, ok := errors.AsType[*ConflictError](err)
 	switch {
-	case !ok && tx.turn != nil && transaction.IsTransient(err):
-		return &turnError{tx.named(err), &tx.core.turns, tx.turn}
+	case !ok && tx.ticket != nil && transaction.IsTransient(err):
+		return &ticketError{tx.named(err), &tx.core.queue, tx.ticket}
 	case !ok:
 		return tx.named(err)
 	}
-	if c == &nothing { // of what counts for the engine, which need not have been told what was read
+	if c == &nothing { // the engine may not have been given the reads
 		c = new(engine.Changes)
 		tx.mu.Lock()
 		tx.collect(c)
 		tx.mu.Unlock()
 	}
 	e.DB = tx.core.name
-	e.turns = &tx.core.turns
-	e.held = tx.turn
+	e.queue = &tx.core.queue
+	e.held = tx.ticket
 	e.about = claimOf(c)
 	if e.Bucket != "" {
 		e.lost = rangeWith(c, e.Bucket, string(e.Key))
@@ -281,7 +290,8 @@ func (tx *Tx) explain(err error, c *engine.Changes) (explained error) {
 	return err
 }
 
-// rangeWith returns the range of c's reads that contains the key; otherwise the key was read by itself, or only written.
+// rangeWith returns the range of c's reads that contains the key, or the key alone if it was read
+// with Get, or only written.
 func rangeWith(c *engine.Changes, bucket, key string) span {
 	if !slices.Contains(c.Reads, engine.ReadKey{Bucket: bucket, Key: key}) {
 		for _, r := range c.Ranges {
@@ -293,10 +303,10 @@ func rangeWith(c *engine.Changes, bucket, key string) span {
 	return single(bucket, key)
 }
 
-// remember keeps the first transient error that is returned: the app may pass over it.
+// remember stores the first transient error that is returned, in case the app ignores it.
 func (tx *Tx) remember(err error) {
 	if err != nil && transaction.IsTransient(err) {
-		told := err // so that a nil err, which is the rule, costs no allocation
-		tx.told.CompareAndSwap(nil, &told)
+		told := err // moved to the heap only here, so that a nil err costs no allocation
+		tx.transient.CompareAndSwap(nil, &told)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// BenchmarkCommit is a read and a durable write of a key of its own for each client, against the same with bbolt alone.
+// BenchmarkCommit is a read and a durable write of a key of its own for each client, against the
+// same with bbolt alone.
 func BenchmarkCommit(b *testing.B) {
 	for _, clients := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("engine=pasteline/clients=%d", clients), func(b *testing.B) {

@@ -15,13 +15,15 @@ import (
 	"github.com/pasteline/pasteline/storage/internal/occ"
 )
 
-// Register makes URIs such as bolt:///var/lib/site/data.db known to o.
+// Register adds the scheme bolt to o, for URIs such as bolt:///var/lib/site/data.db.
 func Register(o *storage.Opener) { o.RegisterCanonical("bolt", openURI, canonical) }
 
-// Open opens the database in the file at path, which is made if it does not exist; the directory must be there. Nil options
-// are the defaults. Errors wrap [storage.ErrInUse] or [storage.ErrDamaged] where that is the reason.
+// Open opens the database in the file at path, which is created if it does not exist; the directory
+// must exist. Nil options are the defaults. Errors wrap [storage.ErrInUse] or [storage.ErrDamaged]
+// where that is the reason.
 //
-// Who opens a database by URI, with a [storage.Opener], shares it with others in the process; who uses Open does not.
+// A database opened with Open is not shared with other users in the process, unlike one opened by
+// URI with a [storage.Opener].
 func Open(path string, options *Options) (*storage.DB, error) {
 	if options == nil {
 		options = &Options{}
@@ -30,11 +32,11 @@ func Open(path string, options *Options) (*storage.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage/bolt: %s: %w", path, err)
 	}
-	e.place.add(absolute(path), options.Logger) // it need not leave before the engine is closed
+	e.place.add(absolute(path), options.Logger) // stays until the engine is closed
 	return storage.New((&url.URL{Scheme: "bolt", Path: path}).String(), e), nil
 }
 
-// What the engine offers.
+// The optional interfaces that the engine implements.
 var (
 	_ engine.Recorder    = (*database)(nil)
 	_ engine.Speculative = (*database)(nil)
@@ -44,19 +46,20 @@ var (
 	_ engine.Validator   = (*view)(nil)
 )
 
-// An engine is one open file.
+// A database is the engine of one open file.
 type database struct {
 	db       *bbolt.DB
-	history  *occ.History // its commits are numbered as the queue accepts them
+	history  *occ.History // numbers the commits as the queue accepts them
 	queue    queue
-	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit, but in tests
-	broken   atomic.Pointer[error] // why nothing can be done any more; nil: all is well
-	idle     idle                  // readers
-	writer   sync.Mutex            // see lockWriter: bbolt gives a failed transaction's id to the next
-	place    place
+	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit; replaced by tests
+	// the error of all operations once the engine is unusable; else nil
+	broken atomic.Pointer[error]
+	idle   idle
+	writer sync.Mutex // see lockWriter: bbolt gives a failed transaction's id to the next
+	place  place
 
-	made      bool        // the file was made when it was opened
-	used      atomic.Bool // something was written to it since, or may have been
+	made      bool        // opening has created the file
+	used      atomic.Bool // something may have been written since
 	discarded atomic.Bool // see Discard
 
 	id        string // the DeciderID
@@ -64,7 +67,7 @@ type database struct {
 
 	mu     sync.Mutex // guards the next two
 	closed bool
-	views  sync.WaitGroup // the open ones
+	views  sync.WaitGroup // the open views
 }
 
 // Begin takes a snapshot.
@@ -80,7 +83,7 @@ func (e *database) Begin(context.Context) (engine.View, error) {
 	return v, nil
 }
 
-// snapshot takes one, of which before was shown when it began: it shows that, or more.
+// snapshot opens a view. It shows the commits of before, the queue's state when it began, or more.
 func (e *database) snapshot() (v *view, before *shown, err error) {
 	snapshot := e.history.Open()
 	before = e.queue.shown.Load()
@@ -90,10 +93,11 @@ func (e *database) snapshot() (v *view, before *shown, err error) {
 		return nil, nil, err
 	}
 	id := uint64(r.tx.ID()) //nolint:gosec // ids are not negative
-	return &view{engine: e, snapshot: snapshot, reader: r, seq: id, seen: before.upTo(id)}, before, nil
+	return &view{engine: e, snapshot: snapshot, reader: r, seq: id,
+		seen: before.upTo(id)}, before, nil
 }
 
-// enter counts a view, unless there can't be one.
+// enter counts a view, unless the engine is closed or unusable.
 func (e *database) enter() error {
 	if broken := e.broken.Load(); broken != nil {
 		return *broken
@@ -107,7 +111,8 @@ func (e *database) enter() error {
 	return nil
 }
 
-// begin begins a transaction of bbolt. Where there are no meta pages bbolt would panic, and never unlock what it had locked.
+// begin begins a bbolt transaction. It first checks the meta pages: without them bbolt would panic
+// while it holds a lock.
 func (e *database) begin(writable bool) (tx *bbolt.Tx, err error) {
 	if _, err := e.place.readHeads(); err != nil {
 		return nil, e.overwritten(err)
@@ -131,8 +136,9 @@ func (e *database) Close() (err error) {
 		return nil
 	}
 	if ids := e.forgotten.take(); len(ids) > 0 {
-		// Not where the file is not in its place any more: then the records stay, and do no harm.
-		if err = e.writeAlone(func(tx *bbolt.Tx) error { return unrecord(tx, ids) }); errors.Is(err, storage.ErrMoved) || e.broken.Load() != nil {
+		// If the file is not at its path any more, the records stay, which is harmless.
+		if err = e.writeAlone(func(tx *bbolt.Tx) error { return unrecord(tx, ids) }); errors.Is(err,
+			storage.ErrMoved) || e.broken.Load() != nil {
 			err = nil
 		}
 	}

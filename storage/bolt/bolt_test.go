@@ -398,8 +398,8 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// Whatever single bit of a file is wrong: it opens, or it is an error; and what is read then is right, or wrong, or an error. Nothing
-// ends the process.
+// Whatever single bit of a file is wrong: it opens, or it is an error; and what is read then is
+// right, or wrong, or an error. Nothing ends the process.
 func TestOneBitWrong(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -471,8 +471,9 @@ func TestOneBitWrong(t *testing.T) {
 	closeDB(t, open(t, path)) // as it was
 }
 
-// restore makes the byte at that place what it was; and if there was a commit meanwhile, everything: with the identity out of
-// sight, opening makes a new one, on a page that may be in use.
+// restore makes the byte at that place what it was; and if there was a commit meanwhile,
+// everything: with the identity out of sight, opening makes a new one, on a page that may be in
+// use.
 func restore(f *os.File, content []byte, at int) error {
 	_, err := f.WriteAt(content[at:at+1], int64(at))
 	headers := make([]byte, 2*os.Getpagesize())
@@ -495,7 +496,8 @@ func rawUpdate(tb testing.TB, path string, f func(*bbolt.Tx) error) {
 	}
 }
 
-// One of the two headers may be lost, in the middle of being written; an older one is then the truth.
+// One of the two headers may be lost, in the middle of being written; an older one is then the
+// truth.
 func TestOneHeaderLost(t *testing.T) {
 	t.Parallel()
 	for header := range int64(2) {
@@ -528,7 +530,8 @@ func TestCutWhileOpen(t *testing.T) {
 	for i := range 400 {
 		mustPut(t, db, fmt.Sprintf("%04d", i), strings.Repeat("v", 1000))
 	}
-	// Of a value that has pages of its own the beginning is still there: the fault comes while it is copied.
+	// Of a value that has pages of its own the beginning is still there: the fault comes while it
+	// is copied.
 	mustPut(t, db, "large", strings.Repeat("v", 1<<20))
 	raw, err := os.ReadFile(path)
 	if err != nil {

@@ -11,21 +11,25 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// What a page holds, in the format of bbolt's files (version 2, in the byte order of the machine): a header, then for each element
-// where to find its key, and behind all of these the keys and values.
+// The layout of a page in bbolt's files (version 2, in the byte order of the machine): a header,
+// then for each element the position of its key, and behind these the keys and values.
 const (
-	headerSize  = 16 // id uint64, kind uint16, count uint16, overflow uint32
-	elementSize = 16 // branch: pos uint32, key uint32, child uint64; leaf: flags uint32, pos uint32, key uint32, value uint32
-	bucketSize  = 16 // what a bucket has as its value: root uint64, sequence uint64; without a root, its only page follows
+	headerSize = 16 // id uint64, kind uint16, count uint16, overflow uint32
+	// branch: pos uint32, key uint32, child uint64; leaf: flags uint32, pos uint32, key uint32,
+	// value uint32
+	elementSize = 16
+	// value of a bucket: root uint64, sequence uint64; without a root, its only page follows
+	bucketSize = 16
 
 	branchPage = 1
 	leafPage   = 2
 	bucketFlag = 1 // of a leaf's element
 )
 
-// checkTree goes through all of the tree that tx shows, and returns an error if it makes no sense: a reference to nowhere, a page
-// that is used twice, a key out of order. Otherwise it returns how deep buckets are nested. It reads the file and not the memory
-// map: at opening bbolt goes through the tree, too, but on a goroutine of its own, where a fault is the end of the process.
+// checkTree walks the whole tree that tx shows, and returns an error if it is not consistent: a
+// reference to a page that does not exist, a page that is used twice, a key out of order. Otherwise
+// it returns how deep buckets are nested. It reads the file and not the memory map: bbolt walks the
+// tree at opening, too, but on a goroutine of its own, where a fault ends the process.
 func checkTree(file io.ReaderAt, db *bbolt.DB, tx *bbolt.Tx) (depth int, err error) {
 	size := int64(db.Info().PageSize)
 	c := treeCheck{file: file, pageSize: size, seen: make([]bool, tx.Size()/size)}
@@ -37,13 +41,14 @@ func checkTree(file io.ReaderAt, db *bbolt.DB, tx *bbolt.Tx) (depth int, err err
 type treeCheck struct {
 	file     io.ReaderAt
 	pageSize int64
-	seen     []bool // by number of the page; those beyond are not in use
+	seen     []bool // by page number; pages beyond are not in use
 	deepest  int
-	buffers  [][]byte // of pages that are done
+	buffers  [][]byte // free, for reuse
 }
 
-// page checks the page id and all below it. Its keys must lie between from (inclusive) and to (exclusive; nil: without end);
-// depth is of the bucket that it belongs to, 0 that of the tree of buckets.
+// page checks the page id and all below it. Its keys must lie between from (inclusive) and to
+// (exclusive; nil: unbounded); depth is that of the bucket that it belongs to, 0 for the tree of
+// buckets.
 func (c *treeCheck) page(id uint64, from, to []byte, depth int) error {
 	if id < 2 || id >= uint64(len(c.seen)) {
 		return damaged(id, "it is not one of the file's %d", len(c.seen))
@@ -57,7 +62,8 @@ func (c *treeCheck) page(id uint64, from, to []byte, depth int) error {
 	}
 	overflow := uint64(binary.NativeEndian.Uint32(header[12:]))
 	if got := binary.NativeEndian.Uint64(header); got != id || overflow >= uint64(len(c.seen))-id {
-		return damaged(id, "its header says that it is number %d, and goes on for %d", got, overflow)
+		return damaged(id, "its header says that it is number %d, and goes on for %d", got,
+			overflow)
 	}
 	for i := id; i <= id+overflow; i++ {
 		if c.seen[i] {
@@ -69,7 +75,7 @@ func (c *treeCheck) page(id uint64, from, to []byte, depth int) error {
 	return b.node(header, from, to, depth)
 }
 
-// node checks a block that has the form of a page.
+// node checks a block that has the layout of a page.
 func (b *block) node(header, from, to []byte, depth int) error {
 	kind, count := binary.NativeEndian.Uint16(header[8:]), int64(binary.NativeEndian.Uint16(header[10:]))
 	elements, err := b.bytes(headerSize, count*elementSize)
@@ -121,7 +127,8 @@ func (b *block) leaf(elements, from, to []byte, depth int) error {
 			return err
 		}
 		from = key
-		value := block{b.c, b.page, b.elementAt(i) + int64(pos) + int64(keySize), int64(binary.NativeEndian.Uint32(e[12:])), nil}
+		value := block{b.c, b.page, b.elementAt(i) + int64(pos) + int64(keySize),
+			int64(binary.NativeEndian.Uint32(e[12:])), nil}
 		if value.at+value.size > b.at+b.size {
 			return damaged(b.page, "the value of element %d does not lie in it", i)
 		}
@@ -155,9 +162,11 @@ func (b *block) bucket(depth int) error {
 	return b.node(header, nil, nil, depth)
 }
 
-// inOrder checks that the ith key of a page lies between from, which is the key before it if there is one, and to.
+// inOrder checks that the ith key of a page lies between from, which is the key before it if there
+// is one, and to.
 func (b *block) inOrder(i int, key, from, to []byte) error {
-	if least := bytes.Compare(key, from); least < 0 || i > 0 && least == 0 || to != nil && bytes.Compare(key, to) >= 0 {
+	if least := bytes.Compare(key, from); least < 0 || i > 0 && least == 0 || to != nil &&
+		bytes.Compare(key, to) >= 0 {
 		return damaged(b.page, "element %d is out of order", i)
 	}
 	return nil
@@ -178,10 +187,11 @@ func (b *block) key(i int, pos, size uint32) ([]byte, error) {
 	return b.bytes(b.elementAt(i)-b.at+int64(pos), int64(size))
 }
 
-// bytes returns n bytes of the block. Most of a page is keys, so its first part is read at once; long values are not.
+// bytes returns n bytes of the block. Most of a page is keys, so its first part is read in one go;
+// long values are not read.
 func (b *block) bytes(from, n int64) ([]byte, error) {
 	if from+n > b.size {
-		return nil, damaged(b.page, "what it refers to does not lie in it")
+		return nil, damaged(b.page, "it refers to data outside of it")
 	}
 	if b.prefix == nil {
 		b.prefix = b.c.buffer()[:min(b.size, b.c.pageSize)]
@@ -199,7 +209,7 @@ func (b *block) bytes(from, n int64) ([]byte, error) {
 	return part, nil
 }
 
-// done lets others have the memory.
+// done frees the buffer for reuse.
 func (b *block) done() {
 	if b.prefix != nil {
 		b.c.buffers = append(b.c.buffers, b.prefix)

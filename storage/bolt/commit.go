@@ -16,8 +16,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// run decides over every member of g. A panic decides, too: who listens to a leader that is gone must not take silence for
-// success.
+// run commits g and sets the err of each member that fails. If it panics, members get an error
+// rather than nil, which they would take for success.
 func (e *database) run(g *group) {
 	committing, finished := false, false
 	fail := func(err error) {
@@ -61,14 +61,15 @@ func (e *database) run(g *group) {
 	finished = true
 }
 
-// oneByOne is update for each member by itself, where there is no room for all of them: one that only deletes may find enough.
+// oneByOne writes each member in an update of its own, when the disk has no room for all of them: a
+// member that only deletes may need none.
 func (e *database) oneByOne(g *group) {
 	q := &e.queue
 	number := g.last - uint64(len(g.requests))
 	for _, r := range g.requests {
 		number++
 		q.mu.Lock()
-		g.refuseMisled()
+		g.rejectDependents()
 		refused := r.err != nil
 		q.mu.Unlock()
 		if refused {
@@ -77,7 +78,7 @@ func (e *database) oneByOne(g *group) {
 		id, err := e.update(g, []*request{r}, number)
 		q.mu.Lock()
 		if err != nil {
-			r.err, g.fell = err, true
+			r.err, g.failed = err, true
 		} else if r.err == nil {
 			r.kept = true
 		}
@@ -86,7 +87,7 @@ func (e *database) oneByOne(g *group) {
 	}
 }
 
-// merge returns what the members write, as bbolt likes it: in order, so that each page is visited once.
+// merge returns the members' writes sorted by bucket and key, so that bbolt visits each page once.
 func merge(accepted []*request) []engine.Write {
 	if len(accepted) == 1 {
 		return accepted[0].changes.Writes
@@ -102,7 +103,8 @@ func merge(accepted []*request) []engine.Write {
 	return inOrder(all)
 }
 
-// inOrder sorts writes by bucket and key, in place. Of several writes of one key the last one stays.
+// inOrder sorts writes by bucket and key, in place. Of several writes of one key the last one
+// remains.
 func inOrder(writes []engine.Write) []engine.Write {
 	slices.SortStableFunc(writes, func(a, b engine.Write) int {
 		return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key))
@@ -117,8 +119,9 @@ func inOrder(writes []engine.Write) []engine.Write {
 	return writes[:n]
 }
 
-// update makes durable what the accepted members of g write, of which the last has the number last, in one bbolt transaction, whose
-// id it returns. After an error it finds out whether that may have been applied nonetheless.
+// update writes the accepted members of g, of which the last has the number last, in one bbolt
+// transaction, and returns its id. After an error it finds out whether the transaction may have
+// been applied nonetheless.
 func (e *database) update(g *group, accepted []*request, last uint64) (id uint64, err error) {
 	e.lockWriter()
 	defer e.unlockWriter()
@@ -164,7 +167,7 @@ func (e *database) update(g *group, accepted []*request, last uint64) (id uint64
 	return 0, nothingCommitted(err)
 }
 
-// nothingCommitted says what is to be done about an error, if anything is.
+// nothingCommitted adds the remedy to an error, if there is one.
 func nothingCommitted(err error) error {
 	if isFull(err) {
 		return &fullError{fmt.Errorf("nothing was committed, because the disk is full: %w: make room on it; "+
@@ -173,19 +176,20 @@ func nothingCommitted(err error) error {
 	return fmt.Errorf("nothing was committed: %w", err)
 }
 
-// A fullError says that there was no room on the disk.
+// A fullError reports that the disk is full.
 type fullError struct{ error }
 
 func (e *fullError) Unwrap() error { return e.error }
 
-// isFull reports whether err is that of a file that can't grow. Of some errors bbolt keeps the text alone.
+// isFull reports whether err says that a file can't grow. Of some of these errors bbolt keeps only
+// the text.
 func isFull(err error) bool {
 	return slices.ContainsFunc(errsFull, func(full error) bool {
 		return errors.Is(err, full) || strings.Contains(err.Error(), full.Error())
 	})
 }
 
-// writeAlone is for what is written beside the queue.
+// writeAlone runs f in a bbolt update outside of the queue.
 func (e *database) writeAlone(f func(*bbolt.Tx) error) (err error) {
 	defer e.place.tell()
 	e.lockWriter()
@@ -211,8 +215,10 @@ func (e *database) guardedUpdate(f func(*bbolt.Tx) error) (err error) {
 	return e.db.Update(f)
 }
 
-// decide records the decisions over others, and refuses those that recovery has given up, with all who had read what they write.
-func (e *database) decide(tx *bbolt.Tx, g *group, accepted []*request) (remaining []*request, err error) {
+// decide records the decisions over prepared work of others. It rejects members that recovery has
+// aborted meanwhile, and those that have read their writes.
+func (e *database) decide(tx *bbolt.Tx, g *group,
+	accepted []*request) (remaining []*request, err error) {
 	defer guard(protect(), &err)
 	if ids := e.forgotten.take(); len(ids) > 0 {
 		if err := unrecord(tx, ids); err != nil {
@@ -230,9 +236,9 @@ func (e *database) decide(tx *bbolt.Tx, g *group, accepted []*request) (remainin
 	}
 	if givenUp {
 		e.queue.mu.Lock()
-		g.fell = true
-		g.refuseMisled()
-		accepted = notRefused(accepted)
+		g.failed = true
+		g.rejectDependents()
+		accepted = notRejected(accepted)
 		e.queue.mu.Unlock()
 	}
 	for _, r := range accepted {
@@ -245,10 +251,12 @@ func (e *database) decide(tx *bbolt.Tx, g *group, accepted []*request) (remainin
 	return accepted, nil
 }
 
-// fail ends the life of the engine after a commit that may or may not be on the disk. The memory map shows it, but after a
-// failed fsync the system may have forgotten to write it, and a second fsync would not say so.
+// fail makes all later operations fail, after a commit that may or may not be on the disk. The
+// memory map shows it, but after a failed fsync the system may have dropped the write, and a second
+// fsync would not report that.
 func (e *database) fail(err error) error {
-	broken := fmt.Errorf("the database must be opened anew, because an earlier commit may not be on the disk: %w", err)
+	broken := fmt.Errorf("the database must be opened again, "+
+		"because an earlier commit may not be on the disk: %w", err)
 	e.broken.Store(&broken)
 	return fmt.Errorf("%w: %w", transaction.ErrInDoubt, err)
 }
@@ -288,20 +296,20 @@ func (e *database) commitGuarded(tx *bbolt.Tx) (err error) {
 	return e.commitTx(tx)
 }
 
-// rollback also ends a transaction whose commit panicked.
+// rollback ends tx, also after a panic in its commit.
 func rollback(tx *bbolt.Tx) (err error) {
 	defer guard(protect(), &err)
-	_ = tx.Rollback() // only fails if bbolt has rolled back by itself
+	_ = tx.Rollback() // only fails if bbolt has rolled back already
 	return nil
 }
 
-// awaitSync returns when the commit that a snapshot showed is on the disk: bbolt shows it a moment earlier, and what a client is
-// told must not be lost by a power cut.
+// awaitSync returns when the commit that a snapshot showed is on the disk: bbolt shows a commit
+// shortly before it is synced, and data reported to a client must survive a power cut.
 func (e *database) awaitSync(seq uint64) error {
 	q := &e.queue
 	for q.synced.Load() < seq {
 		q.mu.Lock()
-		if q.running == nil { // whoever wrote it has ended
+		if q.running == nil { // the group that wrote it has ended
 			q.mu.Unlock()
 			break
 		}

@@ -15,16 +15,20 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Only one process has the file, so a record is only for after a crash, and for whoever recovers while this one runs: it may ask about
-// a transaction that is just being committed.
+// Decision records serve recovery after a crash, and recovery that runs in this process while a
+// commit is in flight. No other process has the file.
 
-// aborted begins the record of a transaction that was given up; that of one that was committed is only the time.
+// aborted is the prefix of the record of an aborted transaction. The record of a committed one is
+// only the time.
 var aborted = []byte("aborted ")
 
-// errGivenUp is the error of a commit that would decide over others, too late. Another attempt is another transaction.
-var errGivenUp = transaction.Transient(errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone"))
+// errGivenUp is the error of a commit that decides over prepared work that recovery has already
+// aborted. A retry is a new transaction.
+var errGivenUp = transaction.Transient(errors.New("recovery has aborted the transaction, " +
+	"which it took for lost: the prepared work of others is gone"))
 
-// identity returns the DeciderID of the file, which is made with the first opening. It is called under guard.
+// identity returns the DeciderID of the file, which the first opening creates. It is called under
+// guard.
 func identity(db *bbolt.DB) (id string, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		id = string(tx.Bucket(metaBucket).Get(identityKey))
@@ -34,16 +38,20 @@ func identity(db *bbolt.DB) (id string, err error) {
 		return id, err
 	}
 	id = rand.Text()
-	return id, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(metaBucket).Put(identityKey, []byte(id)) })
+	return id, db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(metaBucket).Put(identityKey,
+			[]byte(id))
+	})
 }
 
-// DeciderID is kept in the file. Others keep it, too, so the file must stay.
+// DeciderID returns the ID that the file records. Other databases refer to it in their prepared
+// work, so from now on the file is not discarded.
 func (e *database) DeciderID() string {
 	e.used.Store(true)
 	return e.id
 }
 
-// Decided reports whether a transaction that had others prepared was committed here.
+// Decided reports whether a transaction with prepared work elsewhere was committed here.
 func (e *database) Decided(_ context.Context, id string) (committed bool, err error) {
 	if err := e.enter(); err != nil {
 		return false, err
@@ -61,7 +69,8 @@ func (e *database) Decided(_ context.Context, id string) (committed bool, err er
 	return committed, e.awaitSync(seq)
 }
 
-// lookUp ends tx: who waits for a commit must have none open, or bbolt can't enlarge its memory map for that.
+// lookUp ends tx: a transaction that waits for a commit must not be open, or bbolt can't enlarge
+// its memory map for that commit.
 func lookUp(tx *bbolt.Tx, id string) (committed bool, err error) {
 	defer guard(protect(), &err)
 	defer func() { _ = tx.Rollback() }() // only fails if done already
@@ -69,8 +78,8 @@ func lookUp(tx *bbolt.Tx, id string) (committed bool, err error) {
 	return committed, nil
 }
 
-// Settle writes in a transaction of its own: there is one writer at a time, so no commit can come between, and what it has seen is on the
-// disk when its own transaction is.
+// Settle writes in a bbolt transaction of its own. There is one writer at a time, so no commit
+// comes in between, and the state it has seen is on the disk when its own transaction is.
 func (e *database) Settle(_ context.Context, id string) (committed bool, err error) {
 	if err := e.enter(); err != nil {
 		return false, err
@@ -112,13 +121,14 @@ func record(tx *bbolt.Tx, id string, value []byte) error {
 	return b.Put([]byte(id), value)
 }
 
-// forgotten are the records that nobody needs any more. They go with the next commit: alone they are not worth one.
+// forgotten are the records that are no longer needed. The next commit deletes them: they are not
+// worth one of their own.
 type forgotten struct {
 	mu  sync.Mutex // guards ids
 	ids []string
 }
 
-// Forget is for transactions of which everything is finished.
+// Forget queues the record of a transaction for deletion.
 func (e *database) Forget(id string) {
 	e.forgotten.mu.Lock()
 	defer e.forgotten.mu.Unlock()
@@ -133,7 +143,7 @@ func (f *forgotten) take() []string {
 	return ids
 }
 
-// unrecord deletes records. If the transaction fails they stay, which costs a few bytes.
+// unrecord deletes records. If the bbolt transaction fails they stay, which costs a few bytes.
 func unrecord(tx *bbolt.Tx, ids []string) error {
 	b := tx.Bucket(decidedBucket)
 	if b == nil {

@@ -85,7 +85,8 @@ func viewGet(tb testing.TB, v engine.View, key, want string) {
 	}
 }
 
-// What one has the turn after the other to change takes one fsync for many, and everybody's number is another.
+// What one has the turn after the other to change takes one fsync for many, and everybody's number
+// is another.
 func TestTurnsShareASync(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
@@ -149,7 +150,8 @@ func increment(ctx context.Context, db *storage.DB) (int, error) {
 	return n + 1, b.Put([]byte("n"), []byte(strconv.Itoa(n+1)))
 }
 
-// What is accepted is seen by those who begin early, and by nobody else; and who commits on top of it is decided with it, or after.
+// What is accepted is seen by those who begin early, and by nobody else; and who commits on top of
+// it is decided with it, or after.
 func TestEarlyViewShowsWhatIsAccepted(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
@@ -204,7 +206,8 @@ func TestEarlyViewShowsWhatIsAccepted(t *testing.T) {
 	}
 }
 
-// Who has read what fails to be committed fails too, whether he writes or not, and nobody else does.
+// Who has read what fails to be committed fails too, whether he writes or not, and nobody else
+// does.
 func TestEarlyReadersFailTogether(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
@@ -357,7 +360,8 @@ func TestGroupsAreLetGo(t *testing.T) {
 	}
 }
 
-// Others in the queue are not the worse for one that fails: whoever had the turn, and had read of it, queues again.
+// Others in the queue are not the worse for one that fails: whoever had the turn, and had read of
+// it, queues again.
 func TestMisledHasItsTurnAgain(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
@@ -405,7 +409,8 @@ func turnAfter(ctx context.Context, tb testing.TB, err error) (next context.Cont
 	return next, release
 }
 
-// Whoever asks what was decided, while a commit enlarges the memory map, waits for that with no transaction open.
+// Whoever asks what was decided, while a commit enlarges the memory map, waits for that with no
+// transaction open.
 func TestDecidedBesideGrowth(t *testing.T) {
 	t.Parallel()
 	db, err := bolt.Open(tempFile(t), &bolt.Options{MmapSize: 32 << 10})
@@ -487,7 +492,8 @@ func TestGivenUpTakesReadersAlong(t *testing.T) {
 	}
 }
 
-// An early view shows, in every way of reading, exactly what a view shows later, when all is on the disk.
+// An early view shows, in every way of reading, exactly what a view shows later, when all is on the
+// disk.
 func TestEarlyViewIsLikeALaterOne(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -583,7 +589,8 @@ func readAll(tb testing.TB, v engine.View, ranges []storage.Range) string {
 	return text.String()
 }
 
-// With a disk that fails now and then, all that was acknowledged is there, nothing else is, and no number was given out twice.
+// With a disk that fails now and then, all that was acknowledged is there, nothing else is, and no
+// number was given out twice.
 func TestNothingIsLostOnABadDisk(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -600,7 +607,7 @@ func TestNothingIsLostOnABadDisk(t *testing.T) {
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	numbers := map[int]int{}
-	misled := 0
+	readFailed := 0
 	for range clients {
 		group.Go(func() {
 			for range each {
@@ -614,7 +621,7 @@ func TestNothingIsLostOnABadDisk(t *testing.T) {
 				case err == nil:
 					numbers[n]++
 				case transaction.IsTransient(err):
-					misled++
+					readFailed++
 				case !errors.Is(err, boom):
 					t.Error(err)
 				}
@@ -632,7 +639,7 @@ func TestNothingIsLostOnABadDisk(t *testing.T) {
 			t.Errorf("%d was given out %d times", n+1, numbers[n+1])
 		}
 	}
-	t.Logf("of %d, %d were acknowledged, %d ran out of tries", clients*each, len(numbers), misled)
+	t.Logf("of %d, %d were acknowledged, %d ran out of tries", clients*each, len(numbers), readFailed)
 	closeDB(t, db)
 	checkFile(t, path)
 }

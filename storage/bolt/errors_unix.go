@@ -6,5 +6,6 @@ import "syscall"
 
 var errReadOnlyFS error = syscall.EROFS
 
-// errsFull are those of a file that can't grow: the disk is full, or the quota is, or a limit is reached.
+// errsFull are the errors of a file that can't grow: the disk is full, or a quota or a limit is
+// reached.
 var errsFull = []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}

@@ -147,7 +147,8 @@ func TestConflictInGroup(t *testing.T) {
 	}
 }
 
-// When the new state can be seen, but may not be on the disk, nobody is told that it is, and nothing goes on.
+// When the new state can be seen, but may not be on the disk, nobody is told that it is, and
+// nothing goes on.
 func TestOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -170,18 +171,19 @@ func TestOutcomeUnknown(t *testing.T) {
 	}
 	restore()
 	if err := errors.Join(tx.Bucket("b").Put([]byte("l"), nil), txn.Commit(ctx)); err == nil || errors.Is(err, transaction.ErrInDoubt) ||
-		!strings.Contains(err.Error(), "opened anew") {
-		t.Errorf("a later commit: got %v, want that the database must be opened anew", err)
+		!strings.Contains(err.Error(), "opened again") {
+		t.Errorf("a later commit: got %v, want that the database must be opened again", err)
 	}
-	if _, err := fetch(db, "k"); err == nil || !strings.Contains(err.Error(), "opened anew") {
-		t.Errorf("a later read: got %v, want that the database must be opened anew", err)
+	if _, err := fetch(db, "k"); err == nil || !strings.Contains(err.Error(), "opened again") {
+		t.Errorf("a later read: got %v, want that the database must be opened again", err)
 	}
 	closeDB(t, db)
 	db = mustOpen(t, path)
 	mustPut(t, db, "k", "newer")
 }
 
-// A reader that sees a commit before it is synced is told so only when it is, also if it aborts: its client may be told what it read.
+// A reader that sees a commit before it is synced is told so only when it is, also if it aborts:
+// its client may be told what it read.
 func TestReaderWaitsForSync(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*transaction.Txn, context.Context) error{

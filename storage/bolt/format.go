@@ -12,15 +12,17 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// Buckets of users can't begin with a zero byte; these do.
+// The engine's own buckets begin with a zero byte; those of users can't.
 var (
-	metaBucket    = []byte("\x00meta")    // the format, and the DeciderID
-	decidedBucket = []byte("\x00decided") // transactions that were decided here, by id, with the time
+	metaBucket = []byte("\x00meta") // the format, and the DeciderID
+	// transactions that were decided here, by id, with the time
+	decidedBucket = []byte("\x00decided")
 	formatKey     = []byte("format")
 	identityKey   = []byte("identity")
 )
 
-// formatVersion is the version of what this package keeps in a bbolt file. A newer one is not touched.
+// formatVersion is the version of this package's records in a bbolt file. A file with a newer one
+// is not touched.
 const formatVersion = 1
 
 const formatPrefix = "pasteline/"
@@ -29,7 +31,7 @@ func encodeFormat(version int) []byte {
 	return strconv.AppendInt([]byte(formatPrefix), int64(version), 10)
 }
 
-// decodeFormat accepts what encodeFormat returns for versions from 1, and nothing else.
+// decodeFormat accepts the results of encodeFormat for versions from 1, and nothing else.
 func decodeFormat(record []byte) (version int, err error) {
 	text, ok := bytes.CutPrefix(record, []byte(formatPrefix))
 	if ok {
@@ -41,10 +43,11 @@ func decodeFormat(record []byte) (version int, err error) {
 	return version, nil
 }
 
-// decision is the record of a transaction that was decided at a time.
+// decision returns the record of a transaction that was decided at a time.
 func decision(at time.Time) []byte { return at.UTC().AppendFormat(nil, time.RFC3339) }
 
-// checkFormat returns an error if the file is not ours, or newer than we are. An empty one is ours to be.
+// checkFormat returns an error if the file belongs to another program, or has a newer format. An
+// empty file is accepted.
 func checkFormat(tx *bbolt.Tx) error {
 	if meta := tx.Bucket(metaBucket); meta != nil {
 		version, err := decodeFormat(meta.Get(formatKey))
@@ -58,12 +61,12 @@ func checkFormat(tx *bbolt.Tx) error {
 		return nil
 	}
 	if name, _ := tx.Cursor().First(); name != nil {
-		return errors.New("a bbolt file of another program: name a file that does not exist yet, to have one made")
+		return errors.New("a bbolt file of another program: name a file that does not exist yet, which will be created")
 	}
 	return nil
 }
 
-// writeFormat makes an empty file ours.
+// writeFormat writes the format to an empty file.
 func writeFormat(tx *bbolt.Tx) error {
 	if tx.Bucket(metaBucket) != nil {
 		return nil

@@ -7,12 +7,13 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// bbolt trusts its file: what does not make sense there makes it panic, or read outside of its memory map. Every call of it is
-// made under guard, so that a damaged file gives an error:
+// bbolt trusts its file: inconsistent content makes it panic, or read outside of its memory map.
+// Every call of bbolt is made under guard, so that a damaged file gives an error:
 //
 //	defer guard(protect(), &err)
 
-// protect turns faults of this goroutine (a page that the file no longer has) into panics, and returns whether they were before.
+// protect turns memory faults of this goroutine (a page that the file no longer has) into panics,
+// and returns the previous setting.
 func protect() bool { return debug.SetPanicOnFault(true) }
 
 // guard turns a panic into an error that wraps storage.ErrDamaged.

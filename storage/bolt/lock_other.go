@@ -4,6 +4,6 @@ package bolt
 
 import "os"
 
-// lockNow leaves the lock to bbolt, which takes it a moment later: here a second one of the same
-// process would stand in its way.
+// lockNow leaves the lock to bbolt, which takes it a moment later: on these systems a second lock
+// of the same process would block it.
 func lockNow(*os.File) bool { return true }

@@ -9,19 +9,20 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// A looked is a file that could be opened, and was not. It is good for being closed.
+// A looked is the engine of a file that could be opened, but was not. Only Close may be called.
 type looked struct{ engine.Engine }
 
 func (looked) Close() error { return nil }
 
-// look returns the error with which openEngine would fail, and changes nothing: no file is made, and one that is empty stays so.
+// look returns the error with which openEngine would fail, and changes nothing: no file is created,
+// and an empty one stays empty.
 func look(path string, o Options) (engine.Engine, error) {
 	path = follow(path)
 	if _, _, err := checkFile(path, o.withDefaults()); err != nil {
 		return nil, remedy(err)
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return looked{}, nil // checkFile has found that it can be made
+		return looked{}, nil // checkFile has found that it can be created
 	}
 	if err := probe.Write(path); err != nil {
 		return nil, explain(err)

@@ -30,18 +30,21 @@ const (
 
 // Options say how a file is opened. The zero Options are the defaults.
 type Options struct {
-	// MmapSize is how much of the address space to reserve for the file, in bytes; zero means DefaultMmapSize (on 32-bit
-	// systems and on Windows, where it would be the size of the file, only as much as is needed). It is no memory and no limit. But
-	// when the file outgrows it, bbolt has to map it anew, and can't do so before all open snapshots are closed; meanwhile
-	// no commit goes on and no snapshot can be opened. In the URI: mmap_size, in bytes, or such as 512MiB or 64GiB.
+	// MmapSize is the address space to reserve for the file, in bytes; zero means DefaultMmapSize
+	// (or, on 32-bit systems and on Windows, where it would be the size of the file, only as much
+	// as is needed). It costs no memory and is no limit. But when the file outgrows it, bbolt has
+	// to map it again, and can do so only when all open snapshots are closed; meanwhile commits and
+	// new snapshots wait. In the URI: mmap_size, in bytes, or such as 512MiB or 64GiB.
 	MmapSize int64
 
-	// LockTimeout is how long to wait for another process that has the file open; zero means DefaultLockTimeout.
+	// LockTimeout is the time to wait for another process that has the file open; zero means
+	// DefaultLockTimeout.
 	// In the URI: lock_timeout, such as 5s.
 	LockTimeout time.Duration
 
-	// Logger is told when writes are refused because the file is not at its path any more, and when they go on. Nil discards. It is
-	// not for those who open by URI: see [storage.Opener.SetLogger].
+	// Logger receives a line when writes are refused because the file is not at its path any more,
+	// and when they are accepted again. Nil discards. For databases opened by URI, use
+	// [storage.Opener.SetLogger].
 	Logger *slog.Logger
 }
 
@@ -55,8 +58,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// growth is by how much a file becomes longer when it has to, in bytes. Each time costs another fsync, which can't be measured beside the
-// others of a load that makes the file grow. With bbolt's own 16 MB the file of a small site has as much.
+// growth is the number of bytes by which a full file is extended. Each extension costs another
+// fsync, which is negligible beside those of the load that makes the file grow; bbolt's own
+// default, 16 MB, would be the size of a small site's file.
 const growth = 1 << 20
 
 func (o Options) bbolt() *bbolt.Options {
@@ -65,9 +69,10 @@ func (o Options) bbolt() *bbolt.Options {
 		InitialMmapSize: int(min(o.MmapSize, math.MaxInt)),
 		NoStatistics:    true,
 
-		// The list of free pages is kept in memory only, and found again at opening, as what no page of the committed tree
-		// refers to: so a crash can't leave a wrong one, and after a large deletion commits don't write a long list each time.
-		// The price is that opening reads the tree.
+		// The list of free pages is kept in memory only, and rebuilt at opening from the pages that
+		// the committed tree does not refer to. So a crash can't leave a wrong one, and after a
+		// large deletion commits don't write a long list each time. The price is that opening reads
+		// the tree.
 		NoFreelistSync: true,
 		FreelistType:   bbolt.FreelistMapType,
 	}
@@ -77,7 +82,7 @@ func (o Options) bbolt() *bbolt.Options {
 func openEngine(path string, o Options) (_ *database, err error) {
 	defer func() { err = remedy(err) }()
 	o = o.withDefaults()
-	const tries = 10 // that others put another file there each time is no accident
+	const tries = 10 // a file that is replaced that often is not replaced by chance
 	for range tries {
 		e, err := openOnce(path, o)
 		if err == nil || !errors.Is(err, errExchanged) {
@@ -94,11 +99,12 @@ func remedy(err error) error {
 	return err
 }
 
-// errExchanged says that the file at the path became another one while it was opened.
-var errExchanged = errors.New("the file is exchanged for another one again and again: stop the program that does so")
+// errExchanged reports that the file at the path was replaced by another one during opening.
+var errExchanged = errors.New("the file is replaced by another one again and again: " +
+	"stop the program that does so")
 
 func openOnce(path string, o Options) (*database, error) {
-	path = follow(path) // so that a file that a link leads to can be made
+	path = follow(path) // so that a file that a link leads to can be created
 	checked, isNew, err := checkFile(path, o)
 	if err != nil {
 		return nil, err
@@ -122,7 +128,7 @@ func openOnce(path string, o Options) (*database, error) {
 	return e, nil
 }
 
-// openForWriting opens the file for bbolt, which locks it, and then makes it a database if it is empty.
+// openForWriting opens the file for bbolt, which locks it, and initializes it if it is empty.
 func (e *database) openForWriting(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 	if f, err = os.OpenFile(name, flag|os.O_EXCL, mode); err == nil {
 		e.made = true
@@ -133,7 +139,8 @@ func (e *database) openForWriting(name string, flag int, mode os.FileMode) (f *o
 	return f, err
 }
 
-// Discard is Close for a start that failed, for whatever reason: a file that was made for it, and in which there is nothing, goes.
+// Discard is Close for a start that failed: it deletes the file if opening has created it and it is
+// empty.
 func (e *database) Discard() error {
 	e.discarded.Store(true)
 	return e.Close()
@@ -146,7 +153,8 @@ func (e *database) closeFile() error {
 	return errors.Join(e.unmake(), closeFile(e.db))
 }
 
-// unmake deletes the file if it is to be discarded. The lock is held: another process that waits for it finds the file gone.
+// unmake deletes the file if it is to be discarded. The lock is held: another process that waits
+// for it finds the file gone.
 func (e *database) unmake() error {
 	if !e.made || e.used.Load() || !e.discarded.Load() {
 		return nil
@@ -176,7 +184,8 @@ func (e *database) start(isNew bool) (err error) {
 	return errors.Join(err, e.place.remember(0))
 }
 
-// checkFile looks at the file before anything can be changed in it. It returns which one it was, or nil if there is nothing in it.
+// checkFile checks the file before anything can change it. It returns the file's identity, or nil
+// if it is empty or does not exist.
 func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err error) {
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -192,7 +201,7 @@ func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err err
 		return nil, false, explain(err)
 	case !info.Mode().IsRegular():
 		return nil, false, errors.New("not a regular file: name a file, such as data.db in that directory")
-	case info.Size() == 0 || isUnfinishedAt(path): // made by a process that did not come to write to it
+	case info.Size() == 0 || isUnfinishedAt(path): // its creator died before writing to it
 		return nil, true, nil
 	}
 	options := o.bbolt()
@@ -214,7 +223,7 @@ func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err err
 	return checked, isNew, err
 }
 
-// checkContent looks at what is in the file.
+// checkContent checks the content of the file.
 func checkContent(db *bbolt.DB, file *os.File, size int64) (isNew bool, err error) {
 	defer guard(protect(), &err)
 	err = db.View(func(tx *bbolt.Tx) error {
@@ -222,14 +231,14 @@ func checkContent(db *bbolt.DB, file *os.File, size int64) (isNew bool, err erro
 		case tx.Size() > size:
 			return fmt.Errorf("%w: it has %d bytes of %d", storage.ErrDamaged, size, tx.Size())
 		}
-		depth, err := checkTree(file, db, tx) // first of all: bbolt trusts the tree
+		depth, err := checkTree(file, db, tx) // first, because bbolt trusts the tree
 		if err != nil {
 			return err
 		}
 		if err := checkFormat(tx); err != nil {
 			return err
 		}
-		if depth > 1 { // also another program's, or a damaged mark
+		if depth > 1 { // the file may be another program's, or the bucket flag is damaged
 			return fmt.Errorf("%w: it has buckets within buckets", storage.ErrDamaged)
 		}
 		isNew = tx.Bucket(metaBucket) == nil
@@ -249,20 +258,24 @@ func closeFile(db *bbolt.DB) (err error) {
 	return db.Close()
 }
 
-// explain says what an error of opening means and what can be done about it.
+// explain adds the meaning and the remedy to an error of opening.
 func explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, bbolterrors.ErrTimeout):
-		return fmt.Errorf("%w, or a second time by this one: stop that one, or name another file", storage.ErrInUse)
+		return fmt.Errorf("%w, or a second time by this one: stop that one, or name another file",
+			storage.ErrInUse)
 	case errors.Is(err, probe.ErrNoFiles):
 		return fmt.Errorf("%w: name one of a file system that is for data", probe.ErrNoFiles)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReadOnlyFS):
-		return fmt.Errorf("%w: the file, and the directory of a new one, must be writable for the user that runs this", err)
+		return fmt.Errorf("%w: the file, and the directory of a new one, "+
+			"must be writable for the user that runs this", err)
 	case errors.Is(err, syscall.ENOMEM):
-		return fmt.Errorf("%w: if the address space is limited (ulimit -v), reserve less of it for the file, such as ?mmap_size=256MiB", err)
-	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch),
+		return fmt.Errorf("%w: if the address space is limited (ulimit -v), "+
+			"reserve less of it for the file, such as ?mmap_size=256MiB", err)
+	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err,
+		bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch),
 		strings.Contains(err.Error(), "file size too small"): // bbolt has no name for that one
 		return fmt.Errorf("%w, or not a database: %w", storage.ErrDamaged, err)
 	default:
@@ -270,7 +283,7 @@ func explain(err error) error {
 	}
 }
 
-// syncDir makes a new file's name durable. It is not possible everywhere.
+// syncDir makes a new file's name durable, where the system supports that.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
 		_ = d.Sync()

@@ -49,15 +49,15 @@ type place struct {
 	pageSize int64
 }
 
-// A movedError says that writes are refused. Reads go on.
+// A movedError reports that writes are refused. Reads continue.
 type movedError struct{ error }
 
 func (e *movedError) Unwrap() []error { return []error{storage.ErrMoved, e.error} }
 
-// HTTPStatus is that of a service which is not available: the request may be sent again later.
+// HTTPStatus returns 503, Service Unavailable: the request may be repeated later.
 func (*movedError) HTTPStatus() int { return 503 }
 
-// Locate is called by a [storage.Opener] for each name that the database is opened by.
+// Locate is called by a [storage.Opener] for each URI that the database is opened with.
 func (e *database) Locate(uri *url.URL, logger *slog.Logger) (leave func(), err error) {
 	path := filePath(uri)
 	if err := e.enter(); err != nil {
@@ -97,9 +97,9 @@ func (p *place) add(path string, logger *slog.Logger) (leave func()) {
 	})
 }
 
-// inPlace returns an error if what is written now would be lost: the file is not at its path any
-// more, or another program has written to it. It is called by a writer, before it begins; always
-// says that it is to look, however short ago it did.
+// inPlace returns an error if a write would be lost now, because the file is not at its path any
+// more, or another program has written to it. A writer calls it before it begins. With always, it
+// checks the path even if the last check was a moment ago.
 func (e *database) inPlace(always bool) error {
 	if broken := e.broken.Load(); broken != nil {
 		return *broken
@@ -129,8 +129,8 @@ func (e *database) inPlace(always bool) error {
 	return p.lost
 }
 
-// look looks at what is at the paths. It returns lost if that is not the file, and short if it is,
-// but cut off.
+// look checks the files at the paths. It returns lost if one is not the open file, and short if the
+// open file was truncated.
 func (p *place) look() (lost, short error) {
 	for path := range p.paths {
 		info, err := os.Stat(path)
@@ -142,7 +142,8 @@ func (p *place) look() (lost, short error) {
 		case !os.SameFile(info, p.opened):
 			return p.moved(path, "another file is there now"), nil
 		case info.Size() < max(p.size, p.inUse()):
-			return nil, fmt.Errorf("it was cut off, from %d bytes to %d", max(p.size, p.inUse()), info.Size())
+			return nil, fmt.Errorf("it was cut off, from %d bytes to %d", max(p.size, p.inUse()),
+				info.Size())
 		}
 		p.size = info.Size()
 	}
@@ -152,15 +153,19 @@ func (p *place) look() (lost, short error) {
 func (p *place) moved(path, what string) error {
 	remedy := "save a copy of it"
 	if runtime.GOOS == "linux" {
-		remedy = fmt.Sprintf("save what is in it with \"cp /proc/%d/fd/%d COPY\"", os.Getpid(), p.file.Fd())
+		remedy = fmt.Sprintf("save what is in it with \"cp /proc/%d/fd/%d COPY\"", os.Getpid(),
+			p.file.Fd())
 	}
 	return &movedError{fmt.Errorf("%w: at %s is not the file that is open (%s), so nothing is written: "+
-		"put it back there, or %s while this process runs, make that the file, and restart", storage.ErrMoved, path, what, remedy)}
+		"put it back there, or %s while this process runs, make that the file, and restart",
+		storage.ErrMoved, path, what, remedy)}
 }
 
-// overwritten ends the life of the engine: what the memory map shows is another program's.
+// overwritten makes all later operations fail: another program has changed the pages that the
+// memory map shows.
 func (e *database) overwritten(err error) error {
-	moved := error(&movedError{fmt.Errorf("%w: another program has written to the open file (%w), so nothing is read and nothing is written: "+
+	moved := error(&movedError{fmt.Errorf("%w: another program has written to the open file (%w), "+
+		"so nothing is read and nothing is written: "+
 		"see that the file is the right one, or restore it from a backup, and restart", storage.ErrMoved, err)})
 	if e.broken.CompareAndSwap(nil, &moved) {
 		e.place.report("the database can't be used any more", moved)
@@ -168,7 +173,7 @@ func (e *database) overwritten(err error) error {
 	return *e.broken.Load()
 }
 
-// untouched returns an error if the meta pages are not as the last writer has left them.
+// untouched returns an error if the meta pages are not as the last writer left them.
 func (p *place) untouched() error {
 	heads, err := p.readHeads()
 	if err != nil {
@@ -180,8 +185,8 @@ func (p *place) untouched() error {
 	return nil
 }
 
-// remember is called by a writer that has ended, one way or the other. If it has committed bbolt's
-// transaction id, the page that was not written must be as it was.
+// remember is called by a writer that has ended, with or without success. If it has committed the
+// bbolt transaction id, the meta page that this did not write must be unchanged.
 func (p *place) remember(id uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,14 +195,15 @@ func (p *place) remember(id uint64) error {
 	if err != nil {
 		return err
 	}
-	if other := (id + 1) % 2 * headSize; id > 0 && !bytes.Equal(heads[other:other+headSize], p.heads[other:other+headSize]) {
+	if other := (id + 1) % 2 * headSize; id > 0 &&
+		!bytes.Equal(heads[other:other+headSize], p.heads[other:other+headSize]) {
 		return errors.New("its first pages have changed meanwhile")
 	}
 	p.heads = heads
 	return nil
 }
 
-// Where bbolt keeps what in a meta page, and what its mark is.
+// The layout of a meta page of bbolt, and its magic number.
 const (
 	markAt       = 16
 	pagesInUseAt = 56
@@ -221,8 +227,8 @@ func (p *place) readHeads() (heads [2 * headSize]byte, err error) {
 	return heads, nil
 }
 
-// isOwn returns an error if what tx shows is another database than the one that was opened. It may have the same meta pages, if as
-// much was written to it.
+// isOwn returns an error if tx shows another database than the one that was opened. That may have
+// the same meta pages, if the same number of transactions was written to it.
 func (e *database) isOwn(tx *bbolt.Tx) (err error) {
 	defer guard(protect(), &err)
 	if meta := tx.Bucket(metaBucket); meta == nil || string(meta.Get(identityKey)) != e.id {
@@ -231,13 +237,14 @@ func (e *database) isOwn(tx *bbolt.Tx) (err error) {
 	return nil
 }
 
-// inUse is how long the file must be for what has been committed, in bytes.
+// inUse returns the minimal length of the file for the committed pages, in bytes.
 func (p *place) inUse() int64 {
-	pages := max(binary.NativeEndian.Uint64(p.heads[pagesInUseAt:]), binary.NativeEndian.Uint64(p.heads[headSize+pagesInUseAt:]))
+	pages := max(binary.NativeEndian.Uint64(p.heads[pagesInUseAt:]),
+		binary.NativeEndian.Uint64(p.heads[headSize+pagesInUseAt:]))
 	return int64(pages) * p.pageSize //nolint:gosec // as bbolt computes it
 }
 
-// report has the logger told of an error, or that it is over.
+// report queues a log line for tell: an error, or with nil that it is over.
 func (p *place) report(message string, err error) {
 	p.telling.Lock()
 	defer p.telling.Unlock()
@@ -250,8 +257,8 @@ func (p *place) report(message string, err error) {
 	})
 }
 
-// tell logs what was reported. It is called with no lock held, and by no leader of a group that has not
-// ended: the log's handler may use the database.
+// tell writes the queued log lines. It is called with no lock held, and not by the leader of a
+// group that has not ended, because the log's handler may use the database.
 func (p *place) tell() {
 	p.telling.Lock()
 	untold, logger := p.untold, p.logger
@@ -271,7 +278,7 @@ func isAt(path string, f fs.FileInfo) bool {
 	return err == nil && os.SameFile(info, f)
 }
 
-// absolute is path whatever becomes of the working directory.
+// absolute returns path independent of later changes of the working directory.
 func absolute(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs

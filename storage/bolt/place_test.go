@@ -68,8 +68,8 @@ func newFolder(t *testing.T, commits int) folder {
 
 func (f folder) in(name string) string { return filepath.Join(f.dir, name) }
 
-// Once the file is not at its path, commits are refused, as not to be lost at the next start. What was acknowledged can be read
-// and saved, and when the file is back, commits go on.
+// Once the file is not at its path, commits are refused, as not to be lost at the next start. What
+// was acknowledged can be read and saved, and when the file is back, commits go on.
 func TestMoved(t *testing.T) {
 	t.Parallel()
 	relink := func(f folder, target string) error {
@@ -180,7 +180,8 @@ func (f folder) open(t *testing.T, byURI bool, log io.Writer) *storage.DB {
 	return db
 }
 
-// save does what an error says: cp /proc/PID/fd/N COPY. Elsewhere than on Linux there is nothing to test.
+// save does what an error says: cp /proc/PID/fd/N COPY. Elsewhere than on Linux there is nothing to
+// test.
 func (f folder) save(message, to string) error {
 	_, rest, ok := strings.Cut(message, `"cp `)
 	from, _, ok2 := strings.Cut(rest, " COPY")
@@ -224,7 +225,8 @@ func TestMovedIsSeenAtOnce(t *testing.T) {
 	}
 }
 
-// When another program writes to the open file itself, nothing is written over that, and nothing of it is read as if it were ours.
+// When another program writes to the open file itself, nothing is written over that, and nothing of
+// it is read as if it were ours.
 func TestOverwritten(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(f folder) error{

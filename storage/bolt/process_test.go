@@ -118,7 +118,8 @@ func TestInUseByAnotherProcess(t *testing.T) {
 
 const killClients = 8
 
-// childCommit counts up a key in two buckets for each of some clients, and prints what is committed, until it is killed.
+// childCommit counts up a key in two buckets for each of some clients, and prints what is
+// committed, until it is killed.
 func childCommit(path string) error {
 	db, err := bolt.Open(path, nil)
 	if err != nil {
@@ -153,8 +154,8 @@ func childCommit(path string) error {
 	return nil
 }
 
-// What was acknowledged is there after kill -9, and at most one commit more of each client; and each commit is there in both buckets, or
-// in none.
+// What was acknowledged is there after kill -9, and at most one commit more of each client; and
+// each commit is there in both buckets, or in none.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for range 4 {
@@ -243,7 +244,8 @@ func childFullDisk(path string) error {
 	}
 	fmt.Println("full after", n, "with:", err)
 	for range 3 {
-		// A long one, as there may be pages left for another value: that depends on which leaf it goes to, and on chance.
+		// A long one, as there may be pages left for another value: that depends on which leaf it
+		// goes to, and on chance.
 		if err := put(db, "more", make([]byte, 8<<20)); err == nil {
 			return errors.New("room again, for no reason")
 		}
@@ -289,7 +291,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// childReadOnly prints why files can't be opened, as somebody who is not root, to whom all is allowed.
+// childReadOnly prints why files can't be opened, as somebody who is not root, to whom all is
+// allowed.
 func childReadOnly(dir string) error {
 	if os.Geteuid() == 0 {
 		if err := syscall.Setuid(65534); err != nil {
@@ -326,7 +329,8 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// childLimited prints why a file can't be opened where the address space is limited, and opens it as that says.
+// childLimited prints why a file can't be opened where the address space is limited, and opens it
+// as that says.
 func childLimited(path string) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_AS, &limit); err != nil {

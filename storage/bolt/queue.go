@@ -14,43 +14,46 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A request is a transaction that wants to commit.
+// A request is a transaction that is to be committed.
 type request struct {
 	changes *engine.Changes
 	view    *view
 	err     error // set by its group's leader, or with the queue locked
-	kept    bool  // committed, before others of its group
+	kept    bool  // committed, in an update of its own, before other members of its group
 }
 
-// A group is written together.
+// A group is the commits that are written together.
 type group struct {
-	requests []*request                  // in the order in which they were accepted
-	last     uint64                      // the number of the last of them
-	writes   *btree.BTreeG[engine.Write] // what they write, for those who begin early; nil: nobody has yet
-	fell     bool                        // one of them was not committed, after others may have read what it writes
-	ended    bool
-	done     chan struct{} // closed when it has ended; nil while nobody waits for that
+	requests []*request // in the order in which they were accepted
+	last     uint64     // the number of the last one
+	// their writes, for speculative views; nil before the first
+	writes *btree.BTreeG[engine.Write]
+	// a member was rejected after speculative readers may have seen its writes
+	failed bool
+	ended  bool
+	done   chan struct{} // closed when the group has ended; nil without a waiter
 }
 
-// queue puts the commits in order, and forms the groups.
+// queue orders the commits and forms the groups.
 type queue struct {
-	synced atomic.Uint64         // the last of bbolt's transactions that is known to be on the disk: see isSynced
-	shown  atomic.Pointer[shown] // what a snapshot of bbolt shows
+	synced atomic.Uint64         // the last bbolt transaction known to be on the disk: see isSynced
+	shown  atomic.Pointer[shown] // which commits a snapshot of bbolt shows
 
 	mu        sync.Mutex // guards the rest, and the engine's history
-	last      uint64     // the number of the last commit that was accepted
-	running   *group     // nil: nobody is at work
-	gathering *group     // the next one; nil: nobody has come yet
+	last      uint64     // the number of the last accepted commit
+	running   *group     // the group that is being written; nil: none
+	gathering *group     // the next group; nil: it has no member yet
 }
 
-// shown says which commits the snapshots of bbolt show. It changes when a group begins to write, and when it has ended.
+// shown says which commits the snapshots of bbolt show. It changes when a group's write begins and
+// when the group has ended.
 type shown struct {
-	last uint64 // all commits up to this one are decided, and shown if they did not fail
+	last uint64 // all commits up to this one are decided, and shown unless they failed
 
-	nextID, nextLast uint64 // bbolt's transaction that is being written, and the last commit in it; 0: none
+	nextID, nextLast uint64 // the bbolt transaction being written, and its last commit; 0: none
 }
 
-// upTo returns the last commit that bbolt's transaction id shows.
+// upTo returns the last commit that the bbolt transaction id shows.
 func (s *shown) upTo(id uint64) uint64 {
 	if s.nextID != 0 && id >= s.nextID {
 		return s.nextLast
@@ -58,17 +61,18 @@ func (s *shown) upTo(id uint64) uint64 {
 	return s.last
 }
 
-// errNotKept is the error of a transaction that had read what failed to be committed then.
-var errNotKept = transaction.Transient(errors.New("what it had read was not committed in the end"))
+// errReadFailed is the error of a transaction that had read the writes of a commit that failed.
+var errReadFailed = transaction.Transient(errors.New("data that it had read was not committed"))
 
-// commit puts r in order, and returns when it is decided. The first of a group leads it, on its own goroutine, as soon as the group
-// before has ended; the others only wait.
+// commit adds r to a group, and returns when it is decided. The first member of a group leads it,
+// on its own goroutine, as soon as the group before has ended; the others only wait.
 func (e *database) commit(r *request) error {
 	q := &e.queue
 	g, leads, err := e.accept(r)
 	if err != nil {
 		if g != nil {
-			// Until that has ended another attempt would only lose again, and use up its tries.
+			// Until that group has ended, another attempt would only lose again and use up its
+			// tries.
 			<-q.decided(g)
 		}
 		return err
@@ -82,8 +86,9 @@ func (e *database) commit(r *request) error {
 	}
 	for before := q.start(g); before != nil; before = q.start(g) {
 		<-before
-		// The members of the last group run on before this one starts, so that their next commits are in it: without this,
-		// groups of one and of all the others alternate, with half the throughput.
+		// Let the members of the ended group run first, so that their next commits join this one.
+		// Otherwise groups of one member and groups of all others would alternate, which halves the
+		// throughput.
 		runtime.Gosched()
 	}
 	defer e.place.tell()
@@ -92,8 +97,9 @@ func (e *database) commit(r *request) error {
 	return r.err
 }
 
-// accept validates r against all that was accepted before, decided or not, and gives it its place: in g, which it leads if it is the
-// first. Or it returns why r can't be committed, and the group that may have been the reason, if there is one.
+// accept validates r against all commits accepted before, decided or not, and adds it to the
+// gathering group, which r leads if it is the first. If r can't be committed it returns the reason,
+// and the newest group that may have caused it, if any.
 func (e *database) accept(r *request) (g *group, leads bool, err error) {
 	q := &e.queue
 	q.mu.Lock()
@@ -104,8 +110,8 @@ func (e *database) accept(r *request) (g *group, leads bool, err error) {
 	if conflict := e.history.Validate(r.changes, r.view.seen); conflict != nil {
 		return cmp.Or(q.gathering, q.running), false, conflict
 	}
-	if r.view.misled() {
-		return cmp.Or(q.gathering, q.running), false, errNotKept
+	if r.view.readFailed() {
+		return cmp.Or(q.gathering, q.running), false, errReadFailed
 	}
 	r.view.release()
 	q.last++
@@ -117,7 +123,8 @@ func (e *database) accept(r *request) (g *group, leads bool, err error) {
 	return q.gathering, leads, nil
 }
 
-// start makes g the running group, unless there is one: then it returns what is closed when that has ended.
+// start makes g the running group. If another group is running, it instead returns a channel that
+// is closed when that has ended.
 func (q *queue) start(g *group) (before <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -128,38 +135,41 @@ func (q *queue) start(g *group) (before <-chan struct{}) {
 	return nil
 }
 
-// isSynced tells that bbolt's transaction id, and all before it, are on the disk.
+// isSynced records that the bbolt transaction id and all before it are on the disk.
 func (q *queue) isSynced(id uint64) {
 	for before := q.synced.Load(); before < id && !q.synced.CompareAndSwap(before, id); {
 		before = q.synced.Load()
 	}
 }
 
-// writing tells that bbolt's transaction id is going to show all commits up to last.
+// writing records that the bbolt transaction id is going to show all commits up to last.
 func (q *queue) writing(id, last uint64) {
 	before := q.shown.Load()
 	decided := before.last
-	if before.nextID != 0 && before.nextID < id { // of the same group, and committed
+	// an earlier update of the same group has committed
+	if before.nextID != 0 && before.nextID < id {
 		decided = before.nextLast
 	}
 	q.shown.Store(&shown{last: decided, nextID: id, nextLast: last})
 }
 
-// end wakes all who wait for g at once: its members, the leader of the next group, and readers. If a member failed, those who had read
-// what it was to write fail with it.
+// end marks g as finished and wakes its members, the next leader and waiting readers. Transactions
+// that have read the writes of a failed member fail too.
 func (e *database) end(g *group) {
 	q := &e.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	g.fell = g.fell || slices.ContainsFunc(g.requests, func(r *request) bool { return r.err != nil })
-	if g.fell && q.gathering != nil {
-		q.gathering.refuseMisled()
+	g.failed = g.failed || slices.ContainsFunc(g.requests,
+		func(r *request) bool { return r.err != nil })
+	if g.failed && q.gathering != nil {
+		q.gathering.rejectDependents()
 	}
 	q.running = nil
 	q.shown.Store(&shown{last: g.last})
 	e.history.Decide(g.last)
 	g.ended = true
-	g.requests, g.writes = nil, nil // their views know of the group before, which would stay in memory, and so on
+	// their views refer to the previous group: don't keep a chain of them
+	g.requests, g.writes = nil, nil
 	if g.done != nil {
 		close(g.done)
 	}
@@ -173,7 +183,7 @@ func (q *queue) decided(g *group) <-chan struct{} {
 
 // The methods of a group are called with the queue locked.
 
-// decided returns what is closed when g has ended.
+// decided returns a channel that is closed when g has ended.
 func (g *group) decided() <-chan struct{} {
 	if g.done == nil {
 		g.done = make(chan struct{})
@@ -192,10 +202,10 @@ func (g *group) add(r *request, number uint64) {
 	}
 }
 
-// accepted returns the members that were not refused.
-func (g *group) accepted() []*request { return notRefused(g.requests) }
+// accepted returns the members that were not rejected.
+func (g *group) accepted() []*request { return notRejected(g.requests) }
 
-func notRefused(requests []*request) []*request {
+func notRejected(requests []*request) []*request {
 	refused := func(r *request) bool { return r.err != nil }
 	if !slices.ContainsFunc(requests, refused) {
 		return requests
@@ -203,12 +213,13 @@ func notRefused(requests []*request) []*request {
 	return slices.DeleteFunc(slices.Clone(requests), refused)
 }
 
-// refuseMisled refuses those who had read what was not kept, and those who had read what these were to write.
-func (g *group) refuseMisled() {
+// rejectDependents rejects members that have read a failed write, and then members that have read
+// theirs.
+func (g *group) rejectDependents() {
 	for _, r := range g.requests {
-		if r.err == nil && !r.kept && r.view.misled() {
-			r.err = errNotKept
-			g.fell = true
+		if r.err == nil && !r.kept && r.view.readFailed() {
+			r.err = errReadFailed
+			g.failed = true
 		}
 	}
 }

@@ -121,7 +121,8 @@ func TestReadersSeeWhatIsAcknowledged(t *testing.T) {
 	readers.Wait()
 }
 
-// An idle reader does not keep bbolt from enlarging its memory map, which waits for all that are open.
+// An idle reader does not keep bbolt from enlarging its memory map, which waits for all that are
+// open.
 func TestGrowsBesideIdleReaders(t *testing.T) {
 	t.Parallel()
 	db, err := bolt.Open(tempFile(t), &bolt.Options{MmapSize: 1 << 20})

@@ -9,11 +9,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// bbolt makes a file a database by writing its first pages in one go. After a power cut meanwhile the
-// file has some of that and zeros, and no commit: it can be made anew. (To write the pages to a
-// file of another name, and to rename it, would not keep the lock: that belongs to the file.)
+// bbolt initializes a file by writing its first pages at once. After a power cut meanwhile the file
+// holds a part of them and zeros, and no commit: it can be initialized again. (Writing the pages to
+// a file of another name and renaming it would lose the lock, which belongs to the file.)
 
-// firstPages is how many pages bbolt writes to an empty file.
+// firstPages is the number of pages that bbolt writes to an empty file.
 const firstPages = 4
 
 func isUnfinishedAt(path string) bool {
@@ -25,17 +25,17 @@ func isUnfinishedAt(path string) bool {
 	return isUnfinished(f)
 }
 
-// isUnfinished reports whether f has a part of the first pages and nothing else.
+// isUnfinished reports whether f holds only a part of the first pages.
 func isUnfinished(f *os.File) bool {
 	size := firstPages * os.Getpagesize()
 	content := make([]byte, size+1)
 	n, err := f.ReadAt(content, 0)
-	if err != io.EOF || n > size { //nolint:errorlint // as io.ReaderAt has it
+	if err != io.EOF || n > size { //nolint:errorlint // io.ReaderAt returns it unwrapped
 		return false
 	}
 	content = content[:size]
 	if len(bytes.Trim(content, "\x00")) == 0 {
-		return true // nothing but zeros
+		return true // only zeros
 	}
 	complete, err := firstContent()
 	if err != nil || len(complete) != size || n == size && bytes.Equal(content, complete) {
@@ -55,7 +55,7 @@ func firstContent() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // there is nothing else to do about it
+	defer os.RemoveAll(dir) //nolint:errcheck // a failure is harmless
 	path := filepath.Join(dir, "empty.db")
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoFreelistSync: true, NoStatistics: true})
 	if err != nil {

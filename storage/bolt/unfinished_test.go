@@ -93,7 +93,8 @@ func TestNoPartOfTheFirstPages(t *testing.T) {
 	}
 }
 
-// A database that was made for a start which failed goes with it, unless something is in it, or it was there before.
+// A database that was made for a start which failed goes with it, unless something is in it, or it
+// was there before.
 func TestTry(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -26,16 +26,17 @@ func openURI(ctx context.Context, uri *url.URL) (engine.Engine, error) {
 	return openEngine(filePath(uri), o)
 }
 
-// maxPath is the longest path that Linux knows, in bytes.
+// maxPath is the longest path that Linux accepts, in bytes.
 const maxPath = 4096
 
-// canonical follows symbolic links, and writes options in one way, leaving out those that are the defaults.
+// canonical follows symbolic links, and normalizes the options, leaving out defaults.
 func canonical(uri *url.URL) (*url.URL, error) {
 	switch {
 	case uri.Host != "" || uri.User != nil:
 		return nil, fmt.Errorf("want three slashes and the file's absolute path, such as bolt:///path/to/%s"+
 			" (in an .ini file: bolt://%%(here)s/%[1]s)", filepath.Base(uri.Host+uri.Path))
-	case uri.Path == "" || strings.HasSuffix(uri.Path, "/") || filepath.Dir(filePath(uri)) == filePath(uri):
+	case uri.Path == "" || strings.HasSuffix(uri.Path, "/") ||
+		filepath.Dir(filePath(uri)) == filePath(uri):
 		return nil, errors.New("want the path of a file, such as bolt:///path/to/data.db")
 	case len(uri.Path) > maxPath:
 		return nil, fmt.Errorf("a path of %d bytes: want at most %d", len(uri.Path), maxPath)
@@ -63,9 +64,9 @@ func filePath(uri *url.URL) string {
 	return filepath.Clean(filepath.FromSlash(path))
 }
 
-// follow resolves symbolic links, also in a path whose end does not exist yet.
+// follow resolves symbolic links, also in a path whose last elements do not exist yet.
 func follow(path string) string {
-	for range 40 { // links to links, as many as Linux follows
+	for range 40 { // links to links; Linux follows as many
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			return real
 		}

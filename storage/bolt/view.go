@@ -12,15 +12,15 @@ import (
 	"github.com/pasteline/pasteline/storage/internal/occ"
 )
 
-// A view is what a read transaction of bbolt shows, and perhaps what is to be written next.
+// A view is a read transaction of bbolt, with the layers of a speculative view on top.
 type view struct {
 	engine   *database
 	snapshot occ.Snapshot
 	reader   *reader // nil: closed
-	seq      uint64  // its id
+	seq      uint64  // the id of the bbolt transaction
 	seen     uint64  // the last commit that the view shows
-	layers   []layer // on top of it, the newest first; none unless the view was begun early
-	released bool    // of the history
+	layers   []layer // newest first; none unless the view is speculative
+	released bool    // its history reference
 	closed   bool
 }
 
@@ -31,7 +31,7 @@ func (v *view) Get(name string, key []byte) (value []byte, err error) {
 	defer guard(protect(), &err)
 	if b := v.reader.bucket(name); b.bucket != nil {
 		if found, stored := b.cursor.Seek(key); bytes.Equal(found, key) {
-			value = bytes.Clone(stored) // under guard, too: it may lie on pages of its own
+			value = bytes.Clone(stored) // under guard: the value may lie on pages of its own
 		}
 	}
 	return value, nil
@@ -44,7 +44,7 @@ func (v *view) Range(name string, r storage.Range) iter.Seq2[storage.Item, error
 	return v.stored(name, r)
 }
 
-// stored is the range without the layers.
+// stored returns the items of a range in bbolt's snapshot, without the layers.
 func (v *view) stored(name string, r storage.Range) iter.Seq2[storage.Item, error] {
 	return func(yield func(storage.Item, error) bool) {
 		c := cursor{r: r}
@@ -61,7 +61,7 @@ func (v *view) stored(name string, r storage.Range) iter.Seq2[storage.Item, erro
 	}
 }
 
-// List gets a range at once.
+// List returns a whole range.
 func (v *view) List(name string, r storage.Range) (items []storage.Item, err error) {
 	writes := v.writtenIn(name, r)
 	if len(writes) == 0 {
@@ -76,7 +76,8 @@ func (v *view) List(name string, r storage.Range) (items []storage.Item, err err
 	return items, nil
 }
 
-// listStored is guarded once, and copies all that it gives into one block. (A session is read in 10 allocations less than by Range.)
+// listStored lists a range under one guard, and copies all keys and values into one block, which
+// saves allocations.
 func (v *view) listStored(name string, r storage.Range) (items []storage.Item, err error) {
 	defer guard(protect(), &err)
 	b := v.reader.bucket(name)
@@ -101,7 +102,8 @@ func (v *view) listStored(name string, r storage.Range) (items []storage.Item, e
 	return items, nil
 }
 
-// A cursor goes through a range. Each step of an iteration is guarded by itself: between them the user's code runs.
+// A cursor iterates over a range. Each step has a guard of its own, because the user's code runs
+// between them.
 type cursor struct {
 	r storage.Range
 	c *bbolt.Cursor
@@ -122,7 +124,8 @@ func (c *cursor) next() (item storage.Item, err error) {
 	return c.item(c.step()), nil
 }
 
-// seek returns the first key of the bucket that may be in the range, if there is one, and its value. It is called under guard.
+// seek returns the first key of the bucket, in the range's direction, that may be in the range, and
+// its value. It is called under guard.
 func (c *cursor) seek() (key, value []byte) {
 	switch {
 	case !c.r.Reverse:
@@ -144,7 +147,7 @@ func (c *cursor) step() (key, value []byte) {
 	return c.c.Next()
 }
 
-// inside reports whether there is a key that is not beyond the range.
+// inside reports whether key exists and is not beyond the end of the range.
 func (c *cursor) inside(key []byte) bool {
 	switch {
 	case key == nil:
@@ -155,7 +158,7 @@ func (c *cursor) inside(key []byte) bool {
 	return c.r.To == nil || bytes.Compare(key, c.r.To) < 0
 }
 
-// item returns copies, in one allocation, or no item if key is not in the range.
+// item returns copies of key and value, in one allocation, or no item if key is not in the range.
 func (c *cursor) item(key, value []byte) storage.Item {
 	if !c.inside(key) {
 		return storage.Item{}
@@ -164,16 +167,19 @@ func (c *cursor) item(key, value []byte) storage.Item {
 	return item
 }
 
-// copyItem copies key and value to the end of block, which has room for them. Neither can be appended to over what follows.
+// copyItem appends copies of key and value to block, which has room for them. Their capacity is
+// limited, so appending to one can't overwrite what follows it.
 func copyItem(key, value, block []byte) (item storage.Item, longer []byte) {
 	from := len(block)
 	middle := from + len(key)
 	block = append(append(block, key...), value...)
-	return storage.Item{Key: block[from:middle:middle], Value: block[middle:len(block):len(block)]}, block
+	return storage.Item{Key: block[from:middle:middle],
+		Value: block[middle:len(block):len(block)]}, block
 }
 
 func (v *view) Commit(_ context.Context, c *engine.Changes) error {
-	// bbolt can't enlarge its memory map while a reader is open: a reader that waited for the writer would wait for ever.
+	// bbolt can't enlarge its memory map while a reader is open: a reader that waited for the
+	// writer would deadlock.
 	v.endSnapshot()
 	defer v.Close()
 	if len(c.Writes) == 0 {
@@ -182,12 +188,12 @@ func (v *view) Commit(_ context.Context, c *engine.Changes) error {
 	return v.engine.commit(&request{changes: c, view: v})
 }
 
-// Validate looks for a conflict and changes nothing.
+// Validate returns the conflict that Commit would meet, and changes nothing.
 func (v *view) Validate(c *engine.Changes) error {
 	v.engine.queue.mu.Lock()
 	defer v.engine.queue.mu.Unlock()
-	if v.misled() {
-		return errNotKept
+	if v.readFailed() {
+		return errReadFailed
 	}
 	if len(c.Writes) == 0 || v.released {
 		return nil
@@ -198,7 +204,7 @@ func (v *view) Validate(c *engine.Changes) error {
 	return nil
 }
 
-// Close lets go of the history, too, which the validation needs.
+// Close ends the snapshot and drops the history reference.
 func (v *view) Close() {
 	if v.closed {
 		return
@@ -209,7 +215,8 @@ func (v *view) Close() {
 	v.engine.views.Done()
 }
 
-// release is called as soon as the view's transaction has been validated: what nobody needs is not remembered.
+// release drops the view's history reference. It is called as soon as the transaction is validated,
+// so that the history can forget.
 func (v *view) release() {
 	if !v.released {
 		v.released = true

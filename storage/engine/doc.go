@@ -1,5 +1,6 @@
 // Package engine is the contract between package storage and the databases that it works with, as
-// database/sql/driver is that of database/sql. Applications do not need it: they use package storage.
+// database/sql/driver is that of database/sql. Applications do not need it: they use package
+// storage.
 //
 // An [Engine] is one open database. It gives out a [View] for each transaction: a snapshot to read
 // from, and a Commit that validates what the transaction read and applies what it wrote. Package
@@ -10,5 +11,6 @@
 // beyond that it shows by implementing more of this package's interfaces; [Engine] lists them.
 // Package storage/storagetest tests all of the contract.
 //
-// [storage.Opener.Register]: https://pkg.go.dev/github.com/pasteline/pasteline/storage#Opener.Register
+// [storage.Opener.Register]:
+// https://pkg.go.dev/github.com/pasteline/pasteline/storage#Opener.Register
 package engine

@@ -194,8 +194,8 @@ type SideView interface {
 	Undo() error
 
 	// Abandon drops all direct writes because the transaction is aborted; Close follows. It returns
-	// an error that wraps transaction.ErrPartlyKept if some of them may have been kept: the work must
-	// not be run again then.
+	// an error that wraps transaction.ErrPartlyKept if some of them may have been kept: the work
+	// must not be run again then.
 	Abandon(ctx context.Context) error
 }
 

@@ -1,15 +1,17 @@
-// Package memory keeps a database in the memory of the process: for tests, for development, and for data that may be lost with it.
+// Package memory keeps a database in the memory of the process: for tests, for development, and for
+// data that need not survive it.
 //
-//	db := memory.New("scratch")           // one that nobody else has
+//	db := memory.New("scratch")           // not shared
 //	memory.Register(opener)               // or by URI: memory://scratch
 //
-// It keeps every promise of package storage but durability: snapshots, serializable validation, atomic commits. It can take part
-// in a two-phase commit that another data manager decides.
+// It keeps every guarantee of package storage but durability: snapshots, serializable validation,
+// atomic commits. It can take part in a two-phase commit that another data manager decides.
 //
 // # Caveats
 //
-// The data is gone when the last DB of it is closed, and so would be the record of a decision over other data managers: there is
-// none, and after a crash what they had prepared counts as aborted. Old versions are kept as long as a snapshot that shows them is open.
+// The data is gone when its last DB is closed. The package records no decisions: after a crash,
+// work that other data managers prepared for it to decide counts as aborted. Old versions are kept
+// as long as a snapshot that shows them is open.
 package memory
 
 import (
@@ -28,10 +30,11 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Register makes URIs such as memory://name known to o. All who open the same name share one database.
+// Register adds the scheme memory to o, for URIs such as memory://name. All users of the same name
+// share one database.
 func Register(o *storage.Opener) { o.RegisterCanonical("memory", open, canonical) }
 
-// New returns a database of its own; errors call it memory://name.
+// New returns a new database that is not shared; errors call it memory://name.
 func New(name string) *storage.DB {
 	uri := url.URL{Scheme: "memory", Host: name}
 	return storage.New(uri.String(), newEngine())
@@ -55,20 +58,20 @@ type (
 	buckets = *btree.Map[string, bucket]
 )
 
-// What the engine offers.
+// The optional interfaces that the engine implements.
 var (
 	_ engine.Preparer      = (*database)(nil)
 	_ engine.PreparingView = (*view)(nil)
 	_ engine.Validator     = (*view)(nil)
 )
 
-// An engine is one database.
+// A database is the engine of one database.
 type database struct {
 	history *occ.History
 
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards the fields below
 	seq      uint64     // the last commit
-	buckets  buckets    // copied before it is written to, so that a snapshot is only a pointer
+	buckets  buckets    // copied before it is changed, so that a snapshot is only a pointer
 	prepared map[*view]*engine.Changes
 	views    sync.WaitGroup
 	closed   bool
@@ -92,7 +95,7 @@ func (e *database) Begin(context.Context) (engine.View, error) {
 	return &view{engine: e, snapshot: e.history.Open(), seq: e.seq, buckets: e.buckets}, nil
 }
 
-// Close waits for the open views, but not for a decision that others make.
+// Close waits for the open views, but not for prepared ones, whose decision may never come.
 func (e *database) Close() error {
 	e.mu.Lock()
 	e.closed = true
@@ -117,7 +120,7 @@ func (e *database) validate(c *engine.Changes, seq uint64) error {
 	return nil
 }
 
-// apply makes c the newest state. It is called with mu locked.
+// apply adds c to the newest state. It is called with mu locked.
 func (e *database) apply(c *engine.Changes) {
 	next := e.buckets.Copy()
 	var b bucket
@@ -203,7 +206,7 @@ func (v *view) Commit(_ context.Context, c *engine.Changes) error {
 	return nil
 }
 
-// Validate looks for a conflict and changes nothing.
+// Validate returns the conflict that Commit would meet, and changes nothing.
 func (v *view) Validate(c *engine.Changes) error {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()
@@ -213,7 +216,7 @@ func (v *view) Validate(c *engine.Changes) error {
 	return v.engine.validate(c, v.seq)
 }
 
-// Prepare keeps c safe from other commits.
+// Prepare protects c from later commits.
 func (v *view) Prepare(_ context.Context, _ *transaction.Txn, c *engine.Changes) error {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()
@@ -221,7 +224,7 @@ func (v *view) Prepare(_ context.Context, _ *transaction.Txn, c *engine.Changes)
 		return err
 	}
 	v.engine.prepared[v] = c
-	v.engine.views.Done() // if the decision is never known, Close must not wait for it
+	v.engine.views.Done() // Close must not wait for a decision that may never come
 	return nil
 }
 
@@ -237,7 +240,7 @@ func (v *view) Finish(context.Context) error {
 	return nil
 }
 
-// Leave keeps it prepared, for ever: there is nobody to ask, and the data goes with the process.
+// Leave does nothing: the work stays prepared as long as the process lives.
 func (v *view) Leave() {}
 
 func (v *view) Close() {

@@ -41,8 +41,8 @@ func (unknown) SortKey() string                                { return "" }
 func (unknown) Commit(context.Context, *transaction.Txn) error { return transaction.ErrInDoubt }
 func (unknown) Abort(context.Context, *transaction.Txn) error  { return nil }
 
-// What is prepared for a transaction in doubt keeps others from its keys, as it may be committed, but does not keep the database open:
-// nobody will come to finish it.
+// What is prepared for a transaction in doubt keeps others from its keys, as it may be committed,
+// but does not keep the database open: nobody will come to finish it.
 func TestCloseInDoubt(t *testing.T) {
 	t.Parallel()
 	db := memory.New("doubt")

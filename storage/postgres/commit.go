@@ -20,7 +20,7 @@ import (
 const commitTimeout = time.Minute
 
 // errGivenUp is the error of a commit that would decide over others, too late. Another attempt is another transaction.
-var errGivenUp = transaction.Transient(errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone"))
+var errGivenUp = transaction.Transient(errors.New("recovery has aborted the transaction, which it took for lost: the prepared work of others is gone"))
 
 // Commit is one statement, unless the app's own SQL is part of it.
 func (v *view) Commit(ctx context.Context, c *engine.Changes) error {

@@ -1,15 +1,19 @@
-// Package occ validates optimistic transactions for engines that have all of a database's commits in one process.
+// Package occ validates optimistic transactions for engines whose commits all happen in one
+// process.
 //
-// An engine numbers its commits with a growing sequence, and knows of each snapshot which commit it shows. A [History]
-// remembers, for every key written since the oldest snapshot in use, the last commit that wrote it; what a transaction has read
-// is unchanged if none of it was written after its snapshot. Versions are compared and never values.
+// An engine numbers its commits in sequence, and knows for each snapshot the last commit that it
+// shows. A [History] stores, for every key written since the oldest snapshot in use, the last
+// commit that wrote it. The reads of a transaction are valid if none of the keys was written after
+// its snapshot. Versions are compared, not values.
 //
-// A commit counts from the moment in which it is accepted, even if it takes a while until it is decided and snapshots show it. If it
-// fails then, nobody is the worse for it: those who had read what it was to write conflict with it once.
+// A commit takes part in validation from the moment it is accepted, before it is decided and
+// visible in snapshots. If it fails later, transactions that conflicted with it merely retry.
 //
 // # Caveats
 //
-// What no open snapshot needs is forgotten, and there is an upper bound for the rest: beyond it the oldest writes are forgotten,
+// Writes that no open snapshot needs are forgotten, and the rest is limited in size: beyond the
+// limit the oldest writes are forgotten, and transactions whose snapshot is older than those can't
+// be validated and conflict.
 // and transactions whose snapshot is older than those can't be validated any more and conflict.
 package occ
 
@@ -25,29 +29,31 @@ import (
 // maxBytes bounds the memory of a History, approximately.
 const maxBytes = 64 << 20
 
-// entryBytes is what an entry costs besides its key, approximately.
+// entryBytes is the size of an entry without its key, approximately.
 const entryBytes = 150
 
-// A History remembers which keys were written since the oldest snapshot in use. The zero History is that of an engine whose last
-// commit has number 0.
+// A History stores which keys were written since the oldest snapshot in use. The zero History is
+// that of an engine whose last commit has number 0.
 //
-// Open and Close may be called by many goroutines at once. The other methods are called by one goroutine at a time.
+// Open and Close may be called concurrently. The other methods are called by one goroutine at a
+// time.
 type History struct {
 	mu      sync.Mutex // guards current and the epochs
-	current uint64     // the last commit that is decided, as all before it are
-	oldest  *epoch     // list of those with open snapshots, oldest first
+	current uint64     // the last decided commit; all before it are decided too
+	oldest  *epoch     // list of the epochs with open snapshots, oldest first
 	newest  *epoch
 
-	// The following belong to whoever calls Validate, Accept, Decide and Commit.
-	keys  map[string]*btree.Map[string, *entry] // by bucket
-	front *entry                                // list of all entries, the longest unwritten first
+	// The following are used by Validate, Accept, Decide and Commit only.
+	keys map[string]*btree.Map[string, *entry] // by bucket
+	// list of all entries, ordered by last write, oldest first
+	front *entry
 	back  *entry
 	bytes int
 	limit int    // 0: maxBytes
 	floor uint64 // all writes after this commit are known
 }
 
-// An epoch is the snapshots that were opened between two decisions.
+// An epoch counts the open snapshots that were opened between two decisions.
 type epoch struct {
 	seq  uint64
 	open int
@@ -61,15 +67,16 @@ type entry struct {
 	prev, next  *entry
 }
 
-// A Snapshot keeps the history since it was opened.
+// A Snapshot keeps the writes since it was opened in the history.
 type Snapshot struct{ epoch *epoch }
 
-// New returns the history of an engine whose last commit is current.
+// New returns the history of an engine whose last commit is number current.
 func New(current uint64) *History {
 	return &History{current: current, floor: current}
 }
 
-// Open is called before an engine takes a snapshot, so that no commit can be forgotten in between.
+// Open must be called before the engine takes its snapshot; otherwise a commit in between could be
+// forgotten.
 func (h *History) Open() Snapshot {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,7 +93,7 @@ func (h *History) Open() Snapshot {
 	return Snapshot{h.newest}
 }
 
-// Close is called once, when the transaction of s has been validated or given up.
+// Close is called once, when the transaction of s has been validated or has ended.
 func (h *History) Close(s Snapshot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -94,7 +101,8 @@ func (h *History) Close(s Snapshot) {
 	h.trim()
 }
 
-// trim drops the epochs that nobody needs. That of the last commit stays, for the next who opens a snapshot. It is called with mu locked.
+// trim drops the epochs without open snapshots. That of the last commit stays, for the next
+// snapshot. It is called with mu locked.
 func (h *History) trim() {
 	for h.oldest != nil && h.oldest.open == 0 && h.oldest.seq != h.current {
 		h.oldest = h.oldest.next
@@ -104,7 +112,7 @@ func (h *History) trim() {
 	}
 }
 
-// Validate returns a conflict if c read something that was written by a commit after seq.
+// Validate returns a conflict if c read a key that a commit after seq has written.
 func (h *History) Validate(c *engine.Changes, seq uint64) *storage.ConflictError {
 	if len(c.Reads) == 0 && len(c.Ranges) == 0 {
 		return nil
@@ -115,7 +123,7 @@ func (h *History) Validate(c *engine.Changes, seq uint64) *storage.ConflictError
 	return conflict(h.keys, c, func(e *entry) bool { return e.seq > seq })
 }
 
-// Accept tells that commit seq is going to write these keys.
+// Accept records that commit seq is going to write these keys.
 func (h *History) Accept(seq uint64, writes []engine.Write) {
 	for i := range writes {
 		h.remember(writes[i].Bucket, writes[i].Key, seq)
@@ -123,7 +131,8 @@ func (h *History) Accept(seq uint64, writes []engine.Write) {
 	h.bound()
 }
 
-// Decide tells that all commits up to seq are decided: snapshots that are opened from now on show those that did not fail.
+// Decide records that all commits up to seq are decided: snapshots opened from now on show those
+// that did not fail.
 func (h *History) Decide(seq uint64) {
 	needed := h.advance(seq)
 	for h.front != nil && h.front.seq <= needed {
@@ -131,7 +140,7 @@ func (h *History) Decide(seq uint64) {
 	}
 }
 
-// Commit is Accept and Decide at once.
+// Commit is Accept and Decide in one call.
 func (h *History) Commit(seq uint64, writes []engine.Write) {
 	if h.advance(seq) < seq {
 		h.Accept(seq, writes)
@@ -139,7 +148,8 @@ func (h *History) Commit(seq uint64, writes []engine.Write) {
 	h.Decide(seq)
 }
 
-// advance makes seq the last commit that is decided, and returns the last one of which no snapshot needs to know any more.
+// advance makes seq the last decided commit, and returns the last commit that no snapshot needs in
+// the history.
 func (h *History) advance(seq uint64) (needed uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -148,10 +158,10 @@ func (h *History) advance(seq uint64) (needed uint64) {
 	if h.oldest != nil {
 		return h.oldest.seq
 	}
-	return seq // all later commits have to be remembered
+	return seq // no snapshot is open
 }
 
-// bound keeps the memory within bounds.
+// bound forgets the oldest writes beyond the memory limit.
 func (h *History) bound() {
 	limit := h.limit
 	if limit == 0 {

@@ -92,7 +92,8 @@ func TestForgets(t *testing.T) {
 	wantSize(0, 0)
 }
 
-// Beyond the bound, those whose snapshot is too old conflict; a lost update is never the price of memory.
+// Beyond the bound, those whose snapshot is too old conflict; a lost update is never the price of
+// memory.
 func TestBound(t *testing.T) {
 	t.Parallel()
 	h := occ.New(0)

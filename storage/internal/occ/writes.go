@@ -7,7 +7,8 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// Writes is a set of written keys, such as those of the earlier members of a batch. The zero Writes is empty.
+// Writes is a set of written keys, such as those of the earlier members of a batch. The zero Writes
+// is empty.
 type Writes struct {
 	keys map[string]*btree.Map[string, struct{}] // by bucket
 }
@@ -35,8 +36,9 @@ func (w *Writes) Validate(c *engine.Changes) *storage.ConflictError {
 	return conflict(w.keys, c, func(struct{}) bool { return true })
 }
 
-// conflict looks for something that c read among keys for which changed reports true.
-func conflict[V any](keys map[string]*btree.Map[string, V], c *engine.Changes, changed func(V) bool) *storage.ConflictError {
+// conflict returns a conflict if c read one of keys for which changed reports true.
+func conflict[V any](keys map[string]*btree.Map[string, V], c *engine.Changes,
+	changed func(V) bool) *storage.ConflictError {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -69,8 +71,9 @@ func conflict[V any](keys map[string]*btree.Map[string, V], c *engine.Changes, c
 	return nil
 }
 
-// Overlap returns a conflict if c can't commit while prepared, which is as good as committed but not visible yet, is pending: c
-// has not seen what prepared writes, and must not change what it relies on.
+// Overlap returns a conflict if c can't commit while prepared is pending. Prepared work may be
+// committed any time but is not visible yet, so c must not read anything that prepared writes, nor
+// write anything that it reads or writes.
 func Overlap(prepared, c *engine.Changes) *storage.ConflictError {
 	var theirs, ours Writes
 	theirs.Add(prepared.Writes)

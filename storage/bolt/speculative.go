@@ -12,15 +12,16 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// A layer is what a group writes that has not ended yet, as an early view shows it: on top of the snapshot, and of the layers
-// of earlier groups.
+// A layer is the writes of a group that has not ended, as a speculative view shows them: on top of
+// the snapshot, and of the layers of earlier groups.
 type layer struct {
 	group  *group
 	writes *btree.BTreeG[engine.Write] // never changed
-	read   bool                        // something of it was
+	read   bool                        // the view has read some of the writes
 }
 
-// BeginSpeculative takes a snapshot that shows what is accepted, too: the writes of the running and of the gathering group.
+// BeginSpeculative takes a snapshot that includes the accepted commits: the writes of the running
+// and of the gathering group.
 func (e *database) BeginSpeculative(context.Context) (engine.View, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
@@ -43,8 +44,9 @@ func (e *database) BeginSpeculative(context.Context) (engine.View, error) {
 	}
 }
 
-// show adds layers to v, of which before was shown when it began. It can't if a group has ended since, which the snapshot may lack, or if
-// something is accepted no more: that has to end first.
+// show adds layers to v; before is what bbolt showed when v began. It fails if a group has ended
+// since, because the snapshot may lack it, or if a commit of a group has failed: then wait is
+// closed when that group has ended.
 func (q *queue) show(v *view, before *shown) (ok bool, wait <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -53,7 +55,7 @@ func (q *queue) show(v *view, before *shown) (ok bool, wait <-chan struct{}) {
 	}
 	groups := [...]*group{q.gathering, q.running}
 	for _, g := range groups {
-		if g != nil && g.fell {
+		if g != nil && g.failed {
 			return false, g.decided()
 		}
 	}
@@ -66,7 +68,7 @@ func (q *queue) show(v *view, before *shown) (ok bool, wait <-chan struct{}) {
 	return true, nil
 }
 
-// snapshot returns what g writes now, and whether more may come.
+// snapshot returns the current writes of g; grows says that g may get more.
 func (g *group) snapshot(grows bool) *btree.BTreeG[engine.Write] {
 	if g.writes == nil {
 		g.writes = btree.NewBTreeGOptions(precedes, btree.Options{NoLocks: true})
@@ -75,7 +77,7 @@ func (g *group) snapshot(grows bool) *btree.BTreeG[engine.Write] {
 		}
 	}
 	if grows {
-		return g.writes.Copy() // costs next to nothing; who writes to it then copies what he changes
+		return g.writes.Copy() // copy on write, so cheap
 	}
 	return g.writes
 }
@@ -90,12 +92,13 @@ func precedes(a, b engine.Write) bool {
 	return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key)) < 0
 }
 
-// misled reports whether v has shown something that was not kept. It is called with the queue locked.
-func (v *view) misled() bool {
-	return slices.ContainsFunc(v.layers, func(l layer) bool { return l.read && l.group.fell })
+// readFailed reports whether v has read a write that failed. It is called with the queue locked.
+func (v *view) readFailed() bool {
+	return slices.ContainsFunc(v.layers, func(l layer) bool { return l.read && l.group.failed })
 }
 
-// settle returns when everything that v has shown is on the disk, or an error if that will not be.
+// settle returns when everything that v has read is on the disk, or returns an error if it was not
+// committed.
 func (v *view) settle() error {
 	q := &v.engine.queue
 	for i := range v.layers {
@@ -104,18 +107,18 @@ func (v *view) settle() error {
 		}
 	}
 	q.mu.Lock()
-	misled := v.misled()
+	readFailed := v.readFailed()
 	q.mu.Unlock()
-	if misled {
+	if readFailed {
 		if broken := v.engine.broken.Load(); broken != nil {
 			return *broken
 		}
-		return errNotKept
+		return errReadFailed
 	}
 	return v.engine.awaitSync(v.seq)
 }
 
-// written returns the value of a key in the layers, if one has it.
+// written returns the value of a key in the newest layer that has it.
 func (v *view) written(name string, key []byte) (value []byte, ok bool) {
 	for i := range v.layers {
 		l := &v.layers[i]
@@ -127,7 +130,7 @@ func (v *view) written(name string, key []byte) (value []byte, ok bool) {
 	return nil, false
 }
 
-// cloneValue keeps apart a value that is empty and nil, which is deleted.
+// cloneValue keeps the difference between an empty value and nil, which means deleted.
 func cloneValue(value []byte) []byte {
 	if value == nil {
 		return nil
@@ -135,7 +138,7 @@ func cloneValue(value []byte) []byte {
 	return append(make([]byte, 0, len(value)), value...)
 }
 
-// writtenIn returns what the layers have in a range, in its direction.
+// writtenIn returns the layers' writes in a range, in its direction.
 func (v *view) writtenIn(name string, r storage.Range) (writes []engine.Write) {
 	for i := len(v.layers) - 1; i >= 0; i-- { // the oldest first
 		l := &v.layers[i]
@@ -155,12 +158,15 @@ func (v *view) writtenIn(name string, r storage.Range) (writes []engine.Write) {
 	return writes
 }
 
-// merged goes through a range of the snapshot with writes, which are in the range's direction, on top.
-func (v *view) merged(name string, r storage.Range, writes []engine.Write) iter.Seq2[storage.Item, error] {
+// merged iterates over a range of the snapshot with writes, which are in the range's direction, on
+// top.
+func (v *view) merged(name string, r storage.Range,
+	writes []engine.Write) iter.Seq2[storage.Item, error] {
 	return func(yield func(storage.Item, error) bool) {
 		writes := writes
 		give := func(w engine.Write) bool {
-			return w.Value == nil || yield(storage.Item{Key: []byte(w.Key), Value: cloneValue(w.Value)}, nil)
+			return w.Value == nil ||
+				yield(storage.Item{Key: []byte(w.Key), Value: cloneValue(w.Value)}, nil)
 		}
 		for item, err := range v.stored(name, r) {
 			if err != nil {
