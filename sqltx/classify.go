@@ -12,24 +12,25 @@ import (
 	"syscall"
 )
 
-// A verdict is what can be told from an error of a driver.
-type verdict struct {
-	// said: the database refused, and said so; what it refused has had no effect. Otherwise the error may come from anywhere between
-	// here and there, and of a commit it isn't known whether it happened.
-	said bool
+// An errorClass is the class of a driver's error.
+type errorClass struct {
+	// answered: the server reported the error, so the statement had no effect. Otherwise the
+	// connection may have failed, and the outcome of a commit is unknown.
+	answered bool
 
 	// transient: the work may succeed when it is done again in a new transaction.
 	transient bool
 
-	// local: the database dropped only the statement, as far as the error tells; the transaction goes on. Whether it
-	// does has to be asked: MySQL may be set to roll back, and SQLite does if a conflict clause, or a full disk, wants it.
+	// local: according to the error, the database rejected only the statement, and the transaction
+	// goes on. That has to be checked: MySQL can be configured to roll back, and SQLite does so
+	// after a full disk, or if a conflict clause says so.
 	local bool
 }
 
-// judge recognises the errors of the common drivers. No driver is imported for that: this is the one place that knows what their
-// errors look like, and the test compares with what the drivers really return.
-func judge(err error) verdict {
-	v := verdict{}
+// classify returns the class of an error of the common drivers. It imports no driver: this is the
+// one place that knows the form of their errors, and the test compares it with real ones.
+func classify(err error) errorClass {
+	v := errorClass{}
 	found := eachError(err, func(e error) bool {
 		var ok bool
 		v, ok = recognise(e)
@@ -41,24 +42,27 @@ func judge(err error) verdict {
 	return v
 }
 
-func recognise(err error) (verdict, bool) {
+func recognise(err error) (errorClass, bool) {
 	// pgx and lib/pq: *pgconn.PgError and *pq.Error.
 	if e, ok := err.(interface{ SQLState() string }); ok {
 		return postgres(e.SQLState()), true
 	}
-	// pgx: nothing had been sent, it says. It also says so of a statement that was sent, when the connection broke before the answer
-	// ("conn closed"): so nothing follows for a commit.
+	// pgx: nothing had been sent, it says. It also says so of a statement that was sent, when the
+	// connection broke before the answer ("conn closed"): so nothing follows for a commit.
 	if e, ok := err.(interface{ SafeToRetry() bool }); ok && e.SafeToRetry() {
-		return verdict{transient: !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)}, true
+		return errorClass{transient: !errors.Is(err, context.Canceled) &&
+			!errors.Is(err, context.DeadlineExceeded)}, true
 	}
 	// modernc.org/sqlite: *sqlite.Error.
-	if e, ok := err.(interface{ Code() int }); ok && strings.Contains(indirect(reflect.TypeOf(err)).PkgPath(), "sqlite") {
+	if e, ok := err.(interface{ Code() int }); ok &&
+		strings.Contains(indirect(reflect.TypeOf(err)).PkgPath(), "sqlite") {
 		return sqlite(e.Code()), true
 	}
 	// These are structs with public fields and no methods for them.
 	if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct {
 		// github.com/go-sql-driver/mysql: *mysql.MySQLError.
-		if number := v.FieldByName("Number"); v.Type().Name() == "MySQLError" && number.IsValid() && number.CanUint() {
+		if number := v.FieldByName("Number"); v.Type().Name() == "MySQLError" && number.IsValid() &&
+			number.CanUint() {
 			return mysql(number.Uint()), true
 		}
 		// github.com/mattn/go-sqlite3: sqlite3.Error.
@@ -68,11 +72,12 @@ func recognise(err error) (verdict, bool) {
 		}
 	}
 	switch err.Error() {
-	// pgx.ErrTxCommitRollback, and that of lib/pq: the answer to COMMIT was ROLLBACK, because a statement had failed.
+	// pgx.ErrTxCommitRollback, and that of lib/pq: the answer to COMMIT was ROLLBACK, because a
+	// statement had failed.
 	case "commit unexpectedly resulted in rollback", "pq: Could not complete operation in a failed transaction":
-		return verdict{said: true}, true
+		return errorClass{answered: true}, true
 	}
-	return verdict{}, false
+	return errorClass{}, false
 }
 
 // errorCode returns the SQLSTATE or number of a server's error, as text, or "".
@@ -82,7 +87,8 @@ func errorCode(err error) (code string) {
 			code = s.SQLState()
 			return true
 		}
-		if v := reflect.Indirect(reflect.ValueOf(e)); v.Kind() == reflect.Struct && v.Type().Name() == "MySQLError" {
+		if v := reflect.Indirect(reflect.ValueOf(e)); v.Kind() == reflect.Struct &&
+			v.Type().Name() == "MySQLError" {
 			if number := v.FieldByName("Number"); number.IsValid() && number.CanUint() {
 				code = strconv.FormatUint(number.Uint(), 10)
 				return true
@@ -100,68 +106,75 @@ func indirect(t reflect.Type) reflect.Type {
 	return t
 }
 
-// postgres judges an SQLSTATE of PostgreSQL and what speaks its protocol.
-func postgres(state string) verdict {
+// postgres classifies an SQLSTATE of PostgreSQL, or of a server with its protocol.
+func postgres(state string) errorClass {
 	switch state {
 	case "40001", // serialization_failure
 		"40P01", // deadlock_detected
 		"55P03": // lock_not_available
-		return verdict{said: true, transient: true}
+		return errorClass{answered: true, transient: true}
 	case "40003", // statement_completion_unknown; CockroachDB
-		"57P01", "57P02", "57P03", "57P05": // the server, or the session, is being ended: perhaps just after a commit
-		return verdict{transient: true}
+		// the server, or the session, is being ended: perhaps just after a commit
+		"57P01", "57P02", "57P03", "57P05":
+		return errorClass{transient: true}
 	}
 	if strings.HasPrefix(state, "08") { // connection exceptions
-		return verdict{transient: true}
+		return errorClass{transient: true}
 	}
-	return verdict{said: true}
+	return errorClass{answered: true}
 }
 
-// mysql judges an error number of a MySQL or MariaDB server.
-func mysql(number uint64) verdict {
+// mysql classifies an error number of a MySQL or MariaDB server.
+func mysql(number uint64) errorClass {
 	switch number {
 	case 1213, // deadlock: the transaction is rolled back
-		1205, // lock wait timeout: the statement is, or the transaction if innodb_rollback_on_timeout is set
+		// lock wait timeout: the statement is, or the transaction if innodb_rollback_on_timeout is
+		// set
+		1205,
 		1020, // the record has changed since the snapshot: MariaDB's innodb_snapshot_isolation
 		3101: // group replication lost to another member
-		return verdict{said: true, transient: true}
+		return errorClass{answered: true, transient: true}
 	case 1206: // no room for more locks: the transaction is rolled back
-		return verdict{said: true}
+		return errorClass{answered: true}
 	case 1053, // the server is shutting down
 		1927: // the connection was killed
-		return verdict{transient: true}
+		return errorClass{transient: true}
 	case 1047, // Galera: the node has lost the others
 		1317: // interrupted
-		return verdict{}
+		return errorClass{}
 	}
-	return verdict{said: true, local: true}
+	return errorClass{answered: true, local: true}
 }
 
-// sqlite judges a result code of SQLite, primary or extended.
-func sqlite(code int) verdict {
+// sqlite classifies a result code of SQLite, primary or extended.
+func sqlite(code int) errorClass {
 	const busy, locked, ioError = 5, 6, 10
 	switch code & 0xff {
 	case busy, locked:
-		return verdict{said: true, transient: true}
-	case ioError: // of a commit, it isn't certain what is on the disk
-		return verdict{}
+		return errorClass{answered: true, transient: true}
+	case ioError: // the result of a commit on the disk is unknown
+		return errorClass{}
 	}
-	return verdict{said: true, local: true}
+	return errorClass{answered: true, local: true}
 }
 
-// lost reports whether an error of a statement, which judge doesn't recognise, is that of a broken connection. It is asked only about
-// what a driver has returned: other code has errors of this kind, too.
+// lost reports whether an error of a statement that classify doesn't recognise is that of a broken
+// connection. It is called only for errors of drivers: other code has errors of this form, too.
 func lost(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false // the caller's doing, though it may have cost the connection
 	}
 	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		eachError(err, func(e error) bool { return e.Error() == "invalid connection" }) // mysql.ErrInvalidConn
+	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) ||
+		// mysql.ErrInvalidConn
+		eachError(err, func(e error) bool { return e.Error() == "invalid connection" })
 }
 
-// eachError calls f with the errors of err's tree until it returns true, and reports whether it did.
+// eachError calls f with the errors of err's tree until it returns true, and reports whether it
+// did.
 func eachError(err error, f func(error) bool) bool {
 	if err == nil {
 		return false

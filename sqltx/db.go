@@ -16,51 +16,57 @@ import (
 
 var errClosed = errors.New("is closed")
 
-// Options are the settings of a [DB]. The zero Options are a good choice.
+// Options are the settings of a [DB]. The zero Options suit most programs.
 type Options struct {
-	// Name is what errors and logs call the database, and the second part of the data manager's sort key, after "sql:". There must be
-	// no secret in it. Empty means "sql".
+	// Name identifies the database in errors and logs, and is the second part of the data manager's
+	// sort key, after "sql:". It must not contain a secret. Empty means "sql".
 	Name string
 
-	// Isolation is the level of every transaction. The zero value is not the driver's default but [sql.LevelSerializable]: only with
-	// that one nothing is lost, whatever runs at once. A weaker one makes that the app's own business.
+	// Isolation is the level of every transaction. The zero value means [sql.LevelSerializable],
+	// not the driver's default: only at that level is no update lost, whatever runs concurrently.
+	// With a weaker one, the app is responsible for that.
 	Isolation sql.IsolationLevel
 
-	// ReadOnly makes every transaction a read-only one, so that it needs no part in a two-phase commit: other databases, which can't
-	// prepare either, may be written to in the same transaction. Nothing is recorded, no table is made. The server has to refuse writes;
-	// SQLite does only if the database is opened with query_only (see the package comment), which New makes sure of.
+	// ReadOnly makes every transaction read-only. It then needs no part in a two-phase commit, so
+	// another database that can't prepare either may be written to in the same transaction. Nothing
+	// is recorded, and no table is created. The server has to refuse writes; SQLite does so only if
+	// the database is opened with query_only (see the package comment), which New checks.
 	ReadOnly bool
 
 	// Decisions says which commits are recorded.
 	Decisions Decisions
 
-	// Table is where they are recorded: a name that needs no quotes, with that of its schema before it if you like. Empty means
-	// "pasteline_decided".
+	// Table is the table of the records: a name that needs no quotes, optionally with its schema.
+	// Empty means "pasteline_decided".
 	Table string
 
-	// Timeout is how long an end of a transaction may take, and anything else for which there is no context of a caller: a savepoint, a
-	// look at the records. Zero means 30 s. A driver that ignores the context of a COMMIT, as MySQL's does, needs a time-out of its
-	// own besides (readTimeout).
+	// Timeout limits the end of a transaction, and every other operation without a caller's
+	// context, such as a savepoint or a look-up of a record. Zero means 30 s. A driver that ignores
+	// the context of a COMMIT, as MySQL's does, needs a time-out of its own (readTimeout).
 	Timeout time.Duration
 
-	// Transient says, of errors of drivers that this package doesn't know, which are worth another attempt. Of an error that it says yes
-	// to, it is believed that the database refused: nothing has been committed. Nil means none.
+	// Transient reports whether an error of a driver that this package doesn't know is worth
+	// another attempt. If so, the database is taken to have refused the operation: nothing was
+	// committed. Nil means that no such error is.
 	Transient func(error) bool
 }
 
-// Decisions says which commits leave a record in the database, with the same commit.
+// Decisions says which commits leave a record in the database, as part of the same commit.
 type Decisions int
 
 const (
-	// DecideForOthers is the default: a commit is recorded if others in the transaction have prepared, for they depend on it.
+	// DecideForOthers is the default: a commit is recorded if other data managers of the
+	// transaction have prepared work, because that depends on it.
 	DecideForOthers Decisions = iota
 
-	// DecideAlways records every commit. It costs a round trip, and for that the outcome is found out of a commit whose answer was lost,
-	// as soon as the database can be reached. Otherwise such a commit is in doubt.
+	// DecideAlways records every commit. It costs a round trip. In return, if the answer of a
+	// commit is lost, its outcome is found out as soon as the database can be reached; otherwise
+	// such a commit is in doubt.
 	DecideAlways
 
-	// DecideNever records nothing and makes no table. A crash between the commit and its end in the others leaves them without an
-	// answer, and they roll back: two-phase commit is then only safe as long as nobody crashes.
+	// DecideNever records nothing and creates no table. After a crash between the commit and the
+	// end of the transaction in the other databases, those roll back: two-phase commit is then safe
+	// only without crashes.
 	DecideNever
 )
 
@@ -86,7 +92,8 @@ func (o *Options) complete() error {
 	case o.Timeout < 0:
 		return fmt.Errorf("timeout %s: want more than 0, or 0 for 30s", o.Timeout)
 	case o.Decisions < DecideForOthers || o.Decisions > DecideNever:
-		return fmt.Errorf("decisions %d: want DecideForOthers, DecideAlways or DecideNever", o.Decisions)
+		return fmt.Errorf("decisions %d: want DecideForOthers, DecideAlways or DecideNever",
+			o.Decisions)
 	}
 	return nil
 }
@@ -100,7 +107,7 @@ type DB struct {
 	sql     *sql.DB
 	options Options
 	dialect dialect
-	table   string // of the decisions, with its schema
+	table   string // the table of decisions, with its schema
 	id      string // DeciderID
 	closed  atomic.Bool
 
@@ -108,11 +115,12 @@ type DB struct {
 	forgotten []string
 }
 
-// New makes a DB of one that the caller has opened, and closes in the end. One [sql.DB] should have one DB: two are, to a transaction,
-// two databases, and it can't write to both.
+// New returns a DB of pool, which the caller has opened and has to close. Make only one DB of an
+// [sql.DB]: to a transaction, two would be two databases, and it can't write to both.
 //
-// It connects, so the database has to be up; and unless nothing is to be recorded it makes the table for that, if there is none. Any number of
-// processes may do so at once. Who is not allowed to make tables finds the statement for it in the package comment.
+// New connects, so the database has to be up. Unless nothing is to be recorded, it creates the
+// table of decisions if that does not exist. Any number of processes may do so at once. If the
+// database user may not create tables, create it with the statement in the package comment.
 func New(ctx context.Context, db *sql.DB, options Options) (*DB, error) {
 	if err := options.complete(); err != nil {
 		return nil, fmt.Errorf("sqltx: %w", err)
@@ -132,7 +140,7 @@ func New(ctx context.Context, db *sql.DB, options Options) (*DB, error) {
 	return d, nil
 }
 
-// meet finds out what kind of database it is.
+// meet finds out the kind of the database.
 func (db *DB) meet(ctx context.Context) error {
 	conn, err := db.sql.Conn(ctx)
 	if err != nil {
@@ -143,7 +151,8 @@ func (db *DB) meet(ctx context.Context) error {
 	return err
 }
 
-// tryOptions finds out whether the driver can do what is asked of it: better now than in the middle of a request.
+// tryOptions checks that the driver supports the options, so that New fails rather than a later
+// request.
 func (db *DB) tryOptions(ctx context.Context) error {
 	conn, err := db.sql.Conn(ctx)
 	if err != nil {
@@ -152,7 +161,8 @@ func (db *DB) tryOptions(ctx context.Context) error {
 	defer func() { _ = conn.Close() }() // gives it back
 	tx, err := conn.BeginTx(ctx, db.txOptions())
 	if err != nil {
-		return fmt.Errorf("cannot begin a transaction (isolation %s, read-only %t): %w", db.options.Isolation, db.options.ReadOnly, err)
+		return fmt.Errorf("cannot begin a transaction (isolation %s, read-only %t): %w",
+			db.options.Isolation, db.options.ReadOnly, err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was done
 	if !db.options.ReadOnly || db.dialect.text != sqltext.SQLite {
@@ -173,12 +183,12 @@ func (db *DB) txOptions() *sql.TxOptions {
 	return &sql.TxOptions{Isolation: db.options.Isolation, ReadOnly: db.options.ReadOnly}
 }
 
-// Name returns what errors call the database.
+// Name returns the name of the database in errors.
 func (db *DB) Name() string { return db.options.Name }
 
-// Tx returns the part that the transaction of ctx has in the database. The first call in a transaction joins it; later ones return the
-// same Tx. A connection is taken by the first statement. Errors: [transaction.ErrNoTransaction], [transaction.ErrEnded],
-// [transaction.ErrCommitFailed], wrapped.
+// Tx returns the part of the transaction of ctx in the database. The first call in a transaction
+// joins it; later calls return the same Tx. The first statement takes a connection. Errors:
+// [transaction.ErrNoTransaction], [transaction.ErrEnded], [transaction.ErrCommitFailed], wrapped.
 func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
@@ -195,14 +205,14 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	if err != nil {
 		return nil, db.named(err)
 	}
-	if tx, ok := first.(*Tx); ok && tx != own { // of another goroutine
+	if tx, ok := first.(*Tx); ok && tx != own { // another goroutine was first
 		return tx, tx.check()
 	}
 	return own, nil
 }
 
-// Close deletes what records are not needed any more. New transactions are refused from then on; those under way go on. The
-// [sql.DB] stays open: close it afterwards. A second call does nothing.
+// Close deletes records that are no longer needed. Later transactions are refused; running ones
+// continue. The [sql.DB] stays open: close it afterwards. Further calls do nothing.
 func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return nil
@@ -210,12 +220,13 @@ func (db *DB) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), db.options.Timeout)
 	defer cancel()
 	if err := db.deleteForgotten(ctx); err != nil {
-		return db.named(fmt.Errorf("records of commits stay, which costs a few bytes each: %w", err))
+		return db.named(fmt.Errorf("records of commits stay, which costs a few bytes each: %w",
+			err))
 	}
 	return nil
 }
 
-// named adds the database's name.
+// named adds the database's name to err.
 func (db *DB) named(err error) error {
 	if err == nil {
 		return nil
@@ -223,20 +234,20 @@ func (db *DB) named(err error) error {
 	return fmt.Errorf("sqltx: %s: %w", db.options.Name, err)
 }
 
-// judge is the package's, and what the caller knows besides.
-func (db *DB) judge(err error) verdict {
-	v := judge(err)
+// classify classifies an error, with the help of Options.Transient.
+func (db *DB) classify(err error) errorClass {
+	v := classify(err)
 	if !v.transient && db.options.Transient != nil && db.options.Transient(err) {
-		return verdict{said: true, transient: true}
+		return errorClass{answered: true, transient: true}
 	}
 	return v
 }
 
-// retry is for statements of this package's own, each a transaction by itself, that may be repeated.
+// retry runs a statement of this package, a transaction of its own, that may be repeated.
 func (db *DB) retry(ctx context.Context, f func(context.Context) error) error {
 	attempts := transaction.Policy{
 		Tries: 10, Delay: 10 * time.Millisecond, MaxDelay: time.Second, Jitter: 0.5,
-		Retryable: func(err error) bool { return db.judge(err).transient || lost(err) },
+		Retryable: func(err error) bool { return db.classify(err).transient || lost(err) },
 	}.Attempts(ctx)
 	defer attempts.End()
 	for {

@@ -13,21 +13,22 @@ import (
 	"github.com/pasteline/pasteline/internal/crashpoint"
 )
 
-// The table has a row for every commit that somebody may ask about, and for every one that recovery has ruled out. Its SQL is what all
-// databases have in common. All values are written into the statements, because the signs for parameters aren't common; they are
-// letters, digits and hyphens.
+// The table has a row for every commit that recovery may ask about, and for every one that recovery
+// has ruled out. Its SQL works in all databases. All values are written into the statements,
+// because the syntax of parameters differs; they are letters, digits and hyphens.
 
-// What a row says of a transaction.
+// The outcomes of a transaction in its row.
 const (
 	committed = "committed"
 	aborted   = "aborted"
 )
 
-// identityKey is the row whose outcome is the DeciderID. Ids of transactions have no hyphen.
+// identityKey is the id of the row that holds the DeciderID. IDs of transactions have no hyphen.
 const identityKey = "decider-id"
 
-// errGivenUp is the error of a commit that would decide over others, too late.
-var errGivenUp = errors.New("recovery took the transaction for lost and aborted it: what others had prepared is gone")
+// errGivenUp is the error of a commit that decides over prepared work that recovery has already
+// aborted.
+var errGivenUp = errors.New("recovery has aborted the transaction, which it took for lost: the prepared work of others is gone")
 
 func (db *DB) createTable() string {
 	return "CREATE TABLE " + db.table +
@@ -39,8 +40,8 @@ func (db *DB) insert(id, outcome string) string {
 		db.table, id, outcome, time.Now().Unix())
 }
 
-// own runs f in a transaction of this package's own. It is an explicit one because a pool may have connections that don't
-// commit by themselves, and would go on to show what was there at their first statement.
+// own runs f in a transaction of this package. It is an explicit one because the connections of a
+// pool may not be in autocommit mode, and would keep showing the state at their first statement.
 func (db *DB) own(ctx context.Context, f func(tx *sql.Tx) error) error {
 	tx, err := db.sql.BeginTx(ctx, &sql.TxOptions{Isolation: db.dialect.isolation()})
 	if err != nil {
@@ -60,10 +61,11 @@ func (db *DB) exec(ctx context.Context, query string) error {
 	})
 }
 
-// outcome returns what the row of that id says, or "" if there is none.
+// outcome returns the outcome in the row of that id, or "" if there is none.
 func (db *DB) outcome(ctx context.Context, id string) (outcome string, err error) {
 	err = db.own(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, "SELECT outcome FROM "+db.table+" WHERE "+db.dialect.isID(id)).Scan(&outcome)
+		return tx.QueryRowContext(ctx,
+			"SELECT outcome FROM "+db.table+" WHERE "+db.dialect.isID(id)).Scan(&outcome)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
@@ -71,15 +73,17 @@ func (db *DB) outcome(ctx context.Context, id string) (outcome string, err error
 	return outcome, err
 }
 
-// prepareTable makes the table and its first row, unless they are there. If another process makes them at the same time one of the two
-// fails, in a way that depends on the database: so what counts is whether they are there afterwards.
+// prepareTable creates the table and its first row, unless they exist. If another process creates
+// them at the same time, one of the two fails, in a way that depends on the database; so the result
+// is judged by whether they exist afterwards.
 func (db *DB) prepareTable(ctx context.Context) error {
 	id, err := db.outcome(ctx, identityKey)
 	if err != nil {
 		createErr := db.exec(ctx, db.createTable())
 		if id, err = db.outcome(ctx, identityKey); err != nil {
 			if createErr != nil {
-				err = createErr // it says more: why there is no table, or that there is no database
+				// the better reason: why there is no table, or that there is no database
+				err = createErr
 			}
 			return fmt.Errorf("cannot make the table of decisions: %w", err)
 		}
@@ -87,7 +91,8 @@ func (db *DB) prepareTable(ctx context.Context) error {
 	if id == "" {
 		insertErr := db.exec(ctx, db.insert(identityKey, rand.Text()))
 		if id, err = db.outcome(ctx, identityKey); err != nil || id == "" {
-			return fmt.Errorf("cannot write to the table of decisions: %w", errors.Join(insertErr, err))
+			return fmt.Errorf("cannot write to the table of decisions: %w",
+				errors.Join(insertErr, err))
 		}
 	}
 	conn, err := db.sql.Conn(ctx)
@@ -102,19 +107,27 @@ func (db *DB) prepareTable(ctx context.Context) error {
 	return nil
 }
 
-// DeciderID is kept in the table, so a copy of the whole database has the same: never let both be used by one program. It is empty if
-// nothing is recorded.
+// DeciderID returns the ID that the table holds. A copy of the whole database has the same ID:
+// never use both in one program. It is empty if nothing is recorded.
 func (db *DB) DeciderID() string { return db.id }
 
-// Decided reports whether there is a record that the transaction was committed. See recovery.Decider.
+// Decided reports whether there is a record that the transaction was committed. See
+// recovery.Decider.
 func (db *DB) Decided(ctx context.Context, transaction string) (bool, error) {
-	return db.ask(ctx, transaction, func(ctx context.Context) (string, error) { return db.outcome(ctx, transaction) })
+	return db.ask(ctx, transaction, func(ctx context.Context) (string,
+		error) {
+		return db.outcome(ctx, transaction)
+	})
 }
 
-// Settle reports whether the transaction was committed, and if there is no record of that makes one that it never will be. A commit of it
-// that is under way is waited for; ctx says how long. See recovery.Decider.
+// Settle reports whether the transaction was committed. If there is no record of that, it makes one
+// that says it never will be. It waits for a running commit of the transaction, as long as ctx
+// allows. See recovery.Decider.
 func (db *DB) Settle(ctx context.Context, transaction string) (bool, error) {
-	return db.ask(ctx, transaction, func(ctx context.Context) (string, error) { return db.settle(ctx, transaction) })
+	return db.ask(ctx, transaction, func(ctx context.Context) (string,
+		error) {
+		return db.settle(ctx, transaction)
+	})
 }
 
 func (db *DB) settle(ctx context.Context, id string) (string, error) {
@@ -127,14 +140,15 @@ func (db *DB) settle(ctx context.Context, id string) (string, error) {
 	if insertErr == nil {
 		return aborted, nil
 	}
-	// The commit came first, or somebody else who settles; or the answer was lost.
+	// The commit, or another call of Settle, came first; or the answer was lost.
 	if outcome, err = db.outcome(ctx, id); err == nil && outcome == "" {
 		err = insertErr
 	}
 	return outcome, err
 }
 
-func (db *DB) ask(ctx context.Context, id string, f func(context.Context) (outcome string, err error)) (bool, error) {
+func (db *DB) ask(ctx context.Context, id string,
+	f func(context.Context) (outcome string, err error)) (bool, error) {
 	switch {
 	case db.id == "":
 		return false, db.named(errors.New("no decisions are recorded here"))
@@ -154,11 +168,11 @@ func (db *DB) ask(ctx context.Context, id string, f func(context.Context) (outco
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
 
-// forgetAtOnce is how many records are deleted by one statement. They don't go with the next decision: there they could make it conflict
-// with that of another process.
+// forgetAtOnce is the number of records that one statement deletes. They are not deleted together
+// with the next decision: it could then conflict with that of another process.
 const forgetAtOnce = 100
 
-// forget deletes the record of a transaction that nobody will ask about, some time.
+// forget queues a decision record for batched deletion.
 func (db *DB) forget(ctx context.Context, id string) error {
 	db.mu.Lock()
 	db.forgotten = append(db.forgotten, id)
@@ -170,7 +184,7 @@ func (db *DB) forget(ctx context.Context, id string) error {
 	return db.deleteForgotten(ctx)
 }
 
-// deleteForgotten tries again the next time if it fails.
+// deleteForgotten deletes the queued records. After a failure the next call tries again.
 func (db *DB) deleteForgotten(ctx context.Context) error {
 	db.mu.Lock()
 	ids := db.forgotten

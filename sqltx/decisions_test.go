@@ -160,7 +160,7 @@ func TestGivenUp(t *testing.T) {
 			}
 			return e.add(ctx, "a", 1)
 		})
-		const want = "sqltx: shop: recovery took the transaction for lost and aborted it: what others had prepared is gone"
+		const want = "sqltx: shop: recovery has aborted the transaction, which it took for lost: the prepared work of others is gone"
 		if err == nil || err.Error() != want || transaction.IsTransient(err) {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/pasteline/pasteline/internal/sqltext"
 )
 
-// A dialect is what a DB has to know of the kind of database, found when it is opened.
+// A dialect is the properties of the kind of database, found out when a DB is opened.
 type dialect struct {
 	text sqltext.Dialect
 
@@ -19,20 +19,22 @@ type dialect struct {
 	setBusy  bool   // SQLite: there is no busy time-out, so one is set
 }
 
-// busyTimeout is for how long SQLite waits for a lock unless the data source says otherwise.
+// busyTimeout is the time that SQLite waits for a lock unless the data source says otherwise.
 const busyTimeout = "PRAGMA busy_timeout = 5000"
 
-// findDialect asks the database what it is. Of one that can't be told, nothing can be asked later.
+// findDialect asks the database for its kind. A database whose kind is unknown can't be asked later
+// whether it is in a transaction.
 func findDialect(ctx context.Context, conn *sql.Conn) (d dialect, err error) {
 	var version string
 	switch err := ask(ctx, conn, "SELECT version()", &version); {
-	case err != nil && !judge(err).said:
+	case err != nil && !classify(err).answered:
 		return d, err
 	case err != nil:
 		return findSQLite(ctx, conn)
 	case strings.HasPrefix(version, "PostgreSQL"):
 		d.text = sqltext.PostgreSQL
-		return d, ask(ctx, conn, "SELECT pg_catalog.quote_ident(current_user::pg_catalog.text)", &d.role)
+		return d, ask(ctx, conn, "SELECT pg_catalog.quote_ident(current_user::pg_catalog.text)",
+			&d.role)
 	case strings.HasPrefix(version, "CockroachDB"):
 		d.text = sqltext.PostgreSQL
 		return d, nil
@@ -40,7 +42,7 @@ func findDialect(ctx context.Context, conn *sql.Conn) (d dialect, err error) {
 	err = ask(ctx, conn, "SELECT @@version_compile_os", &version)
 	if err == nil {
 		d.text = sqltext.MySQL
-	} else if judge(err).said {
+	} else if classify(err).answered {
 		err = nil
 	}
 	return d, err
@@ -49,7 +51,7 @@ func findDialect(ctx context.Context, conn *sql.Conn) (d dialect, err error) {
 func findSQLite(ctx context.Context, conn *sql.Conn) (d dialect, err error) {
 	var version, file string
 	if err := ask(ctx, conn, "SELECT sqlite_version()", &version); err != nil {
-		if judge(err).said {
+		if classify(err).answered {
 			err = nil
 		}
 		return d, err
@@ -67,8 +69,9 @@ func ask(ctx context.Context, conn *sql.Conn, query string, answer any) error {
 	return conn.QueryRowContext(ctx, query).Scan(answer)
 }
 
-// qualify returns the name of the table with that of its schema, so that a search path, a default database or a
-// temporary table of the app does not lead elsewhere. The table has to be there.
+// qualify returns the name of the table with its schema, so that it can't be mistaken after the app
+// has changed its search path or default database, or made a temporary table. The table has to
+// exist.
 func (d dialect) qualify(ctx context.Context, conn *sql.Conn, table string) (string, error) {
 	if strings.Contains(table, ".") {
 		return table, nil
@@ -79,9 +82,10 @@ func (d dialect) qualify(ctx context.Context, conn *sql.Conn, table string) (str
 	case sqltext.SQLite:
 		return "main." + table, nil
 	case sqltext.PostgreSQL:
-		err = ask(ctx, conn, "SELECT pg_catalog.quote_ident(n.nspname::pg_catalog.text) FROM pg_catalog.pg_class c"+
-			" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"+
-			" WHERE c.oid OPERATOR(pg_catalog.=) '"+table+"'::pg_catalog.regclass", &schema)
+		err = ask(ctx, conn,
+			"SELECT pg_catalog.quote_ident(n.nspname::pg_catalog.text) FROM pg_catalog.pg_class c"+
+				" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"+
+				" WHERE c.oid OPERATOR(pg_catalog.=) '"+table+"'::pg_catalog.regclass", &schema)
 	case sqltext.MySQL:
 		err = ask(ctx, conn, "SELECT CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`')", &schema)
 	case sqltext.Generic:
@@ -95,8 +99,9 @@ func (d dialect) qualify(ctx context.Context, conn *sql.Conn, table string) (str
 	return schema.String + "." + table, nil
 }
 
-// record returns what records a decision: with PostgreSQL as the role that the DB was opened with, whatever the app has
-// set. Deferred constraints and their triggers come first, in the role in which the app would have committed.
+// record returns the statements that record a decision. With PostgreSQL they run as the role that
+// the DB was opened with, whatever role the app has set. Deferred constraints and their triggers
+// come first, in the role in which the app would have committed.
 func (d dialect) record(insert string) string {
 	if d.role == "" {
 		return insert
@@ -104,8 +109,8 @@ func (d dialect) record(insert string) string {
 	return "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL ROLE " + d.role + "; " + insert
 }
 
-// isID returns the condition that the row is that of id. With PostgreSQL the operator is its own one, whatever other schema
-// comes first in the search path.
+// isID returns the condition that the row is that of id. With PostgreSQL it names the operator of
+// pg_catalog, whatever other schema comes first in the search path.
 func (d dialect) isID(id string) string {
 	if d.role == "" {
 		return "id = '" + id + "'"
@@ -113,8 +118,8 @@ func (d dialect) isID(id string) string {
 	return "id OPERATOR(pg_catalog.=) '" + id + "'"
 }
 
-// isolation returns the level of transactions of this package's own, which read and write single rows of the table of
-// decisions. It is named because the session's may be any.
+// isolation returns the level of this package's own transactions, which read and write single rows
+// of the table of decisions. It is explicit because the session's may be any.
 func (d dialect) isolation() sql.IsolationLevel {
 	switch d.text {
 	case sqltext.PostgreSQL, sqltext.MySQL:
@@ -133,8 +138,8 @@ const (
 	noTransaction
 )
 
-// inTransaction asks. It tells of no transaction also if one was begun since by accident of the question; the connection
-// is not used any more then.
+// inTransaction asks the connection whether it is in a transaction. It also answers no if a
+// transaction was begun since by the question itself; the connection is not used any more then.
 func (d dialect) inTransaction(ctx context.Context, tx *sql.Tx) (answer, error) {
 	var err error
 	switch d.text {
@@ -144,7 +149,7 @@ func (d dialect) inTransaction(ctx context.Context, tx *sql.Tx) (answer, error) 
 			_, _ = tx.ExecContext(ctx, "ROLLBACK") // of nothing
 			return noTransaction, nil
 		}
-		if judge(err).local {
+		if classify(err).local {
 			return inTransaction, nil
 		}
 	case sqltext.MySQL:

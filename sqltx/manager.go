@@ -11,12 +11,12 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// dataManager is a Tx as its transaction sees it.
+// dataManager is the data manager of a Tx.
 type dataManager Tx
 
 func (m *dataManager) SortKey() string { return "sql:" + m.db.options.Name }
 
-// ReadOnly can't be told from the statements: a SELECT may call a function that writes.
+// ReadOnly can't be derived from the statements: a SELECT may call a function that writes.
 func (m *dataManager) ReadOnly() bool {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
@@ -26,31 +26,34 @@ func (m *dataManager) ReadOnly() bool {
 
 func (m *dataManager) DeciderID() string { return m.db.id }
 
-// Forget lets a failure wait for the next time.
+// Forget queues the record for deletion. A failure is left to the next time.
 func (m *dataManager) Forget(ctx context.Context, t *transaction.Txn) {
 	ctx, cancel := context.WithTimeout(ctx, m.db.options.Timeout)
 	defer cancel()
 	_ = m.db.forget(ctx, t.ID())
 }
 
-// IsTransient knows the errors of drivers, and those of the broken connection of this transaction.
+// IsTransient classifies driver errors, including errors caused by this transaction's broken
+// connection.
 func (m *dataManager) IsTransient(err error) bool {
-	if m.db.judge(err).transient {
+	if m.db.classify(err).transient {
 		return true
 	}
 	tx := (*Tx)(m)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	return !tx.final && tx.errFailed(tx.txn.Context()) != nil && transaction.IsTransient(tx.failure) && errors.Is(err, errors.Unwrap(tx.failure))
+	return !tx.final && tx.errFailed(tx.txn.Context()) != nil &&
+		transaction.IsTransient(tx.failure) && errors.Is(err, errors.Unwrap(tx.failure))
 }
 
-// Conflict returns the transient error of a statement, or of the beginning, that the app may have passed over.
+// Conflict returns the transient error of a statement, or of the beginning, even if the app has
+// ignored it.
 func (m *dataManager) Conflict(ctx context.Context) error {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if !tx.ended {
-		_ = tx.errFailed(ctx) // the error of the last rows may not have been looked at
+		_ = tx.errFailed(ctx) // the app may not have looked at the error of the last rows
 	}
 	if tx.final {
 		return nil // no other attempt
@@ -58,7 +61,8 @@ func (m *dataManager) Conflict(ctx context.Context) error {
 	return tx.told
 }
 
-// Commit ends the SQL transaction. If the answer is lost and the commit left a record, it finds out what became of it.
+// Commit ends the SQL transaction. If the answer is lost and the commit left a record, it finds out
+// the outcome.
 func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 	tx, db := (*Tx)(m), m.db
 	tx.mu.Lock()
@@ -74,7 +78,8 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 	}
 	decides := db.id != "" && (t.Prepared() || db.options.Decisions == DecideAlways)
 	if decides {
-		if _, err := tx.tx.ExecContext(ctx, db.dialect.record(db.insert(t.ID(), committed))); err != nil {
+		if _, err := tx.tx.ExecContext(ctx,
+			db.dialect.record(db.insert(t.ID(), committed))); err != nil {
 			return tx.undecided(ctx, t.ID(), err)
 		}
 		crashpoint.Here("sqltx: decision recorded")
@@ -83,14 +88,14 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 	if err == nil {
 		crashpoint.Here("sqltx: committed")
 		tx.release(false)
-		if decides && !t.Prepared() { // nobody else will ask
+		if decides && !t.Prepared() { // no other database depends on the record
 			_ = db.forget(ctx, t.ID()) // next time, then
 		}
 		return nil
 	}
 	tx.afterFailedCommit(ctx, err)
-	switch v := db.judge(err); {
-	case v.said:
+	switch v := db.classify(err); {
+	case v.answered:
 		return db.named(fmt.Errorf("not committed: %w", err))
 	case db.options.ReadOnly:
 		return db.named(fmt.Errorf("not committed: %w", transaction.Transient(err)))
@@ -105,7 +110,7 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 func (tx *Tx) undecided(ctx context.Context, id string, err error) error {
 	db := tx.db
 	tx.rollback()
-	if v := db.judge(err); !v.transient && v.said {
+	if v := db.classify(err); !v.transient && v.answered {
 		if outcome, outcomeErr := db.outcome(ctx, id); outcomeErr == nil && outcome == aborted {
 			return db.named(errGivenUp)
 		}
@@ -115,14 +120,16 @@ func (tx *Tx) undecided(ctx context.Context, id string, err error) error {
 	return db.named(fmt.Errorf("not committed, the decision could not be recorded: %w", err))
 }
 
-// findOut is for a commit that failed with err and left a record if it has happened. There is an answer as soon as the database can be
-// reached, because if there is no record yet there will never be one.
+// findOut returns the outcome of a commit that failed with err, and that has left a record if it
+// happened. The answer is final as soon as the database can be reached: if there is no record yet,
+// Settle rules one out.
 func (db *DB) findOut(ctx context.Context, id string, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.options.Timeout)
 	defer cancel()
 	switch yes, settleErr := db.Settle(ctx, id); {
 	case settleErr != nil:
-		return db.named(fmt.Errorf("%w: %w; looking for its record: %w", transaction.ErrInDoubt, err, settleErr))
+		return db.named(fmt.Errorf("%w: %w; looking for its record: %w", transaction.ErrInDoubt,
+			err, settleErr))
 	case yes:
 		return nil
 	default:
@@ -130,8 +137,8 @@ func (db *DB) findOut(ctx context.Context, id string, err error) error {
 	}
 }
 
-// Abort rolls back. If the transaction goes on, back to before the first statement; but what was read may be why it was rolled back, and
-// stays part of it.
+// Abort rolls back. If the transaction goes on, it rolls back to before the first statement; reads
+// stay part of it, because they may be the reason for the rollback.
 func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
@@ -149,14 +156,14 @@ func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
 		}
 		tx.rollback()
 	}
-	if tx.final { // so that no other attempt is made, whatever the transaction is aborted for
+	if tx.final { // rules out another attempt, whatever the reason for the abort is
 		return tx.failure
 	}
 	return nil
 }
 
-// limit returns ctx with the time that an end may take. Drivers use, for COMMIT and ROLLBACK, the context that the transaction was begun with, so
-// that one ends then, too.
+// limit returns ctx with the time limit of an end. For COMMIT and ROLLBACK, drivers use the context
+// that the transaction was begun with, so that ends then, too.
 func (tx *Tx) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, tx.db.options.Timeout)
 	timer := time.AfterFunc(tx.db.options.Timeout, tx.cancel)
@@ -166,38 +173,41 @@ func (tx *Tx) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// rollback rolls back and gives the connection back. It can't fail: a connection on which ROLLBACK does is closed, and then the database
-// rolls back by itself.
+// rollback rolls back and releases the connection. It can't fail: a connection on which ROLLBACK
+// fails is closed, and then the database rolls back.
 func (tx *Tx) rollback() {
 	_, stop := tx.limit(context.Background())
 	defer stop()
 	err := tx.tx.Rollback()
-	tx.release(err != nil && !tx.db.judge(err).local)
+	tx.release(err != nil && !tx.db.classify(err).local)
 }
 
-// afterFailedCommit gives the connection back, in no transaction: some databases stay in it (SQLite does, when it was busy or a deferred
-// constraint failed), and database/sql does not know.
+// afterFailedCommit releases the connection, after making sure that it is in no transaction: some
+// databases stay in it (SQLite does, when it was busy or a deferred constraint failed), which
+// database/sql does not know.
 func (tx *Tx) afterFailedCommit(ctx context.Context, err error) {
-	if !tx.db.judge(err).said {
+	if !tx.db.classify(err).answered {
 		tx.release(true)
 		return
 	}
 	_, err = tx.conn.ExecContext(ctx, "ROLLBACK")
-	tx.release(err != nil && !tx.db.judge(err).local) // SQLite says that there is no transaction
+	tx.release(err != nil && !tx.db.classify(err).local) // SQLite says that there is no transaction
 }
 
-// release gives the connection back to the pool, or closes it if nothing may be left of the session: what an app has set
-// there would be the next request's. Only an SQLite database in memory ends with its connection.
+// release returns the connection to the pool, or closes it if the session may hold state: settings
+// of the app would affect the next request. Only an SQLite database in memory ends with its
+// connection.
 func (tx *Tx) release(discard bool) {
 	if discard || tx.leaves && !tx.db.dialect.inMemory {
-		_ = tx.conn.Raw(func(any) error { return driver.ErrBadConn }) // the way to tell database/sql
+		// the way to tell database/sql
+		_ = tx.conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	_ = tx.conn.Close() // it may have gone already, with its last error
 	tx.cancel()
 	tx.conn, tx.tx, tx.rows, tx.done = nil, nil, nil, nil
 }
 
-// Savepoint makes one in the SQL transaction, if that has begun.
+// Savepoint makes a savepoint in the SQL transaction, if that has begun.
 func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
@@ -226,7 +236,7 @@ type savepoint struct {
 
 func savepointSQL(number int) string { return fmt.Sprintf("SAVEPOINT pasteline_%d", number) }
 
-// Rollback leaves the savepoint where it is, in all databases.
+// Rollback rolls back to the savepoint, which stays usable in all databases.
 func (s savepoint) Rollback() error {
 	s.tx.mu.Lock()
 	defer s.tx.mu.Unlock()
@@ -236,7 +246,8 @@ func (s savepoint) Rollback() error {
 	return s.tx.rollbackTo(s.tx.txn.Context(), s.number)
 }
 
-// rollbackTo also makes good for a statement that failed: if the savepoint is still there, so is the transaction.
+// rollbackTo also repairs the transaction after a failed statement: if the savepoint still exists,
+// so does the transaction.
 func (tx *Tx) rollbackTo(ctx context.Context, number int) error {
 	if tx.tx == nil {
 		return nil
@@ -244,7 +255,8 @@ func (tx *Tx) rollbackTo(ctx context.Context, number int) error {
 	if tx.over {
 		return tx.failure
 	}
-	if number == 0 && !tx.base { // it was begun in a moment without savepoints, so no data manager can ask for this
+	// it was begun in a moment without savepoints, so no data manager can ask for this
+	if number == 0 && !tx.base {
 		return tx.db.named(transaction.ErrNoSavepoint)
 	}
 	if tx.busy() {

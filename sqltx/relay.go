@@ -9,15 +9,17 @@ import (
 	"reflect"
 )
 
-// A relay is a driver's connection that passes on what is given to it. There is no other way to see all errors of an
-// [sql.Stmt], an [sql.Row] or [sql.Rows]: they are structs of database/sql, whose errors may come late, and be ignored.
+// A relay is a driver's connection that passes on prepared results. There is no other way to see
+// all errors of an [sql.Stmt], an [sql.Row] or [sql.Rows]: they are structs of database/sql, whose
+// errors may come late, and may be ignored.
 type relay struct {
 	rows driver.Rows // the answer to every query
-	stmt driver.Stmt // what everything is prepared as
+	stmt driver.Stmt // the result of every Prepare
 	err  error       // of Connect
 }
 
-// open returns the only connection. Nothing is left of it as soon as what was made of it is closed, or collected.
+// open returns the only connection. It is released as soon as the objects made from it are closed,
+// or collected.
 func (r relay) open(ctx context.Context) (*sql.Conn, error) {
 	db := sql.OpenDB(r)
 	defer func() { _ = db.Close() }() // leaves the connection open
@@ -34,21 +36,21 @@ func (r relay) QueryContext(context.Context, string, []driver.NamedValue) (drive
 	return r.rows, nil
 }
 
-// relayedRow returns a row whose Scan gives what r has first, or returns err.
+// relayedRow returns a row whose Scan returns the first row of r, or err.
 func relayedRow(ctx context.Context, r driver.Rows, err error) *sql.Row {
 	db := sql.OpenDB(relay{rows: r, err: err})
 	defer func() { _ = db.Close() }() // leaves the row open
 	return db.QueryRowContext(context.WithoutCancel(ctx), "")
 }
 
-// relayedRows returns rows that are r's.
+// relayedRows returns r as [sql.Rows].
 func relayedRows(ctx context.Context, r driver.Rows) (*sql.Rows, error) {
 	db := sql.OpenDB(relay{rows: r})
 	defer func() { _ = db.Close() }() // leaves the rows open
 	return db.QueryContext(context.WithoutCancel(ctx), "")
 }
 
-// relayedStmt returns a statement that is s.
+// relayedStmt returns s as an [sql.Stmt].
 func relayedStmt(ctx context.Context, s driver.Stmt) (*sql.Stmt, error) {
 	ctx = context.WithoutCancel(ctx)
 	conn, err := relay{stmt: s}.open(ctx)
@@ -58,13 +60,14 @@ func relayedStmt(ctx context.Context, s driver.Stmt) (*sql.Stmt, error) {
 	return conn.PrepareContext(ctx, "")
 }
 
-// firstRow is a row that was read already, if there was one.
+// firstRow is the first row of a result, if there was one.
 type firstRow struct {
 	columns []string
 	values  []any
 }
 
-// readFirst reads the first of rows and closes them, so that every error is seen and the connection is free.
+// readFirst reads the first of rows and closes them, so that every error is noticed and the
+// connection is free.
 func readFirst(rows *sql.Rows) (first *firstRow, err error) {
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
@@ -117,12 +120,13 @@ type relayStmt struct {
 	real  *sql.Stmt
 }
 
-func (s relayStmt) NumInput() int                              { return -1 } // the database's own driver counts
+// the database's own driver counts
+func (s relayStmt) NumInput() int                              { return -1 }
 func (s relayStmt) CheckNamedValue(*driver.NamedValue) error   { return nil }
 func (s relayStmt) Exec([]driver.Value) (driver.Result, error) { return nil, errors.ErrUnsupported }
 func (s relayStmt) Query([]driver.Value) (driver.Rows, error)  { return nil, errors.ErrUnsupported }
 
-// Close leaves the statement to the end of the transaction if the connection is busy.
+// Close leaves closing the statement to the end of the transaction if the connection is busy.
 func (s relayStmt) Close() error {
 	s.tx.mu.Lock()
 	defer s.tx.mu.Unlock()
@@ -132,12 +136,18 @@ func (s relayStmt) Close() error {
 	return s.real.Close()
 }
 
-func (s relayStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return run(ctx, s.tx, s.query, func() (sql.Result, error) { return s.real.ExecContext(ctx, plain(args)...) })
+func (s relayStmt) ExecContext(ctx context.Context,
+	args []driver.NamedValue) (driver.Result, error) {
+	return run(ctx, s.tx, s.query, func() (sql.Result,
+		error) {
+		return s.real.ExecContext(ctx, plain(args)...)
+	})
 }
 
-func (s relayStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.tx.queryRows(ctx, s.query, func() (*sql.Rows, error) { return s.real.QueryContext(ctx, plain(args)...) })
+func (s relayStmt) QueryContext(ctx context.Context,
+	args []driver.NamedValue) (driver.Rows, error) {
+	return s.tx.queryRows(ctx, s.query,
+		func() (*sql.Rows, error) { return s.real.QueryContext(ctx, plain(args)...) })
 }
 
 func plain(args []driver.NamedValue) []any {
@@ -151,8 +161,9 @@ func plain(args []driver.NamedValue) []any {
 	return list
 }
 
-// relayRows passes on rows, and tells their Tx of errors. All that uses rows holds the mutex of tx: so the end of the
-// transaction never closes them under a Next, and a Next that comes later is refused, and does not look like the last one.
+// relayRows passes on rows, and reports errors to their Tx. All uses of rows hold the mutex of tx:
+// so the end of the transaction never closes them during a Next, and a later Next is refused rather
+// than taken for the end of the rows.
 type relayRows struct {
 	tx      *Tx
 	rows    *sql.Rows
@@ -201,7 +212,7 @@ func (r *relayRows) Next(dest []driver.Value) error {
 	return err
 }
 
-// errCut returns why there are no further rows, if they have not come to their end.
+// errCut returns the reason why there are no further rows, if they were not read to their end.
 func (r *relayRows) errCut() error {
 	if err := r.tx.errEnded(); err != nil {
 		return err
@@ -214,13 +225,13 @@ func (r *relayRows) errCut() error {
 
 var errCut = errors.New("the rows were closed by the rollback to a savepoint")
 
-// open reports whether rows may have something to give, an error included.
+// open reports whether rows may have more rows, or an error.
 func (r *relayRows) open() bool {
 	_, err := r.rows.Columns()
 	return err == nil || r.rows.Err() != nil
 }
 
-// HasNextResultSet is asked after Next has returned io.EOF.
+// HasNextResultSet is called after Next has returned io.EOF.
 func (r *relayRows) HasNextResultSet() bool { return r.more }
 
 func (r *relayRows) NextResultSet() (err error) {
@@ -254,7 +265,9 @@ func (r *relayRows) column(i int) *sql.ColumnType {
 	return &sql.ColumnType{}
 }
 
-func (r *relayRows) ColumnTypeDatabaseTypeName(i int) string { return r.column(i).DatabaseTypeName() }
+func (r *relayRows) ColumnTypeDatabaseTypeName(i int) string {
+	return r.column(i).DatabaseTypeName()
+}
 
 func (r *relayRows) ColumnTypeScanType(i int) reflect.Type {
 	if t := r.column(i).ScanType(); t != nil {

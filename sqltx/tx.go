@@ -13,63 +13,71 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A Tx is the part that one transaction has in an SQL database. It has the methods of [sql.Tx] that run statements, with its rules: so it
-// is what generated and hand-written query code takes (sqlc calls it DBTX). It is committed and rolled back with the transaction, and can't
-// be by itself.
+// A Tx is the part of one transaction in an SQL database. It has the methods of [sql.Tx] that run
+// statements, with their rules, so generated and hand-written query code accepts it (sqlc calls the
+// interface DBTX). It is committed and rolled back only with the transaction.
 //
-// It does one thing at a time, and so is safe for concurrent use by multiple goroutines, apart from what they do to each
-// other: see the package comment. To use it after the end of the transaction is an error, [transaction.ErrEnded].
+// It runs one statement at a time, and is safe for concurrent use by multiple goroutines, but they
+// may affect each other: see the package comment. Using it after the end of the transaction is an
+// error, [transaction.ErrEnded].
 type Tx struct {
 	db  *DB
 	txn *transaction.Txn
 
-	mu         sync.Mutex // guards the rest, and what is done with rows; held while a statement runs
-	conn       *sql.Conn  // nil until the first statement
-	tx         *sql.Tx
-	cancel     context.CancelFunc // of the context that tx was begun with
-	rows       []*relayRows       // open ones: their errors may come late
-	watched    string             // the statement whose rows are open, after which the transaction may be over
-	done       []string           // statements that may have written, up to maxDone
-	failure    error              // of a statement; only a rollback is left
-	told       error              // the first transient error, marked as such
-	final      bool               // failure names the database, and no other attempt is to be made
-	over       bool               // a statement has ended the SQL transaction: failure stays
-	savepoints int                // how many have been made; the names of them are numbered
-	base       bool               // there is number 0, from before the first statement
-	leaves     bool               // a statement may have left something in the session
+	mu     sync.Mutex // guards the rest, and the use of rows; held while a statement runs
+	conn   *sql.Conn  // nil until the first statement
+	tx     *sql.Tx
+	cancel context.CancelFunc // of the context that tx was begun with
+	rows   []*relayRows       // open ones: their errors may come late
+	// the statement whose rows are open, after which the transaction may be over
+	watched    string
+	done       []string // statements that may have written, up to maxDone
+	failure    error    // of a statement; only a rollback is left
+	told       error    // the first transient error, marked as such
+	final      bool     // failure names the database, and no other attempt is to be made
+	over       bool     // a statement has ended the SQL transaction: failure stays
+	savepoints int      // the number of savepoints made; their names are numbered
+	base       bool     // savepoint 0, before the first statement, exists
+	leaves     bool     // a statement may have left state in the session
 	ended      bool
 }
 
 // ExecContext runs a statement that returns no rows.
 //
-// Errors are the driver's, as they are, but for these:
+// Errors are the driver's, unchanged, with these exceptions:
 //   - A statement that would begin or end a transaction is refused.
-//   - So is, with MySQL and MariaDB, one before which they commit (CREATE, TRUNCATE and others, see the package comment);
-//     the transaction fails then.
-//   - If a statement has ended the SQL transaction nonetheless, the error wraps [transaction.ErrPartlyKept], and the
-//     transaction fails: what was done before is kept, what follows is refused.
-//   - Every statement is refused after one that failed and has taken the SQL transaction with it, until that is rolled
-//     back to a savepoint.
+//   - So is, with MySQL and MariaDB, one before which they commit (CREATE, TRUNCATE and others, see
+//     the package comment); the transaction fails then.
+//   - If a statement has ended the SQL transaction nonetheless, the error wraps
+//     [transaction.ErrPartlyKept], and the transaction fails: the work done before is kept, later
+//     statements are refused.
+//   - Every statement is refused after one that failed and has taken the SQL transaction with it,
+//     until that is rolled back to a savepoint.
 //   - The error of a connection that broke is transient.
 func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return run(ctx, tx, query, func() (sql.Result, error) { return tx.tx.ExecContext(ctx, query, args...) })
+	return run(ctx, tx, query, func() (sql.Result,
+		error) {
+		return tx.tx.ExecContext(ctx, query, args...)
+	})
 }
 
-// QueryContext runs a statement that returns rows. Its errors are those of ExecContext. Look at [sql.Rows.Err] after the
-// last row, as always: an error there may have cost the SQL transaction, and is [transaction.ErrEnded], wrapped, if that has
-// ended before all rows were read.
+// QueryContext runs a statement that returns rows. Its errors are those of ExecContext. Look at
+// [sql.Rows.Err] after the last row, as always: an error there may have cost the SQL transaction,
+// and is [transaction.ErrEnded], wrapped, if that has ended before all rows were read.
 func (tx *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	// A deadlock may come when the rows are read, or closed, and the statements after it would be in no transaction: so they
-	// are relayed. And a Next of a goroutine that is left over is then refused, and takes no part in the end.
-	rows, err := tx.queryRows(ctx, query, func() (*sql.Rows, error) { return tx.tx.QueryContext(ctx, query, args...) })
+	// A deadlock may be reported when the rows are read, or closed, and statements after it would
+	// be outside of a transaction: so rows are relayed. A Next of a goroutine that outlives the
+	// transaction is then refused, and does not interfere with the end.
+	rows, err := tx.queryRows(ctx, query,
+		func() (*sql.Rows, error) { return tx.tx.QueryContext(ctx, query, args...) })
 	if err != nil {
 		return nil, err
 	}
 	return relayedRows(ctx, rows)
 }
 
-// QueryRowContext runs a statement that returns one row at most, and reads that. Its errors, which are those of
-// ExecContext, are returned by Scan.
+// QueryRowContext runs a statement that returns at most one row, and reads it. Its errors, which
+// are those of ExecContext, are returned by Scan.
 func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	var first *firstRow
 	_, err := run(ctx, tx, query, func() (*firstRow, error) {
@@ -82,8 +90,8 @@ func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *s
 	return relayedRow(ctx, first, err)
 }
 
-// PrepareContext makes a statement that can be run more than once. It is closed with the transaction; its errors are
-// those of ExecContext.
+// PrepareContext prepares a statement for repeated use. It is closed with the transaction; its
+// errors are those of ExecContext.
 func (tx *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
 	tx.mu.Lock()
 	stmt, err := func() (stmt *sql.Stmt, err error) {
@@ -102,8 +110,9 @@ func (tx *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, erro
 	return relayedStmt(ctx, relayStmt{tx, query, stmt})
 }
 
-// run does what all statements have in common.
-func run[T any](ctx context.Context, tx *Tx, query string, statement func() (T, error)) (result T, err error) {
+// run runs f, the call of a statement, with the checks that all statements need.
+func run[T any](ctx context.Context, tx *Tx, query string,
+	statement func() (T, error)) (result T, err error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	return runLocked(ctx, tx, query, false, statement)
@@ -126,11 +135,12 @@ func (tx *Tx) queryRows(
 	if err != nil {
 		return nil, err
 	}
-	tx.rows = append(slices.DeleteFunc(tx.rows, func(r *relayRows) bool { return !r.open() }), relayed)
+	tx.rows = append(slices.DeleteFunc(tx.rows, func(r *relayRows) bool { return !r.open() }),
+		relayed)
 	return relayed, nil
 }
 
-// runLocked is run; open says that the connection may be busy with rows when the statement returns.
+// runLocked is run; open says that rows may keep the connection busy after the statement returns.
 func runLocked[T any](
 	ctx context.Context, tx *Tx, query string, open bool, statement func() (T, error),
 ) (result T, err error) {
@@ -161,7 +171,7 @@ func runLocked[T any](
 	return result, nil
 }
 
-// ready returns what is known of a statement, if it can be run. The caller holds mu.
+// ready returns the properties of a statement, if it can be run. The caller holds mu.
 func (tx *Tx) ready(ctx context.Context, query string) (facts sqltext.Facts, err error) {
 	if err := tx.errEnded(); err != nil {
 		return facts, err
@@ -189,23 +199,24 @@ func (tx *Tx) ready(ctx context.Context, query string) (facts sqltext.Facts, err
 	return facts, nil
 }
 
-// maxDone is how many statements are remembered for the report of what is kept.
+// maxDone is the number of statements that are remembered to report which are kept.
 const maxDone = 5
 
-// note remembers a statement that may have written.
+// note records a statement that may have written.
 func (tx *Tx) note(query string) {
 	if len(tx.done) <= maxDone && !sqltext.Reads(query) {
 		tx.done = append(tx.done, query)
 	}
 }
 
-// begin begins the SQL transaction, if that has not happened.
+// begin begins the SQL transaction, if it has not begun.
 func (tx *Tx) begin(ctx context.Context) (err error) {
 	if tx.tx != nil {
 		return nil
 	}
-	// database/sql rolls back when the context of a transaction is done. So ctx, which may be that of one statement or of a client that
-	// goes away, counts only until it has begun.
+	// database/sql rolls back when the context of a transaction is done. So ctx, which may be that
+	// of one statement or of a client that disconnects, is only used until the transaction has
+	// begun.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
 	attempt, _ := transaction.AttemptFromContext(tx.txn.Context()) //nolint:contextcheck // ctx may be a statement's
@@ -224,7 +235,7 @@ func (tx *Tx) begin(ctx context.Context) (err error) {
 		return fmt.Errorf("cannot begin: %w", err)
 	}
 	tx.conn, tx.tx, tx.cancel = conn, sqlTx, cancel
-	if tx.txn.HasSavepoint() { // to be able to go back there, and yet not to forget what was read since
+	if tx.txn.HasSavepoint() { // for a rollback to it that keeps the reads made since
 		if _, err := sqlTx.ExecContext(ctx, savepointSQL(0)); err != nil {
 			return tx.failed(ctx, fmt.Errorf("cannot make a savepoint: %w", err))
 		}
@@ -233,8 +244,8 @@ func (tx *Tx) begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// connect takes a connection and begins a transaction on it, which lives as long as life. A pool may hold as many connections that have broken
-// as it has idle ones.
+// connect takes a connection and begins a transaction on it, which lives as long as life. It tries
+// again as often as the pool may have idle connections that are broken.
 func (db *DB) connect(ctx, life context.Context, again bool) (*sql.Conn, *sql.Tx, error) {
 	for idle := db.sql.Stats().Idle; ; idle-- {
 		conn, err := db.sql.Conn(ctx)
@@ -252,8 +263,9 @@ func (db *DB) connect(ctx, life context.Context, again bool) (*sql.Conn, *sql.Tx
 	}
 }
 
-// beginOn begins a transaction. SQLite gives the lock for writing to the first that writes, and the others find out then
-// that what they have read has changed: so another attempt takes the lock when it begins, and has to wait only.
+// beginOn begins a transaction. SQLite gives the write lock to the first transaction that writes,
+// and the others then find out that their reads are out of date. So a retry takes the lock when it
+// begins, and only has to wait.
 func (db *DB) beginOn(ctx context.Context, conn *sql.Conn, again bool) (*sql.Tx, error) {
 	if db.dialect.setBusy {
 		if _, err := conn.ExecContext(ctx, busyTimeout); err != nil {
@@ -273,15 +285,16 @@ func (db *DB) beginOn(ctx context.Context, conn *sql.Conn, again bool) (*sql.Tx,
 	return tx, nil
 }
 
-// failed remembers a statement's error, if it has cost the SQL transaction, and returns it.
+// failed records a statement's error, if that has cost the SQL transaction, and returns it.
 func (tx *Tx) failed(ctx context.Context, err error) error {
-	v := tx.db.judge(err)
+	v := tx.db.classify(err)
 	if v.local {
-		if answer, _ := tx.db.dialect.inTransaction(context.WithoutCancel(ctx), tx.tx); answer == inTransaction {
+		if answer, _ := tx.db.dialect.inTransaction(context.WithoutCancel(ctx),
+			tx.tx); answer == inTransaction {
 			return err
 		}
 	}
-	if v == (verdict{}) && lost(err) {
+	if v == (errorClass{}) && lost(err) {
 		err = transaction.Transient(err)
 	}
 	if tx.failure == nil {
@@ -290,15 +303,16 @@ func (tx *Tx) failed(ctx context.Context, err error) error {
 	return tx.tell(err)
 }
 
-// tell remembers the first error that is worth another attempt, and returns err as it is.
+// tell records the first transient error, and returns err unchanged.
 func (tx *Tx) tell(err error) error {
-	if tx.told == nil && (transaction.IsTransient(err) || tx.db.judge(err).transient) {
+	if tx.told == nil && (transaction.IsTransient(err) || tx.db.classify(err).transient) {
 		tx.told = transaction.Transient(err)
 	}
 	return err
 }
 
-// sawError is failed, for an error that has come when rows were read or closed; nil is none. The caller holds mu.
+// sawError is failed, for an error that came when rows were read or closed, or nil. The caller
+// holds mu.
 func (tx *Tx) sawError(err error) error {
 	if err == nil || tx.ended || tx.tx == nil {
 		return err
@@ -327,8 +341,8 @@ func (tx *Tx) check() error {
 	return tx.errEnded()
 }
 
-// errEnded is check; the caller holds mu. As soon as data managers are being told of the end, this one has to stay as it
-// is: what it was asked until then, such as whether it only reads, would not hold.
+// errEnded is check; the caller holds mu. Once the end calls the data managers, this one must not
+// change: its answers until then, such as ReadOnly, would be wrong.
 func (tx *Tx) errEnded() error {
 	status := tx.txn.Status()
 	if !tx.ended && (status == transaction.Active || status == transaction.Doomed) {

@@ -10,8 +10,9 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A statement after which the transaction may be over is run behind a savepoint, which is gone afterwards if the
-// transaction was ended, whether another one has begun or not: a text, or a procedure, may be COMMIT and BEGIN.
+// A statement that may end the transaction runs behind a savepoint, which is gone afterwards if the
+// transaction was ended, whether or not another one has begun: a text, or a procedure, may run
+// COMMIT and BEGIN.
 const watchpoint = "pasteline_watch"
 
 // watch is called before such a statement.
@@ -23,8 +24,9 @@ func (tx *Tx) watch(ctx context.Context, query string) error {
 	return nil
 }
 
-// look is called after it, with the connection free, and returns an error if the SQL transaction is over, or if that
-// can't be found out. A statement that failed may have had an effect on MySQL and SQLite, which stays.
+// look is called after such a statement, with the connection free, and returns an error if the SQL
+// transaction is over, or if that can't be found out. A failed statement may have had a lasting
+// effect on MySQL and SQLite.
 func (tx *Tx) look(ctx context.Context, failed bool) error {
 	query, dialect := tx.watched, tx.db.dialect
 	tx.watched = ""
@@ -49,7 +51,8 @@ func (tx *Tx) look(ctx context.Context, failed bool) error {
 	return tx.failure
 }
 
-// end makes the transaction fail for good: query has ended the SQL transaction, or may have.
+// end makes the transaction fail for good, because query has, or may have, ended the SQL
+// transaction.
 func (tx *Tx) end(query string, err error) {
 	kept := "nothing"
 	for i, done := range tx.done {
@@ -63,7 +66,7 @@ func (tx *Tx) end(query string, err error) {
 		}
 	}
 	reason := "has ended the SQL transaction"
-	if err != nil && !judge(err).said {
+	if err != nil && !classify(err).answered {
 		reason = fmt.Sprintf("may have ended the SQL transaction (asked for that: %v)", err)
 	}
 	tx.failure = tx.db.named(fmt.Errorf("%w: %.60q %s, which kept what was done before it (%s) and perhaps a part of its own work; "+
@@ -71,7 +74,7 @@ func (tx *Tx) end(query string, err error) {
 	tx.final, tx.over, tx.leaves = true, true, true
 }
 
-// lookAfterRows is called before a statement. As long as rows are open, the connection is busy with them.
+// lookAfterRows is called before a statement. Open rows keep the connection busy until then.
 func (tx *Tx) lookAfterRows(ctx context.Context) error {
 	if tx.busy() {
 		return tx.db.named(errors.New("rows of an earlier statement are still open: close them before the next one"))
@@ -82,17 +85,19 @@ func (tx *Tx) lookAfterRows(ctx context.Context) error {
 	return tx.look(ctx, tx.errFailed(ctx) != nil)
 }
 
-// busy reports whether rows are open, and nothing else can be done on the connection meanwhile: drivers of PostgreSQL and
-// MySQL would lose the rows or the connection over it. SQLite can, unless it has to be seen what the statement does.
+// busy reports whether open rows keep the connection from running anything else: drivers of
+// PostgreSQL and MySQL would lose the rows or the connection. SQLite can run more, unless the
+// statement's effect has to be checked.
 func (tx *Tx) busy() bool {
 	text := tx.db.dialect.text
 	if tx.watched == "" && text != sqltext.PostgreSQL && text != sqltext.MySQL {
 		return false
 	}
-	return slices.ContainsFunc(tx.rows, func(r *relayRows) bool { return r.open() && r.rows.Err() == nil })
+	return slices.ContainsFunc(tx.rows,
+		func(r *relayRows) bool { return r.open() && r.rows.Err() == nil })
 }
 
-// closeRows makes the connection free.
+// closeRows closes the open rows, so that the connection is free.
 func (tx *Tx) closeRows(ctx context.Context) {
 	for _, r := range tx.rows {
 		r.cut = r.cut || r.open()
@@ -102,7 +107,8 @@ func (tx *Tx) closeRows(ctx context.Context) {
 	}
 }
 
-// settle is called before COMMIT and ROLLBACK. It returns an error if the SQL transaction is over, or failed.
+// settle is called before COMMIT and ROLLBACK. It returns an error if the SQL transaction is over,
+// or failed.
 func (tx *Tx) settle(ctx context.Context) error {
 	tx.closeRows(ctx)
 	if tx.watched != "" {
