@@ -10,7 +10,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Options say what a log has from outside.
+// Options are the inputs of a log besides the .ini file.
 type Options struct {
 	Global map[string]string // settings from outside, for interpolation
 	Set    []string          // settings of sections from outside, as pipeline.Options has them
@@ -21,7 +21,7 @@ type Options struct {
 	NoFiles bool // opens no file: lines that would go to files alone go to the standard error
 }
 
-// A Log is where a program logs. It is safe for concurrent use.
+// A Log is the log of a program. It is safe for concurrent use.
 type Log struct {
 	opts    Options
 	streams map[string]*stream // the standard ones, by name
@@ -32,7 +32,7 @@ type Log struct {
 	state  atomic.Pointer[state]
 }
 
-// A state is a plan, and what has been opened for it.
+// A state is a plan with the files and syslogs opened for it.
 type state struct {
 	plan     *plan
 	handlers []slog.Handler // of the plan's sinks
@@ -178,12 +178,13 @@ func (l *Log) openSyslog(p *plan, t target) *syslog {
 	return s
 }
 
-// report logs a fault of what the log itself writes to. It does not wait, since whoever calls it is just writing a line.
+// report logs an error of a destination of the log. It does not wait, because its caller is writing
+// a line.
 func (l *Log) report(message string, err error) {
 	go l.logger.Error(message, slog.Any("error", err)) //nolint:sloglint // the message is the caller's constant
 }
 
-// newHandler makes slog's own handler. What is logged is decided before it is asked.
+// newHandler returns slog's own handler. The level has been checked before it is called.
 func newHandler(w io.Writer, json bool, replace func([]string, slog.Attr) slog.Attr) slog.Handler {
 	options := &slog.HandlerOptions{Level: slog.Level(everything), ReplaceAttr: replace}
 	if json {

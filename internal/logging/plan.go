@@ -15,7 +15,7 @@ type plan struct {
 	notes []note
 }
 
-// A sink is something that lines are written to.
+// A sink is a destination with a format and a level.
 type sink struct {
 	target target
 	json   bool
@@ -43,10 +43,10 @@ const (
 
 var stderr = target{name: "stderr"}
 
-// An origin is where lines come from, by their attributes section and logger.
+// An origin is the source of lines: their attributes section and logger.
 type origin struct{ section, logger string }
 
-// A route is what happens to the lines of one origin.
+// A route is the level and the sinks for the lines of one origin.
 type route struct {
 	level Level
 	sinks []int // of the plan

@@ -144,7 +144,7 @@ func fault(s *pipeline.Setting, err error, hint string) *pipeline.Error {
 	return &pipeline.Error{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Value: s.Value, Err: err, Hint: hint}
 }
 
-// unquoted is a fault that leaves out the value: of a key that is not known nobody knows whether that is a secret.
+// unquoted returns an error without the value: an unknown key may hold a secret.
 func unquoted(s *pipeline.Setting, err error, hint string) *pipeline.Error {
 	f := fault(s, err, hint)
 	f.Value = ""

@@ -29,8 +29,8 @@ type stream struct {
 	full   bool                            // the last line could not be written
 }
 
-// Write writes a line, and before it puts the file aside that is due, or opens the one that has been moved. Whatever fails then,
-// the line is written.
+// Write writes a line. Before that it rotates a file that is due, or reopens one that was moved.
+// If that fails, the line is written all the same.
 func (s *stream) Write(line []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +57,8 @@ func (s *stream) Write(line []byte) (int, error) {
 // tryAgain is how long a file that could not be put aside is written to before that is tried again.
 const tryAgain = time.Minute
 
-// prepare does what has to be done before a line of that many bytes is written. The message says what could not be done.
+// prepare rotates or reopens the file, if needed, before a line of that many bytes is written. The
+// message describes a failure.
 func (s *stream) prepare(line int) (message string, err error) {
 	if !s.target.watch && s.target.rotation == nil {
 		return "", nil
@@ -98,7 +99,8 @@ func (s *stream) moved() bool {
 	return err == nil && (nameErr != nil || !os.SameFile(is, named))
 }
 
-// putAside gives the file the name of a backup, and begins another. After a fault lines still have where to go.
+// putAside renames the file to a backup and begins a new one. After an error lines are still
+// written somewhere.
 func (s *stream) putAside(now time.Time) error {
 	if runtime.GOOS == "windows" { // an open file can't be renamed there
 		_ = s.file.Close()
@@ -115,7 +117,7 @@ func (s *stream) putAside(now time.Time) error {
 	return err
 }
 
-// close closes the file. What is written later, by those who do not know yet, goes to the fallback.
+// close closes the file. Lines that handlers of an older state write later go to the fallback.
 func (s *stream) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +196,7 @@ func checkFile(t target) error {
 	case err != nil:
 		return t.fault(err)
 	case !info.Mode().IsRegular() && !info.IsDir():
-		return nil // to open a pipe would be to wait for who reads it
+		return nil // opening a pipe would wait for its reader
 	}
 	f, err := os.OpenFile(t.name, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Options say what a file is read with.
+// Options are the inputs of Read besides the file.
 type Options struct {
 	// Standard registers what every program has.
 	Standard func(*pipeline.Registry)
@@ -30,7 +30,7 @@ type Options struct {
 	Set []string
 }
 
-// A Plan is what becomes of a file. It is safe for concurrent use once Read has returned.
+// A Plan is the conversion of a file. It is safe for concurrent use once Read has returned.
 type Plan struct {
 	opts  Options
 	files []*file // the first one first
@@ -82,7 +82,7 @@ func Read(ctx context.Context, config string, o Options) (*Plan, error) {
 	return p, nil
 }
 
-// main is the file that was named.
+// main returns the file that was named.
 func (p *Plan) main() *file { return p.files[0] }
 
 // standard returns a registry that has what every program has.
@@ -153,7 +153,7 @@ func (p *Plan) collect(config string) error {
 	return p.assignTargets()
 }
 
-// maxFiles is far above what a site has.
+// maxFiles is far above the number of files of a site.
 const maxFiles = 200
 
 // assignTargets gives each file its path in the project.

@@ -13,7 +13,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Report writes what was understood, for a reader who knows neither Go nor this project.
+// Report writes a summary of the plan, for readers new to Go and to this project.
 func (p *Plan) Report(w io.Writer) error {
 	r := &report{out: bufio.NewWriter(w), plan: p}
 	r.composition()
@@ -62,7 +62,7 @@ func (p *Plan) place(at pipeline.Position) string {
 	return fmt.Sprintf("%s:%d", oneLine(at.File), at.Line)
 }
 
-// composition prints the trees: what is served first.
+// composition prints the trees: the served ones first.
 func (r *report) composition() {
 	p := r.plan
 	r.print("%s composes, from the outermost to the innermost:\n\n", oneLine(p.main().path))
@@ -108,7 +108,7 @@ func (r *report) node(tree *pipeline.Tree, n *pipeline.Node, indent string, draw
 	}
 }
 
-// fate says in a few words what becomes of a node.
+// fate describes the conversion of a node in a few words.
 func (p *Plan) fate(n *pipeline.Node) string {
 	switch {
 	case n.Factory == (pipeline.Factory{}):
@@ -190,7 +190,7 @@ func (r *report) notNeeded() {
 	}
 }
 
-// lines prints what becomes of settings. Those of one section with the same text are one line.
+// lines prints the notes about settings. Those of one section with the same text share a line.
 func (r *report) lines() {
 	p := r.plan
 	notes := slices.SortedStableFunc(slices.Values(p.notes), func(a, b note) int {

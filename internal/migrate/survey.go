@@ -15,7 +15,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// A way is what becomes of a name that is not registered.
+// A way is the conversion of a name that is not registered.
 type way int
 
 const (
@@ -190,7 +190,7 @@ func children(tree *pipeline.Tree, n *pipeline.Node) []child {
 	return found
 }
 
-// meet notes what becomes of a node's name, if that is not registered.
+// meet records the conversion of a node's name, if that is not registered.
 func (p *Plan) meet(n *pipeline.Node) {
 	if n.Registered {
 		p.works[n.Source.File+"\n"+n.Source.Section] = true

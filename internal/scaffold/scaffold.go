@@ -23,7 +23,7 @@ import (
 // Pasteline is the module that projects require.
 const Pasteline = "github.com/pasteline/pasteline"
 
-// Config says what to write, and where.
+// Config describes the project to write.
 type Config struct {
 	// Dir is the folder. It may exist. Its name is that of the project: the app is egg:NAME to .ini files.
 	Dir string
@@ -39,7 +39,7 @@ type Config struct {
 //go:embed templates
 var templates embed.FS
 
-// files are what is written, by the template that it is made of.
+// files are the files of a project with their templates.
 var files = []source{
 	{"main.go.tmpl", "main.go"},
 	{"app.go.tmpl", "app.go"},
@@ -68,7 +68,7 @@ func New(c Config) ([]string, error) {
 	return writeAll(c.Dir, contents)
 }
 
-// A file is what is written to a path of a project.
+// A file is the content of a file of a project.
 type file struct {
 	text string
 	mode fs.FileMode
@@ -151,7 +151,7 @@ func write(path string, content file) error {
 	return nil
 }
 
-// A project is what the templates know.
+// A project has the data of the templates.
 type project struct {
 	Name     string
 	Module   string
