@@ -39,7 +39,8 @@ func siteRegistry(t *testing.T) *pipeline.Registry {
 		return http.StripPrefix("/v1", r), nil
 	})
 	pipeline.App(r, "egg:plain", func(*pipeline.Build,
-		struct{}) (http.Handler, error) {
+		struct{},
+	) (http.Handler, error) {
 		return http.NotFoundHandler(), nil
 	})
 	return r
@@ -64,8 +65,10 @@ func readSite(string) ([]byte, error) { return []byte(siteFile), nil }
 
 func TestChildrenAndRoutes(t *testing.T) {
 	t.Parallel()
-	p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{Registry: siteRegistry(t),
-		ReadFile: readSite})
+	p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{
+		Registry: siteRegistry(t),
+		ReadFile: readSite,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +85,12 @@ func TestChildrenAndRoutes(t *testing.T) {
 		}
 		got = append(got, child{c.Key, c.Node.Name, routes})
 	}
-	want := []child{{"/", "app:home", 1}, {"/api", "app:api", 1}, {"/again", "app:home", 1},
-		{"/inline", "egg:plain#main", -1}}
+	want := []child{
+		{"/", "app:home", 1},
+		{"/api", "app:api", 1},
+		{"/again", "app:home", 1},
+		{"/inline", "egg:plain#main", -1},
+	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("children (-want +got):\n%s", diff)
 	}

@@ -52,8 +52,10 @@ func (s *Setting) place() *Setting {
 // fault returns an error about the setting.
 func (s *Setting) fault(err error, hint string) *Error {
 	at := s.place()
-	return &Error{File: at.File, Line: at.Line, Section: at.Section, Key: at.Written,
-		Value: s.Value, Origin: s.origin(), Err: err, Hint: hint}
+	return &Error{
+		File: at.File, Line: at.Line, Section: at.Section, Key: at.Written,
+		Value: s.Value, Origin: s.origin(), Err: err, Hint: hint,
+	}
 }
 
 // unquoted returns an error about the setting without its value: an unknown key may hold a secret.

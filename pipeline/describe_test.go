@@ -16,8 +16,10 @@ func TestDescribeSettings(t *testing.T) {
 		Rest   map[string]string `ini:"*"`
 	}
 	want := []pipeline.SettingInfo{
-		{Key: "format", Type: "text", Default: "text", HasDefault: true,
-			OneOf: []string{"text", "json"}, Help: "how lines look"},
+		{
+			Key: "format", Type: "text", Default: "text", HasDefault: true,
+			OneOf: []string{"text", "json"}, Help: "how lines look",
+		},
 		{Key: "tries", Type: "a whole number", Required: true, OneOf: []string{}, Min: "1"},
 	}
 	if diff := gocmp.Diff(want, pipeline.DescribeSettings[settings]()); diff != "" {

@@ -9,7 +9,8 @@ import (
 type eggLoader struct{ dist string }
 
 func (l eggLoader) context(r *resolver, typ *objectType, name *string, global *Conf,
-	at reference) *Node {
+	at reference,
+) *Node {
 	if name != nil && isAbsolute(*name) {
 		return r.load(typ, *name, nil, "", global, at)
 	}
@@ -42,7 +43,8 @@ func (l eggLoader) context(r *resolver, typ *objectType, name *string, global *C
 type callLoader struct{ spec string }
 
 func (l callLoader) context(r *resolver, typ *objectType, _ *string, global *Conf,
-	at reference) *Node {
+	at reference,
+) *Node {
 	ref, err := callReference(l.spec)
 	if err != nil {
 		return r.fault(at.malformed(err))

@@ -195,8 +195,10 @@ type Warning struct {
 
 // Fault converts the warning to an error, for callers that stop at warnings.
 func (w Warning) Fault() *Error {
-	return &Error{File: w.File, Line: w.Line, Section: w.Section, Key: w.Key,
-		Err: errors.New(w.Message)}
+	return &Error{
+		File: w.File, Line: w.Line, Section: w.Section, Key: w.Key,
+		Err: errors.New(w.Message),
+	}
 }
 
 // String formats the warning like an Error.

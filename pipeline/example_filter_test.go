@@ -19,8 +19,10 @@ type StampSettings struct {
 // Validate checks what the tags can't say. The key gives the error its line in the file.
 func (s StampSettings) Validate() error {
 	if http.CanonicalHeaderKey(s.Header) != s.Header {
-		return &pipeline.Error{Key: "header",
-			Err: errors.New("want a header name, such as X-Stamp")}
+		return &pipeline.Error{
+			Key: "header",
+			Err: errors.New("want a header name, such as X-Stamp"),
+		}
 	}
 	return nil
 }

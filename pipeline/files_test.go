@@ -161,16 +161,21 @@ func strictRegistry(t *testing.T) *pipeline.Registry {
 	pipeline.App(r, "egg:strict", func(_ *pipeline.Build, s strictApp) (http.Handler, error) {
 		switch {
 		case s.Number == 13:
-			return nil, fmt.Errorf("opening: %w", &pipeline.Error{Key: "number",
-				Err: errors.New("not thirteen")})
+			return nil, fmt.Errorf("opening: %w", &pipeline.Error{
+				Key: "number",
+				Err: errors.New("not thirteen"),
+			})
 		case s.URI != "":
-			return nil, &pipeline.Error{Key: "uri", Err: errors.New("no such database"),
-				Hint: "start it"}
+			return nil, &pipeline.Error{
+				Key: "uri", Err: errors.New("no such database"),
+				Hint: "start it",
+			}
 		}
 		return http.NotFoundHandler(), nil
 	})
 	pipeline.App(r, "egg:wiki", func(*pipeline.Build,
-		struct{}) (http.Handler, error) {
+		struct{},
+	) (http.Handler, error) {
 		return http.NotFoundHandler(), nil
 	})
 	type children struct {

@@ -10,7 +10,8 @@ import (
 
 // find returns the section that a name stands for, or false after recording an error.
 func (l *configLoader) find(r *resolver, typ *objectType, name *string,
-	at reference) (string, bool) {
+	at reference,
+) (string, bool) {
 	var possible []string
 	for _, group := range typ.prefixes {
 		for _, prefix := range group {

@@ -122,8 +122,10 @@ func FuzzLoad(f *testing.F) {
 		opts := text(strictRegistry(t), files)
 		opts.Name = name
 		opts.Global = map[string]string{"x": global}
-		for _, kind := range []pipeline.Kind{pipeline.KindApp, pipeline.KindFilter,
-			pipeline.KindServer} {
+		for _, kind := range []pipeline.Kind{
+			pipeline.KindApp, pipeline.KindFilter,
+			pipeline.KindServer,
+		} {
 			tree, err := pipeline.Resolve("site.ini", kind, opts)
 			if err != nil {
 				checkLines(t, err, files)

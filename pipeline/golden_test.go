@@ -198,8 +198,10 @@ func call(what, object string, b *pipeline.Build, local []pipeline.Setting) map[
 	for _, s := range local {
 		conf[s.Key] = s.Value
 	}
-	return map[string]any{what: object, "global_conf": stringMap(b.GlobalConf().Map()),
-		"local_conf": conf}
+	return map[string]any{
+		what: object, "global_conf": stringMap(b.GlobalConf().Map()),
+		"local_conf": conf,
+	}
 }
 
 type anything struct {
@@ -277,15 +279,19 @@ func fakeRegistry(g golden) *pipeline.Registry {
 			}
 		}
 	}
-	for _, object := range []string{"make_main", "make_home", "make_api", "make_blog", "make_twice",
-		"Klass.make"} {
+	for _, object := range []string{
+		"make_main", "make_home", "make_api", "make_blog", "make_twice",
+		"Klass.make",
+	} {
 		app("demopkg:"+object, object)
 	}
 	for _, object := range []string{"make_twice_c", "make_map", "make_cascade"} {
 		composite("demopkg:"+object, object)
 	}
-	for _, object := range []string{"make_caps", "make_gzip", "make_fmain", "make_both1",
-		"Klass.Inner.make", "make_auth", "make_log", "make_both2"} {
+	for _, object := range []string{
+		"make_caps", "make_gzip", "make_fmain", "make_both1",
+		"Klass.Inner.make", "make_auth", "make_log", "make_both2",
+	} {
 		filter("demopkg:"+object, object)
 	}
 	for _, object := range []string{"make_http", "make_smain", "make_run"} {
@@ -325,8 +331,10 @@ func describe(g golden, n *pipeline.Node) map[string]any {
 		m["entry_point"] = n.Factory.EntryPoint
 		m["distribution"], m["object"] = g.entryPoint(n)
 	}
-	for key, part := range map[string]*pipeline.Node{"app": n.App, "filter": n.Filter,
-		"next": n.Next} {
+	for key, part := range map[string]*pipeline.Node{
+		"app": n.App, "filter": n.Filter,
+		"next": n.Next,
+	} {
 		if part != nil {
 			m[key] = describe(g, part)
 		}

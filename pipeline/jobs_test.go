@@ -16,7 +16,8 @@ import (
 
 // working registers an app with a job, and loads it.
 func working(t *testing.T, registry *pipeline.Registry, opts pipeline.Options,
-	job func(b *pipeline.Build)) *pipeline.Pipeline {
+	job func(b *pipeline.Build),
+) *pipeline.Pipeline {
 	t.Helper()
 	pipeline.App(registry, "egg:working",
 		func(b *pipeline.Build, _ struct{}) (http.Handler, error) {

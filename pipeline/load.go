@@ -83,14 +83,17 @@ func LoadServer(ctx context.Context, uri string, opts Options) (*LoadedServer, e
 }
 
 func load(ctx context.Context, uri string, kind Kind, opts Options) (made any, l loaded,
-	err error) {
+	err error,
+) {
 	if opts.Registry == nil {
 		return nil, l, errors.New("pipeline: Options has no Registry")
 	}
 	r := newResolver(opts)
 	root, err := r.start(uri, kind, opts)
-	c := &creation{ctx: ctx, logger: opts.Logger, registry: opts.Registry, resolver: r,
-		settings: map[*Node]reflect.Value{}}
+	c := &creation{
+		ctx: ctx, logger: opts.Logger, registry: opts.Registry, resolver: r,
+		settings: map[*Node]reflect.Value{},
+	}
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
@@ -109,8 +112,10 @@ func load(ctx context.Context, uri string, kind Kind, opts Options) (made any, l
 		r.judge(root, opts.Part)
 	}
 	opts.Registry.kept.set(c.kept)
-	l = loaded{root: root, resolver: r, warnings: r.sortedWarnings(), files: r.order,
-		close: sync.OnceValue(c.close)}
+	l = loaded{
+		root: root, resolver: r, warnings: r.sortedWarnings(), files: r.order,
+		close: sync.OnceValue(c.close),
+	}
 	if !opts.NoJobs {
 		for _, start := range c.jobs {
 			start()

@@ -116,14 +116,25 @@ func TestFailedLoadCloses(t *testing.T) {
 		closed  []string
 		want    string
 	}{
-		{"all faults", "fail = true", "", "fail = true", []string{"filter:g", "filter:f", "app:a"},
-			"site.ini:3: [filter:f]: no luck\nsite.ini:9: [app:a]: no luck"},
-		{"closing fails too", "", "fail = true", "close = stuck", []string{"filter:g", "filter:f",
-			"app:a"}, "site.ini:6: [filter:g]: no luck\nclosing after the error: stuck"},
-		{"a setting", "", "fail = perhaps", "", []string{"filter:f", "app:a"},
-			`site.ini:8: [filter:g] fail = "perhaps": want true or false`},
-		{"a panic", "", "panic = true", "", []string{"filter:g", "filter:f", "app:a"},
-			"panic: a factory panics"},
+		{
+			"all faults", "fail = true", "", "fail = true",
+			[]string{"filter:g", "filter:f", "app:a"},
+			"site.ini:3: [filter:f]: no luck\nsite.ini:9: [app:a]: no luck",
+		},
+		{"closing fails too", "", "fail = true", "close = stuck", []string{
+			"filter:g", "filter:f",
+			"app:a",
+		}, "site.ini:6: [filter:g]: no luck\nclosing after the error: stuck"},
+		{
+			"a setting", "", "fail = perhaps", "",
+			[]string{"filter:f", "app:a"},
+			`site.ini:8: [filter:g] fail = "perhaps": want true or false`,
+		},
+		{
+			"a panic", "", "panic = true", "",
+			[]string{"filter:g", "filter:f", "app:a"},
+			"panic: a factory panics",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -163,8 +174,10 @@ func TestHandlerIsComposedByHand(t *testing.T) {
 		pipeline.Filter(r, "egg:"+name,
 			func(*pipeline.Build, struct{}) (func(http.Handler) http.Handler, error) {
 				return func(next http.Handler) http.Handler {
-						return &layer{name: name,
-							next: next}
+						return &layer{
+							name: name,
+							next: next,
+						}
 					},
 					nil
 			})
@@ -379,10 +392,14 @@ func TestBoundedWork(t *testing.T) {
 	}
 	tests := []struct{ name, site, uri, want string }{
 		{"values that double", doubling, "site.ini", "longer than 1MB"},
-		{"values that double to nothing", strings.Replace(doubling, "v9 = xxxxxxxxxx", "v9 =", 1),
-			"site.ini", "more than can be meant"},
-		{"sections that double", "[pipeline:main]\npipeline = f0 egg:x\n" + nested, "site.ini",
-			"more than can be meant"},
+		{
+			"values that double to nothing", strings.Replace(doubling, "v9 = xxxxxxxxxx", "v9 =", 1),
+			"site.ini", "more than can be meant",
+		},
+		{
+			"sections that double", "[pipeline:main]\npipeline = f0 egg:x\n" + nested, "site.ini",
+			"more than can be meant",
+		},
 		{"a set that doubles", doublingSet, "site.ini", "more than can be meant"},
 		{"a set that grows", growingSet, "site.ini", "more than 500 sections"},
 		{"a long chain", chain, "site.ini#c0", "more than 500 sections"},
@@ -432,14 +449,18 @@ func TestJoinErrors(t *testing.T) {
 		t.Error("an error of nothing")
 	}
 	rule := errors.New("rule")
-	joined := pipeline.JoinErrors(fmt.Errorf("outside: %w", rule), &pipeline.Error{File: "b.ini",
-		Err: rule}, &pipeline.Error{File: "a.ini", Line: 3, Err: rule})
+	joined := pipeline.JoinErrors(fmt.Errorf("outside: %w", rule), &pipeline.Error{
+		File: "b.ini",
+		Err:  rule,
+	}, &pipeline.Error{File: "a.ini", Line: 3, Err: rule})
 	if joined == nil || joined.Error() != "outside: rule\na.ini:3: rule\nb.ini: rule" ||
 		!errors.Is(joined, rule) {
 		t.Errorf("got %v", joined)
 	}
-	if !reflect.DeepEqual(pipeline.Warning{File: "a.ini", Line: 1, Key: "k",
-		Message: "odd"}.String(), "a.ini:1: k: odd") {
+	if !reflect.DeepEqual(pipeline.Warning{
+		File: "a.ini", Line: 1, Key: "k",
+		Message: "odd",
+	}.String(), "a.ini:1: k: odd") {
 		t.Error("Warning.String")
 	}
 }
@@ -454,8 +475,10 @@ func TestDebug(t *testing.T) {
 		{"debug = true", "", true},
 		{"debug = no", "", false},
 		{"", "", false},
-		{"debug = maybe",
-			`site.ini:2: [DEFAULT] debug: "maybe" is taken for false; write true or false`, false},
+		{
+			"debug = maybe",
+			`site.ini:2: [DEFAULT] debug: "maybe" is taken for false; write true or false`, false,
+		},
 	} {
 		var got bool
 		r := pipeline.NewRegistry()

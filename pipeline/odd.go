@@ -12,8 +12,10 @@ import (
 
 // logSections are the names of the logging sections, those of Python's logging.config included. A
 // name that ends with an underscore is a prefix.
-var logSections = []string{"logging", "loggers", "handlers", "formatters", "logger_", "handler_",
-	"formatter_"}
+var logSections = []string{
+	"logging", "loggers", "handlers", "formatters", "logger_", "handler_",
+	"formatter_",
+}
 
 // warnOdd warns about a section that nothing reads and whose name is similar to a known one, and
 // about values that seem to contain a comment.
@@ -151,7 +153,8 @@ func (l *loaded) Uses(name string) bool {
 // Similar returns the name that was probably meant by an unused setting given from outside: a key
 // of [DEFAULT], or a name that a value refers to.
 func (l *loaded) Similar(name string) (string,
-	bool) {
+	bool,
+) {
 	return nearest(name, l.resolver.references())
 }
 

@@ -11,8 +11,10 @@ import (
 )
 
 func optionsFor(r *pipeline.Registry, files map[string]string) pipeline.Options {
-	return pipeline.Options{Registry: r,
-		ReadFile: func(name string) ([]byte, error) { return []byte(files[name]), nil }}
+	return pipeline.Options{
+		Registry: r,
+		ReadFile: func(name string) ([]byte, error) { return []byte(files[name]), nil },
+	}
 }
 
 // What looks like a comment behind a value is said, with the line, and without the value.
@@ -116,8 +118,10 @@ key = %(other)s
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{"got": true, "port": true, "key": true, "other": true,
-		"asked": true, "debug": true, "none": false, "prt": false} {
+	for name, want := range map[string]bool{
+		"got": true, "port": true, "key": true, "other": true,
+		"asked": true, "debug": true, "none": false, "prt": false,
+	} {
 		if got := p.Uses(name); got != want {
 			t.Errorf("%s: got %v", name, got)
 		}
@@ -143,7 +147,8 @@ func TestInstead(t *testing.T) {
 	r.Instead(pipeline.KindFilter, "egg:Taken#*", "never said")
 	pipeline.Middleware(r, "egg:taken#main", func(h http.Handler) http.Handler { return h })
 	pipeline.App(r, "egg:a", func(*pipeline.Build,
-		struct{}) (http.Handler, error) {
+		struct{},
+	) (http.Handler, error) {
 		return http.NotFoundHandler(), nil
 	})
 	for filter, want := range map[string]string{

@@ -193,8 +193,10 @@ func (a *author) sections() string {
 		}
 	}
 	if a.chance(70) {
-		section("DEFAULT", map[string]string{"g1": a.one("%(here)s/g", "", "v"),
-			a.one("g2", "g3", "x1"): value()})
+		section("DEFAULT", map[string]string{
+			"g1":                    a.one("%(here)s/g", "", "v"),
+			a.one("g2", "g3", "x1"): value(),
+		})
 	}
 	for i, name := range []string{"main", "n1", "n2", "n3", "n4"} {
 		afterApp = i

@@ -75,12 +75,16 @@ func checkText(name string, data []byte) *Error {
 		return 1 + strings.Count(before, "\n")
 	}
 	if len(data) > maxFileSize {
-		return &Error{File: name, Err: fmt.Errorf("larger than %s", Bytes(maxFileSize)),
-			Hint: "is it an .ini file?"}
+		return &Error{
+			File: name, Err: fmt.Errorf("larger than %s", Bytes(maxFileSize)),
+			Hint: "is it an .ini file?",
+		}
 	}
 	if strings.HasPrefix(string(data), "\ufeff") {
-		return &Error{File: name, Line: 1, Err: errors.New("starts with a byte order mark"),
-			Hint: `save it as plain UTF-8, "without BOM"`}
+		return &Error{
+			File: name, Line: 1, Err: errors.New("starts with a byte order mark"),
+			Hint: `save it as plain UTF-8, "without BOM"`,
+		}
 	}
 	for offset := 0; offset < len(data); {
 		r, size := utf8.DecodeRune(data[offset:])
@@ -111,8 +115,10 @@ type parser struct {
 // fault records an error. It does not quote the line, which may have a secret in an unexpected
 // place.
 func (p *parser) fault(n int, key string, err error, hint string) {
-	p.faults = append(p.faults, &Error{File: p.file.name, Line: n, Section: p.section, Key: key,
-		Err: err, Hint: hint})
+	p.faults = append(p.faults, &Error{
+		File: p.file.name, Line: n, Section: p.section, Key: key,
+		Err: err, Hint: hint,
+	})
 }
 
 func (p *parser) line(n int, line string) {
@@ -313,8 +319,10 @@ func (f *File) setting(section, key string) *Setting {
 		return nil
 	}
 	raw := f.ini.Section(section).Key(key).Value()
-	return &Setting{Key: key, Value: raw, Raw: raw, Written: key, File: f.name, Line: lines[0],
-		Section: section, lines: lines}
+	return &Setting{
+		Key: key, Value: raw, Raw: raw, Written: key, File: f.name, Line: lines[0],
+		Section: section, lines: lines,
+	}
 }
 
 // String formats the file in its plainest form: without comments, one "key = value" per line,

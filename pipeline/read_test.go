@@ -37,17 +37,23 @@ func TestReadSection(t *testing.T) {
 		want      logging
 		wantErr   string
 	}{
-		{"a path", "site.ini#main", logging{"debug", "/var/log y", map[string]string{"other": "%"}},
-			""},
+		{
+			"a path", "site.ini#main",
+			logging{"debug", "/var/log y", map[string]string{"other": "%"}},
+			"",
+		},
 		{"a URI", "config:folder/b", logging{Level: "debug", Rest: map[string]string{}}, ""},
 		{"no file", "egg:x", logging{Level: "info", Rest: map[string]string{}}, ""},
 		{"missing file", "other.ini", logging{}, "other.ini: there is no such file"},
 		{"broken file", "broken.ini", logging{}, `broken.ini:1: the line stands before the first ` +
 			`[section]; write [DEFAULT] above it, or the section that it belongs to`},
-		{"faults", "faults.ini", logging{},
+		{
+			"faults", "faults.ini",
+			logging{},
 			"faults.ini:2: [logging] output: %(nothing)s: no setting of that name, here or in " +
 				"[DEFAULT]; write it in [DEFAULT], or give it: serve FILE nothing=…\n" +
-				`faults.ini:3: [logging] level = "loud": want debug or info`},
+				`faults.ini:3: [logging] level = "loud": want debug or info`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,8 +104,10 @@ func TestPaths(t *testing.T) {
 		{"not hex", "config:%%zz.ini", "conf/%zz.ini", ""},
 		{"backslash", `config:sub\other.ini`, "conf/sub/other.ini", ""},
 		{"scheme in capitals", "CONFIG:other.ini", "conf/other.ini", ""},
-		{"missing", "config:nope.ini", "",
-			`conf/site.ini:2: [app:main] use = "config:nope.ini": there is no file conf/nope.ini`},
+		{
+			"missing", "config:nope.ini", "",
+			`conf/site.ini:2: [app:main] use = "config:nope.ini": there is no file conf/nope.ini`,
+		},
 		{"scheme of one letter", "c:x", "", `conf/site.ini:2: [app:main] use = "c:x": the scheme ` +
 			`"c" is not known; config:, egg: and call: are; did you mean "call:c:x"?`},
 		{"call without a module", "call::x", "", `conf/site.ini:2: [app:main] use = "call::x": ` +
@@ -108,9 +116,11 @@ func TestPaths(t *testing.T) {
 			`"egg:found #main": "found " is no name of a distribution; want egg:Dist#name`},
 		{"egg with an empty name", "egg:found#", "", `conf/site.ini:2: [app:main] use = ` +
 			`"egg:found#": "" is no name of an entry point; want egg:Dist#name`},
-		{"egg over two lines", "egg:found\n  color = red", "",
+		{
+			"egg over two lines", "egg:found\n  color = red", "",
 			`conf/site.ini:2: [app:main] use = "egg:found\ncolor = red": the name of a ` +
-				`distribution can't go on in the next line; is that line indented by mistake?`},
+				`distribution can't go on in the next line; is that line indented by mistake?`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -141,8 +151,10 @@ func TestPaths(t *testing.T) {
 func TestPathsAsPythonHasThem(t *testing.T) {
 	t.Parallel()
 	const site = "[app:main]\nuse = egg:x\nat = %(here)s %(__file__)s\n"
-	files := text(nil, map[string]string{"/etc/site.ini": site,
-		"/etc/sub/site.ini": "[app:main]\nuse = config:../site.ini\n"})
+	files := text(nil, map[string]string{
+		"/etc/site.ini":     site,
+		"/etc/sub/site.ini": "[app:main]\nuse = config:../site.ini\n",
+	})
 	var opened []string
 	read := files.ReadFile
 	files.ReadFile = func(name string) ([]byte, error) {
@@ -155,8 +167,10 @@ func TestPathsAsPythonHasThem(t *testing.T) {
 	}{
 		{"config://etc/site.ini", "//etc //etc/site.ini", []string{"//etc/site.ini"}},
 		{"config:///etc/site.ini", "/etc /etc/site.ini", []string{"/etc/site.ini"}},
-		{"config:/etc/a/../sub/site.ini", "/etc /etc/site.ini", []string{"/etc/a/../sub/site.ini",
-			"/etc/a/../sub/../site.ini"}},
+		{"config:/etc/a/../sub/site.ini", "/etc /etc/site.ini", []string{
+			"/etc/a/../sub/site.ini",
+			"/etc/a/../sub/../site.ini",
+		}},
 	}
 	for _, tt := range tests {
 		opened = nil
@@ -210,8 +224,10 @@ func TestUnreadableFiles(t *testing.T) {
 		{"a folder", folder, folder + ": is a directory: name a file in it"},
 		{"a folder from a file", "site.ini", `site.ini:2: [app:main] use = "config:` + folder +
 			`": ` + folder + `: is a directory: name a file in it`},
-		{"not ours", "closed.ini",
-			`closed.ini: permission denied: the user that runs this must be allowed to read it`},
+		{
+			"not ours", "closed.ini",
+			`closed.ini: permission denied: the user that runs this must be allowed to read it`,
+		},
 		{"a name of two lines", "no\nfile.ini", `no\nfile.ini: there is no such file`},
 	}
 	for _, tt := range tests {
@@ -277,21 +293,35 @@ func TestErrorText(t *testing.T) {
 		err  *pipeline.Error
 		want string
 	}{
-		{"all", &pipeline.Error{File: "f", Line: 2, Section: "app:x", Key: "k", Value: "v\n",
-			Origin: "o", Err: rule, Hint: "h"},
-			`f:2: [app:x] k = "v\n" (o): first\nsecond\x1b[2J; h`},
-		{"section", &pipeline.Error{File: "f", Line: 2, Section: "a\tb", Err: errors.New("odd")},
-			`f:2: [a\tb]: odd`},
+		{
+			"all", &pipeline.Error{
+				File: "f", Line: 2, Section: "app:x", Key: "k", Value: "v\n",
+				Origin: "o", Err: rule, Hint: "h",
+			},
+			`f:2: [app:x] k = "v\n" (o): first\nsecond\x1b[2J; h`,
+		},
+		{
+			"section", &pipeline.Error{File: "f", Line: 2, Section: "a\tb", Err: errors.New("odd")},
+			`f:2: [a\tb]: odd`,
+		},
 		{"key alone", &pipeline.Error{Key: "k", Err: errors.New("odd")}, `k: odd`},
 		{"nothing", &pipeline.Error{Err: errors.New("odd")}, `odd`},
-		{"what nobody sees", &pipeline.Error{File: "f", Section: "app:\u00a0x\u2028",
-			Err: errors.New("é \u202e")}, `f: [app:\u00a0x\u2028]: é \u202e`},
-		{"password", &pipeline.Error{Key: "k", Value: "postgres://u:p@ss/wd@host/db",
-			Err: errors.New("odd")}, `k = "postgres://***@host/db": odd`},
-		{"password in a query", &pipeline.Error{Key: "k", Value: "host=h password=hunter2 user=u",
-			Err: errors.New("odd")}, `k = "host=h password=*** user=u": odd`},
-		{"no password", &pipeline.Error{Key: "k", Value: "http://host:80/a@b",
-			Err: errors.New("odd")}, `k = "http://***@b": odd`},
+		{"what nobody sees", &pipeline.Error{
+			File: "f", Section: "app:\u00a0x\u2028",
+			Err: errors.New("é \u202e"),
+		}, `f: [app:\u00a0x\u2028]: é \u202e`},
+		{"password", &pipeline.Error{
+			Key: "k", Value: "postgres://u:p@ss/wd@host/db",
+			Err: errors.New("odd"),
+		}, `k = "postgres://***@host/db": odd`},
+		{"password in a query", &pipeline.Error{
+			Key: "k", Value: "host=h password=hunter2 user=u",
+			Err: errors.New("odd"),
+		}, `k = "host=h password=*** user=u": odd`},
+		{"no password", &pipeline.Error{
+			Key: "k", Value: "http://host:80/a@b",
+			Err: errors.New("odd"),
+		}, `k = "http://***@b": odd`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

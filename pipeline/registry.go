@@ -123,14 +123,16 @@ func App[S any](r *Registry, name string, f func(b *Build, settings S) (http.Han
 // Composite registers a factory of an app made of other apps, which the factory creates with
 // [Build.App]. S is as for [App].
 func Composite[S any](r *Registry, name string,
-	f func(b *Build, settings S) (http.Handler, error)) {
+	f func(b *Build, settings S) (http.Handler, error),
+) {
 	register(r, KindComposite, name, f)
 }
 
 // Filter registers a filter factory. S is as for [App]. A filter without settings can use
 // [Middleware].
 func Filter[S any](r *Registry, name string,
-	f func(b *Build, settings S) (func(http.Handler) http.Handler, error)) {
+	f func(b *Build, settings S) (func(http.Handler) http.Handler, error),
+) {
 	register(r, KindFilter, name, f)
 }
 
@@ -139,7 +141,8 @@ func Filter[S any](r *Registry, name string,
 //	pipeline.Middleware(r, "egg:chi#request-id", middleware.RequestID)
 func Middleware(r *Registry, name string, m func(http.Handler) http.Handler) {
 	register(r, KindFilter, name, func(*Build, struct{}) (func(http.Handler) http.Handler,
-		error) {
+		error,
+	) {
 		return m, nil
 	})
 }
@@ -152,7 +155,8 @@ func ServerFactory[S any](r *Registry, name string, f func(b *Build, settings S)
 // register is called by exported functions only: it names the caller of its caller in the panic
 // about a duplicate.
 func register[S, T any](r *Registry, kind Kind, name string,
-	f func(b *Build, settings S) (T, error)) {
+	f func(b *Build, settings S) (T, error),
+) {
 	place := callerOf(2)
 	key, err := registeredName(name)
 	if err != nil {

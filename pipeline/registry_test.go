@@ -125,14 +125,22 @@ func TestRegistrationPanics(t *testing.T) {
 			r.Alias("egg:x",
 				"egg:x")
 		}, []string{"registered twice"}},
-		{"alias of nothing", func(r *pipeline.Registry) { r.Alias("egg:y", "egg:x") },
-			[]string{`nothing is registered as "egg:x"`}},
-		{"alias with a bad name", func(r *pipeline.Registry) { r.Alias("y", "egg:x") },
-			[]string{`"y": want egg:Dist#name`}},
-		{"alias of a bad name", func(r *pipeline.Registry) { r.Alias("egg:y", "x") },
-			[]string{`"x": want egg:Dist#name`}},
-		{"bad name", func(r *pipeline.Registry) { saying(r, "hello", "") },
-			[]string{`"hello": want egg:Dist#name`}},
+		{
+			"alias of nothing", func(r *pipeline.Registry) { r.Alias("egg:y", "egg:x") },
+			[]string{`nothing is registered as "egg:x"`},
+		},
+		{
+			"alias with a bad name", func(r *pipeline.Registry) { r.Alias("y", "egg:x") },
+			[]string{`"y": want egg:Dist#name`},
+		},
+		{
+			"alias of a bad name", func(r *pipeline.Registry) { r.Alias("egg:y", "x") },
+			[]string{`"x": want egg:Dist#name`},
+		},
+		{
+			"bad name", func(r *pipeline.Registry) { saying(r, "hello", "") },
+			[]string{`"hello": want egg:Dist#name`},
+		},
 		{"value twice", func(r *pipeline.Registry) {
 			pipeline.Value(r, "a", 1)
 			pipeline.Value(r,
@@ -152,7 +160,8 @@ func TestRegistrationPanics(t *testing.T) {
 		}, []string{`N: tag "many": want a whole number`}},
 		{"unknown type", func(r *pipeline.Registry) {
 			pipeline.App(r, "egg:x", func(*pipeline.Build,
-				struct{ N chan int }) (http.Handler, error) {
+				struct{ N chan int },
+			) (http.Handler, error) {
 				return nil, nil
 			})
 		}, []string{"settings of type chan int are not known"}},
@@ -222,7 +231,8 @@ func TestKindsHaveNamespaces(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	pipeline.Composite(r, "egg:x", func(*pipeline.Build,
-		struct{}) (http.Handler, error) {
+		struct{},
+	) (http.Handler, error) {
 		return http.NotFoundHandler(), nil
 	})
 	_, err = pipeline.Load(t.Context(), "site.ini",
@@ -356,8 +366,10 @@ func TestBytes(t *testing.T) {
 			t.Errorf("%q: %v does not read as itself", text, b)
 		}
 	}
-	for _, text := range []string{"", "MB", "-1", "2 pounds", "1e400", "99999999999999999999",
-		"9999999999GB", "NaN", "2M B"} {
+	for _, text := range []string{
+		"", "MB", "-1", "2 pounds", "1e400", "99999999999999999999",
+		"9999999999GB", "NaN", "2M B",
+	} {
 		var b pipeline.Bytes
 		if err := b.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q: got %d, want an error", text, b)
@@ -367,14 +379,18 @@ func TestBytes(t *testing.T) {
 
 func TestAsInt(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int64{"١٢": 12, "\u00a07\u3000": 7,
-		"9223372036854775807": 1<<63 - 1, "-9223372036854775808": -1 << 63, "𝟘𝟙𝟚": 12} {
+	for text, want := range map[string]int64{
+		"١٢": 12, "\u00a07\u3000": 7,
+		"9223372036854775807": 1<<63 - 1, "-9223372036854775808": -1 << 63, "𝟘𝟙𝟚": 12,
+	} {
 		if got, err := pipeline.AsInt(text); err != nil || got != want {
 			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"_1", "1_", "1__0", "+-1", "-", "1 2", "9223372036854775808", "½",
-		"7\x1c", "\x1f٧"} {
+	for _, text := range []string{
+		"_1", "1_", "1__0", "+-1", "-", "1 2", "9223372036854775808", "½",
+		"7\x1c", "\x1f٧",
+	} {
 		if got, err := pipeline.AsInt(text); err == nil {
 			t.Errorf("%q: got %d, want an error", text, got)
 		}
@@ -392,7 +408,8 @@ func TestDescribe(t *testing.T) {
 		Rest   map[string]string `ini:"*"`
 	}
 	pipeline.Filter(r, "egg:b", func(*pipeline.Build,
-		settings) (func(http.Handler) http.Handler, error) {
+		settings,
+	) (func(http.Handler) http.Handler, error) {
 		return nil, nil
 	})
 	saying(r, "egg:a", "")
@@ -402,8 +419,10 @@ func TestDescribe(t *testing.T) {
 		Kind: pipeline.KindFilter, Name: "egg:b", Aliases: []string{"egg:old.b", "egg:older.b"},
 		Others: true,
 		Settings: []pipeline.SettingInfo{
-			{Key: "tries", Type: "a whole number", Default: "3", HasDefault: true, Min: "1",
-				Max: "9", Help: "How often.", OneOf: []string{}},
+			{
+				Key: "tries", Type: "a whole number", Default: "3", HasDefault: true, Min: "1",
+				Max: "9", Help: "How often.", OneOf: []string{},
+			},
 			{Key: "key", Type: "a secret", Required: true, Secret: true, OneOf: []string{}},
 			{Key: "mode", Type: "text", OneOf: []string{"fast", "safe"}},
 			{Key: "anchor", OneOf: []string{}},

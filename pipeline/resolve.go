@@ -232,8 +232,10 @@ var schemePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]+:`)
 // start resolves the URI given to Load. Unlike PasteDeploy it also takes a plain path in place of
 // "config:".
 func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
-	typ := map[Kind]*objectType{KindApp: typeApp, KindFilter: typeFilter,
-		KindServer: typeServer}[kind]
+	typ := map[Kind]*objectType{
+		KindApp: typeApp, KindFilter: typeFilter,
+		KindServer: typeServer,
+	}[kind]
 	if typ == nil {
 		return nil, fmt.Errorf("%q can't be asked for by itself; want app, filter or server", kind)
 	}
@@ -392,7 +394,8 @@ func (r *resolver) spend(n int) error {
 // load resolves a URI, as PasteDeploy's loadcontext does. A relative path of "config:" is relative
 // to relativeTo.
 func (r *resolver) load(typ *objectType, uri string, name *string, relativeTo string, global *Conf,
-	at reference) *Node {
+	at reference,
+) *Node {
 	uri, fragment, named := strings.Cut(uri, "#")
 	if name == nil {
 		if !named {
@@ -461,8 +464,10 @@ func (r *resolver) openConfig(path, relativeTo string, global *Conf, at referenc
 		r.fault(at.fault(file.name, err, ""))
 		return nil
 	}
-	for _, s := range []Setting{{Key: "here", Value: directoryOf(full)},
-		{Key: "__file__", Value: full}} {
+	for _, s := range []Setting{
+		{Key: "here", Value: directoryOf(full)},
+		{Key: "__file__", Value: full},
+	} {
 		// Unlike in PasteDeploy, a percent sign in the path is not interpolated.
 		s.Raw, s.Written, s.File, s.literal = s.Value, s.Key, file.name, true
 		l.extra.set(&s)

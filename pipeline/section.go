@@ -41,8 +41,10 @@ func (l *configLoader) get(r *resolver, section, key string) *Setting {
 		return &s
 	}
 	lookup := func(name string) *Setting { return l.lookup(section, name) }
-	value, refs, err := interpolator{lookup: lookup, spend: r.spend,
-		learn: r.secrets.AddSecret}.interpolate(&s)
+	value, refs, err := interpolator{
+		lookup: lookup, spend: r.spend,
+		learn: r.secrets.AddSecret,
+	}.interpolate(&s)
 	if err != nil {
 		s.Value = "" // may be a secret
 		fault := s.fault(err, l.explain(&s, section, err))
@@ -127,7 +129,8 @@ func (l *configLoader) directory() string {
 }
 
 func (l *configLoader) context(r *resolver, typ *objectType, name *string, global *Conf,
-	at reference) *Node {
+	at reference,
+) *Node {
 	if name != nil && isAbsolute(*name) {
 		return r.load(typ, *name, nil, l.directory(), global, at)
 	}
@@ -234,8 +237,10 @@ type sectionReader struct {
 func (l *configLoader) read(r *resolver, section string, global *Conf) (*sectionReader, bool) {
 	faults := len(r.faults)
 	defaults := l.defaults(r)
-	s := &sectionReader{loader: l, name: section, global: defaults.clone(), local: newConf(),
-		added: newConf()}
+	s := &sectionReader{
+		loader: l, name: section, global: defaults.clone(), local: newConf(),
+		added: newConf(),
+	}
 	s.global.update(global)
 	if err := r.spend(16 * (1 + s.global.Len())); err != nil {
 		r.fault(&Error{File: l.file.name, Line: l.file.heads[section], Section: section, Err: err})

@@ -35,8 +35,12 @@ func TestSet(t *testing.T) {
 		{"wins over DEFAULT", "main", []string{"app:main.title=shown"}, "title", "shown"},
 		{"in what another section uses", "a", []string{"app:main.title=shown"}, "title", "shown"},
 		{"the longest section", "a.b", []string{"app:a.b.c=d=e"}, "c", "d=e"},
-		{"a literal", "main", []string{"app:main.pattern=%(title)s 100%"}, "pattern",
-			"%(title)s 100%"},
+		{
+			"a literal", "main",
+			[]string{"app:main.pattern=%(title)s 100%"},
+			"pattern",
+			"%(title)s 100%",
+		},
 		{"nothing", "a", []string{"app:a.size="}, "size", ""},
 	}
 	for _, tt := range tests {
@@ -73,8 +77,10 @@ func TestSetDefault(t *testing.T) {
 func TestSetNothing(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ set, want string }{
-		{"app:b.size=1",
-			`site.ini: app:b.size: the file has no section [app:b]; did you mean "app:a"?`},
+		{
+			"app:b.size=1",
+			`site.ini: app:b.size: the file has no section [app:b]; did you mean "app:a"?`,
+		},
 		{"size=1", `site.ini: size: can't be set from outside; want section.key=value, such as ` +
 			`server:main.port=80`},
 		{"app:a.size", `site.ini: app:a.size: can't be set from outside; want section.key=value, ` +

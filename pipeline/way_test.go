@@ -34,10 +34,14 @@ func registerWays(r *pipeline.Registry) {
 	})
 	filter("egg:test#again", func(b *pipeline.Build) {
 		b.Require(
-			pipeline.Requirement{Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
-				Else: "it runs nothing again"},
-			pipeline.Requirement{Filter: pipeline.TM, Place: pipeline.Behind,
-				Else: "there is nothing to be run again"},
+			pipeline.Requirement{
+				Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
+				Else: "it runs nothing again",
+			},
+			pipeline.Requirement{
+				Filter: pipeline.TM, Place: pipeline.Behind,
+				Else: "there is nothing to be run again",
+			},
 		)
 	})
 	filter("egg:test#limit", func(b *pipeline.Build) {
@@ -49,8 +53,10 @@ func registerWays(r *pipeline.Registry) {
 	})
 	filter("egg:test#wide", func(b *pipeline.Build) { b.Offer("limit", 100) })
 	filter("egg:test#first", func(b *pipeline.Build) {
-		b.Require(pipeline.Requirement{Filter: "limit", Place: pipeline.NotBehind,
-			Else: "it sees what is over the limit"})
+		b.Require(pipeline.Requirement{
+			Filter: "limit", Place: pipeline.NotBehind,
+			Else: "it sees what is over the limit",
+		})
 	})
 	filter("egg:test#plain", func(*pipeline.Build) {})
 	app := func(*pipeline.Build) (http.Handler, error) { return http.NotFoundHandler(), nil }
@@ -124,14 +130,20 @@ func TestWays(t *testing.T) {
 		want       []string // warnings; a broken way begins with "!"
 	}{
 		{"nothing to say", "[pipeline:main]\npipeline = again tm sql", nil},
-		{"missing", "[pipeline:main]\npipeline =\n  egg:test#plain\n  sql",
-			[]string{"!4: [pipeline:main] pipeline: sql " + noTM}},
+		{
+			"missing", "[pipeline:main]\npipeline =\n  egg:test#plain\n  sql",
+			[]string{"!4: [pipeline:main] pipeline: sql " + noTM},
+		},
 		{"alone", "[app:main]\nuse = egg:test#sql", []string{"!1: [app:main]: " + noTM}},
-		{"both missing", "[app:main]\nuse = sessions", []string{"!1: [app:main]: " + noID,
-			"!1: [app:main]: " + noTM}},
-		{"behind", "[pipeline:main]\npipeline = tm\n  again\n  app",
+		{"both missing", "[app:main]\nuse = sessions", []string{
+			"!1: [app:main]: " + noID,
+			"!1: [app:main]: " + noTM,
+		}},
+		{
+			"behind", "[pipeline:main]\npipeline = tm\n  again\n  app",
 			[]string{"!3: [pipeline:main] pipeline: again stands behind tm (site.ini:2): it runs " +
-				"nothing again"}},
+				"nothing again"},
+		},
 		{"for nothing", "[pipeline:main]\npipeline = again app", []string{"2: [pipeline:main] " +
 			"pipeline: again has no tm behind it: there is nothing to be run again"}},
 		{"the second of two", "[pipeline:main]\npipeline =\n egg:test#limit\n again\n " +
@@ -148,32 +160,42 @@ func TestWays(t *testing.T) {
 		{"filter-with", "[app:main]\nuse = egg:test#sql\nfilter-with = tm", nil},
 		{"filter-with of a filter", "[pipeline:main]\npipeline = with sql\n[filter:with]\nuse = " +
 			"egg:test#plain\nfilter-with = tm", nil},
-		{"filter-with on the wrong side", "[pipeline:main]\npipeline = again sql\nfilter-with = tm",
+		{
+			"filter-with on the wrong side", "[pipeline:main]\npipeline = again sql\nfilter-with = tm",
 			[]string{
 				"!2: [pipeline:main] pipeline: again stands behind tm (site.ini:3): it runs " +
 					"nothing again",
-			}},
+			},
+		},
 		{"filter-app", "[filter-app:main]\nuse = egg:test#tm\nnext = sql", nil},
-		{"filter-app that does nothing", "[filter-app:main]\nuse = egg:test#plain\nnext = sql",
-			[]string{"!3: [filter-app:main] next: sql " + noTM}},
+		{
+			"filter-app that does nothing", "[filter-app:main]\nuse = egg:test#plain\nnext = sql",
+			[]string{"!3: [filter-app:main] next: sql " + noTM},
+		},
 		{"one branch without", "[composite:main]\nuse = egg:test#branches\n/ = inner\n/sub = " +
 			"sql\n[pipeline:inner]\npipeline = tm sql", []string{
 			"!4: [composite:main] /sub: sql " + noTM,
 		}},
-		{"a composite with filters",
-			"[composite:main]\nuse = egg:test#branches\n/ = again sql\n/sub = tm again app", nil},
+		{
+			"a composite with filters",
+			"[composite:main]\nuse = egg:test#branches\n/ = again sql\n/sub = tm again app", nil,
+		},
 		{"in front of all branches", "[pipeline:main]\npipeline = again tm " +
 			"both\n[composite:both]\nuse = egg:test#branches\n/ = sql\n/sub = app", nil},
 		{"one branch is enough", "[pipeline:main]\npipeline = again both\n[composite:both]\nuse " +
 			"= egg:test#branches\n/ = tm sql\n/sub = app", nil},
-		{"a composite's own", "[composite:main]\nuse = egg:test#branches\nown = true\n/ = sql",
-			nil},
+		{
+			"a composite's own", "[composite:main]\nuse = egg:test#branches\nown = true\n/ = sql",
+			nil,
+		},
 		{"a pipeline in a branch", "[composite:main]\nuse = egg:test#branches\n/ = " +
 			"inner\n[pipeline:inner]\npipeline = id tm sessions", []string{
 			"8: [filter:id] cookie_lifetime: " + soon,
 		}},
-		{"another file", "[pipeline:main]\npipeline = config:other.ini#tm config:other.ini#sql",
-			nil},
+		{
+			"another file", "[pipeline:main]\npipeline = config:other.ini#tm config:other.ini#sql",
+			nil,
+		},
 		{"another file's app", "[pipeline:main]\npipeline = again config:other.ini#sql", []string{
 			"!2: [pipeline:main] pipeline: config:other.ini#sql " + noTM,
 			"2: [pipeline:main] pipeline: again has no tm behind it: there is nothing to " +
@@ -184,8 +206,10 @@ func TestWays(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			path := filepath.Join(dir, "site.ini")
-			for name, text := range map[string]string{path: tt.main + waySections,
-				filepath.Join(dir, "other.ini"): waySections} {
+			for name, text := range map[string]string{
+				path:                            tt.main + waySections,
+				filepath.Join(dir, "other.ini"): waySections,
+			} {
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}

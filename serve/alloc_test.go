@@ -35,7 +35,8 @@ var browserFields = map[string]string{
 func TestAllocations(t *testing.T) {
 	nothing := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter,
-			r *http.Request) {
+			r *http.Request,
+		) {
 			next.ServeHTTP(w, r)
 		})
 	}

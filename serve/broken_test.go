@@ -40,8 +40,10 @@ func TestBrokenStarts(t *testing.T) {
 	if n := len(archive.Files) / 2; n < 60 {
 		t.Errorf("only %d files", n)
 	}
-	exceptions := map[string]bool{"bolt-in-use": true, "port-in-use": true, "socket-in-use": true,
-		"listen-systemd": true}
+	exceptions := map[string]bool{
+		"bolt-in-use": true, "port-in-use": true, "socket-in-use": true,
+		"listen-systemd": true,
+	}
 	busy, sockets := takeAddresses(t)
 	t.Run("files", func(t *testing.T) {
 		t.Parallel()
@@ -191,8 +193,10 @@ func selfSigned(t *testing.T) (certificate, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
-		NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		NotAfter: time.Now().Add(time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,10 @@ const module = "github.com/pasteline/pasteline"
 // or as a program of one's own.
 func TestVersionOf(t *testing.T) {
 	t.Parallel()
-	revision := []debug.BuildSetting{{Key: "vcs.revision",
-		Value: "0123456789abcdef0123456789abcdef01234567"}, {Key: "vcs.modified", Value: "false"}}
+	revision := []debug.BuildSetting{{
+		Key:   "vcs.revision",
+		Value: "0123456789abcdef0123456789abcdef01234567",
+	}, {Key: "vcs.modified", Value: "false"}}
 	changed := []debug.BuildSetting{revision[0], {Key: "vcs.modified", Value: "true"}}
 	for _, tt := range []struct {
 		name string
@@ -24,15 +26,23 @@ func TestVersionOf(t *testing.T) {
 		want string
 	}{
 		{"no information", nil, "(unknown)"},
-		{"installed", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "v1.2.3"}},
-			"v1.2.3"},
-		{"a working tree", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "(devel)"},
-			Settings: revision}, "0123456789ab"},
-		{"with changes", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "(devel)"},
-			Settings: changed}, "0123456789ab+changes"},
+		{
+			"installed", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "v1.2.3"}},
+			"v1.2.3",
+		},
+		{"a working tree", &debug.BuildInfo{
+			Main:     debug.Module{Path: module, Version: "(devel)"},
+			Settings: revision,
+		}, "0123456789ab"},
+		{"with changes", &debug.BuildInfo{
+			Main:     debug.Module{Path: module, Version: "(devel)"},
+			Settings: changed,
+		}, "0123456789ab+changes"},
 		{"no repository", &debug.BuildInfo{Main: debug.Module{Path: module}}, "(devel)"},
-		{"a program", &debug.BuildInfo{Main: debug.Module{Path: "a"},
-			Deps: []*debug.Module{{Path: "b"}, {Path: module, Version: "v0.9.0"}}}, "v0.9.0"},
+		{"a program", &debug.BuildInfo{
+			Main: debug.Module{Path: "a"},
+			Deps: []*debug.Module{{Path: "b"}, {Path: module, Version: "v0.9.0"}},
+		}, "v0.9.0"},
 		{"a program without it", &debug.BuildInfo{Main: debug.Module{Path: "a"}}, "(unknown)"},
 	} {
 		if got := serve.VersionOf(tt.info); got != tt.want {
@@ -57,16 +67,24 @@ func TestSourceOf(t *testing.T) {
 		wantVersion, wantIn string
 	}{
 		{"no information", nil, "", ""},
-		{"installed", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "v1.2.3",
-			Sum: "h1:x"}}, "v1.2.3", ""},
-		{"a working tree", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "(devel)"}},
-			"", here},
-		{"a program", &debug.BuildInfo{Main: debug.Module{Path: "a"},
-			Deps: []*debug.Module{{Path: module, Version: "v0.9.0", Sum: "h1:x"}}}, "v0.9.0", ""},
+		{"installed", &debug.BuildInfo{Main: debug.Module{
+			Path: module, Version: "v1.2.3",
+			Sum: "h1:x",
+		}}, "v1.2.3", ""},
+		{
+			"a working tree", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "(devel)"}},
+			"", here,
+		},
+		{"a program", &debug.BuildInfo{
+			Main: debug.Module{Path: "a"},
+			Deps: []*debug.Module{{Path: module, Version: "v0.9.0", Sum: "h1:x"}},
+		}, "v0.9.0", ""},
 		{
 			"a program with a replacement", &debug.BuildInfo{
-				Main: debug.Module{Path: "a"}, Deps: []*debug.Module{{Path: module,
-					Version: "v0.9.0", Replace: &debug.Module{Path: "../x"}}},
+				Main: debug.Module{Path: "a"}, Deps: []*debug.Module{{
+					Path:    module,
+					Version: "v0.9.0", Replace: &debug.Module{Path: "../x"},
+				}},
 			}, "", here,
 		},
 	} {
@@ -81,8 +99,10 @@ func TestSourceOf(t *testing.T) {
 func TestBrowserCommand(t *testing.T) {
 	t.Parallel()
 	const url = "http://localhost:6543"
-	for system, want := range map[string]string{"linux": "xdg-open", "freebsd": "xdg-open",
-		"darwin": "open", "windows": "rundll32"} {
+	for system, want := range map[string]string{
+		"linux": "xdg-open", "freebsd": "xdg-open",
+		"darwin": "open", "windows": "rundll32",
+	} {
 		name, args := serve.BrowserCommand(system, url)
 		if name != want || args[len(args)-1] != url {
 			t.Errorf("%s: got %s %q, want %s", system, name, args, want)

@@ -40,10 +40,14 @@ The exit code is 0 if the file is right and 1 if it has faults; warnings are no 
 --strict says so.`,
 		examples: []example{
 			{"serve check production.ini", "what is started without -n"},
-			{"serve check site.ini --all --strict",
-				"for continuous integration: every app and server, and no warnings"},
-			{"SITE_SECRET=$(cat secret) serve check production.ini --set server:main.port=80",
-				"with the environment and the settings that it will have"},
+			{
+				"serve check site.ini --all --strict",
+				"for continuous integration: every app and server, and no warnings",
+			},
+			{
+				"SITE_SECRET=$(cat secret) serve check production.ini --set server:main.port=80",
+				"with the environment and the settings that it will have",
+			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o checkOptions

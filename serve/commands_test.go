@@ -18,7 +18,8 @@ import (
 
 // run runs the command, and returns its exit code, output and faults.
 func run(t *testing.T, in string, args []string, register ...func(*pipeline.Registry)) (code int,
-	out, errs string) {
+	out, errs string,
+) {
 	t.Helper()
 	var o, e bytes.Buffer
 	code = serve.Run(t.Context(), args, serve.Stdio{In: strings.NewReader(in), Out: &o, Err: &e},
@@ -85,7 +86,8 @@ func registerVariety(closed *int) func(*pipeline.Registry) {
 				return func(next http.Handler) http.Handler { return next }, nil
 			})
 		pipeline.Composite(r, "egg:test#childless", func(*pipeline.Build,
-			struct{}) (http.Handler, error) {
+			struct{},
+		) (http.Handler, error) {
 			return http.NotFoundHandler(), nil
 		})
 	}
@@ -133,26 +135,54 @@ func TestRequest(t *testing.T) {
 		wantOut  string
 		wantErrs string
 	}{
-		{"a body is for POST and its like alone", "data", []string{"/"}, serve.ExitOK,
-			"GET localhost  127.0.0.1:0 ", ""},
-		{"a body", "data", []string{"/", "-m", "PATCH"}, serve.ExitOK,
-			"PATCH localhost  127.0.0.1:0 data", ""},
-		{"a body for another method", "data", []string{"/", "-m", "DELETE", "--header",
-			"Content-Length:99"}, serve.ExitOK, "DELETE localhost  127.0.0.1:0 data", ""},
-		{"header fields", "", []string{"/", "--header", "Host: a.example", "--header",
-			"x-test:  b "}, serve.ExitOK, "GET a.example b 127.0.0.1:0 ", ""},
+		{
+			"a body is for POST and its like alone", "data",
+			[]string{"/"},
+			serve.ExitOK,
+			"GET localhost  127.0.0.1:0 ", "",
+		},
+		{
+			"a body", "data",
+			[]string{"/", "-m", "PATCH"},
+			serve.ExitOK,
+			"PATCH localhost  127.0.0.1:0 data", "",
+		},
+		{"a body for another method", "data", []string{
+			"/", "-m", "DELETE", "--header",
+			"Content-Length:99",
+		}, serve.ExitOK, "DELETE localhost  127.0.0.1:0 data", ""},
+		{"header fields", "", []string{
+			"/", "--header", "Host: a.example", "--header",
+			"x-test:  b ",
+		}, serve.ExitOK, "GET a.example b 127.0.0.1:0 ", ""},
 		{"a redirect is not followed", "", []string{"/moved", "-m", "HEAD"}, serve.ExitOK, "", ""},
 		{"a stream", "", []string{"/stream"}, serve.ExitOK, "one two three", ""},
-		{"a connection that is dropped", "", []string{"/panic"}, serve.ExitFailed, "",
-			"the app ended the connection without an answer\n"},
-		{"half of an answer", "", []string{"/half"}, serve.ExitFailed, "half",
-			"the answer is incomplete: unexpected EOF\n"},
-		{"an app that fails to close", "", []string{"/", "-n", "stubborn"}, serve.ExitFailed,
-			"404 page not found\n", "GET /: 404 Not Found\nthe door is stuck\n"},
-		{"a control character", "", []string{"/", "--header", "X: \x01"}, serve.ExitUsage, "",
+		{
+			"a connection that is dropped", "",
+			[]string{"/panic"},
+			serve.ExitFailed, "",
+			"the app ended the connection without an answer\n",
+		},
+		{
+			"half of an answer", "",
+			[]string{"/half"},
+			serve.ExitFailed, "half",
+			"the answer is incomplete: unexpected EOF\n",
+		},
+		{
+			"an app that fails to close", "",
+			[]string{"/", "-n", "stubborn"},
+			serve.ExitFailed,
+			"404 page not found\n", "GET /: 404 Not Found\nthe door is stuck\n",
+		},
+		{
+			"a control character", "",
+			[]string{"/", "--header", "X: \x01"},
+			serve.ExitUsage, "",
 			`serve request: --header "X: \x01": the value has control characters (serve ` +
 				`help request ` +
-				`says more)` + "\n"},
+				`says more)` + "\n",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

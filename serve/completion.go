@@ -38,8 +38,10 @@ when it starts.`,
 var programPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
 func (o *completionOptions) run(_ context.Context, c *call, args []string) error {
-	shells := map[string]func(completion) string{"bash": completion.bash, "zsh": completion.zsh,
-		"fish": completion.fish}
+	shells := map[string]func(completion) string{
+		"bash": completion.bash, "zsh": completion.zsh,
+		"fish": completion.fish,
+	}
 	if len(args) != 1 || shells[args[0]] == nil {
 		return usagef("want one of bash, zsh and fish")
 	}

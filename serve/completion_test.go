@@ -23,21 +23,45 @@ func TestCompletion(t *testing.T) {
 		want    []string
 		wantNot []string
 	}{
-		{"commands and files", []string{""}, []string{"show", "check", "version", "site.ini",
-			"my site.ini"}, []string{"notes.txt", "--json"}},
+		{"commands and files", []string{""}, []string{
+			"show", "check", "version", "site.ini",
+			"my site.ini",
+		}, []string{"notes.txt", "--json"}},
 		{"half a command", []string{"sh"}, []string{"show"}, []string{"check", "site.ini"}},
-		{"files", []string{"check", ""}, []string{"site.ini", "my site.ini"},
-			[]string{"notes.txt", "show"}},
-		{"flags", []string{"show", "--"}, []string{"--json", "--reveal", "--app-name"},
-			[]string{"--strict", "site.ini"}},
-		{"flags behind a file", []string{"show", "site.ini", "--j"}, []string{"--json"},
-			[]string{"--reveal"}},
-		{"flags for serving", []string{"site.ini", "--"}, []string{"--addr-file", "--server-name"},
-			[]string{"--json"}},
-		{"kinds", []string{"list", ""}, []string{"app", "composite", "filter", "server"},
-			[]string{"show", "site.ini"}},
-		{"what help knows", []string{"help", ""}, []string{"show", "filter", "browserid", "urlmap",
-			"waitress", "guests"}, []string{"main", "site.ini"}},
+		{
+			"files",
+			[]string{"check", ""},
+			[]string{"site.ini", "my site.ini"},
+			[]string{"notes.txt", "show"},
+		},
+		{
+			"flags",
+			[]string{"show", "--"},
+			[]string{"--json", "--reveal", "--app-name"},
+			[]string{"--strict", "site.ini"},
+		},
+		{
+			"flags behind a file",
+			[]string{"show", "site.ini", "--j"},
+			[]string{"--json"},
+			[]string{"--reveal"},
+		},
+		{
+			"flags for serving",
+			[]string{"site.ini", "--"},
+			[]string{"--addr-file", "--server-name"},
+			[]string{"--json"},
+		},
+		{
+			"kinds",
+			[]string{"list", ""},
+			[]string{"app", "composite", "filter", "server"},
+			[]string{"show", "site.ini"},
+		},
+		{"what help knows", []string{"help", ""}, []string{
+			"show", "filter", "browserid", "urlmap",
+			"waitress", "guests",
+		}, []string{"main", "site.ini"}},
 		{"shells", []string{"completion", ""}, []string{"bash", "zsh", "fish"}, []string{"show"}},
 	}
 	for shell, try := range map[string]string{
@@ -92,8 +116,10 @@ try() {
 				t.Fatal(errs.String())
 			}
 			dir := t.TempDir()
-			for name, text := range map[string]string{"my site.ini": "", "site.ini": "",
-				"notes.txt": "", "script": script.String()} {
+			for name, text := range map[string]string{
+				"my site.ini": "", "site.ini": "",
+				"notes.txt": "", "script": script.String(),
+			} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -137,7 +163,8 @@ var bare = map[string][]string{"bash": {"--norc"}, "fish": {"--no-config"}, "zsh
 
 func registerGuests(r *pipeline.Registry) {
 	pipeline.App(r, "egg:acme#guests", func(*pipeline.Build,
-		struct{}) (http.Handler, error) {
+		struct{},
+	) (http.Handler, error) {
 		return http.NotFoundHandler(), nil
 	})
 }

@@ -142,8 +142,10 @@ use = egg:pasteline#tm
 pipeline = log `+pipe+"\n")
 			var access, log logBuffer
 			logger := slog.New(slog.NewTextHandler(&log, nil))
-			translog, err := translogger.New(translogger.Config{Output: &access,
-				Format: "%(status)s"})
+			translog, err := translogger.New(translogger.Config{
+				Output: &access,
+				Format: "%(status)s",
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,8 +161,10 @@ pipeline = log `+pipe+"\n")
 				func(*pipeline.Build, struct{}) (http.Handler, error) {
 					return http.NotFoundHandler(), nil
 				})
-			site, err := pipeline.Load(t.Context(), path, pipeline.Options{Registry: registry,
-				Logger: logger})
+			site, err := pipeline.Load(t.Context(), path, pipeline.Options{
+				Registry: registry,
+				Logger:   logger,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

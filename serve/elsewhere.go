@@ -35,8 +35,10 @@ const (
 // isIdle reports whether a filter with one of those hints can be left out: it neither checks
 // requests nor answers them.
 func isIdle(hint string) bool {
-	return slices.Contains([]string{errorPages, exceptions, toolbar, resources, sessions, threads,
-		profiler, compress, connections}, hint)
+	return slices.Contains([]string{
+		errorPages, exceptions, toolbar, resources, sessions, threads,
+		profiler, compress, connections,
+	}, hint)
 }
 
 // elsewhere are the most common names in files of Python programs that have no factory here.
@@ -52,8 +54,10 @@ var elsewhere = []struct {
 		"egg:Werkzeug#*",
 		"call:weberror.evalexception:make_general_exception",
 	}},
-	{pipeline.KindFilter, exceptions, []string{"egg:Paste#httpexceptions",
-		"egg:Zope#httpexceptions", "egg:Zope2#httpexceptions"}},
+	{pipeline.KindFilter, exceptions, []string{
+		"egg:Paste#httpexceptions",
+		"egg:Zope#httpexceptions", "egg:Zope2#httpexceptions",
+	}},
 	{pipeline.KindFilter, toolbar, []string{"egg:pyramid_debugtoolbar#*", "egg:tgext.debugbar#*"}},
 	{pipeline.KindFilter, resources, []string{
 		"egg:fanstatic#*", "egg:bowerstatic#*", "egg:ToscaWidgets#*", "egg:tw2.core#*",
@@ -78,8 +82,10 @@ var elsewhere = []struct {
 		"pyramid_retry does", []string{"egg:pyramid_retry#*"}},
 	{pipeline.KindFilter, "write use = egg:repoze.tm2#tm", []string{"egg:pyramid_tm#*"}},
 	{pipeline.KindApp, browsing, []string{"egg:webobentrypoints#staticdir", "egg:static#*"}},
-	{pipeline.KindApp, proxying, []string{"egg:Paste#proxy", "egg:Paste#transparent_proxy",
-		"egg:webobentrypoints#proxy", "egg:WSGIProxy#*", "egg:WSGIProxy2#*"}},
+	{pipeline.KindApp, proxying, []string{
+		"egg:Paste#proxy", "egg:Paste#transparent_proxy",
+		"egg:webobentrypoints#proxy", "egg:WSGIProxy#*", "egg:WSGIProxy2#*",
+	}},
 	{pipeline.KindServer, "write use = egg:Paste#http, with host and port", []string{
 		"egg:CherryPy#*", "egg:cheroot#*", "egg:PasteScript#*", "egg:flup#*", "egg:gearbox#*",
 		"egg:pyramid#*",

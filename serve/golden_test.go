@@ -81,8 +81,10 @@ var shownAnyway = []struct {
 			"registered.",
 		regexp.MustCompile(`^(PackageNotFoundError|ModuleNotFoundError|AttributeError)|^LookupError: (Entry point|Ambiguous entry points)`), 18,
 	},
-	{"The command takes the path of a file, and paths that are relative to the working directory.",
-		regexp.MustCompile(`no scheme: '/|^ValueError: Cannot resolve relative uri`), 2},
+	{
+		"The command takes the path of a file, and paths that are relative to the working directory.",
+		regexp.MustCompile(`no scheme: '/|^ValueError: Cannot resolve relative uri`), 2,
+	},
 }
 
 // inexpressible reports whether no command line is the same as a recorded call: one that asks for a
@@ -248,8 +250,10 @@ func (n *goldenNode) compare(t *testing.T, at string, got *shownNode) {
 		return
 	}
 	// as they are called there
-	kinds := map[string]string{"composite": "app", "filter-app": "filter_app",
-		"filter-with": "filtered_with"}
+	kinds := map[string]string{
+		"composite": "app", "filter-app": "filter_app",
+		"filter-with": "filtered_with",
+	}
 	kind := got.Kind
 	if there, ok := kinds[kind]; ok {
 		kind = there
@@ -290,8 +294,10 @@ func (n *goldenNode) compare(t *testing.T, at string, got *shownNode) {
 			t.Errorf("%s: got use %q, or registered, of what is made of others", at, deref(got.Use))
 		}
 	}
-	for name, conf := range map[string][2]map[string]string{"global_conf": {n.GlobalConf,
-		got.GlobalConf}, "local_conf": {n.LocalConf, got.LocalConf}} {
+	for name, conf := range map[string][2]map[string]string{"global_conf": {
+		n.GlobalConf,
+		got.GlobalConf,
+	}, "local_conf": {n.LocalConf, got.LocalConf}} {
 		if diff := gocmp.Diff(conf[0], conf[1]); diff != "" {
 			t.Errorf("%s: %s (-want +got):\n%s", at, name, diff)
 		}

@@ -70,8 +70,10 @@ func TestServerHasHeadroom(t *testing.T) {
 	closed := false
 	code := make(chan int, 1)
 	go func() {
-		code <- serve.Run(ctx, []string{path, "who=world", "--addr-file",
-			filepath.Join(dir, "addr")}, serve.Stdio{}, register(&closed))
+		code <- serve.Run(ctx, []string{
+			path, "who=world", "--addr-file",
+			filepath.Join(dir, "addr"),
+		}, serve.Stdio{}, register(&closed))
 	}()
 	waitFor(t, filepath.Join(dir, "addr"))
 	if goal := heapGoal(); goal < 2*serve.HeadroomSize {

@@ -96,8 +96,10 @@ func kindNamed(word string) (pipeline.Kind, bool) {
 	return kind, slices.Contains(factoryKinds, kind)
 }
 
-var factoryKinds = []pipeline.Kind{pipeline.KindApp, pipeline.KindComposite, pipeline.KindFilter,
-	pipeline.KindServer}
+var factoryKinds = []pipeline.Kind{
+	pipeline.KindApp, pipeline.KindComposite, pipeline.KindFilter,
+	pipeline.KindServer,
+}
 
 // overview lists the commands.
 func (c *call) overview(w io.Writer) error {

@@ -114,7 +114,8 @@ func (c *call) loadOptions(given outside) pipeline.Options {
 func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[string]engine.Engine) {
 	engines = map[string]engine.Engine{}
 	r.Opener().Intercept(func(ctx context.Context, uri *url.URL,
-		open engine.OpenFunc) (engine.Engine, error) {
+		open engine.OpenFunc,
+	) (engine.Engine, error) {
 		bare := *uri
 		bare.RawQuery = ""
 		name := redact.Value("", bare.String())

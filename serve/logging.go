@@ -28,6 +28,8 @@ func (c *call) checkLog(config string, given outside) ([]pipeline.Warning, error
 }
 
 func (c *call) logOptions(given outside) logging.Options {
-	return logging.Options{Global: given.global, Set: given.set, Stdout: c.Out, Stderr: c.Err,
-		Level: c.level}
+	return logging.Options{
+		Global: given.global, Set: given.set, Stdout: c.Out, Stderr: c.Err,
+		Level: c.level,
+	}
 }

@@ -37,8 +37,10 @@ code is 1, and nothing is written.`,
 		examples: []example{
 			{"serve migrate production.ini", "what would become of it"},
 			{"serve migrate production.ini site", "a project in the folder site"},
-			{"serve migrate production.ini site http_port=8080",
-				"for a file that gets its port from outside"},
+			{
+				"serve migrate production.ini site http_port=8080",
+				"for a file that gets its port from outside",
+			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o migrateOptions
@@ -69,8 +71,10 @@ func (o *migrateOptions) run(ctx context.Context, c *call, args []string) error 
 		return usagef("want the path of an .ini file, such as production.ini, not %q",
 			redact.Key(config))
 	}
-	plan, err := migrate.Read(ctx, config, migrate.Options{Standard: Standard, Idle: isIdle,
-		Global: given.global, Set: given.set})
+	plan, err := migrate.Read(ctx, config, migrate.Options{
+		Standard: Standard, Idle: isIdle,
+		Global: given.global, Set: given.set,
+	})
 	if err != nil {
 		c.complain(fmt.Sprintf("%s can't be served yet, and nothing was written; mend a copy of "+
 			"it, or give the value, as these lines say:", redact.Key(config)))

@@ -51,8 +51,10 @@ error.`,
 		examples: []example{
 			{"serve recover production.ini --dry-run", "what is there, and what would be done"},
 			{"serve recover production.ini", "settle it"},
-			{"serve recover site.ini --abort MZQWY5DBN5XGK4TFMFZWKYLT",
-				"settle by hand what nobody can decide any more"},
+			{
+				"serve recover site.ini --abort MZQWY5DBN5XGK4TFMFZWKYLT",
+				"settle by hand what nobody can decide any more",
+			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o recoverOptions

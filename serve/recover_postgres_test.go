@@ -20,7 +20,8 @@ func (*lostDecider) SortKey() string   { return "lost" }
 func (*lostDecider) DeciderID() string { return "LOST" }
 
 func (*lostDecider) Commit(context.Context,
-	*transaction.Txn) error {
+	*transaction.Txn,
+) error {
 	return transaction.ErrInDoubt
 }
 func (*lostDecider) Abort(context.Context, *transaction.Txn) error { return nil }

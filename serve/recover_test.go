@@ -100,8 +100,10 @@ func registerBanks(banks ...*bank) func(*pipeline.Registry) {
 			}
 			return http.NotFoundHandler(), nil
 		})
-		for scheme, why := range map[string]error{"never": nil,
-			"notyet": errors.New("its server says no; write yes")} {
+		for scheme, why := range map[string]error{
+			"never":  nil,
+			"notyet": errors.New("its server says no; write yes"),
+		} {
 			r.Engine(scheme, func(context.Context, *url.URL) (engine.Engine, error) {
 				return &onePhase{memory.New("x").Engine(), why}, nil
 			})
@@ -174,8 +176,12 @@ bank      T4           2026-05-01T08:03:00Z  to be rolled back
 			"transaction T1 can't be settled by hand: D1, which decides it, is a database of " +
 				"this configuration\n", 4,
 		},
-		{"by hand what is not there", []string{"--abort", "T7"}, "\n",
-			"nothing is prepared of a transaction \"T7\"\n", 4},
+		{
+			"by hand what is not there",
+			[]string{"--abort", "T7"},
+			"\n",
+			"nothing is prepared of a transaction \"T7\"\n", 4,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -215,17 +221,25 @@ func TestRecoverJSON(t *testing.T) {
 		t.Fatalf("%v in\n%s", err, out)
 	}
 	want := []map[string]any{
-		{"database": "another", "verdict": "unknown", "settled": false, "in_doubt": true,
-			"error": "no route"},
-		{"database": "bank", "transaction": "T1", "name": "p1", "decider": "D1",
+		{
+			"database": "another", "verdict": "unknown", "settled": false, "in_doubt": true,
+			"error": "no route",
+		},
+		{
+			"database": "bank", "transaction": "T1", "name": "p1", "decider": "D1",
 			"since": "2026-05-01T08:00:00Z", "verdict": "finish", "settled": true,
-			"in_doubt": false},
-		{"database": "bank", "transaction": "T2", "name": "p2", "decider": "D1",
+			"in_doubt": false,
+		},
+		{
+			"database": "bank", "transaction": "T2", "name": "p2", "decider": "D1",
 			"since": "2026-05-01T08:01:00Z", "verdict": "abort", "settled": true,
-			"in_doubt": false},
-		{"database": "bank", "transaction": "T3", "name": "p3", "decider": "D1",
+			"in_doubt": false,
+		},
+		{
+			"database": "bank", "transaction": "T3", "name": "p3", "decider": "D1",
 			"since": "2026-05-01T08:02:00Z", "verdict": "leave", "settled": false,
-			"in_doubt": false},
+			"in_doubt": false,
+		},
 		{
 			"database": "bank", "transaction": "T4", "name": "p4", "decider": "D9",
 			"since": "2026-05-01T08:03:00Z", "verdict": "unknown", "settled": false,

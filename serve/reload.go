@@ -162,8 +162,10 @@ func changedSettings(then, now *pipeline.LoadedServer) []pipeline.Warning {
 			Message: fmt.Sprintf(format, args...),
 		})
 	}
-	head := pipeline.Setting{File: written.Source.File, Line: written.Source.Line,
-		Section: written.Source.Section}
+	head := pipeline.Setting{
+		File: written.Source.File, Line: written.Source.Line,
+		Section: written.Source.Section,
+	}
 	if is, was := written.Factory.String(), running.Factory.String(); is != was {
 		warn(head, "the server is %s until it is restarted, and then %s", was, is)
 	}

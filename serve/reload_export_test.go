@@ -30,7 +30,8 @@ func (r Relay) Close() error { return r.close() }
 
 // NewReading returns a ReadFile, and the changed of what it has read.
 func NewReading() (readFile func(string) ([]byte, error),
-	changed func(context.Context, time.Duration) bool) {
+	changed func(context.Context, time.Duration) bool,
+) {
 	r := newReading()
 	return r.ReadFile, r.changed
 }

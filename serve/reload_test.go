@@ -61,10 +61,13 @@ func newWorkshop(t *testing.T, ini string, flags ...string) *workshop {
 
 // newWorkshopWith starts one that has more registered.
 func newWorkshopWith(t *testing.T, more func(*pipeline.Registry), ini string,
-	flags ...string) *workshop {
+	flags ...string,
+) *workshop {
 	t.Helper()
-	w := &workshop{t: t, reload: make(chan struct{}), hold: make(chan struct{}),
-		held: make(chan struct{}, 1)}
+	w := &workshop{
+		t: t, reload: make(chan struct{}), hold: make(chan struct{}),
+		held: make(chan struct{}, 1),
+	}
 	w.dir, w.ini = writeSite(t, ini)
 	ctx, cancel := context.WithCancel(t.Context())
 	code := make(chan int, 1)
@@ -280,25 +283,41 @@ func TestReloadWithFaults(t *testing.T) {
 	}{
 		{"no file", "", []string{`: there is no such file`}},
 		{"syntax", "[app:main\n", []string{`site.ini:1: `}},
-		{"an unknown setting", strings.Replace(workshopSite, "text =", "txt =", 1),
-			[]string{`site.ini:4: [app:main] txt: `, `site.ini:2: [app:main] text: `}},
+		{
+			"an unknown setting", strings.Replace(workshopSite, "text =", "txt =", 1),
+			[]string{`site.ini:4: [app:main] txt: `, `site.ini:2: [app:main] text: `},
+		},
 		{"a missing include", strings.Replace(workshopSite, "use = egg:test#work",
 			"use = config:nowhere.ini", 1), []string{`there is no file `}},
-		{"a factory that is not there", strings.Replace(workshopSite, "#work", "#nowhere", 1),
-			[]string{`site.ini:3: [app:main] use = \"egg:test#nowhere\": `}},
-		{"a factory that fails", withText("fails\nfail = error"),
-			[]string{`site.ini:2: [app:main]: no luck`}},
-		{"a factory that panics", withText("panics\nfail = panic"),
-			[]string{`a factory panicked: no luck`}},
-		{"the server", strings.Replace(workshopSite, "port = 0", "port = x", 1),
-			[]string{`site.ini:7: [server:main] port = \"x\": `}},
-		{"both", strings.Replace(withText("both\nfail = error"), "port = 0", "prt = 0", 1),
-			[]string{`no luck`, `[server:main] prt: `}},
+		{
+			"a factory that is not there", strings.Replace(workshopSite, "#work", "#nowhere", 1),
+			[]string{`site.ini:3: [app:main] use = \"egg:test#nowhere\": `},
+		},
+		{
+			"a factory that fails", withText("fails\nfail = error"),
+			[]string{`site.ini:2: [app:main]: no luck`},
+		},
+		{
+			"a factory that panics", withText("panics\nfail = panic"),
+			[]string{`a factory panicked: no luck`},
+		},
+		{
+			"the server", strings.Replace(workshopSite, "port = 0", "port = x", 1),
+			[]string{`site.ini:7: [server:main] port = \"x\": `},
+		},
+		{
+			"both", strings.Replace(withText("both\nfail = error"), "port = 0", "prt = 0", 1),
+			[]string{`no luck`, `[server:main] prt: `},
+		},
 		{"no server", strings.Replace(workshopSite, "server:", "servr:", 1), []string{`server`}},
-		{"the log", workshopSite + "[logging]\nlevel = all\n",
-			[]string{`site.ini:9: [logging] level = \"all\": `}},
-		{"the log and the app", withText("x\nfail = error") + "[logging]\nlevel = all\n",
-			[]string{`site.ini:10: [logging] level = \"all\": `, `no luck`}},
+		{
+			"the log", workshopSite + "[logging]\nlevel = all\n",
+			[]string{`site.ini:9: [logging] level = \"all\": `},
+		},
+		{
+			"the log and the app", withText("x\nfail = error") + "[logging]\nlevel = all\n",
+			[]string{`site.ini:10: [logging] level = \"all\": `, `no luck`},
+		},
 	} {
 		if tt.ini == "" {
 			if err := os.Remove(w.ini); err != nil {
@@ -978,8 +997,10 @@ func TestReadingChanges(t *testing.T) {
 		}{
 			{"nothing", func() {}, nil, false, 0},
 			{"the same again", func() { write("one") }, nil, false, 0},
-			{"another content of the same length", func() { write("two") }, nil, true,
-				interval / 4},
+			{
+				"another content of the same length", func() { write("two") }, nil, true,
+				interval / 4,
+			},
 			{"touched", func() { modified = modified.Add(1); write("one"); modified = modified.Add(-1) }, nil, true, interval / 4},
 			{"written in pieces", func() { write("t") }, func() {
 				for _, text := range []string{"tw", "two", "t", "tw", "two"} {
@@ -996,8 +1017,10 @@ func TestReadingChanges(t *testing.T) {
 				write("one")
 			}, false, interval},
 			{"gone for good", func() { _ = os.Remove(name) }, nil, true, interval},
-			{"one that was missing", func() { _ = os.WriteFile(other, nil, 0o644) }, nil, true,
-				interval / 4},
+			{
+				"one that was missing", func() { _ = os.WriteFile(other, nil, 0o644) }, nil, true,
+				interval / 4,
+			},
 		} {
 			write("one")
 			tt.before()

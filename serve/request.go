@@ -51,8 +51,10 @@ The exit code is 0 if the status is below 400, and else 1.`,
 			{"serve request development.ini /hello", "GET, and print the body"},
 			{"serve request -d development.ini /", "with status and headers"},
 			{"echo -n data | serve request -m POST development.ini /body", "POST, with a body"},
-			{"serve request http://127.0.0.1:6543/hello",
-				"does the server that runs there answer?"},
+			{
+				"serve request http://127.0.0.1:6543/hello",
+				"does the server that runs there answer?",
+			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			o := requestOptions{headers: headerFlag{}}
@@ -161,7 +163,8 @@ func (o *requestOptions) askServer(ctx context.Context, c *call, args []string) 
 
 // request returns the request for a path; base is a scheme and a host.
 func (o *requestOptions) request(ctx context.Context, base, path string,
-	in io.Reader) (*http.Request, error) {
+	in io.Reader,
+) (*http.Request, error) {
 	path = strings.ReplaceAll(path, " ", "%20") // in the query too
 	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(o.method), base+path, nil)
 	if _, wrongPath := errors.AsType[*url.Error](err); wrongPath {

@@ -147,7 +147,8 @@ func (l *routeList) app(n *pipeline.Node, at place, way []string) {
 		return
 	}
 	_ = chi.Walk(n.Routes(), func(method, pattern string, _ http.Handler,
-		_ ...func(http.Handler) http.Handler) error {
+		_ ...func(http.Handler) http.Handler,
+	) error {
 		l.routes = append(l.routes, route{place{at.host, at.pattern + pattern}, method, way})
 		return nil // so Walk returns no error
 	})

@@ -57,7 +57,8 @@ func Main(register ...func(*pipeline.Registry)) {
 // is done, a server is shut down as by a first signal; that is no failure. Errors are written to
 // the standard error, one line each.
 func Run(ctx context.Context, args []string, stdio Stdio,
-	register ...func(*pipeline.Registry)) int {
+	register ...func(*pipeline.Registry),
+) int {
 	if stdio.In == nil {
 		stdio.In = strings.NewReader("")
 	}
@@ -67,8 +68,10 @@ func Run(ctx context.Context, args []string, stdio Stdio,
 	if stdio.Err == nil {
 		stdio.Err = io.Discard
 	}
-	c := &call{Stdio: stdio, register: register, program: standardName,
-		reloads: func() <-chan struct{} { return stdio.Reload }}
+	c := &call{
+		Stdio: stdio, register: register, program: standardName,
+		reloads: func() <-chan struct{} { return stdio.Reload },
+	}
 	return c.run(ctx, args)
 }
 
@@ -124,6 +127,7 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string,
-	args ...any) error {
+	args ...any,
+) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
 }

@@ -94,8 +94,10 @@ func TestRun(t *testing.T) {
 	closed := false
 	code := make(chan int, 1)
 	go func() {
-		code <- serve.Run(ctx, []string{path, "who=world", "--addr-file",
-			filepath.Join(dir, "addr")},
+		code <- serve.Run(ctx, []string{
+			path, "who=world", "--addr-file",
+			filepath.Join(dir, "addr"),
+		},
 			serve.Stdio{Out: &out, Err: &errs}, register(&closed))
 	}()
 	addr := waitFor(t, filepath.Join(dir, "addr"))
@@ -146,15 +148,25 @@ func TestExitCodes(t *testing.T) {
 		{"version", []string{"version"}, serve.ExitOK, "pasteline "},
 		{"an unknown flag", []string{"-x", path}, serve.ExitUsage, "-x"},
 		{"a flag without its value", []string{path, "-n"}, serve.ExitUsage, "-n"},
-		{"no assignment", []string{path, "=x"}, serve.ExitUsage,
-			`want name=value after the .ini file, not "=x"`},
+		{
+			"no assignment",
+			[]string{path, "=x"},
+			serve.ExitUsage,
+			`want name=value after the .ini file, not "=x"`,
+		},
 		{"a flag behind the dashes", []string{"--", path, "-n"}, serve.ExitUsage, `not "-n"`},
 		{"no file", []string{"nowhere.ini"}, serve.ExitFailed, "nowhere.ini"},
-		{"a relative URI", []string{"config:nowhere.ini"}, serve.ExitFailed,
-			"nowhere.ini: there is no such file"},
+		{
+			"a relative URI",
+			[]string{"config:nowhere.ini"},
+			serve.ExitFailed,
+			"nowhere.ini: there is no such file",
+		},
 		{"an undefined variable", []string{path}, serve.ExitFailed, "%(who)s"},
-		{"an address file that can't be", []string{path, "who=x", "--addr-file",
-			filepath.Join(path, "addr")}, serve.ExitFailed, "--addr-file: "},
+		{"an address file that can't be", []string{
+			path, "who=x", "--addr-file",
+			filepath.Join(path, "addr"),
+		}, serve.ExitFailed, "--addr-file: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -223,8 +235,10 @@ func TestLoggingSection(t *testing.T) {
 		{"a level", "[logging]\nlevel = warning\n", ""},
 		{"more", "[logging]\nlevel = DEBUG\n", `msg="everything is closed"`},
 		{"json", "[logging]\nformat = json\n", `"msg":"shutting down`},
-		{"unknown", "[logging]\nlevel = all\nlevels = x\n",
-			`site.ini:9: [logging] level = "all": want debug, info, warn or error`},
+		{
+			"unknown", "[logging]\nlevel = all\nlevels = x\n",
+			`site.ini:9: [logging] level = "all": want debug, info, warn or error`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -235,8 +249,10 @@ func TestLoggingSection(t *testing.T) {
 			closed := false
 			code := make(chan int, 1)
 			go func() {
-				code <- serve.Run(ctx, []string{"config:" + path + "#main", "who=x", "--addr-file",
-					filepath.Join(dir, "addr")},
+				code <- serve.Run(ctx, []string{
+					"config:" + path + "#main", "who=x", "--addr-file",
+					filepath.Join(dir, "addr"),
+				},
 					serve.Stdio{Err: &errs}, register(&closed))
 			}()
 			if tt.name == "unknown" {

@@ -40,8 +40,10 @@ then the exit code is 1.`,
 			{"serve show site.ini -n blog debug=false", "another one, with a setting from outside"},
 			{"serve show site.ini --server", "the server main"},
 			{"serve show site.ini --svg > site.svg", "a picture of it"},
-			{"serve show site.ini --json | jq -r '.filters[].use'",
-				"the filters of a pipeline, for programs"},
+			{
+				"serve show site.ini --json | jq -r '.filters[].use'",
+				"the filters of a pipeline, for programs",
+			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o showOptions
@@ -86,8 +88,10 @@ func (o *showOptions) run(_ context.Context, c *call, args []string) error {
 	}
 	load := c.loadOptions(o.outside)
 	load.Name = o.name
-	options := show.Options{Registry: load.Registry, Reveal: o.reveal, Defaults: o.defaults,
-		Color: wantsColor(c.Out)}
+	options := show.Options{
+		Registry: load.Registry, Reveal: o.reveal, Defaults: o.defaults,
+		Color: wantsColor(c.Out),
+	}
 	kind := pipeline.KindApp
 	if o.server || o.filter {
 		kind = pipeline.KindServer

@@ -60,8 +60,10 @@ that is closed ends the server.`,
 			{"serve site.ini -n blog --server-name public", "other sections"},
 			{"serve site.ini debug=false", "with a setting from outside, as [DEFAULT] has them"},
 			{"serve site.ini --set server:main.port=80", "with a setting of a section replaced"},
-			{"serve site.ini --addr-file /run/site.addr",
-				"for programs that want to know the address"},
+			{
+				"serve site.ini --addr-file /run/site.addr",
+				"for programs that want to know the address",
+			},
 			{"serve -b development.ini", "and look at it"},
 			{"serve --reload development.ini", "while you work on the file"},
 			{`kill -HUP "$(pidof serve)"`, "a server that runs loads its file anew"},
@@ -112,8 +114,10 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }() // closed last
-	s := &site{call: c, options: o, log: log, logger: log.Logger(),
-		registry: pipeline.NewRegistry()}
+	s := &site{
+		call: c, options: o, log: log, logger: log.Logger(),
+		registry: pipeline.NewRegistry(),
+	}
 	first, err := s.load(ctx)
 	if err != nil {
 		return err
@@ -125,7 +129,8 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 
 // durationFlag defines a flag for a positive duration: a number of seconds, or one with its unit.
 func durationFlag(flags *flag.FlagSet, d *time.Duration, name string, value time.Duration,
-	text string) {
+	text string,
+) {
 	*d = value
 	flags.Func(name, text, func(text string) error {
 		if _, err := strconv.ParseFloat(text, 64); err == nil {

@@ -40,9 +40,12 @@ func (w *response) SetReadDeadline(t time.Time) error {
 //
 // The writer raw is net/http's own, below w.
 func withBody(w *response, raw http.ResponseWriter, r *http.Request, timeout time.Duration,
-	limit int64, h http.Handler) {
-	b := &body{ReadCloser: r.Body, control: *http.NewResponseController(raw), timeout: timeout,
-		http1: w.http1}
+	limit int64, h http.Handler,
+) {
+	b := &body{
+		ReadCloser: r.Body, control: *http.NewResponseController(raw), timeout: timeout,
+		http1: w.http1,
+	}
 	w.body = b
 	if b.http1 {
 		// Set now, not only when the handler reads: net/http itself reads the rest before it

@@ -141,8 +141,10 @@ func (c Config) Validate() error {
 		errs = append(errs, &pipeline.Error{Key: key, Err: fmt.Errorf(format, args...)})
 	}
 	if hint := hostFault(c.Host); hint != "" {
-		errs = append(errs, &pipeline.Error{Key: "host", Value: c.Host,
-			Err: errors.New("want a name or an address"), Hint: hint})
+		errs = append(errs, &pipeline.Error{
+			Key: "host", Value: c.Host,
+			Err: errors.New("want a name or an address"), Hint: hint,
+		})
 	}
 	if c.Port < 0 || c.Port > 65535 {
 		add("port", "want a whole number from 0 to 65535, not %d", c.Port)

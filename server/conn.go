@@ -27,8 +27,10 @@ type listener struct {
 }
 
 func newListener(l net.Listener, writeTimeout time.Duration, slots slots) *listener {
-	return &listener{Listener: l, writeTimeout: writeTimeout, slots: slots,
-		closed: make(chan struct{})}
+	return &listener{
+		Listener: l, writeTimeout: writeTimeout, slots: slots,
+		closed: make(chan struct{}),
+	}
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -145,8 +147,10 @@ type conn struct {
 
 // newConn wraps c. release is called when the connection is closed, at least once.
 func newConn(c net.Conn, writeTimeout time.Duration, release func()) *conn {
-	return &conn{Conn: c, writeTimeout: writeTimeout, release: release,
-		reading: alarm{set: c.SetReadDeadline}}
+	return &conn{
+		Conn: c, writeTimeout: writeTimeout, release: release,
+		reading: alarm{set: c.SetReadDeadline},
+	}
 }
 
 // Read reads into b.

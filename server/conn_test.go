@@ -23,26 +23,38 @@ func TestPieceKeepsItsDeadline(t *testing.T) {
 		want time.Duration
 	}{
 		{"nothing", func(net.Conn) error { return nil }, timeout},
-		{"none was set, and is taken back",
-			func(c net.Conn) error { return c.SetWriteDeadline(never) }, timeout},
+		{
+			"none was set, and is taken back",
+			func(c net.Conn) error { return c.SetWriteDeadline(never) }, timeout,
+		},
 		{"none of both", func(c net.Conn) error { return c.SetDeadline(never) }, timeout},
-		{"a later one",
+		{
+			"a later one",
 			func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(time.Hour)) },
-			timeout},
-		{"a later one of both",
-			func(c net.Conn) error { return c.SetDeadline(time.Now().Add(time.Hour)) }, timeout},
+			timeout,
+		},
+		{
+			"a later one of both",
+			func(c net.Conn) error { return c.SetDeadline(time.Now().Add(time.Hour)) }, timeout,
+		},
 		{"one that is taken back", func(c net.Conn) error {
 			return errors.Join(c.SetWriteDeadline(time.Now().Add(time.Hour)),
 				c.SetWriteDeadline(never))
 		}, timeout},
-		{"an earlier one",
+		{
+			"an earlier one",
 			func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(time.Second)) },
-			time.Second},
-		{"an earlier one of both",
+			time.Second,
+		},
+		{
+			"an earlier one of both",
 			func(c net.Conn) error { return c.SetDeadline(time.Now().Add(time.Second)) },
-			time.Second},
-		{"one that has passed",
-			func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(-time.Second)) }, 0},
+			time.Second,
+		},
+		{
+			"one that has passed",
+			func(c net.Conn) error { return c.SetWriteDeadline(time.Now().Add(-time.Second)) }, 0,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -90,8 +102,12 @@ func TestReadEndsAtItsDeadline(t *testing.T) {
 		want   time.Duration // after it has begun
 	}{
 		{"set before", []time.Duration{time.Minute}, 0, nil, time.Minute},
-		{"set before, long ago", []time.Duration{time.Minute}, time.Second, nil,
-			time.Minute - time.Second},
+		{
+			"set before, long ago",
+			[]time.Duration{time.Minute},
+			time.Second, nil,
+			time.Minute - time.Second,
+		},
 		{"put off before", []time.Duration{time.Second, time.Minute}, 0, nil, time.Minute},
 		{"brought forward before", []time.Duration{time.Minute, time.Second}, 0, nil, time.Second},
 		{"passed before", []time.Duration{time.Second}, time.Minute, nil, 0},
@@ -99,14 +115,34 @@ func TestReadEndsAtItsDeadline(t *testing.T) {
 		{"taken back before", []time.Duration{time.Second, never}, time.Minute, nil, never},
 		{"taken back when it had passed", []time.Duration{-time.Second, never}, 0, nil, never},
 		{"set meanwhile", nil, 0, []time.Duration{time.Second}, time.Second},
-		{"put off meanwhile", []time.Duration{time.Second}, 0, []time.Duration{time.Minute},
-			time.Minute},
-		{"put off meanwhile, again", []time.Duration{time.Second}, 0,
-			[]time.Duration{time.Minute, time.Hour}, time.Hour},
-		{"brought forward meanwhile", []time.Duration{time.Minute}, 0, []time.Duration{time.Second},
-			time.Second},
-		{"put off, and brought forward", []time.Duration{time.Second}, 0,
-			[]time.Duration{time.Hour, time.Minute}, time.Minute},
+		{
+			"put off meanwhile",
+			[]time.Duration{time.Second},
+			0,
+			[]time.Duration{time.Minute},
+			time.Minute,
+		},
+		{
+			"put off meanwhile, again",
+			[]time.Duration{time.Second},
+			0,
+			[]time.Duration{time.Minute, time.Hour},
+			time.Hour,
+		},
+		{
+			"brought forward meanwhile",
+			[]time.Duration{time.Minute},
+			0,
+			[]time.Duration{time.Second},
+			time.Second,
+		},
+		{
+			"put off, and brought forward",
+			[]time.Duration{time.Second},
+			0,
+			[]time.Duration{time.Hour, time.Minute},
+			time.Minute,
+		},
 		{"passed meanwhile", []time.Duration{time.Minute}, 0, []time.Duration{-time.Second}, 0},
 		{"taken back meanwhile", []time.Duration{time.Minute}, 0, []time.Duration{never}, never},
 	} {

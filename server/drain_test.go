@@ -47,8 +47,10 @@ func (l *toldLog) waitFor(t *testing.T, text string) {
 func TestShutdownSaysWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
 	var log toldLog
-	s, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"},
-		ShutdownTimeout: 500 * time.Millisecond}, slog.New(slog.NewTextHandler(&log, nil)))
+	s, err := server.New(server.Config{
+		Listen:          []string{"127.0.0.1:0"},
+		ShutdownTimeout: 500 * time.Millisecond,
+	}, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

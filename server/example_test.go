@@ -25,7 +25,8 @@ func Example() {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.Serve(http.HandlerFunc(func(w http.ResponseWriter,
-			_ *http.Request) {
+			_ *http.Request,
+		) {
 			fmt.Fprint(w, "hello")
 		}))
 	}()

@@ -25,8 +25,10 @@ type foreignServer struct {
 var foreignServers = []foreignServer{
 	{
 		title: "Gunicorn", host: "127.0.0.1", port: 8000,
-		names: []string{"egg:gunicorn#main", "call:gunicorn.app.pasterapp:serve",
-			"call:gunicorn.app.pasterapp:paste_server"},
+		names: []string{
+			"egg:gunicorn#main", "call:gunicorn.app.pasterapp:serve",
+			"call:gunicorn.app.pasterapp:paste_server",
+		},
 		words: []string{
 			"access_log_format", "accesslog", "backlog", "capture_output", "chdir", "check_config",
 			"config", "daemon",
@@ -61,8 +63,10 @@ var foreignServers = []foreignServer{
 	{
 		title: "CherryPy", host: "127.0.0.1", port: 8080,
 		names: []string{"egg:PasteScript#cherrypy", "egg:pyramid#cherrypy", "egg:gearbox#cherrypy"},
-		words: []string{"numthreads", "max", "timeout", "request_queue_size", "server_name",
-			"protocol_version"},
+		words: []string{
+			"numthreads", "max", "timeout", "request_queue_size", "server_name",
+			"protocol_version",
+		},
 	},
 	{
 		title: "wsgiutils", host: "127.0.0.1", port: 8080,
@@ -152,15 +156,19 @@ func newForeign(b *pipeline.Build, s foreignSettings) (pipeline.Server, error) {
 			continue
 		}
 		if *same.value != "" {
-			return nil, &pipeline.Error{Key: same.key,
-				Err: fmt.Errorf("the same as %s: write one of the two", same.here)}
+			return nil, &pipeline.Error{
+				Key: same.key,
+				Err: fmt.Errorf("the same as %s: write one of the two", same.here),
+			}
 		}
 		*same.value, names[same.here] = same.given, same.key
 	}
 	if s.Bind != "" {
 		if len(c.Listen) > 0 {
-			return nil, &pipeline.Error{Key: "bind",
-				Err: errors.New("the same as listen: write one of the two")}
+			return nil, &pipeline.Error{
+				Key: "bind",
+				Err: errors.New("the same as listen: write one of the two"),
+			}
 		}
 		c.Listen, names["listen"] = f.places(s.Bind), "bind"
 	}
@@ -218,8 +226,10 @@ func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) erro
 			if hint == "" {
 				hint = pipeline.DidYouMean(s.Key, append(slices.Clone(ownWords), f.words...))
 			}
-			errs = append(errs, &pipeline.Error{Key: s.Key, Err: pipeline.ErrUnknownSetting,
-				Hint: hint})
+			errs = append(errs, &pipeline.Error{
+				Key: s.Key, Err: pipeline.ErrUnknownSetting,
+				Hint: hint,
+			})
 		default:
 			idle = append(idle, s.Key)
 			if here, ok := strings.CutPrefix(word, "write "); ok {
@@ -240,8 +250,10 @@ func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) erro
 }
 
 // ownWords are the most common settings of a section.
-var ownWords = []string{"host", "port", "listen", "unix_socket", "tls_certificate", "tls_key",
-	"trusted_proxy", "url_scheme", "url_prefix"}
+var ownWords = []string{
+	"host", "port", "listen", "unix_socket", "tls_certificate", "tls_key",
+	"trusted_proxy", "url_scheme", "url_prefix",
+}
 
 const (
 	oneProcess = "leave it out: one process serves all requests, each in a goroutine of its own"

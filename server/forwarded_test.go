@@ -62,17 +62,21 @@ var differences = []difference{
 		return strings.Count(value, ":") > 1 && net.ParseIP(here.Addr) != nil &&
 			here.Addr != "127.0.0.1" && cmp.Equal(waitress, here)
 	}},
-	{"A host that can't be one, such as a/b, is answered with 400; there it becomes the host.",
+	{
+		"A host that can't be one, such as a/b, is answered with 400; there it becomes the host.",
 		func(value string, waitress, here translation) bool {
 			return here.Status == "400" && waitress.Status == "200" &&
 				strings.Contains(value, waitress.Host) && !forwarded.IsHost(waitress.Host)
-		}},
-	{"A port that is no number is answered with 400; there it becomes a part of the host.",
+		},
+	},
+	{
+		"A port that is no number is answered with 400; there it becomes a part of the host.",
 		func(_ string, waitress, here translation) bool {
 			port, ok := waitress.Left["HTTP_X_FORWARDED_PORT"]
 			_, err := strconv.ParseUint(port, 10, 32)
 			return here.Status == "400" && waitress.Status == "200" && ok && err != nil
-		}},
+		},
+	},
 }
 
 // What becomes of 370 requests is recorded from Waitress 3.0.2.

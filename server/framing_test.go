@@ -48,13 +48,17 @@ func TestTwoLengths(t *testing.T) {
 		"HTTP/1.0, chunked": {"POST / HTTP/1.0\r\nConnection: " +
 			"keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", 1},
 
-		"a length": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
-			2},
+		"a length": {
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+			2,
+		},
 		"chunked": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " +
 			"chunked\r\n\r\n" + chunks, 2},
-		"chunked, behind a length": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " +
-			"3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
-			3},
+		"chunked, behind a length": {
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+				"3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
+			3,
+		},
 		"HTTP/1.0, a length": {"POST / HTTP/1.0\r\nConnection: " +
 			"keep-alive\r\nContent-Length: 3\r\n\r\nabc", 2},
 		"nothing for the server": {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 1},

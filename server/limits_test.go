@@ -408,8 +408,10 @@ func TestPanicIsLogged(t *testing.T) {
 	if n := strings.Count(log.String(), "a handler panicked"); n != 1 {
 		t.Errorf("logged %d panics, want 1: aborting is no fault\n%s", n, log.String())
 	}
-	for _, want := range []string{"level=ERROR", `panic="what now"`, "path=/panic",
-		"limits_test.go"} {
+	for _, want := range []string{
+		"level=ERROR", `panic="what now"`, "path=/panic",
+		"limits_test.go",
+	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %s:\n%s", want, log.String())
 		}
@@ -685,8 +687,10 @@ func runH2C(t *testing.T, c server.Config, h http.HandlerFunc) (running, *http.C
 	c.H2C = true
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: &protocols,
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: smallWindow}}
+	transport := &http.Transport{
+		Protocols: &protocols,
+		HTTP2:     &http.HTTP2Config{MaxReceiveBufferPerStream: smallWindow},
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return run(t, c, io.Discard, h), &http.Client{Transport: transport}
 }
@@ -788,8 +792,10 @@ func TestFile(t *testing.T) {
 		func(w http.ResponseWriter, r *http.Request) {
 			http.ServeFile(w, r, name)
 		})
-	for header, want := range map[string][]byte{"": content, "bytes=10-99": content[10:100],
-		"bytes=1-": content[1:], fmt.Sprintf("bytes=0-%d", 64<<10-1): content[:64<<10]} {
+	for header, want := range map[string][]byte{
+		"": content, "bytes=10-99": content[10:100],
+		"bytes=1-": content[1:], fmt.Sprintf("bytes=0-%d", 64<<10-1): content[:64<<10],
+	} {
 		if _, got := get(t, http.DefaultClient, "http://"+s.addr, "Range", header); got !=
 			string(want) {
 			t.Errorf("%s: got %d bytes, want %d", header, len(got), len(want))

@@ -78,12 +78,16 @@ func (c Config) addresses() ([]address, error) {
 		list = append(list, a)
 	}
 	if c.UnixSocket != "" {
-		list = append(list, address{key: "unix_socket", text: c.UnixSocket, kind: kindUnix,
-			path: socketFile(c.UnixSocket)})
+		list = append(list, address{
+			key: "unix_socket", text: c.UnixSocket, kind: kindUnix,
+			path: socketFile(c.UnixSocket),
+		})
 	}
 	if len(list) == 0 {
-		list = append(list, address{key: "host", text: c.Host, host: bareHost(c.Host),
-			port: strconv.Itoa(c.Port)})
+		list = append(list, address{
+			key: "host", text: c.Host, host: bareHost(c.Host),
+			port: strconv.Itoa(c.Port),
+		})
 	}
 	for i, a := range list {
 		if at := slices.IndexFunc(list[:i],
@@ -367,7 +371,8 @@ func bindTCP(ctx context.Context, network, host, port string) (net.Listener, err
 }
 
 func listenWith(ctx context.Context, config *net.ListenConfig, network, host,
-	port string) (net.Listener, error) {
+	port string,
+) (net.Listener, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		switch {
 		case addr.Is4():

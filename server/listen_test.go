@@ -75,8 +75,10 @@ func TestListenOnBothWildcards(t *testing.T) {
 		t.Fatal(err)
 	}
 	free.Close()
-	for _, listen := range []string{"0.0.0.0:%s [::]:%s", "[::]:%s 0.0.0.0:%s",
-		"[::]:%s 127.0.0.1:%s"} {
+	for _, listen := range []string{
+		"0.0.0.0:%s [::]:%s", "[::]:%s 0.0.0.0:%s",
+		"[::]:%s 127.0.0.1:%s",
+	} {
 		listen = strings.ReplaceAll(listen, "%s", port)
 		s := newServer(t, server.Config{Listen: strings.Fields(listen)})
 		addrs, err := s.Listen(t.Context())
@@ -367,8 +369,10 @@ func TestSystemd(t *testing.T) {
 			t.Errorf("got %s, want %s", line, want)
 		}
 	})
-	for names, want := range map[string]string{"": "2 without a name",
-		"web": "web, one without a name", ":local": "local, one without a name", "a:b:c": "a, b"} {
+	for names, want := range map[string]string{
+		"":    "2 without a name",
+		"web": "web, one without a name", ":local": "local, one without a name", "a:b:c": "a, b",
+	} {
 		serves("systemd:admin", files, func(line string) {
 			if want := "but " + want + "; write one of those names, or systemd alone for " +
 				"all"; !strings.HasSuffix(line, want) {
@@ -387,8 +391,10 @@ func TestSystemd(t *testing.T) {
 			t.Errorf("got addresses %s, want %s", line, want)
 		}
 	})
-	for _, twice := range []string{"systemd systemd", "systemd:web systemd",
-		"systemd:web systemd:web"} {
+	for _, twice := range []string{
+		"systemd systemd", "systemd:web systemd",
+		"systemd:web systemd:web",
+	} {
 		serves(twice, files, func(line string) {
 			if want := fmt.Sprintf("listen: %q: the sockets of systemd are named twice",
 				strings.Fields(twice)[1]); !strings.HasPrefix(line, want) {
@@ -442,8 +448,10 @@ func TestParseAddress(t *testing.T) {
 }
 
 func FuzzParseAddress(f *testing.F) {
-	for _, seed := range []string{"127.0.0.1:80", "[::1]:0", "*:80", "unix:/s", "systemd:a",
-		"localhost", "::", "[", "a:b:c"} {
+	for _, seed := range []string{
+		"127.0.0.1:80", "[::1]:0", "*:80", "unix:/s", "systemd:a",
+		"localhost", "::", "[", "a:b:c",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, word string) {

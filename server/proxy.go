@@ -311,8 +311,10 @@ func readHop(hop string) (c claim, err error) {
 			return c, fmt.Errorf("want name=value without space, not %q", pair)
 		}
 		ignored := ""
-		to := map[string]*string{"for": &c.client, "host": &c.host, "proto": &c.scheme,
-			"by": &ignored}[name]
+		to := map[string]*string{
+			"for": &c.client, "host": &c.host, "proto": &c.scheme,
+			"by": &ignored,
+		}[name]
 		if to == nil {
 			continue // unknown names are ignored
 		}

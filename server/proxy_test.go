@@ -17,8 +17,10 @@ import (
 func TestProxyHeaders(t *testing.T) {
 	t.Parallel()
 	believed := func(headers string) server.Config {
-		return server.Config{TrustedProxy: []string{"127.0.0.0/8"},
-			TrustedProxyHeaders: strings.Fields(headers)}
+		return server.Config{
+			TrustedProxy:        []string{"127.0.0.0/8"},
+			TrustedProxyHeaders: strings.Fields(headers),
+		}
 	}
 	two := believed("x-forwarded-for x-forwarded-host")
 	two.TrustedProxyCount = 2
@@ -32,55 +34,104 @@ func TestProxyHeaders(t *testing.T) {
 		header []string
 		want   string // what follows the protocol; an address is left out if it is the peer's own
 	}{
-		{"nobody is believed", server.Config{}, []string{"X-Forwarded-Proto", "https",
-			"X-Forwarded-For", "1.2.3.4"}, "http://site/"},
-		{"another is believed", server.Config{TrustedProxy: []string{"10.0.0.0/8"},
-			TrustedProxyHeaders: []string{"x-forwarded-for"}},
+		{"nobody is believed", server.Config{}, []string{
+			"X-Forwarded-Proto", "https",
+			"X-Forwarded-For", "1.2.3.4",
+		}, "http://site/"},
+		{
+			"another is believed",
+			server.Config{
+				TrustedProxy:        []string{"10.0.0.0/8"},
+				TrustedProxyHeaders: []string{"x-forwarded-for"},
+			},
 			[]string{"X-Forwarded-For", "1.2.3.4"},
-			"http://site/"},
-		{"by default the scheme", believed(""), []string{"X-Forwarded-Proto", "HTTPS",
-			"X-Forwarded-For", "1.2.3.4"}, "https://site/"},
-		{"localhost", server.Config{TrustedProxy: []string{"localhost"}},
-			[]string{"X-Forwarded-Proto", "https"}, "https://site/"},
-		{"everybody", server.Config{TrustedProxy: []string{"*"}},
-			[]string{"X-Forwarded-Proto", "https"}, "https://site/"},
-		{"address", believed(all), []string{"X-Forwarded-For", "1.2.3.4"},
-			"http://site/ from 1.2.3.4:0"},
-		{"the last of several", believed(all), []string{"X-Forwarded-For", "9.9.9.9, 1.2.3.4"},
-			"http://site/ from 1.2.3.4:0"},
-		{"several lines", believed(all), []string{"X-Forwarded-For", "9.9.9.9", "X-Forwarded-For",
-			"1.2.3.4"}, "http://site/ from 1.2.3.4:0"},
-		{"two proxies", two, []string{"X-Forwarded-For", "9.9.9.9, 1.2.3.4, 10.0.0.1",
-			"X-Forwarded-Host", "evil, example.org, inner"}, "http://example.org/ from 1.2.3.4:0"},
-		{"two proxies, one entry", two, []string{"X-Forwarded-For", "1.2.3.4"},
-			"http://site/ from 1.2.3.4:0"},
-		{"address with port", believed(all), []string{"X-Forwarded-For", "1.2.3.4:555"},
-			"http://site/ from 1.2.3.4:555"},
-		{"IPv6", believed(all), []string{"X-Forwarded-For", `"[2001:db8::1]"`},
-			"http://site/ from [2001:db8::1]:0"},
+			"http://site/",
+		},
+		{"by default the scheme", believed(""), []string{
+			"X-Forwarded-Proto", "HTTPS",
+			"X-Forwarded-For", "1.2.3.4",
+		}, "https://site/"},
+		{
+			"localhost",
+			server.Config{TrustedProxy: []string{"localhost"}},
+			[]string{"X-Forwarded-Proto", "https"},
+			"https://site/",
+		},
+		{
+			"everybody",
+			server.Config{TrustedProxy: []string{"*"}},
+			[]string{"X-Forwarded-Proto", "https"},
+			"https://site/",
+		},
+		{
+			"address", believed(all),
+			[]string{"X-Forwarded-For", "1.2.3.4"},
+			"http://site/ from 1.2.3.4:0",
+		},
+		{
+			"the last of several", believed(all),
+			[]string{"X-Forwarded-For", "9.9.9.9, 1.2.3.4"},
+			"http://site/ from 1.2.3.4:0",
+		},
+		{"several lines", believed(all), []string{
+			"X-Forwarded-For", "9.9.9.9", "X-Forwarded-For",
+			"1.2.3.4",
+		}, "http://site/ from 1.2.3.4:0"},
+		{"two proxies", two, []string{
+			"X-Forwarded-For", "9.9.9.9, 1.2.3.4, 10.0.0.1",
+			"X-Forwarded-Host", "evil, example.org, inner",
+		}, "http://example.org/ from 1.2.3.4:0"},
+		{
+			"two proxies, one entry", two,
+			[]string{"X-Forwarded-For", "1.2.3.4"},
+			"http://site/ from 1.2.3.4:0",
+		},
+		{
+			"address with port", believed(all),
+			[]string{"X-Forwarded-For", "1.2.3.4:555"},
+			"http://site/ from 1.2.3.4:555",
+		},
+		{
+			"IPv6", believed(all),
+			[]string{"X-Forwarded-For", `"[2001:db8::1]"`},
+			"http://site/ from [2001:db8::1]:0",
+		},
 		{"nobody knows who", believed(all), []string{"X-Forwarded-For", "unknown"}, "http://site/"},
 		{"host", believed(all), []string{"X-Forwarded-Host", "example.org"}, "http://example.org/"},
-		{"host and port", believed(all), []string{"X-Forwarded-Host", "example.org",
-			"X-Forwarded-Port", "8443", "X-Forwarded-Proto", "https"}, "https://example.org:8443/"},
-		{"the scheme's own port", believed(all), []string{"X-Forwarded-Host", "example.org",
-			"X-Forwarded-Port", "443", "X-Forwarded-Proto", "https"}, "https://example.org/"},
-		{"the host's port wins", believed(all), []string{"X-Forwarded-Host", "example.org:81",
-			"X-Forwarded-Port", "8443"}, "http://example.org:81/"},
+		{"host and port", believed(all), []string{
+			"X-Forwarded-Host", "example.org",
+			"X-Forwarded-Port", "8443", "X-Forwarded-Proto", "https",
+		}, "https://example.org:8443/"},
+		{"the scheme's own port", believed(all), []string{
+			"X-Forwarded-Host", "example.org",
+			"X-Forwarded-Port", "443", "X-Forwarded-Proto", "https",
+		}, "https://example.org/"},
+		{"the host's port wins", believed(all), []string{
+			"X-Forwarded-Host", "example.org:81",
+			"X-Forwarded-Port", "8443",
+		}, "http://example.org:81/"},
 		{"configured scheme", https, nil, "https://site/"},
 		{"the proxy's scheme wins", https, []string{"X-Forwarded-Proto", "http"}, "http://site/"},
 		{"no scheme", believed(all), []string{"X-Forwarded-Proto", "gopher"}, bad},
 		{"two schemes", believed(all), []string{"X-Forwarded-Proto", "http, https"}, bad},
 		{"no host", believed(all), []string{"X-Forwarded-Host", "a/b"}, bad},
 		{"no port", believed(all), []string{"X-Forwarded-Host", "a", "X-Forwarded-Port", "x"}, bad},
-		{"standard", believed("forwarded"),
+		{
+			"standard", believed("forwarded"),
 			[]string{"Forwarded", `For="[2001:db8::1]:99";host=example.org;proto=https;by=_x`},
-			"https://example.org/ from [2001:db8::1]:99"},
-		{"standard, the last of several", believed("forwarded"),
+			"https://example.org/ from [2001:db8::1]:99",
+		},
+		{
+			"standard, the last of several", believed("forwarded"),
 			[]string{"Forwarded", "for=9.9.9.9;host=evil, for=1.2.3.4"},
-			"http://site/ from 1.2.3.4:0"},
+			"http://site/ from 1.2.3.4:0",
+		},
 		{"standard, malformed", believed("forwarded"), []string{"Forwarded", "for"}, bad},
-		{"standard, not believed", believed(all), []string{"Forwarded", "for=1.2.3.4"},
-			"http://site/"},
+		{
+			"standard, not believed", believed(all),
+			[]string{"Forwarded", "for=1.2.3.4"},
+			"http://site/",
+		},
 		{"prefix", server.Config{URLPrefix: "james/"}, nil, "http://site/james/"},
 	}
 	for _, tt := range tests {
@@ -110,8 +161,10 @@ func TestProxyHeaders(t *testing.T) {
 func TestURLPrefix(t *testing.T) {
 	t.Parallel()
 	addr := start(t, newServer(t, server.Config{URLPrefix: "/james"}), tell)[0].String()
-	for path, want := range map[string]string{"/james/x": "/x", "/x": "/x",
-		"/jamestown": "/jamestown", "/james": "/"} {
+	for path, want := range map[string]string{
+		"/james/x": "/x", "/x": "/x",
+		"/jamestown": "/jamestown", "/james": "/",
+	} {
 		_, text := get(t, dialer("tcp", addr), "http://site"+path)
 		if !strings.Contains(text, `script="/james" path="`+want+`"`) {
 			t.Errorf("%s: got %s, want the path %s", path, text, want)
@@ -125,16 +178,20 @@ func TestClearProxyHeaders(t *testing.T) {
 	t.Parallel()
 	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var names []string
-		for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host",
-			"X-Forwarded-Scheme"} {
+		for _, name := range []string{
+			"Forwarded", "X-Forwarded-For", "X-Forwarded-Host",
+			"X-Forwarded-Scheme",
+		} {
 			if value := r.Header.Get(name); value != "" {
 				names = append(names, name+"="+value)
 			}
 		}
 		w.Write([]byte(strings.Join(names, " ")))
 	})
-	sent := []string{"Forwarded", "for=1.2.3.4", "X-Forwarded-For", "9.9.9.9, 1.2.3.4",
-		"X-Forwarded-Host", "evil", "X-Forwarded-Scheme", "https"}
+	sent := []string{
+		"Forwarded", "for=1.2.3.4", "X-Forwarded-For", "9.9.9.9, 1.2.3.4",
+		"X-Forwarded-Host", "evil", "X-Forwarded-Scheme", "https",
+	}
 	tests := []struct {
 		name   string
 		config server.Config
@@ -143,11 +200,18 @@ func TestClearProxyHeaders(t *testing.T) {
 		{"left", server.Config{}, "Forwarded=for=1.2.3.4 X-Forwarded-For=9.9.9.9, 1.2.3.4 " +
 			"X-Forwarded-Host=evil X-Forwarded-Scheme=https"},
 		{"cleared", server.Config{ClearUntrustedProxyHeaders: true}, ""},
-		{"one believed", server.Config{ClearUntrustedProxyHeaders: true,
-			TrustedProxy: []string{"127.0.0.1"}, TrustedProxyHeaders: []string{"X-Forwarded-For"}},
-			"X-Forwarded-For=1.2.3.4"},
-		{"believed, nothing cleared", server.Config{TrustedProxy: []string{"127.0.0.1"},
-			TrustedProxyHeaders: []string{"X-Forwarded-For"}}, "Forwarded=for=1.2.3.4 " +
+		{
+			"one believed",
+			server.Config{
+				ClearUntrustedProxyHeaders: true,
+				TrustedProxy:               []string{"127.0.0.1"}, TrustedProxyHeaders: []string{"X-Forwarded-For"},
+			},
+			"X-Forwarded-For=1.2.3.4",
+		},
+		{"believed, nothing cleared", server.Config{
+			TrustedProxy:        []string{"127.0.0.1"},
+			TrustedProxyHeaders: []string{"X-Forwarded-For"},
+		}, "Forwarded=for=1.2.3.4 " +
 			"X-Forwarded-For=1.2.3.4 X-Forwarded-Host=evil X-Forwarded-Scheme=https"},
 	}
 	for _, tt := range tests {
@@ -165,8 +229,10 @@ func TestClearProxyHeaders(t *testing.T) {
 func TestProxyOnUnixSocket(t *testing.T) {
 	t.Parallel()
 	dir := shortDir(t)
-	for name, peers := range map[string]string{"any": "unix", "localhost": "localhost",
-		"one": "unix:" + filepath.Join(dir, "one"), "not": "127.0.0.1"} {
+	for name, peers := range map[string]string{
+		"any": "unix", "localhost": "localhost",
+		"one": "unix:" + filepath.Join(dir, "one"), "not": "127.0.0.1",
+	} {
 		path := filepath.Join(dir, name)
 		start(t, newServer(t, server.Config{UnixSocket: path, TrustedProxy: []string{peers}}), tell)
 		_, text := get(t, dialer("unix", path), "http://site/", "X-Forwarded-Proto", "https")
@@ -181,13 +247,19 @@ func TestProxyFaults(t *testing.T) {
 	tests := []struct{ name, section, want string }{
 		{"nobody to believe", "trusted_proxy_count = 2", "site.ini:3: [server:main] " +
 			"trusted_proxy_count = \"2\": means nothing without trusted_proxy"},
-		{"no fields of", "trusted_proxy_headers = forwarded",
-			"trusted_proxy_headers = \"forwarded\": means nothing without trusted_proxy"},
-		{"unknown field", "trusted_proxy = *\ntrusted_proxy_headers = x-real-ip",
+		{
+			"no fields of", "trusted_proxy_headers = forwarded",
+			"trusted_proxy_headers = \"forwarded\": means nothing without trusted_proxy",
+		},
+		{
+			"unknown field", "trusted_proxy = *\ntrusted_proxy_headers = x-real-ip",
 			`site.ini:4: [server:main] trusted_proxy_headers = "x-real-ip": "x-real-ip" is ` +
-				`not known`},
-		{"both kinds", "trusted_proxy = *\ntrusted_proxy_headers = forwarded x-forwarded-for",
-			"exclude each other"},
+				`not known`,
+		},
+		{
+			"both kinds", "trusted_proxy = *\ntrusted_proxy_headers = forwarded x-forwarded-for",
+			"exclude each other",
+		},
 		{"no address", "trusted_proxy = proxy.example.org", `"proxy.example.org" is no proxy`},
 		{"scheme", "url_scheme = gopher", "url_scheme"},
 	}
@@ -223,12 +295,16 @@ func FuzzForwarded(f *testing.F) {
 	f.Add("1.2.3.4, 5.6.7.8", "x-forwarded-for")
 	f.Add("a:b:c", "x-forwarded-host")
 	f.Fuzz(func(t *testing.T, value, name string) {
-		if _, known := map[string]bool{"forwarded": true, "x-forwarded-for": true,
-			"x-forwarded-host": true, "x-forwarded-proto": true}[name]; !known {
+		if _, known := map[string]bool{
+			"forwarded": true, "x-forwarded-for": true,
+			"x-forwarded-host": true, "x-forwarded-proto": true,
+		}[name]; !known {
 			return
 		}
-		s, err := server.New(server.Config{TrustedProxy: []string{"*"},
-			TrustedProxyHeaders: []string{name}, ClearUntrustedProxyHeaders: true}, nil)
+		s, err := server.New(server.Config{
+			TrustedProxy:        []string{"*"},
+			TrustedProxyHeaders: []string{name}, ClearUntrustedProxyHeaders: true,
+		}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +332,9 @@ func FuzzForwarded(f *testing.F) {
 func FuzzTranslate(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"1.2.3.4, 5.6.7.8", `for="[::1]:80";host=a;proto=https, for=_x`},
-		{"fe80::1%eth0", "proto=http;;"}, {`"1.2.3.4:5"`, "host=\"a\\\"b\""}, {"unknown", "for"},
+		{"fe80::1%eth0", "proto=http;;"},
+		{`"1.2.3.4:5"`, "host=\"a\\\"b\""},
+		{"unknown", "for"},
 	} {
 		f.Add(seed[0], "example.org", "8443", "https", seed[1], 2)
 	}

@@ -97,8 +97,10 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 	if s.SSLPEM != "" {
 		port = defaultTLSPort
 		if c.TLSCertificate != "" {
-			return nil, &pipeline.Error{Key: "ssl_pem",
-				Err: errors.New("the same as tls_certificate: write one of the two")}
+			return nil, &pipeline.Error{
+				Key: "ssl_pem",
+				Err: errors.New("the same as tls_certificate: write one of the two"),
+			}
 		}
 		c.TLSCertificate = s.SSLPEM
 	}
@@ -153,8 +155,10 @@ func newWaitress(b *pipeline.Build, s waitressSettings) (pipeline.Server, error)
 	c.IdleTimeout = s.IdleTimeout
 	switch {
 	case !s.IPv4 && !s.IPv6:
-		return nil, &pipeline.Error{Key: "ipv6",
-			Err: errors.New("without both ipv4 and ipv6 there is nothing to listen on")}
+		return nil, &pipeline.Error{
+			Key: "ipv6",
+			Err: errors.New("without both ipv4 and ipv6 there is nothing to listen on"),
+		}
 	case !s.IPv4:
 		c.Network = "tcp6"
 	case !s.IPv6:

@@ -62,8 +62,10 @@ func TestPythonSettings(t *testing.T) {
 	t.Parallel()
 	for section, keys := range map[string][]string{
 		"use = egg:Paste#http\nport = 0\nuse_threadpool = true\nthreadpool_workers = " +
-			"10\nthreadpool_max_requests = 5": {"use_threadpool", "threadpool_workers",
-			"threadpool_max_requests"},
+			"10\nthreadpool_max_requests = 5": {
+			"use_threadpool", "threadpool_workers",
+			"threadpool_max_requests",
+		},
 		"use = egg:waitress#main\nport = 0\nthreads = 8\nasyncore_use_poll = true\nbacklog = " +
 			"2048": {"threads", "asyncore_use_poll", "backlog"},
 	} {
@@ -87,25 +89,41 @@ func TestPythonSettings(t *testing.T) {
 func TestSectionFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, section, want string }{
-		{"listen and port", "use = egg:Paste#http\nlisten = *:80\nport = 80",
+		{
+			"listen and port", "use = egg:Paste#http\nlisten = *:80\nport = 80",
 			`site.ini:3: [server:main] listen = "*:80": stands instead of host and port, not ` +
-				`beside them; write listen = host:port unix:/path for both`},
-		{"listen and port 0", "use = egg:Paste#http\nlisten = *:80\nport = 0",
-			"stands instead of host and port"},
-		{"unix_socket and host", "use = egg:waitress#main\nunix_socket = /s\nhost = 0.0.0.0",
-			`[server:main] unix_socket = "/s": stands instead`},
-		{"addresses", "use = egg:Paste#http\nlisten = ::1:80 *:99999",
+				`beside them; write listen = host:port unix:/path for both`,
+		},
+		{
+			"listen and port 0", "use = egg:Paste#http\nlisten = *:80\nport = 0",
+			"stands instead of host and port",
+		},
+		{
+			"unix_socket and host", "use = egg:waitress#main\nunix_socket = /s\nhost = 0.0.0.0",
+			`[server:main] unix_socket = "/s": stands instead`,
+		},
+		{
+			"addresses", "use = egg:Paste#http\nlisten = ::1:80 *:99999",
 			"site.ini:3: [server:main] listen = \"::1:80 *:99999\": \"::1:80\": want brackets " +
 				"around an IPv6 address, as in [::1]:8080\nsite.ini:3: [server:main] listen = " +
-				"\"::1:80 *:99999\": \"*:99999\": want a port from 0 to 65535"},
-		{"permissions", "use = egg:Paste#http\nunix_socket = /s\nunix_socket_perms = 888",
-			"want an octal number from 0 to 777, such as 660"},
-		{"neither family", "use = egg:waitress#main\nipv4 = no\nipv6 = no",
-			"there is nothing to listen on"},
-		{"body limit", "use = egg:waitress#main\nmax_request_body_size = -1",
-			"max_request_body_size"},
-		{"port", "use = egg:Paste#http\nport = 65536",
-			`port = "65536": want a whole number from 0 to 65535, such as 8080`},
+				"\"::1:80 *:99999\": \"*:99999\": want a port from 0 to 65535",
+		},
+		{
+			"permissions", "use = egg:Paste#http\nunix_socket = /s\nunix_socket_perms = 888",
+			"want an octal number from 0 to 777, such as 660",
+		},
+		{
+			"neither family", "use = egg:waitress#main\nipv4 = no\nipv6 = no",
+			"there is nothing to listen on",
+		},
+		{
+			"body limit", "use = egg:waitress#main\nmax_request_body_size = -1",
+			"max_request_body_size",
+		},
+		{
+			"port", "use = egg:Paste#http\nport = 65536",
+			`port = "65536": want a whole number from 0 to 65535, such as 8080`,
+		},
 		{"another server's setting", "use = egg:Paste#http\nident = x", "ident: unknown setting"},
 	}
 	for _, tt := range tests {

@@ -21,8 +21,10 @@ type streamWriter struct {
 }
 
 func newStreamWriter(w http.ResponseWriter, timeout time.Duration) *streamWriter {
-	return &streamWriter{ResponseWriter: w, control: http.NewResponseController(w),
-		timeout: timeout}
+	return &streamWriter{
+		ResponseWriter: w, control: http.NewResponseController(w),
+		timeout: timeout,
+	}
 }
 
 // Write writes p, piece by piece.

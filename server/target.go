@@ -17,8 +17,10 @@ func withPath(r *http.Request) (*http.Request, bool) {
 		return r, true
 	}
 	own := *r // a copy, since the request is net/http's
-	own.URL = &url.URL{Path: u.Path, RawPath: u.RawPath, ForceQuery: u.ForceQuery,
-		RawQuery: u.RawQuery}
+	own.URL = &url.URL{
+		Path: u.Path, RawPath: u.RawPath, ForceQuery: u.ForceQuery,
+		RawQuery: u.RawQuery,
+	}
 	if u.Path == "" {
 		own.URL.Path = "/"
 	}

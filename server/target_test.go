@@ -21,16 +21,26 @@ func TestRequestTarget(t *testing.T) {
 		}))[0].String()}
 	const bad = "400 Bad Request"
 	for _, tt := range []struct{ name, line, want string }{
-		{"path", "GET /x?a=1",
-			`HTTP/1.1 http://site/x script="" path="/x" url="/x?a=1" uri="/x?a=1"`},
-		{"own scheme", "GET http://other/x?a=1",
-			`HTTP/1.1 http://other/x script="" path="/x" url="/x?a=1" uri="http://other/x?a=1"`},
-		{"claimed scheme", "GET https://other/x",
-			`HTTP/1.1 http://other/x script="" path="/x" url="/x" uri="https://other/x"`},
-		{"no path", "GET http://other",
-			`HTTP/1.1 http://other/ script="" path="/" url="/" uri="http://other"`},
-		{"a name and a password", "GET http://a:b@other/",
-			`HTTP/1.1 http://other/ script="" path="/" url="/" uri="http://a:b@other/"`},
+		{
+			"path", "GET /x?a=1",
+			`HTTP/1.1 http://site/x script="" path="/x" url="/x?a=1" uri="/x?a=1"`,
+		},
+		{
+			"own scheme", "GET http://other/x?a=1",
+			`HTTP/1.1 http://other/x script="" path="/x" url="/x?a=1" uri="http://other/x?a=1"`,
+		},
+		{
+			"claimed scheme", "GET https://other/x",
+			`HTTP/1.1 http://other/x script="" path="/x" url="/x" uri="https://other/x"`,
+		},
+		{
+			"no path", "GET http://other",
+			`HTTP/1.1 http://other/ script="" path="/" url="/" uri="http://other"`,
+		},
+		{
+			"a name and a password", "GET http://a:b@other/",
+			`HTTP/1.1 http://other/ script="" path="/" url="/" uri="http://a:b@other/"`,
+		},
 		{"neither path nor host", "GET http:x", bad},
 		{"a tunnel", "CONNECT other:443", bad},
 	} {

@@ -175,8 +175,10 @@ func selfSigned() (tls.Certificate, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject: pkix.Name{CommonName: "localhost",
-			Organization: []string{"for development only"}},
+		Subject: pkix.Name{
+			CommonName:   "localhost",
+			Organization: []string{"for development only"},
+		},
 		NotBefore:   now.Add(-time.Hour),
 		NotAfter:    now.AddDate(1, 0, 0),
 		KeyUsage:    x509.KeyUsageDigitalSignature,

@@ -83,15 +83,19 @@ func TestTLS(t *testing.T) {
 	if !strings.HasPrefix(addr.URL(), "https://127.0.0.1:") {
 		t.Errorf("got the URL %s", addr.URL())
 	}
-	for want, client := range map[string]*http.Client{"HTTP/1.1": secure(true, false),
-		"HTTP/2.0": secure(false, true)} {
+	for want, client := range map[string]*http.Client{
+		"HTTP/1.1": secure(true, false),
+		"HTTP/2.0": secure(false, true),
+	} {
 		if status, text := get(t, client, addr.URL()+"/x"); status != http.StatusOK ||
 			!strings.HasPrefix(text, want+" https://") {
 			t.Errorf("got %d %s, want %s", status, text, want)
 		}
 	}
-	onlyOne := start(t, newServer(t, server.Config{TLSCertificate: cert, TLSKey: key,
-		DisableHTTP2: true}), tell)[0].(server.Addr)
+	onlyOne := start(t, newServer(t, server.Config{
+		TLSCertificate: cert, TLSKey: key,
+		DisableHTTP2: true,
+	}), tell)[0].(server.Addr)
 	if status, text := get(t, secure(true, true), onlyOne.URL()); status != http.StatusOK ||
 		!strings.HasPrefix(text, "HTTP/1.1 ") {
 		t.Errorf("got %d %s, want HTTP/1.1 without HTTP/2", status, text)
@@ -112,8 +116,10 @@ func TestTLSBody(t *testing.T) {
 	}))[0].(server.Addr)
 	for _, client := range []*http.Client{secure(true, false), secure(false, true)} {
 		t.Cleanup(client.CloseIdleConnections)
-		for body, want := range map[string]int{"0123456789": http.StatusOK,
-			"0123456789a": http.StatusRequestEntityTooLarge} {
+		for body, want := range map[string]int{
+			"0123456789":  http.StatusOK,
+			"0123456789a": http.StatusRequestEntityTooLarge,
+		} {
 			for _, length := range []int64{int64(len(body)), -1} {
 				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, addr.URL(),
 					io.MultiReader(strings.NewReader(body)))
@@ -251,19 +257,29 @@ func TestTLSFaults(t *testing.T) {
 		{"one file", "use = egg:waitress#main\ntls_certificate = " + both, ""},
 		{"ssl_pem", "use = egg:Paste#http\nssl_pem = " + both, ""},
 		{"made up", "use = egg:Paste#http\nssl_pem = *", ""},
-		{"another key", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + other,
+		{
+			"another key", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + other,
 			`site.ini:3: [server:main] tls_certificate = "` + cert +
-				`": the certificate in it and the key in ` + other + ` can't be used`},
-		{"passphrase", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + locked,
-			"the key needs a passphrase"},
+				`": the certificate in it and the key in ` + other + ` can't be used`,
+		},
+		{
+			"passphrase", "use = egg:Paste#http\ntls_certificate = " + cert + "\ntls_key = " + locked,
+			"the key needs a passphrase",
+		},
 		{"no key", "use = egg:Paste#http\nssl_pem = " + cert, `site.ini:3: [server:main] ssl_pem ` +
 			`= "` + cert + `": the certificate in it and the key`},
-		{"no file", "use = egg:Paste#http\ntls_certificate = " + dir + "/no",
-			`site.ini:3: [server:main] tls_certificate = "` + dir + `/no": there is no such file`},
-		{"key alone", "use = egg:Paste#http\ntls_key = " + key,
-			"means nothing without tls_certificate"},
-		{"both spellings", "use = egg:Paste#http\nssl_pem = *\ntls_certificate = " + cert,
-			"write one of the two"},
+		{
+			"no file", "use = egg:Paste#http\ntls_certificate = " + dir + "/no",
+			`site.ini:3: [server:main] tls_certificate = "` + dir + `/no": there is no such file`,
+		},
+		{
+			"key alone", "use = egg:Paste#http\ntls_key = " + key,
+			"means nothing without tls_certificate",
+		},
+		{
+			"both spellings", "use = egg:Paste#http\nssl_pem = *\ntls_certificate = " + cert,
+			"write one of the two",
+		},
 		{"old version", "use = egg:Paste#http\ntls_min_version = 1.1", "tls_min_version"},
 	}
 	for _, tt := range tests {

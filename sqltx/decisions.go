@@ -115,7 +115,8 @@ func (db *DB) DeciderID() string { return db.id }
 // recovery.Decider.
 func (db *DB) Decided(ctx context.Context, transaction string) (bool, error) {
 	return db.ask(ctx, transaction, func(ctx context.Context) (string,
-		error) {
+		error,
+	) {
 		return db.outcome(ctx, transaction)
 	})
 }
@@ -125,7 +126,8 @@ func (db *DB) Decided(ctx context.Context, transaction string) (bool, error) {
 // allows. See recovery.Decider.
 func (db *DB) Settle(ctx context.Context, transaction string) (bool, error) {
 	return db.ask(ctx, transaction, func(ctx context.Context) (string,
-		error) {
+		error,
+	) {
 		return db.settle(ctx, transaction)
 	})
 }
@@ -148,7 +150,8 @@ func (db *DB) settle(ctx context.Context, id string) (string, error) {
 }
 
 func (db *DB) ask(ctx context.Context, id string,
-	f func(context.Context) (outcome string, err error)) (bool, error) {
+	f func(context.Context) (outcome string, err error),
+) (bool, error) {
 	switch {
 	case db.id == "":
 		return false, db.named(errors.New("no decisions are recorded here"))

@@ -137,15 +137,18 @@ func (s relayStmt) Close() error {
 }
 
 func (s relayStmt) ExecContext(ctx context.Context,
-	args []driver.NamedValue) (driver.Result, error) {
+	args []driver.NamedValue,
+) (driver.Result, error) {
 	return run(ctx, s.tx, s.query, func() (sql.Result,
-		error) {
+		error,
+	) {
 		return s.real.ExecContext(ctx, plain(args)...)
 	})
 }
 
 func (s relayStmt) QueryContext(ctx context.Context,
-	args []driver.NamedValue) (driver.Rows, error) {
+	args []driver.NamedValue,
+) (driver.Rows, error) {
 	return s.tx.queryRows(ctx, s.query,
 		func() (*sql.Rows, error) { return s.real.QueryContext(ctx, plain(args)...) })
 }

@@ -56,7 +56,8 @@ type Tx struct {
 //   - The error of a connection that broke is transient.
 func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	return run(ctx, tx, query, func() (sql.Result,
-		error) {
+		error,
+	) {
 		return tx.tx.ExecContext(ctx, query, args...)
 	})
 }
@@ -112,7 +113,8 @@ func (tx *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, erro
 
 // run runs f, the call of a statement, with the checks that all statements need.
 func run[T any](ctx context.Context, tx *Tx, query string,
-	statement func() (T, error)) (result T, err error) {
+	statement func() (T, error),
+) (result T, err error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	return runLocked(ctx, tx, query, false, statement)

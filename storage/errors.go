@@ -81,7 +81,8 @@ func (e *ConflictError) Unwrap() error { return e.Err }
 // After waiting too long, Wait returns without a ticket and without an error; a ticket that is held
 // too long expires. The error is the context's.
 func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release func(),
-	err error) {
+	err error,
+) {
 	if e.queue == nil {
 		return ctx, func() {}, nil
 	}

@@ -60,7 +60,8 @@ type claim struct {
 func (c claim) and(other claim) claim {
 	all := claim{slices.Concat(c.spans, other.spans), slices.Concat(c.keys, other.keys)}
 	slices.SortFunc(all.spans, func(a,
-		b span) int {
+		b span,
+	) int {
 		return cmp.Or(cmp.Compare(a.bucket, b.bucket), cmp.Compare(a.from, b.from))
 	})
 	all.spans = slices.CompactFunc(all.spans, func(a, b span) bool { return a == b })

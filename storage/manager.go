@@ -241,8 +241,10 @@ func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
 			return nil
 		}
 	}
-	s := &savepoint{tx: tx, undo: undo,
-		writes: make(map[*bucketData]*btree.Map[string, []byte], len(tx.buckets))}
+	s := &savepoint{
+		tx: tx, undo: undo,
+		writes: make(map[*bucketData]*btree.Map[string, []byte], len(tx.buckets)),
+	}
 	for _, b := range tx.buckets {
 		if b.writes != nil {
 			s.writes[b] = b.writes.Copy() // copy on write: cheap until one of the two changes

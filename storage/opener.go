@@ -85,8 +85,10 @@ func (o *Opener) Try() (keep func()) {
 // that is open through the other one returns the same database. It is for a program that builds a
 // new configuration beside the running one, and then closes the old.
 func (o *Opener) Renew() *Opener {
-	return &Opener{schemes: map[string]scheme{}, opened: map[string]bool{}, open: o.open,
-		renewed: true, logger: o.logger}
+	return &Opener{
+		schemes: map[string]scheme{}, opened: map[string]bool{}, open: o.open,
+		renewed: true, logger: o.logger,
+	}
 }
 
 // Register adds a scheme, for URIs that start with scheme://. URIs that differ only in the query
@@ -98,7 +100,8 @@ func (o *Opener) Register(scheme string, open engine.OpenFunc) {
 
 // RegisterCanonical is Register for databases that have several URIs.
 func (o *Opener) RegisterCanonical(name string, open engine.OpenFunc,
-	canonical engine.CanonicalFunc) {
+	canonical engine.CanonicalFunc,
+) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if _, dup := o.schemes[name]; dup {
@@ -111,7 +114,8 @@ func (o *Opener) RegisterCanonical(name string, open engine.OpenFunc,
 // scheme and the canonical URI, and may return another engine instead: a program that only checks a
 // configuration must not change a database. Call it before the first Open.
 func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL,
-	open engine.OpenFunc) (engine.Engine, error)) {
+	open engine.OpenFunc) (engine.Engine, error),
+) {
 	o.between = f
 }
 
@@ -281,7 +285,8 @@ func (o *Opener) otherOptions(id, query string) error {
 }
 
 func (o *Opener) engine(ctx context.Context, uri *url.URL,
-	open engine.OpenFunc) (engine.Engine, error) {
+	open engine.OpenFunc,
+) (engine.Engine, error) {
 	if o.between != nil {
 		return o.between(ctx, uri, open)
 	}

@@ -39,24 +39,38 @@ func TestConflict(t *testing.T) {
 	}{
 		"none":   {knower{}, func(*transaction.Txn) {}, false},
 		"active": {knower{conflict: errRace}, func(*transaction.Txn) {}, true},
-		"not transient": {knower{conflict: errors.New("a fault")},
-			func(*transaction.Txn) {}, false},
-		"doomed": {knower{conflict: errRace},
-			func(txn *transaction.Txn) { _ = txn.Doom() }, true},
-		"aborted": {knower{conflict: errRace},
-			func(txn *transaction.Txn) { _ = txn.Abort(ctx) }, true},
-		"committed": {knower{conflict: errRace},
-			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
-		"commit failed": {knower{commitErr: errRace},
-			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, true},
-		"commit failed, abort": {knower{commitErr: errRace},
-			func(txn *transaction.Txn) { _ = txn.Commit(ctx); _ = txn.Abort(ctx) }, true},
+		"not transient": {
+			knower{conflict: errors.New("a fault")},
+			func(*transaction.Txn) {}, false,
+		},
+		"doomed": {
+			knower{conflict: errRace},
+			func(txn *transaction.Txn) { _ = txn.Doom() }, true,
+		},
+		"aborted": {
+			knower{conflict: errRace},
+			func(txn *transaction.Txn) { _ = txn.Abort(ctx) }, true,
+		},
+		"committed": {
+			knower{conflict: errRace},
+			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false,
+		},
+		"commit failed": {
+			knower{commitErr: errRace},
+			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, true,
+		},
+		"commit failed, abort": {
+			knower{commitErr: errRace},
+			func(txn *transaction.Txn) { _ = txn.Commit(ctx); _ = txn.Abort(ctx) }, true,
+		},
 		"commit in doubt": {knower{commitErr: fmt.Errorf("%w: %w", transaction.ErrInDoubt,
 			errRace), conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
 		"partly kept": {knower{commitErr: fmt.Errorf("%w: %w", transaction.ErrPartlyKept,
 			errRace), conflict: errRace}, func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
-		"commit failed by fault": {knower{commitErr: errors.New("a fault")},
-			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false},
+		"commit failed by fault": {
+			knower{commitErr: errors.New("a fault")},
+			func(txn *transaction.Txn) { _ = txn.Commit(ctx) }, false,
+		},
 	} {
 		txn := begin(&tt.knower)
 		tt.end(txn)

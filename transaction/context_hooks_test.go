@@ -17,10 +17,14 @@ func TestHooksOfContext(t *testing.T) {
 		end  func(ctx context.Context, txn *transaction.Txn)
 		want []string
 	}{
-		"commit": {func(ctx context.Context, txn *transaction.Txn) { _ = txn.Commit(ctx) },
-			[]string{"committed", "committed again"}},
-		"abort": {func(ctx context.Context, txn *transaction.Txn) { _ = txn.Abort(ctx) },
-			[]string{"aborted"}},
+		"commit": {
+			func(ctx context.Context, txn *transaction.Txn) { _ = txn.Commit(ctx) },
+			[]string{"committed", "committed again"},
+		},
+		"abort": {
+			func(ctx context.Context, txn *transaction.Txn) { _ = txn.Abort(ctx) },
+			[]string{"aborted"},
+		},
 		"a commit that fails": {func(ctx context.Context, txn *transaction.Txn) {
 			txn.BeforeCommit(func(context.Context) error { return errNo })
 			_ = txn.Commit(ctx)

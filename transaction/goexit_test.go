@@ -23,21 +23,35 @@ func TestGoexit(t *testing.T) {
 		status          transaction.Status
 		doubt           bool
 	}{
-		{"o", "o1", "commit", "o1.commit o1.abort after-commit=false", transaction.CommitFailed,
-			true},
-		{"ppo", "p1", "prepare", "p1.prepare p1.abort p2.abort o3.abort after-commit=false",
-			transaction.CommitFailed, false},
-		{"ppo", "p2", "prepare",
-			"p1.prepare p2.prepare p1.abort p2.abort o3.abort after-commit=false", transaction.CommitFailed, false},
-		{"ppo", "o3", "commit", "p1.prepare p2.prepare o3.commit o3.abort after-commit=false",
-			transaction.CommitFailed, true},
-		{"ppo", "p1", "finish",
-			"p1.prepare p2.prepare o3.commit p1.finish p2.finish after-commit=true", transaction.Committed, false},
-		{"rp", "r1", "commit", "r1.commit r1.abort p2.abort after-commit=false",
-			transaction.CommitFailed, false},
+		{
+			"o", "o1", "commit", "o1.commit o1.abort after-commit=false", transaction.CommitFailed,
+			true,
+		},
+		{
+			"ppo", "p1", "prepare", "p1.prepare p1.abort p2.abort o3.abort after-commit=false",
+			transaction.CommitFailed, false,
+		},
+		{
+			"ppo", "p2", "prepare",
+			"p1.prepare p2.prepare p1.abort p2.abort o3.abort after-commit=false", transaction.CommitFailed, false,
+		},
+		{
+			"ppo", "o3", "commit", "p1.prepare p2.prepare o3.commit o3.abort after-commit=false",
+			transaction.CommitFailed, true,
+		},
+		{
+			"ppo", "p1", "finish",
+			"p1.prepare p2.prepare o3.commit p1.finish p2.finish after-commit=true", transaction.Committed, false,
+		},
+		{
+			"rp", "r1", "commit", "r1.commit r1.abort p2.abort after-commit=false",
+			transaction.CommitFailed, false,
+		},
 		{"ppo", "", "before", "", transaction.Active, false},
-		{"po", "", "after", "p1.prepare o2.commit p1.finish o2.forget after-commit=true",
-			transaction.Committed, false},
+		{
+			"po", "", "after", "p1.prepare o2.commit p1.finish o2.forget after-commit=true",
+			transaction.Committed, false,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%s, %s.%s", tt.cast, tt.who, tt.step), func(t *testing.T) {
@@ -55,7 +69,8 @@ func TestGoexit(t *testing.T) {
 				scripts[tt.who].fails[tt.step] = "exit"
 			}
 			txn.AfterCommit(func(_ context.Context,
-				committed bool) {
+				committed bool,
+			) {
 				log = append(log, fmt.Sprintf("after-commit=%t", committed))
 			})
 			inGoroutine(func() { _ = txn.Commit(ctx) })

@@ -345,7 +345,8 @@ func (r *replay) hook(t *transaction.Txn, s goldenStep) {
 		t.BeforeCommit(func(ctx context.Context) error { return call(ctx, s.Args) })
 	case "after_commit":
 		t.AfterCommit(func(ctx context.Context,
-			ok bool) {
+			ok bool,
+		) {
 			must(call(ctx, append([]any{ok}, s.Args...)))
 		})
 	case "before_abort":

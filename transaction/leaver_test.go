@@ -21,12 +21,18 @@ func TestLeaver(t *testing.T) {
 		{"not committed", "error", "", "", "a.prepare b.prepare o.commit a.abort b.abort o.abort"},
 		{"in doubt", "doubt", "", "", "a.prepare b.prepare o.commit a.leave b.leave o.abort"},
 		{"panic", "panic", "", "", "a.prepare b.prepare o.commit a.leave b.leave o.abort"},
-		{"the goroutine ends", "exit", "", "",
-			"a.prepare b.prepare o.commit a.leave b.leave o.abort"},
-		{"one panics when it leaves", "doubt", "", "panic",
-			"a.prepare b.prepare o.commit a.leave b.leave o.abort"},
-		{"one ends the goroutine when it leaves", "doubt", "", "exit",
-			"a.prepare b.prepare o.commit a.leave b.leave o.abort"},
+		{
+			"the goroutine ends", "exit", "", "",
+			"a.prepare b.prepare o.commit a.leave b.leave o.abort",
+		},
+		{
+			"one panics when it leaves", "doubt", "", "panic",
+			"a.prepare b.prepare o.commit a.leave b.leave o.abort",
+		},
+		{
+			"one ends the goroutine when it leaves", "doubt", "", "exit",
+			"a.prepare b.prepare o.commit a.leave b.leave o.abort",
+		},
 		{"not finished", "", "error", "", "a.prepare b.prepare o.commit a.finish b.finish"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -37,8 +43,10 @@ func TestLeaver(t *testing.T) {
 				defer close(done)
 				ctx, txn := transaction.Begin(t.Context())
 				for _, dm := range []transaction.DataManager{
-					leaves{prepares{&script{name: "a", fails: map[string]string{"finish": tt.finish,
-						"leave": tt.leave}, log: &log}}},
+					leaves{prepares{&script{name: "a", fails: map[string]string{
+						"finish": tt.finish,
+						"leave":  tt.leave,
+					}, log: &log}}},
 					leaves{prepares{&script{name: "b", log: &log}}},
 					&script{name: "o", fails: map[string]string{"commit": tt.commit}, log: &log},
 				} {

@@ -38,14 +38,26 @@ func TestDelays(t *testing.T) {
 	}{
 		{"zero", transaction.Policy{}, []time.Duration{0, 0, 0}},
 		{"one try", transaction.Policy{Tries: 1, Delay: s}, []time.Duration{0}},
-		{"doubling", transaction.Policy{Tries: 5, Delay: s},
-			[]time.Duration{0, s, 3 * s, 7 * s, 15 * s}},
-		{"limit", transaction.Policy{Tries: 5, Delay: s, MaxDelay: 3 * s},
-			[]time.Duration{0, s, 3 * s, 6 * s, 9 * s}},
-		{"constant", transaction.Policy{Tries: 4, Delay: s, Factor: 1},
-			[]time.Duration{0, s, 2 * s, 3 * s}},
-		{"factor", transaction.Policy{Tries: 4, Delay: s, Factor: 1.5},
-			[]time.Duration{0, s, 2500 * time.Millisecond, 4750 * time.Millisecond}},
+		{
+			"doubling",
+			transaction.Policy{Tries: 5, Delay: s},
+			[]time.Duration{0, s, 3 * s, 7 * s, 15 * s},
+		},
+		{
+			"limit",
+			transaction.Policy{Tries: 5, Delay: s, MaxDelay: 3 * s},
+			[]time.Duration{0, s, 3 * s, 6 * s, 9 * s},
+		},
+		{
+			"constant",
+			transaction.Policy{Tries: 4, Delay: s, Factor: 1},
+			[]time.Duration{0, s, 2 * s, 3 * s},
+		},
+		{
+			"factor",
+			transaction.Policy{Tries: 4, Delay: s, Factor: 1.5},
+			[]time.Duration{0, s, 2500 * time.Millisecond, 4750 * time.Millisecond},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -110,11 +122,17 @@ func TestAgain(t *testing.T) {
 		{"transient", transaction.Policy{}, luckless("x"), 3},
 		{"not transient", transaction.Policy{}, boom("x"), 1},
 		{"in doubt", transaction.Policy{}, errors.Join(transaction.ErrInDoubt, luckless("x")), 1},
-		{"own predicate", transaction.Policy{Tries: 7, Retryable: retryable},
-			fmt.Errorf("%w", boom("x")), 7},
+		{
+			"own predicate",
+			transaction.Policy{Tries: 7, Retryable: retryable},
+			fmt.Errorf("%w", boom("x")), 7,
+		},
 		{"own predicate only", transaction.Policy{Retryable: retryable}, luckless("x"), 1},
-		{"own predicate isn't asked about nil",
-			transaction.Policy{Retryable: func(err error) bool { return err.Error() != "" }}, nil, 1},
+		{
+			"own predicate isn't asked about nil",
+			transaction.Policy{Retryable: func(err error) bool { return err.Error() != "" }},
+			nil, 1,
+		},
 		{"less than one try", transaction.Policy{Tries: -1}, luckless("x"), 3},
 	}
 	for _, tt := range tests {
@@ -195,13 +213,25 @@ func TestWaiter(t *testing.T) {
 		want    string
 		took    time.Duration
 	}{
-		{"turns", turn{wait: time.Minute}, time.Hour, "1 wait 2 mine release wait 3 mine release",
-			2*time.Minute + 3*time.Second},
+		{
+			"turns",
+			turn{wait: time.Minute},
+			time.Hour, "1 wait 2 mine release wait 3 mine release",
+			2*time.Minute + 3*time.Second,
+		},
 		{"context ends the waiting", turn{wait: time.Hour}, time.Minute, "1 wait", time.Minute},
-		{"context ends the delay", turn{wait: time.Second}, 3500 * time.Millisecond,
-			"1 wait 2 mine release", 3500 * time.Millisecond},
-		{"context is done after the waiting", turn{wait: time.Hour, deaf: true}, time.Minute,
-			"1 wait release", time.Hour + time.Second},
+		{
+			"context ends the delay",
+			turn{wait: time.Second},
+			3500 * time.Millisecond,
+			"1 wait 2 mine release", 3500 * time.Millisecond,
+		},
+		{
+			"context is done after the waiting",
+			turn{wait: time.Hour, deaf: true},
+			time.Minute,
+			"1 wait release", time.Hour + time.Second,
+		},
 		{"waiting fails", turn{fail: true}, time.Hour, "1 wait", time.Second},
 	}
 	for _, tt := range tests {
@@ -262,8 +292,10 @@ func TestPolicyValidate(t *testing.T) {
 	t.Parallel()
 	bad := transaction.Policy{Tries: -1, Delay: -1, MaxDelay: -1, Factor: math.NaN(), Jitter: 1.5}
 	err := bad.Validate()
-	for _, want := range []string{"tries = -1", "delay = -1ns", "max delay = -1ns",
-		"delay factor = NaN", "jitter = 1.5"} {
+	for _, want := range []string{
+		"tries = -1", "delay = -1ns", "max delay = -1ns",
+		"delay factor = NaN", "jitter = 1.5",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}

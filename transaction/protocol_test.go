@@ -83,8 +83,10 @@ func cast(letters string, log *[]string) map[string]*script {
 	scripts := map[string]*script{}
 	for i, letter := range letters {
 		name := fmt.Sprintf("%c%d", letter, i+1)
-		scripts[name] = &script{name: name, readOnly: letter == 'r', fails: map[string]string{},
-			log: log}
+		scripts[name] = &script{
+			name: name, readOnly: letter == 'r', fails: map[string]string{},
+			log: log,
+		}
 	}
 	return scripts
 }
@@ -141,8 +143,10 @@ func TestProtocol(t *testing.T) {
 			t.Errorf("%s: abort after the commit: %v", title, err)
 		}
 	}
-	for _, letters := range []string{"o", "p", "r", "pp", "po", "op", "oo", "rr", "ro", "rp", "ppp",
-		"opp", "rop", "ror", "rpo", "oor"} {
+	for _, letters := range []string{
+		"o", "p", "r", "pp", "po", "op", "oo", "rr", "ro", "rp", "ppp",
+		"opp", "rop", "ror", "rpo", "oor",
+	} {
 		play(letters, "", "", "", "", "")
 		for i, letter := range letters {
 			who := fmt.Sprintf("%c%d", letter, i+1)
@@ -160,8 +164,11 @@ func TestProtocol(t *testing.T) {
 	}
 	// Failing to undo doesn't keep the others from being undone.
 	for _, who2 := range []string{"o1", "p2", "p3"} {
-		for _, failure := range [][2]string{{"p2", "prepare"}, {"p3", "prepare"},
-			{"o1", "commit"}} {
+		for _, failure := range [][2]string{
+			{"p2", "prepare"},
+			{"p3", "prepare"},
+			{"o1", "commit"},
+		} {
 			play("opp", failure[0], failure[1], "error", who2, "abort")
 		}
 	}
@@ -234,7 +241,8 @@ func TestProtocolOrder(t *testing.T) {
 }
 
 func check(scripts map[string]*script, log []string, onePhase int, doomed bool, err error,
-	status transaction.Status) string {
+	status transaction.Status,
+) string {
 	done := func(line string) bool {
 		name, step, _ := strings.Cut(line, ".")
 		return slices.Contains(log, line) && scripts[name].fails[step] == ""

@@ -22,10 +22,14 @@ func TestRun(t *testing.T) {
 		want  error
 		log   []string
 	}{
-		{"success", nil, func(context.Context, *transaction.Txn, int) error { return nil }, nil,
-			[]string{"a.commit"}},
-		{"error", nil, func(context.Context, *transaction.Txn, int) error { return plain }, plain,
-			[]string{"a.abort"}},
+		{
+			"success", nil, func(context.Context, *transaction.Txn, int) error { return nil }, nil,
+			[]string{"a.commit"},
+		},
+		{
+			"error", nil, func(context.Context, *transaction.Txn, int) error { return plain }, plain,
+			[]string{"a.abort"},
+		},
 		{
 			"transient once", nil,
 			func(_ context.Context, _ *transaction.Txn, n int) error {
@@ -62,7 +66,8 @@ func TestRun(t *testing.T) {
 			[]string{"a.abort", "a.commit"},
 		},
 		{"doomed", nil, func(_ context.Context, t *transaction.Txn,
-			_ int) error {
+			_ int,
+		) error {
 			return t.Doom()
 		}, transaction.ErrDoomed, []string{"a.abort"}},
 		{
@@ -87,8 +92,10 @@ func TestRun(t *testing.T) {
 			err := transaction.Run(t.Context(), func(ctx context.Context) error {
 				n++
 				txn, _ := transaction.FromContext(ctx)
-				dm := &judge{script{name: "a", fails: tt.fails, log: &log},
-					func(err error) bool { return errors.Is(err, busy) }}
+				dm := &judge{
+					script{name: "a", fails: tt.fails, log: &log},
+					func(err error) bool { return errors.Is(err, busy) },
+				}
 				if err := txn.Join(dm); err != nil {
 					return err
 				}
@@ -155,8 +162,10 @@ func TestRunInDoubt(t *testing.T) {
 		err := transaction.Run(t.Context(), func(ctx context.Context) error {
 			attempts++
 			txn, _ := transaction.FromContext(ctx)
-			return txn.Join(&script{name: "a", log: new([]string),
-				fails: map[string]string{"commit": fails}})
+			return txn.Join(&script{
+				name: "a", log: new([]string),
+				fails: map[string]string{"commit": fails},
+			})
 		}, transaction.Policy{Retryable: func(error) bool { return true }})
 		if !errors.Is(err, transaction.ErrInDoubt) || attempts != 1 {
 			t.Errorf("%s: got %v after %d attempts, want one and ErrInDoubt", fails, err, attempts)

@@ -89,8 +89,10 @@ func TestStates(t *testing.T) {
 		{"doomed", func(_ context.Context, txn *transaction.Txn) { _ = txn.Doom() }},
 		{"committed", func(ctx context.Context, txn *transaction.Txn) { _ = txn.Commit(ctx) }},
 		{"commit failed", func(ctx context.Context, txn *transaction.Txn) {
-			_ = txn.Join(&script{name: "x", log: new([]string),
-				fails: map[string]string{"commit": "error"}})
+			_ = txn.Join(&script{
+				name: "x", log: new([]string),
+				fails: map[string]string{"commit": "error"},
+			})
 			_ = txn.Commit(ctx)
 		}},
 		{"aborted", func(ctx context.Context, txn *transaction.Txn) { _ = txn.Abort(ctx) }},
@@ -103,14 +105,18 @@ func TestStates(t *testing.T) {
 		{
 			"join",
 			func(_ context.Context, txn *transaction.Txn) error { return txn.Join(&script{}) },
-			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
-				transaction.ErrEnded},
+			[]error{
+				nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
+				transaction.ErrEnded,
+			},
 		},
 		{
 			"doom",
 			func(_ context.Context, txn *transaction.Txn) error { return txn.Doom() },
-			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
-				transaction.ErrEnded},
+			[]error{
+				nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
+				transaction.ErrEnded,
+			},
 		},
 		{
 			"savepoint",
@@ -119,14 +125,18 @@ func TestStates(t *testing.T) {
 					err := txn.Savepoint()
 				return err
 			},
-			[]error{nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
-				transaction.ErrEnded},
+			[]error{
+				nil, nil, transaction.ErrEnded, transaction.ErrCommitFailed,
+				transaction.ErrEnded,
+			},
 		},
 		{
 			"commit",
 			func(ctx context.Context, txn *transaction.Txn) error { return txn.Commit(ctx) },
-			[]error{nil, transaction.ErrDoomed, transaction.ErrEnded, transaction.ErrCommitFailed,
-				transaction.ErrEnded},
+			[]error{
+				nil, transaction.ErrDoomed, transaction.ErrEnded, transaction.ErrCommitFailed,
+				transaction.ErrEnded,
+			},
 		},
 		{
 			"abort",
@@ -187,8 +197,10 @@ func (i *inspect) Abort(ctx context.Context, t *transaction.Txn) error {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	type key struct{}
-	for _, end := range []func(*transaction.Txn, context.Context) error{(*transaction.Txn).Commit,
-		(*transaction.Txn).Abort} {
+	for _, end := range []func(*transaction.Txn, context.Context) error{
+		(*transaction.Txn).Commit,
+		(*transaction.Txn).Abort,
+	} {
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, 5))
 		_, txn := transaction.Begin(ctx)
 		calls := 0
@@ -211,7 +223,8 @@ func TestCancel(t *testing.T) {
 		txn.BeforeAbort(look)
 		txn.AfterAbort(look)
 		if err := txn.Join(&inspect{func(ctx context.Context,
-			_ *transaction.Txn) {
+			_ *transaction.Txn,
+		) {
 			look(ctx)
 		}}); err != nil {
 			t.Fatal(err)
@@ -293,8 +306,10 @@ func TestLateHooks(t *testing.T) {
 // The end can't be called from within the end.
 func TestEndInsideEnd(t *testing.T) {
 	t.Parallel()
-	for _, end := range []func(*transaction.Txn, context.Context) error{(*transaction.Txn).Commit,
-		(*transaction.Txn).Abort} {
+	for _, end := range []func(*transaction.Txn, context.Context) error{
+		(*transaction.Txn).Commit,
+		(*transaction.Txn).Abort,
+	} {
 		ctx, txn := transaction.Begin(t.Context())
 		var errs []error
 		again := func(ctx context.Context) { errs = append(errs, txn.Commit(ctx), txn.Abort(ctx)) }
@@ -357,7 +372,8 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 50 {
 		wg.Go(func() {
 			if err := txn.Join(&inspectPrepared{inspect{func(context.Context,
-				*transaction.Txn) {
+				*transaction.Txn,
+			) {
 				count()
 			}}}); err != nil {
 				t.Error(err)
@@ -455,8 +471,10 @@ func TestTransientJudge(t *testing.T) {
 		func(error) bool { panic("judge") },
 		func(err error) bool { return errors.Is(err, busy) },
 	} {
-		if err := txn.Join(&judge{script{name: fmt.Sprint(i), log: new([]string)},
-			says}); err != nil {
+		if err := txn.Join(&judge{
+			script{name: fmt.Sprint(i), log: new([]string)},
+			says,
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -493,16 +511,20 @@ func TestSynchronizers(t *testing.T) {
 	if err := m.Run(t.Context(), func(context.Context) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"y.newTransaction status=active", "y.beforeCompletion status=active",
-		"y.afterCompletion status=committed"}
+	want := []string{
+		"y.newTransaction status=active", "y.beforeCompletion status=active",
+		"y.afterCompletion status=committed",
+	}
 	if diff := cmp.Diff(want, r.log); diff != "" {
 		t.Error(diff)
 	}
 
 	// One that refuses: who knows of the transaction learns of its end.
 	r.log = nil
-	refuses := &synchronizer{r: r, name: "z",
-		goldenSynchronizer: goldenSynchronizer{Fail: map[string]string{"newTransaction": "error"}}}
+	refuses := &synchronizer{
+		r: r, name: "z",
+		goldenSynchronizer: goldenSynchronizer{Fail: map[string]string{"newTransaction": "error"}},
+	}
 	m.Register(refuses)
 	err := m.Run(t.Context(), func(context.Context) error { t.Error("ran"); return nil })
 	want = []string{

@@ -45,14 +45,20 @@ func TestDeployedFilesAreRight(t *testing.T) {
 
 	dockerfile, container := read(t, deploy+"Dockerfile"), read(t, deploy+"container.ini")
 	for file, patterns := range map[string][]string{
-		dockerfile: {`(?m)^VOLUME /data$`, `http://127\.0\.0\.1:6543/hello`,
-			`(?m)^EXPOSE 6543$`},
+		dockerfile: {
+			`(?m)^VOLUME /data$`, `http://127\.0\.0\.1:6543/hello`,
+			`(?m)^EXPOSE 6543$`,
+		},
 		container:                      {`= bolt:///data/`, `(?m)^port = 6543$`},
 		read(t, deploy+"serve.socket"): {`(?m)^ListenStream=127\.0\.0\.1:6543$`},
-		read(t, deploy+"site.ini"): {`%\(ENV_STATE_DIRECTORY\)s`, `= SITE_SECRET`,
-			`(?m)^listen = systemd$`},
-		read(t, deploy+"serve.service"): {`(?m)^StateDirectory=site$`,
-			`(?m)^ExecStart=/usr/local/bin/serve /etc/site/site\.ini$`},
+		read(t, deploy+"site.ini"): {
+			`%\(ENV_STATE_DIRECTORY\)s`, `= SITE_SECRET`,
+			`(?m)^listen = systemd$`,
+		},
+		read(t, deploy+"serve.service"): {
+			`(?m)^StateDirectory=site$`,
+			`(?m)^ExecStart=/usr/local/bin/serve /etc/site/site\.ini$`,
+		},
 	} {
 		for _, pattern := range patterns {
 			if !regexp.MustCompile(pattern).MatchString(file) {

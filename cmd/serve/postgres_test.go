@@ -72,12 +72,24 @@ func TestLookingChangesNothingOnPostgres(t *testing.T) {
 	}{
 		{"check", uri, []string{"check", "site.ini"}, "site.ini is right", "", 0, 0},
 		{"routes", uri, []string{"routes", "site.ini"}, "/shared/incr", "", 0, 0},
-		{"no such database", wrong, []string{"check", "site.ini"}, "",
-			`does not exist: make it, with createdb, say`, 1, 0},
-		{"an option that is none", uri + "&pool_max_con=3", []string{"check", "site.ini"}, "",
-			`unrecognized configuration parameter "pool_max_con": the options`, 1, 0},
-		{"a server that lacks it, too", uri + "&pool_max_con=3", []string{"site.ini"}, "",
-			`unrecognized configuration parameter "pool_max_con": the options`, 1, 0},
+		{
+			"no such database", wrong,
+			[]string{"check", "site.ini"},
+			"",
+			`does not exist: make it, with createdb, say`, 1, 0,
+		},
+		{
+			"an option that is none", uri + "&pool_max_con=3",
+			[]string{"check", "site.ini"},
+			"",
+			`unrecognized configuration parameter "pool_max_con": the options`, 1, 0,
+		},
+		{
+			"a server that lacks it, too", uri + "&pool_max_con=3",
+			[]string{"site.ini"},
+			"",
+			`unrecognized configuration parameter "pool_max_con": the options`, 1, 0,
+		},
 		{"request, which is work", uri, []string{"request", "site.ini", "/shared"}, "0", "", 0, 4},
 		{"check afterwards", uri, []string{"check", "site.ini"}, "site.ini is right", "", 0, 4},
 	} {

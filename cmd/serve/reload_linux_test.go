@@ -18,8 +18,10 @@ func terminal(t *testing.T) (master, slave *os.File) {
 		t.Skip(err)
 	}
 	var unlock, number int32
-	for request, value := range map[uintptr]*int32{syscall.TIOCSPTLCK: &unlock,
-		syscall.TIOCGPTN: &number} {
+	for request, value := range map[uintptr]*int32{
+		syscall.TIOCSPTLCK: &unlock,
+		syscall.TIOCGPTN:   &number,
+	} {
 		if _, _, err := syscall.Syscall(syscall.SYS_IOCTL, master.Fd(), request,
 			uintptr(unsafe.Pointer(value))); err != 0 {
 			t.Fatal(err)

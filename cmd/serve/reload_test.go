@@ -224,8 +224,10 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Errorf("%d loads failed, want %d", faults, faulty)
 	}
 	log := s.logText()
-	for _, bad := range []string{"in use", "a handler panicked", "level=ERROR msg=\"request failed",
-		"can't close"} {
+	for _, bad := range []string{
+		"in use", "a handler panicked", "level=ERROR msg=\"request failed",
+		"can't close",
+	} {
 		if strings.Contains(log, bad) {
 			t.Errorf("the log says %q", bad)
 		}

@@ -227,7 +227,8 @@ func (v *visitor) do(ctx context.Context, method, path string, header ...string)
 }
 
 func (v *visitor) send(ctx context.Context, method, path string, body io.Reader,
-	header ...string) (reply, error) {
+	header ...string,
+) (reply, error) {
 	request, err := http.NewRequestWithContext(ctx, method, v.door.base+path, body)
 	if err != nil {
 		return reply{}, err
@@ -253,8 +254,10 @@ func (v *visitor) send(ctx context.Context, method, path string, body io.Reader,
 			v.cookie = c.Name + "=" + c.Value
 		}
 	}
-	return reply{response.ProtoMajor, response.StatusCode, response.Header, cookies,
-		text.String()}, nil
+	return reply{
+		response.ProtoMajor, response.StatusCode, response.Header, cookies,
+		text.String(),
+	}, nil
 }
 
 // must does a request whose answer has to be 200, and returns the text.

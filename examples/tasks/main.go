@@ -38,7 +38,8 @@ func register(r *pipeline.Registry) {
 // Write a filter with settings.
 func newStamp(_ *pipeline.Build, s struct {
 	Text string `required:"true" help:"what the field X-Stamp says"`
-}) (func(http.Handler) http.Handler, error) {
+},
+) (func(http.Handler) http.Handler, error) {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Stamp", s.Text)
@@ -59,7 +60,8 @@ var migrations embed.FS
 // Make an app with a database and sessions; mount a chi router; run a job beside the server.
 func newSite(b *pipeline.Build, s struct {
 	ZodbURI string `ini:"zodb_uri" required:"true" help:"the database"`
-}) (http.Handler, error) {
+},
+) (http.Handler, error) {
 	db, err := b.Storage(s.ZodbURI)
 	if err != nil {
 		return nil, &pipeline.Error{Key: "zodb_uri", Err: err}

@@ -95,8 +95,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		if attempts.Attempt().Number > 1 {
 			held = new(hold.Writer) // a goroutine of the first attempt may still use its writer
 		}
-		// attempts carries the context
-		err := f.attempt(w, held, source, attempts) //nolint:contextcheck
+		err := f.attempt(w, held, source, attempts) //nolint:contextcheck // attempts carries it
 		if err == nil {
 			return
 		}
@@ -112,8 +111,8 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 				slog.Any("error", err))
 		}
 		if f.OnRetry != nil {
-			r := source.bodiless(attempts.Context(), attempts.Attempt())
-			f.OnRetry(r, err) //nolint:contextcheck // the context is derived from r's
+			r := source.bodiless(attempts.Context(), attempts.Attempt()) //nolint:contextcheck // it is derived from r's
+			f.OnRetry(r, err)
 		}
 	}
 }

@@ -93,8 +93,10 @@ func (e *database) snapshot() (v *view, before *shown, err error) {
 		return nil, nil, err
 	}
 	id := uint64(r.tx.ID()) //nolint:gosec // ids are not negative
-	return &view{engine: e, snapshot: snapshot, reader: r, seq: id,
-		seen: before.upTo(id)}, before, nil
+	return &view{
+		engine: e, snapshot: snapshot, reader: r, seq: id,
+		seen: before.upTo(id),
+	}, before, nil
 }
 
 // enter counts a view, unless the engine is closed or unusable.

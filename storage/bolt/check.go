@@ -127,8 +127,10 @@ func (b *block) leaf(elements, from, to []byte, depth int) error {
 			return err
 		}
 		from = key
-		value := block{b.c, b.page, b.elementAt(i) + int64(pos) + int64(keySize),
-			int64(binary.NativeEndian.Uint32(e[12:])), nil}
+		value := block{
+			b.c, b.page, b.elementAt(i) + int64(pos) + int64(keySize),
+			int64(binary.NativeEndian.Uint32(e[12:])), nil,
+		}
 		if value.at+value.size > b.at+b.size {
 			return damaged(b.page, "the value of element %d does not lie in it", i)
 		}

@@ -218,7 +218,8 @@ func (e *database) guardedUpdate(f func(*bbolt.Tx) error) (err error) {
 // decide records the decisions over prepared work of others. It rejects members that recovery has
 // aborted meanwhile, and those that have read their writes.
 func (e *database) decide(tx *bbolt.Tx, g *group,
-	accepted []*request) (remaining []*request, err error) {
+	accepted []*request,
+) (remaining []*request, err error) {
 	defer guard(protect(), &err)
 	if ids := e.forgotten.take(); len(ids) > 0 {
 		if err := unrecord(tx, ids); err != nil {

@@ -161,7 +161,8 @@ func (v *view) writtenIn(name string, r storage.Range) (writes []engine.Write) {
 // merged iterates over a range of the snapshot with writes, which are in the range's direction, on
 // top.
 func (v *view) merged(name string, r storage.Range,
-	writes []engine.Write) iter.Seq2[storage.Item, error] {
+	writes []engine.Write,
+) iter.Seq2[storage.Item, error] {
 	return func(yield func(storage.Item, error) bool) {
 		writes := writes
 		give := func(w engine.Write) bool {

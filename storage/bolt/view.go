@@ -173,8 +173,10 @@ func copyItem(key, value, block []byte) (item storage.Item, longer []byte) {
 	from := len(block)
 	middle := from + len(key)
 	block = append(append(block, key...), value...)
-	return storage.Item{Key: block[from:middle:middle],
-		Value: block[middle:len(block):len(block)]}, block
+	return storage.Item{
+		Key:   block[from:middle:middle],
+		Value: block[middle:len(block):len(block)],
+	}, block
 }
 
 func (v *view) Commit(_ context.Context, c *engine.Changes) error {

@@ -83,7 +83,8 @@ func (s *Set) Recover(ctx context.Context, o Options) []Finding {
 // process works on the transaction, or nothing is prepared of it, Force returns an error and
 // changes nothing.
 func (s *Set) Force(ctx context.Context, transaction string, commit bool,
-	o Options) ([]Finding, error) {
+	o Options,
+) ([]Finding, error) {
 	p := s.newPass(o)
 	verdict := Abort
 	if commit {
@@ -165,7 +166,8 @@ func (p *pass) each(ctx context.Context, f func(Participant, Prepared) (Finding,
 }
 
 func (p *pass) eachAt(ctx context.Context, at Participant,
-	f func(Participant, Prepared) (Finding, bool)) (found []Finding) {
+	f func(Participant, Prepared) (Finding, bool),
+) (found []Finding) {
 	name := at.Name()
 	add := func(one Finding) {
 		if one.Err != nil && !p.set.has(at) {
@@ -234,7 +236,8 @@ func (p *pass) decidersOf(prepared Prepared) []Decider {
 
 // act carries out the verdict.
 func (p *pass) act(ctx context.Context, at Participant, prepared Prepared, verdict Verdict,
-	err error) Finding {
+	err error,
+) Finding {
 	f := Finding{Prepared: prepared, Verdict: verdict, Err: err}
 	var settle func(context.Context, Prepared) error
 	switch verdict {

@@ -163,8 +163,10 @@ b p-T5 unknown in doubt: decided by D9, which is no database of this configurati
 			"\nb  unknown in doubt: no route\n", "; ",
 		},
 		{
-			"it panics", &fake{prepared: everything[:1],
-				fails: map[string]error{"finish": errPanic}}, false,
+			"it panics", &fake{
+				prepared: everything[:1],
+				fails:    map[string]error{"finish": errPanic},
+			}, false,
 			"\nb p-T1 finish in doubt: panic: oh no\n", "finish p-T1; settle T1",
 		},
 		{
@@ -184,8 +186,10 @@ b p-T2 unknown in doubt: D1, which decides, can't be asked: closed
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tt.b.name, tt.b.prepared = "b", slices.Clone(tt.b.prepared)
-			d := &fake{name: "d", id: "D1", records: map[string]bool{"T1": true},
-				fails: map[string]error{}}
+			d := &fake{
+				name: "d", id: "D1", records: map[string]bool{"T1": true},
+				fails: map[string]error{},
+			}
 			if tt.name == "the decider can't be asked" {
 				d.fails["settle"] = errors.New("closed")
 			}
@@ -207,10 +211,14 @@ func TestRecoverWithoutAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := map[string]error{"prepared": errHang, "finish": errHang, "settle": errHang}
 		a := &fake{name: "a", fails: hangs}
-		b := &fake{name: "b", prepared: []recovery.Prepared{orphan("T1", "D1", 1),
-			orphan("T2", "D2", 2), orphan("T3", "D2", 3), orphan("T4", "D1", 4)}}
-		c := &fake{name: "c", prepared: []recovery.Prepared{orphan("T1", "D1", 1),
-			orphan("T4", "D1", 4)}, fails: map[string]error{"finish": errHang}}
+		b := &fake{name: "b", prepared: []recovery.Prepared{
+			orphan("T1", "D1", 1),
+			orphan("T2", "D2", 2), orphan("T3", "D2", 3), orphan("T4", "D1", 4),
+		}}
+		c := &fake{name: "c", prepared: []recovery.Prepared{
+			orphan("T1", "D1", 1),
+			orphan("T4", "D1", 4),
+		}, fails: map[string]error{"finish": errHang}}
 		d1 := &fake{name: "d1", id: "D1", records: map[string]bool{"T1": true, "T4": true}}
 		d2 := &fake{name: "d2", id: "D2", fails: map[string]error{"settle": errHang}}
 		began := time.Now()
@@ -279,23 +287,33 @@ func TestForce(t *testing.T) {
 		want      string
 		wantDone  string
 	}{
-		{"commit", "T1", true, false, "a p-T1 finish settled\nb p-T1 finish settled\n",
-			"finish p-T1; finish p-T1"},
-		{"abort", "T1", false, false, "a p-T1 abort settled\nb p-T1 abort settled\n",
-			"abort p-T1; abort p-T1"},
+		{
+			"commit", "T1", true, false, "a p-T1 finish settled\nb p-T1 finish settled\n",
+			"finish p-T1; finish p-T1",
+		},
+		{
+			"abort", "T1", false, false, "a p-T1 abort settled\nb p-T1 abort settled\n",
+			"abort p-T1; abort p-T1",
+		},
 		{"dry run", "T1", false, true, "a p-T1 abort in doubt\nb p-T1 abort in doubt\n", "; "},
-		{"it lives", "T2", false, false,
-			"transaction T2 is in progress: the process that prepared it in a is alive", "; "},
-		{"it has a decider", "T3", true, false,
-			"transaction T3 can't be settled by hand: D1, which decides it, is a database of this configuration", "; "},
+		{
+			"it lives", "T2", false, false,
+			"transaction T2 is in progress: the process that prepared it in a is alive", "; ",
+		},
+		{
+			"it has a decider", "T3", true, false,
+			"transaction T3 can't be settled by hand: D1, which decides it, is a database of this configuration", "; ",
+		},
 		{"there is none", "T9", true, false, `nothing is prepared of a transaction "T9"`, "; "},
 		{"nobody decides", "T4", true, false, "b p-T4 finish settled\n", "; finish p-T4"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			a := &fake{name: "a", prepared: []recovery.Prepared{orphan("T1", "D9", 1), living}}
-			b := &fake{name: "b", id: "D1", prepared: []recovery.Prepared{orphan("T1", "D9", 1),
-				orphan("T2", "D9", 2), orphan("T3", "D1", 3), orphan("T4", "", 4)}}
+			b := &fake{name: "b", id: "D1", prepared: []recovery.Prepared{
+				orphan("T1", "D9", 1),
+				orphan("T2", "D9", 2), orphan("T3", "D1", 3), orphan("T4", "", 4),
+			}}
 			found, err := set(a, b).Force(t.Context(), tt.txn, tt.commit,
 				recovery.Options{DryRun: tt.dry})
 			got := lines(found)
@@ -349,8 +367,10 @@ func TestWorker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log journal
-		a := &fake{name: "a", prepared: []recovery.Prepared{orphan("T1", "D1", 1),
-			orphan("T2", "D9", 2), orphan("T3", "", 3)}}
+		a := &fake{name: "a", prepared: []recovery.Prepared{
+			orphan("T1", "D1", 1),
+			orphan("T2", "D9", 2), orphan("T3", "", 3),
+		}}
 		b := &fake{name: "b", fails: map[string]error{"prepared": errors.New("no route")}}
 		s := set(a, b, &fake{name: "d", id: "D1", records: map[string]bool{"T1": true}})
 		w := recovery.Start(t.Context(), s, time.Minute, logger(&log))
@@ -370,8 +390,10 @@ func TestWorker(t *testing.T) {
 			`level=WARN msg="rolled back prepared work of a transaction that was not committed" database=a transaction=T3 name=p-T3`,
 			inDoubt, unreachable,
 		)
-		want := recovery.Stats{InDoubt: 2, Finished: 1, Aborted: 1, Failures: 2, Passes: 1,
-			LastPass: time.Now()}
+		want := recovery.Stats{
+			InDoubt: 2, Finished: 1, Aborted: 1, Failures: 2, Passes: 1,
+			LastPass: time.Now(),
+		}
 		if diff := cmp.Diff(want, w.Stats()); diff != "" {
 			t.Error(diff)
 		}
@@ -425,8 +447,10 @@ func TestWorkerEnds(t *testing.T) {
 func ExampleSet() {
 	// A database that was left with two prepared transactions, and one that was to decide over
 	// both.
-	accounts := &fake{name: "accounts",
-		prepared: []recovery.Prepared{orphan("T1", "D1", 1), orphan("T2", "D1", 2)}}
+	accounts := &fake{
+		name:     "accounts",
+		prepared: []recovery.Prepared{orphan("T1", "D1", 1), orphan("T2", "D1", 2)},
+	}
 	orders := &fake{name: "orders", id: "D1", records: map[string]bool{"T1": true}}
 
 	var databases recovery.Set

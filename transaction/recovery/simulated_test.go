@@ -48,8 +48,10 @@ type preparedPart struct {
 }
 
 func newDatabase(w *world, name string, k kind) *database {
-	db := &database{world: w, name: name, kind: k, bound: w.chance(2), committed: map[string]bool{},
-		records: map[string]bool{}}
+	db := &database{
+		world: w, name: name, kind: k, bound: w.chance(2), committed: map[string]bool{},
+		records: map[string]bool{},
+	}
 	if k.prepares() {
 		db.parts = append(db.parts, &preparedPart{name: "of another program", txn: &txn{}})
 	}

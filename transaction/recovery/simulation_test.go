@@ -372,8 +372,10 @@ func (p *process) recover() {
 
 // play plays the schedule of a seed and returns what went wrong.
 func play(seed uint64, m mistake, trace *strings.Builder) []string {
-	w := &world{random: rand.New(rand.NewPCG(seed, 0)), mistake: m, trace: trace,
-		numbers: map[string]int{}}
+	w := &world{
+		random: rand.New(rand.NewPCG(seed, 0)), mistake: m, trace: trace,
+		numbers: map[string]int{},
+	}
 	w.faults, w.rarity, w.favourite = w.random.IntN(8), 2+w.random.IntN(6), w.random.IntN(faultKinds)
 	w.latency = 1 << (1 + w.random.IntN(6))
 	for i := range 2 + w.random.IntN(2) {

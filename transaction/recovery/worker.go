@@ -58,8 +58,10 @@ type logEntry struct {
 // The log gets a line for everything that was settled. A part that stays in doubt is logged when it
 // is found, when its verdict changes, and once an hour.
 func Start(ctx context.Context, set *Set, interval time.Duration, logger *slog.Logger) *Worker {
-	w := &Worker{set: set, logger: logger, asked: make(chan struct{}, 1),
-		logged: map[part]logEntry{}}
+	w := &Worker{
+		set: set, logger: logger, asked: make(chan struct{}, 1),
+		logged: map[part]logEntry{},
+	}
 	w.pass(ctx)
 	ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	w.ended.Go(func() {

@@ -190,7 +190,7 @@ func Transaction[T any](of func(T) *transaction.Txn) []Operation[T] {
 	})
 	add("hooks", func(txn *transaction.Txn) error {
 		txn.BeforeCommit(func(context.Context) error {
-			return ended(second(txn.Savepoint())) //nolint:contextcheck // Savepoint takes none
+			return ended(second(txn.Savepoint()))
 		})
 		txn.BeforeAbort(func(context.Context) { _ = txn.Join(new(manager)) })
 		txn.AfterCommit(func(context.Context, bool) { txn.SetData(managerKey{}, nil) })

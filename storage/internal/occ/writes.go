@@ -38,7 +38,8 @@ func (w *Writes) Validate(c *engine.Changes) *storage.ConflictError {
 
 // conflict returns a conflict if c read one of keys for which changed reports true.
 func conflict[V any](keys map[string]*btree.Map[string, V], c *engine.Changes,
-	changed func(V) bool) *storage.ConflictError {
+	changed func(V) bool,
+) *storage.ConflictError {
 	if len(keys) == 0 {
 		return nil
 	}
