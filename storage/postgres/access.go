@@ -15,8 +15,9 @@ import (
 // errBusy is the error of a use of the connection within another one.
 var errBusy = errors.New("storage/postgres: the SQL transaction is in use by the CopyFrom or batch that this function is called by")
 
-// An access is the app's way to the connection of its SQL transaction, which it shares with its savepoints. The app may keep it, and use
-// it from another goroutine: each use counts whole, before the end of the transaction, or is refused.
+// An access is the app's way to the connection of its SQL transaction, which it shares with its
+// savepoints. The app may keep it, and use it from another goroutine: each use counts whole, before
+// the end of the transaction, or is refused.
 type access struct {
 	engine *database
 	conn   *pgx.Conn
@@ -50,8 +51,8 @@ func newAccess(ctx context.Context, e *database, conn *pgx.Conn) *access {
 	return a
 }
 
-// expire cuts the connection of a transaction that is open for too long: the server rolls it back, and the app, which may be in the midst
-// of a statement, gets an error.
+// expire cuts the connection of a transaction that is open for too long: the server rolls it back,
+// and the app, which may be in the midst of a statement, gets an error.
 func (a *access) expire() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -69,7 +70,8 @@ func (a *access) expired() bool {
 	return a.late
 }
 
-// enter begins a use of the connection. It returns transaction.ErrEnded, or why the transaction is of no use any more.
+// enter begins a use of the connection. It returns transaction.ErrEnded, or why the transaction is
+// of no use any more.
 func (a *access) enter() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,7 +117,8 @@ func (a *access) refuse() (end func()) {
 	return end
 }
 
-// endedBySQL asks the connection whether there is a transaction still. The tag is that of the last statement, if it is known.
+// endedBySQL asks the connection whether there is a transaction still. The tag is that of the last
+// statement, if it is known.
 func (a *access) endedBySQL(tag pgconn.CommandTag) bool {
 	if pg := a.conn.PgConn(); a.ended == nil && !a.conn.IsClosed() && !pg.IsBusy() && pg.TxStatus() == 'I' {
 		a.ended = &endedError{by: tag.String()}

@@ -9,19 +9,20 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// maxTurns is how many keys a commit may write and still ask for each whether somebody has the turn on it. It is a matter of fairness
-// only, and the server's table of locks is not for bulk work.
+// maxTurns is the number of written keys up to which a commit checks whether other processes hold
+// the lock of one. The locks are only for fairness, and the server's table of locks is too small
+// for bulk writes.
 const maxTurns = 32
 
 // work is a commit, as parameters.
 type work struct {
 	parts   parts
 	args    []any
-	version int64 // that of what it writes
+	version int64 // the version of the written rows
 
 	changes *engine.Changes
 
-	// The same, for few, one by one: see few.
+	// The same for small commits, one by one: see few.
 	read struct {
 		buckets, keys [][]byte
 		versions      []int64
@@ -34,7 +35,8 @@ type work struct {
 // A pair is a bucket and a key.
 type pair struct{ bucket, key string }
 
-// newWork takes c apart. Reads have to be known to s. locks says whether turns are to be asked for.
+// newWork makes the parameters of c. The versions of the reads are in s. locks says whether to
+// check for locks.
 func newWork(c *engine.Changes, s *seen, lock func(bucket, key string) int64) (*work, error) {
 	w := &work{changes: c, version: rand.Int64N(1<<62) + 1} //nolint:gosec // differs from all others, and keeps no secret
 	if n := len(c.Reads); n > 0 {
@@ -107,7 +109,8 @@ func (w *work) addWrites(c *engine.Changes) {
 	}
 }
 
-// addMark comes last. waits says that the commit waits for the disk, whatever the session does.
+// addMark adds the id of the commit's record; it is called last. waits says that the commit waits
+// for the disk, whatever the session's setting is.
 func (w *work) addMark(id string, waits bool) {
 	w.mark = id
 	w.parts, w.args = w.parts|decision, append(w.args, id)
@@ -116,10 +119,11 @@ func (w *work) addMark(id string, waits bool) {
 	}
 }
 
-// mostFew is how many keys a commit may read, or write, to be sent as [statements.few].
+// mostFew is the number of keys that a commit may read, or write, to be sent as [statements.few].
 const mostFew = 4
 
-// few returns the shape of a commit that needs no arrays, as nearly all are, and its parameters; ok is false for another.
+// few returns the shape and the parameters of a small commit, which needs no arrays, as nearly all
+// are; ok is false for others.
 func (w *work) few() (s shape, args []any, ok bool) {
 	s = shape{reads: len(w.read.keys), puts: len(w.put[0]), turns: len(w.locks) > 0, durable: w.parts&durable != 0}
 	if w.parts&(ranges|deletes) != 0 || w.parts&decision == 0 || s.puts == 0 || s.puts > mostFew || s.reads > mostFew {
@@ -147,7 +151,7 @@ func (w *work) few() (s shape, args []any, ok bool) {
 	return s, args, true
 }
 
-// replaced returns which of the reads found what the only put replaces; -1 if there is no such read.
+// replaced returns the index of the read whose row the only put replaces; -1 if there is none.
 func (w *work) replaced() int {
 	if len(w.put[0]) != 1 {
 		return -1
@@ -188,7 +192,7 @@ type partial struct {
 	args []any
 }
 
-// lockNumber returns the number of an advisory lock. Two things may have the same, which makes somebody wait in vain, and no more.
+// lockNumber returns the number of an advisory lock. Collisions only cause unnecessary waiting.
 func lockNumber(words ...string) int64 {
 	h := fnv.New64a()
 	for _, word := range words {

@@ -23,8 +23,9 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// What a session costs: one read, or one read and one write, in each of the designs that were thought through (see the package's
-// documentation). Each client has a session of its own. The server waits for the disk, as one in production does.
+// What a session costs: one read, or one read and one write, in each of the designs that were
+// thought through (see the package's documentation). Each client has a session of its own. The
+// server waits for the disk, as one in production does.
 func BenchmarkSession(b *testing.B) {
 	server := pgtest.Start(b)
 	for _, design := range []struct {
@@ -195,7 +196,8 @@ func buckets(b *testing.B, uri string) (read, write func(ctx context.Context, ke
 	return read, write
 }
 
-// bySQL is one SERIALIZABLE transaction from the beginning of the request to its end, written by hand.
+// bySQL is one SERIALIZABLE transaction from the beginning of the request to its end, written by
+// hand.
 func bySQL(b *testing.B, uri string) (read, write func(ctx context.Context, key string) error) {
 	b.Helper()
 	pool, err := pgxpool.New(b.Context(), uri)

@@ -16,13 +16,15 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// commitTimeout is how long to wait for the server's answer to a commit; it has statement_timeout for its part.
+// commitTimeout is the time to wait for the server's answer to a commit; the server limits its part
+// by statement_timeout.
 const commitTimeout = time.Minute
 
-// errGivenUp is the error of a commit that would decide over others, too late. Another attempt is another transaction.
+// errGivenUp is the error of a commit that decides over prepared work that recovery has already
+// aborted. A retry is a new transaction.
 var errGivenUp = transaction.Transient(errors.New("recovery has aborted the transaction, which it took for lost: the prepared work of others is gone"))
 
-// Commit is one statement, unless the app's own SQL is part of it.
+// Commit sends one statement, unless the app's own SQL is part of the transaction.
 func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	defer v.Close() //nolint:contextcheck // an end is told with a context of its own
 	v.engine.locks.committed()
@@ -73,13 +75,14 @@ func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	return nil
 }
 
-// commitReading ends the snapshot of a transaction that only read as one that is to count: by COMMIT. Until all that
-// were at work meanwhile have ended, the server has to know what was read, or it would let one of them commit as if that
-// had not been. A server that has ended the transaction (a time-out, a terminated session, a lost connection) has
-// forgotten it, and may have done so at any moment, so the answer is always waited for.
+// commitReading commits, rather than rolls back, the snapshot of a read-only transaction.
+// PostgreSQL must keep the transaction's reads until all concurrent transactions have ended; after
+// a ROLLBACK it would forget them, and let one of those commit as if they had not been made. A
+// server that has ended the transaction (a time-out, a terminated session, a lost connection) has
+// forgotten them, and may have done so at any moment, so the answer is always waited for.
 func (v *view) commitReading(ctx context.Context) error {
 	if v.conn == nil {
-		return nil // what was read once was a transaction by itself
+		return nil // a single read was a transaction of its own
 	}
 	if err := v.usable(); err != nil {
 		return err
@@ -99,7 +102,8 @@ func (v *view) commitReading(ctx context.Context) error {
 	return &lackError{fmt.Errorf("the snapshot was lost, and what was read does not count: %w", err)}
 }
 
-// work is what c comes to. In the app's SQL transaction there is nothing to compare: PostgreSQL watches what it has read.
+// work returns the parameters for c. In the app's SQL transaction there is nothing to compare:
+// PostgreSQL validates its reads.
 func (v *view) work(c *engine.Changes) (*work, error) {
 	if v.sql != nil {
 		c = &engine.Changes{Writes: c.Writes, Locked: c.Locked}
@@ -120,10 +124,10 @@ func (v *view) take(ctx context.Context) (*pgxpool.Conn, error) {
 	return v.engine.acquire(ctx)
 }
 
-// errRestless is the error of a commit that always found something changed, and never what.
+// errRestless is returned when validation kept failing but the changed key could not be determined.
 var errRestless = transaction.Transient(errors.New("what was read changes all the time"))
 
-// commitAtOnce compares and writes in one statement, which is a transaction by itself.
+// commitAtOnce compares and writes in one statement, which is a transaction of its own.
 func (v *view) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 	try := v.tryAll
 	if _, _, ok := w.few(); ok {
@@ -149,15 +153,15 @@ func (v *view) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *work) er
 	}
 }
 
-// tryAll adds to b, and sends, the statement that is for every commit.
+// tryAll adds to b, and sends, the statement that suits every commit.
 func (v *view) tryAll(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, w *work) (done bool, bad differs, err error) {
 	b.Queue(v.engine.statements.commit(w.parts), w.args...).Query(bad.scan)
 	err = conn.SendBatch(ctx, b).Close()
 	return err == nil && bad.what == 0, bad, err
 }
 
-// tryFew is tryAll with a statement that costs the server an eighth less (159 for 181 µs, by itself), but has to ask again what differs if
-// something does. If by then nothing does any more, it was no conflict.
+// tryFew is tryAll with a statement that costs the server less, but does not say which key differs,
+// so that has to be queried. If nothing differs by then, it was no conflict.
 func (v *view) tryFew(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, w *work) (done bool, bad differs, err error) {
 	shape, args, _ := w.few()
 	written, err := execAfter(ctx, conn, b, v.engine.statements.few(shape), args)
@@ -177,8 +181,9 @@ func (v *view) tryFew(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, w *
 	return false, bad, err
 }
 
-// execAfter does what is in b, and then a statement, in one round trip, and returns how many rows that has written. Nearly always b is
-// empty: a statement by itself makes 15 allocations less than a batch of one (113 for a read and a write, not 128).
+// execAfter runs the statements of b, and then one more, in one round trip, and returns how many
+// rows that has written. Nearly always b is empty: then a plain statement allocates less than a
+// batch of one.
 func execAfter(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, text string, args []any) (written int64, err error) {
 	if b.Len() == 0 {
 		tag, err := conn.Exec(ctx, text, args...)
@@ -192,8 +197,8 @@ func execAfter(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, text strin
 	return written, err
 }
 
-// endEarlier ends the SQL transaction that conn may be in, as the first thing in b. If that has failed, it is done at once: nothing could
-// be prepared meanwhile.
+// endEarlier ends the SQL transaction that conn may be in, as the first statement of b. If that
+// transaction has failed, it ends it at once: nothing could be prepared meanwhile.
 func endEarlier(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch) error {
 	switch conn.Conn().PgConn().TxStatus() {
 	case 'T':
@@ -218,8 +223,9 @@ func (e *database) explainCommit(err error) error {
 	return e.explain(err)
 }
 
-// stage does in a transaction what the commit is to make durable, and begins it if there is none. It comes before a COMMIT or
-// PREPARE TRANSACTION by itself, where the app's own SQL has to be committed with it, or the server can't do it at once.
+// stage runs the checks and writes of the commit in a transaction, and begins one if there is none.
+// A separate COMMIT or PREPARE TRANSACTION follows, where the app's own SQL has to be committed
+// too, or the server can't do everything in one statement.
 func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 	for n := 1; ; n++ {
 		var bad differs
@@ -297,8 +303,9 @@ func commit(ctx context.Context, conn *pgxpool.Conn, text string) error {
 	return err
 }
 
-// answerLost reports whether a commit that failed with err may have happened all the same. (pgconn.SafeToRetry is no help: of a COMMIT
-// that was sent, and whose connection broke then, pgx says that it is.)
+// answerLost reports whether a commit that failed with err may have happened nonetheless.
+// (pgconn.SafeToRetry does not help: it reports true for a COMMIT that was sent and whose
+// connection then broke.)
 func answerLost(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return isFatal(e) // the server ends the connection, perhaps after the commit
@@ -306,7 +313,7 @@ func answerLost(err error) bool {
 	return true
 }
 
-// A lostError is that of a commit that may have happened.
+// A lostError is the error of a commit that may have happened.
 type lostError struct{ err error }
 
 func (e *lostError) Error() string { return e.err.Error() }
@@ -319,9 +326,11 @@ func isGivenUp(err error) bool {
 		e.TableName[len(e.TableName)-len("decisions"):] == "decisions"
 }
 
-// outcome finds out whether a commit happened whose answer was lost: nil, a transient error if it did not and never will, or one that is in
-// doubt. Nothing else would tell: the versions of what it wrote may be gone by now, if there are any; the number of its transaction may
-// be another's after a crash; and what the client has sent may still be on its way.
+// outcome finds out whether a commit happened whose answer was lost. It returns nil if so, a
+// transient error if it did not and never will, or else one that is in doubt. Only the commit's
+// record can tell: the versions that it wrote may be overwritten by now, or it wrote none; the
+// number of its transaction may belong to another one after a crash; and its statement may still be
+// on its way.
 func (e *database) outcome(ctx context.Context, mark string, lost error) error {
 	e.pool.Reset()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomeTimeout)
@@ -346,8 +355,9 @@ const (
 	outcomePauseMax = 500 * time.Millisecond
 )
 
-// markPrefix tells the marks of commits from the ids of transactions that were decided over others.
+// markPrefix distinguishes the ids of commits' records from those of transactions that were decided
+// over others.
 const markPrefix = "-"
 
-// newMark makes a name for a commit, under which it records itself, so that it can be found if its answer is lost.
+// newMark returns an id for the record of a commit, by which it can be found if its answer is lost.
 func newMark() string { return markPrefix + newID() }

@@ -85,7 +85,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// The same random sequences of operations give the same answers, which are the model's, in every kind of database.
+// The same random sequences of operations give the same answers, which are the model's, in every
+// kind of database.
 func TestSameAsOthers(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)

@@ -45,7 +45,8 @@ var optional = []string{"enable_seqscan", "idle_session_timeout", "plan_cache_mo
 // another one.
 const sessionKey = "pasteline.session"
 
-// text returns the query that sets all, and more; its last column is the id of the server's process.
+// text returns the query that sets all, and more; its last column is the id of the server's
+// process.
 func (s settings) text(more ...string) string {
 	columns := more
 	for _, name := range slices.Sorted(maps.Keys(s)) {
@@ -150,7 +151,8 @@ func pooled(conn *pgconn.PgConn) error {
 		" or connect to the server itself", conn.Conn().RemoteAddr())}
 }
 
-// A sessionError is that of a session which is not as it was set. Another attempt has no better one.
+// A sessionError is that of a session which is not as it was set. Another attempt has no better
+// one.
 type sessionError struct{ text string }
 
 func (e *sessionError) Error() string { return e.text }
@@ -208,8 +210,8 @@ func (p *poolers) inspect(ctx context.Context, e *database, conn *pgconn.PgConn,
 }
 
 const (
-	// inspections is how often a pooler is tried. Where nothing else uses it, the first shows its mode;
-	// else other clients may have got in between.
+	// inspections is how often a pooler is tried. Where nothing else uses it, the first shows its
+	// mode; else other clients may have got in between.
 	inspections = 10
 	// spareTimeout is how long to wait for a pooler to spare another connection.
 	spareTimeout = 2 * time.Second

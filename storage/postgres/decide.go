@@ -11,10 +11,10 @@ import (
 	"github.com/pasteline/pasteline/internal/crashpoint"
 )
 
-// DeciderID is that of the tables.
+// DeciderID returns the id of the tables.
 func (e *database) DeciderID() string { return e.id }
 
-// Decided looks for the record.
+// Decided looks up the record.
 func (e *database) Decided(ctx context.Context, id string) (committed bool, err error) {
 	conn, err := e.acquire(ctx)
 	if err != nil {
@@ -28,7 +28,7 @@ func (e *database) Decided(ctx context.Context, id string) (committed bool, err 
 	return committed, e.explain(err)
 }
 
-// Settle waits for a commit that is just writing its record, as long as lock_timeout.
+// Settle waits for a commit that is just writing its record, up to lock_timeout.
 func (e *database) Settle(ctx context.Context, id string) (committed bool, err error) {
 	conn, err := e.acquire(ctx)
 	if err != nil {
@@ -36,7 +36,7 @@ func (e *database) Settle(ctx context.Context, id string) (committed bool, err e
 	}
 	defer conn.Release()
 	for n := 1; ; n++ {
-		// That of a refusal is acted on at once, so it waits for the disk, as what is decided does.
+		// A refusal is acted on at once, so its record waits for the disk, as a decision does.
 		_, err = conn.Exec(ctx, "INSERT INTO "+e.statements.decisions+" (id, committed) VALUES ($1, NOT "+recorded(durable)+
 			") ON CONFLICT (id) DO NOTHING", id)
 		if !isSerialization(err) || n == rounds {
@@ -51,7 +51,7 @@ func (e *database) Settle(ctx context.Context, id string) (committed bool, err e
 	return committed, e.explain(err)
 }
 
-// decided are the records that nobody will ask for any more.
+// decided are the records that are no longer needed.
 type decided struct {
 	mu  sync.Mutex // guards ids
 	ids []string
@@ -62,7 +62,7 @@ const (
 	mostDecided = 10_000 // how many are kept for a time when that is possible; others stay for ever, which costs some bytes
 )
 
-// Forget deletes records from time to time.
+// Forget queues a record for batched deletion.
 func (e *database) Forget(id string) {
 	d := &e.decided
 	d.mu.Lock()
@@ -77,7 +77,8 @@ func (e *database) Forget(id string) {
 	}
 }
 
-// flush deletes them, at an isolation level at which nobody's commit can conflict with that.
+// flush deletes the queued records, at an isolation level at which no commit can conflict with
+// that.
 func (d *decided) flush(e *database) {
 	d.mu.Lock()
 	ids := d.ids

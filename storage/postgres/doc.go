@@ -1,41 +1,50 @@
-// Package postgres keeps a database in PostgreSQL, for sites that run on several machines, and lets the app's own SQL run in the same
-// transaction.
+// Package postgres keeps a database in PostgreSQL, for sites that run on several machines, and lets
+// the app's own SQL run in the same transaction.
 //
 //	postgres.Register(opener)                                   // postgres://user:password@host:5432/site
 //	db, err := opener.Open(ctx, "postgres://localhost/site")
 //	tx, err := postgres.Tx(ctx, db)                              // a pgx.Tx: the app's own SQL
 //
-// Buckets are rows of one table, each with the version that the commit gave it which wrote it last.
+// Buckets are rows of one table. Each row has the version that its last write's commit gave it.
 //
 // # How a transaction goes
 //
-// Two designs were built and measured (see the benchmarks). One opens a SERIALIZABLE SQL transaction at the first use and keeps it
-// until the commit: BEGIN, the reads, the writes, COMMIT, and a connection that is idle in a transaction while the handler does
-// something else. The other, which is the one for buckets, holds nothing:
+// There are two ways to run a transaction. One opens a SERIALIZABLE SQL transaction at the first
+// use and keeps it until the commit: BEGIN, the reads, the writes, COMMIT, and a connection that is
+// idle in a transaction while the handler does something else. The other, which is used for
+// buckets, holds no connection:
 //
-//   - The first read is one statement by itself, one round trip, which is all that a request costs that only reads its session. It
-//     can't be fewer, unless sessions were cached in the process, and then another process could have changed them.
-//   - What else is read comes from a snapshot, which is a read-only SQL transaction that begins with the second read (in the same round
-//     trip). It checks that what the first read had shown is unchanged. If it is not, the read is a conflict, and the work is run again.
-//     A second or later attempt begins it with its first read.
-//   - A transaction that only read ends its snapshot by COMMIT, and waits for the answer: one more round trip. The server has to know what
-//     was read until all that ran at the same time have ended. If it has ended the snapshot by itself (a time-out, a terminated
-//     session, a lost connection), it has forgotten that, and the work is run again. With one read there is no such snapshot.
-//   - The commit is one statement, one round trip: it compares the versions of all that was read, ranges by number and sum, and only if
-//     nothing differs writes. The key that differed is named, after another question if the keys were few. It also leaves a record of
-//     itself, which is deleted later, with many others.
+//   - The first read is one statement, a transaction of its own and one round trip, which is all
+//     that a request costs that only reads its session. Only caching sessions in the process could
+//     save it, and then another process could have changed them.
+//   - Further reads come from a snapshot, which is a read-only SQL transaction that begins with the
+//     second read (in the same round trip). It checks that the result of the first read is
+//     unchanged. If it is not, the read is a conflict, and the work is run again. A second or later
+//     attempt begins the snapshot with its first read.
+//   - A transaction that only read ends its snapshot by COMMIT, and waits for the answer: one more
+//     round trip. The server has to remember the reads until all concurrent transactions have
+//     ended. If it has ended the snapshot (a time-out, a terminated session, a lost connection), it
+//     has forgotten them, and the work is run again. With one read there is no such snapshot.
+//   - The commit is one statement, one round trip: it compares the versions of all reads, ranges by
+//     number and sum, and writes only if nothing differs. It names the key that differed, after
+//     another query if the keys were few. It also leaves a record of itself, which is deleted
+//     later, with many others.
 //
-// All statements run at the isolation level SERIALIZABLE, so the commits are serializable among each other, ranges included, and so is
-// whoever only reads. PostgreSQL also finds conflicts where there are none (on small tables it watches pages, not rows): since the
-// versions decide, the commit statement is simply run again then, or the snapshot begun again, without running the handler again.
+// All statements run at the isolation level SERIALIZABLE, so the commits are serializable among
+// each other, ranges included, and so are transactions that only read. PostgreSQL also reports
+// false conflicts (on small tables it watches pages, not rows). Since the versions decide, the
+// commit statement is simply run again then, or the snapshot begun again, without running the
+// handler again.
 //
-// [Tx] is the other design, because SQL that this package does not see can't be compared: from there on the transaction is one
-// SERIALIZABLE SQL transaction, which the buckets use too; a conflict is then what PostgreSQL says is one.
+// [Tx] is the first way, because SQL that this package does not see can't be compared: from there
+// on the transaction is one SERIALIZABLE SQL transaction, which the buckets use too; PostgreSQL
+// alone then decides about conflicts.
 //
 // # Options
 //
-// The URI is that of libpq, with all of its parameters (sslmode, sslrootcert, connect_timeout, target_session_attrs …), those of the pool,
-// and any run-time parameter of the server, which is set by a statement after connecting. Times are as PostgreSQL writes them, such as 5s.
+// The URI is that of libpq, with all of its parameters (sslmode, sslrootcert, connect_timeout,
+// target_session_attrs …), those of the pool, and any run-time parameter of the server, which is
+// set by a statement after connecting. Times are as PostgreSQL writes them, such as 5s.
 //
 //	pool_max_conns            the most connections (4, or the number of processors if that is more)
 //	pool_min_conns, pool_min_idle_conns, pool_max_conn_lifetime, pool_max_conn_idle_time, pool_health_check_period, …
@@ -57,41 +66,52 @@
 //
 // # When the server has no room for more locks
 //
-// The server keeps what a serializable transaction has read until all that ran at the same time have ended. One that is open for long
-// fills the table in which it does so, and then all that read and write fail (SQLSTATE 53200), until it has ended. Such errors are
-// transient, and say which transaction is the oldest; [ReadLocks] tells before how full the table is. The transactions of the app's own
-// SQL are bounded by app_sql_timeout, a single statement by statement_timeout. See docs/databases.md for what to set on the server.
+// The server remembers the reads of a serializable transaction until all concurrent transactions
+// have ended. A transaction that is open for long fills the lock table, and then all reads and
+// writes fail (SQLSTATE 53200), until it has ended. Such errors are transient, and name the oldest
+// transaction; [ReadLocks] tells before how full the table is. The time of the app's own SQL is
+// limited by app_sql_timeout, that of a single statement by statement_timeout. See
+// docs/databases.md for the server's settings.
 //
 // # Several databases in one transaction
 //
-// If the server allows it (max_prepared_transactions is more than 0), a database can prepare, with PREPARE TRANSACTION, under
+// If the server allows it (max_prepared_transactions is more than 0), a database can prepare, with
+// PREPARE TRANSACTION, under
 //
 //	pasteline:program:tables:transaction:process:decider
 //
-// where tables is an id that the tables were given when they were made. It can also decide over others; it keeps a record of that until
-// all have finished. See package recovery for what is done after a crash.
+// where tables is an id that the tables were given when they were created. It can also decide over
+// others; it keeps a record of that until all have finished. See package recovery for the settling
+// of such work after a crash.
 //
-// # Who goes first
+// # Contended keys
 //
-// Those who conflict over a key queue for it, within the process and among processes (with advisory locks, on a few connections of
-// their own), so that a crowd on one session gets through with few attempts. A transaction that has lost a second race queues for all
-// that it has read and written, so a third attempt is enough, unless it is about other keys than the first two.
+// Transactions that conflict over a key queue for it, within the process and among processes (with
+// advisory locks, on a few connections of their own), so that many requests of one session succeed
+// with few attempts. A transaction that has lost twice queues for all keys that it has read and
+// written, so a third attempt is enough, unless it uses other keys than the first two.
 //
 // # Caveats
 //
-// Run-time parameters, prepared statements and advisory locks belong to the connection: a pooler such as PgBouncer works in its mode
-// "session", as it is by default. Another mode is recognized when a connection is made, which fails then, and a statement that is a
-// transaction by itself verifies its isolation level. A pooler needs pool_max_conns and 9 more connections to the server for each process
-// (pool_size).
+// Run-time parameters, prepared statements and advisory locks belong to the connection: a pooler
+// such as PgBouncer works in its mode "session", its default. Another mode is detected when a
+// connection is made, which fails then, and every statement that is a transaction of its own
+// verifies its isolation level. A pooler needs pool_max_conns and 9 more connections to the server
+// for each process (pool_size).
 //
-// Nothing that the app's own SQL sets changes what the statements of this package mean, and nothing of it stays with the connection, which
-// others get from the pool: docs/databases.md has a table. Races that it loses (an error 40001 in a statement of its own) get no turn: such an app wants more tries, with a delay.
+// Settings of the app's own SQL don't change the meaning of this package's statements, and don't
+// stay with the connection when it returns to the pool: docs/databases.md has a table. If the app's
+// own SQL conflicts (an error 40001 in one of its statements), there is no queue for the retry:
+// such an app needs more tries, with a delay.
 //
 // The records of commits that were waiting to be deleted when a process died stay, some bytes each.
 //
-// A commit whose answer was lost is looked for afterwards, by the record that it leaves; if there is none, one is made that keeps it from
-// happening later. Only if the server can't be asked for some time (15 s), is it in doubt ([transaction.ErrInDoubt]), and not tried again.
+// A commit whose answer was lost is looked up afterwards, by the record that it leaves; if there is
+// none, a record is made that prevents it from happening later. Only if the server can't be reached
+// for some time (15 s) is it in doubt ([transaction.ErrInDoubt]), and not tried again.
 //
-// Tested with PostgreSQL 15 and 18.4, and through PgBouncer 1.18. CockroachDB and YugabyteDB speak the protocol, but nothing was tested with them: there, a commit is several
-// statements, turns are only within the process, and two-phase commit only as the one who decides.
+// Tested with PostgreSQL 15 and 18.4, and through PgBouncer 1.18. CockroachDB and YugabyteDB use
+// the same protocol, but were not tested: there, a commit is several statements, the queue for
+// contended keys is per process, and in a two-phase commit the database can only be the one that
+// decides.
 package postgres

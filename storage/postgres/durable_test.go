@@ -12,8 +12,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// What was acknowledged outlives a kill of the servers, though they are set not to wait for the disk: by one database, by two, with the
-// app's own SQL, and even if the app asks for less.
+// What was acknowledged outlives a kill of the servers, though they are set not to wait for the
+// disk: by one database, by two, with the app's own SQL, and even if the app asks for less.
 func TestDurableCommits(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -23,8 +23,9 @@ func byQuery(ctx context.Context, tx pgx.Tx, text string) {
 	_ = tx.Conn().PgConn().ExecParams(ctx, text, nil, nil, nil, nil).Read()
 }
 
-// A statement of the app's that ends the SQL transaction is noticed, whatever it looks like. Then nothing else is committed, and nothing is
-// run again, whatever else goes wrong: what the statement has kept would be done twice.
+// A statement of the app's that ends the SQL transaction is noticed, whatever it looks like. Then
+// nothing else is committed, and nothing is run again, whatever else goes wrong: what the statement
+// has kept would be done twice.
 func TestSQLEndsTransaction(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "")
@@ -107,7 +108,8 @@ func TestSQLEndsTransaction(t *testing.T) {
 	until(t, conn, nobodyIdles)
 }
 
-// endedByHand reports whether err says that a statement has ended the transaction, and not that a commit is in doubt.
+// endedByHand reports whether err says that a statement has ended the transaction, and not that a
+// commit is in doubt.
 func endedByHand(err error) bool {
 	return errors.Is(err, postgres.ErrByHand) && errors.Is(err, transaction.ErrPartlyKept) && !errors.Is(err, transaction.ErrInDoubt)
 }

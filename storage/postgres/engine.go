@@ -26,7 +26,7 @@ func Register(o *storage.Opener) {
 	o.RegisterCanonical("postgresql", open, canonical)
 }
 
-// What the engine offers.
+// The optional interfaces that the engine implements.
 var (
 	_ engine.Preparer            = (*database)(nil)
 	_ engine.PrepareChecker      = (*database)(nil)
@@ -42,7 +42,7 @@ var (
 	_ engine.Clock               = (*view)(nil)
 )
 
-// An engine is one set of tables.
+// A database is the engine of one set of tables.
 type database struct {
 	options    options
 	config     *pgxpool.Config
@@ -67,7 +67,8 @@ type database struct {
 
 func open(ctx context.Context, uri *url.URL) (engine.Engine, error) { return openAs(ctx, uri, false) }
 
-// openAs opens a database, which counts as one that can't do all at once if simple says so, or it can't.
+// openAs opens a database. With simple set, or on a server without the needed features, commits use
+// several statements.
 func openAs(ctx context.Context, uri *url.URL, simple bool) (_ engine.Engine, err error) {
 	config, o, err := parse(uri)
 	if err != nil {
@@ -99,17 +100,18 @@ func openAs(ctx context.Context, uri *url.URL, simple bool) (_ engine.Engine, er
 	return e, nil
 }
 
-// ownSettings are for the statements of this package; the app's own SQL is run without them.
+// ownSettings are for the statements of this package; the app's own SQL runs without them.
 var ownSettings = settings{
-	// On a small table PostgreSQL would rather read all of it, and then take every row for read: conflicts that are none.
+	// On small tables the planner prefers a sequential scan, whose predicate lock covers the whole
+	// table and causes false conflicts.
 	"enable_seqscan": "off",
-	// The commit is planned anew each time otherwise, as PostgreSQL takes an array that it does not know for longer than ours are: a
-	// quarter of the time of a session write.
+	// Otherwise each commit would be planned again, because for an array of unknown length
+	// PostgreSQL assumes more elements than ours have.
 	"plan_cache_mode": "force_generic_plan",
 }
 
-// inspect finds out what the server can do, and where the tables are, or will be: where a search path finds them now, whatever an app
-// makes of it later.
+// inspect finds out the server's features and the tables' schema: the one that the search path
+// gives now, whatever an app makes of that later.
 func (e *database) inspect(ctx context.Context) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
@@ -145,13 +147,14 @@ func (e *database) inspect(ctx context.Context) error {
 // table returns the name of one of this package's tables.
 func (e *database) table(name string) string { return e.options.table(e.schema, name) }
 
-// Begin costs nothing: what is not used holds no connection.
+// Begin needs no round trip: an unused view holds no connection.
 func (e *database) Begin(ctx context.Context) (engine.View, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
-	// A second attempt has lost a race already: with a snapshot from its first read on, it can lose only at its commit, when
-	// all that it is about is known, and the third can have its turn on that.
+	// A second attempt has lost a race already: with a snapshot from its first read on, it can lose
+	// only at its commit, when all that it is about is known, and the third can have its turn on
+	// that.
 	attempt, _ := transaction.AttemptFromContext(ctx)
 	return &view{engine: e, ctx: ctx, pinFirst: e.options.pinFirst || attempt.Number > 1}, nil
 }
@@ -186,7 +189,8 @@ func (e *database) Close() error {
 	return nil
 }
 
-// acquire takes a connection from the pool. It does not wait for ever: those that hold one may be waiting for another.
+// acquire takes a connection from the pool. It waits for a limited time: the holders of the others
+// may be waiting for another one.
 func (e *database) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	patience, cancel := context.WithTimeout(ctx, e.options.acquireTimeout)
 	defer cancel()
@@ -198,7 +202,7 @@ func (e *database) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return conn, e.explain(err)
 }
 
-// alone runs f, which is one statement that only reads, and runs it again where that can help.
+// alone runs f, a single read-only statement, and runs it again where that can help.
 func (e *database) alone(ctx context.Context, f func(*pgxpool.Conn) error) error {
 	conn, err := e.acquire(ctx)
 	if err != nil {
@@ -213,15 +217,17 @@ func (e *database) alone(ctx context.Context, f func(*pgxpool.Conn) error) error
 	}
 }
 
-// rounds is how often a statement is run that PostgreSQL calls a conflict, when it may well be none.
+// rounds is how often a statement is run when PostgreSQL reports a conflict, which may be a false
+// one.
 const rounds = 20
 
-// end rolls back the SQL transaction on conn, if there is one, and gives it back, without anybody waiting for it.
+// end rolls back the SQL transaction on conn, if there is one, and releases conn, in the
+// background.
 func (e *database) end(conn *pgxpool.Conn) {
 	pg := conn.Conn().PgConn()
 	idle, tidy := pg.TxStatus() == 'I', isTidy(pg)
-	if conn.Conn().IsClosed() || idle && tidy || pg.IsBusy() { // somebody still reads from it; that can't be waited for
-		conn.Release() // which closes what is busy
+	if conn.Conn().IsClosed() || idle && tidy || pg.IsBusy() { // busy: a reader has not finished
+		conn.Release() // closes a busy connection
 		return
 	}
 	e.views.Go(func() { // the caller is counted, so it is not too late
@@ -239,8 +245,8 @@ func (e *database) end(conn *pgxpool.Conn) {
 
 const endTimeout = 5 * time.Second
 
-// conflict names what differed. For a range that is another question to the database, on the same connection: if all had to wait for
-// another one, none would get it.
+// conflict returns an error that names the key that differed. For a range that takes another query,
+// on the same connection: if all commits waited for a second connection, none might get it.
 func (e *database) conflict(ctx context.Context, conn *pgxpool.Conn, d differs, c *engine.Changes, s *seen) error {
 	i := d.n - 1
 	switch d.what {
@@ -253,7 +259,8 @@ func (e *database) conflict(ctx context.Context, conn *pgxpool.Conn, d differs, 
 	return &storage.ConflictError{Bucket: r.Bucket, Key: []byte(e.changed(ctx, conn, r, s.bucket(r.Bucket)))}
 }
 
-// changed returns the first key in r that is not as it was seen, or the range's beginning if that can't be told.
+// changed returns the first key in r that has changed since it was read, or the beginning of r if
+// that is unknown.
 func (e *database) changed(ctx context.Context, conn *pgxpool.Conn, r engine.ReadRange, b *seenBucket) string {
 	text := qualify("SELECT key, version FROM " + e.statements.data + " WHERE bucket {=} $1 AND key {>=} $2")
 	args := []any{[]byte(r.Bucket), []byte(r.From)}

@@ -13,7 +13,8 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// isNetwork reports whether err is of the connection, not of what was said over it.
+// isNetwork reports whether err is an error of the connection, and not one that the server
+// reported.
 func isNetwork(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
@@ -25,7 +26,8 @@ func isNetwork(err error) bool {
 		pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
 }
 
-// explain gives an error that came before anything was committed its kind: a conflict, a lost connection, or what it is.
+// explain classifies an error that came before anything was committed: a conflict, a lost
+// connection, or another.
 func (e *database) explain(err error) error {
 	switch {
 	case err == nil:
@@ -36,7 +38,7 @@ func (e *database) explain(err error) error {
 		return errNotSerializable
 	case isLost(err), isForgotten(err):
 		e.poolers.doubt()
-		e.pool.Reset() // the others are likely to be lost, too
+		e.pool.Reset() // the other connections are probably lost, too
 		return &lackError{err}
 	case isExhausted(err):
 		return e.exhausted(err)
@@ -48,12 +50,12 @@ func (e *database) explain(err error) error {
 	return err
 }
 
-// IsTransient knows the errors of the app's own SQL.
+// IsTransient classifies the errors of the app's own SQL.
 func (e *database) IsTransient(err error) bool {
 	return isConflict(err) || isLost(err) || isOutdated(err) || isForgotten(err) || isExhausted(err)
 }
 
-// A lackError is bad luck: another attempt may succeed.
+// A lackError wraps an error after which a retry may succeed.
 type lackError struct{ err error }
 
 func (e *lackError) Error() string { return e.err.Error() }
@@ -62,37 +64,38 @@ func (e *lackError) Unwrap() error { return e.err }
 // Transient reports true.
 func (e *lackError) Transient() bool { return true }
 
-// isConflict reports whether the server gave up a transaction so that others could go on, or because they did not.
+// isConflict reports whether the server gave up a transaction because it conflicted with others.
 func isConflict(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return isSerialization(err) || ok && e.Code == "55P03" // lock_not_available: lock_timeout
 }
 
-// isOutdated reports whether a statement had been prepared before somebody changed a table, so that it would return other columns now, as
-// SELECT * does. It is prepared anew the next time.
+// isOutdated reports whether a statement was prepared before a table was changed, so that it would
+// return other columns now, as SELECT * does. The next use prepares it again.
 func isOutdated(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "0A000" && e.Routine == "RevalidateCachedQuery" // feature_not_supported, which is much else, too
 }
 
-// isForgotten reports whether the server does not have what pgx has prepared, or has what pgx has not: the app has deallocated all, or
-// it is another session.
+// isForgotten reports whether the server and pgx disagree about the prepared statements: the app
+// has deallocated all, or it is another session.
 func isForgotten(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == "26000" || e.Code == "42P05") && // invalid_sql_statement_name, duplicate_prepared_statement
 		strings.Contains(e.Message, "stmtcache_")
 }
 
-// isSerialization reports whether the server gave up a transaction that may succeed at once.
+// isSerialization reports whether the server gave up a transaction that may succeed in a retry.
 func isSerialization(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == "40001" || e.Code == "40P01") // serialization_failure, deadlock_detected
 }
 
-// errReadOnly is the error of a commit in the app's SQL transaction, which is recorded.
+// errReadOnly is the error of a commit in the app's SQL transaction, if that is read-only: the
+// commit's record can't be written.
 var errReadOnly = errors.New("the app's own SQL has made it read-only (SET TRANSACTION READ ONLY), and nothing can be committed with it: leave that out")
 
-// isReadOnly reports whether something was to be written in a transaction that only reads.
+// isReadOnly reports whether a write was refused because the transaction is read-only.
 func isReadOnly(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "25006" // read_only_sql_transaction
@@ -113,7 +116,8 @@ func isFatal(e *pgconn.PgError) bool {
 	return false
 }
 
-// isLost reports whether the connection was lost, or there was none: not because somebody gave up.
+// isLost reports whether the connection was lost, or could not be made, for another reason than a
+// cancelled context.
 func isLost(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false

@@ -12,7 +12,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// What is written to a bucket and what the app's own SQL writes are committed together. (It is compiled only: it needs a server.)
+// What is written to a bucket and what the app's own SQL writes are committed together. (It is
+// compiled only: it needs a server.)
 func ExampleTx() { //nolint:testableexamples // it needs a server
 	ctx := context.Background()
 	opener := storage.NewOpener()
@@ -43,7 +44,8 @@ func ExampleTx() { //nolint:testableexamples // it needs a server
 	}
 }
 
-// A URI is checked before anything is opened; an error says what to write instead, and shows no password.
+// A URI is checked before anything is opened; an error says what to write instead, and shows no
+// password.
 func ExampleRegister() {
 	opener := storage.NewOpener()
 	postgres.Register(opener)

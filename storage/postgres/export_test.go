@@ -11,7 +11,8 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// RegisterSimple is Register, and takes every server for one that has no more than all have that speak the protocol.
+// RegisterSimple is Register, and takes every server for one that has no more than all have that
+// speak the protocol.
 func RegisterSimple(o *storage.Opener) {
 	o.RegisterCanonical("postgres", func(ctx context.Context, uri *url.URL) (engine.Engine, error) { return openAs(ctx, uri, true) }, canonical)
 }

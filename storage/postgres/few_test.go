@@ -13,7 +13,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Commits of few keys are other statements than those of many: each writes all, or nothing and names what had changed.
+// Commits of few keys are other statements than those of many: each writes all, or nothing and
+// names what had changed.
 func TestFewAndMany(t *testing.T) {
 	t.Parallel()
 	db := openDB(t, pgtest.Database(t))
@@ -27,7 +28,8 @@ func TestFewAndMany(t *testing.T) {
 	}
 }
 
-// testCommit reads some keys, half of which are there, and puts others; before the commit, another changes the one that is to be lost.
+// testCommit reads some keys, half of which are there, and puts others; before the commit, another
+// changes the one that is to be lost.
 func testCommit(t *testing.T, db *storage.DB, reads, puts, lost int) {
 	t.Helper()
 	key := func(kind string, i int) string { return fmt.Sprintf("%s%d", kind, i) }
@@ -79,7 +81,8 @@ func testCommit(t *testing.T, db *storage.DB, reads, puts, lost int) {
 	})
 }
 
-// A commit that replaces what it has read is a statement of its own: it writes only if that, and all else that was read, is unchanged.
+// A commit that replaces what it has read is a statement of its own: it writes only if that, and
+// all else that was read, is unchanged.
 func TestReplace(t *testing.T) {
 	t.Parallel()
 	db := openDB(t, pgtest.Database(t))

@@ -36,8 +36,9 @@ var hostile = []string{
 	`CREATE FUNCTION tenant.unnest(anyarray) RETURNS SETOF anyelement LANGUAGE plpgsql AS $$ BEGIN RAISE 'another function'; END $$`,
 }
 
-// What the app's own SQL sets changes nothing of what our statements mean, or is refused; and nothing of it is left to the next
-// transaction on the same connection. The documents have the same table.
+// What the app's own SQL sets changes nothing of what our statements mean, or is refused; and
+// nothing of it is left to the next transaction on the same connection. The documents have the same
+// table.
 func TestForeignState(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -197,7 +198,8 @@ func TestForeignState(t *testing.T) {
 	}
 }
 
-// What the app prepares under a name is not in the way of the next request, and DEALLOCATE ALL spoils no more than its own.
+// What the app prepares under a name is not in the way of the next request, and DEALLOCATE ALL
+// spoils no more than its own.
 func TestForeignStatements(t *testing.T) {
 	t.Parallel()
 	db, _, _ := newSite(t, "pool_max_conns=1")
@@ -233,8 +235,8 @@ func TestForeignStatements(t *testing.T) {
 	}
 }
 
-// A migration that sets what it likes, as those do that pg_dump writes, is recorded where the others are, and the next one begins as if it
-// were the first.
+// A migration that sets what it likes, as those do that pg_dump writes, is recorded where the
+// others are, and the next one begins as if it were the first.
 func TestForeignMigrations(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -258,7 +260,8 @@ func TestForeignMigrations(t *testing.T) {
 	}
 }
 
-// Where the tables are is looked up once; a schema that comes before it in the search path later changes nothing.
+// Where the tables are is looked up once; a schema that comes before it in the search path later
+// changes nothing.
 func TestTablesStayWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)

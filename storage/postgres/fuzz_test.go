@@ -8,7 +8,8 @@ import (
 	"github.com/pasteline/pasteline/storage/postgres"
 )
 
-// The name of a prepared transaction is taken apart without loss, whoever made it; and what is no name of ours is not ours.
+// The name of a prepared transaction is taken apart without loss, whoever made it; and what is no
+// name of ours is not ours.
 func FuzzGID(f *testing.F) {
 	for _, seed := range []string{
 		"pasteline:pasteline:TABLES:TRANSACTION:OWNER:DECIDER", "pasteline:p:T:X:O:", "pasteline:::::", "pasteline:a:b:c:d", "other", "", "pasteline:a:b:c:d:e:f",

@@ -15,14 +15,15 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// Locks says how full the server's table of predicate locks is, in which it keeps what serializable transactions have read, and what
-// keeps it from being cleared. What a transaction has read is kept until all that ran at the same time have ended: so one transaction that
-// is open for long fills it, and then all that read and write fail, until it has ended.
+// Locks says how full the server's table of predicate locks is, in which it keeps the reads of
+// serializable transactions, and which transaction keeps it from being cleared. Reads are kept
+// until all concurrent transactions have ended: so one transaction that is open for long fills the
+// table, and then all reads and writes fail, until it has ended.
 type Locks struct {
 	Held     int           // how many locks are held, in all databases of the server
 	Capacity int           // about how many there is room for
 	Age      time.Duration // how long the oldest transaction of this database has been open; 0: none is
-	Oldest   string        // names that transaction: process id, application, address, state, and what it is for if it is ours; empty: none is open
+	Oldest   string        // describes that transaction: process id, application, address, state, and its purpose if it is ours; empty: none is open
 }
 
 // String returns one line.
@@ -34,9 +35,10 @@ func (l Locks) String() string {
 	return text
 }
 
-// ReadLocks asks the server how full its table of predicate locks is, for a metric or an alarm: above half of its capacity,
-// something should be done. It costs the server about a millisecond, more with many locks: ask every few seconds, not in every request.
-// It returns an error if db is not kept in PostgreSQL, or the database's.
+// ReadLocks asks the server how full its table of predicate locks is, for a metric or an alarm:
+// above half of its capacity, action is needed. The query is not free, and costs more with many
+// locks: ask every few seconds, not in every request. It returns an error if db is not kept in
+// PostgreSQL, or the database's error.
 func ReadLocks(ctx context.Context, db *storage.DB) (Locks, error) {
 	e, ok := db.Engine().(*database)
 	if !ok {
@@ -60,7 +62,8 @@ const readLocks = "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks W
 	" WHERE s.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND s.xact_start IS NOT NULL" +
 	" AND s.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() ORDER BY s.xact_start LIMIT 1) AS a ON true"
 
-// readLocks uses the connections for turns, if there are some: the others may be waited for by all that fail because of the locks.
+// readLocks uses the connections for turns, if there are some: the others may be waited for by all
+// that fail because of the locks.
 func (e *database) readLocks(ctx context.Context) (l Locks, err error) {
 	if err := e.enter(); err != nil {
 		return l, err
@@ -80,13 +83,14 @@ func (e *database) readLocks(ctx context.Context) (l Locks, err error) {
 	return l, err
 }
 
-// isExhausted reports whether the server had no room left for what it shares among its processes, such as locks. It has, later.
+// isExhausted reports whether the server had no room left in memory shared among its processes,
+// such as for locks. It is temporary.
 func isExhausted(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "53200" // out_of_memory
 }
 
-// A lockWatch is what is known of the table of locks, how it is learned, and what the log is told before the table is full.
+// A lockWatch tracks the state of the table of locks, and warns before the table is full.
 type lockWatch struct {
 	ask func() (Locks, error)
 
@@ -95,7 +99,7 @@ type lockWatch struct {
 	last Locks
 	err  error
 
-	commits atomic.Int64  // since the engine was opened; what is read is kept by commits
+	commits atomic.Int64  // since the engine was opened; commits are what makes the server keep reads
 	due     chan struct{} // it is time to look: many commits
 	stop    chan struct{} // closed with the engine
 }
@@ -112,7 +116,7 @@ const (
 	fresh = time.Second // for metrics
 )
 
-// ask is for all that fail, so it has a context of its own.
+// ask is shared by all failing requests, so it has a context of its own.
 func (e *database) ask() (Locks, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
@@ -130,7 +134,7 @@ func (w *lockWatch) recent(age time.Duration) (Locks, error) {
 	return w.last, w.err
 }
 
-// exhausted says which transaction is to blame, if that can be told.
+// exhausted adds to an error which transaction is to blame, if that is known.
 func (e *database) exhausted(err error) error {
 	text := ""
 	if l, err := e.locks.recent(askAgain); err == nil {

@@ -15,8 +15,9 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// One SQL transaction that stays open fills the server's table of predicate locks. Those who fail because of that may try again, and are told
-// which transaction it is; when it has ended, all is well.
+// One SQL transaction that stays open fills the server's table of predicate locks. Those who fail
+// because of that may try again, and are told which transaction it is; when it has ended, all is
+// well.
 func TestPredicateLocksUsedUp(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off", "max_connections = 15", "max_prepared_transactions = 0",
@@ -77,7 +78,8 @@ func TestPredicateLocksUsedUp(t *testing.T) {
 	mustPut(t, db, "x", "1")
 }
 
-// The log is told before the table is full, once, which transaction is to blame, and so are metrics.
+// The log is told before the table is full, once, which transaction is to blame, and so are
+// metrics.
 func TestWarningOfPredicateLocks(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off", "max_pred_locks_per_relation = 100000", "max_pred_locks_per_page = 100000"))
@@ -151,7 +153,8 @@ func TestReadLocksOfAnother(t *testing.T) {
 	}
 }
 
-// An SQL transaction of the app's that is open for too long is rolled back, be the app at work or not, and the work may be run again.
+// An SQL transaction of the app's that is open for too long is rolled back, be the app at work or
+// not, and the work may be run again.
 func TestAppSQLTimeout(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "app_sql_timeout=300ms")

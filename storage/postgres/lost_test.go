@@ -102,8 +102,9 @@ func counters(tb testing.TB, uri string) (inBucket, inTable map[string]int) {
 
 const countersTable = `CREATE TABLE counters (id text PRIMARY KEY, n int NOT NULL)`
 
-// The answer to a commit is lost, or the commit is, or the server gets it when the client has long gone. Whatever is acknowledged is
-// there, once; and since the server can be asked, nothing is in doubt.
+// The answer to a commit is lost, or the commit is, or the server gets it when the client has long
+// gone. Whatever is acknowledged is there, once; and since the server can be asked, nothing is in
+// doubt.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -148,7 +149,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// A commit that writes without having read, and one that only deletes, leave no version by which they could be known.
+// A commit that writes without having read, and one that only deletes, leave no version by which
+// they could be known.
 func TestLostAnswersOfBlindWrites(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -186,7 +188,8 @@ func TestLostAnswersOfBlindWrites(t *testing.T) {
 	}
 }
 
-// After a crash the server gives the number of a transaction that it had not written down to another. That one's fate is not ours.
+// After a crash the server gives the number of a transaction that it had not written down to
+// another. That one's fate is not ours.
 func TestLostAnswerAndCrash(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off", "wal_writer_delay = 10s", "autovacuum = off"))
@@ -225,7 +228,8 @@ func TestLostAnswerAndCrash(t *testing.T) {
 	}
 }
 
-// The server is killed again and again, while many work. Each worker has counters of its own, and all have one together.
+// The server is killed again and again, while many work. Each worker has counters of its own, and
+// all have one together.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off"))

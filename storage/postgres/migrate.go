@@ -27,12 +27,14 @@ var ownMigrations embed.FS
 // own is the name under which this package's migrations are recorded.
 const own = "pasteline/storage"
 
-// Migrate brings the app's own tables up to date: it runs the files *.sql of files that have not been run in this database yet, in
-// the order of their names, each in a transaction of its own, and records them under the name of the app. It may be called by any number
-// of processes at once: one of them does it, and the others wait. Call it when the app is made, before the first [Tx].
+// Migrate brings the app's own tables up to date: it runs the files *.sql of files that have not
+// been run in this database yet, in the order of their names, each in a transaction of its own, and
+// records them under the name of the app. Any number of processes may call it at once: one of them
+// does the work, and the others wait. Call it when the app is created, before the first [Tx].
 //
-// A file that was run must not be changed afterwards, and none that was run may be missing: that is an error, as the database belongs
-// to a newer version of the app then, or to another. It returns the errors of the database, too, which name the file.
+// A file that was run must not be changed afterwards, and none that was run may be missing: that is
+// an error, because then the database belongs to a newer version of the app, or to another app.
+// Errors of the database are returned too, with the name of the file.
 func Migrate(ctx context.Context, db *storage.DB, app string, files fs.FS) error {
 	if s, ok := db.Engine().(engine.StandIn); ok && s.Scheme == "postgres" {
 		return nil
@@ -135,8 +137,9 @@ func (e *database) readMigrations(files fs.FS, schema string) ([]migration, erro
 	return list, nil
 }
 
-// migrate runs what has not been run. Each round looks at what has, so that whoever comes second, or loses a race where there are no
-// advisory locks, finds the work done.
+// migrate runs the pending migrations. Each round looks up again which are pending, so that a
+// process that comes second, or loses a race where there are no advisory locks, finds the work
+// done.
 func (e *database) migrate(ctx context.Context, app string, files fs.FS) error {
 	schema := e.options.schema
 	if app == own {
@@ -171,7 +174,7 @@ func (e *database) migrate(ctx context.Context, app string, files fs.FS) error {
 	}
 }
 
-// isRace reports whether somebody else was just making the same table or schema.
+// isRace reports whether another process was just creating the same table or schema.
 func isRace(err error) bool {
 	if isConflict(err) {
 		return true

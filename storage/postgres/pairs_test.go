@@ -51,8 +51,8 @@ func readAll(rows pgx.Rows, err error) error {
 	return rows.Err()
 }
 
-// Whatever two goroutines do with the app's SQL, with buckets and with the transaction while another ends that: each call counts whole or is
-// refused, and no connection is kept.
+// Whatever two goroutines do with the app's SQL, with buckets and with the transaction while
+// another ends that: each call counts whole or is refused, and no connection is kept.
 func TestAllPairsOfSQL(t *testing.T) {
 	t.Parallel()
 	db := openDB(t, with(pgtest.Database(t), "pool_max_conns=3"))

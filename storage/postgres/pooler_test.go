@@ -18,8 +18,8 @@ import (
 const ignored = "ignore_startup_parameters = extra_float_digits,options,default_transaction_isolation,statement_timeout,lock_timeout," +
 	"idle_in_transaction_session_timeout"
 
-// twoWriters runs two transactions at once, each of which reads x and y and writes one of them. It returns how many of them were
-// committed, and their errors; if both were, that is a write skew.
+// twoWriters runs two transactions at once, each of which reads x and y and writes one of them. It
+// returns how many of them were committed, and their errors; if both were, that is a write skew.
 func twoWriters(t *testing.T, db *storage.DB, errs []error) (committed int) {
 	t.Helper()
 	var both, read sync.WaitGroup
@@ -44,7 +44,8 @@ func twoWriters(t *testing.T, db *storage.DB, errs []error) (committed int) {
 	return committed
 }
 
-// A pooler that leaves a client its session works as it is, and whether it ignores what it does not know or not.
+// A pooler that leaves a client its session works as it is, and whether it ignores what it does not
+// know or not.
 func TestPoolerSession(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -97,7 +98,8 @@ func TestPoolerSession(t *testing.T) {
 	}
 }
 
-// testPoolerLocks does what holds locks as long as a session lasts: turns on a key, a lock of a name, and a transaction that is prepared.
+// testPoolerLocks does what holds locks as long as a session lasts: turns on a key, a lock of a
+// name, and a transaction that is prepared.
 func testPoolerLocks(t *testing.T, db *storage.DB) {
 	t.Helper()
 	const crowd, each = 4, 3
@@ -128,7 +130,8 @@ func testPoolerLocks(t *testing.T, db *storage.DB) {
 	}
 }
 
-// A pooler that gives the session away after each transaction is refused before anything is done, by one line.
+// A pooler that gives the session away after each transaction is refused before anything is done,
+// by one line.
 func TestPoolerRefused(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -180,7 +183,8 @@ func TestPoolerRefused(t *testing.T) {
 	}
 }
 
-// Where a pooler is given another mode later, nothing is committed that is not serializable, and new connections are refused.
+// Where a pooler is given another mode later, nothing is committed that is not serializable, and
+// new connections are refused.
 func TestPoolerChangesItsMode(t *testing.T) {
 	t.Parallel()
 	for _, options := range []string{"", "default_query_exec_mode=exec"} {

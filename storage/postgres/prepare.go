@@ -17,10 +17,10 @@ import (
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
-// CanPrepare reports whether the server allows it, and the URI does.
+// CanPrepare reports whether the server and the URI allow it.
 func (e *database) CanPrepare() bool { return e.canPrepare }
 
-// WhyNotPrepare says what the server lacks.
+// WhyNotPrepare returns the reason why the server can't prepare.
 func (e *database) WhyNotPrepare() error {
 	switch {
 	case e.canPrepare || e.options.noTwoPhase:
@@ -32,7 +32,7 @@ func (e *database) WhyNotPrepare() error {
 		" or write ?two_phase=off if no request writes to both")
 }
 
-// Prepare is the whole commit but for its last word.
+// Prepare does the whole commit except for COMMIT.
 func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *engine.Changes) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
@@ -81,7 +81,7 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *engine.Change
 	return nil
 }
 
-// Finish commits what was prepared.
+// Finish commits the prepared transaction.
 func (v *view) Finish(ctx context.Context) error {
 	name := v.prepared
 	v.prepared = ""
@@ -91,14 +91,15 @@ func (v *view) Finish(ctx context.Context) error {
 	return v.engine.settle(ctx, "COMMIT PREPARED", name)
 }
 
-// Leave leaves what was prepared to recovery.
+// Leave leaves the prepared transaction to recovery.
 func (v *view) Leave() {
 	v.engine.owner.end(v.prepared)
 	v.prepared = ""
 	v.Close()
 }
 
-// rollbackPrepared is for an abort. What can't be reached now is left to recovery.
+// rollbackPrepared rolls back a prepared transaction. If the server can't be reached, recovery will
+// do it.
 func (e *database) rollbackPrepared(name string) {
 	defer e.owner.end(name)
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
@@ -106,8 +107,9 @@ func (e *database) rollbackPrepared(name string) {
 	_ = e.settle(ctx, "ROLLBACK PREPARED", name)
 }
 
-// settle ends a prepared transaction. One that is not there any more has been settled by somebody else. Until that is done its locks are
-// held, so if the connection is lost, another is tried for a while; then it is left to recovery.
+// settle ends a prepared transaction. If it does not exist any more, recovery has settled it. It
+// holds its locks until it is settled, so if the connection is lost, another is tried for a while;
+// then it is left to recovery.
 func (e *database) settle(ctx context.Context, how, name string) error {
 	deadline := time.Now().Add(endTimeout)
 	for pause := outcomePause; ; pause = min(2*pause, outcomePauseMax) {
@@ -135,7 +137,7 @@ func (e *database) settleOnce(ctx context.Context, how, name string) error {
 		switch {
 		case err == nil, pgErr != nil && pgErr.Code == "42704": // undefined_object
 			return nil
-		case pgErr != nil && pgErr.Code == "55000" && n < rounds: // somebody else is at it
+		case pgErr != nil && pgErr.Code == "55000" && n < rounds: // another session is settling it
 			time.Sleep(outcomePause)
 		default:
 			return e.explain(err)
@@ -143,13 +145,13 @@ func (e *database) settleOnce(ctx context.Context, how, name string) error {
 	}
 }
 
-// A gid is the name of a prepared transaction, as the server keeps it.
+// A gid is the server's name of a prepared transaction.
 type gid struct {
 	program     string
 	tables      string // the id of the tables that took part
 	transaction string
 	owner       string // the process
-	decider     string // whom to ask; empty: nobody keeps a record
+	decider     string // DeciderID of the deciding database; empty: it keeps no record
 }
 
 const gidPrefix = "pasteline:"
@@ -167,7 +169,8 @@ func parseGID(name string) (g gid, ok bool) {
 	return gid{parts[0], parts[1], parts[2], parts[3], parts[4]}, true
 }
 
-// An owner is the process, as others see it: as long as it lives, it holds an advisory lock, on a connection of its own.
+// An owner shows other processes that this one lives: as long as it does, it holds an advisory
+// lock, on a connection of its own.
 type owner struct {
 	engine *database
 
@@ -175,12 +178,12 @@ type owner struct {
 	id     string        // empty: it has never prepared anything
 	lost   chan struct{} // closed when the connection is; nil: there never was one
 	stop   context.CancelFunc
-	active map[string]bool // what is prepared, and just being finished or rolled back
+	active map[string]bool // the prepared transactions, and whether they are being settled
 }
 
 func ownerLock(id string) int64 { return lockNumber("owner", id) }
 
-// name makes sure that the lock is held.
+// name returns the owner's id, after making sure that the lock is held.
 func (o *owner) name(ctx context.Context) (string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -203,7 +206,7 @@ func (o *owner) name(ctx context.Context) (string, error) {
 	return o.id, nil
 }
 
-// lives reports whether there is a connection, as far as is known. It is called with mu locked.
+// lives reports whether the connection is not known to be lost. It is called with mu locked.
 func (o *owner) lives() bool {
 	if o.lost == nil {
 		return false
@@ -216,8 +219,9 @@ func (o *owner) lives() bool {
 	}
 }
 
-// watch listens on the connection, on which nothing is ever said: or its end would not be noticed, and all that is prepared later be taken
-// for that of a process that is gone. It is called with mu locked.
+// watch blocks on the idle owner connection to notice when it breaks: the advisory lock is lost
+// with it, and later prepared transactions would be taken for those of a dead process. It is called
+// with mu locked.
 func (o *owner) watch(conn *pgx.Conn) {
 	ctx, stop := context.WithCancel(context.Background())
 	lost := make(chan struct{})
@@ -247,7 +251,8 @@ func (o *owner) end(name string) {
 	delete(o.active, name)
 }
 
-// has reports whether a prepared transaction is this process's own, and whether it is just being worked on.
+// has reports whether a prepared transaction is this process's own, and whether it is being settled
+// now.
 func (o *owner) has(g gid) (mine, active bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -263,7 +268,7 @@ func (o *owner) close() {
 	}
 }
 
-// Name is the server and database, for recovery.
+// Name returns the server and database, for recovery.
 func (e *database) Name() string {
 	c := e.config.ConnConfig
 	name := fmt.Sprintf("postgres://%s:%d/%s", c.Host, c.Port, c.Database)
@@ -273,7 +278,7 @@ func (e *database) Name() string {
 	return name
 }
 
-// Prepared lists what carries the program's name, and the tables' id.
+// Prepared lists the prepared transactions with this program's name and the tables' id.
 func (e *database) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 	if !e.canPrepare {
 		return nil, nil
@@ -320,12 +325,12 @@ func (e *database) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 	return found, nil
 }
 
-// Finish commits what another process had prepared, or this one.
+// Finish commits a transaction that this or another process has prepared.
 func (e *database) Finish(ctx context.Context, p recovery.Prepared) error {
 	return e.settle(ctx, "COMMIT PREPARED", p.Name)
 }
 
-// Abort rolls it back.
+// Abort rolls back a transaction that this or another process has prepared.
 func (e *database) Abort(ctx context.Context, p recovery.Prepared) error {
 	return e.settle(ctx, "ROLLBACK PREPARED", p.Name)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// endings are the ways in which a server may forget what an open transaction has read, and has not committed.
-// Each gets a connection that watches, and ends the transaction that "reader" has open.
+// endings are the ways in which a server may forget what an open transaction has read, and has not
+// committed. Each gets a connection that watches, and ends the transaction that "reader" has open.
 var endings = []struct {
 	name    string
 	options string
@@ -32,9 +32,10 @@ var endings = []struct {
 const readerGone = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity
 	WHERE application_name = 'reader' AND datname = current_database() AND state LIKE 'idle in transaction%')`
 
-// A transaction that only read, and whose snapshot the server has ended, must not report success: the server has
-// forgotten what was read. The first transaction here reads y before the second changes it, so it comes first; the
-// reader comes after the second, and must come before the first, which changes x after that was read.
+// A transaction that only read, and whose snapshot the server has ended, must not report success:
+// the server has forgotten what was read. The first transaction here reads y before the second
+// changes it, so it comes first; the reader comes after the second, and must come before the first,
+// which changes x after that was read.
 func TestReaderWhoseSnapshotIsLost(t *testing.T) {
 	t.Parallel()
 	for _, tt := range endings {

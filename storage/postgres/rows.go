@@ -9,8 +9,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// The results that the app gets of its SQL read from the connection. So each read is a use of it: it excludes others, and is
-// refused after the end, which closes what is open.
+// The results of the app's SQL read from the connection. So each read is a use of it: it excludes
+// others, and is refused after the end, which closes open results.
 
 // rows are pgx.Rows in which that is so.
 type rows struct {
@@ -87,7 +87,8 @@ func (r *rows) Values() ([]any, error) {
 	return nil, r.ended()
 }
 
-// RawValues returns copies: the connection's own are overwritten when another goroutine ends the transaction.
+// RawValues returns copies: the connection's own are overwritten when another goroutine ends the
+// transaction.
 func (r *rows) RawValues() [][]byte {
 	if !r.use() {
 		return nil
@@ -184,7 +185,8 @@ func (a *access) take() error {
 	return nil
 }
 
-// lend tells that the connection is in use while functions of the app are called: these must not wait for it.
+// lend tells that the connection is in use while functions of the app are called: these must not
+// wait for it.
 func (a *access) lend() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -192,7 +194,8 @@ func (a *access) lend() {
 	a.free.Broadcast()
 }
 
-// opened remembers what is to be closed before the connection can be used for something else. It is called by the user.
+// opened records a function that closes the current results before the next use of the connection.
+// It is called by the user of the connection.
 func (a *access) opened(end func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -10,18 +10,18 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// seen is what a view has looked at, with the versions that it found.
+// seen is the keys and ranges that a view has read, with the versions that it found.
 type seen struct {
 	buckets []*seenBucket // a transaction uses few
 }
 
 type seenBucket struct {
 	name     string
-	versions btree.Map[string, int64] // 0: not there
-	covered  []interval               // where it is known, too, what is not there
+	versions btree.Map[string, int64] // 0: the key does not exist
+	covered  []interval               // ranges in which all existing keys are in versions
 }
 
-// interval is the keys from from (inclusive) to to (exclusive; empty: without end).
+// interval is the keys from from (inclusive) to to (exclusive; empty: unbounded).
 type interval struct{ from, to string }
 
 func (i interval) contains(key string) bool { return i.from <= key && (i.to == "" || key < i.to) }
@@ -41,7 +41,7 @@ func (s *seen) bucket(name string) *seenBucket {
 	return b
 }
 
-// version reports whether it is known which version of a key the view shows.
+// version returns the version of a key that the view shows, if it is known.
 func (b *seenBucket) version(key string) (version int64, known bool) {
 	if version, known = b.versions.Get(key); known {
 		return version, true
@@ -49,7 +49,8 @@ func (b *seenBucket) version(key string) (version int64, known bool) {
 	return 0, slices.ContainsFunc(b.covered, func(i interval) bool { return i.contains(key) })
 }
 
-// sum describes what a range held, so that any change of it shows: how many keys, and the sum of their versions.
+// sum describes the content of a range, so that any change shows: the number of keys, and the sum
+// of their versions.
 func (b *seenBucket) sum(i interval) (number int64, total string) {
 	var sum, one big.Int
 	b.versions.Ascend(i.from, func(key string, version int64) bool {

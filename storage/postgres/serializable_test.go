@@ -84,8 +84,9 @@ const (
 	nobodyIdles  = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database())`
 )
 
-// The anomaly of a transaction that only reads: one has read x and is about to write y, another changes x and commits, and a reader sees
-// that, but not y. The first must not commit then as if it had been before the second.
+// The anomaly of a transaction that only reads: one has read x and is about to write y, another
+// changes x and commits, and a reader sees that, but not y. The first must not commit then as if it
+// had been before the second.
 func TestReadersAreSerializable(t *testing.T) {
 	t.Parallel()
 	for _, options := range []string{"", "snapshot=first"} {
@@ -128,7 +129,8 @@ func TestReadersAreSerializable(t *testing.T) {
 	}
 }
 
-// With one connection, nothing may need a second one: neither to name the key of a range that has changed, nor after a lost answer.
+// With one connection, nothing may need a second one: neither to name the key of a range that has
+// changed, nor after a lost answer.
 func TestOneConnection(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -165,7 +167,8 @@ func TestOneConnection(t *testing.T) {
 	}
 }
 
-// An error that comes only with the end of the transaction, as a serialization failure may, is one of the commit.
+// An error that comes only with the end of the transaction, as a serialization failure may, is one
+// of the commit.
 func TestErrorAtTheEnd(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -222,8 +225,8 @@ func TestLockTimeout(t *testing.T) {
 	mustPut(t, db, "x", "1")
 }
 
-// A read that failed leaves a snapshot in which nothing goes any more. A commit of writes does not need it; without any,
-// what was read before the failure is forgotten, and the commit fails.
+// A read that failed leaves a snapshot in which nothing goes any more. A commit of writes does not
+// need it; without any, what was read before the failure is forgotten, and the commit fails.
 func TestCommitAfterFailedRead(t *testing.T) {
 	t.Parallel()
 	for _, register := range []func(*storage.Opener){postgres.Register, postgres.RegisterSimple} {

@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// statements are the texts of what is sent; pgx prepares each once for each connection. They mean the same whatever the app has set in
-// the SQL transaction that they may be part of: all names are qualified, operators too.
+// statements are the texts of the package's SQL; pgx prepares each once for each connection. Their
+// meaning does not depend on settings of the app in a shared SQL transaction: all names are
+// qualified, operators too.
 type statements struct {
 	data      string // the table's name
 	decisions string
@@ -43,7 +44,7 @@ type parts uint8
 const (
 	reads     parts = 1 << iota // compare the versions of keys: buckets, keys, versions
 	ranges                      // compare number and sum of the versions in ranges: buckets, from, to, numbers, sums
-	turnsPart                   // nobody else has the turn: locks
+	turnsPart                   // no other process holds a lock: locks
 	deletes                     // buckets, keys
 	puts                        // buckets, keys, values, version
 	decision                    // id, under which the commit is recorded
@@ -52,7 +53,7 @@ const (
 
 const checks = reads | ranges | turnsPart
 
-// What differed is the first column of what a check returns; the second is which of them, from 1.
+// What differed: the first column of the result of a check; the second is its index, from 1.
 const (
 	badRead  = 1
 	badRange = 2
@@ -68,15 +69,17 @@ func operator(name string) string { return "OPERATOR(pg_catalog." + name + ")" }
 // qualify writes {=} and the like as PostgreSQL's own operators.
 func qualify(text string) string { return operators.Replace(text) }
 
-// serializable is true, or an error if the statement does not run at that isolation level: see isNotSerializable. For a statement that
-// is a transaction by itself that rests on a setting of the session.
+// serializable is true, or an error if the statement does not run at that isolation level: see
+// isNotSerializable. For a statement that is a transaction by itself that rests on a setting of the
+// session.
 const serializable = "CASE WHEN pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'serializable' THEN true" +
 	" ELSE pg_catalog.current_setting('" + notSerializable + "')::boolean END"
 
 // notSerializable is a setting that does not exist.
 const notSerializable = "pasteline.not_serializable"
 
-// newStatements returns those for tables; weak says that the sessions ask for less than durable commits.
+// newStatements returns those for tables; weak says that the sessions ask for less than durable
+// commits.
 func newStatements(table func(name string) string, role string, weak bool) *statements {
 	s := &statements{data: table("data"), decisions: table("decisions"), durable: !weak, texts: map[textKey]string{}, shapes: map[shape]string{}}
 	s.ourselves, s.theApp = asides(role)
@@ -84,11 +87,13 @@ func newStatements(table func(name string) string, role string, weak bool) *stat
 	for reverse, order := range []string{"key", "key DESC"} {
 		for bounded, bound := range []string{"", " AND key {<} $4"} {
 			where := "bucket {=} $1 AND key {>=} $2" + bound + " AND " + serializable
-			// Nearly all ranges end on their first page and have small values only: it costs the server a fifth less without the sum below.
+			// Nearly all ranges end on their first page and have small values only: without the sum
+			// below the query is cheaper.
 			s.firsts[reverse][bounded] = qualify(fmt.Sprintf("SELECT key, version,"+
 				" CASE WHEN pg_catalog.octet_length(value) {<=} %[4]d THEN value END FROM %[1]s WHERE %[3]s ORDER BY %[2]s LIMIT $3",
 				s.data, order, where, pageBytes/firstPage))
-			// As many bytes are returned as fit into a page, and one value more: the others are not even read.
+			// As many bytes are returned as fit into a page, and one value more: the others are not
+			// even read.
 			s.scans[reverse][bounded] = qualify(fmt.Sprintf("SELECT key, version, value FROM (SELECT key, version, value,"+
 				" pg_catalog.sum(pg_catalog.octet_length(value)) OVER (ORDER BY %[2]s ROWS UNBOUNDED PRECEDING)"+
 				" {-} pg_catalog.octet_length(value) AS before"+
@@ -99,8 +104,8 @@ func newStatements(table func(name string) string, role string, weak bool) *stat
 	return s
 }
 
-// asides returns two queries for the app's SQL transaction: by the first, what follows is run as the role that opened the connection,
-// and by the second again as the one that the app has chosen, if it has.
+// asides returns two queries for the app's SQL transaction: after the first, statements run as the
+// role that opened the connection, after the second again as the role that the app has set, if any.
 func asides(role string) (ourselves, theApp string) {
 	var save, set, restore []string
 	for _, s := range []struct{ name, value string }{
@@ -116,8 +121,9 @@ func asides(role string) (ourselves, theApp string) {
 	return "SELECT " + strings.Join(append(save, set...), ", "), "SELECT " + strings.Join(restore, ", ")
 }
 
-// recorded is the value true for the column committed of a decision, which every commit records. Two things that it rests on are set
-// or verified there: that it waits for the disk if it is to be durable, and the isolation level.
+// recorded is the value true for the column committed of a decision, which every commit records.
+// Two things that it rests on are set or verified there: that it waits for the disk if it is to be
+// durable, and the isolation level.
 func recorded(p parts) string {
 	if p&durable == 0 {
 		return "(" + serializable + ")"
@@ -133,7 +139,8 @@ func (s *statements) recordedIf(decides bool) string {
 	return recorded(0)
 }
 
-// commit is the whole commit in one statement. It returns a row for what differed, and has written nothing then; else none.
+// commit is the whole commit in one statement. It returns a row for what differed, and has written
+// nothing then; else none.
 func (s *statements) commit(p parts) string {
 	return s.text(1, p, func(n *numbering) string {
 		var with []string
@@ -151,8 +158,8 @@ func (s *statements) commit(p parts) string {
 	})
 }
 
-// few is the whole commit in one statement for few keys, without arrays and what it takes to go through them. It says that it has
-// written rows, or none if anything differs, and does not say what; [statements.check] does.
+// few is the whole commit in one statement for few keys, without arrays. It reports the number of
+// rows written; zero means validation failed (use [statements.check] to find the key).
 func (s *statements) few(f shape) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,8 +175,9 @@ func (s *statements) few(f shape) string {
 	return text
 }
 
-// makeReplace is for what most commits are: a session that exists is written. To look for the row, compare its version and change it is
-// one step then, where ON CONFLICT takes three: 13 to 26 µs less of the 230 to 290 that the server works for such a commit.
+// makeReplace returns the statement for the most common commit: an existing session is written.
+// Looking for the row, comparing its version and changing it is one step then, where ON CONFLICT
+// takes three.
 func (s *statements) makeReplace(f shape) string {
 	var n numbering
 	mark, version := n.next(), n.next()
@@ -248,8 +256,8 @@ func (n *numbering) next() string {
 	return "$" + strconv.Itoa(int(*n))
 }
 
-// bad has a row for each thing that forbids the commit. The lookups are lateral, so that they go by the index, whatever is known of
-// the table.
+// bad has a row for each thing that forbids the commit. The lookups are lateral, so that they go by
+// the index, whatever is known of the table.
 func (s *statements) bad(p parts, n *numbering) string {
 	var union []string
 	if p&reads != 0 {
@@ -297,14 +305,15 @@ func (s *statements) writes(p parts, n *numbering, condition string) []string {
 	return list
 }
 
-// commitAs is a COMMIT that records the transaction under id, which is only letters, digits and -. The record is made at the last moment:
-// whoever looks for it must not have to wait for a client that is gone.
+// commitAs is a COMMIT that records the transaction under id, which is only letters, digits and -.
+// The record is made at the last moment: whoever looks for it must not have to wait for a client
+// that is gone.
 func (s *statements) commitAs(id string) string {
 	return s.record(id) + "; COMMIT"
 }
 
-// commitSQLAs is commitAs for the app's SQL transaction, which may have written nothing, and need no record. It fails if that is not
-// the transaction that was begun.
+// commitSQLAs is commitAs for the app's SQL transaction, which may have written nothing, and need
+// no record. It fails if that is not the transaction that was begun.
 func (s *statements) commitSQLAs(id string, separately bool) string {
 	if separately {
 		return releaseOrigin + s.commitAs(id)

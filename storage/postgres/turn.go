@@ -10,11 +10,12 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// turnConns is how many turns and locks the process can have, or wait for, at a time. They have connections of their own: who has a
-// turn needs another connection for the work, and would wait for ever for one that somebody holds who waits for the turn.
+// turnConns limits how many advisory locks the process holds or waits for. They use a separate
+// pool: a transaction that holds a lock needs a second connection for its work, and with one pool
+// that could deadlock.
 const turnConns = 8
 
-// openTurns makes the pool for them; a connection is only made when it is needed.
+// openTurns makes that pool; connections are made on demand.
 func (e *database) openTurns(ctx context.Context) (err error) {
 	config := e.config.Copy()
 	config.MaxConns, config.MinConns, config.MinIdleConns = turnConns, 0, 0
@@ -23,17 +24,17 @@ func (e *database) openTurns(ctx context.Context) (err error) {
 	return err
 }
 
-// place names the tables, as all processes do, whatever they are called in the URI.
+// place names the tables, in the same way in all processes, however the URI names them.
 func (e *database) place() string { return cmp.Or(e.id, e.statements.data) }
 
-// turnLock is the number of the lock that stands for a key. It is shared by those who are committing a write to it, and exclusive
-// for who has the turn.
+// turnLock returns the number of the lock for a key. Transactions that are committing a write to
+// the key share it; the holder of the ticket has it exclusively.
 func (e *database) turnLock(bucket, key string) int64 {
 	return lockNumber("turn", e.place(), bucket, key)
 }
 
-// LockKeys waits for commits that are under way, and for processes that came before. All processes
-// take the locks in one order, so that they can't deadlock.
+// LockKeys waits for running commits, and for processes that came before. All processes take the
+// locks in one order, so that they can't deadlock.
 func (e *database) LockKeys(ctx context.Context, keys []engine.ReadKey) (release func(), err error) {
 	if e.turns == nil {
 		return func() {}, nil
@@ -53,10 +54,10 @@ func (e *database) LockKeys(ctx context.Context, keys []engine.ReadKey) (release
 	})
 }
 
-// TryLock is an advisory lock, too.
+// TryLock takes an advisory lock for the name.
 func (e *database) TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
 	if e.turns == nil {
-		return func() {}, true, nil // nothing can tell: the work is done more than once, then
+		return func() {}, true, nil // without advisory locks, several processes may do the work
 	}
 	unlock, err = e.lock(ctx, func(conn *pgxpool.Conn) (bool, error) {
 		err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock($1)", lockNumber("lock", e.place(), name)).Scan(&ok)
@@ -65,7 +66,7 @@ func (e *database) TryLock(ctx context.Context, name string) (unlock func(), ok 
 	return unlock, ok, err
 }
 
-// lock holds a connection as long as the locks that take takes.
+// lock keeps a connection as long as the locks that take takes.
 func (e *database) lock(ctx context.Context, take func(*pgxpool.Conn) (bool, error)) (unlock func(), err error) {
 	if err := e.enter(); err != nil {
 		return nil, err

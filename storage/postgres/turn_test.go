@@ -48,8 +48,8 @@ func TestTurnsAcrossProcesses(t *testing.T) {
 	}
 }
 
-// Requests that read some keys and write one get through with three attempts, whatever the crowd: also where the race is lost at a
-// read, and where each attempt loses over another key.
+// Requests that read some keys and write one get through with three attempts, whatever the crowd:
+// also where the race is lost at a read, and where each attempt loses over another key.
 func TestThreeAttempts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ processes, clients, all, keys int }{{1, 2, 1000, 2}, {1, 17, 1020, 2}, {1, 8, 400, 5}, {2, 8, 400, 3}} {

@@ -18,28 +18,34 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// ErrByHand is returned for a commit or rollback of what [Tx] gave.
+// ErrByHand is returned for a commit or rollback of the transaction that [Tx] returns.
 var ErrByHand = errors.New("storage/postgres: this SQL transaction is committed, or rolled back, with the transaction that it belongs to:" +
 	" return an error to have it rolled back, and use Begin for a part of it")
 
-// Tx returns the SQL transaction in which db takes part in the transaction of ctx: for the app's own statements. It begins with the first
-// call, at the isolation level SERIALIZABLE; later calls give the same. What is done in it is committed with what is written to buckets
-// of db, and with the other data managers, or not at all.
+// Tx returns the SQL transaction of db that belongs to the transaction of ctx, for the app's own
+// statements. It begins with the first call, at the isolation level SERIALIZABLE; later calls
+// return the same one. Its work is committed with the writes to buckets of db, and with the other
+// data managers, or not at all.
 //
-// Its Commit and Rollback return [ErrByHand], and so does a statement that would do the same, as far as its text tells. Its Begin makes a
-// savepoint, as with every pgx.Tx, and that one's Commit and Rollback work. After the end every method returns transaction.ErrEnded.
+// Its Commit and Rollback return [ErrByHand], and so does a statement that would do the same, as
+// far as its text tells. Its Begin makes a savepoint, as with every pgx.Tx, and that one's Commit
+// and Rollback work. After the end every method returns transaction.ErrEnded.
 //
-// The text can't tell everything, so the server is asked: a transaction whose SQL transaction was ended by a statement of the app's all the
-// same is never committed, and never run again, because what was done until then may be kept. The error says so, and wraps ErrByHand and
+// The text doesn't show everything, so the server is asked: if a statement of the app has ended the
+// SQL transaction nonetheless, the transaction is never committed, and never run again, because the
+// work done until then may be kept. The error says so, and wraps ErrByHand and
 // [transaction.ErrPartlyKept].
 //
-// An error of the server that is a lost race, or a lost connection, is transient: returned by the handler as it is (or wrapped), it lets
-// the work be run again. After any error the server refuses all that follows, unless there was a savepoint.
+// A server's error that reports a conflict, or a lost connection, is transient: if the handler
+// returns it (or wraps it), the work is run again. After any error the server refuses all later
+// statements, unless there was a savepoint.
 //
-// The errors of Tx are those of [storage.DB.Tx]; a conflict, if what was read before has changed; or that db is not kept in PostgreSQL.
-// Its methods, and those of rows and other results that it gives, may be called by several goroutines, which wait for each other; but the server
-// does one thing at a time, so rows have to be read, or closed, before the next statement. Those that are open at the end are closed. (Large
-// objects use the connection by themselves: nothing may be done with them when another goroutine may end the transaction.)
+// The errors of Tx are those of [storage.DB.Tx]; a conflict, if something read before has changed;
+// or that db is not kept in PostgreSQL. Its methods, and those of its rows and other results, may
+// be called by several goroutines, which wait for each other; but the server runs one statement at
+// a time, so rows have to be read, or closed, before the next statement. Rows that are open at the
+// end are closed. (Large objects use the connection directly: don't use them while another
+// goroutine may end the transaction.)
 func Tx(ctx context.Context, db *storage.DB) (pgx.Tx, error) {
 	tx, err := db.Tx(ctx)
 	if err != nil {
@@ -65,11 +71,12 @@ func Tx(ctx context.Context, db *storage.DB) (pgx.Tx, error) {
 	return sql, nil
 }
 
-// origin is the savepoint from before anything was written. It also tells the transaction from others.
+// origin is the savepoint from before the first write. It also distinguishes the transaction from
+// others.
 const origin = "pasteline_origin"
 
-// releaseOrigin begins the text that ends the app's SQL transaction, so that no other is ended: one that a statement of the app's began
-// after it had ended the first has no such savepoint.
+// releaseOrigin begins the text that ends the app's SQL transaction, so that no other is ended: one
+// that a statement of the app's began after it had ended the first has no such savepoint.
 const releaseOrigin = "RELEASE SAVEPOINT " + origin + "; "
 
 // beginSQL replaces the snapshot, if there is one, by a transaction of the app's.
@@ -97,7 +104,8 @@ type appTx struct {
 	nested bool
 }
 
-// begin returns why a statement can't be run, if it can't. Otherwise done is to be called when the connection has answered.
+// begin returns why a statement can't be run, if it can't. Otherwise done is to be called when the
+// connection has answered.
 func (t *appTx) begin(sql string) (done func(), err error) {
 	if err := t.enter(); err != nil {
 		return nil, err
@@ -221,7 +229,8 @@ func (t *appTx) Prepare(ctx context.Context, name, sql string) (*pgconn.Statemen
 	return t.Tx.Prepare(ctx, name, sql)
 }
 
-// Conn is for what the connection knows, such as its types. It is nil after the end: another transaction has the connection then.
+// Conn is for what the connection knows, such as its types. It is nil after the end: another
+// transaction has the connection then.
 func (t *appTx) Conn() *pgx.Conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -245,7 +254,7 @@ func (f failed) RawValues() [][]byte                          { return nil }
 func (f failed) Conn() *pgx.Conn                              { return nil }
 func (f failed) TypeMap() *pgtype.Map                         { return nil }
 
-// Written reports whether the app has an SQL transaction: what it does there is not known.
+// Written reports whether the app has an SQL transaction: its statements may have written.
 func (v *view) Written() bool { return v.sql != nil }
 
 // Savepoint is one in SQL.
@@ -282,7 +291,7 @@ func (v *view) exec(sql string) error {
 	return v.engine.explain(err)
 }
 
-// Abandon drops the app's SQL transaction, if it is still there.
+// Abandon rolls back the app's SQL transaction, if it still exists.
 func (v *view) Abandon(context.Context) error {
 	if ended := v.abandon(); ended != nil { //nolint:contextcheck // an end is told with a context of its own
 		return ended
@@ -302,7 +311,8 @@ func (v *view) abandon() *endedError {
 	return v.end(conn)
 }
 
-// shutSQL refuses further use of the app's SQL transaction, because it is to be committed, and returns why it can't be, if it can't.
+// shutSQL refuses further use of the app's SQL transaction before its commit, and returns an error
+// if it can't be committed.
 func (v *view) shutSQL() error {
 	if v.sql == nil {
 		return nil
@@ -324,7 +334,8 @@ func (v *view) shutSQL() error {
 	return err
 }
 
-// usable returns why the SQL transaction can't be committed, if it can't: a statement has failed in it.
+// usable returns an error if the SQL transaction can't be committed because a statement in it has
+// failed.
 func (v *view) usable() error {
 	if v.conn == nil || v.conn.Conn().IsClosed() || v.conn.Conn().PgConn().TxStatus() != 'E' {
 		return nil
@@ -337,7 +348,7 @@ func (v *view) usable() error {
 		"return the error, or put Begin and Rollback around what may fail: %w", err))
 }
 
-// Validate returns the conflict that a statement has failed with: the app has passed over it.
+// Validate returns the conflict that a statement has failed with, in case the app has ignored it.
 func (v *view) Validate(*engine.Changes) error {
 	if v.sql != nil { // a goroutine that is left over may be at work with the connection
 		if err := v.sql.enter(); err != nil {
@@ -351,7 +362,8 @@ func (v *view) Validate(*engine.Changes) error {
 	return nil
 }
 
-// The first error of a transaction is kept with its connection, for whoever meets only what follows from it.
+// The first error of a transaction is stored with its connection, because later errors are only its
+// consequences.
 const firstErrorKey = "pasteline: first error"
 
 func keepError(conn *pgconn.PgConn, e *pgconn.PgError) bool {

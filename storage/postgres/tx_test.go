@@ -424,7 +424,8 @@ const busyConnections = `SELECT count(*) FROM pg_stat_activity WHERE datname = c
 const locksHeld = `SELECT count(*) FROM pg_locks WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
 	AND pid <> pg_backend_pid() AND mode <> 'SIReadLock'`
 
-// A handler that does something else holds no connection, as far as that can be; and however it ends, nothing is left.
+// A handler that does something else holds no connection, as far as that can be; and however it
+// ends, nothing is left.
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	db, _, uri := newSite(t, "")

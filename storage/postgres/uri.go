@@ -46,8 +46,8 @@ var (
 	programSyntax = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
 )
 
-// canonical writes what names the same database in one way, as far as that can be known without asking: options are sorted, and
-// the port that is the default is left out.
+// canonical writes what names the same database in one way, as far as that can be known without
+// asking: options are sorted, and the port that is the default is left out.
 func canonical(uri *url.URL) (*url.URL, error) {
 	if _, _, err := parse(uri); err != nil {
 		return nil, err
@@ -127,8 +127,8 @@ func takeSettings(params map[string]string) settings {
 	return taken
 }
 
-// parseFlags reads the settings in the parameter options: -c name=value or --name=value, with \ before a space or a \. It is not ok if
-// there is anything else.
+// parseFlags reads the settings in the parameter options: -c name=value or --name=value, with \
+// before a space or a \. It is not ok if there is anything else.
 func parseFlags(text string) (s settings, ok bool) {
 	var words []string
 	var word strings.Builder
@@ -219,7 +219,8 @@ func parseTime(value string) (time.Duration, error) {
 	return time.ParseDuration(strings.Replace(value, "min", "m", 1))
 }
 
-// table returns the name of a table in a schema. That is quoted, for it may be a word of SQL; the rest is checked not to need it.
+// table returns the name of a table in a schema. That is quoted, for it may be a word of SQL; the
+// rest is checked not to need it.
 func (o *options) table(schema, name string) string {
 	if schema == "" {
 		return o.prefix + name
@@ -227,7 +228,8 @@ func (o *options) table(schema, name string) string {
 	return pgx.Identifier{schema}.Sanitize() + "." + o.prefix + name
 }
 
-// explainParse leaves out the URI, which the error of pgx quotes: whoever opens a database by URI adds it, without what is secret.
+// explainParse leaves out the URI, which the error of pgx quotes: whoever opens a database by URI
+// adds it, without what is secret.
 func explainParse(err error) error {
 	parseErr, ok := errors.AsType[*pgconn.ParseConfigError](err)
 	if !ok {

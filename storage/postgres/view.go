@@ -12,7 +12,7 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// A page is as much of a range as is fetched at once.
+// A page is the part of a range that is fetched in one round trip.
 const (
 	firstPage = 128     // keys
 	nextPage  = 1024    // keys
@@ -20,7 +20,7 @@ const (
 	keptBytes = 1 << 20
 )
 
-// A view is what one transaction sees. As long as it has read no more than once, it holds no connection.
+// A view is one transaction's view. Until its second read it holds no connection.
 type view struct {
 	engine *database
 	ctx    context.Context
@@ -43,7 +43,7 @@ type view struct {
 // A page is what one read returned.
 type page struct {
 	items []storage.Item
-	got   interval // what is known now: all that was asked for, or as much of it as fitted
+	got   interval // the known part: the requested range, or as much of it as fitted
 }
 
 func (v *view) Get(bucket string, key []byte) ([]byte, error) {
@@ -129,8 +129,9 @@ func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, 
 	return v.fetch(bucket, r, reverse, limit, &v.engine.statements.scans)
 }
 
-// fetch asks the database for a page, by one of texts. If that gives no value for a key, which is too large for it then, the page ends
-// before that: it is empty if it is the first, and nothing is known of the range.
+// fetch asks the database for a page, by one of texts. If that gives no value for a key, which is
+// too large for it then, the page ends before that: it is empty if it is the first, and nothing is
+// known of the range.
 func (v *view) fetch(bucket string, r interval, reverse bool, limit int, texts *[2][2]string) (*page, error) {
 	text := texts[index(reverse)][index(r.to != "")]
 	args := []any{[]byte(bucket), []byte(r.from), limit}
@@ -192,7 +193,8 @@ func index(b bool) int {
 	return 0
 }
 
-// keep remembers what the first read returned, so that reading it again, as sessions do, costs nothing and no snapshot.
+// keep stores the result of the first read, so that reading it again, as sessions do, needs no
+// round trip and no snapshot.
 func (v *view) keep(bucket string, p *page) {
 	if v.conn != nil || v.first != nil {
 		return
@@ -210,7 +212,7 @@ func (v *view) cached(bucket string, r interval) bool {
 	return v.first != nil && v.firstBucket == bucket && v.first.got.holds(r)
 }
 
-// part returns copies of what p has of r.
+// part returns copies of the items of p that lie in r.
 func (p *page) part(r interval, reverse bool) *page {
 	var items []storage.Item
 	for _, item := range p.items {
@@ -237,8 +239,8 @@ func (p *page) copy(items []storage.Item) *page {
 	return c
 }
 
-// read sends a query and gives its rows to f, which may be called again if the query is. The first read is a transaction by itself;
-// the second begins one that goes on.
+// read sends a query and passes its rows to f, which may be called again if the query is repeated.
+// The first read is a transaction of its own; the second begins one that stays open.
 func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 	switch {
 	case v.closed:
@@ -284,7 +286,8 @@ func (v *view) beginReading(text string, args []any, f func(pgx.Rows) error) err
 	return err
 }
 
-// aside queues what is to be run as the role that opened the connection, whatever the app has made of it in its SQL transaction.
+// aside queues a statement that runs as the role that opened the connection, whatever role the app
+// has set in its SQL transaction.
 func (v *view) aside(b *pgx.Batch, any bool, queue func()) {
 	if !any || !v.asides() {
 		queue()
@@ -298,9 +301,10 @@ func (v *view) aside(b *pgx.Batch, any bool, queue func()) {
 // asides reports whether there is an app's SQL transaction with a state that could be another.
 func (v *view) asides() bool { return v.sql != nil && !v.engine.separately }
 
-// begin begins an SQL transaction, makes sure that what was seen until now is still so, and does what is queued, all in one round trip
-// (and one more if there is a snapshot that has to be ended first). What PostgreSQL calls a conflict may be none: as long as nothing of
-// what was seen has changed, it is simply begun again.
+// begin begins an SQL transaction, checks that everything read until now is unchanged, and runs the
+// queued statements, all in one round trip (and one more if a snapshot has to be ended first). A
+// conflict that PostgreSQL reports may be false: as long as nothing that was read has changed, the
+// transaction is simply begun again.
 func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, error) {
 	v.hasRead = true
 	before, err := newWork(v.seen.all(), &v.seen, nil)
@@ -347,7 +351,7 @@ func (v *view) beginOnce(conn *pgxpool.Conn, options pgx.TxOptions, before *work
 	return results.Tx(), bad, err
 }
 
-// differs is what a check found; what is 0 if it found nothing.
+// differs is the result of a check; what is 0 if nothing differs.
 type differs struct {
 	what int
 	n    int64 // from 1
@@ -363,7 +367,7 @@ func (d *differs) scan(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-// Close ends the view, and rolls back what was prepared.
+// Close ends the view, and rolls back prepared work.
 func (v *view) Close() {
 	if v.closed {
 		return
@@ -376,7 +380,7 @@ func (v *view) Close() {
 	v.engine.views.Done()
 }
 
-// release gives the connection back. The end of the SQL transaction is nothing that anybody has to wait for.
+// release releases the connection. It does not wait for the end of the SQL transaction.
 func (v *view) release() {
 	if conn := v.conn; conn != nil {
 		v.conn = nil
@@ -384,9 +388,10 @@ func (v *view) release() {
 	}
 }
 
-// end gives back a connection that the view has used. The app may have kept its SQL transaction: that refuses everything from now on, and
-// what pgx made of it (large objects) does so since it was committed, or is rolled back, for which this waits. It returns an
-// error if what is rolled back is not the transaction that was begun.
+// end returns the connection to the pool. An appTx that the application kept returns ErrEnded from
+// now on; objects that pgx made of it (large objects) do so once it is committed or rolled back,
+// for which end waits. It returns an error if the transaction that is rolled back is not the one
+// that was begun.
 func (v *view) end(conn *pgxpool.Conn) (ended *endedError) {
 	if sql := v.sql; sql != nil {
 		v.sql = nil
