@@ -121,7 +121,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		}
 		found.fault(err)
 	}
-	if len(users) == len(named.servers)+len(named.apps) { // what has faults may use it
+	if len(users) == len(named.servers)+len(named.apps) { // a section with faults may use it
 		found.warn(o.unused(users...))
 	}
 	if !o.quiet || o.strict {

@@ -16,7 +16,7 @@
 // database. Files that the configuration reads, such as other .ini files and files with secrets, are still read from the
 // folder of the file. To open any other database is an error, unless it is in memory or [Config].Set names it. Only databases
 // that the app opens by [pipeline.Build.Storage] or the registry's opener are covered: one that it opens in another way has
-// to be replaced with Set. [Site.DB] opens the databases of the site, to prepare or check what they contain.
+// to be replaced with Set. [Site.DB] opens the databases of the site, to prepare or check their contents.
 //
 // # Requests
 //

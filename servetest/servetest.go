@@ -36,7 +36,7 @@ type Config struct {
 type Site struct {
 	// Handler is the pipeline. A panic is answered with the status 500, as by [server.Server].
 	Handler http.Handler
-	// Pipeline is what was loaded, with its tree and warnings. The site closes it.
+	// Pipeline is the loaded pipeline, with its tree and warnings. The site closes it.
 	Pipeline *pipeline.Pipeline
 	// Dir is the folder that %(here)s stands for.
 	Dir string
@@ -46,8 +46,9 @@ type Site struct {
 	client *http.Transport
 }
 
-// New loads an .ini file and serves what it describes until the test ends. If the file can't be loaded, the test fails at
-// once, with every fault of the file. It must be called from the goroutine of the test.
+// New loads an .ini file and serves its app until the test ends. If the file can't be loaded, the
+// test fails at once, with every fault of the file. It must be called from the goroutine of the
+// test.
 func New(tb testing.TB, file string, register ...func(*pipeline.Registry)) *Site {
 	tb.Helper()
 	return Config{File: file, Register: register}.New(tb)

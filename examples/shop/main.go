@@ -1,6 +1,7 @@
-// Command shop is an app that keeps its data in SQL and the visitor's cart in the session. To place an order takes what is in the cart from
-// the stock, writes the order down and empties the cart: all of it or nothing, in the request's one transaction. Of two who want the last
-// pot one gets it; the other's request is run again, and finds none left.
+// Command shop is an app that keeps its data in SQL and the visitor's cart in the session. An order
+// takes the items of the cart from the stock, inserts a row and empties the cart: all of it or
+// nothing, in the one transaction of the request. Of two requests for the last pot one gets it; the
+// other is run again, and finds none left.
 //
 //	createdb shop
 //	go run ./examples/shop examples/shop/shop.ini
@@ -75,7 +76,8 @@ func newShop(b *pipeline.Build, set settings) (http.Handler, error) {
 	return mux, nil
 }
 
-// open returns the two halves of the request's transaction: the statements, and the session with what is in the cart, by product.
+// open returns the two halves of the request's transaction: the statements, and the session, with
+// the quantities in the cart by product.
 func (s *shop) open(r *http.Request) (*Queries, *session.Session, map[string]int32, error) {
 	tx, err := postgres.Tx(r.Context(), s.db)
 	if err != nil {
@@ -92,7 +94,7 @@ func (s *shop) open(r *http.Request) (*Queries, *session.Session, map[string]int
 	return New(tx), visit, cart, err
 }
 
-// look shows what there is, and what is in the cart.
+// look shows the stock and the cart.
 func (s *shop) look(w http.ResponseWriter, r *http.Request) error {
 	q, _, cart, err := s.open(r)
 	if err != nil {
@@ -127,7 +129,7 @@ func (s *shop) fill(w http.ResponseWriter, r *http.Request) error {
 	return visit.Set("cart", cart)
 }
 
-// order orders what is in the cart.
+// order places an order for the items in the cart.
 func (s *shop) order(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	q, visit, cart, err := s.open(r)
@@ -142,7 +144,7 @@ func (s *shop) order(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(cart)) { // all in one order, so that nobody waits for one who waits for him
+	for _, name := range slices.Sorted(maps.Keys(cart)) { // in one order in all requests, so that they can't deadlock
 		taken, err := q.TakeFromStock(ctx, TakeFromStockParams{Name: name, Quantity: cart[name]})
 		if err != nil {
 			return err
@@ -158,7 +160,7 @@ func (s *shop) order(w http.ResponseWriter, r *http.Request) error {
 	return visit.Delete("cart")
 }
 
-// refuse answers why there will be no order. What was done for it until now is undone.
+// refuse answers with the reason why there is no order, and aborts the transaction.
 func refuse(w http.ResponseWriter, r *http.Request, why string) error {
 	t, ok := transaction.FromContext(r.Context())
 	if !ok {

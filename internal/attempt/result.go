@@ -90,8 +90,8 @@ func (r *Result) Fail(err error) {
 	}
 }
 
-// Wrap replaces the recorded error, if any, by f(error): a filter adds what it knows of the error,
-// for instance that it is transient.
+// Wrap replaces the recorded error, if any, by f(error): a filter adds a
+// property of the error, for instance that it is transient.
 func (r *Result) Wrap(f func(error) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

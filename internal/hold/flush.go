@@ -34,7 +34,7 @@ func (h *Writer) FlushError() error {
 		if err != nil {
 			return err
 		}
-	case deciding: // by a hook, or by another goroutine: what is held now is sent when it is decided
+	case deciding: // by a hook, or by another goroutine: the buffer is sent after the decision
 		return nil
 	case passing:
 	default:
@@ -79,7 +79,7 @@ func (h *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	switch {
 	case err == nil:
 		h.state = hijacked
-		h.header = h.dst.Header().Clone() // with what outer filters have just added, for whoever writes it
+		h.header = h.dst.Header().Clone() // with the fields that outer filters have just added
 	case silent:
 		h.state = deciding // nothing has left, and the handler may still answer
 	}

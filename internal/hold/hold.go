@@ -336,7 +336,7 @@ func (h *Writer) Returned() {
 func (h *Writer) Drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_ = h.end() // nobody will miss the file
+	_ = h.end() // the temporary file is not needed any more
 }
 
 func (h *Writer) end() error {

@@ -28,7 +28,7 @@ import (
 	"github.com/pasteline/pasteline/internal/spill"
 )
 
-// Options are the bounds of what is recorded.
+// Options are the limits of a recording.
 type Options struct {
 	HighWater int64 // bytes kept in memory before a temporary file is used; see [spill.Buffer]
 	Max       int64 // bytes a body may have; zero is no limit
@@ -46,7 +46,7 @@ type Body struct {
 	current *reader
 	record  spill.Buffer
 	read    int64 // bytes received from the source; more than are recorded in the last attempt
-	end     error // how the source ended: io.EOF, or what is wrong with it
+	end     error // how the source ended: io.EOF or another error
 	closed  bool
 }
 

@@ -53,7 +53,7 @@ func (w *Writer) imply(status int) {
 	}
 }
 
-// Write counts what is written.
+// Write writes p and counts its bytes.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.imply(http.StatusOK)
 	n, err := w.ResponseWriter.Write(p)
@@ -61,7 +61,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteString counts what is written.
+// WriteString writes s and counts its bytes.
 func (w *Writer) WriteString(s string) (int, error) {
 	w.imply(http.StatusOK)
 	n, err := io.WriteString(w.ResponseWriter, s)
@@ -90,7 +90,7 @@ func (w *Writer) FlushError() error {
 	return err
 }
 
-// Hijack passes the connection on. What is sent through it is not counted.
+// Hijack passes the connection on. Bytes sent through it are not counted.
 func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {

@@ -243,7 +243,7 @@ func (s *stored) readAt(p []byte, offset int64) (int, error) {
 	}
 	offset -= s.inMemory()
 	n, err := s.file.ReadAt(p[:min(int64(len(p)), s.filed-offset)], offset)
-	if errors.Is(err, io.EOF) { // the file is shorter than what was written to it
+	if errors.Is(err, io.EOF) { // the file is shorter than the data written to it
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
@@ -291,7 +291,7 @@ func (s *stored) sendFile(w io.Writer) (int64, error) {
 	buffer := newChunk()
 	defer chunks.Put(buffer)
 	n, err := io.CopyBuffer(w, &io.LimitedReader{R: s.file, N: s.filed}, buffer[:])
-	if err == nil && n < s.filed { // the file is shorter than what was written to it
+	if err == nil && n < s.filed { // the file is shorter than the data written to it
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

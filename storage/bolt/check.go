@@ -174,7 +174,7 @@ func (b *block) inOrder(i int, key, from, to []byte) error {
 	return nil
 }
 
-// A block is a stretch of the file: a page, or what is like one.
+// A block is a stretch of the file: a page, or a part of the same form.
 type block struct {
 	c        *treeCheck
 	page     uint64 // where it begins, for errors

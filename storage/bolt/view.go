@@ -168,7 +168,7 @@ func (c *cursor) item(key, value []byte) storage.Item {
 }
 
 // copyItem appends copies of key and value to block, which has room for them. Their capacity is
-// limited, so appending to one can't overwrite what follows it.
+// limited, so appending to one can't overwrite the next.
 func copyItem(key, value, block []byte) (item storage.Item, longer []byte) {
 	from := len(block)
 	middle := from + len(key)

@@ -135,8 +135,8 @@ type Located interface {
 }
 
 // A Reporter is an [Engine] that watches its database while it is open. Report is called once,
-// before the first Begin. The logger, which may be nil, is told of what will fail unless something
-// is done about it.
+// before the first Begin. The engine warns the logger, which may be nil, of conditions that will
+// make requests fail unless an operator acts.
 type Reporter interface {
 	Engine
 	Report(logger *slog.Logger)

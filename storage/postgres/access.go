@@ -34,7 +34,7 @@ type access struct {
 
 	released bool // origin has been, for the end
 
-	ended *endedError // the app's own SQL has ended the transaction; written by who is in, or after the end
+	ended *endedError // the app's own SQL has ended the transaction; written by the goroutine that is in, or after the end
 }
 
 func newAccess(ctx context.Context, e *database, conn *pgx.Conn) *access {

@@ -29,7 +29,7 @@ func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	defer v.Close() //nolint:contextcheck // an end is told with a context of its own
 	v.engine.locks.committed()
 	if len(c.Writes) == 0 && v.sql == nil {
-		return v.commitReading(ctx) // what it has seen is durable: PostgreSQL shows nothing earlier
+		return v.commitReading(ctx) // its reads are durable: PostgreSQL shows commits only then
 	}
 	if err := v.shutSQL(); err != nil { //nolint:contextcheck // an end is told with a context of its own
 		return err
@@ -193,7 +193,7 @@ func execAfter(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, text strin
 		written = tag.RowsAffected()
 		return nil
 	})
-	err = conn.SendBatch(ctx, b).Close() // which may come after what was written: only the end counts
+	err = conn.SendBatch(ctx, b).Close() // the error may follow the count of rows: only the end counts
 	return written, err
 }
 
@@ -251,7 +251,7 @@ func (v *view) stage(ctx context.Context, conn *pgxpool.Conn, w *work) error {
 			return nil
 		case err == nil:
 			if v.sql == nil {
-				_, _ = conn.Exec(ctx, "ROLLBACK") // to be asked what has changed without its own writes
+				_, _ = conn.Exec(ctx, "ROLLBACK") // to look for the changed key without the transaction's own writes
 			}
 			return v.engine.conflict(ctx, conn, bad, w.changes, &v.seen)
 		case isSerialization(err) && n < rounds && v.sql == nil:

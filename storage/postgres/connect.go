@@ -18,7 +18,7 @@ import (
 )
 
 // settings are the run-time parameters of a session, by name. They are set by a statement after
-// connecting: a pooler refuses, or drops, what it does not know of a start-up message.
+// connecting: a pooler refuses, or drops, parameters of a start-up message that it does not know.
 type settings map[string]string
 
 // with returns a copy with others in it.
@@ -65,7 +65,7 @@ func (s settings) text(more ...string) string {
 	return "SELECT " + strings.Join(append(columns, "pg_catalog.pg_backend_pid()"), ", ")
 }
 
-// durably is the level of synchronous_commit of what is acknowledged: on, or what is stronger.
+// durably is the level of synchronous_commit of acknowledged commits: on, or a stronger one.
 const durably = "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'remote_apply'" +
 	" THEN 'remote_apply' ELSE 'on' END"
 
@@ -139,7 +139,8 @@ func oneRow(ctx context.Context, conn *pgconn.PgConn, text string) ([]string, er
 	return nil, errors.New("the server returned nothing")
 }
 
-// errNotSerializable is the error of a connection whose transactions are not what was set.
+// errNotSerializable is the error of a connection whose transactions are not serializable although
+// that was set.
 var errNotSerializable error = &sessionError{"the transactions of the connection are not serializable, though that was set: a connection pooler is between" +
 	" which gives away the server's session after each transaction (PgBouncer in mode transaction or statement?):" +
 	" set pool_mode = session, or connect to the server itself"}
@@ -163,7 +164,7 @@ type poolers struct {
 	known map[string]knowledge
 }
 
-// knowledge is what is known of a pooler.
+// knowledge says whether there is a pooler, as far as that is known.
 type knowledge int
 
 const (
@@ -266,8 +267,8 @@ func makeUntidy(conn *pgconn.PgConn) { conn.CustomData()[untidyKey] = true }
 const forget = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;" +
 	" DISCARD TEMP; DISCARD SEQUENCES; "
 
-// cleanUp makes the session of a connection what it was before the app's own SQL, but for the
-// app's statements that pgx has prepared under names of its own choice.
+// cleanUp restores the session of a connection to its state before the app's own SQL, except for
+// the app's statements that pgx has prepared under names of its own choice.
 func cleanUp(ctx context.Context, conn *pgx.Conn) error {
 	pg := conn.PgConn()
 	s, _ := pg.CustomData()[settingsKey].(settings)

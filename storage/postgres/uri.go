@@ -111,7 +111,8 @@ var startUp = []string{
 	"log_disconnections", "options", "post_auth_delay", "replication",
 }
 
-// takeSettings takes what can be set later as well from the parameters of a start-up message.
+// takeSettings removes the settings that can also be set later from the parameters of a start-up
+// message, and returns them.
 func takeSettings(params map[string]string) settings {
 	taken := settings{}
 	if given, ok := parseFlags(params["options"]); ok {
@@ -228,8 +229,8 @@ func (o *options) table(schema, name string) string {
 	return pgx.Identifier{schema}.Sanitize() + "." + o.prefix + name
 }
 
-// explainParse leaves out the URI, which the error of pgx quotes: whoever opens a database by URI
-// adds it, without what is secret.
+// explainParse leaves out the URI, which the error of pgx quotes: the opener adds it, without
+// its secrets.
 func explainParse(err error) error {
 	parseErr, ok := errors.AsType[*pgconn.ParseConfigError](err)
 	if !ok {
@@ -254,7 +255,7 @@ func password(uri string) string {
 	return p
 }
 
-// explainOpen says what an error of the first connection means and what can be done about it.
+// explainOpen returns an error of the first connection with its meaning and the remedy.
 func explainOpen(err error) error {
 	if e, ok := errors.AsType[*sessionError](err); ok {
 		return e
@@ -288,7 +289,8 @@ func explainOpen(err error) error {
 	return err
 }
 
-// oneLine leaves out what is said twice: without a word about TLS in the URI, two connections are tried.
+// oneLine joins the lines of an error and drops repeated ones: without a setting for TLS in the URI,
+// two connections are tried.
 func oneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {

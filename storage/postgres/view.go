@@ -155,7 +155,7 @@ func (v *view) fetch(bucket string, r interval, reverse bool, limit int, texts *
 				} else {
 					p.got.to = string(item.Key)
 				}
-				rows.Close() // or its last error, which may be that what was read does not count, would not be known
+				rows.Close() // for its last error, which may say that the reads do not count
 				return rows.Err()
 			}
 			p.items, versions = append(p.items, item), append(versions, version)
@@ -351,7 +351,7 @@ func (v *view) beginOnce(conn *pgxpool.Conn, options pgx.TxOptions, before *work
 	return results.Tx(), bad, err
 }
 
-// differs is the result of a check; what is 0 if nothing differs.
+// differs is the result of a check; the field what is 0 if nothing differs.
 type differs struct {
 	what int
 	n    int64 // from 1
