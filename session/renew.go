@@ -45,7 +45,8 @@ func As(user string) RenewOption { return func(r *renewal) { r.user = user } }
 //   - If both were given the same user by [As], or the first was given none and the session was
 //     that user's, the second gives the browser the same id as the first, so that there is one
 //     session with all its data. If that has been renewed again for the user, it is the id of the
-//     last of these renewals.
+//     last of these renewals. While several renewals are in flight, each attempt may find a newer
+//     id, so such a request may need more attempts than others.
 //   - Otherwise the second gives the browser a separate session, with the data that was stored
 //     under the old id before the transaction that renewed it. Later changes to the first session
 //     are not in it.
