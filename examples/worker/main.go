@@ -79,7 +79,7 @@ type queue struct {
 	log *slog.Logger
 }
 
-// policy is patient: nobody waits for the answer, and the others are at work as well.
+// policy is patient: no client waits for the answer, and other workers run at the same time.
 var policy = transaction.Policy{Tries: 20, Delay: 5 * time.Millisecond, MaxDelay: time.Second, Jitter: 1}
 
 // sql runs f in a transaction, with the part of it that is SQL.
@@ -100,7 +100,7 @@ func (q *queue) add(ctx context.Context, texts []string) error {
 	})
 }
 
-// work does what is there and what comes, until ctx is done.
+// work does the jobs in the table, and those that are added, until ctx is done.
 func (q *queue) work(ctx context.Context) error {
 	for {
 		if err := q.drain(ctx); err != nil && ctx.Err() == nil {
@@ -194,7 +194,7 @@ func count(ctx context.Context, db *storage.DB, text string) error {
 	return nil
 }
 
-// words prints what has been counted.
+// words prints the counts.
 func (q *queue) words(ctx context.Context, w io.Writer) error {
 	var lines []string
 	err := transaction.Run(ctx, func(ctx context.Context) error {

@@ -188,7 +188,7 @@ type state struct {
 // errEnough has a transaction aborted that was only to read: a commit would be one more in two phases.
 var errEnough = errors.New("enough was read")
 
-// dump is for a moment in which nobody writes: two databases have no snapshot in common.
+// dump must be called while there are no writers: two databases have no common snapshot.
 func (w *worker) dump(ctx context.Context) ([]byte, error) {
 	var states [2]state
 	err := transaction.Run(ctx, func(ctx context.Context) error {

@@ -60,7 +60,7 @@ const (
 type pythonParser struct {
 	rest  string
 	kind  wordKind
-	word  string // of a string what it stands for
+	word  string // of a string: its value
 	depth int
 }
 
@@ -111,7 +111,7 @@ func isNamePart(c byte) bool {
 	return isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c >= 0x80
 }
 
-// pythonString reads a string that text starts with, and returns what follows it.
+// pythonString reads the string that text starts with, and returns the rest of text.
 func pythonString(text string, raw bool) (value, rest string) {
 	var b strings.Builder
 	quote := text[:1]

@@ -94,7 +94,7 @@ func (l *Log) Reload(config string, global map[string]string) error {
 	if last == nil {
 		return nil
 	}
-	if err := last.close(next); err != nil { // that is of no use to whoever has asked for the reload
+	if err := last.close(next); err != nil { // the sender of the signal can't use it
 		l.logger.Warn("can't close the log file of before", slog.Any("error", err))
 	}
 	return nil
@@ -215,7 +215,8 @@ func (s *state) close(successor *state) error {
 	return errors.Join(errs...)
 }
 
-// Check returns the faults that [Open] would return, and what it would warn of. It neither opens nor makes a file.
+// Check returns the errors that [Open] would return, and its warnings. It neither opens nor creates
+// a file.
 func Check(config string, o Options) ([]pipeline.Warning, error) {
 	p, err := read(config, o)
 	if err != nil {

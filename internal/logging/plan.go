@@ -19,7 +19,7 @@ type plan struct {
 type sink struct {
 	target target
 	json   bool
-	level  Level // what is written at least
+	level  Level // the lowest level that is written
 }
 
 // A target is what lines are written to, and where the .ini file says so.

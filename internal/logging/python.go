@@ -19,7 +19,7 @@ type pythonReader struct {
 	handler map[string]pythonHandler
 }
 
-// A pythonHandler is a handler by what is left of it.
+// A pythonHandler is a [handler_…] section as this program understands it.
 type pythonHandler struct {
 	sink int  // of the plan; -1 for none
 	null bool // whether it is to write nothing

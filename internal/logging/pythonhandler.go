@@ -69,7 +69,7 @@ func (r *pythonReader) readHandler(name string) pythonHandler {
 	}
 	known, ok := pythonClasses[kind]
 	if prefix := strings.TrimSuffix(class.Value, kind); !slices.Contains([]string{"", "logging.", "handlers.", "logging.handlers."}, prefix) {
-		ok = false // somebody else's, of which the args are not known
+		ok = false // of another package, whose args are not known
 	}
 	switch {
 	case ok:

@@ -33,7 +33,7 @@ func Settings() []pipeline.SettingInfo {
 // readNative makes the plan of a [logging] section, or of none.
 func readNative(src *source, decoded settings, err error) (*plan, error) {
 	faults := []error{err}
-	written, _ := src.section("logging") // err has what can't be interpolated
+	written, _ := src.section("logging") // err has the settings that can't be interpolated
 	known := keysOf(pipeline.DescribeSettings[settings]())
 	levels := map[string]Level{}
 	var output pipeline.Setting

@@ -18,7 +18,7 @@ import (
 type stream struct {
 	mu       sync.Mutex // guards all
 	w        io.Writer
-	file     *os.File // what w is; nil for what others close
+	file     *os.File // the same file as w; nil if it must not be closed here
 	fallback *stream  // where lines go that can't be written; nil for nowhere
 
 	// Of a file:
@@ -76,7 +76,7 @@ func (s *stream) prepare(line int) (message string, err error) {
 	if err != nil || !s.target.rotation.due(info, line, s.at, now) {
 		return "", nil //nolint:nilerr // then the line can't be written either
 	}
-	if s.moved() { // by another program: what has its name now may be as good as new
+	if s.moved() { // by another program: the file that has its name now may be new
 		if err := s.reopen(); err != nil {
 			return notOpened, err
 		}

@@ -29,7 +29,7 @@ var software = testserver.Software{
 	Name:    "MariaDB",
 	Program: "mariadbd",
 	Folders: []string{
-		"/usr/sbin", // Debian; not in everybody's PATH
+		"/usr/sbin", // Debian; often not in PATH
 		"/usr/libexec",
 		"/opt/homebrew/opt/mariadb/bin",
 		"/usr/local/opt/mariadb/bin",
@@ -129,7 +129,7 @@ var shared = sync.OnceValues(func() (*server, error) {
 		}
 		// Between the look and the start somebody else may have taken it, another test process for one.
 		_, err = home.Start("ready for connections", program,
-			"--no-defaults", // nothing of what is in /etc
+			"--no-defaults", // no file of /etc
 			"--datadir="+data,
 			"--socket=socket", // relative, for the path of a socket must not be longer than 107 bytes
 			"--bind-address=127.0.0.1",

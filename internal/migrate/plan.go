@@ -36,7 +36,7 @@ type Plan struct {
 	files []*file // the first one first
 	stays []string
 	stubs []*stub
-	roots []*pipeline.Tree // what is served and the server, and then the others
+	roots []*pipeline.Tree // the sections that are served, and then the others
 
 	served int             // how many of the roots are served
 	notes  []note          // about settings

@@ -21,7 +21,7 @@ type way int
 const (
 	toWrite  way = iota // a stub that answers 501
 	passes              // a filter that does nothing
-	sameAs              // another name of what is registered
+	sameAs              // another name of a registered factory
 	value               // what a setting names
 	isServed            // a server: the section uses another
 )

@@ -104,7 +104,7 @@ func configure(data string, settings []string) (err error) {
 // create makes an empty database.
 func (s *Server) create(ctx context.Context) (string, error) {
 	name := fmt.Sprintf("test_%d", s.databases.Add(1))
-	// Not from template1, as by default: somebody may be connected to that.
+	// Not from template1, the default: a client may be connected to that.
 	return name, s.do(ctx, "postgres", "CREATE DATABASE "+name+" TEMPLATE template0")
 }
 

@@ -161,7 +161,7 @@ func (s *Server) sweep() error {
 	return os.Remove(pidfile)
 }
 
-// stopLimit is how long a server may take to end its connections and write what it has in memory.
+// stopLimit is how long a server may take to end its connections and write its memory to disk.
 const stopLimit = time.Minute
 
 // Stop shuts the server down: open transactions are rolled back, connections closed. That is PostgreSQL's "fast" mode.
@@ -187,7 +187,7 @@ func (s *Server) Start() {
 		if !errors.Is(err, testserver.ErrPortInUse) {
 			break
 		}
-		time.Sleep(100 * time.Millisecond) // somebody was given the port meanwhile; a connection, most likely
+		time.Sleep(100 * time.Millisecond) // the port was taken meanwhile, most likely by a connection
 		err = s.start()
 	}
 	if err != nil {

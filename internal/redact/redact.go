@@ -14,7 +14,8 @@ const Hidden = "***"
 // Value returns the value of a setting as it may be shown. The key may be "".
 func Value(key, value string) string { return (*Secrets)(nil).Value(key, value) }
 
-// Text returns prose, such as the message of an error, without what is secret in URIs, options and the like that it quotes.
+// Text returns prose, such as the message of an error, without the secrets in URIs, options and the
+// like that it quotes.
 func Text(text string) string { return hide(text, secretsOfText(text)) }
 
 // A span is a part of a text.
@@ -77,7 +78,7 @@ func secretsOfValue(value string) []span {
 	return spans
 }
 
-// secretsOfText finds the secrets in prose, where white space and quotes end what is quoted.
+// secretsOfText finds the secrets in prose, where white space and quotes end a quoted value.
 func secretsOfText(text string) []span {
 	spans := slices.Concat(userOfURIs(text, func(string, int) bool { return true }, " \t\r\n\"'`"), options(text, textOption, endOfWord))
 	for at := 0; at < len(text); {
@@ -142,7 +143,7 @@ func behindSlash(text string) []span {
 	return []span{{m[3], strings.LastIndexByte(text, '@')}}
 }
 
-// rest finds what follows a form that text begins with.
+// rest finds the end of a form that text begins with.
 func rest(text string, begins *regexp.Regexp) []span {
 	if m := begins.FindStringIndex(text); m != nil && m[1] < len(text) {
 		return []span{{m[1], len(text)}}
@@ -205,7 +206,7 @@ func endOfQuoted(s string) int {
 	return len(s)
 }
 
-// endOfOption returns the length of an option's value: what follows looks like another option.
+// endOfOption returns the length of an option's value, up to the next option.
 func endOfOption(s string) int {
 	if m := nextOption.FindStringIndex(s); m != nil {
 		return m[0]
@@ -213,7 +214,7 @@ func endOfOption(s string) int {
 	return len(s)
 }
 
-// endOfWord returns the length of what is up to white space, a quote, or another option of a URI.
+// endOfWord returns the length up to white space, a quote, or the next option of a URI.
 func endOfWord(s string) int {
 	end := len(s)
 	if i := strings.IndexAny(s, " \t\r\n\"'`"); i >= 0 {
@@ -307,7 +308,7 @@ func (s *Secrets) add(value string) {
 	}
 }
 
-// Merge learns what other knows.
+// Merge adds the secrets of other.
 func (s *Secrets) Merge(other *Secrets) {
 	if other != nil {
 		for _, value := range other.values {
@@ -316,12 +317,12 @@ func (s *Secrets) Merge(other *Secrets) {
 	}
 }
 
-// Hide is [Text] without what is known to be secret, too. A nil Secrets knows nothing.
+// Hide is [Text], and hides the known secrets as well. A nil Secrets knows none.
 func (s *Secrets) Hide(text string) string {
 	return hide(text, append(secretsOfText(text), s.spans(text)...))
 }
 
-// Value is the function [Value] without what is known to be secret, too. A nil Secrets knows nothing.
+// Value is the function [Value], and hides the known secrets as well. A nil Secrets knows none.
 func (s *Secrets) Value(key, value string) string {
 	if value != "" && (IsSecretKey(key) || misplaced(key, value)) {
 		return Hidden
@@ -329,7 +330,7 @@ func (s *Secrets) Value(key, value string) string {
 	return hide(value, append(secretsOfValue(value), s.spans(value)...))
 }
 
-// spans finds what is known. A short secret counts only where it is no part of a word.
+// spans finds the known secrets in text. A short one counts only where it is not part of a word.
 func (s *Secrets) spans(text string) []span {
 	if s == nil {
 		return nil

@@ -5,7 +5,7 @@
 //	…
 //	err = show.New(tree, show.Options{Registry: registry}).Text(os.Stdout)
 //
-// It needs no factory: what is not registered is drawn too, and marked.
+// It needs no factory: names that are not registered are drawn too, and marked.
 //
 // # Secrets
 //

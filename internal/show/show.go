@@ -150,7 +150,8 @@ func (v *View) line(n *pipeline.Node, s pipeline.Setting, global bool) line {
 	return l
 }
 
-// defaults are the settings that the factory knows and nobody wrote. Those without a default do nothing when they are absent.
+// defaults are the settings that the factory knows and the file does not have. Those without a
+// default have no effect when they are absent.
 func (v *View) defaults(n *pipeline.Node) []line {
 	info, ok := describe(v.opts.Registry, n)
 	if !ok {
@@ -203,7 +204,7 @@ func partsOf(n *pipeline.Node) []*pipeline.Node {
 // byLoader reports whether the setting is here or __file__, which every node has.
 func byLoader(s pipeline.Setting) bool { return s.File != "" && s.Line == 0 }
 
-// describe tells what is known of the factory of a node.
+// describe describes the factory of a node.
 func describe(r *pipeline.Registry, n *pipeline.Node) (pipeline.FactoryInfo, bool) {
 	if r == nil || !n.Registered {
 		return pipeline.FactoryInfo{}, false

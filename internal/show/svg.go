@@ -61,9 +61,9 @@ text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill
 const (
 	letter     = 7.3 // the width of one, with something to spare: fonts differ
 	lineHeight = 17  // the height of a line of text
-	pad        = 12  // between a frame and what is in it
+	pad        = 12  // between a frame and its contents
 	gap        = 26  // between two boxes that a request passes one after the other
-	branch     = 46  // between a composite and what it hands requests to
+	branch     = 46  // between a composite and its apps
 	apart      = 18  // between two apps beside each other
 	margin     = 16
 	entry      = 34 // above everything, for the arrow that comes in
@@ -74,14 +74,14 @@ const (
 type block struct {
 	part          *part
 	caption       []string
-	own           int // the height of the caption with what is around it
+	own           int // the height of the caption with its margins
 	boxWidth      int // of the box of a composite, without its apps
 	width, height int
 	inner         []*block
 	children      []*block
 }
 
-// measure works out the size of a part from those of what it is made of.
+// measure computes the size of a part from those of its parts.
 func measure(p *part) *block {
 	b := &block{part: p, caption: p.caption()}
 	for _, text := range b.caption {

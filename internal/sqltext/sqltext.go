@@ -21,7 +21,7 @@ const (
 	SQLite
 )
 
-// Facts are what is found in a text, which may have several statements.
+// Facts are the properties of a text, which may have several statements.
 type Facts struct {
 	// Ends: a statement begins or ends a transaction, and is there for that: BEGIN, START TRANSACTION, COMMIT, END,
 	// ROLLBACK (but not ROLLBACK TO a savepoint), ABORT, PREPARE TRANSACTION, XA (but not XA RECOVER), or it sets
@@ -79,7 +79,7 @@ func Reads(sql string) bool {
 type variant struct {
 	Dialect
 	backslash bool // escapes in every string
-	versions  bool // what is in /*! */ is run
+	versions  bool // the text inside /*! */ is run
 	alone     bool // the only one of its dialect that counts unless the text has what the settings are about
 }
 
@@ -249,7 +249,7 @@ func (v variant) leaves(s statement) bool {
 	return !s.startsWith(passing)
 }
 
-// next returns the first statement of sql, and what follows its semicolon.
+// next returns the first statement of sql, and the rest after its semicolon.
 func (v variant) next(sql string) (s statement, rest string) {
 	version := false // inside of a comment that is run
 	for sql != "" {
@@ -300,7 +300,7 @@ func (v variant) next(sql string) (s statement, rest string) {
 			s.add(sql[:length], v.Dialect)
 			sql = sql[length:]
 			continue
-		case isDigit(c): // a number, or what follows $ or ?
+		case isDigit(c): // a number, or the rest of a placeholder
 			length := 1
 			for length < len(sql) && (isLetter(sql[length]) || isDigit(sql[length])) {
 				length++
@@ -398,7 +398,8 @@ func comment(sql string, nested bool) int {
 	return len(sql)
 }
 
-// quoted returns the length of what is in quotes, which are doubled inside, or escaped by a backslash.
+// quoted returns the length of a quoted string. Quotes inside it are doubled, or escaped by a
+// backslash.
 func quoted(sql string, quote byte, backslash bool) int {
 	for i := 1; i < len(sql); i++ {
 		switch {

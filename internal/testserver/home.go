@@ -157,7 +157,7 @@ func (h *Home) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// FreePort returns a TCP port that nobody listened on a moment ago, below those that the system gives to connections: there,
+// FreePort returns a TCP port that was free a moment ago, below those that the system gives to connections: there,
 // some connection could have it when a server is to come back.
 func FreePort() (int, error) {
 	var err error

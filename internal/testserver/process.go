@@ -14,7 +14,7 @@ import (
 // startLimit is how long a server may take until it is ready. It takes a second; a machine may be very busy.
 const startLimit = 2 * time.Minute
 
-// ErrPortInUse is why a server did not start when somebody else listens on its port.
+// ErrPortInUse says that a server did not start because its port is in use.
 var ErrPortInUse = errors.New("the port is in use")
 
 // Process is a server that was started: its first process, and those that came of it. It is safe for concurrent use.
@@ -79,11 +79,11 @@ func (p *Process) Kill() error {
 
 // output takes to the log what a server says, and looks for the words by which it is ready.
 type output struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the next fields
 	log     *os.File
 	ready   []byte
 	isReady chan struct{}
-	text    []byte // what was said until it was ready
+	text    []byte // its output until it was ready
 	done    bool
 }
 
@@ -102,7 +102,7 @@ func (o *output) Write(said []byte) (int, error) {
 	return len(said), nil
 }
 
-// start returns what was said until the server was ready.
+// start returns the output of the server until it was ready.
 func (o *output) start() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

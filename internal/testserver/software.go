@@ -66,7 +66,7 @@ var numbers = regexp.MustCompile(`[0-9]+`)
 func version(path string) []int {
 	var all []int
 	for _, text := range numbers.FindAllString(path, -1) {
-		n, _ := strconv.Atoi(text) // what is too large becomes the largest
+		n, _ := strconv.Atoi(text) // a number that is too large becomes the largest
 		all = append(all, n)
 	}
 	return all

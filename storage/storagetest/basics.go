@@ -124,7 +124,7 @@ func testBinaryKeys(t *suite) {
 	}
 }
 
-// What can't be stored is refused when it is put, so that a commit never fails by it.
+// Keys and values that can't be stored are refused by Put, so that a commit never fails by them.
 func testLimits(t *suite) {
 	db := t.open()
 	c := begin(t, db)
@@ -171,7 +171,7 @@ func testLimits(t *suite) {
 	}
 }
 
-// What is given may be reused, and what was got may be changed and kept.
+// Slices that are passed in may be reused, and those that are returned may be changed and kept.
 func testSlicesAreCopies(t *suite) {
 	db := t.open()
 	c := begin(t, db)

@@ -126,7 +126,7 @@ func testEndsWhileUsed(t *suite) {
 	}
 }
 
-// No increment is lost, and with turns nearly everybody gets through.
+// No increment is lost, and with the queue for keys nearly all succeed.
 func testIncrements(t *suite) {
 	db := t.open()
 	committed := every(t, db, func(_, _ int, b storage.Bucket) error {

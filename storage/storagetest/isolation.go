@@ -395,7 +395,7 @@ func testSavepointBeforeFirstUse(t *suite) {
 		}
 	}
 
-	// One that nobody comes back to is let go of with the transaction.
+	// A savepoint that is never rolled back to ends with the transaction.
 	ctx, txn := transaction.Begin(t.Context())
 	sp, err := txn.Savepoint()
 	if err != nil {

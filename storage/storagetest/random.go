@@ -345,7 +345,7 @@ func (c *modelClient) finish() {
 			_, was := c.model.at(seq)[key]
 			_, is := c.model.at(c.model.now)[key]
 			one = one || changed && (was || is)
-			perhaps = perhaps || changed // what was absent is so again, or still
+			perhaps = perhaps || changed // a key that was absent is absent again, or still
 		}
 		conflict = conflict && one
 	}

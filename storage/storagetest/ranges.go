@@ -103,7 +103,7 @@ func testRangeOwnWrites(t *suite) {
 	}
 }
 
-// A loop sees what was there when it began.
+// A loop sees the keys that existed when it began.
 func testRangeWhileWriting(t *suite) {
 	db := t.open()
 	set(t, db, "a", "1", "b", "2", "c", "3")
@@ -242,7 +242,7 @@ func testItems(t *suite) {
 	}
 }
 
-// items is list, by Items. What it gives belongs to the caller, each slice by itself.
+// items is list, by Items. The slices belong to the caller, each by itself.
 func (c *client) items(r storage.Range) string {
 	c.t.Helper()
 	items, err := c.bucket.Items(r)

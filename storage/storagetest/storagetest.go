@@ -255,7 +255,7 @@ func set(tb testing.TB, db *storage.DB, pairs ...string) {
 	c.commit()
 }
 
-// all returns what is in the bucket now.
+// all returns the items of the bucket.
 func all(tb testing.TB, db *storage.DB) string {
 	tb.Helper()
 	c := begin(tb, db)

@@ -76,7 +76,7 @@ func testTwoDatabases(t *suite) {
 	}
 }
 
-// A conflict in either leaves both as they were, and lets go of what was prepared.
+// A conflict in either leaves both as they were, and releases prepared work.
 func testTwoDatabasesConflict(t *suite) {
 	one, two := t.open(), memory.New("two")
 	defer func() { _ = two.Close() }() // holds nothing
