@@ -3,11 +3,13 @@ package browserid
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"golang.org/x/net/publicsuffix"
 )
 
 // Config configures the filter. Only a secret is required, in exactly one of SecretKey,
@@ -280,14 +282,14 @@ func (c *Config) checkDomain(f *faults) {
 	if c.CookieDomain == "" {
 		return
 	}
-	// net/http omits an invalid domain from the header, and only logs a line.
-	if !strings.Contains(strings.Trim(c.CookieDomain, "."), ".") &&
-		!strings.EqualFold(c.CookieDomain, "localhost") {
+	domain := strings.ToLower(strings.Trim(c.CookieDomain, "."))
+	if suffix, _ := publicsuffix.PublicSuffix(domain); suffix == domain && domain != "localhost" && net.ParseIP(domain) == nil {
 		f.add("cookie_domain", c.CookieDomain,
-			"browsers refuse a cookie for all of a top-level domain: "+
-				"want a domain such as example.org")
+			"browsers refuse a cookie for a public suffix, below which anyone can have a name: "+
+				"want a domain such as example.%s", domain)
 		return
 	}
+	// net/http omits an invalid domain from the header, and only logs a line.
 	//nolint:gosec // the cookie is not sent
 	cookie := &http.Cookie{Name: "a", Domain: c.CookieDomain}
 	ok := c.Compat == CompatRepoze || cookie.Valid() == nil

@@ -108,11 +108,18 @@ func TestWeakSecrets(t *testing.T) {
 func TestDomainAndPartitioned(t *testing.T) {
 	t.Parallel()
 	for lines, want := range map[string]string{
-		"cookie_domain = com":         "top-level domain",
-		"cookie_domain = .org":        "top-level domain",
-		"cookie_domain = example.org": "",
-		"cookie_domain = localhost":   "",
-		"cookie_partitioned = true":   "cookie_secure = true",
+		"cookie_domain = com":            "public suffix",
+		"cookie_domain = .org":           "public suffix",
+		"cookie_domain = co.uk":          "want a domain such as example.co.uk",
+		"cookie_domain = .Co.Uk.":        "public suffix",
+		"cookie_domain = github.io":      "public suffix",
+		"cookie_domain = intranet":       "public suffix",
+		"cookie_domain = example.org":    "",
+		"cookie_domain = .example.co.uk": "",
+		"cookie_domain = ann.github.io":  "",
+		"cookie_domain = shop.intranet":  "",
+		"cookie_domain = localhost":      "",
+		"cookie_partitioned = true":      "cookie_secure = true",
 		"cookie_partitioned = true\ncookie_secure = true\ncookie_samesite = none": "",
 	} {
 		_, err := load(t, false, "secret_key = "+testSecret+"\n"+lines)
