@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pasteline/pasteline/pipeline"
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/pasteline/pasteline/pipeline"
 )
 
 // Config configures the filter. Only a secret is required, in exactly one of SecretKey,
