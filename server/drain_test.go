@@ -3,7 +3,9 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -92,5 +94,27 @@ func TestShutdownSaysWhatItWaitsFor(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "secret") {
 		t.Errorf("got a query:\n%s", log.String())
+	}
+}
+
+// A shutdown of an idle server succeeds, however the end of Serve interleaves with it.
+func TestShutdownOfIdleServer(t *testing.T) {
+	t.Parallel()
+	for range 300 {
+		s := newServer(t, server.Config{Listen: []string{"127.0.0.1:0"}})
+		addrs, err := s.Listen(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Serve(http.NotFoundHandler()) }()
+		conn, err := net.Dial(addrs[0].Network(), addrs[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if err := errors.Join(s.Shutdown(t.Context()), <-done); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
