@@ -83,8 +83,7 @@ var differences = []struct {
 			"A program in Go can't: the reference is looked up in the registry. Without an entry " +
 			"there the tree is resolved all the same, " +
 			"so that it can be shown; the node is marked as not registered, and creating it is " +
-			"refused. What can't be the name of " +
-			"anything is refused at once.",
+			"refused. What can't be the name of anything is refused at once.",
 		regexp.MustCompile(`^PackageNotFoundError|^ModuleNotFoundError|^AttributeError|^LookupError: Entry point`),
 		notRegistered, 25,
 	},
@@ -109,22 +108,19 @@ var differences = []struct {
 	},
 	{
 		"require = Dist makes Python refuse a file when that distribution is not installed. A " +
-			"program in Go has what it was built with: " +
-			"the line is dropped, with a warning.",
+			"program in Go has what it was built with: the line is dropped, with a warning.",
 		regexp.MustCompile(`^PackageNotFoundError: No package metadata was found for Missing`),
 		createdOrFaulty, 1,
 	},
 	{
 		"A key called global_conf, callable, app or loader is also the name of a parameter in " +
-			"Python, so that the call of the factory " +
-			"fails. Here it is a key as any other.",
+			"Python, so that the call of the factory fails. Here it is a key as any other.",
 		regexp.MustCompile(`^TypeError: .* got multiple values for argument '`),
 		createdOrFaulty, 0,
 	},
 	{
 		"Python calls whatever function is named, so that a filter's can stand in an [app:] " +
-			"section. Here a factory is registered as what it " +
-			"makes, and refused elsewhere.",
+			"section. Here a factory is registered as what it makes, and refused elsewhere.",
 		nil, refused, 0,
 	},
 	{

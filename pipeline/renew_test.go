@@ -72,8 +72,7 @@ func TestReadFileIsAskedForAll(t *testing.T) {
 		return http.NotFoundHandler(), err
 	})
 	files := map[string]string{
-		"site.ini": "[app:main]\nuse = config:other.ini\n[app:missing]\nuse = " +
-			"config:nowhere.ini\n",
+		"site.ini":  "[app:main]\nuse = config:other.ini\n[app:missing]\nuse = config:nowhere.ini\n",
 		"other.ini": "[app:main]\nuse = egg:reads\nsecret = the-secret\n",
 	}
 	for _, tt := range []struct {

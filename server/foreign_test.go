@@ -14,24 +14,20 @@ func TestForeignServers(t *testing.T) {
 			"127.0.0.1:", "of Gunicorn's own processes, and without effect here: workers, " +
 				"graceful_timeout; replace graceful_timeout by shutdown_timeout",
 		},
-		"use = egg:gunicorn\nbind = " +
-			"127.0.0.2:0": {"127.0.0.2:", ""},
+		"use = egg:gunicorn\nbind = 127.0.0.2:0": {"127.0.0.2:", ""},
 		"paste.server_runner = gunicorn.app.pasterapp:serve\nhost = 127.0.0.1\nport = " +
 			"0": {"127.0.0.1:", ""},
-		"use = egg:pyramid#wsgiref\nport = " +
-			"0": {"0.0.0.0:", ""},
+		"use = egg:pyramid#wsgiref\nport = 0": {"0.0.0.0:", ""},
 		"use = egg:gearbox#wsgiref\nhost = 127.0.0.1\nport = 0\nuse_threadpool = " +
 			"true": {"127.0.0.1:", "of wsgiref's own processes"},
 		"use = egg:PasteScript#cherrypy\nport = 0\nnumthreads = 10\nserver_name = " +
 			"x": {"127.0.0.1:", "here: numthreads, server_name"},
-		"use = egg:PasteScript#wsgiutils\nport = " +
-			"0": {"127.0.0.1:", ""},
+		"use = egg:PasteScript#wsgiutils\nport = 0": {"127.0.0.1:", ""},
 		"use = egg:Flup#fcgi_thread\nhost = 127.0.0.1\nport = " +
 			"0": {"127.0.0.1:", "this one speaks HTTP"},
 		"use = egg:uwsgi\nport = 0\nprocesses = 4\nmaster = " +
 			"true": {"127.0.0.1:", "here: processes, master"},
-		"use = egg:gunicorn\nlisten = 127.0.0.1:0\nshutdown_timeout = " +
-			"3": {"127.0.0.1:", ""},
+		"use = egg:gunicorn\nlisten = 127.0.0.1:0\nshutdown_timeout = 3": {"127.0.0.1:", ""},
 	} {
 		s, err := load(t, nil, section)
 		if err != nil {
@@ -65,8 +61,7 @@ func TestForeignFaults(t *testing.T) {
 			`mean "port"?`,
 		"use = egg:gunicorn\nbind = :80\nport = 80": `[server:main] bind = ":80": ` +
 			`stands instead of host and port`,
-		"use = egg:gunicorn\nbind = :80\nlisten = *:80": "the same as listen: write " +
-			"one of the two",
+		"use = egg:gunicorn\nbind = :80\nlisten = *:80": "the same as listen: write one of the two",
 		"use = egg:gunicorn\nbind = [::1:80": `[server:main] bind = ` +
 			`"[::1:80": `,
 		"use = egg:gunicorn\ncertfile = /a\ntls_certificate = /b": "the same as tls_certificate: " +

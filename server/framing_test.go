@@ -52,8 +52,7 @@ func TestTwoLengths(t *testing.T) {
 			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
 			2,
 		},
-		"chunked": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " +
-			"chunked\r\n\r\n" + chunks, 2},
+		"chunked": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 2},
 		"chunked, behind a length": {
 			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " +
 				"3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
@@ -153,8 +152,7 @@ func TestTwoLengthsInTLS(t *testing.T) {
 	for request, want := range map[string]int64{
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: " +
 			"chunked\r\n\r\n0\r\n\r\n": 1,
-		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " +
-			"3\r\n\r\nabc": 2,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc": 2,
 	} {
 		calls.Store(0)
 		c := tls.Client(s.connect(t, ""), &tls.Config{InsecureSkipVerify: true})

@@ -64,7 +64,7 @@ func build(b *pipeline.Build, c Config) (http.Handler, error) {
 	b.OnClose(app.Close)
 	if ini, ok := b.Global("__file__"); ok {
 		if path, err := filepath.Rel(c.DocumentRoot, ini); err == nil && filepath.IsLocal(path) {
-			b.Warn("document_root", "this very .ini is in the folder, so everybody can read it, "+
+			b.Warn("document_root", "this .ini file is in the folder, so every visitor can read it, "+
 				"with its secrets: serve a folder of its own, such as %(here)s/static")
 		}
 	}

@@ -277,7 +277,7 @@ func TestWarnsOfServingTheINI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.Warnings(); len(got) != want || want > 0 && !strings.Contains(got[0].String(), ":3: [app:main] document_root: this very .ini") {
+		if got := p.Warnings(); len(got) != want || want > 0 && !strings.Contains(got[0].String(), ":3: [app:main] document_root: this .ini file") {
 			t.Errorf("%s: got %v, want %d", documentRoot, got, want)
 		}
 		if err := p.Close(); err != nil {
