@@ -44,7 +44,7 @@ CRASHES ?= 1000
 
 .PHONY: stress
 stress: ## CRASHES crashes (default 1000) at random moments of two-phase commits, and at each one
-	go test -count=1 -timeout 0 -v ./internal/crashtest -all -crashes $(CRASHES)
+	go test -count=1 -timeout 0 -v ./internal/testing/crashtest -all -crashes $(CRASHES)
 
 .PHONY: microbench
 microbench: ## the packages' own benchmarks once, with allocations

@@ -94,7 +94,7 @@ func TestEveryPackageHasDocAndExample(t *testing.T) {
 		if len(docs) != 1 {
 			t.Errorf("%s: want exactly one file with the package comment, have %d %v", folder, len(docs), docs)
 		}
-		if examples == 0 && !strings.HasPrefix(folder, "cmd/") && !strings.HasPrefix(folder, "examples/") && folder != "internal/crashtest" {
+		if examples == 0 && !strings.HasPrefix(folder, "cmd/") && !strings.HasPrefix(folder, "examples/") && folder != "internal/testing/crashtest" {
 			t.Errorf("%s: no Example with an // Output: comment", folder)
 		}
 	}
@@ -106,34 +106,34 @@ var layers = []struct {
 	folder string // a folder, or a folder and all below it
 	peers  bool   // may import others of the same line
 }{
-	{"internal/crashtest", false}, // above all: it is a program for its tests
-	{"internal/pgtest", false},    // so that only tests import it, as with the next two
-	{"internal/mariadbtest", false},
-	{"internal/testserver", false},
+	{"internal/testing/crashtest", false}, // above all: it is a program for its tests
+	{"internal/testing/pgtest", false},    // so that only tests import it, as with the next two
+	{"internal/testing/mariadbtest", false},
+	{"internal/testing/testserver", false},
 	{"cmd", false},
 	{"examples", false},
 	{"servetest", false},
 	{"serve", false},
 	{"docs", false},
-	{"internal/show", false},
-	{"internal/migrate", false},
-	{"internal/scaffold", false},
-	{"internal/logging", false},
+	{"internal/command/show", false},
+	{"internal/command/migrate", false},
+	{"internal/command/scaffold", false},
+	{"internal/command/logging", false},
 	{"server", false},
 	{"apps", false},
 	{"filters", false},
 	{"pipeline", false},
-	{"internal/forwarded", false},
+	{"internal/request/forwarded", false},
 	{"internal/systemd", false},
-	{"internal/form", false},
-	{"internal/underway", false},
+	{"internal/request/formfiles", false},
+	{"internal/request/inflight", false},
 	{"mount", false},
 	{"handler", false},
-	{"internal/hold", false},
-	{"internal/replay", false},
-	{"internal/spill", false},
+	{"internal/request/respbuf", false},
+	{"internal/request/replay", false},
+	{"internal/request/spill", false},
 	{"internal/attempt", false},
-	{"internal/sent", false},
+	{"internal/request/sent", false},
 	{"session", false},
 	{"internal/visitor", false},
 	{"sqltx", false},
@@ -141,7 +141,7 @@ var layers = []struct {
 	{"transaction", true},
 	{"internal/redact", false},
 	{"internal/probe", false},
-	{"internal/crashpoint", false},
+	{"internal/failpoint", false},
 	{"internal/sqltext", false},
 }
 

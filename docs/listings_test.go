@@ -21,8 +21,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pasteline/pasteline/apps/myapp"
-	"github.com/pasteline/pasteline/internal/pgtest"
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 	"github.com/pasteline/pasteline/serve"
 )
 

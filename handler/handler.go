@@ -7,7 +7,7 @@ import (
 	"net/http"
 
 	"github.com/pasteline/pasteline/internal/attempt"
-	"github.com/pasteline/pasteline/internal/sent"
+	"github.com/pasteline/pasteline/internal/request/sent"
 )
 
 // Func returns a plain handler that calls f. A nil error means that f wrote its response as usual.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/pasteline/pasteline/internal/logging"
+	"github.com/pasteline/pasteline/internal/command/logging"
 	"github.com/pasteline/pasteline/pipeline"
 )
 

@@ -1,7 +1,7 @@
 package serve
 
 import (
-	"github.com/pasteline/pasteline/internal/logging"
+	"github.com/pasteline/pasteline/internal/command/logging"
 	"github.com/pasteline/pasteline/pipeline"
 )
 

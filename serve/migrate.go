@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pasteline/pasteline/internal/migrate"
+	"github.com/pasteline/pasteline/internal/command/migrate"
+	"github.com/pasteline/pasteline/internal/command/scaffold"
 	"github.com/pasteline/pasteline/internal/redact"
-	"github.com/pasteline/pasteline/internal/scaffold"
 )
 
 func migrateCommand() command {

@@ -10,7 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/pasteline/pasteline/internal/scaffold"
+	"github.com/pasteline/pasteline/internal/command/scaffold"
 )
 
 // newOptions are the flags of serve new and serve migrate.

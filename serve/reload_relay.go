@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/form"
-	"github.com/pasteline/pasteline/internal/underway"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
+	"github.com/pasteline/pasteline/internal/request/inflight"
 )
 
 // An app is a pipeline to which a relay forwards requests.
@@ -48,7 +48,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	g.running.Begin(&ctx.underway, req)
 	defer g.running.End(&ctx.underway)
 	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is derived from req's
-	defer form.HandBack(req, &ctx.request)
+	defer formfiles.HandBack(req, &ctx.request)
 	g.app.ServeHTTP(w, &ctx.request)
 }
 
@@ -128,7 +128,7 @@ func (replacedError) Is(target error) bool {
 // its requests.
 type generation struct {
 	app      app
-	running  underway.Set
+	running  inflight.Set
 	users    atomic.Int64  // once zero, it stays zero
 	idle     chan struct{} // closed when users is zero
 	replaced context.Context
@@ -166,7 +166,7 @@ func (g *generation) leave() {
 type requestContext struct {
 	context.Context // the request's own
 	replaced        context.Context
-	underway        underway.Request
+	underway        inflight.Request
 	request         http.Request // with this context; a field, so that both share one allocation
 
 	joined atomic.Pointer[joinedContext] // nil before join; written with mu held

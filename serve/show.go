@@ -5,7 +5,7 @@ import (
 	"errors"
 	"flag"
 
-	"github.com/pasteline/pasteline/internal/show"
+	"github.com/pasteline/pasteline/internal/command/show"
 	"github.com/pasteline/pasteline/pipeline"
 )
 

@@ -8,15 +8,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/form"
-	"github.com/pasteline/pasteline/internal/sent"
-	"github.com/pasteline/pasteline/internal/underway"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
+	"github.com/pasteline/pasteline/internal/request/inflight"
+	"github.com/pasteline/pasteline/internal/request/sent"
 )
 
 // A response is the ResponseWriter that handlers get.
 type response struct {
 	sent.Writer
-	underway.Request
+	inflight.Request
 	http1 bool
 	body  *body // nil without a body
 }
@@ -59,7 +59,7 @@ func withBody(w *response, raw http.ResponseWriter, r *http.Request, timeout tim
 	if limit > 0 {
 		own.Body = http.MaxBytesReader(raw, b, limit)
 	}
-	defer form.HandBack(r, own)
+	defer formfiles.HandBack(r, own)
 	h.ServeHTTP(w, own)
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pasteline/pasteline/internal/forwarded"
+	"github.com/pasteline/pasteline/internal/request/forwarded"
 	"github.com/pasteline/pasteline/server"
 )
 

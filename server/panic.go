@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/pasteline/pasteline/internal/attempt"
-	"github.com/pasteline/pasteline/internal/sent"
+	"github.com/pasteline/pasteline/internal/request/sent"
 )
 
 // AnswerPanics returns a handler that answers a panic of h with 500, and logs it once, with its

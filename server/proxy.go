@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pasteline/pasteline/internal/forwarded"
+	"github.com/pasteline/pasteline/internal/request/forwarded"
 	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
 )

@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/form"
-	"github.com/pasteline/pasteline/internal/sent"
-	"github.com/pasteline/pasteline/internal/underway"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
+	"github.com/pasteline/pasteline/internal/request/inflight"
+	"github.com/pasteline/pasteline/internal/request/sent"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -29,7 +29,7 @@ type Server struct {
 	http      *http.Server
 	slots     slots
 	cancel    context.CancelFunc // cancels the parent of all request contexts
-	running   underway.Set       // requests in their handler
+	running   inflight.Set       // requests in their handler
 	patience  time.Duration      // time after which Shutdown logs the requests it waits for
 
 	mu        sync.Mutex // guards the rest of the paragraph
@@ -156,7 +156,7 @@ func (s *Server) translated(h http.Handler) http.Handler {
 				return
 			}
 		}
-		defer form.HandBack(r, own)
+		defer formfiles.HandBack(r, own)
 		h.ServeHTTP(w, own)
 	})
 }
@@ -202,8 +202,8 @@ func (s *Server) watch(h http.Handler) http.Handler {
 			h.ServeHTTP(w, own)
 			return
 		}
-		defer form.RemoveAll(r) // net/http does not remove them if the response is cut
-		defer form.HandBack(r, own)
+		defer formfiles.RemoveAll(r) // net/http does not remove them if the response is cut
+		defer formfiles.HandBack(r, own)
 		withBody(w, raw, own, s.config.ReadTimeout, limit, h)
 	})
 }

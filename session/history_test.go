@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"

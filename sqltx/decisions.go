@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 )
 
 // The table has a row for every commit that recovery may ask about, and for every one that recovery
@@ -138,7 +138,7 @@ func (db *DB) settle(ctx context.Context, id string) (string, error) {
 		return outcome, err
 	}
 	insertErr := db.exec(ctx, db.insert(id, aborted))
-	crashpoint.Here("sqltx: outcome settled")
+	failpoint.Here("sqltx: outcome settled")
 	if insertErr == nil {
 		return aborted, nil
 	}

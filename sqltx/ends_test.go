@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pasteline/pasteline/internal/mariadbtest"
+	"github.com/pasteline/pasteline/internal/testing/mariadbtest"
 	"github.com/pasteline/pasteline/sqltx"
 	"github.com/pasteline/pasteline/transaction"
 )

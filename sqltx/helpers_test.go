@@ -15,8 +15,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
-	"github.com/pasteline/pasteline/internal/mariadbtest"
-	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/testing/mariadbtest"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 	"github.com/pasteline/pasteline/sqltx"
 	"github.com/pasteline/pasteline/transaction"
 )

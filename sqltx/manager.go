@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -82,11 +82,11 @@ func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
 			db.dialect.record(db.insert(t.ID(), committed))); err != nil {
 			return tx.undecided(ctx, t.ID(), err)
 		}
-		crashpoint.Here("sqltx: decision recorded")
+		failpoint.Here("sqltx: decision recorded")
 	}
 	err := tx.tx.Commit()
 	if err == nil {
-		crashpoint.Here("sqltx: committed")
+		failpoint.Here("sqltx: committed")
 		tx.release(false)
 		if decides && !t.Prepared() { // no other database depends on the record
 			_ = db.forget(ctx, t.ID()) // next time, then

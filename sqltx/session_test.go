@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/mariadbtest"
+	"github.com/pasteline/pasteline/internal/testing/mariadbtest"
 	"github.com/pasteline/pasteline/sqltx"
 	"github.com/pasteline/pasteline/transaction"
 )

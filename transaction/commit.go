@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 )
 
 // Commit makes the work of the transaction durable, in all its data managers or in none. The
@@ -206,11 +206,11 @@ func (t *Txn) commitInSteps(ctx context.Context, managers []DataManager, p *prog
 		t.mu.Unlock()
 	}
 	for _, dm := range o.preparers {
-		crashpoint.Here("before prepare")
+		failpoint.Here("before prepare")
 		if err := recovered(func() error { return dm.Prepare(ctx, t) }); err != nil {
 			return err
 		}
-		crashpoint.Here("after prepare")
+		failpoint.Here("after prepare")
 	}
 	if len(o.preparers) > 0 {
 		t.mu.Lock()
@@ -221,7 +221,7 @@ func (t *Txn) commitInSteps(ctx context.Context, managers []DataManager, p *prog
 	// While the last manager commits, the outcome is unknown: if it stays so, the others stay
 	// prepared.
 	p.rest, p.inDoubt, p.exit = writers[len(o.preparers):], o.preparers, errExitInDoubt
-	crashpoint.Here("before decision")
+	failpoint.Here("before decision")
 	switch err := recovered(func() error { return o.last.Commit(ctx, t) }); {
 	case err == nil:
 	case !isInDoubt(err):
@@ -233,17 +233,17 @@ func (t *Txn) commitInSteps(ctx context.Context, managers []DataManager, p *prog
 		return fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
 	p.inDoubt, p.exit = nil, nil // decided
-	crashpoint.Here("after decision")
+	failpoint.Here("after decision")
 	finished := true
 	forAll(o.preparers, func(dm Preparer) {
-		crashpoint.Here("before finish")
+		failpoint.Here("before finish")
 		err := recovered(func() error { return dm.Finish(ctx, t) })
 		t.report(ctx, "data manager in doubt: it did not finish a committed transaction", dm, err)
 		finished = finished && err == nil
-		crashpoint.Here("after finish")
+		failpoint.Here("after finish")
 	})
 	if decider, ok := o.last.(Decider); ok && finished && o.lastID != "" && len(o.preparers) > 0 {
-		crashpoint.Here("before forget")
+		failpoint.Here("before forget")
 		t.report(ctx, "data manager did not forget a decision", o.last,
 			recovered(func() error { decider.Forget(ctx, t); return nil }))
 	}
@@ -342,7 +342,7 @@ func (t *Txn) leaveInDoubt(ctx context.Context, preparers []Preparer) {
 func (t *Txn) undo(ctx context.Context, managers []DataManager, err error,
 	notify func(DataManager, error),
 ) error {
-	crashpoint.Here("before abort")
+	failpoint.Here("before abort")
 	if errs := t.abortManagers(ctx, managers, notify); errs != nil {
 		return errors.Join(append([]error{err}, errs...)...)
 	}

@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"github.com/pasteline/pasteline/internal/attempt"
-	"github.com/pasteline/pasteline/internal/form"
-	"github.com/pasteline/pasteline/internal/replay"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
+	"github.com/pasteline/pasteline/internal/request/replay"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -88,7 +88,7 @@ func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		own := r.WithContext(r.Context())
 		own.Body = body.Attempt(result, true)
-		defer form.HandBack(r, own)
+		defer formfiles.HandBack(r, own)
 		r = own
 	}
 	c.Apps[last].ServeHTTP(w, r)
@@ -115,7 +115,7 @@ func (c *cascade) ask(
 	inner := r.Clone(ctx)
 	if body != nil {
 		inner.Body = body.Attempt(result, false)
-		defer form.Remove(r, inner)
+		defer formfiles.Remove(r, inner)
 	}
 	app.ServeHTTP(g, inner)
 

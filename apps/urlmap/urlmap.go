@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pasteline/pasteline/internal/form"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/mount"
 )
 
@@ -89,7 +89,7 @@ func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		if cut, ok := mount.Cut(inside, e.path); ok {
-			defer form.HandBack(r, cut)
+			defer formfiles.HandBack(r, cut)
 			e.app.ServeHTTP(w, cut)
 			return
 		}

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 )
 
 // A cluster is the tutorial's site on several machines: processes that share a database in

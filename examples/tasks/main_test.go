@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/servetest"
 	"github.com/pasteline/pasteline/transaction"

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/form"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/internal/visitor"
 )
 
@@ -87,7 +87,7 @@ func (f *filter) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	s := &p.state
 	f.begin(s, w, r)
 	p.request = *r.WithContext(s)
-	defer form.HandBack(r, &p.request)
+	defer formfiles.HandBack(r, &p.request)
 	next.ServeHTTP(&s.writer, &p.request)
 	// Not deferred: a handler that panics sends no header of its own, and so no cookie.
 	s.writer.decide()

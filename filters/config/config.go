@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/form"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -23,7 +23,7 @@ func New(conf map[string]string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			own := r.WithContext(context.WithValue(r.Context(), ctxKey{}, c))
-			defer form.HandBack(r, own)
+			defer formfiles.HandBack(r, own)
 			next.ServeHTTP(w, own)
 		})
 	}

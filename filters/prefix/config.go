@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pasteline/pasteline/internal/forwarded"
+	"github.com/pasteline/pasteline/internal/request/forwarded"
 	"github.com/pasteline/pasteline/pipeline"
 )
 

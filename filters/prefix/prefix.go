@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/pasteline/pasteline/internal/form"
-	"github.com/pasteline/pasteline/internal/forwarded"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
+	"github.com/pasteline/pasteline/internal/request/forwarded"
 	"github.com/pasteline/pasteline/mount"
 )
 
@@ -63,7 +63,7 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.Host = withPort(v.Host, f.ForcePort)
 	}
 	own := v.Apply(mount.Below(r, f.Prefix), translated...)
-	defer form.HandBack(r, own)
+	defer formfiles.HandBack(r, own)
 	f.next.ServeHTTP(w, own)
 }
 

@@ -137,7 +137,7 @@ func leakCheck(t *testing.T) {
 			left := 0
 			for stack := range strings.SplitSeq(stacks, "\n\n") {
 				if strings.Contains(stack, "pasteline/") && !strings.Contains(stack, "testing.tRunner") &&
-					!strings.Contains(stack, "internal/testserver.") {
+					!strings.Contains(stack, "internal/testing/testserver.") {
 					left++
 				}
 			}

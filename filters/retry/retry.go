@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/pasteline/pasteline/internal/attempt"
-	"github.com/pasteline/pasteline/internal/form"
-	"github.com/pasteline/pasteline/internal/hold"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
+	"github.com/pasteline/pasteline/internal/request/respbuf"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -65,7 +65,7 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	if f.inside(ctx) {
 		own := r.WithContext(ctx)
-		defer form.Remove(r, own)
+		defer formfiles.Remove(r, own)
 		f.next.ServeHTTP(w, own)
 		return
 	}
@@ -93,7 +93,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	for {
 		held := &round.first
 		if attempts.Attempt().Number > 1 {
-			held = new(hold.Writer) // a goroutine of the first attempt may still use its writer
+			held = new(respbuf.Writer) // a goroutine of the first attempt may still use its writer
 		}
 		err := f.attempt(w, held, source, attempts) //nolint:contextcheck // attempts carries it
 		if err == nil {
@@ -121,7 +121,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 // buffered response of the first.
 type round struct {
 	attempts transaction.Attempts
-	first    hold.Writer
+	first    respbuf.Writer
 }
 
 // inside reports whether ctx belongs to an attempt or a transaction already. A round of attempts
@@ -142,12 +142,12 @@ func (f *filter) inside(ctx context.Context) bool {
 // an error if the attempt failed and no response was sent. If it returns nil, the response was
 // sent, or as much of it as was possible.
 func (f *filter) attempt(
-	w http.ResponseWriter, held *hold.Writer, source *source, attempts *transaction.Attempts,
+	w http.ResponseWriter, held *respbuf.Writer, source *source, attempts *transaction.Attempts,
 ) error {
-	ctx := held.Begin(attempts.Context(), w, hold.Options{
+	ctx := held.Begin(attempts.Context(), w, respbuf.Options{
 		HighWater: f.HighWater, Max: bound(f.MaxResponse), Attempts: attempts,
 	})
-	defer held.Drop()
+	defer held.Discard()
 	result := held.Result()
 
 	f.call(ctx, held, source, attempts.Attempt())
@@ -167,7 +167,7 @@ func (f *filter) attempt(
 		held.Cut()
 		return nil
 	}
-	if err := held.Release(); err != nil {
+	if err := held.Send(); err != nil {
 		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent",
 			slog.String("path", source.request.URL.Path), slog.Any("error", err))
 		panic(http.ErrAbortHandler) // a part may have been sent
@@ -177,7 +177,7 @@ func (f *filter) attempt(
 
 // call calls the next handler with the request of an attempt.
 func (f *filter) call(
-	ctx context.Context, held *hold.Writer, source *source, try transaction.Attempt,
+	ctx context.Context, held *respbuf.Writer, source *source, try transaction.Attempt,
 ) {
 	source.record(ctx, try)
 	if f.copier != nil && source.asItCame(try) {
@@ -185,7 +185,7 @@ func (f *filter) call(
 		return
 	}
 	request := source.next(ctx, held.Result(), try)
-	defer form.Remove(source.request, request)
+	defer formfiles.Remove(source.request, request)
 	f.next.ServeHTTP(held, request)
 }
 

@@ -385,7 +385,7 @@ func TestWrongSettings(t *testing.T) {
 	}
 }
 
-// FuzzReplay (in internal/replay) reads in any pattern; this is the same through a server, in pieces of any size.
+// FuzzReplay (in internal/request/replay) reads in any pattern; this is the same through a server, in pieces of any size.
 func TestBodyInPieces(t *testing.T) {
 	t.Parallel()
 	h := mustRetry(t, retry.Config{Tries: 5, HighWater: 20 << 10})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {

@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"github.com/pasteline/pasteline/internal/attempt"
-	"github.com/pasteline/pasteline/internal/hold"
-	"github.com/pasteline/pasteline/internal/replay"
+	"github.com/pasteline/pasteline/internal/request/replay"
+	"github.com/pasteline/pasteline/internal/request/respbuf"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -28,7 +28,7 @@ type source struct {
 	cloned  bool            // every attempt, also the first, gets a clone of request
 	route   route
 	url     url.URL
-	header  hold.Fields
+	header  respbuf.Fields
 }
 
 func newSource(ctx context.Context, r *http.Request, f *filter) *source {

@@ -19,7 +19,7 @@ import (
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
 	"github.com/pasteline/pasteline/handler"
-	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/postgres"

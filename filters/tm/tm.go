@@ -9,9 +9,9 @@ import (
 	"sync"
 
 	"github.com/pasteline/pasteline/internal/attempt"
-	"github.com/pasteline/pasteline/internal/form"
-	"github.com/pasteline/pasteline/internal/hold"
-	"github.com/pasteline/pasteline/internal/replay"
+	"github.com/pasteline/pasteline/internal/request/formfiles"
+	"github.com/pasteline/pasteline/internal/request/replay"
+	"github.com/pasteline/pasteline/internal/request/respbuf"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -68,7 +68,7 @@ func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.R
 	_, inside := transaction.FromContext(ctx)
 	if inside || f.Activate != nil || f.User != nil || f.Veto != nil {
 		own := r.WithContext(ctx)
-		defer form.Remove(r, own)
+		defer formfiles.Remove(r, own)
 		f.ServeHTTP(w, own)
 		return
 	}
@@ -89,17 +89,17 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			return
 		}
 	}
-	held, shared := w.(*hold.Writer) // of retry, for this attempt
+	held, shared := w.(*respbuf.Writer) // of retry, for this attempt
 	shared = shared && held.Result() == result && !held.Sent()
 	if !shared {
-		options := hold.Options{HighWater: f.HighWater, Max: f.MaxResponse}
+		options := respbuf.Options{HighWater: f.HighWater, Max: f.MaxResponse}
 		if answered { // a retry is around, with another filter in between
-			held = hold.New(w, result, options)
+			held = respbuf.New(w, result, options)
 		} else {
-			held, ctx = hold.Begin(ctx, w, options)
+			held, ctx = respbuf.Begin(ctx, w, options)
 			result = held.Result()
 		}
-		defer held.Drop()
+		defer held.Discard()
 	}
 	f.run(ctx, held, r, body)
 	if shared {
@@ -117,13 +117,13 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		}
 		// A retry around this filter drops this answer or sends the same one; filters in between
 		// see the result.
-		held.Drop()
+		held.Discard()
 		result.Respond(w, r, err)
 	case err != nil && !answered:
 		attempt.Log(f.Logger, held.Late(), r, err)
 		held.Cut()
 	default: // a retry around this filter cuts off a response that failed late
-		if err := held.Release(); err != nil {
+		if err := held.Send(); err != nil {
 			f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.Any("error", err))
 			if !answered {
 				panic(http.ErrAbortHandler) // a part may have been sent
@@ -143,7 +143,7 @@ func (f *filter) receive(ctx context.Context, body *replay.Body, r *http.Request
 
 // run runs the handler in a transaction, ends the transaction, and records the outcome in held's
 // result. The body is that of r, if it has been received, or nil.
-func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, body *replay.Body) {
+func (f *filter) run(ctx context.Context, held *respbuf.Writer, r *http.Request, body *replay.Body) {
 	user := ""
 	if f.User != nil {
 		user = f.User(r)
@@ -157,7 +157,7 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, bo
 	t.Result.Part(held.Result())
 	txn.Note(r.URL.Path)
 	txn.SetUser(user)
-	held.SetDecider(t)
+	held.SetCommitter(t)
 	t.passed = *r.WithContext(t) //nolint:contextcheck // t is the context
 	if body != nil {
 		t.passed.Body = body.Attempt(&t.Result, true)
@@ -169,13 +169,13 @@ func (f *filter) run(ctx context.Context, held *hold.Writer, r *http.Request, bo
 			held.Returned()
 			t.giveUp()
 		}
-		form.Remove(r, &t.passed)
+		formfiles.Remove(r, &t.passed)
 	}()
 	f.next.ServeHTTP(held, &t.passed)
 	returned = true
 	t.Result.Shut()
 	held.Returned()
-	_ = t.Decide() //nolint:contextcheck // t is the context; the error is in result
+	_ = t.Commit() //nolint:contextcheck // t is the context; the error is in result
 }
 
 // A run is one transactional request: its context and its commit decision.
@@ -186,7 +186,7 @@ type run struct {
 	request *http.Request
 	passed  http.Request // has the run as its context; a field, to save an allocation
 	txn     *transaction.Txn
-	held    *hold.Writer
+	held    *respbuf.Writer
 
 	deciding sync.Mutex // held during the decision; guards decided and err
 	mu       sync.Mutex // guards ended and afterEnd
@@ -212,10 +212,10 @@ func (t *run) String() string { return "tm" }
 // result returns the result in which the outcome of the attempt is recorded.
 func (t *run) result() *attempt.Result { return t.held.Result() }
 
-// Decide commits or aborts the transaction on its first call: when the handler flushes or hijacks,
+// Commit commits or aborts the transaction on its first call: when the handler flushes or hijacks,
 // otherwise when it has returned. It returns nil if the response may be sent as the handler wrote
 // it, because the transaction was committed or because the handler asked for an abort.
-func (t *run) Decide() error {
+func (t *run) Commit() error {
 	t.deciding.Lock()
 	defer t.deciding.Unlock()
 	if !t.decided {

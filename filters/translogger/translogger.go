@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/internal/attempt"
-	"github.com/pasteline/pasteline/internal/sent"
+	"github.com/pasteline/pasteline/internal/request/sent"
 	"github.com/pasteline/pasteline/mount"
 )
 

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/pasteline/pasteline/internal/sent"
+	"github.com/pasteline/pasteline/internal/request/sent"
 	"github.com/pasteline/pasteline/transaction"
 )
 

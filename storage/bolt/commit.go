@@ -11,7 +11,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -142,9 +142,9 @@ func (e *database) update(g *group, accepted []*request, last uint64) (id uint64
 		err = apply(tx, merge(accepted))
 	}
 	if err == nil {
-		crashpoint.Here("bolt: decision recorded")
+		failpoint.Here("bolt: decision recorded")
 		if err = e.commitGuarded(tx); err == nil {
-			crashpoint.Here("bolt: committed")
+			failpoint.Here("bolt: committed")
 			if err := e.place.remember(id); err != nil {
 				return 0, fmt.Errorf("%w: %w", transaction.ErrInDoubt, e.overwritten(err))
 			}

@@ -11,7 +11,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -95,7 +95,7 @@ func (e *database) Settle(_ context.Context, id string) (committed bool, err err
 		}
 		return record(tx, id, append(bytes.Clone(aborted), decision(time.Now())...))
 	})
-	crashpoint.Here("bolt: outcome settled")
+	failpoint.Here("bolt: outcome settled")
 	if err != nil {
 		return false, fmt.Errorf("settling a transaction: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -68,7 +68,7 @@ func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	if err != nil {
 		return err
 	}
-	crashpoint.Here("postgres: committed")
+	failpoint.Here("postgres: committed")
 	if c.Decision == "" || v.mark != "" {
 		v.engine.Forget(cmp.Or(v.mark, mark)) //nolint:contextcheck // which is nothing that anybody waits for
 	}
@@ -270,7 +270,7 @@ func (v *view) commitStaged(ctx context.Context, conn *pgxpool.Conn, w *work, te
 		if err := v.stage(ctx, conn, w); err != nil {
 			return err
 		}
-		crashpoint.Here("postgres: decision recorded")
+		failpoint.Here("postgres: decision recorded")
 		var err error
 		if v.sql != nil {
 			v.sql.released = true

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 )
 
 // DeciderID returns the id of the tables.
@@ -46,7 +46,7 @@ func (e *database) Settle(ctx context.Context, id string) (committed bool, err e
 	if err != nil {
 		return false, e.explain(err)
 	}
-	crashpoint.Here("postgres: outcome settled")
+	failpoint.Here("postgres: outcome settled")
 	err = conn.QueryRow(ctx, qualify("SELECT committed FROM "+e.statements.decisions+" WHERE id {=} $1"), id).Scan(&committed)
 	return committed, e.explain(err)
 }
@@ -89,7 +89,7 @@ func (d *decided) flush(e *database) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
-	crashpoint.Here("postgres: before forgetting")
+	failpoint.Here("postgres: before forgetting")
 	err := e.alone(ctx, func(conn *pgxpool.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
@@ -97,7 +97,7 @@ func (d *decided) flush(e *database) {
 		b.Queue("COMMIT")
 		return conn.SendBatch(ctx, b).Close()
 	})
-	crashpoint.Here("postgres: forgotten")
+	failpoint.Here("postgres: forgotten")
 	if err == nil {
 		return
 	}

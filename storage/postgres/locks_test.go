@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/storage/postgres"

@@ -14,7 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/postgres"

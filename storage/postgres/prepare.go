@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
@@ -61,7 +61,7 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *engine.Change
 	}
 	v.prepared = gid{v.engine.options.program, v.engine.id, t.ID(), owner, t.Decider()}.String()
 	v.engine.owner.begin(v.prepared)
-	crashpoint.Here("postgres: staged")
+	failpoint.Here("postgres: staged")
 	text := "SELECT " + setConfig("synchronous_commit", durably, true) + "; PREPARE TRANSACTION '" + v.prepared + "'"
 	if v.sql != nil {
 		v.sql.released = true

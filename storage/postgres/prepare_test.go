@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pasteline/pasteline/internal/pgtest"
+	"github.com/pasteline/pasteline/internal/testing/pgtest"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"

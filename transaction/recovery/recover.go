@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/crashpoint"
+	"github.com/pasteline/pasteline/internal/failpoint"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -186,7 +186,7 @@ func (p *pass) eachAt(ctx context.Context, at Participant,
 		return found
 	}
 	for _, prepared := range list {
-		crashpoint.Here("recovery: found")
+		failpoint.Here("recovery: found")
 		if one, ok := f(at, prepared); ok {
 			add(one)
 		}
@@ -249,9 +249,9 @@ func (p *pass) act(ctx context.Context, at Participant, prepared Prepared, verdi
 	if settle == nil || p.options.DryRun {
 		return f
 	}
-	crashpoint.Here("recovery: judged")
+	failpoint.Here("recovery: judged")
 	f.Err = p.call(ctx, at, func(ctx context.Context) error { return settle(ctx, prepared) })
-	crashpoint.Here("recovery: settled")
+	failpoint.Here("recovery: settled")
 	f.Settled = f.Err == nil
 	return f
 }

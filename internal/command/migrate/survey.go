@@ -1,0 +1,385 @@
+package migrate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/pasteline/pasteline/internal/command/scaffold"
+	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/pipeline"
+)
+
+// A way is the conversion of a name that is not registered.
+type way int
+
+const (
+	toWrite  way = iota // a stub that answers 501
+	passes              // a filter that does nothing
+	sameAs              // another name of a registered factory
+	value               // what a setting names
+	isServed            // a server: the section uses another
+)
+
+// A stub is a name that the project registers.
+type stub struct {
+	way      way
+	kind     pipeline.Kind
+	name     string // as the file has it
+	function string // in Go; for sameAs the name that it is the same as, for value the key that names it
+	hint     string
+	at       pipeline.Position
+	settings []string
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+// survey resolves every section of the first file, and collects the names that are not registered. It fails if what is served can't
+// be resolved; other sections are noted.
+func (p *Plan) survey() error {
+	f := p.main()
+	var faults, unused []error
+	inner := map[string]bool{} // sections that others use
+	var main *pipeline.Tree
+	var others []*pipeline.Tree
+	resolve := func(kind pipeline.Kind, section string) *pipeline.Tree {
+		options := p.options()
+		options.Name = nameOf(section)
+		tree, err := pipeline.Resolve(f.path, kind, options)
+		if err != nil && nameOf(section) == "main" && kind != pipeline.KindFilter {
+			faults = append(faults, err)
+			return nil
+		}
+		if err != nil {
+			unused = append(unused, err)
+			for fault := range strings.SplitSeq(err.Error(), "\n") {
+				p.notes = append(p.notes, note{pipeline.Position{}, "", "left as it is: " + fault})
+			}
+			return nil
+		}
+		p.walk(tree, tree.Root, func(n *pipeline.Node) {
+			if n.Source.Section != section || n.Source.File != f.path {
+				inner[n.Source.File+"\n"+n.Source.Section] = true
+			}
+			p.meet(n)
+		})
+		return tree
+	}
+	apps := f.sections(isApp)
+	trees := map[string]*pipeline.Tree{}
+	for _, section := range apps {
+		trees[section] = resolve(pipeline.KindApp, section)
+	}
+	for _, section := range f.sections(isFilter) {
+		if tree := resolve(pipeline.KindFilter, section); tree != nil && !inner[f.path+"\n"+section] {
+			others = append(others, tree)
+		}
+	}
+	for _, section := range apps {
+		switch tree := trees[section]; {
+		case tree == nil:
+		case nameOf(section) == "main":
+			main = tree
+		case !inner[f.path+"\n"+section]:
+			others = append(others, tree)
+		}
+	}
+	if !hasName(apps, "main") {
+		main, others = p.choose(apps, trees, others)
+	}
+	p.roots = append(p.roots, main)
+	for _, section := range f.sections(isServer) {
+		switch tree := resolve(pipeline.KindServer, section); {
+		case tree == nil:
+		case nameOf(section) == "main":
+			p.roots = append(p.roots, tree)
+		default:
+			others = append(others, tree)
+		}
+	}
+	p.served = len(p.roots)
+	p.roots = append(p.roots, others...)
+	if err := pipeline.JoinErrors(faults...); err != nil {
+		return err
+	}
+	if main == nil {
+		err := &pipeline.Error{File: f.path, Err: errors.New("no app of the file can be served"), Hint: "give one the name main"}
+		return pipeline.JoinErrors(append(unused, err)...)
+	}
+	p.remark()
+	p.nameFunctions()
+	return nil
+}
+
+// choose adds an app main to a file without one: the first that no other section uses.
+func (p *Plan) choose(apps []string, trees map[string]*pipeline.Tree, others []*pipeline.Tree) (*pipeline.Tree, []*pipeline.Tree) {
+	var names []string
+	var main *pipeline.Tree
+	for _, section := range apps {
+		tree := trees[section]
+		if i := slices.Index(others, tree); tree != nil && i >= 0 && nameOf(section) != "" {
+			names = append(names, nameOf(section))
+			if main == nil {
+				main = tree
+				others = slices.Delete(others, i, i+1)
+			}
+		}
+	}
+	if main == nil {
+		return nil, others
+	}
+	p.extra = append(p.extra, "", mark+"what is served", "[app:main]", "use = "+names[0])
+	why := "the file has no app called main"
+	if len(names) > 1 {
+		why += "; others that may be written there: " + strings.Join(names[1:], ", ")
+	}
+	p.added = append(p.added, fmt.Sprintf("[app:main], which is %s: %s", names[0], why))
+	return main, others
+}
+
+// walk visits a node and all that it is made of, and what composites name.
+func (p *Plan) walk(tree *pipeline.Tree, root *pipeline.Node, visit func(*pipeline.Node)) {
+	seen := map[string]bool{}
+	var step func(n *pipeline.Node)
+	step = func(n *pipeline.Node) {
+		key := fmt.Sprint(n.Kind, "\n", n.Source, "\n", n.Name)
+		if seen[key] {
+			return
+		}
+		seen[key] = true
+		visit(n)
+		for _, part := range parts(n) {
+			step(part)
+		}
+		for _, c := range children(tree, n) {
+			step(c.node)
+		}
+	}
+	step(root)
+}
+
+// parts returns what a node is made of, outermost first.
+func parts(n *pipeline.Node) []*pipeline.Node {
+	nodes := append(slices.Clone(n.Filters), n.App, n.Filter, n.Next)
+	return slices.DeleteFunc(nodes, func(part *pipeline.Node) bool { return part == nil })
+}
+
+// A child is an app, or a filter, that a setting of a composite names.
+type child struct {
+	setting pipeline.Setting
+	node    *pipeline.Node
+}
+
+func children(tree *pipeline.Tree, n *pipeline.Node) []child {
+	if n.Kind != pipeline.KindComposite && !hasPrefix(n.Source.Section, "composite", "composit") {
+		return nil
+	}
+	var found []child
+	for s := range n.LocalConf.All() {
+		for word := range strings.FieldsSeq(s.Value) {
+			if app := tree.Named(n, word); app != nil {
+				found = append(found, child{s, app})
+			}
+		}
+	}
+	return found
+}
+
+// meet records the conversion of a node's name, if that is not registered.
+func (p *Plan) meet(n *pipeline.Node) {
+	if n.Registered {
+		p.works[n.Source.File+"\n"+n.Source.Section] = true
+	}
+	if n.Factory == (pipeline.Factory{}) || n.Registered || n.Protocol == "" {
+		return
+	}
+	s := &stub{kind: n.Kind, name: strings.TrimSuffix(n.Factory.String(), "#main"), at: n.Source}
+	if n.Kind == pipeline.KindApp && hasPrefix(n.Source.Section, "composite", "composit") {
+		s.kind = pipeline.KindComposite
+	}
+	for setting := range n.LocalConf.All() {
+		s.settings = append(s.settings, shownKey(setting.Key))
+	}
+	s.hint = p.standard().Elsewhere(s.kind, n.Factory)
+	same, isSame := strings.CutPrefix(s.hint, "write use = egg:")
+	same, _, _ = strings.Cut(same, ":")
+	same, _, _ = strings.Cut(same, ",")
+	switch {
+	case s.kind == pipeline.KindServer:
+		s.way = isServed
+	case isSame:
+		s.way, s.function = sameAs, "egg:"+same
+	case s.kind == pipeline.KindFilter && s.hint != "" && p.opts.Idle(s.hint):
+		s.way = passes
+	case s.kind == pipeline.KindComposite && isMapOfPaths(n):
+		s.way, s.function = sameAs, "egg:Paste#urlmap"
+	}
+	for _, other := range p.stubs {
+		if sameName(other.name, s.name) && (other.kind == s.kind && s.way != isServed || areApps(other.kind, s.kind)) {
+			if s.kind == pipeline.KindComposite && other.way == toWrite {
+				other.kind = s.kind // it may be either; a composite can do more
+			}
+			return
+		}
+	}
+	if !slices.ContainsFunc(p.stubs, func(other *stub) bool { return other.kind == s.kind && other.at == s.at && other.name == s.name }) {
+		p.stubs = append(p.stubs, s)
+	}
+}
+
+func areApps(kinds ...pipeline.Kind) bool {
+	return !slices.ContainsFunc(kinds, func(k pipeline.Kind) bool { return k != pipeline.KindApp && k != pipeline.KindComposite })
+}
+
+// sameName compares as the registry does: of the distribution neither case counts, nor which of - _ . separates the words.
+func sameName(a, b string) bool {
+	normal := func(name string) string {
+		dist, entryPoint, _ := strings.Cut(name, "#")
+		if !strings.HasPrefix(name, "egg:") {
+			return name
+		}
+		return strings.ToLower(strings.Join(strings.FieldsFunc(dist, func(r rune) bool { return strings.ContainsRune("-_.", r) }), "-")) + "#" + entryPoint
+	}
+	return normal(a) == normal(b)
+}
+
+// isMapOfPaths reports whether a composite is a copy of Paste's urlmap, as many programs have one.
+func isMapOfPaths(n *pipeline.Node) bool {
+	name := n.Factory.EntryPoint + n.Factory.Object
+	if !strings.HasSuffix(name, "urlmap_factory") && !strings.HasSuffix(name, "urlmap") {
+		return false
+	}
+	for s := range n.LocalConf.All() {
+		if !strings.HasPrefix(s.Key, "/") && !strings.HasPrefix(s.Key, "http://") && !strings.HasPrefix(s.Key, "https://") {
+			return false
+		}
+	}
+	return n.LocalConf.Len() > 0
+}
+
+// shownKey returns a key as it may be shown, in one line.
+func shownKey(key string) string { return oneLine(redact.Key(key)) }
+
+func oneLine(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+// nameFunctions gives each stub a function of its own.
+func (p *Plan) nameFunctions() {
+	taken := map[string]bool{}
+	for _, s := range p.stubs {
+		if s.way != toWrite {
+			continue
+		}
+		kind := strings.ToUpper(string(s.kind[:1])) + string(s.kind[1:])
+		base := "new" + strings.TrimSuffix(identifier(s.name), kind) + kind
+		s.function = base
+		for i := 2; taken[s.function]; i++ {
+			s.function = base + strconv.Itoa(i)
+		}
+		taken[s.function] = true
+	}
+}
+
+// identifier makes the middle of a name in Go: of egg:My-Site#auth MySiteAuth, of call:acme.web:make_app WebMakeApp.
+func identifier(name string) string {
+	if object, ok := strings.CutPrefix(name, "call:"); ok {
+		module, function, _ := strings.Cut(object, ":")
+		name = module[strings.LastIndexByte(module, '.')+1:] + " " + function
+	}
+	name = strings.TrimPrefix(name, "egg:")
+	var b strings.Builder
+	size, start := 0, true
+	for _, r := range name {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			start = true
+			continue
+		}
+		if start {
+			r = unicode.ToUpper(r)
+		}
+		start = false
+		if size++; size > longestName {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+const longestName = 60
+
+// title is how a comment of the project calls what a stub is for.
+func (p *Plan) title(s *stub) string {
+	return fmt.Sprintf("%s (%s)", oneLine(s.name), p.place(s.at))
+}
+
+// line returns the line of Go that registers a stub; "" if there is none.
+func (s *stub) line() string {
+	name := strconv.Quote(s.name)
+	switch s.way {
+	case toWrite:
+		call := map[pipeline.Kind]string{pipeline.KindApp: "App", pipeline.KindComposite: "Composite", pipeline.KindFilter: "Filter"}[s.kind]
+		return fmt.Sprintf("pipeline.%s(r, %s, %s)", call, name, s.function)
+	case passes:
+		return fmt.Sprintf("pipeline.Filter(r, %s, passOn)", name)
+	case sameAs:
+		return fmt.Sprintf("r.Alias(%s, %q)", name, s.function)
+	case value:
+		if s.function == "retryable" {
+			return fmt.Sprintf("pipeline.Value(r, %s, retry.Predicate(transaction.IsTransient))", name)
+		}
+		return fmt.Sprintf("pipeline.Value(r, %s, tm.Veto(tm.RepozeVeto))", name)
+	}
+	return ""
+}
+
+// Lines returns the lines of Go that register what has to be written, and the names that stand for something else.
+func (p *Plan) Lines() []string { return p.project().Lines }
+
+// project returns what the project is made of.
+func (p *Plan) project() scaffold.Migrated {
+	var m scaffold.Migrated
+	for _, f := range p.files {
+		ini := scaffold.Ini{Path: f.target, Text: f.text(), Mode: f.mode}
+		if f == p.main() && len(p.extra) > 0 {
+			ini.Text += strings.Join(p.extra, f.ending) + f.ending
+		}
+		m.Ini = append(m.Ini, ini)
+	}
+	for _, s := range p.sorted() {
+		if line := s.line(); line != "" {
+			m.Lines = append(m.Lines, line)
+		}
+		made := scaffold.Stub{Kind: string(s.kind), Title: p.title(s), Function: s.function, Settings: s.settings}
+		switch {
+		case s.way == passes:
+			m.PassOn = true
+		case s.way == value:
+			m.Retry = m.Retry || s.function == "retryable"
+			m.Veto = m.Veto || s.function != "retryable"
+		case s.way != toWrite:
+		case s.kind == pipeline.KindFilter:
+			m.Filters = append(m.Filters, made)
+		default:
+			m.Apps = append(m.Apps, made)
+		}
+	}
+	m.Folders, m.Variables = p.folders(), p.variables()
+	return m
+}
+
+// sorted returns the stubs in the order of the file.
+func (p *Plan) sorted() []*stub {
+	return slices.SortedStableFunc(slices.Values(p.stubs), func(a, b *stub) int {
+		return cmp.Or(cmp.Compare(a.way, b.way), cmp.Compare(a.at.File, b.at.File), cmp.Compare(a.at.Line, b.at.Line))
+	})
+}

@@ -1,6 +1,0 @@
-//go:build !crashpoints
-
-package crashpoint
-
-// Here does nothing.
-func Here(string) {}
