@@ -84,13 +84,16 @@ func TestReference(t *testing.T) {
 
 const indexHead = `# Reference
 
-What a section of an ` + "`.ini`" + ` file can use, without a program of one's own. The same is in the command: ` + "`serve list`" + ` names it, and
-` + "`serve help filter browserid`" + ` shows one of them. How a file is read is in [the .ini format](../ini.md).
+The filters, apps, composites and servers of the standard set: what ` + "`use =`" + ` in a section of an
+` + "`.ini`" + ` file can name without any Go code. Each page has the settings, their defaults, and the
+differences from the Python original. The command prints the same text: ` + "`serve list`" + ` lists the
+names, ` + "`serve help filter browserid`" + ` shows one of them. [The .ini format](../ini.md) has the syntax.
 
-The servers are one: http has the settings and defaults of Paste's, waitress those of Waitress, gunicorn those that files have for other servers in
-Python, whose own settings have no effect.
+Servers: one HTTP server is registered under several names. http has the settings and defaults of Paste's
+server, waitress those of Waitress. gunicorn stands for other Python servers: it takes their host and
+port, and their other settings have no effect.
 
-| kind | name | what it is |
+| kind | name | purpose |
 |---|---|---|
 `
 

@@ -36,7 +36,7 @@ type Config struct {
 	UnixSocket string `ini:"unix_socket" nonempty:"true" help:"the path of a unix socket to listen on, instead of host and port"`
 
 	// UnixSocketPerms are the permissions of unix sockets, except those of systemd. 0 means 0600.
-	UnixSocketPerms Perms `ini:"unix_socket_perms" default:"600" help:"who may connect to unix sockets, as an octal number: 660 for the group, too"`
+	UnixSocketPerms Perms `ini:"unix_socket_perms" default:"600" help:"permissions of unix sockets, as an octal number: 660 also lets the group connect"`
 
 	// TLSCertificate is a PEM file with the server's certificate, followed by those of its issuers.
 	// With it, the server speaks only TLS. Certificate and key are reloaded when the files change.
@@ -62,7 +62,7 @@ type Config struct {
 	// TrustedProxy are the proxies whose forwarded header fields are trusted: addresses, networks,
 	// "unix" for unix sockets, "unix:" and the path of one, "localhost" for this machine, or "*"
 	// for all clients. Empty means none.
-	TrustedProxy []string `ini:"trusted_proxy" help:"the proxies whose forwarded header fields are believed: addresses, networks (10.0.0.0/8), unix (sockets), localhost, or * for everybody"`
+	TrustedProxy []string `ini:"trusted_proxy" help:"the proxies whose forwarded header fields are believed: addresses, networks (10.0.0.0/8), unix (sockets), localhost, or * for all"`
 
 	// TrustedProxyCount is the number of proxies in a chain that all add to the fields. 0 means 1.
 	TrustedProxyCount int `ini:"trusted_proxy_count" min:"1" max:"100" help:"how many proxies there are, one behind the other, that all add to the header fields; 1 if not given"`

@@ -15,9 +15,9 @@ type (
 		Workers          string `ini:"threadpool_workers" help:"of Paste; has no effect: every request has a goroutine of its own"`
 		SpawnIfUnder     string `ini:"threadpool_spawn_if_under" help:"of Paste; has no effect: every request has a goroutine of its own"`
 		MaxRequests      string `ini:"threadpool_max_requests" help:"of Paste; has no effect: every request has a goroutine of its own"`
-		HungLimit        string `ini:"threadpool_hung_thread_limit" help:"of Paste; has no effect: a goroutine can't be killed; a handler sees by its context that nobody waits any more"`
-		KillLimit        string `ini:"threadpool_kill_thread_limit" help:"of Paste; has no effect: a goroutine can't be killed; a handler sees by its context that nobody waits any more"`
-		DyingLimit       string `ini:"threadpool_dying_limit" help:"of Paste; has no effect: a goroutine can't be killed; a handler sees by its context that nobody waits any more"`
+		HungLimit        string `ini:"threadpool_hung_thread_limit" help:"of Paste; has no effect: a goroutine can't be killed; the context of a request is canceled when its client has gone"`
+		KillLimit        string `ini:"threadpool_kill_thread_limit" help:"of Paste; has no effect: a goroutine can't be killed; the context of a request is canceled when its client has gone"`
+		DyingLimit       string `ini:"threadpool_dying_limit" help:"of Paste; has no effect: a goroutine can't be killed; the context of a request is canceled when its client has gone"`
 		HungPeriod       string `ini:"threadpool_hung_check_period" help:"of Paste; has no effect: there are no threads that hang"`
 		MaxZombies       string `ini:"threadpool_max_zombie_threads_before_die" help:"of Paste; has no effect: there are no threads that hang"`
 		ThreadLogger     string `ini:"threadpool_logger" help:"of Paste; has no effect: there are no threads to log of"`
@@ -25,7 +25,7 @@ type (
 		DaemonThreads    string `ini:"daemon_threads" help:"of Paste; has no effect: shutdown_timeout says how long requests may go on"`
 		RequestQueueSize string `ini:"request_queue_size" help:"of Paste; has no effect: the system's own limit holds"`
 		ProtocolVersion  string `ini:"protocol_version" help:"of Paste; has no effect: the client chooses"`
-		SSLContext       string `ini:"ssl_context" help:"of Paste; has no effect: a Python object; tls_certificate and tls_min_version say what is to be said"`
+		SSLContext       string `ini:"ssl_context" help:"of Paste; has no effect: a Python object; use tls_certificate and tls_min_version"`
 		StartLoop        string `ini:"start_loop" help:"of Paste; has no effect: the command serves until it is stopped"`
 		Threads          string `ini:"threads" help:"of Waitress; has no effect: every request has a goroutine of its own"`
 		AsyncoreUsePoll  string `ini:"asyncore_use_poll" help:"of Waitress; has no effect: the runtime has its own way to wait"`
