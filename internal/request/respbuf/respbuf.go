@@ -68,8 +68,8 @@ type Writer struct {
 	status       int16 // zero until the first WriteHeader; int16 keeps the Writer small
 
 	committer Committer
-	last    *transaction.Attempts // Options.Attempts
-	err     error                 // why writes are refused; the result has an error then
+	last      *transaction.Attempts // Options.Attempts
+	err       error                 // why writes are refused; the result has an error then
 
 	header http.Header // the handler's; nil until it asks for it
 	sent   *Fields     // the header at the first WriteHeader, if there was one by then; nil again in the end

@@ -122,9 +122,9 @@ func TestFlushAsksOnce(t *testing.T) {
 func TestRefusedFlush(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(h *respbuf.Writer){
-		"committer":  func(h *respbuf.Writer) { h.SetCommitter(&committer{err: errNo}) },
-		"outcome":  func(h *respbuf.Writer) { h.Result().Fail(errNo) },
-		"panicked": func(h *respbuf.Writer) { h.SetCommitter(&committer{do: func() { panic(errNo) }}) },
+		"committer": func(h *respbuf.Writer) { h.SetCommitter(&committer{err: errNo}) },
+		"outcome":   func(h *respbuf.Writer) { h.Result().Fail(errNo) },
+		"panicked":  func(h *respbuf.Writer) { h.SetCommitter(&committer{do: func() { panic(errNo) }}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
