@@ -83,7 +83,7 @@ type pasteSettings struct {
 	HTTP2 bool   `ini:"http2" default:"true" help:"whether clients may speak HTTP/2, over TLS"`
 
 	SSLPEM        string        `ini:"ssl_pem" nonempty:"true" help:"of Paste: the same as tls_certificate, for a file with both certificate and key; * makes a certificate for development"`
-	ServerVersion string        `ini:"server_version" help:"of Paste: what the field Server of responses says; nothing if not given"`
+	ServerVersion string        `ini:"server_version" help:"of Paste: the header field Server of responses; not sent if not given"`
 	SocketTimeout time.Duration `ini:"socket_timeout" min:"1ms" help:"of Paste: sets read_header_timeout, read_timeout, write_timeout and idle_timeout"`
 	Config
 	pastePython
@@ -140,7 +140,7 @@ type waitressSettings struct {
 	MaxBodyBytes   pipeline.Bytes `ini:"max_request_body_size" default:"1GB" min:"1" help:"the largest body of a request (max_body_bytes of Paste#http)"`
 	MaxConnections int            `ini:"connection_limit" min:"1" help:"how many connections may be open at once, the others wait (max_connections of Paste#http); no limit if not given, as a connection costs little here"`
 	IdleTimeout    time.Duration  `ini:"channel_timeout" default:"2m" min:"1ms" help:"how long a connection is kept open for the next request (idle_timeout of Paste#http)"`
-	Ident          string         `ini:"ident" help:"what the field Server of responses says; nothing if not given"`
+	Ident          string         `ini:"ident" help:"the header field Server of responses; not sent if not given"`
 	IPv4           bool           `ini:"ipv4" default:"true" help:"whether * and names stand for IPv4 addresses, too"`
 	IPv6           bool           `ini:"ipv6" default:"true" help:"whether * and names stand for IPv6 addresses, too"`
 	Config
