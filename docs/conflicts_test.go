@@ -12,7 +12,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A site is what two requests at the same time share.
+// A site has the database and the sessions that two concurrent transactions share.
 type site struct {
 	t        *testing.T
 	db       *storage.DB
@@ -52,7 +52,7 @@ func (s *site) increment(ctx context.Context, key string) error {
 	return errors.Join(s.read(ctx, key), s.write(ctx, key))
 }
 
-// look goes through the keys that begin with "r".
+// look iterates over the keys that begin with "r".
 func (s *site) look(ctx context.Context) error {
 	for _, err := range s.bucket(ctx).Range(storage.Prefix([]byte("r"))) {
 		if err != nil {
@@ -71,8 +71,8 @@ func (s *site) session(ctx context.Context) *session.Session {
 	return got
 }
 
-// The table in "Transactions, conflicts and retry explained", row by row: what two transactions that run at the same time do, and whether the
-// second to commit conflicts.
+// TestConflictsAreAsExplained runs each row of the table in "Transactions, conflicts and retry
+// explained": two concurrent transactions, of which the second to commit conflicts or does not.
 func TestConflictsAreAsExplained(t *testing.T) {
 	t.Parallel()
 	type work func(*site, context.Context) error
@@ -102,7 +102,7 @@ func TestConflictsAreAsExplained(t *testing.T) {
 			func(s *site, ctx context.Context) error { return s.write(ctx, "k") }, false,
 		},
 		{
-			"one goes through a range, writes elsewhere; the other adds a key to the range",
+			"one iterates over a range and writes elsewhere; the other adds a key to the range",
 			func(s *site, ctx context.Context) error { return s.write(ctx, "r1") },
 			func(s *site, ctx context.Context) error { return errors.Join(s.look(ctx), s.write(ctx, "k")) }, true,
 		},
@@ -133,7 +133,8 @@ func TestConflictsAreAsExplained(t *testing.T) {
 				t.Error("the document has no such row")
 			}
 			s := newSite(t)
-			if err := transaction.Run(t.Context(), func(ctx context.Context) error { return s.session(ctx).Set("begun", true) }); err != nil {
+			begin := func(ctx context.Context) error { return s.session(ctx).Set("begun", true) }
+			if err := transaction.Run(t.Context(), begin); err != nil {
 				t.Fatal(err)
 			}
 			ctx1, first := transaction.Begin(t.Context())
