@@ -78,49 +78,48 @@ var differences = []struct {
 	cases   int // of the recorded set
 }{
 	{
-		"Python imports what a reference names, and refuses it when there is no such " +
-			"distribution, entry point, module or attribute. " +
-			"A program in Go can't: the reference is looked up in the registry. Without an entry " +
-			"there the tree is resolved all the same, " +
-			"so that it can be shown; the node is marked as not registered, and creating it is " +
-			"refused. What can't be the name of anything is refused at once.",
+		"Python imports the object that a reference names, and fails if the distribution, " +
+			"entry point, module or attribute does not exist. A Go program looks the " +
+			"reference up in its registry. If it is not registered, the tree is resolved " +
+			"nonetheless, so that it can be shown; the node is marked as not registered, and " +
+			"creating it fails. A malformed reference is refused at once.",
 		regexp.MustCompile(`^PackageNotFoundError|^ModuleNotFoundError|^AttributeError|^LookupError: Entry point`),
 		notRegistered, 25,
 	},
 	{
-		"The reference names a number or a module. Both refuse to create it, but the recorded " +
-			"tree has the thing itself, not its name.",
+		"The reference names a number or a module. Both programs refuse to create it, but " +
+			"the recorded tree has the object itself, not its name.",
 		regexp.MustCompile(`^TypeError: '(int|module)' object is not callable`),
 		notRegistered, 2,
 	},
 	{
-		"With filter-with on a pipeline, on a filter-app, or on a section that uses something " +
-			"with a filter-with, the original creates " +
-			"a function that takes an app instead of an app: a bug. Here the filter is around " +
-			"the app, as it reads.",
+		"With filter-with on a pipeline, on a filter-app, or on a section that uses a " +
+			"section with a filter-with, the original returns a function that takes an app, " +
+			"instead of an app: a bug. Here the filter wraps the app.",
 		regexp.MustCompile(`^NotAnApp`),
 		created, 8,
 	},
 	{
-		"Where the original wants a URI, Load takes the path of a file too.",
+		"Load accepts the path of a file, too; the original accepts URIs only.",
 		regexp.MustCompile(`^LookupError: URI has no scheme`),
 		createdOrFaulty, 1,
 	},
 	{
-		"require = Dist makes Python refuse a file when that distribution is not installed. A " +
-			"program in Go has what it was built with: the line is dropped, with a warning.",
+		"require = Dist makes Python refuse a file if that distribution is not installed. A " +
+			"Go program contains its packages, so the line is ignored, with a warning.",
 		regexp.MustCompile(`^PackageNotFoundError: No package metadata was found for Missing`),
 		createdOrFaulty, 1,
 	},
 	{
 		"A key called global_conf, callable, app or loader is also the name of a parameter in " +
-			"Python, so that the call of the factory fails. Here it is a key as any other.",
+			"Python, so that the call of the factory fails. Here it is an ordinary key.",
 		regexp.MustCompile(`^TypeError: .* got multiple values for argument '`),
 		createdOrFaulty, 0,
 	},
 	{
-		"Python calls whatever function is named, so that a filter's can stand in an [app:] " +
-			"section. Here a factory is registered as what it makes, and refused elsewhere.",
+		"Python calls any function that is named, so a filter's function can stand in an " +
+			"[app:] section. Here a factory is registered for one kind of section, and " +
+			"refused in others.",
 		nil, refused, 0,
 	},
 	{
@@ -130,16 +129,16 @@ var differences = []struct {
 		createdOrFaulty, 0,
 	},
 	{
-		"A percent sign in the path of a file is only that, in %(here)s and %(__file__)s. The " +
-			"original takes it for the start of a name, and " +
-			"refuses whatever lies below a folder called 100%.",
+		"A percent sign in the path of a file is literal, in %(here)s and %(__file__)s. The " +
+			"original takes it for the start of a name, and refuses every file below a " +
+			"folder called 100%.",
 		nil, createdOrFaulty, 0,
 	},
 	{
-		"A file or a value of more than 1 MB, and what would compose to very much more than a " +
-			"site, are refused: a wrong path, or a few lines " +
-			"that refer to each other again and again, must not keep the loader busy. The " +
-			"original reads on, or ends with a RecursionError.",
+		"A file or a value of more than 1 MB, and a file that would expand to far more than " +
+			"a site needs, are refused: a wrong path, or a few lines that refer to each " +
+			"other repeatedly, must not keep the loader busy. The original reads on, or ends " +
+			"with a RecursionError.",
 		nil, refused, 0,
 	},
 }

@@ -50,27 +50,29 @@ type difference struct {
 
 // differences are all of them.
 var differences = []difference{
-	{"An address that is none, such as unknown or _hidden, leaves that of the connection; there " +
-		"it becomes the address.", func(_ string, waitress, here translation) bool {
+	{"A value that is no address, such as unknown or _hidden, is ignored, and the address " +
+		"of the connection stays; Waitress takes the value as the address.", func(_ string, waitress, here translation) bool {
 		_, isAddress := forwarded.Addr(waitress.Addr)
 		waitress.Addr = "127.0.0.1"
 		return !isAddress && cmp.Equal(waitress, here)
 	}},
-	{"An IPv6 address is read as one also without brackets or with a port; there its last part " +
-		"is taken for a port.", func(value string, waitress, here translation) bool {
+	{"An IPv6 address is accepted without brackets, and with a port; Waitress takes its " +
+		"last part for a port.", func(value string, waitress, here translation) bool {
 		waitress.Addr = here.Addr
 		return strings.Count(value, ":") > 1 && net.ParseIP(here.Addr) != nil &&
 			here.Addr != "127.0.0.1" && cmp.Equal(waitress, here)
 	}},
 	{
-		"A host that can't be one, such as a/b, is answered with 400; there it becomes the host.",
+		"A malformed host, such as a/b, is answered with 400; Waitress takes it as the " +
+			"host.",
 		func(value string, waitress, here translation) bool {
 			return here.Status == "400" && waitress.Status == "200" &&
 				strings.Contains(value, waitress.Host) && !forwarded.IsHost(waitress.Host)
 		},
 	},
 	{
-		"A port that is no number is answered with 400; there it becomes a part of the host.",
+		"A port that is no number is answered with 400; Waitress makes it a part of the " +
+			"host.",
 		func(_ string, waitress, here translation) bool {
 			port, ok := waitress.Left["HTTP_X_FORWARDED_PORT"]
 			_, err := strconv.ParseUint(port, 10, 32)

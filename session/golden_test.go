@@ -16,8 +16,9 @@ var differences = map[string]struct{ differs, why string }{
 		"an event for a session that is never stored is of no use, nor is one from an attempt that is run again",
 	},
 	"same-session": {
-		"getting a session that is not stored twice in one transaction gives two, of which the last is kept; here one",
-		"what was written to the first would be lost",
+		"getting a session that is not stored yet twice in one transaction gives two, of " +
+			"which the last is kept; here it gives one",
+		"writes to the first one would be lost",
 	},
 	"dated-by-write": {
 		"a new session is dated by the slice of the commit (or of the newest bucket, when the clock stands back); " +
@@ -31,22 +32,23 @@ var differences = map[string]struct{ differs, why string }{
 	"gone": {
 		"an invalidated session is still found by query and has_key, until a modified one takes its place; " +
 			"here it is gone at once",
-		"who logs out is logged out",
+		"a log-out takes effect at once",
 	},
 	"finished": {
 		"a session can be written to after its transaction, with no effect; here that is an error",
-		"what is without effect should say so",
+		"a write that is not kept must not look successful",
 	},
 	"no-change": {
-		"deleting a key that is not there sets last_modified; here it changes nothing",
+		"deleting a key that does not exist sets last_modified; here it changes nothing",
 		"nothing was modified",
 	},
 	"no-key-error": {
-		"pop and del of a key that is not there raise KeyError; here they report that there was none",
+		"pop and del of a key that does not exist raise KeyError; here they report it as a " +
+			"result",
 		"the idiom of Go",
 	},
 	"not-here": {
-		"nonlazy managers, objects of one's own as sessions, copies of sessions, last_modified set by hand, get_head",
+		"nonlazy managers, session objects of other classes, copies of sessions, last_modified set by hand, get_head",
 		"for the original's tests only, or part of its data structure",
 	},
 	"no-zero-timeout": {
@@ -56,7 +58,8 @@ var differences = map[string]struct{ differs, why string }{
 
 	// Of the conflicts between states of one session, and of those between transactions.
 	"same-key-conflicts": {
-		"equal data, or an equal time of modification, is taken for agreement; here a key that both wrote conflicts",
+		"two states with equal data, or an equal time of modification, agree; here two " +
+			"writes of one key conflict",
 		"of two increments one would be lost",
 	},
 	"other-keys-merge": {
@@ -64,8 +67,9 @@ var differences = map[string]struct{ differs, why string }{
 		"nothing is lost by merging",
 	},
 	"log-out-wins": {
-		"whoever invalidates agrees with whoever writes the same; here the second of the two conflicts",
-		"a slow request must not save over a log-out; run again, it finds a new session",
+		"an invalidation agrees with a write of the same data; here the second of the two " +
+			"conflicts",
+		"a slow request must not undo a log-out; run again, it finds a new session",
 	},
 	"states-are-whole": {
 		"states without a time of modification, or with additional fields, are an error of the original",

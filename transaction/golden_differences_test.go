@@ -7,9 +7,10 @@ var differences = []struct {
 	steps map[string]map[int]string
 }{
 	{
-		why: "Once the last manager has committed, the transaction is committed: it can't be undone, and who reads it " +
-			"must not be told otherwise. A manager that can't finish is logged and left to recovery. (In the original, " +
-			"some have finished for good, and the commit fails.)",
+		why: "Once the last manager has committed, the transaction is committed and can't " +
+			"be undone, so Commit must not report a failure. A manager that can't finish is " +
+			"logged and left to recovery. (In the original the commit fails, although some " +
+			"managers have finished.)",
 		steps: map[string]map[int]string{
 			"fail-tpc_finish-b": {
 				5:  `commit: null | b.tpc_begin, b.commit, b.tpc_vote, c.tpc_begin, c.commit, c.tpc_vote, a.tpc_begin, a.commit, a.tpc_vote, a.tpc_finish, b.tpc_finish, c.tpc_finish | none [] | old committed`,
@@ -48,8 +49,9 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "A manager without a sort key is a manager that panics: the commit fails as any other does, with every " +
-			"manager aborted. The original fails before it has begun, and leaves that to the transaction's abort.",
+		why: "A missing sort key is a panic of the manager: the commit fails as with any " +
+			"other panic, and every manager is aborted. The original fails before the commit " +
+			"begins, and the managers are aborted only with the transaction.",
 		steps: map[string]map[int]string{
 			"no-sortkey-mixed": {
 				3: `commit: error panic runtime error: invalid memory address or nil pointer dereference | a.abort, b.abort | commit failed [a b] | old commit failed, current`,
@@ -61,8 +63,9 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "A transaction that is over stays so, and says so: the original commits and aborts it again, and managers " +
-			"can join one that was aborted.",
+		why: "A transaction that has ended stays ended, and its methods return an error: " +
+			"the original can commit and abort it again, and managers can join one that was " +
+			"aborted.",
 		steps: map[string]map[int]string{
 			"old-after-commit": {
 				3: `commit: error ended |  | none [] | old committed`,
@@ -80,8 +83,9 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "Begin never touches a transaction that the context carries already; the new one is independent. The " +
-			"original aborts the old one (this test's adapter does), or refuses if it is explicit.",
+		why: "Begin does not touch a transaction that the context already carries; the new " +
+			"one is independent. The original aborts the old one (as this test's adapter " +
+			"does), or refuses in explicit mode.",
 		steps: map[string]map[int]string{
 			"explicit-no-begin": {
 				4: `begin: null |  | active []`,
@@ -89,8 +93,9 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "When a hook before the commit fails, those that have not run are kept for another Commit, the failed one " +
-			"first. The original forgets them, so that a second commit makes durable what they were to complete.",
+		why: "When a hook before the commit fails, it and the hooks after it are kept for " +
+			"another Commit. The original forgets them, so that a second commit runs without " +
+			"them.",
 		steps: map[string]map[int]string{
 			"hooks-before_commit-raise-error-commit": {
 				6: `commit: error hook h2 | hook h2 args=["x1", 5] current_txn_status=active | active [a] | old active, current`,
@@ -103,7 +108,8 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "What a hook dooms is not committed. The original looks only before the hooks.",
+		why: "A transaction that a hook dooms is not committed. The original checks only " +
+			"before the hooks.",
 		steps: map[string]map[int]string{
 			"hooks-before_commit-doom": {
 				3: `commit: error doomed | hook h1 args=["x0", 5] current_txn_status=active | doomed [a] | old doomed, current`,
@@ -125,7 +131,8 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "Hooks after the abort all run, whatever one of them does; it is logged.",
+		why: "All hooks after the abort run, even if one of them fails; the failure is " +
+			"logged.",
 		steps: map[string]map[int]string{
 			"hooks-after_abort-raise-error-abort": {
 				5: `abort: null | a.abort, hook h1 args=["x0", 5] current_txn_status=aborted, hook h2 args=["x1", 5] current_txn_status=aborted, hook h3 args=["x2", 5] current_txn_status=aborted | none [] | old aborted`,
@@ -136,7 +143,7 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "Nobody can join when the managers have been told of the abort.",
+		why: "No manager can join once the managers have been notified of the abort.",
 		steps: map[string]map[int]string{
 			"hooks-after_abort-join": {
 				3: `abort: null | a.abort, hook h1 args=["x0", 5] current_txn_status=aborted | none [] | old aborted`,
@@ -152,9 +159,9 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "There are many transactions of one Manager at a time: a synchronizer is told of those that begin while it " +
-			"is registered, from the beginning to the end, and of no other. The original has one current transaction, " +
-			"and tells of that.",
+		why: "One Manager has many transactions at a time: a synchronizer is notified of " +
+			"those that begin while it is registered, until their end, and of no others. The " +
+			"original has one current transaction, and notifies of that.",
 		steps: map[string]map[int]string{
 			"synch-abort": {
 				1: `register_synch: null |  | active []`,
@@ -167,7 +174,7 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "A synchronizer that fails before an abort doesn't keep the others from being told.",
+		why: "If a synchronizer fails before an abort, the others are notified nonetheless.",
 		steps: map[string]map[int]string{
 			"synch-before-raises": {
 				6: `abort: error y1.beforeCompletion | y1.beforeCompletion status=active, y2.beforeCompletion status=active, a.abort, y1.afterCompletion status=aborted, y2.afterCompletion status=aborted | none [] | old aborted`,
@@ -175,8 +182,9 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "After completion it is too late to fail: a panic is logged, the others are told, and the transaction is " +
-			"over. In the original it stays current, and can be committed a second time.",
+		why: "If a synchronizer fails after completion, its panic is logged, the others are " +
+			"notified, and the transaction has ended. In the original it stays current, and " +
+			"can be committed a second time.",
 		steps: map[string]map[int]string{
 			"synch-after-raises": {
 				5: `commit: null | y1.beforeCompletion status=active, y2.beforeCompletion status=active, a.tpc_begin, a.commit, a.tpc_vote, a.tpc_finish, y1.afterCompletion status=committed, y2.afterCompletion status=committed | none [] | old committed`,
@@ -186,7 +194,8 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "A transaction that a synchronizer refused is over. In the original it is current, although begin raised.",
+		why: "A transaction that a synchronizer refused has ended. In the original it is " +
+			"current, although begin raised.",
 		steps: map[string]map[int]string{
 			"synch-new-raises": {
 				2: `begin: error y1.newTransaction | y1.newTransaction status=active | none []`,
@@ -195,7 +204,8 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "Zero tries are the default, as any zero setting of a Policy. Run refuses less.",
+		why: "Zero tries mean the default, as any zero field of a Policy does. Run refuses " +
+			"negative tries.",
 		steps: map[string]map[int]string{
 			"run-8": {
 				0: `run: "result 1" | try 1, a.tpc_begin, a.commit, a.tpc_vote, a.tpc_finish | none []`,
@@ -206,8 +216,8 @@ var differences = []struct {
 		},
 	},
 	{
-		why: "The original has two loops, and one of them leaves the last attempt's failed transaction to the caller. " +
-			"Here there is Run.",
+		why: "The original has two retry loops, and one of them leaves the failed " +
+			"transaction of the last attempt to the caller. Here Run is the only one.",
 		steps: map[string]map[int]string{
 			"attempts-commit-fails": {
 				0: `attempts: error transient a.tpc_vote | attempt 1, a.tpc_begin, a.commit, a.tpc_vote, a.abort, attempt 2, a.tpc_begin, a.commit, a.tpc_vote, a.abort, attempt 3, a.tpc_begin, a.commit, a.tpc_vote, a.abort | none []`,

@@ -86,7 +86,7 @@ type goldenRequest struct {
 var differences = []struct{ name, original, ours, why string }{
 	{
 		"new ids", "SHA-1 of clock, pid and an 8-digit random number", "40 hexadecimal digits from crypto/rand",
-		"whoever knows roughly when a server issued an id could guess it",
+		"an attacker that knows roughly when a server issued an id could guess it",
 	},
 	{
 		"negative lifetime", "issues a cookie that has expired", "refused",
@@ -94,11 +94,11 @@ var differences = []struct{ name, original, ours, why string }{
 	},
 	{
 		"empty secret", "accepted", "refused",
-		"anybody could sign cookies",
+		"any client could sign cookies",
 	},
 	{
 		"boolean words", `"on" and "1", and every word that it does not know, are false`, "PasteDeploy's booleans; other words are refused",
-		"a site that says cookie_secure = on must not get a cookie that is not",
+		"with cookie_secure = on, a site must get a secure cookie",
 	},
 	{
 		"cache-control", "leaves a response with a new cookie cacheable", "adds Cache-Control: private",
@@ -106,7 +106,7 @@ var differences = []struct{ name, original, ours, why string }{
 	},
 	{
 		"no start_response", "starts a response with the status None", "200, as for every Go handler that writes no status",
-		"there is no such thing in net/http",
+		"net/http has no start_response",
 	},
 	{
 		"second start_response", "the last one counts if a cookie is issued", "the first one always counts",
@@ -114,7 +114,7 @@ var differences = []struct{ name, original, ours, why string }{
 	},
 	{
 		"raise after start_response", "nothing has been sent if a cookie is issued", "the header has been sent, with the cookie",
-		"holding responses back is for tm and retry to do: behind them nothing has been sent",
+		"buffering responses is the task of tm and retry: inside them nothing has been sent",
 	},
 }
 

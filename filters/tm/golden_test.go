@@ -116,7 +116,8 @@ var deliberate = []struct {
 	change  func(want []string) []string
 }{
 	{
-		"a body that fails in its middle has not been committed yet, so it is not: in 1.0 the commit came first, as in 2.2 the abort",
+		"the commit comes after the response body, so a body that fails before its end is " +
+			"not committed; in 1.0 the commit came first, in 2.2 the abort",
 		func(c tmCase) bool { return c.Case.Body != nil && slices.Contains(*c.Case.Body, "RAISE") },
 		func(want []string) []string {
 			want[slices.Index(want, "txn.commit")] = "txn.abort"
@@ -131,14 +132,16 @@ var deliberate = []struct {
 		},
 	},
 	{
-		"after_end is called when the commit, or the abort, failed too: the transaction has ended, and what was registered would never be called",
+		"after_end is also called if the commit, or the abort, failed: the transaction has " +
+			"ended, and otherwise its callbacks would never be called",
 		func(c tmCase) bool { return c.Case.Fail != "" && len(c.Case.AfterEnd) > 0 },
 		func(want []string) []string {
 			return slices.Insert(want, len(want)-1, "after_end cb3") // the only name in the cases
 		},
 	},
 	{
-		"a handler that never says a status means 200, which default_commit_veto commits; the original's veto fails for want of one",
+		"a handler that sets no status answers 200, which default_commit_veto commits; in " +
+			"the original the veto fails without a status",
 		func(c tmCase) bool { return c.Case.Status == nil && c.Case.Veto == "default" && c.Case.App == "" },
 		func(want []string) []string {
 			want[slices.Index(want, "txn.abort")] = "txn.commit"
