@@ -115,6 +115,7 @@ var layers = []struct {
 	{"servetest", false},
 	{"serve", false},
 	{"docs", false},
+	{"internal/command/site", false},
 	{"internal/command/show", false},
 	{"internal/command/migrate", false},
 	{"internal/command/scaffold", false},

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os/exec"
 	"runtime"
+
+	"github.com/pasteline/pasteline/internal/command/site"
 )
 
 // openBrowser opens the first suitable address in the desktop's browser, without waiting for it.
@@ -17,7 +19,7 @@ func openBrowser(ctx context.Context, addrs []net.Addr) error {
 			if addr.Network() != "tcp" {
 				continue // a unix socket
 			}
-			url = urlOf(addr)
+			url = site.URL(addr)
 		}
 		name, args := browserCommand(runtime.GOOS, url)
 		run := exec.CommandContext(context.WithoutCancel(ctx), name, args...) //nolint:gosec // the address is the server's own

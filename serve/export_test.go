@@ -9,8 +9,3 @@ var (
 	BrowserCommand = browserCommand
 	QuoteForShell  = scaffold.QuoteForShell
 )
-
-// Headroom is what a server keeps for the collector to count, and HeadroomSize how much that is.
-const HeadroomSize = headroomSize
-
-var Headroom = headroom

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/command/site"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction/recovery"
@@ -72,10 +73,6 @@ error.`,
 	}
 }
 
-// recoveryInterval is the interval in which a server looks for transactions left behind by other
-// processes.
-const recoveryInterval = 30 * time.Second
-
 func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err error) {
 	config, err := o.arguments(args)
 	if err != nil {
@@ -95,7 +92,7 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	p, err := pipeline.Load(ctx, config, load)
 	if errors.Is(err, storage.ErrInUse) {
 		return fmt.Errorf("%w\nif that is the server: it recovers by itself, when it starts and "+
-			"every %v, and its log says what it did", err, recoveryInterval)
+			"every %v, and its log says what it did", err, site.RecoveryInterval)
 	}
 	if err != nil {
 		return err
@@ -215,12 +212,4 @@ func writeFindingsJSON(w io.Writer, found []recovery.Finding) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(list)
-}
-
-// startRecovery settles unfinished transactions, and keeps looking for others until the worker is
-// closed.
-func (s *site) startRecovery(ctx context.Context) *recovery.Worker {
-	w := recovery.Start(ctx, s.registry.Opener().Recovery(), recoveryInterval, s.logger)
-	publish(w, s.registry.Opener())
-	return w
 }

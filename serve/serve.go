@@ -3,131 +3,215 @@ package serve
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
-	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
+	"time"
 
+	"github.com/pasteline/pasteline/internal/command/site"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Stdio has the streams of a command. A nil field reads nothing, or discards.
-type Stdio struct {
-	In  io.Reader
-	Out io.Writer
-	Err io.Writer
-
-	// Reload makes a server reload its file for each value received, as SIGHUP does for [Main]. It
-	// may be nil.
-	Reload <-chan struct{}
+// serveOptions are the flags of serve CONFIG.
+type serveOptions struct {
+	outside
+	config     string
+	appName    string
+	serverName string
+	addrFile   string
+	browser    bool
+	verbose    bool
+	quiet      bool
+	reload     bool
+	interval   time.Duration
+	grace      time.Duration
 }
 
-// The exit codes of [Run].
-const (
-	ExitOK     = 0 // the command succeeded
-	ExitFailed = 1 // the command could not start, or failed
-	ExitUsage  = 2 // the command line is wrong
-)
+func serveCommand() command {
+	return command{
+		args: "CONFIG [name=value ...]", summary: "serve the app that an .ini file describes",
+		about: `
+CONFIG is the path of the file. It may end with #name, the section to serve instead of main.
+name=value is a setting from outside, as in [DEFAULT]: it is there for %(name)s and for "get", and
+a line of that name in a section does not count then. --set SECTION.KEY=VALUE replaces that line.
 
-// Main runs the command with the arguments of the process, and never returns. A func main needs no
-// other call. Each register function adds to the standard set, so that .ini files can use names
-// such as "egg:acme#guestbook".
-func Main(register ...func(*pipeline.Registry)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-signals
-		signal.Stop(signals) // from now on a signal has its default effect
-		cancel()
-	}()
-	c := &call{
-		Stdio: Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, register: register,
-		program: nameOf(os.Args[0]),
-		reloads: func() <-chan struct{} { return hangUps(cancel) },
+When it listens it prints where. On SIGINT or SIGTERM it stops accepting, lets running requests
+finish, closes what the apps opened, and ends with the exit code 0; a second signal ends it at
+once.
+
+On SIGHUP it loads the file and everything that it includes anew. New requests go to the new
+pipeline; those that run finish in the old one, and a stream that does not is ended after
+--reload-grace. If anything is wrong with the file, the log says what, and the old pipeline goes
+on. With --reload, a change of one of these files does the same, or a touch. What a [server:]
+section says counts from the next start on, apart from the files of a certificate; the log names
+what has changed. Go code is compiled: a change of it needs a rebuild and a restart. A terminal
+that is closed ends the server.`,
+		examples: []example{
+			{"serve development.ini", "main of that file"},
+			{"serve site.ini -n blog --server-name public", "other sections"},
+			{"serve site.ini debug=false", "with a setting from outside, as [DEFAULT] has them"},
+			{"serve site.ini --set server:main.port=80", "with a setting of a section replaced"},
+			{
+				"serve site.ini --addr-file /run/site.addr",
+				"for programs that want to know the address",
+			},
+			{"serve -b development.ini", "and look at it"},
+			{"serve --reload development.ini", "while you work on the file"},
+			{`kill -HUP "$(pidof serve)"`, "a server that runs loads its file anew"},
+		},
+		setup: func(flags *flag.FlagSet) runner {
+			var o serveOptions
+			nameFlag(flags, &o.appName,
+				"the `NAME` of the app or pipeline to serve; main if not given")
+			flags.StringVar(&o.serverName, "server-name", "",
+				"the `NAME` of the server; main if not given")
+			flags.StringVar(&o.addrFile, "addr-file", "",
+				"a `FILE` to write the addresses to, one a line, when the server listens")
+			flags.BoolVar(&o.browser, "b", false, "open a browser when the server listens")
+			flags.BoolVar(&o.browser, "browser", false, "open a browser when the server listens")
+			flags.BoolVar(&o.verbose, "v", false,
+				"log more: the level is debug, whatever the file says")
+			flags.BoolVar(&o.verbose, "verbose", false,
+				"log more: the level is debug, whatever the file says")
+			flags.BoolVar(&o.reload, "reload", false, "load the file anew when it, a file that "+
+				"it includes, or a file with a secret changes")
+			o.setFlag(flags)
+			durationFlag(flags, &o.interval, "reload-interval", time.Second,
+				"how often --reload looks, as `TIME` such as 500ms or 2; 1s if not given")
+			durationFlag(flags, &o.grace, "reload-grace", time.Minute, "how long requests may go "+
+				"on after a reload, as `TIME`; then their context is cancelled; 1m if not given")
+			quietFlag(flags, &o.quiet, "log errors alone, and do not print where it listens")
+			return o.run
+		},
 	}
-	os.Exit(c.run(ctx, os.Args[1:]))
 }
 
-// Run runs the command with args, without the program's name, and returns its exit code. When ctx
-// is done, a server is shut down as by a first signal; that is no failure. Errors are written to
-// the standard error, one line each.
-func Run(ctx context.Context, args []string, stdio Stdio,
-	register ...func(*pipeline.Registry),
-) int {
-	if stdio.In == nil {
-		stdio.In = strings.NewReader("")
+func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err error) {
+	if o.config, err = o.arguments(args); err != nil {
+		return err
 	}
-	if stdio.Out == nil {
-		stdio.Out = io.Discard
+	if err := o.check(); err != nil {
+		return err
 	}
-	if stdio.Err == nil {
-		stdio.Err = io.Discard
+	switch {
+	case o.verbose:
+		c.level = new(slog.LevelDebug)
+	case o.quiet:
+		c.level = new(slog.LevelError)
 	}
-	c := &call{
-		Stdio: stdio, register: register, program: standardName,
-		reloads: func() <-chan struct{} { return stdio.Reload },
+	reload := c.reloads() // before the start, so that an early signal does not end the process
+	log, err := c.openLog(o.config, o.outside)
+	if err != nil {
+		return err
 	}
-	return c.run(ctx, args)
+	defer func() { err = errors.Join(err, log.Close()) }() // closed last
+	return site.Run(ctx, site.Options{
+		Config: o.config, App: o.appName, Server: o.serverName, Global: o.global, Set: o.set,
+		Register: func(r *pipeline.Registry) { fill(r, c.register) },
+		Log:      log,
+		Warnings: func(server *pipeline.LoadedServer, p *pipeline.Pipeline) []pipeline.Warning {
+			return o.unused(server, p)
+		},
+		Listening: func(ctx context.Context, addrs []net.Addr) (stopped func(), err error) {
+			return o.announce(ctx, c, addrs, log.Logger())
+		},
+		Reload: reload, Watch: o.reload, Interval: o.interval, Grace: o.grace,
+	})
 }
 
-func (c *call) run(ctx context.Context, args []string) int {
-	err := c.dispatch(ctx, args)
-	if err == nil {
-		return ExitOK
-	}
-	if errors.Is(err, errNoArguments) {
-		return ExitUsage
-	}
-	if usage, ok := errors.AsType[*usageError](err); ok {
-		command := strings.TrimSpace(c.program + " " + usage.command)
-		help := strings.TrimSpace(c.program + " help " + usage.command)
-		c.complain(fmt.Sprintf("%s: %v (%s says more)", command, usage, help))
-		return ExitUsage
-	}
-	c.complain(err)
-	return ExitFailed
+// durationFlag defines a flag for a positive duration: a number of seconds, or one with its unit.
+func durationFlag(flags *flag.FlagSet, d *time.Duration, name string, value time.Duration,
+	text string,
+) {
+	*d = value
+	flags.Func(name, text, func(text string) error {
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			text += "s"
+		}
+		parsed, err := time.ParseDuration(text)
+		if err != nil || parsed <= 0 {
+			return errors.New("want a time above 0, such as 500ms, 2s or 2")
+		}
+		*d = parsed
+		return nil
+	})
 }
 
-// standardName is the name of the command of this package, also in the examples of the help.
-const standardName = "serve"
-
-// nameOf returns the name of the program at a path.
-func nameOf(path string) string {
-	name := strings.TrimSuffix(filepath.Base(path), ".exe")
-	if !programPattern.MatchString(name) {
-		return standardName
+// check returns an error for flags that exclude each other.
+func (o *serveOptions) check() error {
+	if o.verbose && o.quiet {
+		return usagef("-v and -q exclude each other")
 	}
-	return name
+	if _, isFile := configPath(o.config); o.reload && !isFile {
+		return usagef("--reload watches files, and %s is none", o.config)
+	}
+	return nil
 }
 
-// A call is one run of the command.
-type call struct {
-	Stdio
-	register []func(*pipeline.Registry)
-	program  string                 // its name
-	reloads  func() <-chan struct{} // called by a server; returns the channel of reload requests
-	level    *slog.Level            // of the log, from the command line; nil means that of the file
+// announce prints the addresses of the server, writes the address file for programs, and opens the
+// browser. The returned function removes the file.
+func (o *serveOptions) announce(ctx context.Context, c *call, addrs []net.Addr,
+	logger *slog.Logger,
+) (stopped func(), err error) {
+	out := c.Out
+	if o.quiet {
+		out = io.Discard
+	}
+	var list strings.Builder
+	for _, addr := range addrs {
+		line := "serving on " + site.URL(addr)
+		if local, ok := localURL(addr); ok {
+			line += ", here: " + local
+		}
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return nil, err
+		}
+		list.WriteString(addr.String() + "\n")
+	}
+	if o.addrFile != "" {
+		if err := writeFile(o.addrFile, list.String()); err != nil {
+			return nil, err
+		}
+		stopped = func() { _ = os.Remove(o.addrFile) } // it may be removed already
+	}
+	if o.browser {
+		if err := openBrowser(ctx, addrs); err != nil {
+			logger.WarnContext(ctx, "can't open a browser", slog.Any("error", err))
+		}
+	}
+	return stopped, nil
 }
 
-// complain prints a line to the standard error. A failure to do so can't be reported.
-func (c *call) complain(line any) { _, _ = fmt.Fprintln(c.Err, line) }
-
-// A usageError is an error in the command line.
-type usageError struct {
-	err     error
-	command string // "" for serve CONFIG
+// localURL returns a URL that a local browser can open, for a wildcard address.
+func localURL(addr net.Addr) (string, bool) {
+	a, err := netip.ParseAddrPort(addr.String())
+	if err != nil || !a.Addr().IsUnspecified() {
+		return "", false
+	}
+	scheme, _, _ := strings.Cut(site.URL(addr), ":")
+	return fmt.Sprintf("%s://localhost:%d", scheme, a.Port()), true
 }
 
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string,
-	args ...any,
-) error {
-	return &usageError{err: fmt.Errorf(format, args...)}
+// writeFile writes a file atomically.
+func writeFile(name, content string) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return fmt.Errorf("--addr-file: %w", err)
+	}
+	_, err = f.WriteString(content)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("--addr-file: %w", err)
+	}
+	return nil
 }

@@ -38,6 +38,7 @@ func (b *buffer) String() string {
 type site struct {
 	t              *testing.T
 	dir, config    string
+	global         map[string]string
 	stdout, stderr buffer
 }
 
@@ -57,7 +58,7 @@ func (s *site) write(text string) {
 }
 
 func (s *site) options() logging.Options {
-	return logging.Options{Stdout: &s.stdout, Stderr: &s.stderr}
+	return logging.Options{Global: s.global, Stdout: &s.stdout, Stderr: &s.stderr}
 }
 
 func (s *site) open() *logging.Log {

@@ -23,6 +23,7 @@ type Options struct {
 
 // A Log is the log of a program. It is safe for concurrent use.
 type Log struct {
+	config  string
 	opts    Options
 	streams map[string]*stream // the standard ones, by name
 	logger  *slog.Logger
@@ -43,11 +44,11 @@ type state struct {
 // Open reads how to log from the file that a config names, as [pipeline.Load] takes it, and opens the files that it names. It
 // logs what in that file has no meaning. The error is of type [pipeline.Errors], and has every fault of these sections.
 func Open(config string, o Options) (*Log, error) {
-	l := &Log{opts: o, noted: map[string]bool{}, streams: map[string]*stream{
+	l := &Log{config: config, opts: o, noted: map[string]bool{}, streams: map[string]*stream{
 		"stdout": {w: orDiscard(o.Stdout)}, "stderr": {w: orDiscard(o.Stderr)},
 	}}
 	l.logger = slog.New(&handler{log: l})
-	if err := l.Reload(config, o.Global); err != nil {
+	if err := l.Reload(); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -67,12 +68,10 @@ func (l *Log) Logger() *slog.Logger { return l.logger }
 // Reload reads anew how to log, and opens the files anew. No line is lost: one that is on its way to a file that is being
 // closed goes to the new file of the same path, or, if there is none, to the standard error. After a fault everything is as it
 // was.
-func (l *Log) Reload(config string, global map[string]string) error {
+func (l *Log) Reload() error {
 	l.reload.Lock()
 	defer l.reload.Unlock()
-	opts := l.opts
-	opts.Global = global
-	p, err := read(config, opts)
+	p, err := read(l.config, l.opts)
 	if err != nil {
 		return err
 	}
@@ -213,6 +212,12 @@ func (s *state) close(successor *state) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Check returns the errors that Reload would return. It neither opens nor creates a file.
+func (l *Log) Check() error {
+	_, err := Check(l.config, l.opts)
+	return err
 }
 
 // Check returns the errors that [Open] would return, and its warnings. It neither opens nor creates

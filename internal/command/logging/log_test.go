@@ -79,18 +79,19 @@ func TestHandler(t *testing.T) {
 func TestReload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "[app:a]\n")
+	s.global = map[string]string{"least": "error"}
 	log := s.open()
 	logger := of(log, "app:a").WithGroup("g").With(slog.Int("k", 1))
 	logger.Debug("unheard")
 	logger.Info("one")
 	s.write("[logging]\nformat = json\noutput = stdout\nlevel.a = debug\n[app:a]\n")
-	if err := log.Reload(s.config, nil); err != nil {
+	if err := log.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	logger.Debug("two")
 	log.Logger().Debug("unheard")
 	s.write("[app:a]\n[logging]\nlevel = %(least)s\n")
-	if err := log.Reload(s.config, map[string]string{"least": "error"}); err != nil {
+	if err := log.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	logger.Info("unheard")
@@ -110,7 +111,7 @@ func TestReloadOfFaultyFile(t *testing.T) {
 	log := s.open()
 	for _, text := range []string{"nothing", "[logging]\nlevel = loud", "[logging]\noutput = no/folder", "[logging]\nlevel.x = info"} {
 		s.write(text)
-		if err := log.Reload(s.config, nil); err == nil {
+		if err := log.Reload(); err == nil {
 			t.Errorf("%s: no error", text)
 		}
 		log.Logger().Debug("still there")
@@ -134,7 +135,7 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	logger.Info("two")
-	if err := log.Reload(s.config, nil); err != nil {
+	if err := log.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	logger.Info("three")
@@ -237,7 +238,7 @@ func TestReloadLosesNothing(t *testing.T) {
 		if i%3 == 0 {
 			_ = os.Rename(filepath.Join(s.dir, "log"), filepath.Join(s.dir, fmt.Sprintf("log.%d", i))) // it may be stdout's turn
 		}
-		if err := log.Reload(s.config, nil); err != nil {
+		if err := log.Reload(); err != nil {
 			t.Error(err)
 		}
 	}

@@ -354,7 +354,7 @@ class = pythonjsonlogger.jsonlogger.JsonFormatter
 	}
 	s := newSite(t, settings)
 	log := s.open()
-	if err := log.Reload(s.config, nil); err != nil {
+	if err := log.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	var got []string

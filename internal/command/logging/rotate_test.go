@@ -289,7 +289,7 @@ func TestRotationLosesNothing(t *testing.T) {
 		_ = os.Rename(filepath.Join(s.dir, "x.log"), filepath.Join(s.dir, fmt.Sprintf("moved.%d", i))) // it may just be gone
 		reopen := log.Reopen
 		if i%2 == 0 {
-			reopen = func() error { return log.Reload(s.config, nil) }
+			reopen = func() error { return log.Reload() }
 		}
 		if err := reopen(); err != nil {
 			t.Error(err)

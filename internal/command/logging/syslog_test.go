@@ -97,7 +97,7 @@ func TestSyslog(t *testing.T) {
 		}
 	}
 	// A reload goes on with the connection, and a value that logs does not wait for itself.
-	if err := log.Reload(s.config, nil); err != nil {
+	if err := log.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	log.Logger().Info("outer", slog.Any("value", talkative{log.Logger()}))

@@ -14,7 +14,7 @@ import (
 )
 
 // root is the source of this module.
-const root = "../.."
+const root = "../../.."
 
 var wantFiles = []string{
 	".gitignore", "README.md", "app.go", "development.ini", "filter.go", "go.mod", "go.sum", "main.go", "production.ini", "site_test.go",

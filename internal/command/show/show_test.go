@@ -116,11 +116,11 @@ func TestDrawings(t *testing.T) {
 // resolved is drawn in every format. Its factories are registered nowhere.
 func TestGoldenSet(t *testing.T) {
 	t.Parallel()
-	here, err := filepath.Abs("../../pipeline/testdata/pastedeploy")
+	here, err := filepath.Abs("../../../pipeline/testdata/pastedeploy")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("../../pipeline/testdata/pastedeploy.json")
+	text, err := os.ReadFile("../../../pipeline/testdata/pastedeploy.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,15 +1,15 @@
-package serve_test
+package site_test
 
 import (
 	"context"
+	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 
-	"github.com/pasteline/pasteline/serve"
+	"github.com/pasteline/pasteline/internal/command/site"
 )
 
 // heapGoal is the size of the heap at which the collector runs next.
@@ -20,8 +20,8 @@ func heapGoal() uint64 {
 	return goal[0].Value.Uint64()
 }
 
-// The collector leaves a server room, as long as nobody has told it otherwise.
-func TestHeadroom(t *testing.T) { //nolint:paralleltest // it sets what is the process's
+// The collector leaves a server ballast, as long as nobody has told it otherwise.
+func TestBallast(t *testing.T) { //nolint:paralleltest // it sets what is the process's
 	unset := func(*testing.T) {}
 	for _, tt := range []struct {
 		name string
@@ -46,41 +46,34 @@ func TestHeadroom(t *testing.T) { //nolint:paralleltest // it sets what is the p
 			t.Setenv("GOGC", "")
 			t.Setenv("GOMEMLIMIT", "")
 			tt.set(t)
-			room := serve.Headroom()
-			if got := room != nil; got != tt.want {
-				t.Fatalf("there is headroom: %t, want %t", got, tt.want)
+			ballast := site.NewBallast()
+			if got := ballast != nil; got != tt.want {
+				t.Fatalf("there is ballast: %t, want %t", got, tt.want)
 			}
-			if goal := heapGoal(); room != nil && goal < 2*serve.HeadroomSize {
+			if goal := heapGoal(); ballast != nil && goal < 2*site.BallastSize {
 				t.Errorf("the collector runs at %d bytes, want %d or more", goal,
-					2*serve.HeadroomSize)
+					2*site.BallastSize)
 			}
-			runtime.KeepAlive(room)
+			runtime.KeepAlive(ballast)
 		})
 	}
 }
 
-// A server has it for as long as it runs.
-func TestServerHasHeadroom(t *testing.T) {
+// A site has the ballast while it runs.
+func TestSiteHasBallast(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		t.Skip("the collector was told what to do")
+		t.Skip("the collector is configured in the environment")
 	}
-	dir, path := writeSite(t, site)
 	ctx, cancel := context.WithCancel(t.Context())
-	closed := false
-	code := make(chan int, 1)
-	go func() {
-		code <- serve.Run(ctx, []string{
-			path, "who=world", "--addr-file",
-			filepath.Join(dir, "addr"),
-		}, serve.Stdio{}, register(&closed))
-	}()
-	waitFor(t, filepath.Join(dir, "addr"))
-	if goal := heapGoal(); goal < 2*serve.HeadroomSize {
-		t.Errorf("the collector runs at %d bytes, want %d or more", goal, 2*serve.HeadroomSize)
+	listening := func(context.Context, []net.Addr) (func(), error) {
+		if goal := heapGoal(); goal < 2*site.BallastSize {
+			t.Errorf("the collector runs at %d bytes, want %d or more", goal, 2*site.BallastSize)
+		}
+		cancel()
+		return nil, nil
 	}
-	cancel()
-	if got := <-code; got != serve.ExitOK {
-		t.Errorf("exit code %d, want 0", got)
+	if err := site.Run(ctx, options(t, listening)); err != nil {
+		t.Error(err)
 	}
 }

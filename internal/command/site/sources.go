@@ -1,4 +1,4 @@
-package serve
+package site
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// A reading caches the files of one load: each is read once, so that all parts of the load see the
+// sources caches the files of one load: each is read once, so that all parts of the load see the
 // same content, even if a file is changed meanwhile. Later it reports whether a file has changed
 // since. It is not safe for concurrent use.
-type reading struct {
+type sources struct {
 	files  map[string]readFile // nil after the load
 	stamps map[string]stamp
 }
@@ -32,29 +32,29 @@ type stamp struct {
 	missing  bool
 }
 
-func newReading() *reading {
-	return &reading{files: map[string]readFile{}, stamps: map[string]stamp{}}
+func newSources() *sources {
+	return &sources{files: map[string]readFile{}, stamps: map[string]stamp{}}
 }
 
 // ReadFile is os.ReadFile for a load.
-func (r *reading) ReadFile(name string) ([]byte, error) {
-	if r.files == nil { // after the load, files are not watched
+func (s *sources) ReadFile(name string) ([]byte, error) {
+	if s.files == nil { // after the load, files are not watched
 		return os.ReadFile(name)
 	}
-	file, ok := r.files[name]
+	file, ok := s.files[name]
 	if !ok {
 		info, err := os.Stat(name) // before reading, so that a later change is noticed
 		file.content, file.err = os.ReadFile(name)
 		if err == nil {
 			err = file.err
 		}
-		r.files[name], r.stamps[name] = file, stampOf(info, file.content, err)
+		s.files[name], s.stamps[name] = file, stampOf(info, file.content, err)
 	}
 	return file.content, file.err
 }
 
-// over drops the contents after the load; only the stamps are needed from then on.
-func (r *reading) over() { r.files = nil }
+// forget drops the contents after the load; only the stamps are needed from then on.
+func (s *sources) forget() { s.files = nil }
 
 func stampOf(info fs.FileInfo, content []byte, err error) stamp {
 	if err != nil {
@@ -68,9 +68,9 @@ func stampOf(info fs.FileInfo, content []byte, err error) stamp {
 }
 
 // look returns the current stamps of the files.
-func (r *reading) look() map[string]stamp {
-	now := make(map[string]stamp, len(r.stamps))
-	for name := range r.stamps {
+func (s *sources) look() map[string]stamp {
+	now := make(map[string]stamp, len(s.stamps))
+	for name := range s.stamps {
 		var content []byte
 		info, err := os.Stat(name)
 		if err == nil && info.Mode().IsRegular() { // reading from a pipe might block
@@ -84,11 +84,11 @@ func (r *reading) look() map[string]stamp {
 // changed reports whether a file has changed since it was read. If so, it waits until all files
 // have stayed the same for a quarter of the interval. A missing file may be about to be replaced,
 // as some editors do it, so it has the whole interval to come back.
-func (r *reading) changed(ctx context.Context, interval time.Duration) bool {
-	now := r.look()
-	for !maps.Equal(now, r.stamps) {
+func (s *sources) changed(ctx context.Context, interval time.Duration) bool {
+	now := s.look()
+	for !maps.Equal(now, s.stamps) {
 		quiet := interval / 4
-		if r.vanished(now) {
+		if s.vanished(now) {
 			quiet = interval
 		}
 		select {
@@ -97,16 +97,17 @@ func (r *reading) changed(ctx context.Context, interval time.Duration) bool {
 			return false
 		}
 		before := now
-		if now = r.look(); maps.Equal(now, before) {
+		if now = s.look(); maps.Equal(now, before) {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *reading) vanished(now map[string]stamp) bool {
-	for name, s := range now {
-		if s.missing && !r.stamps[name].missing {
+// vanished reports whether a file is missing that was there before.
+func (s *sources) vanished(now map[string]stamp) bool {
+	for name, stamp := range now {
+		if stamp.missing && !s.stamps[name].missing {
 			return true
 		}
 	}

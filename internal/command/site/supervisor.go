@@ -1,4 +1,4 @@
-package serve
+package site
 
 import (
 	"context"
@@ -21,10 +21,10 @@ type supervisor struct {
 	notifier *systemd.Notifier // nil without systemd
 	config   string
 
-	mu       sync.Mutex // held while sending, so that STOPPING is the last state
-	serving  string     // where the site listens
-	stopping bool
-	silent   bool // the last report failed, which has been logged
+	mu      sync.Mutex // held while sending, so that STOPPING is the last state
+	serving string     // where the site listens
+	ending  bool
+	failing bool // the last report failed, which has been logged
 }
 
 func newSupervisor(ctx context.Context, config string, logger *slog.Logger) *supervisor {
@@ -36,9 +36,9 @@ func newSupervisor(ctx context.Context, config string, logger *slog.Logger) *sup
 	return s
 }
 
-// alive returns a channel that receives whenever the watchdog must be notified, never without a
+// watchdog returns a channel that receives whenever the watchdog must be notified, never without a
 // watchdog, and a function that stops it.
-func (s *supervisor) alive() (due <-chan time.Time, stop func()) {
+func (s *supervisor) watchdog() (due <-chan time.Time, stop func()) {
 	interval := s.notifier.Interval()
 	if interval <= 0 {
 		return nil, func() {}
@@ -47,8 +47,8 @@ func (s *supervisor) alive() (due <-chan time.Time, stop func()) {
 	return ticker.C, ticker.Stop
 }
 
-// signOfLife notifies the watchdog that the site's main goroutine is running.
-func (s *supervisor) signOfLife(ctx context.Context) {
+// alive notifies the watchdog that the site's main goroutine is running.
+func (s *supervisor) alive(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.check(ctx, s.notifier.Alive())
@@ -60,7 +60,7 @@ func (s *supervisor) started(ctx context.Context, addrs []net.Addr) {
 	defer s.mu.Unlock()
 	urls := make([]string, len(addrs))
 	for i, addr := range addrs {
-		urls[i] = urlOf(addr)
+		urls[i] = URL(addr)
 	}
 	s.serving = "serving " + s.config + " on " + strings.Join(urls, ", ")
 	s.check(ctx, s.notifier.Ready(s.serving))
@@ -70,7 +70,7 @@ func (s *supervisor) started(ctx context.Context, addrs []net.Addr) {
 func (s *supervisor) reloading(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.stopping {
+	if !s.ending {
 		s.check(ctx, s.notifier.Reloading("loading "+s.config))
 	}
 }
@@ -80,7 +80,7 @@ func (s *supervisor) reloading(ctx context.Context) {
 func (s *supervisor) reloaded(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping {
+	if s.ending {
 		return
 	}
 	status := s.serving + "; reloaded"
@@ -90,20 +90,20 @@ func (s *supervisor) reloaded(ctx context.Context, err error) {
 	s.check(ctx, s.notifier.Ready(status))
 }
 
-// end reports that the site is shutting down. Only watchdog notifications follow.
-func (s *supervisor) end(ctx context.Context) {
+// stopping reports that the site is shutting down. Only watchdog notifications follow.
+func (s *supervisor) stopping(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopping = true
+	s.ending = true
 	s.check(ctx, s.notifier.Stopping("shutting down: running requests may finish"))
 }
 
 // check logs the first of several consecutive errors. The caller holds s.mu.
 func (s *supervisor) check(ctx context.Context, err error) {
-	if err != nil && !s.silent {
+	if err != nil && !s.failing {
 		s.logger.WarnContext(ctx, "can't notify systemd", slog.Any("error", err))
 	}
-	s.silent = err != nil
+	s.failing = err != nil
 }
 
 // firstFault returns the first of the errors that err joins, and the number of the others.

@@ -1,4 +1,4 @@
-package serve
+package site
 
 import (
 	"context"
@@ -8,6 +8,11 @@ import (
 	"time"
 )
 
+// BallastSize and NewBallast are ballastSize and newBallast.
+const BallastSize = ballastSize
+
+var NewBallast = newBallast
+
 // A Relay is a relay.
 type Relay struct{ *relay }
 
@@ -16,7 +21,7 @@ func NewRelay(a App, grace time.Duration, logger *slog.Logger) Relay {
 	return Relay{newRelay(a, grace, logger)}
 }
 
-// App is what a relay hands requests to.
+// App is the type of the apps of a relay.
 type App interface {
 	http.Handler
 	io.Closer
@@ -28,10 +33,10 @@ func (r Relay) Replace(a App) { r.replace(a) }
 // Close is close.
 func (r Relay) Close() error { return r.close() }
 
-// NewReading returns a ReadFile, and the changed of what it has read.
-func NewReading() (readFile func(string) ([]byte, error),
+// NewSources returns the methods ReadFile and changed of newSources.
+func NewSources() (readFile func(string) ([]byte, error),
 	changed func(context.Context, time.Duration) bool,
 ) {
-	r := newReading()
-	return r.ReadFile, r.changed
+	s := newSources()
+	return s.ReadFile, s.changed
 }

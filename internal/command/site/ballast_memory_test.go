@@ -1,6 +1,6 @@
 //go:build linux && !race
 
-package serve_test
+package site_test
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pasteline/pasteline/serve"
+	"github.com/pasteline/pasteline/internal/command/site"
 )
 
 // resident is how much memory the process has of the machine.
@@ -28,19 +28,19 @@ func resident(t *testing.T) int {
 
 // What the collector counts takes no memory from the machine, also where the heap has had something
 // else before. (The race detector keeps a record of all memory, and so uses it.)
-func TestHeadroomTakesNoMemory(t *testing.T) {
+func TestBallastUsesNoMemory(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
-	used := make([]byte, serve.HeadroomSize/2)
+	used := make([]byte, site.BallastSize/2)
 	for i := range used {
 		used[i] = 1
 	}
 	runtime.KeepAlive(used)
 	runtime.GC() // what is free now is the machine's still, and ends where nothing was used so far
 	before := resident(t)
-	room := serve.Headroom()
-	if took := resident(t) - before; took > serve.HeadroomSize/8 {
+	ballast := site.NewBallast()
+	if took := resident(t) - before; took > site.BallastSize/8 {
 		t.Errorf("it takes %d bytes, want next to none", took)
 	}
-	runtime.KeepAlive(room)
+	runtime.KeepAlive(ballast)
 }

@@ -1,37 +1,33 @@
-package serve
+package site
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// reloads reloads the file on request and, with --reload, when a file has changed, until ctx is
-// done.
-func (s *site) reloads(ctx context.Context, asked <-chan struct{}) {
-	var look <-chan time.Time
-	if s.options.reload {
-		ticker := time.NewTicker(s.options.interval)
+// reloadOnRequest reloads the file on request and, if it is watched, when a file has changed, until
+// ctx is done.
+func (s *site) reloadOnRequest(ctx context.Context, requested <-chan struct{}) {
+	var tick <-chan time.Time
+	if s.options.Watch {
+		ticker := time.NewTicker(s.options.Interval)
 		defer ticker.Stop()
-		look = ticker.C
-		s.logger.DebugContext(ctx, "watching what was read", slog.Int("files", len(s.read.stamps)))
+		tick = ticker.C
+		s.logger.DebugContext(ctx, "watching files", slog.Int("files", len(s.sources.stamps)))
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-asked:
-		case <-look:
-			if !s.read.changed(ctx, s.options.interval) {
+		case <-requested:
+		case <-tick:
+			if !s.sources.changed(ctx, s.options.Interval) {
 				continue
 			}
 			s.reopenLogs(ctx)
@@ -40,49 +36,49 @@ func (s *site) reloads(ctx context.Context, asked <-chan struct{}) {
 	}
 }
 
-// rotate forwards requests to reload, and reopens the log files at once for each: a load that fails
-// or takes long must not keep a renamed file open.
-func (s *site) rotate(ctx context.Context, asked <-chan struct{}, next chan<- struct{}) {
+// reopenOnRequest forwards requests to reload, and reopens the log files at once for each: a load
+// that fails or takes long must not keep a renamed file open.
+func (s *site) reopenOnRequest(ctx context.Context, requested chan<- struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case _, ok := <-asked:
+		case _, ok := <-s.options.Reload:
 			if !ok { // no further requests
 				return
 			}
 		}
 		s.reopenLogs(ctx)
 		select {
-		case next <- struct{}{}:
+		case requested <- struct{}{}:
 		default: // a requested load has not begun yet
 		}
 	}
 }
 
 func (s *site) reopenLogs(ctx context.Context) {
-	if err := s.log.Reopen(); err != nil {
+	if err := s.options.Log.Reopen(); err != nil {
 		s.logger.ErrorContext(ctx, "can't open the log files anew, the old ones stay open",
 			slog.Any("error", err))
 	}
 }
 
-// reload loads the file and its includes, and replaces the pipeline. After an error nothing has
-// changed.
+// reload loads the file and its includes, replaces the pipeline, and reports that to systemd. After
+// an error nothing has changed.
 func (s *site) reload(ctx context.Context) {
 	s.supervisor.reloading(ctx)
-	err := s.exchange(ctx)
+	err := s.replace(ctx)
 	if ctx.Err() != nil { // the server is shutting down, which is reported already
 		return
 	}
 	s.supervisor.reloaded(ctx, err)
 }
 
-// exchange loads the file and replaces the pipeline, and logs the result.
-func (s *site) exchange(ctx context.Context) error {
-	next, err := s.loadAnew(ctx)
+// replace loads the file and replaces the pipeline, and logs the result.
+func (s *site) replace(ctx context.Context) error {
+	next, err := s.loadAgain(ctx)
 	if err == nil {
-		if err = s.log.Reload(s.options.config, s.options.global); err != nil {
+		if err = s.options.Log.Reload(); err != nil {
 			err = errors.Join(err, next.close())
 		}
 	}
@@ -94,7 +90,7 @@ func (s *site) exchange(ctx context.Context) error {
 		return err
 	}
 	if err != nil {
-		s.complain(ctx, err)
+		s.logFailure(ctx, err)
 		return err
 	}
 	for _, w := range changedSettings(s.server, next.server) {
@@ -103,7 +99,7 @@ func (s *site) exchange(ctx context.Context) error {
 	next.keep()
 	s.relay.replace(next.pipeline)
 	s.recovery.Ask() // there may be new databases
-	s.logger.InfoContext(ctx, "reloaded", slog.String("config", s.options.config))
+	s.logger.InfoContext(ctx, "reloaded", slog.String("config", s.options.Config))
 	if err := next.server.Close(); err != nil { // it was only compared with the running one
 		s.logger.ErrorContext(ctx, "can't close the resources of the server's section",
 			slog.Any("error", err))
@@ -111,35 +107,11 @@ func (s *site) exchange(ctx context.Context) error {
 	return nil
 }
 
-// loadAnew is load for a running process, which must survive any content of the file.
-func (s *site) loadAnew(ctx context.Context) (next loaded, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{p, string(debug.Stack())}
-		}
-	}()
-	next, err = s.load(ctx)
-	if _, fault := s.call.checkLog(s.options.config, s.options.outside); fault != nil {
-		return loaded{}, errors.Join(err, fault, next.close())
-	}
-	return next, err
-}
-
-// A panicError is a panic of a factory.
-type panicError struct {
-	value any
-	stack string
-}
-
-func (p *panicError) Error() string {
-	return redact.Text(fmt.Sprintf("a factory panicked: %v", p.value))
-}
-
 // notReloaded is the message about a failed reload, in the log and for systemd.
 const notReloaded = "not reloaded, the old pipeline goes on"
 
-// complain logs each error of a failed reload separately.
-func (s *site) complain(ctx context.Context, err error) {
+// logFailure logs each error of a failed reload separately.
+func (s *site) logFailure(ctx context.Context, err error) {
 	if p, ok := errors.AsType[*panicError](err); ok {
 		s.logger.ErrorContext(ctx, notReloaded, slog.Any("fault", err),
 			slog.String("stack", p.stack))
@@ -193,36 +165,4 @@ func changedSettings(then, now *pipeline.LoadedServer) []pipeline.Warning {
 		}
 	}
 	return warnings
-}
-
-// hangUps returns a channel that receives for each SIGHUP from now on. A SIGHUP caused by a closing
-// terminal calls end instead.
-func hangUps(end func()) <-chan struct{} {
-	inTerminal := !signal.Ignored(syscall.SIGHUP) && hasTerminal() // nohup ignores SIGHUP
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	asked := make(chan struct{}, 1)
-	go func() {
-		for range signals {
-			if inTerminal && !hasTerminal() {
-				end()
-				continue
-			}
-			select {
-			case asked <- struct{}{}:
-			default: // the pending request covers this one
-			}
-		}
-	}()
-	return asked
-}
-
-// hasTerminal reports whether the process has an open terminal.
-func hasTerminal() bool {
-	terminal, err := os.Open("/dev/tty")
-	if err != nil {
-		return false
-	}
-	_ = terminal.Close()
-	return true
 }

@@ -1,4 +1,4 @@
-package serve
+package site
 
 import (
 	"context"
@@ -95,17 +95,6 @@ func (r *relay) close() error {
 	_ = waitFor(r.logger, "the pipelines that were replaced",
 		func() error { r.retired.Wait(); return nil })
 	return waitFor(r.logger, "the pipeline", r.newest.Load().app.Close)
-}
-
-// patience is the time after which the log names the part of the shutdown that is waited for.
-const patience = 3 * time.Second
-
-// waitFor calls end, and logs a message if it takes long.
-func waitFor(logger *slog.Logger, what string, end func() error) error {
-	said := time.AfterFunc(patience,
-		func() { logger.Warn("shutting down takes long", slog.String("waiting_for", what)) })
-	defer said.Stop()
-	return end()
 }
 
 // errReplaced is the cause with which the context of a request is cancelled that outlives the grace

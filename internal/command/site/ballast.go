@@ -1,4 +1,4 @@
-package serve
+package site
 
 import (
 	"math"
@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// headroomSize is the least amount of memory that a server allocates between two garbage
+// ballastSize is the least amount of memory that a server allocates between two garbage
 // collections. With half of it the collector takes twice as much of each request; twice as much
 // hardly saves time.
-const headroomSize = 16 << 20
+const ballastSize = 16 << 20
 
-// headroom allocates ballast: memory that a server keeps and never touches. It costs no physical
+// newBallast allocates GC ballast: memory that a server keeps and never touches. It costs no physical
 // memory, but counts toward the heap size, so that the collector runs less often while the heap is
 // small. It adds the same amount to every heap, whereas a high GOGC would multiply a large one.
 //
 // It returns nil if the collector has been configured.
-func headroom() *strings.Builder {
+func newBallast() *strings.Builder {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return nil
 	}
@@ -29,7 +29,7 @@ func headroom() *strings.Builder {
 	}
 	// A Builder does not clear the memory that it grows by. The function make does, and so touches
 	// it, if a part was used before.
-	room := new(strings.Builder)
-	room.Grow(headroomSize)
-	return room
+	ballast := new(strings.Builder)
+	ballast.Grow(ballastSize)
+	return ballast
 }
