@@ -13,8 +13,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// BenchmarkCommit is a read and a durable write of a key of its own for each client, against the
-// same with bbolt alone.
+// BenchmarkCommit measures a read and a durable write of a key per client, and the same with bbolt
+// alone.
 func BenchmarkCommit(b *testing.B) {
 	for _, clients := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("engine=pasteline/clients=%d", clients), func(b *testing.B) {
@@ -58,7 +58,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// parallel runs work b.N times in all, on so many goroutines, each with a key of its own.
+// parallel runs work b.N times in total, on one goroutine per client, each with its own key.
 func parallel(b *testing.B, clients int, work func(key, value []byte) error) {
 	b.Helper()
 	b.ReportAllocs()

@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -32,7 +31,7 @@ func Open(path string, options *Options) (*storage.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage/bolt: %s: %w", path, err)
 	}
-	e.place.add(absolute(path), options.Logger) // stays until the engine is closed
+	e.location.add(absolute(path), options.Logger) // stays until the engine is closed
 	return storage.New((&url.URL{Scheme: "bolt", Path: path}).String(), e), nil
 }
 
@@ -49,16 +48,16 @@ var (
 // A database is the engine of one open file.
 type database struct {
 	db       *bbolt.DB
-	history  *occ.History // numbers the commits as the queue accepts them
-	queue    queue
+	readers  readerPool
+	history  *occ.History // the accepted commits, for validation
+	queue    commitQueue
 	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit; replaced by tests
+	writer   sync.Mutex            // see lockWriter: bbolt gives a failed transaction's id to the next
+	location location
 	// the error of all operations once the engine is unusable; else nil
 	broken atomic.Pointer[error]
-	idle   idle
-	writer sync.Mutex // see lockWriter: bbolt gives a failed transaction's id to the next
-	place  place
 
-	made      bool        // opening has created the file
+	created   bool        // opening has created the file
 	used      atomic.Bool // something may have been written since
 	discarded atomic.Bool // see Discard
 
@@ -67,40 +66,11 @@ type database struct {
 
 	mu     sync.Mutex // guards the next two
 	closed bool
-	views  sync.WaitGroup // the open views
+	active sync.WaitGroup // the open views and other operations
 }
 
-// Begin takes a snapshot.
-func (e *database) Begin(context.Context) (engine.View, error) {
-	if err := e.enter(); err != nil {
-		return nil, err
-	}
-	v, _, err := e.snapshot()
-	if err != nil {
-		e.views.Done()
-		return nil, err
-	}
-	return v, nil
-}
-
-// snapshot opens a view. It shows the commits of before, the queue's state when it began, or more.
-func (e *database) snapshot() (v *view, before *shown, err error) {
-	snapshot := e.history.Open()
-	before = e.queue.shown.Load()
-	r, err := e.reader()
-	if err != nil {
-		e.history.Close(snapshot)
-		return nil, nil, err
-	}
-	id := uint64(r.tx.ID()) //nolint:gosec // ids are not negative
-	return &view{
-		engine: e, snapshot: snapshot, reader: r, seq: id,
-		seen: before.upTo(id),
-	}, before, nil
-}
-
-// enter counts a view, unless the engine is closed or unusable.
-func (e *database) enter() error {
+// acquire keeps the engine open until release is called, unless it is closed or unusable already.
+func (e *database) acquire() error {
 	if broken := e.broken.Load(); broken != nil {
 		return *broken
 	}
@@ -109,23 +79,11 @@ func (e *database) enter() error {
 	if e.closed {
 		return storage.ErrClosed
 	}
-	e.views.Add(1)
+	e.active.Add(1)
 	return nil
 }
 
-// begin begins a bbolt transaction. It first checks the meta pages: without them bbolt would panic
-// while it holds a lock.
-func (e *database) begin(writable bool) (tx *bbolt.Tx, err error) {
-	if _, err := e.place.readHeads(); err != nil {
-		return nil, e.overwritten(err)
-	}
-	return e.beginGuarded(writable)
-}
-
-func (e *database) beginGuarded(writable bool) (tx *bbolt.Tx, err error) {
-	defer guard(protect(), &err)
-	return e.db.Begin(writable)
-}
+func (e *database) release() { e.active.Done() }
 
 // Close waits for the open views and their commits.
 func (e *database) Close() (err error) {
@@ -133,14 +91,14 @@ func (e *database) Close() (err error) {
 	again := e.closed
 	e.closed = true
 	e.mu.Unlock()
-	e.views.Wait()
+	e.active.Wait()
 	if again {
 		return nil
 	}
-	if ids := e.forgotten.take(); len(ids) > 0 {
+	if ids := e.forgotten.drain(); len(ids) > 0 {
 		// If the file is not at its path any more, the records stay, which is harmless.
-		if err = e.writeAlone(func(tx *bbolt.Tx) error { return unrecord(tx, ids) }); errors.Is(err,
-			storage.ErrMoved) || e.broken.Load() != nil {
+		err = e.writeAlone(func(tx *bbolt.Tx) error { return unrecord(tx, ids) })
+		if errors.Is(err, storage.ErrMoved) || e.broken.Load() != nil {
 			err = nil
 		}
 	}

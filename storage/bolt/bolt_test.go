@@ -62,7 +62,7 @@ func pathOf(tb testing.TB, db *storage.DB) string {
 	return uri.Path
 }
 
-// checkFile lets bbolt look at every page.
+// checkFile makes bbolt check every page.
 func checkFile(tb testing.TB, path string) {
 	tb.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true})
@@ -134,7 +134,7 @@ func TestFileMode(t *testing.T) {
 	}
 }
 
-// Decisions outlive the process: that is what they are for. Those that nobody will ask for go.
+// Decision records outlive the process, except those that are no longer needed.
 func TestDecidedAfterReopening(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -179,7 +179,7 @@ func decider(tb testing.TB, db *storage.DB) engine.Recorder {
 	return d
 }
 
-// prepared is a data manager that can prepare, and finishes with an error if it has one.
+// prepared is a data manager that can prepare; Finish returns its error.
 type prepared struct{ finish error }
 
 func (*prepared) SortKey() string                                  { return "" }
@@ -193,12 +193,12 @@ func until(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	for deadline := time.Now().Add(time.Minute); !condition(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			tb.Fatalf("waited in vain until %s", what)
+			tb.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
 
-// A reader that stays open must not stop commits, however much they write.
+// A reader that stays open does not stop commits, however much they write.
 func TestCommitsBesideLongReader(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
@@ -237,7 +237,7 @@ func TestCommitsBesideLongReader(t *testing.T) {
 	}
 }
 
-// Close waits for the transactions that are open.
+// Close waits for the open transactions.
 func TestCloseWaits(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -265,7 +265,7 @@ func TestCloseWaits(t *testing.T) {
 	}
 }
 
-// Many commits at once are few bbolt transactions.
+// Many concurrent commits become few bbolt transactions.
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -398,8 +398,8 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// Whatever single bit of a file is wrong: it opens, or it is an error; and what is read then is
-// right, or wrong, or an error. Nothing ends the process.
+// With any single bit flipped, the file either opens or gives an error, and so does every read from
+// it. None ends the process.
 func TestOneBitWrong(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -433,7 +433,7 @@ func TestOneBitWrong(t *testing.T) {
 	for i := range 1000 {
 		at := used[random.IntN(len(used))]
 		if i%2 == 0 {
-			at += random.IntN(200) // in what describes the page
+			at += random.IntN(200) // in the page header
 		} else {
 			at += random.IntN(pageSize)
 		}
@@ -465,15 +465,14 @@ func TestOneBitWrong(t *testing.T) {
 		}
 	}
 	if opened == 1000 {
-		t.Error("nothing was noticed")
+		t.Error("no flipped bit was detected")
 	}
 	t.Logf("%d of 1000 could be opened", opened)
 	closeDB(t, open(t, path)) // as it was
 }
 
-// restore makes the byte at that place what it was; and if there was a commit meanwhile,
-// everything: with the identity out of sight, opening makes a new one, on a page that may be in
-// use.
+// restore restores the byte at offset at, or the whole file if opening has committed: if the flipped
+// bit hides the identity, opening writes a new one, on a page that may be in use.
 func restore(f *os.File, content []byte, at int) error {
 	_, err := f.WriteAt(content[at:at+1], int64(at))
 	headers := make([]byte, 2*os.Getpagesize())
@@ -496,8 +495,7 @@ func rawUpdate(tb testing.TB, path string, f func(*bbolt.Tx) error) {
 	}
 }
 
-// One of the two headers may be lost, in the middle of being written; an older one is then the
-// truth.
+// If one of the two meta pages was lost while it was written, the older one counts.
 func TestOneHeaderLost(t *testing.T) {
 	t.Parallel()
 	for header := range int64(2) {
@@ -522,7 +520,7 @@ func TestOneHeaderLost(t *testing.T) {
 	}
 }
 
-// A file that somebody cuts while it is open gives errors, and does not end the process.
+// A file that is truncated while it is open gives errors, and does not end the process.
 func TestCutWhileOpen(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -530,7 +528,7 @@ func TestCutWhileOpen(t *testing.T) {
 	for i := range 400 {
 		mustPut(t, db, fmt.Sprintf("%04d", i), strings.Repeat("v", 1000))
 	}
-	// Of a value that has pages of its own the beginning is still there: the fault comes while it
+	// The first page of this value is still in the file: the memory fault happens while the value
 	// is copied.
 	mustPut(t, db, "large", strings.Repeat("v", 1<<20))
 	raw, err := os.ReadFile(path)
@@ -560,7 +558,7 @@ func TestCutWhileOpen(t *testing.T) {
 			return read(tx.Bucket("b"))
 		})
 		if !errors.Is(err, storage.ErrDamaged) {
-			t.Errorf("a value that was cut: got %v, want ErrDamaged", err)
+			t.Errorf("a truncated value: got %v, want ErrDamaged", err)
 		}
 	}
 	if err := os.Truncate(path, 4*int64(os.Getpagesize())); err != nil {
@@ -581,12 +579,12 @@ func TestCutWhileOpen(t *testing.T) {
 		}
 	}
 	if failed == 0 {
-		t.Error("no read noticed")
+		t.Error("no read failed")
 	}
 	if err := put(db, "k", []byte("v")); err == nil {
-		t.Error("a commit to a cut file succeeded")
+		t.Error("a commit to a truncated file succeeded")
 	}
 	if err := db.Close(); err != nil {
-		t.Logf("close: %v", err) // as well as it can
+		t.Logf("close: %v", err) // an error is allowed
 	}
 }

@@ -62,8 +62,8 @@ func (c *treeCheck) page(id uint64, from, to []byte, depth int) error {
 	}
 	overflow := uint64(binary.NativeEndian.Uint32(header[12:]))
 	if got := binary.NativeEndian.Uint64(header); got != id || overflow >= uint64(len(c.seen))-id {
-		return damaged(id, "its header says that it is number %d, and goes on for %d", got,
-			overflow)
+		return damaged(id, "its header says that it is number %d, with %d more pages",
+			got, overflow)
 	}
 	for i := id; i <= id+overflow; i++ {
 		if c.seen[i] {
@@ -77,7 +77,8 @@ func (c *treeCheck) page(id uint64, from, to []byte, depth int) error {
 
 // node checks a block that has the layout of a page.
 func (b *block) node(header, from, to []byte, depth int) error {
-	kind, count := binary.NativeEndian.Uint16(header[8:]), int64(binary.NativeEndian.Uint16(header[10:]))
+	kind := binary.NativeEndian.Uint16(header[8:])
+	count := int64(binary.NativeEndian.Uint16(header[10:]))
 	elements, err := b.bytes(headerSize, count*elementSize)
 	if err != nil {
 		return err
@@ -164,11 +165,11 @@ func (b *block) bucket(depth int) error {
 	return b.node(header, nil, nil, depth)
 }
 
-// inOrder checks that the ith key of a page lies between from, which is the key before it if there
-// is one, and to.
+// inOrder checks that the ith key of a page lies between from, which is the key before it if i > 0,
+// and to.
 func (b *block) inOrder(i int, key, from, to []byte) error {
-	if least := bytes.Compare(key, from); least < 0 || i > 0 && least == 0 || to != nil &&
-		bytes.Compare(key, to) >= 0 {
+	order := bytes.Compare(key, from)
+	if order < 0 || i > 0 && order == 0 || to != nil && bytes.Compare(key, to) >= 0 {
 		return damaged(b.page, "element %d is out of order", i)
 	}
 	return nil
@@ -177,14 +178,14 @@ func (b *block) inOrder(i int, key, from, to []byte) error {
 // A block is a stretch of the file: a page, or a part of the same form.
 type block struct {
 	c        *treeCheck
-	page     uint64 // where it begins, for errors
+	page     uint64 // in which it begins, for errors
 	at, size int64
-	prefix   []byte // as much of it as was read
+	prefix   []byte // its first bytes, if they were read
 }
 
 func (b *block) elementAt(i int) int64 { return b.at + headerSize + int64(i)*elementSize }
 
-// key returns the key of element i, which says how far from itself that is.
+// key returns the key of element i, whose position is relative to the element.
 func (b *block) key(i int, pos, size uint32) ([]byte, error) {
 	return b.bytes(b.elementAt(i)-b.at+int64(pos), int64(size))
 }

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/tidwall/btree"
 	"go.etcd.io/bbolt"
 
 	"github.com/pasteline/pasteline/internal/failpoint"
@@ -16,259 +19,247 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// run commits g and sets the err of each member that fails. If it panics, members get an error
-// rather than nil, which they would take for success.
-func (e *database) run(g *group) {
-	committing, finished := false, false
-	fail := func(err error) {
-		for _, r := range g.requests {
-			if r.err == nil && !r.kept {
-				r.err = err
-			}
+// This file is the way of a commit, in the order in which it happens:
+//
+//	commit            called by view.Commit
+//	  accept          validates the transaction, and adds it to the gathering group
+//	  lead            done by the first member of a group, when the group before has ended
+//	    write         writes all members
+//	      writeTx     one bbolt transaction, one fsync
+//	    end           rejects the dependents of failed members, and wakes the members
+//	awaitReads        the whole commit of a transaction without writes
+
+// A request is a transaction that is being committed.
+type request struct {
+	changes *engine.Changes
+	view    *view
+	err     error // why it was rejected; set by the leader of its group, or with the queue locked
+	written bool  // by writeOneByOne, before other members of its group
+}
+
+// A group is the commits that are written together.
+type group struct {
+	members []*request // in the order in which they were accepted
+	last    uint64     // the number of the last member
+	// the members' writes, for overlays; nil until a speculative view needs them
+	writes *btree.BTreeG[engine.Write]
+	// a member was rejected after speculative views may have shown its writes
+	failed  bool
+	ended   bool
+	endedCh chan struct{} // closed when the group has ended; nil if no goroutine waits for that
+}
+
+// A commitQueue orders the commits and forms the groups.
+type commitQueue struct {
+	synced  atomic.Uint64              // the last bbolt transaction known to be on the disk
+	visible atomic.Pointer[visibility] // the commits that a snapshot of bbolt shows
+
+	mu        sync.Mutex // guards the rest, and the engine's history
+	last      uint64     // the number of the last accepted commit
+	running   *group     // the group that is being written; nil: none
+	gathering *group     // the next group; nil: it has no member yet
+}
+
+// commit adds r to a group and returns when the group has ended. The first member of a group leads
+// it, on its own goroutine; the others only wait.
+func (e *database) commit(r *request) error {
+	q := &e.queue
+	g, leads, err := e.accept(r)
+	if err != nil {
+		if g != nil {
+			// Until that group has ended, another attempt would only lose again and use up its
+			// tries.
+			q.await(g)
 		}
+		return err
 	}
+	if r.changes.Accepted != nil {
+		r.changes.Accepted()
+	}
+	if leads {
+		e.lead(g)
+	} else {
+		q.await(g)
+	}
+	return r.err
+}
+
+// accept validates r against all commits accepted before, written or not, and adds it to the
+// gathering group, which r leads if it is the first member. If r can't be committed, accept returns
+// the reason, and the newest group that may have caused it, if any.
+func (e *database) accept(r *request) (g *group, leads bool, err error) {
+	q := &e.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if broken := e.broken.Load(); broken != nil {
+		return nil, false, *broken
+	}
+	if conflict := e.history.Validate(r.changes, r.view.lastCommit); conflict != nil {
+		return cmp.Or(q.gathering, q.running), false, conflict
+	}
+	if r.view.dependencyFailed() {
+		return cmp.Or(q.gathering, q.running), false, errDependencyFailed
+	}
+	r.view.releaseHistory()
+	q.last++
+	e.history.Accept(q.last, r.changes.Writes)
+	if leads = q.gathering == nil; leads {
+		q.gathering = &group{}
+	}
+	g = q.gathering
+	g.members = append(g.members, r)
+	g.last = q.last
+	if g.writes != nil {
+		setAll(g.writes, r)
+	}
+	return g, leads, nil
+}
+
+// lead waits until the group before g has ended, while further members join g, then writes g and
+// ends it.
+func (e *database) lead(g *group) {
+	for before := e.queue.start(g); before != nil; before = e.queue.start(g) {
+		<-before
+		// Let the members of the ended group run first, so that their next commits join g.
+		// Otherwise groups of one member and groups of all others would alternate, which halves the
+		// throughput.
+		runtime.Gosched()
+	}
+	defer e.location.flushLog()
+	defer e.end(g)
+	e.write(g)
+}
+
+// start makes g the running group. If another group is running, it instead returns a channel that
+// is closed when that has ended.
+func (q *commitQueue) start(g *group) (before <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.running != nil {
+		return q.running.done()
+	}
+	q.running, q.gathering = g, nil
+	return nil
+}
+
+// write commits the members of g, and sets the err of each that fails. If it panics, members get an
+// error rather than nil, which they would take for success.
+func (e *database) write(g *group) {
+	finished := false
 	defer func() {
 		p := recover()
-		if finished {
-			return
+		switch {
+		case finished:
+		case p == nil:
+			g.fail(e.failInDoubt(errors.New("the goroutine was ended")))
+		default:
+			g.fail(e.failInDoubt(&transaction.PanicError{Value: p, Stack: debug.Stack()}))
 		}
-		var err error = &transaction.PanicError{Value: p, Stack: debug.Stack()}
-		if p == nil {
-			err = errors.New("the goroutine was ended")
-		}
-		if committing {
-			err = e.fail(err)
-		} else {
-			err = fmt.Errorf("nothing was committed: %w", err)
-		}
-		fail(err)
 	}()
 	if broken := e.broken.Load(); broken != nil {
-		fail(*broken)
-	} else if accepted := g.accepted(); len(accepted) > 0 {
-		committing = true
-		id, err := e.update(g, accepted, g.last)
-		_, full := errors.AsType[*fullError](err)
-		switch {
-		case err == nil:
-			e.queue.isSynced(id)
-		case full && len(accepted) > 1:
-			e.oneByOne(g)
-		default:
-			fail(err)
+		g.fail(*broken)
+	} else if members := notRejected(g.members); len(members) > 0 {
+		err := e.writeTx(g, members, g.last)
+		if _, full := errors.AsType[*fullError](err); full && len(members) > 1 {
+			e.writeOneByOne(g)
+		} else if err != nil {
+			g.fail(err)
 		}
 	}
 	finished = true
 }
 
-// oneByOne writes each member in an update of its own, when the disk has no room for all of them: a
-// member that only deletes may need none.
-func (e *database) oneByOne(g *group) {
-	q := &e.queue
-	number := g.last - uint64(len(g.requests))
-	for _, r := range g.requests {
-		number++
-		q.mu.Lock()
-		g.rejectDependents()
-		refused := r.err != nil
-		q.mu.Unlock()
-		if refused {
-			continue
-		}
-		id, err := e.update(g, []*request{r}, number)
-		q.mu.Lock()
-		if err != nil {
-			r.err, g.failed = err, true
-		} else if r.err == nil {
-			r.kept = true
-		}
-		q.mu.Unlock()
-		q.isSynced(id) // 0 after an error
-	}
-}
-
-// merge returns the members' writes sorted by bucket and key, so that bbolt visits each page once.
-func merge(accepted []*request) []engine.Write {
-	if len(accepted) == 1 {
-		return accepted[0].changes.Writes
-	}
-	n := 0
-	for _, r := range accepted {
-		n += len(r.changes.Writes)
-	}
-	all := make([]engine.Write, 0, n)
-	for _, r := range accepted {
-		all = append(all, r.changes.Writes...)
-	}
-	return inOrder(all)
-}
-
-// inOrder sorts writes by bucket and key, in place. Of several writes of one key the last one
-// remains.
-func inOrder(writes []engine.Write) []engine.Write {
-	slices.SortStableFunc(writes, func(a, b engine.Write) int {
-		return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key))
-	})
-	n := 0
-	for i, w := range writes {
-		if i+1 == len(writes) || w.Bucket != writes[i+1].Bucket || w.Key != writes[i+1].Key {
-			writes[n] = w
-			n++
-		}
-	}
-	return writes[:n]
-}
-
-// update writes the accepted members of g, of which the last has the number last, in one bbolt
-// transaction, and returns its id. After an error it finds out whether the transaction may have
-// been applied nonetheless.
-func (e *database) update(g *group, accepted []*request, last uint64) (id uint64, err error) {
+// writeTx writes members of g, of which the last has the number last, in one bbolt transaction.
+func (e *database) writeTx(g *group, members []*request, last uint64) error {
 	e.lockWriter()
 	defer e.unlockWriter()
-	if err := e.inPlace(false); err != nil {
-		return 0, err
+	if err := e.checkWritable(false); err != nil {
+		return err
 	}
 	e.used.Store(true)
 	tx, err := e.begin(true)
 	if err != nil {
-		return 0, err
-	}
-	if err := e.isOwn(tx); err != nil {
-		return 0, errors.Join(e.overwritten(err), rollback(tx))
-	}
-	id = uint64(tx.ID()) //nolint:gosec // ids are not negative
-	e.queue.writing(id, last)
-	if accepted, err = e.decide(tx, g, accepted); err == nil {
-		err = apply(tx, merge(accepted))
-	}
-	if err == nil {
-		failpoint.Here("bolt: decision recorded")
-		if err = e.commitGuarded(tx); err == nil {
-			failpoint.Here("bolt: committed")
-			if err := e.place.remember(id); err != nil {
-				return 0, fmt.Errorf("%w: %w", transaction.ErrInDoubt, e.overwritten(err))
-			}
-			return id, nil
-		}
-	}
-	if rollbackErr := rollback(tx); rollbackErr != nil {
-		return 0, e.fail(fmt.Errorf("%w; %w", err, rollbackErr)) // bbolt's writer stays locked
-	}
-	now, nowErr := e.newest()
-	if nowErr != nil {
-		return 0, e.fail(fmt.Errorf("%w; %w", err, nowErr))
-	}
-	if now >= id {
-		return 0, e.fail(err)
-	}
-	if headsErr := e.place.remember(0); headsErr != nil {
-		return 0, fmt.Errorf("%w: nothing was committed: %w", e.overwritten(headsErr), err)
-	}
-	return 0, nothingCommitted(err)
-}
-
-// nothingCommitted adds the remedy to an error, if there is one.
-func nothingCommitted(err error) error {
-	if isFull(err) {
-		return &fullError{fmt.Errorf("nothing was committed, because the disk is full: %w: make room on it; "+
-			"meanwhile deletions may go on, in the room that earlier ones have left in the file", err)}
-	}
-	return fmt.Errorf("nothing was committed: %w", err)
-}
-
-// A fullError reports that the disk is full.
-type fullError struct{ error }
-
-func (e *fullError) Unwrap() error { return e.error }
-
-// isFull reports whether err says that a file can't grow. Of some of these errors bbolt keeps only
-// the text.
-func isFull(err error) bool {
-	return slices.ContainsFunc(errsFull, func(full error) bool {
-		return errors.Is(err, full) || strings.Contains(err.Error(), full.Error())
-	})
-}
-
-// writeAlone runs f in a bbolt update outside of the queue.
-func (e *database) writeAlone(f func(*bbolt.Tx) error) (err error) {
-	defer e.place.tell()
-	e.lockWriter()
-	defer e.unlockWriter()
-	if err := e.inPlace(false); err != nil {
 		return err
 	}
-	e.used.Store(true)
-	err = e.guardedUpdate(func(tx *bbolt.Tx) error {
-		if err := e.isOwn(tx); err != nil {
-			return e.overwritten(err)
-		}
-		return f(tx)
-	})
-	if headsErr := e.place.remember(0); headsErr != nil {
-		return errors.Join(e.overwritten(headsErr), err)
+	if err := e.isOwn(tx); err != nil {
+		return errors.Join(e.failOverwritten(err), rollback(tx))
 	}
-	return err
+	id := txID(tx)
+	e.queue.beginWrite(id, last)
+	if err := e.fill(tx, g, members); err != nil {
+		return e.undo(tx, id, err)
+	}
+	failpoint.Here("bolt: decision recorded")
+	if err := e.commitGuarded(tx); err != nil {
+		return e.undo(tx, id, err)
+	}
+	failpoint.Here("bolt: committed")
+	if err := e.location.recordMeta(id); err != nil {
+		return fmt.Errorf("%w: %w", transaction.ErrInDoubt, e.failOverwritten(err))
+	}
+	e.queue.markSynced(id)
+	return nil
 }
 
-func (e *database) guardedUpdate(f func(*bbolt.Tx) error) (err error) {
-	defer guard(protect(), &err)
-	return e.db.Update(f)
+// fill puts the members' decisions and writes into tx.
+func (e *database) fill(tx *bbolt.Tx, g *group, members []*request) error {
+	members, err := e.recordDecisions(tx, g, members)
+	if err != nil {
+		return err
+	}
+	return apply(tx, merge(members))
 }
 
-// decide records the decisions over prepared work of others. It rejects members that recovery has
-// aborted meanwhile, and those that have read their writes.
-func (e *database) decide(tx *bbolt.Tx, g *group,
-	accepted []*request,
+// recordDecisions records which transactions with prepared work in other databases the members
+// commit. It rejects members that recovery has aborted meanwhile, and their dependents, and returns
+// the others.
+func (e *database) recordDecisions(tx *bbolt.Tx, g *group,
+	members []*request,
 ) (remaining []*request, err error) {
 	defer guard(protect(), &err)
-	if ids := e.forgotten.take(); len(ids) > 0 {
-		if err := unrecord(tx, ids); err != nil {
-			return nil, err
-		}
+	if err := unrecord(tx, e.forgotten.drain()); err != nil {
+		return nil, err
 	}
-	givenUp := false
-	for _, r := range accepted {
+	aborted := false
+	for _, r := range members {
 		if id := r.changes.Decision; id != "" {
 			if known, _ := decided(tx, id); known {
-				givenUp = true
-				r.err = errGivenUp
+				aborted = true
+				r.err = errAborted
 			}
 		}
 	}
-	if givenUp {
+	if aborted {
 		e.queue.mu.Lock()
 		g.failed = true
 		g.rejectDependents()
-		accepted = notRejected(accepted)
+		members = notRejected(members)
 		e.queue.mu.Unlock()
 	}
-	for _, r := range accepted {
+	for _, r := range members {
 		if id := r.changes.Decision; id != "" {
 			if err := record(tx, id, decision(time.Now())); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return accepted, nil
+	return members, nil
 }
 
-// fail makes all later operations fail, after a commit that may or may not be on the disk. The
-// memory map shows it, but after a failed fsync the system may have dropped the write, and a second
-// fsync would not report that.
-func (e *database) fail(err error) error {
-	broken := fmt.Errorf("the database must be opened again, "+
-		"because an earlier commit may not be on the disk: %w", err)
-	e.broken.Store(&broken)
-	return fmt.Errorf("%w: %w", transaction.ErrInDoubt, err)
-}
-
-func (e *database) newest() (id uint64, err error) {
-	tx, err := e.begin(false)
-	if err != nil {
-		return 0, err
+// merge returns the members' writes sorted by bucket and key, so that bbolt visits each page once.
+func merge(members []*request) []engine.Write {
+	if len(members) == 1 {
+		return members[0].changes.Writes
 	}
-	id = uint64(tx.ID()) //nolint:gosec // ids are not negative
-	return id, rollback(tx)
+	n := 0
+	for _, r := range members {
+		n += len(r.changes.Writes)
+	}
+	all := make([]engine.Write, 0, n)
+	for _, r := range members {
+		all = append(all, r.changes.Writes...)
+	}
+	return lastWrites(all)
 }
 
 func apply(tx *bbolt.Tx, writes []engine.Write) (err error) {
@@ -292,37 +283,204 @@ func apply(tx *bbolt.Tx, writes []engine.Write) (err error) {
 	return nil
 }
 
-func (e *database) commitGuarded(tx *bbolt.Tx) (err error) {
-	defer guard(protect(), &err)
-	return e.commitTx(tx)
+// undo rolls tx back after err, finds out whether it may have been applied nonetheless, and returns
+// the error of its members.
+func (e *database) undo(tx *bbolt.Tx, id uint64, err error) error {
+	if rollbackErr := rollback(tx); rollbackErr != nil {
+		return e.failInDoubt(fmt.Errorf("%w; %w", err, rollbackErr)) // bbolt's writer stays locked
+	}
+	newest, newestErr := e.newestTx()
+	if newestErr != nil {
+		return e.failInDoubt(fmt.Errorf("%w; %w", err, newestErr))
+	}
+	if newest >= id {
+		return e.failInDoubt(err)
+	}
+	if metaErr := e.location.recordMeta(0); metaErr != nil {
+		return fmt.Errorf("%w: nothing was committed: %w", e.failOverwritten(metaErr), err)
+	}
+	return nothingCommitted(err)
 }
 
-// rollback ends tx, also after a panic in its commit.
-func rollback(tx *bbolt.Tx) (err error) {
-	defer guard(protect(), &err)
-	_ = tx.Rollback() // only fails if bbolt has rolled back already
-	return nil
+// failInDoubt makes all later operations fail, after a commit that may or may not be on the disk.
+// The memory map shows it, but after a failed fsync the system may have dropped the write, and a
+// second fsync would not report that.
+func (e *database) failInDoubt(err error) error {
+	broken := fmt.Errorf("the database must be opened again, "+
+		"because an earlier commit may not be on the disk: %w", err)
+	e.broken.Store(&broken)
+	return fmt.Errorf("%w: %w", transaction.ErrInDoubt, err)
 }
 
-// awaitSync returns when the commit that a snapshot showed is on the disk: bbolt shows a commit
-// shortly before it is synced, and data reported to a client must survive a power cut.
-func (e *database) awaitSync(seq uint64) error {
+// writeOneByOne writes each member in a bbolt transaction of its own, when the disk has no room for
+// all of them: a member that only deletes may need none.
+func (e *database) writeOneByOne(g *group) {
 	q := &e.queue
-	for q.synced.Load() < seq {
+	number := g.last - uint64(len(g.members))
+	for _, r := range g.members {
+		number++
+		q.mu.Lock()
+		g.rejectDependents()
+		rejected := r.err != nil
+		q.mu.Unlock()
+		if rejected {
+			continue
+		}
+		err := e.writeTx(g, []*request{r}, number)
+		q.mu.Lock()
+		if err != nil {
+			r.err, g.failed = err, true
+		} else if r.err == nil {
+			r.written = true
+		}
+		q.mu.Unlock()
+	}
+}
+
+// fail sets the err of the members that are neither rejected nor written.
+func (g *group) fail(err error) {
+	for _, r := range g.members {
+		if r.err == nil && !r.written {
+			r.err = err
+		}
+	}
+}
+
+// end marks g as ended, rejects members of the next group that depend on a failed member of g, and
+// wakes the members of g, the next leader and waiting readers.
+func (e *database) end(g *group) {
+	q := &e.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	g.failed = g.failed || slices.ContainsFunc(g.members, (*request).rejected)
+	if g.failed && q.gathering != nil {
+		q.gathering.rejectDependents()
+	}
+	q.running = nil
+	q.visible.Store(&visibility{last: g.last})
+	e.history.Decide(g.last)
+	g.ended = true
+	// the members' views refer to the group before: don't keep a chain of groups in memory
+	g.members, g.writes = nil, nil
+	if g.endedCh != nil {
+		close(g.endedCh)
+	}
+}
+
+// rejectDependents rejects members that have read a failed write, and then members that have read
+// theirs. It is called with the queue locked.
+func (g *group) rejectDependents() {
+	for _, r := range g.members {
+		if r.err == nil && !r.written && r.view.dependencyFailed() {
+			r.err = errDependencyFailed
+			g.failed = true
+		}
+	}
+}
+
+func (r *request) rejected() bool { return r.err != nil }
+
+func notRejected(members []*request) []*request {
+	if !slices.ContainsFunc(members, (*request).rejected) {
+		return members
+	}
+	return slices.DeleteFunc(slices.Clone(members), (*request).rejected)
+}
+
+// await returns when g has ended.
+func (q *commitQueue) await(g *group) {
+	q.mu.Lock()
+	done := g.done()
+	q.mu.Unlock()
+	<-done
+}
+
+// done returns a channel that is closed when g has ended. It is called with the queue locked.
+func (g *group) done() <-chan struct{} {
+	if g.endedCh == nil {
+		g.endedCh = make(chan struct{})
+		if g.ended {
+			close(g.endedCh)
+		}
+	}
+	return g.endedCh
+}
+
+// awaitReads returns when everything that v has read is on the disk, or returns an error if it was
+// not committed.
+func (e *database) awaitReads(v *view) error {
+	q := &e.queue
+	for i := range v.overlays {
+		if v.overlays[i].read {
+			q.await(v.overlays[i].group)
+		}
+	}
+	q.mu.Lock()
+	failed := v.dependencyFailed()
+	q.mu.Unlock()
+	if failed {
+		if broken := e.broken.Load(); broken != nil {
+			return *broken
+		}
+		return errDependencyFailed
+	}
+	return e.awaitSync(v.txID)
+}
+
+// awaitSync returns when the bbolt transaction id, which a snapshot showed, is on the disk: bbolt
+// shows a commit shortly before it is synced, and data reported to a client must survive a power
+// cut.
+func (e *database) awaitSync(id uint64) error {
+	q := &e.queue
+	for q.synced.Load() < id {
 		q.mu.Lock()
 		if q.running == nil { // the group that wrote it has ended
 			q.mu.Unlock()
 			break
 		}
-		decided := q.running.decided()
+		done := q.running.done()
 		q.mu.Unlock()
-		<-decided
+		<-done
 	}
-	if q.synced.Load() >= seq {
+	if q.synced.Load() >= id {
 		return nil
 	}
 	if broken := e.broken.Load(); broken != nil {
 		return *broken
 	}
 	return nil
+}
+
+// markSynced records that the bbolt transaction id and all before it are on the disk.
+func (q *commitQueue) markSynced(id uint64) {
+	for before := q.synced.Load(); before < id && !q.synced.CompareAndSwap(before, id); {
+		before = q.synced.Load()
+	}
+}
+
+// A visibility says which commits the snapshots of bbolt show. It changes when a group's write
+// begins and when the group has ended.
+type visibility struct {
+	last uint64 // all commits up to this one are decided, and shown unless they failed
+
+	nextID, nextLast uint64 // the bbolt transaction being written, and its last commit; 0: none
+}
+
+// upTo returns the last commit that a snapshot of the bbolt transaction id shows.
+func (v *visibility) upTo(id uint64) uint64 {
+	if v.nextID != 0 && id >= v.nextID {
+		return v.nextLast
+	}
+	return v.last
+}
+
+// beginWrite records that the bbolt transaction id is going to show all commits up to last.
+func (q *commitQueue) beginWrite(id, last uint64) {
+	before := q.visible.Load()
+	decided := before.last
+	// an earlier bbolt transaction of the same group has committed
+	if before.nextID != 0 && before.nextID < id {
+		decided = before.nextLast
+	}
+	q.visible.Store(&visibility{last: decided, nextID: id, nextLast: last})
 }

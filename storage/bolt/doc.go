@@ -1,5 +1,6 @@
-// Package bolt keeps a database in one file, with bbolt. It is durable, embedded, and for one
-// process.
+// Package bolt is the embedded engine of package storage: a transactional key-value database in one
+// file, written with bbolt, for one process. No server is needed, and a commit is on the disk when
+// it returns.
 //
 //	db, err := bolt.Open("/var/lib/site/data.db", nil)
 //	bolt.Register(opener)                        // or by URI: bolt:///var/lib/site/data.db
@@ -7,39 +8,57 @@
 // Options in the URI: mmap_size and lock_timeout, see [Options].
 //
 // No lock is held while a transaction runs; bbolt's one writer is busy only during a commit. A
-// commit is validated when it arrives, against all commits before it, and has its place in the
-// order from then on. Commits accepted while the disk is busy form a group, which becomes one bbolt
-// update, so one fsync serves all of them. The first member of a group leads it, so a single client
-// needs no switch between goroutines, and no commit waits for a timer.
-//
-// The read transaction of a snapshot that has ended is kept for the next snapshot, and closed
-// before anything is written. So it always shows the newest state, and no commit waits for it.
+// single client needs no switch between goroutines, and no commit waits for a timer.
 //
 // An acknowledged commit is on the disk. So is everything that a transaction has read, by the time
 // its own commit returns: bbolt shows a new state shortly before it is synced, so a reader that saw
 // it waits for the sync.
 //
+// # How a commit runs
+//
+// A transaction reads from a view: a read transaction of bbolt. Its Commit closes that first,
+// because bbolt can't enlarge its memory map while a reader is open. The rest is in commit.go, in
+// this order:
+//
+//  1. accept validates the transaction against all commits accepted before, written or not. A
+//     conflict ends it here. Otherwise it gets the next number, and with it its place in the order
+//     of all commits, and joins the gathering group. From now on speculative views show its writes.
+//  2. The first member of a group leads it; the others wait for its end. lead waits until the group
+//     before has ended. Meanwhile more members join.
+//  3. write puts the writes of all members into one bbolt transaction, so one fsync serves all of
+//     them. In the same bbolt transaction it records the two-phase commits that members decide. If
+//     the disk has no room for all, the members are written one by one.
+//  4. end rejects members of the next group that have read a write that failed, and wakes the
+//     members, the next leader and waiting readers.
+//
+// A transaction without writes does none of that: awaitReads only waits until everything that it
+// has read is on the disk.
+//
+// An idle reader goes to a pool for the next view. The pool is emptied before anything is written,
+// so the readers in it always show the newest state, and no commit waits for them.
+//
 // # Many commits of one key for one fsync
 //
 // On a contended key each transaction must read its predecessor's write. If it had to wait for the
 // fsync of that write, there would be one fsync per commit. So the holder of the key's ticket
-// ([storage.ConflictError.Wait]) starts on a speculative snapshot: bbolt's snapshot, with the
-// writes of the running group and of the gathering group as two layers on top. It releases the
-// ticket as soon as its own commit is accepted, so many increments of one key share an fsync.
+// ([storage.ConflictError.Wait]) starts on a speculative view: bbolt's snapshot, with the writes of
+// the running group and of the gathering group as two overlays on top. It releases the ticket as
+// soon as its own commit is accepted, so many increments of one key share an fsync.
 //
-// Speculation never weakens a guarantee. Four rules ensure that:
+// A transaction that has read from the overlay of a group depends on that group's commit. Four
+// rules ensure that this never weakens a guarantee:
 //
 //   - Only an attempt that runs with the context of a ticket, that is a retry of a transaction that
 //     lost, reads speculatively. All others see bbolt's state.
 //   - Groups are written in order, and a commit is in the same group as the writes it has read, or
 //     in a later one. So if it is on the disk after a crash, the data it had read is too.
 //   - If a group or one of its members fails (for example because recovery has aborted it), every
-//     transaction that has read its layer is rejected before anything of it is written, and so are,
-//     in turn, the readers of its layer. Transactions that have read nothing of it continue. The
-//     error is transient, unless the database is unusable.
-//   - A transaction that only read, or is aborted, waits for the layers that it has read, because
-//     its answer may depend on them. If they were not committed, its commit or abort returns a
-//     transient error, and the filters retry and tm run it again.
+//     dependent transaction is rejected before anything of it is written, and so are, in turn, its
+//     own dependents. Other transactions continue. The error is transient, unless the database is
+//     unusable.
+//   - A transaction that only read, or is aborted, waits for the groups that it depends on, because
+//     its answer may be based on their writes. If they were not committed, its commit or abort
+//     returns a transient error, and the filters retry and tm run it again.
 //
 // # A file that is moved or replaced
 //

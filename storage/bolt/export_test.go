@@ -14,7 +14,7 @@ func engineOf(db *storage.DB) *database {
 	return e
 }
 
-// SetCommit makes commits of db go through f, until restore is called.
+// SetCommit replaces the function that commits a bbolt transaction of db, until restore is called.
 func SetCommit(db *storage.DB, f func(*bbolt.Tx) error) (restore func()) {
 	e := engineOf(db)
 	e.commitTx = f
@@ -28,7 +28,7 @@ var (
 	Canonical    = canonical
 )
 
-// Pending returns how many commits wait for the next group.
+// Pending returns the number of members of the gathering group.
 func Pending(db *storage.DB) int {
 	e := engineOf(db)
 	e.queue.mu.Lock()
@@ -36,18 +36,18 @@ func Pending(db *storage.DB) int {
 	if e.queue.gathering == nil {
 		return 0
 	}
-	return len(e.queue.gathering.requests)
+	return len(e.queue.gathering.members)
 }
 
-// Awaited reports whether a reader waits for a sync.
+// Awaited reports whether a goroutine waits for the end of the running group.
 func Awaited(db *storage.DB) bool {
 	e := engineOf(db)
 	e.queue.mu.Lock()
 	defer e.queue.mu.Unlock()
-	return e.queue.running != nil && e.queue.running.done != nil
+	return e.queue.running != nil && e.queue.running.endedCh != nil
 }
 
-// Groups returns how many groups db still knows of.
+// Groups returns the number of groups that are in memory.
 func Groups(db *storage.DB) (n int) {
 	e := engineOf(db)
 	e.queue.mu.Lock()
@@ -59,9 +59,9 @@ func Groups(db *storage.DB) (n int) {
 			return
 		}
 		known[g] = true
-		for _, r := range g.requests {
-			for _, l := range r.view.layers {
-				visit(l.group)
+		for _, r := range g.members {
+			for _, o := range r.view.overlays {
+				visit(o.group)
 			}
 		}
 	}
@@ -70,24 +70,24 @@ func Groups(db *storage.DB) (n int) {
 	return len(known)
 }
 
-// Idle returns how many readers db keeps.
+// Idle returns the number of idle readers.
 func Idle(db *storage.DB) int {
 	e := engineOf(db)
-	e.idle.mu.Lock()
-	defer e.idle.mu.Unlock()
-	return len(e.idle.readers)
+	e.readers.mu.Lock()
+	defer e.readers.mu.Unlock()
+	return len(e.readers.idle)
 }
 
-// Rest is a pause, in which nothing is written.
-func Rest(db *storage.DB) {
-	p := &engineOf(db).place
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.wrote = p.wrote.Add(-pause)
+// Pause makes db check its path again, as after a pause in which nothing is written.
+func Pause(db *storage.DB) {
+	l := &engineOf(db).location
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wrote = l.wrote.Add(-pause)
 }
 
-// After commits, and then calls f.
-func After(f func() error) func(*bbolt.Tx) error {
+// CommitThen returns a function for SetCommit that commits, and then calls f.
+func CommitThen(f func() error) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error {
 		if err := tx.Commit(); err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A commit that failed before it could be seen costs nobody else anything.
+// A commit that failed before it was visible affects no other transaction.
 func TestCommitFails(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
@@ -51,7 +51,7 @@ func TestCommitFails(t *testing.T) {
 	}
 }
 
-// All members of a group fail with it, and the next group goes on.
+// All members of a group fail with it; the next group is committed.
 func TestGroupFails(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
@@ -60,7 +60,7 @@ func TestGroupFails(t *testing.T) {
 	n := 0
 	bolt.SetCommit(db, func(tx *bbolt.Tx) error {
 		switch n++; n {
-		case 1: // while this one is at work, the others gather
+		case 1: // while this one is written, the others gather
 			close(first)
 			<-goOn
 		case 2:
@@ -79,7 +79,7 @@ func TestGroupFails(t *testing.T) {
 	for i := range 10 {
 		group.Go(func() { errs <- put(db, string(rune('a'+i)), nil) })
 	}
-	until(t, "all others wait", func() bool { return bolt.Pending(db) == 10 })
+	until(t, "all others are accepted", func() bool { return bolt.Pending(db) == 10 })
 	close(goOn)
 	group.Wait()
 	for range 10 {
@@ -93,7 +93,7 @@ func TestGroupFails(t *testing.T) {
 	}
 }
 
-// A conflict fails the one that lost, and not the group.
+// A conflict rejects only the transaction that lost, not the group.
 func TestConflictInGroup(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
@@ -130,13 +130,13 @@ func TestConflictInGroup(t *testing.T) {
 				commits <- err
 			}
 		})
-		group.Go(func() { // and some have nothing to do with it
+		group.Go(func() { // these are independent
 			if err := put(db, string(rune('a'+i)), nil); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	until(t, "one of those with the hot key waits, and all others", func() bool { return bolt.Pending(db) == 1+clients })
+	until(t, "one commit of the hot key waits, and all independent ones", func() bool { return bolt.Pending(db) == 1+clients })
 	close(goOn)
 	group.Wait()
 	if err := <-commits; err != nil || len(conflicts) != clients-1 {
@@ -147,8 +147,8 @@ func TestConflictInGroup(t *testing.T) {
 	}
 }
 
-// When the new state can be seen, but may not be on the disk, nobody is told that it is, and
-// nothing goes on.
+// A commit that is visible but may not be on the disk is reported as in doubt, and every later
+// operation fails.
 func TestOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
@@ -157,7 +157,7 @@ func TestOutcomeUnknown(t *testing.T) {
 	boom := errors.New("fdatasync: input/output error")
 	restore := bolt.SetCommit(db, func(tx *bbolt.Tx) error { return errors.Join(tx.Commit(), boom) })
 
-	ctx, txn := transaction.Begin(t.Context()) // one who has the snapshot from before
+	ctx, txn := transaction.Begin(t.Context()) // a transaction with a snapshot from before
 	tx, err := db.Tx(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -182,8 +182,8 @@ func TestOutcomeUnknown(t *testing.T) {
 	mustPut(t, db, "k", "newer")
 }
 
-// A reader that sees a commit before it is synced is told so only when it is, also if it aborts:
-// its client may be told what it read.
+// A transaction that read a commit before its sync ends only after that, also if it aborts: its
+// client may get an answer based on what it read.
 func TestReaderWaitsForSync(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*transaction.Txn, context.Context) error{
@@ -205,7 +205,7 @@ func readerWaitsForSync(t *testing.T, end func(*transaction.Txn, context.Context
 	seen, goOn := make(chan struct{}), make(chan struct{})
 	boom := errors.New("boom")
 	bolt.SetCommit(db, func(tx *bbolt.Tx) error {
-		err := tx.Commit() // now it can be seen
+		err := tx.Commit() // now it is visible
 		close(seen)
 		<-goOn // and now it is synced
 		if fails {

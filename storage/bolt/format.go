@@ -55,13 +55,14 @@ func checkFormat(tx *bbolt.Tx) error {
 			return err
 		}
 		if version > formatVersion {
-			return fmt.Errorf("the database has format %d, and this program knows formats up to %d: use a newer version of it",
-				version, formatVersion)
+			return fmt.Errorf("the database has format %d, and this program knows formats up to %d: "+
+				"use a newer version of it", version, formatVersion)
 		}
 		return nil
 	}
 	if name, _ := tx.Cursor().First(); name != nil {
-		return errors.New("a bbolt file of another program: name a file that does not exist yet, which will be created")
+		return errors.New("a bbolt file of another program: " +
+			"name a file that does not exist yet, which will be created")
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/pasteline/pasteline/storage/storagetest"
 )
 
-// FuzzFormat: what is not exactly a record of a format is refused.
+// FuzzFormat checks that every record that is not exactly that of a format is refused.
 func FuzzFormat(f *testing.F) {
 	for _, record := range []string{"pasteline/1", "pasteline/99", "pasteline/0", "pasteline/-1", "pasteline/+1", "pasteline/01", "pasteline/", "", "x"} {
 		f.Add([]byte(record))
@@ -29,7 +29,7 @@ func FuzzFormat(f *testing.F) {
 	})
 }
 
-// FuzzOps: any sequence of operations gives what the model says.
+// FuzzOps checks that sequences of operations have the results of the model.
 func FuzzOps(f *testing.F) {
 	f.Add([]byte("seed of some operations, each letter a choice"))
 	f.Fuzz(func(t *testing.T, choices []byte) {
@@ -47,7 +47,7 @@ func FuzzOps(f *testing.F) {
 	})
 }
 
-// FuzzOpen: no URI makes an opener panic, and what is canonical stays so.
+// FuzzOpen checks that no URI makes an opener panic, and that canonical forms are stable.
 func FuzzOpen(f *testing.F) {
 	for _, uri := range []string{
 		"bolt:///a/b.db", "bolt://data.db", "bolt:///x/y?mmap_size=1GiB", "bolt:///x?lock_timeout=1s", `bolt://C:\x`,

@@ -82,14 +82,14 @@ func (o Options) bbolt() *bbolt.Options {
 func openEngine(path string, o Options) (_ *database, err error) {
 	defer func() { err = remedy(err) }()
 	o = o.withDefaults()
-	const tries = 10 // a file that is replaced that often is not replaced by chance
+	const tries = 10
 	for range tries {
 		e, err := openOnce(path, o)
-		if err == nil || !errors.Is(err, errExchanged) {
+		if err == nil || !errors.Is(err, errReplaced) {
 			return e, err
 		}
 	}
-	return nil, errExchanged
+	return nil, errReplaced
 }
 
 func remedy(err error) error {
@@ -99,8 +99,8 @@ func remedy(err error) error {
 	return err
 }
 
-// errExchanged reports that the file at the path was replaced by another one during opening.
-var errExchanged = errors.New("the file is replaced by another one again and again: " +
+// errReplaced reports that the file at the path was replaced by another one during opening.
+var errReplaced = errors.New("the file is replaced by another one again and again: " +
 	"stop the program that does so")
 
 func openOnce(path string, o Options) (*database, error) {
@@ -114,14 +114,14 @@ func openOnce(path string, o Options) (*database, error) {
 	options.OpenFile = e.openForWriting
 	if e.db, err = openFile(path, options); err != nil {
 		e.discarded.Store(true)
-		return nil, errors.Join(err, e.unmake())
+		return nil, errors.Join(err, e.removeCreated())
 	}
-	opened, err := e.place.file.Stat()
+	opened, err := e.location.file.Stat()
 	if err != nil || !isAt(path, opened) || checked != nil && !os.SameFile(checked, opened) {
-		return nil, errors.Join(cmp.Or(err, errExchanged), closeFile(e.db))
+		return nil, errors.Join(cmp.Or(err, errReplaced), closeFile(e.db))
 	}
 	e.db.AllocSize = growth
-	e.place.opened, e.place.pageSize = opened, int64(e.db.Info().PageSize)
+	e.location.opened, e.location.pageSize = opened, int64(e.db.Info().PageSize)
 	if err := e.start(isNew); err != nil {
 		return nil, errors.Join(nothingCommitted(err), e.Discard())
 	}
@@ -131,11 +131,11 @@ func openOnce(path string, o Options) (*database, error) {
 // openForWriting opens the file for bbolt, which locks it, and initializes it if it is empty.
 func (e *database) openForWriting(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 	if f, err = os.OpenFile(name, flag|os.O_EXCL, mode); err == nil {
-		e.made = true
+		e.created = true
 	} else if f, err = os.OpenFile(name, flag, mode); err == nil && lockNow(f) && isUnfinished(f) {
 		err = f.Truncate(0)
 	}
-	e.place.file = f
+	e.location.file = f
 	return f, err
 }
 
@@ -148,19 +148,19 @@ func (e *database) Discard() error {
 
 func (e *database) closeFile() error {
 	if runtime.GOOS == "windows" { // where open files can't be deleted
-		return errors.Join(closeFile(e.db), e.unmake())
+		return errors.Join(closeFile(e.db), e.removeCreated())
 	}
-	return errors.Join(e.unmake(), closeFile(e.db))
+	return errors.Join(e.removeCreated(), closeFile(e.db))
 }
 
-// unmake deletes the file if it is to be discarded. The lock is held: another process that waits
+// removeCreated deletes the file if it is to be discarded. The lock is held: another process that waits
 // for it finds the file gone.
-func (e *database) unmake() error {
-	if !e.made || e.used.Load() || !e.discarded.Load() {
+func (e *database) removeCreated() error {
+	if !e.created || e.used.Load() || !e.discarded.Load() {
 		return nil
 	}
-	path := e.place.file.Name()
-	if e.place.opened != nil && !isAt(path, e.place.opened) {
+	path := e.location.file.Name()
+	if e.location.opened != nil && !isAt(path, e.location.opened) {
 		return nil
 	}
 	return os.Remove(path)
@@ -177,11 +177,11 @@ func (e *database) start(isNew bool) (err error) {
 	if e.id, err = identity(e.db); err != nil {
 		return err
 	}
-	current, err := e.newest()
+	newest, err := e.newestTx()
 	e.history = occ.New(0)
-	e.queue.synced.Store(current)
-	e.queue.shown.Store(&shown{})
-	return errors.Join(err, e.place.remember(0))
+	e.queue.synced.Store(newest)
+	e.queue.visible.Store(&visibility{})
+	return errors.Join(err, e.location.recordMeta(0))
 }
 
 // checkFile checks the file before anything can change it. It returns the file's identity, or nil
@@ -189,7 +189,8 @@ func (e *database) start(isNew bool) (err error) {
 func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err error) {
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, false, fmt.Errorf("the directory %q does not exist: make it, or correct the path", dir)
+		return nil, false, fmt.Errorf("the directory %q does not exist: "+
+			"make it, or correct the path", dir)
 	} else if err == nil && !info.IsDir() {
 		return nil, false, fmt.Errorf("%q is not a directory: correct the path", dir)
 	}
@@ -200,7 +201,8 @@ func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err err
 	case err != nil:
 		return nil, false, explain(err)
 	case !info.Mode().IsRegular():
-		return nil, false, errors.New("not a regular file: name a file, such as data.db in that directory")
+		return nil, false, errors.New("not a regular file: " +
+			"name a file, such as data.db in that directory")
 	case info.Size() == 0 || isUnfinishedAt(path): // its creator died before writing to it
 		return nil, true, nil
 	}
@@ -227,8 +229,7 @@ func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err err
 func checkContent(db *bbolt.DB, file *os.File, size int64) (isNew bool, err error) {
 	defer guard(protect(), &err)
 	err = db.View(func(tx *bbolt.Tx) error {
-		switch {
-		case tx.Size() > size:
+		if tx.Size() > size {
 			return fmt.Errorf("%w: it has %d bytes of %d", storage.ErrDamaged, size, tx.Size())
 		}
 		depth, err := checkTree(file, db, tx) // first, because bbolt trusts the tree
@@ -274,8 +275,8 @@ func explain(err error) error {
 	case errors.Is(err, syscall.ENOMEM):
 		return fmt.Errorf("%w: if the address space is limited (ulimit -v), "+
 			"reserve less of it for the file, such as ?mmap_size=256MiB", err)
-	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err,
-		bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch),
+	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum),
+		errors.Is(err, bbolterrors.ErrVersionMismatch),
 		strings.Contains(err.Error(), "file size too small"): // bbolt has no name for that one
 		return fmt.Errorf("%w, or not a database: %w", storage.ErrDamaged, err)
 	default:

@@ -28,7 +28,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Some tests need a second process; it is this test binary, which a variable tells what to be.
+// Some tests need a second process: this test binary, in a mode that an environment variable names.
 const childVar = "STORAGE_BOLT_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A process is a child that talks to the test through its standard input and output, line by line.
+// A process is a child that communicates with the test by lines on its standard input and output.
 type process struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
@@ -87,7 +87,7 @@ func run(tb testing.TB, mode, path string) string {
 	return string(output)
 }
 
-// childHold has the database open until its standard input ends.
+// childHold keeps the database open until its standard input ends.
 func childHold(path string) error {
 	db, err := bolt.Open(path, nil)
 	if err != nil {
@@ -118,8 +118,8 @@ func TestInUseByAnotherProcess(t *testing.T) {
 
 const killClients = 8
 
-// childCommit counts up a key in two buckets for each of some clients, and prints what is
-// committed, until it is killed.
+// childCommit increments a key in two buckets for each of several clients, and prints each
+// acknowledged commit, until it is killed.
 func childCommit(path string) error {
 	db, err := bolt.Open(path, nil)
 	if err != nil {
@@ -154,8 +154,8 @@ func childCommit(path string) error {
 	return nil
 }
 
-// What was acknowledged is there after kill -9, and at most one commit more of each client; and
-// each commit is there in both buckets, or in none.
+// After kill -9 the file has all acknowledged commits and at most one more of each client, each of
+// them in both buckets or in none.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for range 4 {
@@ -171,7 +171,7 @@ func TestKill(t *testing.T) {
 			if acknowledged[client], err = strconv.ParseUint(n, 10, 64); err != nil {
 				t.Fatalf("child: %q", line)
 			}
-			if lines == 200 { // in the midst of it
+			if lines == 200 { // commits are running
 				if err := p.cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
@@ -196,7 +196,7 @@ func TestKill(t *testing.T) {
 				one, err1 := tx.Bucket("b").Get([]byte(key))
 				two, err2 := tx.Bucket("other").Get([]byte(key))
 				if !bytes.Equal(one, two) {
-					t.Errorf("client %d: half of a commit is there: %x and %x", client, one, two)
+					t.Errorf("client %d: half of a commit is stored: %x and %x", client, one, two)
 				}
 				return errors.Join(err1, err2)
 			})
@@ -209,7 +209,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// childFullDisk fills the room that it allows itself, and then allows itself more.
+// childFullDisk fills the file up to a limit that it has set, and then raises the limit.
 func childFullDisk(path string) error {
 	signal.Ignore(syscall.SIGXFSZ)
 	db, err := bolt.Open(path, nil)
@@ -244,8 +244,7 @@ func childFullDisk(path string) error {
 	}
 	fmt.Println("full after", n, "with:", err)
 	for range 3 {
-		// A long one, as there may be pages left for another value: that depends on which leaf it
-		// goes to, and on chance.
+		// A long value, because free pages may have room for a short one.
 		if err := put(db, "more", make([]byte, 8<<20)); err == nil {
 			return errors.New("room again, for no reason")
 		}
@@ -291,8 +290,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// childReadOnly prints why files can't be opened, as somebody who is not root, to whom all is
-// allowed.
+// childReadOnly prints the errors of opening files that its user may not write. It gives up root's
+// rights first.
 func childReadOnly(dir string) error {
 	if os.Geteuid() == 0 {
 		if err := syscall.Setuid(65534); err != nil {
@@ -329,8 +328,8 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// childLimited prints why a file can't be opened where the address space is limited, and opens it
-// as that says.
+// childLimited limits its address space, prints the error of opening a file, and opens it with the
+// option that the error names.
 func childLimited(path string) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_AS, &limit); err != nil {

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,8 +10,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// bbolt initializes a file by writing its first pages at once. After a power cut meanwhile the file
-// holds a part of them and zeros, and no commit: it can be initialized again. (Writing the pages to
+// bbolt initializes a file by writing its first pages at once. After a power cut during that, the
+// file holds a part of them and zeros, and no commit: it can be initialized again. (Writing the pages to
 // a file of another name and renaming it would lose the lock, which belongs to the file.)
 
 // firstPages is the number of pages that bbolt writes to an empty file.
@@ -21,7 +22,7 @@ func isUnfinishedAt(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer func() { _ = f.Close() }() // it was only read
 	return isUnfinished(f)
 }
 
@@ -30,7 +31,7 @@ func isUnfinished(f *os.File) bool {
 	size := firstPages * os.Getpagesize()
 	content := make([]byte, size+1)
 	n, err := f.ReadAt(content, 0)
-	if err != io.EOF || n > size { //nolint:errorlint // io.ReaderAt returns it unwrapped
+	if !errors.Is(err, io.EOF) || n > size {
 		return false
 	}
 	content = content[:size]
@@ -55,7 +56,7 @@ func firstContent() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a failure is harmless
+	defer func() { _ = os.RemoveAll(dir) }() // a failure is harmless
 	path := filepath.Join(dir, "empty.db")
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoFreelistSync: true, NoStatistics: true})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/pasteline/pasteline/storage/bolt"
 )
 
-// firstPages is what bbolt writes to an empty file.
+// firstPages returns the pages that bbolt writes to an empty file.
 func firstPages(t *testing.T) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fresh.db")
@@ -30,7 +30,7 @@ func firstPages(t *testing.T) []byte {
 	return content
 }
 
-// Whatever a power cut leaves of the first pages, the file opens.
+// A file with any part of the first pages, as a power cut may leave it, opens.
 func TestPowerCutAtTheFirstPages(t *testing.T) {
 	t.Parallel()
 	complete := firstPages(t)
@@ -70,7 +70,7 @@ func TestPowerCutAtTheFirstPages(t *testing.T) {
 	}
 }
 
-// Nothing that is not a part of the first pages is made a database.
+// A file with other content than a part of the first pages is not initialized.
 func TestNoPartOfTheFirstPages(t *testing.T) {
 	t.Parallel()
 	complete := firstPages(t)
@@ -93,9 +93,9 @@ func TestNoPartOfTheFirstPages(t *testing.T) {
 	}
 }
 
-// A database that was made for a start which failed goes with it, unless something is in it, or it
-// was there before.
-func TestTry(t *testing.T) {
+// A database that was created for a start that failed is deleted, unless it was written to or
+// existed before.
+func TestDiscard(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name                 string
@@ -104,7 +104,7 @@ func TestTry(t *testing.T) {
 	}{
 		{name: "failed"},
 		{name: "failed, but written to", writes: true, left: true},
-		{name: "failed, but it was there", exists: true, left: true},
+		{name: "failed, but existed", exists: true, left: true},
 		{name: "did not fail", kept: true, left: true},
 	} {
 		path := tempFile(t)

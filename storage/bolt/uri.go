@@ -21,7 +21,7 @@ func openURI(ctx context.Context, uri *url.URL) (engine.Engine, error) {
 		return nil, err
 	}
 	if engine.IsDryRun(ctx) {
-		return look(filePath(uri), o)
+		return dryOpen(filePath(uri), o)
 	}
 	return openEngine(filePath(uri), o)
 }
@@ -33,8 +33,9 @@ const maxPath = 4096
 func canonical(uri *url.URL) (*url.URL, error) {
 	switch {
 	case uri.Host != "" || uri.User != nil:
-		return nil, fmt.Errorf("want three slashes and the file's absolute path, such as bolt:///path/to/%s"+
-			" (in an .ini file: bolt://%%(here)s/%[1]s)", filepath.Base(uri.Host+uri.Path))
+		return nil, fmt.Errorf("want three slashes and the file's absolute path, "+
+			"such as bolt:///path/to/%s (in an .ini file: bolt://%%(here)s/%[1]s)",
+			filepath.Base(uri.Host+uri.Path))
 	case uri.Path == "" || strings.HasSuffix(uri.Path, "/") ||
 		filepath.Dir(filePath(uri)) == filePath(uri):
 		return nil, errors.New("want the path of a file, such as bolt:///path/to/data.db")

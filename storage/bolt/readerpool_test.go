@@ -18,8 +18,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A reader is kept for the next transaction, and none is when something is written.
-func TestIdleReaders(t *testing.T) {
+// The pool keeps readers for the next views, and is empty after a write.
+func TestReaderPool(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
 	idle := func(want int) {
@@ -30,7 +30,7 @@ func TestIdleReaders(t *testing.T) {
 	}
 	mustPut(t, db, "k", "v")
 	idle(0)
-	for range 3 { // one after the other
+	for range 3 { // in sequence
 		get(t, db, "k")
 		idle(1)
 	}
@@ -48,7 +48,7 @@ func TestIdleReaders(t *testing.T) {
 	}
 	idle(32)
 
-	// That one is open while something is written, and another while somebody is at it.
+	// One reader is open across a write, and another one begins during the write.
 	boom := errors.New("boom")
 	for _, end := range []func(*bbolt.Tx) error{(*bbolt.Tx).Commit, func(*bbolt.Tx) error { return boom }} {
 		during := false
@@ -72,7 +72,7 @@ func TestIdleReaders(t *testing.T) {
 	}
 	get(t, db, "k")
 	idle(1)
-	if _, err := decider(t, db).Settle(t.Context(), "somebody"); err != nil {
+	if _, err := decider(t, db).Settle(t.Context(), "a transaction"); err != nil {
 		t.Fatal(err)
 	}
 	idle(0)
@@ -81,8 +81,8 @@ func TestIdleReaders(t *testing.T) {
 	idle(0)
 }
 
-// Whoever begins after a commit has been acknowledged sees it.
-func TestReadersSeeWhatIsAcknowledged(t *testing.T) {
+// A transaction that begins after a commit was acknowledged reads it.
+func TestReadsAcknowledgedCommits(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
 	mustPut(t, db, "k", "0")
@@ -121,8 +121,8 @@ func TestReadersSeeWhatIsAcknowledged(t *testing.T) {
 	readers.Wait()
 }
 
-// An idle reader does not keep bbolt from enlarging its memory map, which waits for all that are
-// open.
+// An idle reader does not keep bbolt from enlarging its memory map, for which all readers must be
+// closed.
 func TestGrowsBesideIdleReaders(t *testing.T) {
 	t.Parallel()
 	db, err := bolt.Open(tempFile(t), &bolt.Options{MmapSize: 1 << 20})
@@ -139,7 +139,7 @@ func TestGrowsBesideIdleReaders(t *testing.T) {
 				t.Fatal(err)
 			}
 		case <-time.After(time.Minute):
-			t.Fatal("the commit waits for a reader that nobody uses")
+			t.Fatal("the commit waits for an idle reader")
 		}
 		get(t, db, key)
 		if bolt.Idle(db) == 0 {
@@ -149,7 +149,8 @@ func TestGrowsBesideIdleReaders(t *testing.T) {
 	closeDB(t, db)
 }
 
-// The body of a loop reads in the same bucket, and its buckets are more than a reader remembers.
+// The body of a loop over a bucket reads from that bucket, and from more buckets than a reader
+// caches.
 func TestReadsWithinARange(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, tempFile(t))
@@ -173,7 +174,7 @@ func TestReadsWithinARange(t *testing.T) {
 	if err := all(func(b storage.Bucket, key []byte) error { return b.Put(key, key) }); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time by the same reader
+	for range 2 { // the second time with the same reader
 		err := all(func(b storage.Bucket, _ []byte) error {
 			n := 0
 			for item, err := range b.Range(storage.Range{}) {

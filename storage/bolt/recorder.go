@@ -12,20 +12,15 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pasteline/pasteline/internal/failpoint"
-	"github.com/pasteline/pasteline/transaction"
 )
 
 // Decision records serve recovery after a crash, and recovery that runs in this process while a
-// commit is in flight. No other process has the file.
+// commit is in flight. No other process has the file. A commit records its decision in the same
+// bbolt transaction as its writes: see recordDecisions.
 
 // aborted is the prefix of the record of an aborted transaction. The record of a committed one is
 // only the time.
 var aborted = []byte("aborted ")
-
-// errGivenUp is the error of a commit that decides over prepared work that recovery has already
-// aborted. A retry is a new transaction.
-var errGivenUp = transaction.Transient(errors.New("recovery has aborted the transaction, " +
-	"which it took for lost: the prepared work of others is gone"))
 
 // identity returns the DeciderID of the file, which the first opening creates. It is called under
 // guard.
@@ -39,8 +34,7 @@ func identity(db *bbolt.DB) (id string, err error) {
 	}
 	id = rand.Text()
 	return id, db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(metaBucket).Put(identityKey,
-			[]byte(id))
+		return tx.Bucket(metaBucket).Put(identityKey, []byte(id))
 	})
 }
 
@@ -53,20 +47,20 @@ func (e *database) DeciderID() string {
 
 // Decided reports whether a transaction with prepared work elsewhere was committed here.
 func (e *database) Decided(_ context.Context, id string) (committed bool, err error) {
-	if err := e.enter(); err != nil {
+	if err := e.acquire(); err != nil {
 		return false, err
 	}
-	defer e.views.Done()
-	defer e.place.tell()
+	defer e.release()
+	defer e.location.flushLog()
 	tx, err := e.begin(false)
 	if err != nil {
 		return false, err
 	}
-	seq := uint64(tx.ID()) //nolint:gosec // ids are not negative
+	snapshot := txID(tx)
 	if committed, err = lookUp(tx, id); err != nil {
 		return false, err
 	}
-	return committed, e.awaitSync(seq)
+	return committed, e.awaitSync(snapshot)
 }
 
 // lookUp ends tx: a transaction that waits for a commit must not be open, or bbolt can't enlarge
@@ -78,16 +72,17 @@ func lookUp(tx *bbolt.Tx, id string) (committed bool, err error) {
 	return committed, nil
 }
 
-// Settle writes in a bbolt transaction of its own. There is one writer at a time, so no commit
-// comes in between, and the state it has seen is on the disk when its own transaction is.
+// Settle reports whether the transaction was committed here; if not, it records that it is aborted.
+// It writes in a bbolt transaction of its own. bbolt has one writer at a time, so no commit comes in
+// between, and the state it has seen is on the disk when its own transaction is.
 func (e *database) Settle(_ context.Context, id string) (committed bool, err error) {
-	if err := e.enter(); err != nil {
+	if err := e.acquire(); err != nil {
 		return false, err
 	}
-	defer e.views.Done()
-	var seq uint64
+	defer e.release()
+	var written uint64
 	err = e.writeAlone(func(tx *bbolt.Tx) error {
-		seq = uint64(tx.ID()) //nolint:gosec // ids are not negative
+		written = txID(tx)
 		known, yes := decided(tx, id)
 		committed = yes
 		if known {
@@ -99,11 +94,33 @@ func (e *database) Settle(_ context.Context, id string) (committed bool, err err
 	if err != nil {
 		return false, fmt.Errorf("settling a transaction: %w", err)
 	}
-	e.queue.isSynced(seq)
+	e.queue.markSynced(written)
 	return committed, nil
 }
 
-// decided is called under guard.
+// writeAlone runs f in a bbolt transaction of its own, outside of the commit queue.
+func (e *database) writeAlone(f func(*bbolt.Tx) error) (err error) {
+	defer e.location.flushLog()
+	e.lockWriter()
+	defer e.unlockWriter()
+	if err := e.checkWritable(false); err != nil {
+		return err
+	}
+	e.used.Store(true)
+	err = e.updateGuarded(func(tx *bbolt.Tx) error {
+		if err := e.isOwn(tx); err != nil {
+			return e.failOverwritten(err)
+		}
+		return f(tx)
+	})
+	if metaErr := e.location.recordMeta(0); metaErr != nil {
+		return errors.Join(e.failOverwritten(metaErr), err)
+	}
+	return err
+}
+
+// decided reports whether the file has a record of a transaction, and whether that says that it was
+// committed. It is called under guard.
 func decided(tx *bbolt.Tx, id string) (known, committed bool) {
 	b := tx.Bucket(decidedBucket)
 	if b == nil {
@@ -135,7 +152,7 @@ func (e *database) Forget(id string) {
 	e.forgotten.ids = append(e.forgotten.ids, id)
 }
 
-func (f *forgotten) take() []string {
+func (f *forgotten) drain() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ids := f.ids
@@ -145,6 +162,9 @@ func (f *forgotten) take() []string {
 
 // unrecord deletes records. If the bbolt transaction fails they stay, which costs a few bytes.
 func unrecord(tx *bbolt.Tx, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	b := tx.Bucket(decidedBucket)
 	if b == nil {
 		return nil

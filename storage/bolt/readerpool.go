@@ -10,7 +10,7 @@ import (
 // at a time.
 type reader struct {
 	tx      *bbolt.Tx
-	round   uint64 // the round of the idle pool before tx began
+	era     uint64 // the era of the pool before tx began
 	buckets []bucket
 	room    [2]bucket // the first elements of buckets: there are seldom more
 }
@@ -45,67 +45,67 @@ func (r *reader) bucket(name string) bucket {
 	return b
 }
 
-// idle is a pool of read transactions that still show the newest state, with their cached buckets,
-// so that the next transaction need not open its own. The pool is emptied before every write, so no
-// reader in it is stale, pins old pages, or keeps bbolt from enlarging its memory map.
-type idle struct {
-	mu      sync.Mutex // guards the rest
-	round   uint64     // odd during a write
-	readers []*reader
+// A readerPool holds read transactions that still show the newest state, with their cached buckets,
+// so that the next view need not open its own. The pool is emptied before every write, so no reader
+// in it is stale, pins old pages, or keeps bbolt from enlarging its memory map.
+type readerPool struct {
+	mu   sync.Mutex // guards the rest
+	era  uint64     // changes when a write begins and when it ends; odd during a write
+	idle []*reader
 }
 
 // maxIdle is the size of the pool: on most sites no more transactions have a snapshot at one time.
 const maxIdle = 32
 
-// take returns an idle reader, if there is one, and the current round for a new one.
-func (i *idle) take() (r *reader, round uint64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if n := len(i.readers); n > 0 {
-		r, i.readers[n-1], i.readers = i.readers[n-1], nil, i.readers[:n-1]
+// get returns an idle reader, or nil and the current era for a new one.
+func (p *readerPool) get() (r *reader, era uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.idle); n > 0 {
+		r, p.idle[n-1], p.idle = p.idle[n-1], nil, p.idle[:n-1]
 	}
-	return r, i.round
+	return r, p.era
 }
 
 // put returns r to the pool. It refuses, and returns false, if something may have been written
 // since r began, or the pool is full.
-func (i *idle) put(r *reader) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if r.round != i.round || i.round%2 != 0 || len(i.readers) == maxIdle {
+func (p *readerPool) put(r *reader) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.era != p.era || p.era%2 != 0 || len(p.idle) == maxIdle {
 		return false
 	}
-	i.readers = append(i.readers, r)
+	p.idle = append(p.idle, r)
 	return true
 }
 
-// nextRound begins or ends a write, and returns the readers to close.
-func (i *idle) nextRound() []*reader {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.round++
-	readers := i.readers
-	i.readers = nil
+// nextEra begins or ends a write, and returns the readers to close.
+func (p *readerPool) nextEra() []*reader {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.era++
+	readers := p.idle
+	p.idle = nil
 	return readers
 }
 
-// reader returns a reader that shows the newest state.
-func (e *database) reader() (*reader, error) {
-	r, round := e.idle.take()
+// newestReader returns a reader that shows the newest state.
+func (e *database) newestReader() (*reader, error) {
+	r, era := e.readers.get()
 	if r != nil {
 		return r, nil
 	}
 	tx, err := e.begin(false)
 	if err != nil {
-		e.place.tell()
+		e.location.flushLog()
 		return nil, err
 	}
-	return &reader{tx: tx, round: round}, nil
+	return &reader{tx: tx, era: era}, nil
 }
 
-// leave returns r to the pool, or ends it.
-func (e *database) leave(r *reader) {
-	if !e.idle.put(r) {
+// releaseReader returns r to the pool, or ends it.
+func (e *database) releaseReader(r *reader) {
+	if !e.readers.put(r) {
 		r.end()
 	}
 }
@@ -115,12 +115,12 @@ func (r *reader) end() { _ = rollback(r.tx) }
 // lockWriter must be held from before a bbolt write transaction begins until its outcome is known.
 func (e *database) lockWriter() {
 	e.writer.Lock()
-	for _, r := range e.idle.nextRound() {
+	for _, r := range e.readers.nextEra() {
 		r.end()
 	}
 }
 
 func (e *database) unlockWriter() {
-	e.idle.nextRound()
+	e.readers.nextEra()
 	e.writer.Unlock()
 }

@@ -47,7 +47,7 @@ func overwrite(from, to string) error {
 	return os.WriteFile(to, content, 0o600)
 }
 
-// A folder in which the database is folder/data.db, through the link current.
+// A folder has the database in the file folder/data.db, which is opened through the link current.
 type folder struct{ dir, path, link string }
 
 func newFolder(t *testing.T, commits int) folder {
@@ -68,8 +68,8 @@ func newFolder(t *testing.T, commits int) folder {
 
 func (f folder) in(name string) string { return filepath.Join(f.dir, name) }
 
-// Once the file is not at its path, commits are refused, as not to be lost at the next start. What
-// was acknowledged can be read and saved, and when the file is back, commits go on.
+// While the file is not at its path, commits are refused, because they would be lost at the next
+// start. Acknowledged commits can be read and saved, and once the file is back, commits succeed.
 func TestMoved(t *testing.T) {
 	t.Parallel()
 	relink := func(f folder, target string) error {
@@ -180,8 +180,8 @@ func (f folder) open(t *testing.T, byURI bool, log io.Writer) *storage.DB {
 	return db
 }
 
-// save does what an error says: cp /proc/PID/fd/N COPY. Elsewhere than on Linux there is nothing to
-// test.
+// save follows the advice of the error: cp /proc/PID/fd/N COPY. On other systems than Linux it does
+// nothing.
 func (f folder) save(message, to string) error {
 	_, rest, ok := strings.Cut(message, `"cp `)
 	from, _, ok2 := strings.Cut(rest, " COPY")
@@ -191,7 +191,7 @@ func (f folder) save(message, to string) error {
 	return overwrite(from, to)
 }
 
-// putUntilRefused counts up n, and returns what it has come to.
+// putUntilRefused increments n until a commit is refused, and returns its last value.
 func putUntilRefused(t *testing.T, db *storage.DB) (n int, err error) {
 	t.Helper()
 	until(t, "commits are refused", func() bool {
@@ -203,13 +203,13 @@ func putUntilRefused(t *testing.T, db *storage.DB) (n int, err error) {
 	return n, err
 }
 
-// The first commit after a pause is refused already.
-func TestMovedIsSeenAtOnce(t *testing.T) {
+// The first commit after a pause is already refused.
+func TestMovedIsDetectedAtOnce(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
 	db := mustOpen(t, path)
 	mustPut(t, db, "k", "v")
-	bolt.Rest(db)
+	bolt.Pause(db)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -225,8 +225,8 @@ func TestMovedIsSeenAtOnce(t *testing.T) {
 	}
 }
 
-// When another program writes to the open file itself, nothing is written over that, and nothing of
-// it is read as if it were ours.
+// When another program writes to the open file, the engine neither overwrites nor reads that
+// content.
 func TestOverwritten(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(f folder) error{
@@ -255,7 +255,7 @@ func TestOverwritten(t *testing.T) {
 			for i := range 10 {
 				mustPut(t, db, fmt.Sprint(i), strings.Repeat("v", 10000))
 			}
-			bolt.Rest(db)
+			bolt.Pause(db)
 			if err := damage(f); err != nil {
 				t.Fatal(err)
 			}
@@ -280,19 +280,19 @@ func TestOverwritten(t *testing.T) {
 	}
 }
 
-// What is overwritten in the midst of a commit is not acknowledged.
-func TestOverwrittenMeanwhile(t *testing.T) {
+// A commit during which another program overwrites the file is not acknowledged.
+func TestOverwrittenDuringCommit(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t, 5)
 	db := f.open(t, true, io.Discard)
 	mustPut(t, db, "k", "v")
-	bolt.SetCommit(db, bolt.After(func() error { return overwrite(f.in("other/data.db"), f.path) }))
+	bolt.SetCommit(db, bolt.CommitThen(func() error { return overwrite(f.in("other/data.db"), f.path) }))
 	if err := put(db, "k", []byte("w")); !errors.Is(err, storage.ErrMoved) || !errors.Is(err, transaction.ErrInDoubt) {
 		t.Errorf("got %v, want ErrMoved, and in doubt", err)
 	}
 }
 
-// An Opener says so, too, at once, also to those that come when the program loads anew what it is.
+// An Opener also refuses such a database, at once, for new users after a reload too.
 func TestOpenMoved(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t, 1)
@@ -331,7 +331,7 @@ func TestOpenMoved(t *testing.T) {
 	step(errors.Join(os.Remove(f.in("current")), os.Symlink("other", f.in("current"))))
 	again(storage.ErrMoved)
 	closeDB(t, db)
-	db, err = opener.Open(ctx, uri) // nothing is left behind now
+	db, err = opener.Open(ctx, uri) // no user of the old file is left
 	step(err)
 	if got := string(get(t, db, "k")); got != "other" {
 		t.Errorf("got %q", got)
@@ -339,8 +339,8 @@ func TestOpenMoved(t *testing.T) {
 	closeDB(t, db)
 }
 
-// A file that takes the place of the one that is waited for is the one that is opened.
-func TestOpenWhatIsThere(t *testing.T) {
+// If the file is replaced while opening waits for its lock, the new file is opened.
+func TestReplacedWhileOpening(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t, 1)
 	first := f.open(t, false, io.Discard)
@@ -366,7 +366,7 @@ func TestOpenWhatIsThere(t *testing.T) {
 	}
 }
 
-// usingHandler is a log handler that uses the database that it is told of.
+// usingHandler is a log handler that uses the database whose log it writes.
 type usingHandler struct {
 	slog.Handler
 	use func(message string)
@@ -406,7 +406,7 @@ func TestLogHandlerUsesDatabase(t *testing.T) {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}
-		bolt.Rest(db)
+		bolt.Pause(db)
 		_ = put(db, "k", []byte("w"))
 	}
 	if len(told) != 3 {
