@@ -37,19 +37,29 @@ func newRelay(a app, grace time.Duration, logger *slog.Logger) *relay {
 	return r
 }
 
+// ServeHTTP lets the newest app answer. The context of the request is cancelled when the grace time
+// of a replaced app is over.
 func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	g := r.newest.Load()
-	for !g.enter() { // replaced and idle since it was loaded
-		g = r.newest.Load()
+	g := r.acquire()
+	defer g.release()
+	ctx, cancel := context.WithCancelCause(req.Context())
+	defer cancel(nil)
+	defer g.whenExpired(cancel)()
+	var running inflight.Request
+	g.running.Begin(&running, req)
+	defer g.running.End(&running)
+	own := req.WithContext(ctx)
+	defer formfiles.HandBack(req, own)
+	g.app.ServeHTTP(w, own)
+}
+
+// acquire returns the newest generation, with this request counted as a user.
+func (r *relay) acquire() *generation {
+	for {
+		if g := r.newest.Load(); g.acquire() {
+			return g
+		} // else it has been replaced and become idle in between
 	}
-	defer g.leave()
-	ctx := &requestContext{Context: req.Context(), replaced: g.replaced}
-	defer ctx.end()
-	g.running.Begin(&ctx.underway, req)
-	defer g.running.End(&ctx.underway)
-	ctx.request = *req.WithContext(ctx) //nolint:contextcheck // ctx is derived from req's
-	defer formfiles.HandBack(req, &ctx.request)
-	g.app.ServeHTTP(w, &ctx.request)
 }
 
 // replace makes a the app for all further requests.
@@ -60,7 +70,7 @@ func (r *relay) replace(a app) {
 
 // retire closes a replaced app as soon as it is idle.
 func (r *relay) retire(g *generation) {
-	g.leave() // the relay's own use
+	g.release() // the relay's own use
 	grace := time.NewTimer(r.grace)
 	defer grace.Stop()
 	select {
@@ -69,18 +79,18 @@ func (r *relay) retire(g *generation) {
 	case <-grace.C:
 		r.logger.Info("requests that still run in the old pipeline are asked to end",
 			g.running.Attrs()...)
-		g.cancel(errReplaced)
-		said := time.AfterFunc(patience, func() {
+		g.expire()
+		slow := time.AfterFunc(patience, func() {
 			r.logger.Warn("requests in the old pipeline go on although they were asked to end, "+
 				"and keep it open", g.running.Attrs()...)
 		})
-		defer said.Stop()
+		defer slow.Stop()
 		select {
 		case <-g.idle:
 		case <-r.ended:
 		}
 	}
-	g.cancel(errReplaced)
+	g.expire()
 	if err := g.app.Close(); err != nil {
 		r.logger.Error("can't close the old pipeline", slog.Any("error", err))
 		return
@@ -116,22 +126,23 @@ func (replacedError) Is(target error) bool {
 // A generation is an app with a count of its users: the relay, while it is the newest, and each of
 // its requests.
 type generation struct {
-	app      app
-	running  inflight.Set
-	users    atomic.Int64  // once zero, it stays zero
-	idle     chan struct{} // closed when users is zero
-	replaced context.Context
-	cancel   context.CancelCauseFunc
+	app     app
+	running inflight.Set
+	users   atomic.Int64    // once zero, it stays zero
+	idle    chan struct{}   // closed when users is zero
+	expired context.Context // done when the grace time is over
+	expire  context.CancelFunc
 }
 
 func newGeneration(a app) *generation {
 	g := &generation{app: a, idle: make(chan struct{})}
 	g.users.Store(1)
-	g.replaced, g.cancel = context.WithCancelCause(context.Background())
+	g.expired, g.expire = context.WithCancel(context.Background())
 	return g
 }
 
-func (g *generation) enter() bool {
+// acquire adds a user, and reports false if g is idle.
+func (g *generation) acquire() bool {
 	for {
 		n := g.users.Load()
 		if n == 0 {
@@ -143,87 +154,14 @@ func (g *generation) enter() bool {
 	}
 }
 
-func (g *generation) leave() {
+// release removes a user.
+func (g *generation) release() {
 	if g.users.Add(-1) == 0 {
 		close(g.idle)
 	}
 }
 
-// A requestContext is the context of a request that is also done when replaced is. Joining two
-// contexts costs more than the rest of the relay, and most handlers never wait for their context,
-// so they are joined at the first call of Done, or when one of them has ended.
-type requestContext struct {
-	context.Context // the request's own
-	replaced        context.Context
-	underway        inflight.Request
-	request         http.Request // with this context; a field, so that both share one allocation
-
-	joined atomic.Pointer[joinedContext] // nil before join; written with mu held
-	mu     sync.Mutex                    // guards ended
-	ended  bool
-}
-
-type joinedContext struct {
-	context.Context
-	stop func() // releases the join after the request
-}
-
-// Done returns a channel that is closed when the request's own context is done, or when its
-// pipeline was replaced and the grace time is over.
-func (c *requestContext) Done() <-chan struct{} { return c.join().Done() }
-
-// Err returns an error once Done is closed.
-func (c *requestContext) Err() error {
-	if c.joined.Load() == nil && c.replaced.Err() == nil {
-		return c.Context.Err()
-	}
-	return c.join().Err() // joins, so that the cause is known too
-}
-
-// join creates the joined context at the first call.
-func (c *requestContext) join() *joinedContext {
-	if joined := c.joined.Load(); joined != nil {
-		return joined
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if joined := c.joined.Load(); joined != nil {
-		return joined
-	}
-	ctx, cancel := context.WithCancelCause(c.Context)
-	joined := &joinedContext{ctx, func() { cancel(nil) }}
-	if !c.ended { // after the end, the request's own context is about to be done
-		if c.replaced.Err() != nil {
-			cancel(context.Cause(c.replaced)) // now, to agree with Err
-		}
-		unhook := context.AfterFunc(c.replaced, func() { cancel(context.Cause(c.replaced)) })
-		joined.stop = func() {
-			unhook()
-			cancel(nil)
-		}
-	}
-	c.joined.Store(joined)
-	return joined
-}
-
-// Value delegates to the joined context once there is one, so that package context can propagate
-// cancellation to derived contexts without a goroutine.
-func (c *requestContext) Value(key any) any {
-	if joined := c.joined.Load(); joined != nil {
-		return joined.Value(key)
-	}
-	return c.Context.Value(key)
-}
-
-// String returns the text that fmt prints for the context.
-func (c *requestContext) String() string { return "serve.relay" }
-
-// end releases the joined context.
-func (c *requestContext) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ended = true
-	if joined := c.joined.Load(); joined != nil {
-		joined.stop()
-	}
+// whenExpired calls cancel when the grace time is over. The returned function undoes that.
+func (g *generation) whenExpired(cancel context.CancelCauseFunc) (undo func() bool) {
+	return context.AfterFunc(g.expired, func() { cancel(errReplaced) })
 }
