@@ -81,7 +81,7 @@ func (b *Build) Storage(uri string) (*storage.DB, error) {
 }
 
 // Recover adds a database to crash recovery until the pipeline is closed: as a Participant, a
-// Decider or both, as package transaction/recovery defines them. It is for databases that the
+// Recorder or both, as package transaction/recovery defines them. It is for databases that the
 // factory opened itself; those opened with [Build.Storage] take part already.
 func (b *Build) Recover(database any) {
 	remove := b.registry.opener.Recovery().Add(database)

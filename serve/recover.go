@@ -186,7 +186,7 @@ func writeFindingsJSON(w io.Writer, found []recovery.Finding) error {
 		Database    string     `json:"database"`
 		Transaction string     `json:"transaction,omitempty"`
 		Name        string     `json:"name,omitempty"`
-		Decider     string     `json:"decider,omitempty"`
+		Recorder    string     `json:"decider,omitempty"`
 		Since       *time.Time `json:"since,omitempty"`
 		Verdict     string     `json:"verdict"`
 		Settled     bool       `json:"settled"`
@@ -197,8 +197,8 @@ func writeFindingsJSON(w io.Writer, found []recovery.Finding) error {
 	for _, f := range found {
 		e := entry{
 			Database: f.Participant, Transaction: f.Prepared.Transaction, Name: f.Prepared.Name,
-			Decider: f.Prepared.Decider,
-			Verdict: f.Verdict.String(), Settled: f.Settled, InDoubt: f.InDoubt(),
+			Recorder: f.Prepared.Recorder,
+			Verdict:  f.Verdict.String(), Settled: f.Settled, InDoubt: f.InDoubt(),
 		}
 		if !f.Prepared.Since.IsZero() {
 			e.Since = new(f.Prepared.Since.UTC())

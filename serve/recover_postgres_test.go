@@ -11,21 +11,20 @@ import (
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
-// lostDecider is where a transaction was to be decided, and nobody knows what became of it.
-type lostDecider struct{}
+// lostRecorder is where a transaction was to be decided, and nobody knows what became of it.
+type lostRecorder struct{}
 
-func (*lostDecider) SortKey() string   { return "lost" }
-func (*lostDecider) DeciderID() string { return "LOST" }
+func (*lostRecorder) SortKey() string    { return "lost" }
+func (*lostRecorder) RecorderID() string { return "LOST" }
 
-func (*lostDecider) Commit(context.Context,
-	*transaction.Txn,
-) error {
+func (*lostRecorder) Commit(context.Context, resource.Txn) error {
 	return transaction.ErrInDoubt
 }
-func (*lostDecider) Abort(context.Context, *transaction.Txn) error { return nil }
-func (*lostDecider) Forget(context.Context, *transaction.Txn)      {}
+func (*lostRecorder) Abort(context.Context, resource.Txn) error { return nil }
+func (*lostRecorder) Forget(context.Context, resource.Txn)      {}
 
 // leaveInDoubt writes to a database in a transaction of which the outcome is lost, and returns its
 // id.
@@ -42,7 +41,7 @@ func leaveInDoubt(t *testing.T, uri, key string) (id string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = errors.Join(tx.Bucket("b").Put([]byte(key), []byte("1")), txn.Join(&lostDecider{}))
+	err = errors.Join(tx.Bucket("b").Put([]byte(key), []byte("1")), txn.Join(&lostRecorder{}))
 	if err != nil {
 		t.Fatal(err)
 	}

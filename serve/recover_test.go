@@ -50,7 +50,7 @@ func (b *bank) Finish(_ context.Context, p recovery.Prepared) error {
 }
 
 func (b *bank) Abort(ctx context.Context, p recovery.Prepared) error { return b.Finish(ctx, p) }
-func (b *bank) DeciderID() string                                    { return b.id }
+func (b *bank) RecorderID() string                                   { return b.id }
 
 func (b *bank) Decided(_ context.Context, transaction string) (bool, error) {
 	return b.records[transaction], nil
@@ -70,9 +70,9 @@ func (b *bank) left() int {
 // nobody who is known.
 func newBank(name string) *bank {
 	b := &bank{name: name, id: "D1", records: map[string]bool{"T1": true}}
-	for i, decider := range []string{"D1", "D1", "D1", "D9"} {
+	for i, recorder := range []string{"D1", "D1", "D1", "D9"} {
 		b.prepared = append(b.prepared, recovery.Prepared{
-			Name: fmt.Sprintf("p%d", i+1), Transaction: fmt.Sprintf("T%d", i+1), Decider: decider,
+			Name: fmt.Sprintf("p%d", i+1), Transaction: fmt.Sprintf("T%d", i+1), Recorder: recorder,
 			Since: time.Date(2026, time.May, 1, 8, i, 0, 0, time.UTC), Orphan: i != 2,
 		})
 	}

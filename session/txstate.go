@@ -11,6 +11,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // A txState caches one transaction's view of a manager's sessions. Writes go to storage
@@ -594,17 +595,17 @@ func (ts *txState) notify() {
 	ts.txn.AfterCommit(ts.report)
 }
 
-// SortKey implements [transaction.DataManager].
+// SortKey implements [resource.DataManager].
 func (ts *txState) SortKey() string { return ts.m.sortKey }
 
-// Commit implements [transaction.DataManager]. It does nothing, as storage commits the writes.
-func (ts *txState) Commit(context.Context, *transaction.Txn) error { return nil }
+// Commit implements [resource.DataManager]. It does nothing, as storage commits the writes.
+func (ts *txState) Commit(context.Context, resource.Txn) error { return nil }
 
-// Abort implements [transaction.DataManager]. It has an effect only when the transaction goes on,
+// Abort implements [resource.DataManager]. It has an effect only when the transaction goes on,
 // after the rollback of a savepoint that is older than the join. Otherwise the sessions are left
 // alone: the transaction may have been given up while the handler still runs.
-func (ts *txState) Abort(_ context.Context, t *transaction.Txn) error {
-	if status := t.Status(); status != transaction.Active && status != transaction.Doomed {
+func (ts *txState) Abort(_ context.Context, t resource.Txn) error {
+	if !t.Usable() {
 		return nil
 	}
 	for _, s := range ts.sessions[:ts.known] {
@@ -615,11 +616,11 @@ func (ts *txState) Abort(_ context.Context, t *transaction.Txn) error {
 	return nil
 }
 
-// ReadOnly implements [transaction.ReadOnlyReporter].
+// ReadOnly implements [resource.ReadOnlyReporter].
 func (ts *txState) ReadOnly() bool { return true }
 
-// Savepoint implements [transaction.Savepointer].
-func (ts *txState) Savepoint() (transaction.DataSavepoint, error) {
+// Savepoint implements [resource.Savepointer].
+func (ts *txState) Savepoint() (resource.Savepoint, error) {
 	states := make([]state, len(ts.sessions))
 	for i, s := range ts.sessions {
 		states[i] = s.now
@@ -633,7 +634,7 @@ type savepoint struct {
 	states []state
 }
 
-// Rollback implements [transaction.DataSavepoint]. It can be called repeatedly.
+// Rollback implements [resource.Savepoint]. It can be called repeatedly.
 func (p *savepoint) Rollback() error {
 	for i := range p.states {
 		over := slices.Clone(p.states[i].over)
@@ -656,8 +657,8 @@ func (ts *txState) drop(n int) {
 
 // Interface checks.
 var (
-	_ transaction.DataManager      = (*txState)(nil)
-	_ transaction.ReadOnlyReporter = (*txState)(nil)
-	_ transaction.Savepointer      = (*txState)(nil)
-	_ transaction.DataSavepoint    = (*savepoint)(nil)
+	_ resource.DataManager      = (*txState)(nil)
+	_ resource.ReadOnlyReporter = (*txState)(nil)
+	_ resource.Savepointer      = (*txState)(nil)
+	_ resource.Savepoint        = (*savepoint)(nil)
 )

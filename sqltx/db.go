@@ -102,13 +102,13 @@ var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-
 
 // A DB lets transactions use an SQL database. It is safe for concurrent use by multiple goroutines.
 //
-// It is also a recovery.Decider, to be added to a recovery.Set.
+// It is also a recovery.Recorder, to be added to a recovery.Set.
 type DB struct {
 	sql     *sql.DB
 	options Options
 	dialect dialect
 	table   string // the table of decisions, with its schema
-	id      string // DeciderID
+	id      string // RecorderID
 	closed  atomic.Bool
 
 	mu        sync.Mutex // guards forgotten

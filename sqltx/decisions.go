@@ -23,7 +23,7 @@ const (
 	aborted   = "aborted"
 )
 
-// identityKey is the id of the row that holds the DeciderID. IDs of transactions have no hyphen.
+// identityKey is the id of the row that holds the RecorderID. IDs of transactions have no hyphen.
 const identityKey = "decider-id"
 
 // errGivenUp is the error of a commit that decides over prepared work that recovery has already
@@ -107,12 +107,12 @@ func (db *DB) prepareTable(ctx context.Context) error {
 	return nil
 }
 
-// DeciderID returns the ID that the table holds. A copy of the whole database has the same ID:
+// RecorderID returns the ID that the table holds. A copy of the whole database has the same ID:
 // never use both in one program. It is empty if nothing is recorded.
-func (db *DB) DeciderID() string { return db.id }
+func (db *DB) RecorderID() string { return db.id }
 
 // Decided reports whether there is a record that the transaction was committed. See
-// recovery.Decider.
+// recovery.Recorder.
 func (db *DB) Decided(ctx context.Context, transaction string) (bool, error) {
 	return db.ask(ctx, transaction, func(ctx context.Context) (string,
 		error,
@@ -123,7 +123,7 @@ func (db *DB) Decided(ctx context.Context, transaction string) (bool, error) {
 
 // Settle reports whether the transaction was committed. If there is no record of that, it makes one
 // that says it never will be. It waits for a running commit of the transaction, as long as ctx
-// allows. See recovery.Decider.
+// allows. See recovery.Recorder.
 func (db *DB) Settle(ctx context.Context, transaction string) (bool, error) {
 	return db.ask(ctx, transaction, func(ctx context.Context) (string,
 		error,

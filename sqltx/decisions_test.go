@@ -11,9 +11,10 @@ import (
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
-var _ recovery.Decider = (*sqltx.DB)(nil)
+var _ recovery.Recorder = (*sqltx.DB)(nil)
 
 // Every process that starts finds or makes the same table, and the same identity in it.
 func TestNewAtOnce(t *testing.T) {
@@ -32,7 +33,7 @@ func TestNewAtOnce(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					ids[i] = db.DeciderID()
+					ids[i] = db.RecorderID()
 				})
 			}
 			wg.Wait()
@@ -42,7 +43,7 @@ func TestNewAtOnce(t *testing.T) {
 				}
 			}
 			other := newDB(t, openPool(t, s.driver, s.source(t)), sqltx.Options{})
-			if other.DeciderID() == ids[0] {
+			if other.RecorderID() == ids[0] {
 				t.Error("another database has the same identity")
 			}
 		})
@@ -51,26 +52,26 @@ func TestNewAtOnce(t *testing.T) {
 
 // recorder is a data manager that prepares, and remembers how it ended.
 type recorder struct {
-	id, decider   string
+	id, recorder  string
 	finish, abort int
-	prepare       func(ctx context.Context, t *transaction.Txn) error
+	prepare       func(ctx context.Context, t resource.Txn) error
 }
 
 func (r *recorder) SortKey() string { return "a recorder" }
 
-func (r *recorder) Prepare(ctx context.Context, t *transaction.Txn) error {
-	r.id, r.decider = t.ID(), t.Decider()
+func (r *recorder) Prepare(ctx context.Context, t resource.Txn) error {
+	r.id, r.recorder = t.ID(), t.Recorder()
 	if r.prepare != nil {
 		return r.prepare(ctx, t)
 	}
 	return nil
 }
 
-func (r *recorder) Commit(context.Context, *transaction.Txn) error {
+func (r *recorder) Commit(context.Context, resource.Txn) error {
 	return errors.New("want Prepare and Finish")
 }
-func (r *recorder) Finish(context.Context, *transaction.Txn) error { r.finish++; return nil }
-func (r *recorder) Abort(context.Context, *transaction.Txn) error  { r.abort++; return nil }
+func (r *recorder) Finish(context.Context, resource.Txn) error { r.finish++; return nil }
+func (r *recorder) Abort(context.Context, resource.Txn) error  { r.abort++; return nil }
 
 // together adds 1 to "a" in a transaction that r is part of.
 func together(t *testing.T, e *env, r *recorder) error {
@@ -104,8 +105,8 @@ func TestDecision(t *testing.T) {
 		if r.finish != 1 || r.abort != 0 {
 			t.Errorf("finished %d times, aborted %d times", r.finish, r.abort)
 		}
-		if r.decider != e.db.DeciderID() {
-			t.Errorf("decider: got %q, want %q", r.decider, e.db.DeciderID())
+		if r.recorder != e.db.RecorderID() {
+			t.Errorf("recorder: got %q, want %q", r.recorder, e.db.RecorderID())
 		}
 		e.decided(t, r.id, true)
 
@@ -132,8 +133,8 @@ func TestNoDecisions(t *testing.T) {
 		if err := together(t, e, r); err != nil {
 			t.Fatal(err)
 		}
-		if r.decider != "" || r.finish != 1 {
-			t.Errorf("decider: %q, finished %d times", r.decider, r.finish)
+		if r.recorder != "" || r.finish != 1 {
+			t.Errorf("recorder: %q, finished %d times", r.recorder, r.finish)
 		}
 		if _, err := e.db.Decided(t.Context(), r.id); err == nil || err.Error() != "sqltx: shop: no decisions are recorded here" {
 			t.Errorf("got %v", err)
@@ -180,7 +181,7 @@ func TestSettleDuringCommit(t *testing.T) {
 		for i := range 20 {
 			var settled bool
 			var wg sync.WaitGroup
-			r := &recorder{prepare: func(_ context.Context, txn *transaction.Txn) error {
+			r := &recorder{prepare: func(_ context.Context, txn resource.Txn) error {
 				id := txn.ID()
 				wg.Go(func() {
 					var err error

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/failpoint"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // dataManager is the data manager of a Tx.
@@ -24,10 +25,10 @@ func (m *dataManager) ReadOnly() bool {
 	return tx.tx == nil || tx.db.options.ReadOnly
 }
 
-func (m *dataManager) DeciderID() string { return m.db.id }
+func (m *dataManager) RecorderID() string { return m.db.id }
 
 // Forget queues the record for deletion. A failure is left to the next time.
-func (m *dataManager) Forget(ctx context.Context, t *transaction.Txn) {
+func (m *dataManager) Forget(ctx context.Context, t resource.Txn) {
 	ctx, cancel := context.WithTimeout(ctx, m.db.options.Timeout)
 	defer cancel()
 	_ = m.db.forget(ctx, t.ID())
@@ -63,7 +64,7 @@ func (m *dataManager) Conflict(ctx context.Context) error {
 
 // Commit ends the SQL transaction. If the answer is lost and the commit left a record, it finds out
 // the outcome.
-func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
+func (m *dataManager) Commit(ctx context.Context, t resource.Txn) error {
 	tx, db := (*Tx)(m), m.db
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
@@ -139,11 +140,11 @@ func (db *DB) findOut(ctx context.Context, id string, err error) error {
 
 // Abort rolls back. If the transaction goes on, it rolls back to before the first statement; reads
 // stay part of it, because they may be the reason for the rollback.
-func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
+func (m *dataManager) Abort(ctx context.Context, t resource.Txn) error {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if status := t.Status(); status == transaction.Active || status == transaction.Doomed {
+	if t.Usable() {
 		if err := tx.rollbackTo(ctx, 0); err != nil {
 			return err
 		}
@@ -208,7 +209,7 @@ func (tx *Tx) release(discard bool) {
 }
 
 // Savepoint makes a savepoint in the SQL transaction, if that has begun.
-func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
+func (m *dataManager) Savepoint() (resource.Savepoint, error) {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pasteline/pasteline/sqltx"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 	"github.com/pasteline/pasteline/transaction/transactiontest"
 )
 
@@ -294,11 +295,11 @@ type lateUser struct {
 
 func (*lateUser) SortKey() string { return "" }
 func (*lateUser) ReadOnly() bool  { return true }
-func (l *lateUser) Commit(context.Context, *transaction.Txn) error {
+func (l *lateUser) Commit(context.Context, resource.Txn) error {
 	l.err = l.use()
 	return nil
 }
-func (*lateUser) Abort(context.Context, *transaction.Txn) error { return nil }
+func (*lateUser) Abort(context.Context, resource.Txn) error { return nil }
 
 // Rows that were not read to their end when the transaction ended don't look as if they were.
 func TestRowsAfterTheEnd(t *testing.T) {

@@ -165,8 +165,8 @@ func TestOperatorsOfAnotherSchema(t *testing.T) {
 		}
 		pool := openPool(t, e.driver, e.dsn)
 		db := newDB(t, pool, sqltx.Options{Decisions: sqltx.DecideAlways})
-		if db.DeciderID() != e.db.DeciderID() {
-			t.Errorf("got the id %q, want %q", db.DeciderID(), e.db.DeciderID())
+		if db.RecorderID() != e.db.RecorderID() {
+			t.Errorf("got the id %q, want %q", db.RecorderID(), e.db.RecorderID())
 		}
 		known := ""
 		if err := transaction.Run(t.Context(), func(ctx context.Context) error {

@@ -369,7 +369,7 @@ func TestReadOnly(t *testing.T) {
 			dsn += "&_pragma=query_only(1)"
 		}
 		e.db = newDB(t, openPool(t, e.driver, dsn), sqltx.Options{ReadOnly: true})
-		if id := e.db.DeciderID(); id != "" {
+		if id := e.db.RecorderID(); id != "" {
 			t.Errorf("records decisions as %q", id)
 		}
 		file := openBolt(t)

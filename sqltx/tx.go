@@ -346,8 +346,7 @@ func (tx *Tx) check() error {
 // errEnded is check; the caller holds mu. Once the end calls the data managers, this one must not
 // change: its answers until then, such as ReadOnly, would be wrong.
 func (tx *Tx) errEnded() error {
-	status := tx.txn.Status()
-	if !tx.ended && (status == transaction.Active || status == transaction.Doomed) {
+	if !tx.ended && tx.txn.Usable() {
 		return nil
 	}
 	return tx.db.named(transaction.ErrEnded)

@@ -9,14 +9,14 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/pasteline/pasteline/storage/engine"
-	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // dataManager is the data manager of a Tx. Its transaction calls it with a context that is never
 // cancelled.
 type dataManager Tx
 
-func newDataManager(tx *Tx) transaction.DataManager {
+func newDataManager(tx *Tx) resource.DataManager {
 	m := (*dataManager)(tx)
 	if p, ok := tx.core.engine.(engine.Preparer); ok && p.CanPrepare() {
 		return preparer{m}
@@ -28,16 +28,16 @@ func (m *dataManager) SortKey() string { return m.core.sortKey }
 
 func (m *dataManager) ReadOnly() bool { return (*Tx)(m).readOnly() }
 
-// DeciderID returns "" if the engine records no decisions.
-func (m *dataManager) DeciderID() string {
+// RecorderID returns "" if the engine records no decisions.
+func (m *dataManager) RecorderID() string {
 	if d, ok := m.core.engine.(engine.Recorder); ok {
-		return d.DeciderID()
+		return d.RecorderID()
 	}
 	return ""
 }
 
-// Forget is only called if DeciderID is not empty.
-func (m *dataManager) Forget(_ context.Context, t *transaction.Txn) {
+// Forget is only called if RecorderID is not empty.
+func (m *dataManager) Forget(_ context.Context, t resource.Txn) {
 	if d, ok := m.core.engine.(engine.Recorder); ok {
 		d.Forget(t.ID())
 	}
@@ -45,8 +45,8 @@ func (m *dataManager) Forget(_ context.Context, t *transaction.Txn) {
 
 // IsTransient asks the engine, which may know errors of the app's direct use of it.
 func (m *dataManager) IsTransient(err error) bool {
-	judge, ok := m.core.engine.(transaction.TransientJudge)
-	return ok && judge.IsTransient(err)
+	reporter, ok := m.core.engine.(resource.TransientReporter)
+	return ok && reporter.IsTransient(err)
 }
 
 // Conflict returns the transient error that was returned in the transaction, or the conflict that a
@@ -70,7 +70,7 @@ func (m *dataManager) Conflict(context.Context) error {
 }
 
 // Commit validates and applies in one step.
-func (m *dataManager) Commit(ctx context.Context, t *transaction.Txn) error {
+func (m *dataManager) Commit(ctx context.Context, t resource.Txn) error {
 	tx := (*Tx)(m)
 	view, c, err := tx.handOver()
 	if view != nil && err == nil {
@@ -104,9 +104,9 @@ func (tx *Tx) releaseTicket() {
 // for prepared work that is given up. After a rollback to a savepoint made before the first use it
 // drops only the writes: the reads may be the reason for the rollback, and still have to be
 // validated.
-func (m *dataManager) Abort(ctx context.Context, t *transaction.Txn) error {
+func (m *dataManager) Abort(ctx context.Context, t resource.Txn) error {
 	tx := (*Tx)(m)
-	if status := t.Status(); status == transaction.Active || status == transaction.Doomed {
+	if t.Usable() {
 		tx.mu.Lock()
 		defer tx.mu.Unlock()
 		for _, b := range tx.buckets {
@@ -181,7 +181,7 @@ func (tx *Tx) handOver() (engine.View, *engine.Changes, error) {
 // preparer is the data manager of an engine that can prepare.
 type preparer struct{ *dataManager }
 
-func (p preparer) Prepare(ctx context.Context, t *transaction.Txn) error {
+func (p preparer) Prepare(ctx context.Context, t resource.Txn) error {
 	tx := (*Tx)(p.dataManager)
 	view, c, err := tx.handOver()
 	if view == nil || err != nil {
@@ -195,7 +195,7 @@ func (p preparer) Prepare(ctx context.Context, t *transaction.Txn) error {
 	return tx.explain(pv.Prepare(ctx, t, c), c)
 }
 
-func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
+func (p preparer) Finish(ctx context.Context, _ resource.Txn) error {
 	tx := (*Tx)(p.dataManager)
 	var err error
 	if pv, ok := tx.view.(engine.PreparingView); ok {
@@ -206,7 +206,7 @@ func (p preparer) Finish(ctx context.Context, _ *transaction.Txn) error {
 }
 
 // Leave releases everything but the prepared work.
-func (p preparer) Leave(context.Context, *transaction.Txn) {
+func (p preparer) Leave(context.Context, resource.Txn) {
 	tx := (*Tx)(p.dataManager)
 	if pv, ok := tx.view.(engine.PreparingView); ok {
 		pv.Leave()
@@ -219,7 +219,7 @@ func (p preparer) Leave(context.Context, *transaction.Txn) {
 
 // Savepoint copies the state of the writes. Reads stay recorded after a rollback, because they may
 // be the reason for it.
-func (m *dataManager) Savepoint() (transaction.DataSavepoint, error) {
+func (m *dataManager) Savepoint() (resource.Savepoint, error) {
 	tx := (*Tx)(m)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()

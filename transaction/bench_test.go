@@ -5,17 +5,18 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // silent is a data manager that costs nothing itself.
 type silent struct{ key string }
 
-func (s *silent) SortKey() string                               { return s.key }
-func (*silent) Commit(context.Context, *transaction.Txn) error  { return nil }
-func (*silent) Abort(context.Context, *transaction.Txn) error   { return nil }
-func (*silent) Prepare(context.Context, *transaction.Txn) error { return nil }
-func (*silent) Finish(context.Context, *transaction.Txn) error  { return nil }
-func (*silent) Savepoint() (transaction.DataSavepoint, error)   { return nil, nil }
+func (s *silent) SortKey() string                           { return s.key }
+func (*silent) Commit(context.Context, resource.Txn) error  { return nil }
+func (*silent) Abort(context.Context, resource.Txn) error   { return nil }
+func (*silent) Prepare(context.Context, resource.Txn) error { return nil }
+func (*silent) Finish(context.Context, resource.Txn) error  { return nil }
+func (*silent) Savepoint() (resource.Savepoint, error)      { return nil, nil }
 func oneTransaction(ctx context.Context, managers ...*silent) bool {
 	ctx, t := transaction.Begin(ctx)
 	for _, dm := range managers {

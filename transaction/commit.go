@@ -9,10 +9,11 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/internal/failpoint"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // Commit makes the work of the transaction durable, in all its data managers or in none. The
-// package comment lists the steps.
+// comment of package resource lists the steps.
 //
 // If ctx is done already, the transaction is not committed and stays active. Once begun, a commit
 // can't be cancelled: everything runs under [context.WithoutCancel], with the values of ctx and
@@ -100,7 +101,7 @@ func (t *Txn) detach(ctx context.Context) context.Context {
 // runBeforeCommit runs the hooks and synchronizers that can still veto the commit, then closes the
 // transaction: it waits for calls that hold t, and later ones are refused. It returns the data
 // managers that have joined.
-func (t *Txn) runBeforeCommit(ctx context.Context) ([]DataManager, error) {
+func (t *Txn) runBeforeCommit(ctx context.Context) ([]resource.DataManager, error) {
 	for {
 		f, ok := first(t, beforeCommit)
 		if !ok {
@@ -155,7 +156,7 @@ func (t *Txn) afterCompletion(ctx context.Context) {
 //
 // The steps are a function of their own: in one with three defers and all these returns, the
 // compiler would leave the defers to the runtime, which is slower.
-func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err error) {
+func (t *Txn) commitManagers(ctx context.Context, managers []resource.DataManager) (err error) {
 	defer func() { t.runAfterCommit(ctx, err) }()
 	if len(managers) == 0 {
 		return nil
@@ -177,13 +178,15 @@ func (t *Txn) commitManagers(ctx context.Context, managers []DataManager) (err e
 
 // progress says what to do with each manager if the commit fails now.
 type progress struct {
-	rest    []DataManager // to be aborted
-	inDoubt []Preparer    // to be left prepared
-	exit    error         // the error of the commit if a callee ends the goroutine
+	rest    []resource.DataManager // to be aborted
+	inDoubt []resource.Preparer    // to be left prepared
+	exit    error                  // the error of the commit if a callee ends the goroutine
 }
 
 // commitInSteps commits managers, at least one, and keeps p up to date.
-func (t *Txn) commitInSteps(ctx context.Context, managers []DataManager, p *progress) error {
+func (t *Txn) commitInSteps(ctx context.Context, managers []resource.DataManager,
+	p *progress,
+) error {
 	o, err := arrange(managers)
 	p.rest = o.all
 	if err != nil {
@@ -202,7 +205,7 @@ func (t *Txn) commitInSteps(ctx context.Context, managers []DataManager, p *prog
 	p.rest = writers
 	if len(o.preparers) > 0 {
 		t.mu.Lock()
-		t.writeCold().decider = o.lastID
+		t.writeCold().recorder = o.lastID
 		t.mu.Unlock()
 	}
 	for _, dm := range o.preparers {
@@ -235,39 +238,40 @@ func (t *Txn) commitInSteps(ctx context.Context, managers []DataManager, p *prog
 	p.inDoubt, p.exit = nil, nil // decided
 	failpoint.Here("after decision")
 	finished := true
-	forAll(o.preparers, func(dm Preparer) {
+	forAll(o.preparers, func(dm resource.Preparer) {
 		failpoint.Here("before finish")
 		err := recovered(func() error { return dm.Finish(ctx, t) })
 		t.report(ctx, "data manager in doubt: it did not finish a committed transaction", dm, err)
 		finished = finished && err == nil
 		failpoint.Here("after finish")
 	})
-	if decider, ok := o.last.(Decider); ok && finished && o.lastID != "" && len(o.preparers) > 0 {
+	recorder, ok := o.last.(resource.Recorder)
+	if ok && finished && o.lastID != "" && len(o.preparers) > 0 {
 		failpoint.Here("before forget")
 		t.report(ctx, "data manager did not forget a decision", o.last,
-			recovered(func() error { decider.Forget(ctx, t); return nil }))
+			recovered(func() error { recorder.Forget(ctx, t); return nil }))
 	}
 	return nil
 }
 
 // order divides the managers of a commit by the part that they take in it.
 type order struct {
-	all       []DataManager // readers, preparers, last
-	readers   []DataManager
-	preparers []Preparer
-	last      DataManager // nil if all only read
-	lastID    string      // its DeciderID, if others prepare and it has one
+	all       []resource.DataManager // readers, preparers, last
+	readers   []resource.DataManager
+	preparers []resource.Preparer
+	last      resource.DataManager // nil if all only read
+	lastID    string               // its RecorderID, if others prepare and it has one
 }
 
 // arrange sorts managers, at least one, into the order of the commit: by sort key, with those that
 // only read first, and last the one that can't prepare or, if all can, one that records decisions.
 // If it returns an error, only the field all of the order is set.
-func arrange(managers []DataManager) (order, error) {
+func arrange(managers []resource.DataManager) (order, error) {
 	if len(managers) == 1 {
 		return order{all: managers, last: managers[0]}, nil // correct for a read-only manager too
 	}
 	type ranked struct {
-		DataManager
+		resource.DataManager
 		rank int
 		key  string
 		id   string
@@ -278,16 +282,16 @@ func arrange(managers []DataManager) (order, error) {
 	err := recovered(func() error {
 		for _, dm := range managers {
 			r := ranked{DataManager: dm, rank: onePhase, key: dm.SortKey()}
-			if decider, ok := dm.(Decider); ok {
-				r.id = decider.DeciderID()
+			if recorder, ok := dm.(resource.Recorder); ok {
+				r.id = recorder.RecorderID()
 			}
-			if _, ok := dm.(Preparer); ok {
+			if _, ok := dm.(resource.Preparer); ok {
 				r.rank = prepares
 				if r.id != "" {
 					r.rank = decides
 				}
 			}
-			if ro, ok := dm.(ReadOnlyReporter); ok && ro.ReadOnly() {
+			if ro, ok := dm.(resource.ReadOnlyReporter); ok && ro.ReadOnly() {
 				r.rank = reads
 			}
 			list = append(list, r)
@@ -300,10 +304,10 @@ func arrange(managers []DataManager) (order, error) {
 	slices.SortStableFunc(list, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), strings.Compare(a.key, b.key))
 	})
-	o := order{all: make([]DataManager, len(list))}
+	o := order{all: make([]resource.DataManager, len(list))}
 	for i, r := range list {
 		o.all[i] = r.DataManager
-		switch p, ok := r.DataManager.(Preparer); {
+		switch p, ok := r.DataManager.(resource.Preparer); {
 		case r.rank == reads:
 			o.readers = o.all[:i+1]
 		case i == len(list)-1:
@@ -328,9 +332,9 @@ func isInDoubt(err error) bool {
 }
 
 // leaveInDoubt tells the prepared managers that only recovery will settle their work.
-func (t *Txn) leaveInDoubt(ctx context.Context, preparers []Preparer) {
-	forAll(preparers, func(dm Preparer) {
-		if leaver, ok := dm.(Leaver); ok {
+func (t *Txn) leaveInDoubt(ctx context.Context, preparers []resource.Preparer) {
+	forAll(preparers, func(dm resource.Preparer) {
+		if leaver, ok := dm.(resource.Leaver); ok {
 			t.report(ctx, "data manager in doubt did not release its resources", dm,
 				recovered(func() error { leaver.Leave(ctx, t); return nil }))
 		}
@@ -339,8 +343,8 @@ func (t *Txn) leaveInDoubt(ctx context.Context, preparers []Preparer) {
 
 // undo aborts the managers because of err, and returns err joined with the errors of the aborts,
 // each of which it also passes to notify.
-func (t *Txn) undo(ctx context.Context, managers []DataManager, err error,
-	notify func(DataManager, error),
+func (t *Txn) undo(ctx context.Context, managers []resource.DataManager, err error,
+	notify func(resource.DataManager, error),
 ) error {
 	failpoint.Here("before abort")
 	if errs := t.abortManagers(ctx, managers, notify); errs != nil {
@@ -350,16 +354,18 @@ func (t *Txn) undo(ctx context.Context, managers []DataManager, err error,
 }
 
 // notAborted returns a function that logs that a data manager did not abort.
-func (t *Txn) notAborted(ctx context.Context) func(DataManager, error) {
-	return func(dm DataManager, err error) { t.report(ctx, "data manager did not abort", dm, err) }
+func (t *Txn) notAborted(ctx context.Context) func(resource.DataManager, error) {
+	return func(dm resource.DataManager, err error) {
+		t.report(ctx, "data manager did not abort", dm, err)
+	}
 }
 
 // abortManagers aborts all managers, and returns the errors of those that failed, each of which it
 // also passes to notify.
-func (t *Txn) abortManagers(ctx context.Context, managers []DataManager,
-	notify func(DataManager, error),
+func (t *Txn) abortManagers(ctx context.Context, managers []resource.DataManager,
+	notify func(resource.DataManager, error),
 ) (errs []error) {
-	forAll(managers, func(dm DataManager) {
+	forAll(managers, func(dm resource.DataManager) {
 		if err := recovered(func() error { return dm.Abort(ctx, t) }); err != nil {
 			notify(dm, err)
 			errs = append(errs, err)
@@ -408,7 +414,7 @@ func (t *Txn) Abort(ctx context.Context) (err error) {
 
 // closeToAbort waits for calls that hold t, and refuses later ones. It returns the data managers
 // that have to be aborted.
-func (t *Txn) closeToAbort() []DataManager {
+func (t *Txn) closeToAbort() []resource.DataManager {
 	t.held.Lock()
 	defer t.held.Unlock()
 	t.mu.Lock()

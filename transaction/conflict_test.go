@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // A knower is a data manager that knows of a conflict.
@@ -15,10 +16,10 @@ type knower struct {
 	commitErr error
 }
 
-func (*knower) SortKey() string                                  { return "knower" }
-func (k *knower) Commit(context.Context, *transaction.Txn) error { return k.commitErr }
-func (*knower) Abort(context.Context, *transaction.Txn) error    { return nil }
-func (k *knower) Conflict(context.Context) error                 { return k.conflict }
+func (*knower) SortKey() string                              { return "knower" }
+func (k *knower) Commit(context.Context, resource.Txn) error { return k.commitErr }
+func (*knower) Abort(context.Context, resource.Txn) error    { return nil }
+func (k *knower) Conflict(context.Context) error             { return k.conflict }
 
 var errRace = transaction.Transient(errors.New("lost a race"))
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // accounts is a small data manager: balances in memory, changed in a transaction.
@@ -33,7 +34,7 @@ func (a *accounts) add(ctx context.Context, name string, amount int) error {
 
 func (a *accounts) SortKey() string { return "accounts" }
 
-func (a *accounts) Commit(context.Context, *transaction.Txn) error {
+func (a *accounts) Commit(context.Context, resource.Txn) error {
 	for name, amount := range a.changes {
 		if a.balances[name]+amount < 0 {
 			return fmt.Errorf("%s has only %d", name, a.balances[name])
@@ -46,12 +47,12 @@ func (a *accounts) Commit(context.Context, *transaction.Txn) error {
 	return nil
 }
 
-func (a *accounts) Abort(context.Context, *transaction.Txn) error {
+func (a *accounts) Abort(context.Context, resource.Txn) error {
 	a.changes = nil
 	return nil
 }
 
-func (a *accounts) Savepoint() (transaction.DataSavepoint, error) {
+func (a *accounts) Savepoint() (resource.Savepoint, error) {
 	return &savedAccounts{a, maps.Clone(a.changes)}, nil
 }
 

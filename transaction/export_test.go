@@ -1,9 +1,13 @@
 package transaction
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/pasteline/pasteline/transaction/resource"
+)
 
 // Managers returns the data managers of t in the order in which they joined.
-func (t *Txn) Managers() []DataManager {
+func (t *Txn) Managers() []resource.DataManager {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.managers)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // Boom and luckless are the original's exceptions as errors; its third kind, which isn't to be
@@ -40,7 +41,7 @@ type manager struct {
 	savepoints int
 }
 
-var _ transaction.Preparer = (*manager)(nil)
+var _ resource.Preparer = (*manager)(nil)
 
 func (m *manager) steps(names ...string) error {
 	for _, name := range names {
@@ -54,19 +55,19 @@ func (m *manager) steps(names ...string) error {
 
 func (m *manager) SortKey() string { return *m.goldenManager.SortKey } // panics if there is none
 
-func (m *manager) Prepare(context.Context, *transaction.Txn) error {
+func (m *manager) Prepare(context.Context, resource.Txn) error {
 	return m.steps("tpc_begin", "commit", "tpc_vote")
 }
 
-func (m *manager) Commit(context.Context, *transaction.Txn) error {
+func (m *manager) Commit(context.Context, resource.Txn) error {
 	return m.steps("tpc_begin", "commit", "tpc_vote", "tpc_finish")
 }
 
-func (m *manager) Finish(context.Context, *transaction.Txn) error { return m.steps("tpc_finish") }
+func (m *manager) Finish(context.Context, resource.Txn) error { return m.steps("tpc_finish") }
 
-func (m *manager) Abort(_ context.Context, t *transaction.Txn) error {
+func (m *manager) Abort(_ context.Context, t resource.Txn) error {
 	err := m.steps("abort")
-	if t.Status() == transaction.Committing && err == nil {
+	if t.(*transaction.Txn).Status() == transaction.Committing && err == nil {
 		err = fault(m.Fail["tpc_abort"], m.name+".tpc_abort")
 	}
 	return err
@@ -76,7 +77,7 @@ func (m *manager) IsTransient(error) bool { return m.ShouldRetry != nil && *m.Sh
 
 type savingManager struct{ *manager }
 
-func (m *savingManager) Savepoint() (transaction.DataSavepoint, error) {
+func (m *savingManager) Savepoint() (resource.Savepoint, error) {
 	m.savepoints++
 	return dataSavepoint{m, m.savepoints}, m.steps("savepoint")
 }
@@ -91,7 +92,7 @@ func (s dataSavepoint) Rollback() error {
 	return fault(s.m.Fail["rollback"], s.m.name+".rollback")
 }
 
-func nameOf(dm transaction.DataManager) string {
+func nameOf(dm resource.DataManager) string {
 	if s, ok := dm.(*savingManager); ok {
 		return s.name
 	}

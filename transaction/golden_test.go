@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // The golden traces were recorded from Python's transaction package. This file replays their steps;
@@ -115,7 +116,7 @@ type replay struct {
 	c        goldenCase
 	ctx      context.Context // of the test
 	manager  transaction.Manager
-	managers map[string]transaction.DataManager
+	managers map[string]resource.DataManager
 	synchs   map[string]*synchronizer
 	points   map[string]*transaction.Savepoint
 	current  *transaction.Txn
@@ -127,7 +128,7 @@ type replay struct {
 func newReplay(ctx context.Context, c goldenCase) *replay {
 	r := &replay{
 		c: c, ctx: ctx,
-		managers: map[string]transaction.DataManager{},
+		managers: map[string]resource.DataManager{},
 		synchs:   map[string]*synchronizer{},
 		points:   map[string]*transaction.Savepoint{},
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // usingHandler is a log handler that uses the transaction that it is told of.
@@ -23,9 +24,9 @@ func (h usingHandler) Handle(context.Context, slog.Record) error {
 // A stuckManager can neither make savepoints nor abort.
 type stuckManager struct{ key string }
 
-func (m *stuckManager) SortKey() string                              { return m.key }
-func (*stuckManager) Commit(context.Context, *transaction.Txn) error { return nil }
-func (*stuckManager) Abort(context.Context, *transaction.Txn) error  { return errors.New("stuck") }
+func (m *stuckManager) SortKey() string                          { return m.key }
+func (*stuckManager) Commit(context.Context, resource.Txn) error { return nil }
+func (*stuckManager) Abort(context.Context, resource.Txn) error  { return errors.New("stuck") }
 
 // A log handler may use the transaction whose savepoint, or rollback to one, failed.
 func TestLogHandlerUsesTransaction(t *testing.T) {

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 type leaves struct{ prepares }
 
-func (l leaves) Leave(context.Context, *transaction.Txn) { _ = l.step("leave") }
+func (l leaves) Leave(context.Context, resource.Txn) { _ = l.step("leave") }
 
 // Who has prepared is told when nobody is going to tell it the outcome, and only then, whatever
 // others do meanwhile.
@@ -42,7 +43,7 @@ func TestLeaver(t *testing.T) {
 			go func() { // so that it may end
 				defer close(done)
 				ctx, txn := transaction.Begin(t.Context())
-				for _, dm := range []transaction.DataManager{
+				for _, dm := range []resource.DataManager{
 					leaves{prepares{&script{name: "a", fails: map[string]string{
 						"finish": tt.finish,
 						"leave":  tt.leave,

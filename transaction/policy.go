@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // A Policy says how often and how soon to run failed work again. The zero Policy makes three
@@ -76,15 +78,6 @@ func (p Policy) delay(number int) time.Duration {
 	return time.Duration(d)
 }
 
-// A Waiter is a transient error that can block until a retry is likely to succeed, for example
-// until the contended key is free. Wait returns the parent for the context of the next attempt, and
-// release, to be called when that attempt has ended. Wait returns when ctx is done at the latest;
-// if it returns an error, there is no further attempt.
-type Waiter interface {
-	error
-	Wait(ctx context.Context) (next context.Context, release func(), err error)
-}
-
 // Attempts counts the attempts of one piece of work:
 //
 //	attempts := policy.Attempts(ctx)
@@ -107,7 +100,7 @@ type Attempts struct {
 
 type laterAttempt struct {
 	attemptContext
-	release func() // from Waiter.Wait; nil if there is nothing to release
+	release func() // of Waiter.Wait; nil if there is nothing to release
 }
 
 // Attempts starts the count with the first attempt. Out-of-range fields of the policy fall back to
@@ -129,7 +122,7 @@ func (a *Attempts) current() *attemptContext {
 }
 
 // Context returns the context of the current attempt. It carries the [Attempt], and the values that
-// a [Waiter] has added.
+// a [resource.Waiter] has added.
 func (a *Attempts) Context() context.Context { return a.current() }
 
 // Attempt returns the current attempt.
@@ -149,9 +142,9 @@ func (a *Attempts) Retryable(err error) bool {
 }
 
 // Again ends the current attempt, and reports whether to make another one after err. Before it
-// returns true, it waits for the delay of the policy and for a [Waiter] in err's tree. It returns
-// false at once if err is nil or not retryable, or no tries are left; and as soon as the context of
-// all attempts is done.
+// returns true, it waits for the delay of the policy and for a [resource.Waiter] in err's tree. It
+// returns false at once if err is nil or not retryable, or no tries are left; and as soon as the
+// context of all attempts is done.
 func (a *Attempts) Again(err error) bool {
 	a.End()
 	if err == nil || a.Attempt().Last() || !a.Retryable(err) ||
@@ -162,7 +155,7 @@ func (a *Attempts) Again(err error) bool {
 	// that queue.
 	next := Attempt{Number: a.Attempt().Number + 1, Tries: a.policy.Tries}
 	later := &laterAttempt{attemptContext{a.first.Context, next}, nil}
-	if w, ok := errors.AsType[Waiter](err); ok {
+	if w, ok := errors.AsType[resource.Waiter](err); ok {
 		turn, release, err := w.Wait(later.Context)
 		if err != nil {
 			return false
@@ -177,8 +170,8 @@ func (a *Attempts) Again(err error) bool {
 	return true
 }
 
-// End releases what the [Waiter] before the current attempt has acquired, if anything. It may be
-// called more than once.
+// End releases what the [resource.Waiter] before the current attempt has acquired, if anything. It
+// may be called more than once.
 func (a *Attempts) End() {
 	if a.later != nil {
 		a.later.end()

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 var update = flag.Bool("update", false, "write the files of testdata anew")
@@ -29,7 +30,7 @@ type script struct {
 	fails    map[string]string // step: "error", "panic", "exit", "doubt" or "transient"
 	log      *[]string
 	prepared []bool // what Prepared said in Commit
-	decider  string // what Decider said in Prepare
+	recorder string // the result of Recorder in Prepare
 }
 
 func (s *script) step(name string) error {
@@ -58,23 +59,23 @@ func (s *script) SortKey() string {
 	return s.name
 }
 
-func (s *script) Commit(_ context.Context, t *transaction.Txn) error {
+func (s *script) Commit(_ context.Context, t resource.Txn) error {
 	s.prepared = append(s.prepared, t.Prepared())
 	return s.step("commit")
 }
 
-func (s *script) DeciderID() string                             { return s.name }
-func (s *script) Forget(context.Context, *transaction.Txn)      { _ = s.step("forget") }
-func (s *script) Abort(context.Context, *transaction.Txn) error { return s.step("abort") }
-func (s *script) ReadOnly() bool                                { return s.readOnly }
+func (s *script) RecorderID() string                        { return s.name }
+func (s *script) Forget(context.Context, resource.Txn)      { _ = s.step("forget") }
+func (s *script) Abort(context.Context, resource.Txn) error { return s.step("abort") }
+func (s *script) ReadOnly() bool                            { return s.readOnly }
 
 type prepares struct{ *script }
 
-func (p prepares) Prepare(_ context.Context, t *transaction.Txn) error {
-	p.decider = t.Decider()
+func (p prepares) Prepare(_ context.Context, t resource.Txn) error {
+	p.recorder = t.Recorder()
 	return p.step("prepare")
 }
-func (p prepares) Finish(context.Context, *transaction.Txn) error { return p.step("finish") }
+func (p prepares) Finish(context.Context, resource.Txn) error { return p.step("finish") }
 
 // cast makes managers from a text of one letter each: p can prepare, o can only commit in one
 // phase, r reads only (and can only commit in one phase). They are named in order, and join in the
@@ -91,7 +92,7 @@ func cast(letters string, log *[]string) map[string]*script {
 	return scripts
 }
 
-func manage(s *script) transaction.DataManager {
+func manage(s *script) resource.DataManager {
 	if strings.HasPrefix(s.name, "p") {
 		return prepares{s}
 	}
@@ -283,8 +284,8 @@ func check(scripts map[string]*script, log []string, onePhase int, doomed bool, 
 				return name + " was told wrongly whether others are prepared"
 			}
 			for other, o := range scripts {
-				if slices.Contains(log, other+".prepare") && o.decider != name {
-					return other + " was told that " + o.decider + " decides"
+				if slices.Contains(log, other+".prepare") && o.recorder != name {
+					return other + " was told that " + o.recorder + " decides"
 				}
 			}
 		}

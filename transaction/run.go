@@ -51,7 +51,7 @@ func (m *Manager) attempt(ctx context.Context, f func(context.Context) error) (e
 	}
 	defer func() {
 		if t.Status() != Committed { // avoids the allocations of a refused Abort
-			err = t.Judge(ctx, err)
+			err = t.Classify(ctx, err)
 			// Also after a panic of f. If the transaction has been committed meanwhile, Abort is
 			// refused.
 			abortErr := t.Abort(ctx)

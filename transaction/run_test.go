@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 func TestRun(t *testing.T) {
@@ -187,7 +188,7 @@ func TestRunAfterACommitOfItsOwn(t *testing.T) {
 					err := transaction.Run(t.Context(), func(ctx context.Context) error {
 						runs++
 						txn, _ := transaction.FromContext(ctx)
-						if err := txn.Join(&inspect{func(context.Context, *transaction.Txn) {
+						if err := txn.Join(&inspect{func(context.Context, resource.Txn) {
 							time.Sleep(time.Second)
 							commits++
 						}}); err != nil {

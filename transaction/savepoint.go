@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // A Savepoint is a moment in a transaction to which its data managers can be rolled back. It is
 // valid until the transaction is rolled back to an earlier one or its end begins.
 type Savepoint struct {
 	t     *Txn
-	saves []DataSavepoint // of the managers that had joined, in that order
+	saves []resource.Savepoint // of the managers that had joined, in that order
 }
 
 // Savepoint makes a savepoint of the present state. If a data manager has no savepoints or fails to
@@ -34,14 +36,14 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 		return nil, err
 	}
 
-	s := &Savepoint{t: t, saves: make([]DataSavepoint, len(managers))}
+	s := &Savepoint{t: t, saves: make([]resource.Savepoint, len(managers))}
 	for i, dm := range managers {
 		err := recovered(func() (err error) {
 			s.saves[i], err = savepointOf(dm, optimistic)
 			return err
 		})
 		if err != nil {
-			// before Abort is called: Active would mean a rollback, see DataManager.Abort
+			// before Abort is called: a usable transaction would mean a rollback there
 			t.fail(err)
 			err = t.undo(t.background(), managers, err, log.add)
 			t.fail(err)
@@ -59,7 +61,7 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 }
 
 // joined returns the managers for an operation that calls them, or why t can't be used.
-func (t *Txn) joined(operation string) ([]DataManager, error) {
+func (t *Txn) joined(operation string) ([]resource.DataManager, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.usable(operation); err != nil {
@@ -68,8 +70,8 @@ func (t *Txn) joined(operation string) ([]DataManager, error) {
 	return slices.Clone(t.managers), nil
 }
 
-func savepointOf(dm DataManager, optimistic bool) (DataSavepoint, error) {
-	switch sp, ok := dm.(Savepointer); {
+func savepointOf(dm resource.DataManager, optimistic bool) (resource.Savepoint, error) {
+	switch sp, ok := dm.(resource.Savepointer); {
 	case ok:
 		return sp.Savepoint()
 	case optimistic:
@@ -80,7 +82,7 @@ func savepointOf(dm DataManager, optimistic bool) (DataSavepoint, error) {
 }
 
 // unsupportedSavepoint is the savepoint of a manager that is no Savepointer. Its Rollback fails.
-type unsupportedSavepoint struct{ dm DataManager }
+type unsupportedSavepoint struct{ dm resource.DataManager }
 
 func (n unsupportedSavepoint) Rollback() error {
 	return fmt.Errorf("%w: %q (%T)", ErrNoSavepoint, n.dm.SortKey(), n.dm)
@@ -168,10 +170,10 @@ func (t *Txn) forgetSavepoints() {
 
 // A journal collects the data managers that did not abort, with their errors, until t.held is
 // unlocked: the log's handler may use the transaction.
-type journal []func(log func(DataManager, error))
+type journal []func(log func(resource.DataManager, error))
 
-func (j *journal) add(dm DataManager, err error) {
-	*j = append(*j, func(log func(DataManager, error)) { log(dm, err) })
+func (j *journal) add(dm resource.DataManager, err error) {
+	*j = append(*j, func(log func(resource.DataManager, error)) { log(dm, err) })
 }
 
 func (j *journal) write(t *Txn) {

@@ -70,6 +70,22 @@ func (m *Manager) UnregisterAll() {
 	m.synchronizers = nil
 }
 
+// A Synchronizer is notified of the beginning and the end of every transaction of the [Manager]
+// with which it is registered. It has to be comparable, and safe for concurrent use, because
+// transactions run in several goroutines.
+type Synchronizer interface {
+	// NewTransaction is called when t begins. An error refuses it.
+	NewTransaction(t *Txn) error
+
+	// BeforeCompletion is called before t commits or aborts; data managers may still join. An error
+	// stops a commit, with the transaction still active; an abort goes on and returns it.
+	BeforeCompletion(t *Txn) error
+
+	// AfterCompletion is called when t has committed, has failed to commit, or has been aborted.
+	// After a failed commit it is called again when the transaction is aborted.
+	AfterCompletion(t *Txn)
+}
+
 // Begin starts a transaction of a zero [Manager], and returns a context that carries it. If ctx
 // already carries one, see [Manager.Begin].
 func Begin(ctx context.Context) (context.Context, *Txn) { return begin(ctx, nil) }

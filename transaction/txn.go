@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // A Txn is one transaction. Make one with [Begin], [Manager.Begin] or [Run].
@@ -36,7 +38,7 @@ type Txn struct {
 
 	description string
 	data        []kv
-	managers    []DataManager // in the order in which they joined
+	managers    []resource.DataManager // in the order in which they joined
 
 	// Allocated on first use: most transactions have none of these, and are smaller without them.
 	cold  *coldFields // see readCold and writeCold
@@ -45,7 +47,7 @@ type Txn struct {
 	// The first elements of managers and data. There are seldom more, so appending seldom
 	// allocates.
 	inline struct {
-		managers [2]DataManager
+		managers [2]resource.DataManager
 		data     [2]kv
 	}
 }
@@ -56,7 +58,7 @@ type coldFields struct {
 	user       string
 	extension  map[string]any
 	savepoints []*Savepoint // valid ones, oldest first
-	decider    string       // the id of the last manager as a Decider, if others prepare
+	recorder   string       // the id of the last manager as a Recorder, if others prepare
 	cause      error        // why the status is CommitFailed
 	conflict   error        // the conflict that was known when the transaction was aborted
 
@@ -130,36 +132,41 @@ func (t *Txn) Wait(ctx context.Context) Status {
 	return t.status
 }
 
-// Prepared reports, during the [DataManager.Commit] that decides, whether other data managers hold
-// prepared work. If so, that Commit has to make t.ID() durable together with its changes.
+// Prepared is for data managers: see [resource.Txn].
 func (t *Txn) Prepared() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.prepared
 }
 
-// Decider returns, from the first [Preparer.Prepare] on, the [Decider.DeciderID] of the data
-// manager whose Commit is the decision; it is empty if that manager keeps no record. Preparers
-// store it with their prepared work, so that recovery knows which database to ask, even if the
-// program's configuration has changed by then.
-func (t *Txn) Decider() string {
+// Recorder is for data managers: see [resource.Txn].
+func (t *Txn) Recorder() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.readCold().decider
+	return t.readCold().recorder
 }
+
+// Usable reports whether the status is [Active] or [Doomed].
+func (t *Txn) Usable() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.status == Active || t.status == Doomed
+}
+
+var _ resource.Txn = (*Txn)(nil)
 
 // Join adds dm to the transaction; joining again has no effect. It is possible until the data
 // managers begin to commit, so also in hooks before the commit and in a doomed transaction. After
 // that the error is [ErrEnded] or [ErrCommitFailed]; dm has not joined and none of its methods is
 // called.
-func (t *Txn) Join(dm DataManager) error {
+func (t *Txn) Join(dm resource.DataManager) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.join(dm)
 }
 
 // join is Join; the caller holds t.mu.
-func (t *Txn) join(dm DataManager) error {
+func (t *Txn) join(dm resource.DataManager) error {
 	if dm == nil {
 		return errors.New("transaction: cannot join a nil data manager")
 	}
@@ -178,7 +185,7 @@ func (t *Txn) join(dm DataManager) error {
 // JoinAs joins dm as [Txn.Join] does and stores value under key as [Txn.SetData] does, unless key
 // has a value already. It returns the value that key has then: if several goroutines are the first
 // to use a resource in t, only one of them joins. Errors are those of Join.
-func (t *Txn) JoinAs(key, value any, dm DataManager) (any, error) {
+func (t *Txn) JoinAs(key, value any, dm resource.DataManager) (any, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, d := range t.data {
@@ -245,8 +252,8 @@ func (t *Txn) Doom() error {
 func (t *Txn) IsDoomed() bool { return t.Status() == Doomed }
 
 // IsTransient reports whether work that failed with err may succeed in another attempt, in a new
-// transaction: according to [IsTransient], or to a data manager that is a [TransientJudge]. Call it
-// before Abort, which drops the managers.
+// transaction: according to [IsTransient], or to a data manager that is a
+// [resource.TransientReporter]. Call it before Abort, which drops the managers.
 func (t *Txn) IsTransient(err error) bool {
 	if err == nil || final(err) {
 		return false
@@ -257,15 +264,15 @@ func (t *Txn) IsTransient(err error) bool {
 	t.mu.Lock()
 	managers := slices.Clone(t.managers)
 	t.mu.Unlock()
-	return slices.ContainsFunc(managers, func(dm DataManager) bool {
-		judge, ok := dm.(TransientJudge)
+	return slices.ContainsFunc(managers, func(dm resource.DataManager) bool {
+		reporter, ok := dm.(resource.TransientReporter)
 		if !ok {
 			return false
 		}
 		yes := false
 		t.report(t.background(), "data manager cannot classify an error", dm,
 			recovered(func() error {
-				yes = judge.IsTransient(err)
+				yes = reporter.IsTransient(err)
 				return nil
 			}))
 		return yes
@@ -385,7 +392,7 @@ func (t *Txn) forget() {
 
 // report logs an error that can't be returned to a caller, or not only. It does nothing if err is
 // nil.
-func (t *Txn) report(ctx context.Context, what string, dm DataManager, err error) {
+func (t *Txn) report(ctx context.Context, what string, dm resource.DataManager, err error) {
 	if err == nil || t.logger == nil {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 func TestBegin(t *testing.T) {
@@ -178,17 +179,17 @@ func TestJoinNil(t *testing.T) {
 
 // inspect is a data manager that looks at its context.
 type inspect struct {
-	in func(ctx context.Context, t *transaction.Txn)
+	in func(ctx context.Context, t resource.Txn)
 }
 
 func (*inspect) SortKey() string { return "" }
 
-func (i *inspect) Commit(ctx context.Context, t *transaction.Txn) error {
+func (i *inspect) Commit(ctx context.Context, t resource.Txn) error {
 	i.in(ctx, t)
 	return nil
 }
 
-func (i *inspect) Abort(ctx context.Context, t *transaction.Txn) error {
+func (i *inspect) Abort(ctx context.Context, t resource.Txn) error {
 	i.in(ctx, t)
 	return nil
 }
@@ -223,7 +224,7 @@ func TestCancel(t *testing.T) {
 		txn.BeforeAbort(look)
 		txn.AfterAbort(look)
 		if err := txn.Join(&inspect{func(ctx context.Context,
-			_ *transaction.Txn,
+			_ resource.Txn,
 		) {
 			look(ctx)
 		}}); err != nil {
@@ -317,7 +318,7 @@ func TestEndInsideEnd(t *testing.T) {
 		txn.AfterCommit(func(ctx context.Context, _ bool) { again(ctx) })
 		txn.BeforeAbort(again)
 		txn.AfterAbort(again)
-		if err := txn.Join(&inspect{func(ctx context.Context, _ *transaction.Txn) {
+		if err := txn.Join(&inspect{func(ctx context.Context, _ resource.Txn) {
 			again(ctx)
 			errs = append(errs, txn.Join(&script{}), txn.Doom())
 		}}); err != nil {
@@ -372,7 +373,7 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 50 {
 		wg.Go(func() {
 			if err := txn.Join(&inspectPrepared{inspect{func(context.Context,
-				*transaction.Txn,
+				resource.Txn,
 			) {
 				count()
 			}}}); err != nil {
@@ -406,9 +407,9 @@ func TestConcurrentUse(t *testing.T) {
 
 type inspectPrepared struct{ inspect }
 
-func (i *inspectPrepared) Prepare(context.Context, *transaction.Txn) error { return nil }
+func (i *inspectPrepared) Prepare(context.Context, resource.Txn) error { return nil }
 
-func (i *inspectPrepared) Finish(ctx context.Context, t *transaction.Txn) error {
+func (i *inspectPrepared) Finish(ctx context.Context, t resource.Txn) error {
 	i.in(ctx, t)
 	return nil
 }
@@ -463,7 +464,7 @@ type judge struct {
 
 func (j *judge) IsTransient(err error) bool { return j.says(err) }
 
-func TestTransientJudge(t *testing.T) {
+func TestTransientReporter(t *testing.T) {
 	t.Parallel()
 	busy := errors.New("busy")
 	ctx, txn := transaction.Begin(t.Context())

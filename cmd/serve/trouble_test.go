@@ -8,6 +8,7 @@ import (
 
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // registerTrouble adds egg:test#trouble, a filter for the inside of tm. The header Trouble says
@@ -64,8 +65,8 @@ func trouble(t *transaction.Txn, what string) error {
 // failing is a data manager whose commit fails.
 type failing struct{ err error }
 
-func (f *failing) SortKey() string                                 { return "trouble" }
-func (f *failing) Prepare(context.Context, *transaction.Txn) error { return f.err }
-func (f *failing) Finish(context.Context, *transaction.Txn) error  { return nil }
-func (f *failing) Commit(context.Context, *transaction.Txn) error  { return f.err }
-func (f *failing) Abort(context.Context, *transaction.Txn) error   { return nil }
+func (f *failing) SortKey() string                             { return "trouble" }
+func (f *failing) Prepare(context.Context, resource.Txn) error { return f.err }
+func (f *failing) Finish(context.Context, resource.Txn) error  { return nil }
+func (f *failing) Commit(context.Context, resource.Txn) error  { return f.err }
+func (f *failing) Abort(context.Context, resource.Txn) error   { return nil }

@@ -24,6 +24,7 @@ import (
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 func main() { serve.Main(register) }
@@ -217,16 +218,16 @@ func printReceipt(ctx context.Context, text string) error {
 func (r *receipt) SortKey() string { return "receipt" }
 
 // Prepare promises that Finish will not fail, so that a database can decide over the transaction.
-func (r *receipt) Prepare(context.Context, *transaction.Txn) error { return nil }
+func (r *receipt) Prepare(context.Context, resource.Txn) error { return nil }
 
-func (r *receipt) Finish(context.Context, *transaction.Txn) error {
+func (r *receipt) Finish(context.Context, resource.Txn) error {
 	fmt.Println(r.text)
 	return nil
 }
 
-func (r *receipt) Commit(ctx context.Context, t *transaction.Txn) error { return r.Finish(ctx, t) }
+func (r *receipt) Commit(ctx context.Context, t resource.Txn) error { return r.Finish(ctx, t) }
 
-func (r *receipt) Abort(context.Context, *transaction.Txn) error { return nil }
+func (r *receipt) Abort(context.Context, resource.Txn) error { return nil }
 
 // Add a kind of database: an engine, here one that wraps another.
 type slow struct{ engine.Engine }

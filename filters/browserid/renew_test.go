@@ -13,6 +13,7 @@ import (
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/internal/visitor"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // serve sends r through a filter around app, and returns the id of the cookie that was issued, if one was.
@@ -67,9 +68,9 @@ var errRefused = errors.New("refused")
 // A refusingManager can't commit.
 type refusingManager struct{}
 
-func (refusingManager) SortKey() string                                { return "refusing" }
-func (refusingManager) Commit(context.Context, *transaction.Txn) error { return errRefused }
-func (refusingManager) Abort(context.Context, *transaction.Txn) error  { return nil }
+func (refusingManager) SortKey() string                            { return "refusing" }
+func (refusingManager) Commit(context.Context, resource.Txn) error { return errRefused }
+func (refusingManager) Abort(context.Context, resource.Txn) error  { return nil }
 
 func TestRenewInTransaction(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // errCommit is why the ledger's commits fail.
@@ -55,7 +56,7 @@ type entryManager struct {
 
 func (m *entryManager) SortKey() string { return "ledger" }
 
-func (m *entryManager) Commit(ctx context.Context, _ *transaction.Txn) error {
+func (m *entryManager) Commit(ctx context.Context, _ resource.Txn) error {
 	l := m.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +74,7 @@ func (m *entryManager) Commit(ctx context.Context, _ *transaction.Txn) error {
 	return nil
 }
 
-func (m *entryManager) Abort(context.Context, *transaction.Txn) error {
+func (m *entryManager) Abort(context.Context, resource.Txn) error {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
 	m.ledger.aborted++

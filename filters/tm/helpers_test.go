@@ -10,6 +10,7 @@ import (
 
 	"github.com/pasteline/pasteline/filters/tm"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 func mustTM(tb testing.TB, config tm.Config) func(http.Handler) http.Handler {
@@ -42,18 +43,18 @@ func (d *trace) all() []string {
 
 func (d *trace) SortKey() string { return "trace" }
 
-func (d *trace) Commit(context.Context, *transaction.Txn) error {
+func (d *trace) Commit(context.Context, resource.Txn) error {
 	d.add("txn.commit")
 	return d.failCommit
 }
 
-func (d *trace) Abort(context.Context, *transaction.Txn) error {
+func (d *trace) Abort(context.Context, resource.Txn) error {
 	d.add("txn.abort")
 	return d.failAbort
 }
 
 // join makes d part of the transaction of ctx.
-func join(t *testing.T, ctx context.Context, d transaction.DataManager) { //nolint:revive // t comes first
+func join(t *testing.T, ctx context.Context, d resource.DataManager) { //nolint:revive // t comes first
 	t.Helper()
 	txn, ok := transaction.FromContext(ctx)
 	if !ok {

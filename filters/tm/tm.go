@@ -308,7 +308,7 @@ func (t *run) fail(err error) error {
 
 // classify marks err as transient if a data manager says so or reports a conflict that err hides.
 // It must be called before the transaction ends.
-func (t *run) classify(err error) error { return t.txn.Judge(t, err) }
+func (t *run) classify(err error) error { return t.txn.Classify(t, err) }
 
 // conflict handles a transaction that the handler does not want to commit. If a conflict may be the
 // reason, it records the conflict as the failure, so that the request is run again. If there is no

@@ -23,6 +23,7 @@ import (
 	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 func TestDecisions(t *testing.T) {
@@ -526,12 +527,12 @@ func TestEndByALeftOverGoroutine(t *testing.T) {
 // slow is a data manager whose end takes some time.
 type slow struct{ trace }
 
-func (d *slow) Commit(ctx context.Context, t *transaction.Txn) error {
+func (d *slow) Commit(ctx context.Context, t resource.Txn) error {
 	time.Sleep(time.Second)
 	return d.trace.Commit(ctx, t)
 }
 
-func (d *slow) Abort(ctx context.Context, t *transaction.Txn) error {
+func (d *slow) Abort(ctx context.Context, t resource.Txn) error {
 	time.Sleep(time.Second)
 	return d.trace.Abort(ctx, t)
 }

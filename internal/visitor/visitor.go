@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // ErrBehindTransaction is returned by [Context.Renew] when the browserid filter stands inside of
@@ -149,25 +150,25 @@ func (r *renewal) set(id string) {
 	r.id = id
 }
 
-// SortKey implements [transaction.DataManager].
+// SortKey implements [resource.DataManager].
 func (r *renewal) SortKey() string { return "browser id" }
 
-// Commit implements [transaction.DataManager]. It does nothing, as the browser is told after the
+// Commit implements [resource.DataManager]. It does nothing, as the browser is told after the
 // commit.
-func (r *renewal) Commit(context.Context, *transaction.Txn) error { return nil }
+func (r *renewal) Commit(context.Context, resource.Txn) error { return nil }
 
-// Abort implements [transaction.DataManager]. It is also called when a savepoint from before the
+// Abort implements [resource.DataManager]. It is also called when a savepoint from before the
 // renewal is rolled back.
-func (r *renewal) Abort(context.Context, *transaction.Txn) error {
+func (r *renewal) Abort(context.Context, resource.Txn) error {
 	r.set("")
 	return nil
 }
 
-// ReadOnly implements [transaction.ReadOnlyReporter].
+// ReadOnly implements [resource.ReadOnlyReporter].
 func (r *renewal) ReadOnly() bool { return true }
 
-// Savepoint implements [transaction.Savepointer].
-func (r *renewal) Savepoint() (transaction.DataSavepoint, error) {
+// Savepoint implements [resource.Savepointer].
+func (r *renewal) Savepoint() (resource.Savepoint, error) {
 	id, _ := r.get()
 	return savepoint{r, id}, nil
 }
@@ -177,7 +178,7 @@ type savepoint struct {
 	id string
 }
 
-// Rollback implements [transaction.DataSavepoint].
+// Rollback implements [resource.Savepoint].
 func (s savepoint) Rollback() error {
 	s.r.set(s.id)
 	return nil
@@ -185,7 +186,7 @@ func (s savepoint) Rollback() error {
 
 // Interface checks.
 var (
-	_ transaction.DataManager      = (*renewal)(nil)
-	_ transaction.ReadOnlyReporter = (*renewal)(nil)
-	_ transaction.Savepointer      = (*renewal)(nil)
+	_ resource.DataManager      = (*renewal)(nil)
+	_ resource.ReadOnlyReporter = (*renewal)(nil)
+	_ resource.Savepointer      = (*renewal)(nil)
 )

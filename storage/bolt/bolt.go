@@ -61,7 +61,7 @@ type database struct {
 	used      atomic.Bool // something may have been written since
 	discarded atomic.Bool // see Discard
 
-	id        string // the DeciderID
+	id        string // the RecorderID
 	forgotten forgotten
 
 	mu     sync.Mutex // guards the next two

@@ -21,6 +21,7 @@ import (
 	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 func tempFile(tb testing.TB) string {
@@ -160,8 +161,8 @@ func TestDecidedAfterReopening(t *testing.T) {
 
 	db = mustOpen(t, path)
 	decider := decider(t, db)
-	if got := decider.DeciderID(); got != before.DeciderID() || got == "" {
-		t.Errorf("got another id, %q instead of %q", got, before.DeciderID())
+	if got := decider.RecorderID(); got != before.RecorderID() || got == "" {
+		t.Errorf("got another id, %q instead of %q", got, before.RecorderID())
 	}
 	for id, want := range map[string]bool{unfinished: true, finished: false, givenUp: false, "another": false} {
 		if got, err := decider.Decided(t.Context(), id); got != want || err != nil {
@@ -174,7 +175,7 @@ func decider(tb testing.TB, db *storage.DB) engine.Recorder {
 	tb.Helper()
 	d, ok := db.Engine().(engine.Recorder)
 	if !ok {
-		tb.Fatal("not a Decider")
+		tb.Fatal("not a Recorder")
 	}
 	return d
 }
@@ -182,11 +183,11 @@ func decider(tb testing.TB, db *storage.DB) engine.Recorder {
 // prepared is a data manager that can prepare; Finish returns its error.
 type prepared struct{ finish error }
 
-func (*prepared) SortKey() string                                  { return "" }
-func (*prepared) Prepare(context.Context, *transaction.Txn) error  { return nil }
-func (p *prepared) Finish(context.Context, *transaction.Txn) error { return p.finish }
-func (*prepared) Commit(context.Context, *transaction.Txn) error   { return nil }
-func (*prepared) Abort(context.Context, *transaction.Txn) error    { return nil }
+func (*prepared) SortKey() string                              { return "" }
+func (*prepared) Prepare(context.Context, resource.Txn) error  { return nil }
+func (p *prepared) Finish(context.Context, resource.Txn) error { return p.finish }
+func (*prepared) Commit(context.Context, resource.Txn) error   { return nil }
+func (*prepared) Abort(context.Context, resource.Txn) error    { return nil }
 
 // until polls for a condition.
 func until(tb testing.TB, what string, condition func() bool) {

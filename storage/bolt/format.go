@@ -14,7 +14,7 @@ import (
 
 // The engine's own buckets begin with a zero byte; those of users can't.
 var (
-	metaBucket = []byte("\x00meta") // the format, and the DeciderID
+	metaBucket = []byte("\x00meta") // the format, and the RecorderID
 	// transactions that were decided here, by id, with the time
 	decidedBucket = []byte("\x00decided")
 	formatKey     = []byte("format")

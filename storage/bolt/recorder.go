@@ -22,7 +22,7 @@ import (
 // only the time.
 var aborted = []byte("aborted ")
 
-// identity returns the DeciderID of the file, which the first opening creates. It is called under
+// identity returns the RecorderID of the file, which the first opening creates. It is called under
 // guard.
 func identity(db *bbolt.DB) (id string, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
@@ -38,9 +38,9 @@ func identity(db *bbolt.DB) (id string, err error) {
 	})
 }
 
-// DeciderID returns the ID that the file records. Other databases refer to it in their prepared
+// RecorderID returns the ID that the file records. Other databases refer to it in their prepared
 // work, so from now on the file is not discarded.
-func (e *database) DeciderID() string {
+func (e *database) RecorderID() string {
 	e.used.Store(true)
 	return e.id
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // A gate stops each commit of a database before it is written, and decides its outcome.
@@ -398,7 +399,7 @@ func TestDependentGetsAnotherTicket(t *testing.T) {
 
 func ticketAfter(ctx context.Context, tb testing.TB, err error) (next context.Context, release func()) {
 	tb.Helper()
-	waiter, ok := errors.AsType[transaction.Waiter](err)
+	waiter, ok := errors.AsType[resource.Waiter](err)
 	if !ok {
 		tb.Fatalf("got %v, want an error that waits for a ticket", err)
 	}

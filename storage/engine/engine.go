@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // An OpenFunc opens an engine by URI. Its errors name the fault and the remedy; the opener adds the
@@ -33,7 +33,7 @@ type CanonicalFunc func(uri *url.URL) (*url.URL, error)
 //   - [Located], if its database can be moved or replaced while it is open;
 //   - a [Reporter] and a [Gauger], if it warns of what its database runs out of, and measures it;
 //   - a [Discarder], if opening it may create a database;
-//   - a [transaction.TransientJudge], if it can tell which errors of its own a retry may overcome.
+//   - a [resource.TransientReporter], if it can tell which errors of its own a retry may overcome.
 //
 // A view may also be a [Watcher], a [Lister], a [SideView], a [Validator] and a [Clock].
 type Engine interface {
@@ -95,9 +95,9 @@ type PreparingView interface {
 	View
 
 	// Prepare does everything of Commit that can fail, durably if the engine is durable, and
-	// records t.ID() and t.Decider() with it. Until Finish or Close no conflicting commit can
+	// records t.ID() and t.Recorder() with it. Until Finish or Close no conflicting commit can
 	// succeed.
-	Prepare(ctx context.Context, t *transaction.Txn, c *Changes) error
+	Prepare(ctx context.Context, t resource.Txn, c *Changes) error
 
 	// Finish makes the prepared writes visible and durable. After an error they stay prepared, for
 	// recovery.
@@ -164,7 +164,7 @@ type Discarder interface {
 // transaction that it was to decide.
 type Recorder interface {
 	Engine
-	recovery.Decider
+	recovery.Recorder
 
 	// Forget says that the record of a committed transaction is not needed any more. The engine may
 	// delete it later, with the next commit for example.

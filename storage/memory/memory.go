@@ -27,7 +27,7 @@ import (
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/internal/occ"
-	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // Register adds the scheme memory to o, for URIs such as memory://name. All users of the same name
@@ -217,7 +217,7 @@ func (v *view) Validate(c *engine.Changes) error {
 }
 
 // Prepare protects c from later commits.
-func (v *view) Prepare(_ context.Context, _ *transaction.Txn, c *engine.Changes) error {
+func (v *view) Prepare(_ context.Context, _ resource.Txn, c *engine.Changes) error {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()
 	if err := v.engine.validate(c, v.seq); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 func BenchmarkGetPut(b *testing.B) {
@@ -37,16 +38,16 @@ func BenchmarkGetPut(b *testing.B) {
 // unknown is a data manager that decides, and does not know what.
 type unknown struct{}
 
-func (unknown) SortKey() string                                { return "" }
-func (unknown) Commit(context.Context, *transaction.Txn) error { return transaction.ErrInDoubt }
-func (unknown) Abort(context.Context, *transaction.Txn) error  { return nil }
+func (unknown) SortKey() string                            { return "" }
+func (unknown) Commit(context.Context, resource.Txn) error { return transaction.ErrInDoubt }
+func (unknown) Abort(context.Context, resource.Txn) error  { return nil }
 
 // What is prepared for a transaction in doubt keeps others from its keys, as it may be committed,
 // but does not keep the database open: nobody will come to finish it.
 func TestCloseInDoubt(t *testing.T) {
 	t.Parallel()
 	db := memory.New("doubt")
-	write := func(managers ...transaction.DataManager) error {
+	write := func(managers ...resource.DataManager) error {
 		return transaction.Run(t.Context(), func(ctx context.Context) error {
 			tx, err := db.Tx(ctx)
 			if err != nil {

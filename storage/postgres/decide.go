@@ -11,8 +11,8 @@ import (
 	"github.com/pasteline/pasteline/internal/failpoint"
 )
 
-// DeciderID returns the id of the tables.
-func (e *database) DeciderID() string { return e.id }
+// RecorderID returns the id of the tables.
+func (e *database) RecorderID() string { return e.id }
 
 // Decided looks up the record.
 func (e *database) Decided(ctx context.Context, id string) (committed bool, err error) {

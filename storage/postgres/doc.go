@@ -78,7 +78,7 @@
 // If the server allows it (max_prepared_transactions is more than 0), a database can prepare, with
 // PREPARE TRANSACTION, under
 //
-//	pasteline:program:tables:transaction:process:decider
+//	pasteline:program:tables:transaction:process:recorder
 //
 // where tables is an id that the tables were given when they were created. It can also decide over
 // others; it keeps a record of that until all have finished. See package recovery for the settling

@@ -73,7 +73,7 @@ func TestPreparedFull(t *testing.T) {
 	t.Cleanup(func() { _ = db.Close() })
 	conn := connect(t, uri)
 	exec(t, conn, `CREATE TABLE orders (id int)`, `BEGIN`, `INSERT INTO orders VALUES (1)`, `PREPARE TRANSACTION 'other'`)
-	l := &last{decider: strings.Repeat("D", 64)}
+	l := &last{recorder: strings.Repeat("D", 64)}
 	err := decide(t.Context(), db, l, "a", "1")
 	if !transaction.IsTransient(err) || !strings.Contains(err.Error(), "max_prepared_transactions") {
 		t.Errorf("got %v, want that it is full, which is transient", err)
@@ -94,7 +94,7 @@ func TestNotToBePrepared(t *testing.T) {
 				return err
 			}
 			txn, _ := transaction.FromContext(ctx)
-			return errors.Join(put(ctx, db, "a", "1"), txn.Join(&last{decider: strings.Repeat("D", 64)}))
+			return errors.Join(put(ctx, db, "a", "1"), txn.Join(&last{recorder: strings.Repeat("D", 64)}))
 		})
 		if err == nil || !strings.Contains(err.Error(), "cannot PREPARE a transaction") {
 			t.Errorf("%s: got %v, want that it can't be prepared", statement, err)

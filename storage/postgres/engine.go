@@ -18,6 +18,7 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // Register makes URIs such as postgres://localhost/site known to o; postgresql:// is the same.
@@ -34,7 +35,7 @@ var (
 	_ engine.KeyLocker           = (*database)(nil)
 	_ engine.Locker              = (*database)(nil)
 	_ recovery.Participant       = (*database)(nil)
-	_ transaction.TransientJudge = (*database)(nil)
+	_ resource.TransientReporter = (*database)(nil)
 	_ engine.PreparingView       = (*view)(nil)
 	_ engine.SideView            = (*view)(nil)
 	_ engine.Watcher             = (*view)(nil)

@@ -13,8 +13,8 @@ import (
 
 	"github.com/pasteline/pasteline/internal/failpoint"
 	"github.com/pasteline/pasteline/storage/engine"
-	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // CanPrepare reports whether the server and the URI allow it.
@@ -33,7 +33,7 @@ func (e *database) WhyNotPrepare() error {
 }
 
 // Prepare does the whole commit except for COMMIT.
-func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *engine.Changes) (err error) {
+func (v *view) Prepare(ctx context.Context, t resource.Txn, c *engine.Changes) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	owner, err := v.engine.owner.name(ctx)
@@ -59,7 +59,7 @@ func (v *view) Prepare(ctx context.Context, t *transaction.Txn, c *engine.Change
 	if err := v.stage(ctx, conn, w); err != nil {
 		return err
 	}
-	v.prepared = gid{v.engine.options.program, v.engine.id, t.ID(), owner, t.Decider()}.String()
+	v.prepared = gid{v.engine.options.program, v.engine.id, t.ID(), owner, t.Recorder()}.String()
 	v.engine.owner.begin(v.prepared)
 	failpoint.Here("postgres: staged")
 	text := "SELECT " + setConfig("synchronous_commit", durably, true) + "; PREPARE TRANSACTION '" + v.prepared + "'"
@@ -151,13 +151,14 @@ type gid struct {
 	tables      string // the id of the tables that took part
 	transaction string
 	owner       string // the process
-	decider     string // DeciderID of the deciding database; empty: it keeps no record
+	recorder    string // RecorderID of the deciding database; empty: it keeps no record
 }
 
 const gidPrefix = "pasteline:"
 
 func (g gid) String() string {
-	return gidPrefix + strings.Join([]string{g.program, g.tables, g.transaction, g.owner, g.decider}, ":")
+	return gidPrefix +
+		strings.Join([]string{g.program, g.tables, g.transaction, g.owner, g.recorder}, ":")
 }
 
 func parseGID(name string) (g gid, ok bool) {
@@ -307,7 +308,7 @@ func (e *database) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 		if !ok {
 			continue
 		}
-		p.Transaction, p.Decider = g.transaction, g.decider
+		p.Transaction, p.Recorder = g.transaction, g.recorder
 		mine, active := e.owner.has(g)
 		switch gone, asked := known[g.owner]; {
 		case mine:

@@ -13,23 +13,24 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // A last is the data manager that decides over what the others have prepared.
 type last struct {
-	err     error
-	decider string
-	id      string // of the transaction
+	err      error
+	recorder string
+	id       string // of the transaction
 }
 
-func (l *last) SortKey() string   { return "zzz" }
-func (l *last) DeciderID() string { return l.decider }
-func (l *last) Commit(_ context.Context, t *transaction.Txn) error {
+func (l *last) SortKey() string    { return "zzz" }
+func (l *last) RecorderID() string { return l.recorder }
+func (l *last) Commit(_ context.Context, t resource.Txn) error {
 	l.id = t.ID()
 	return l.err
 }
-func (l *last) Forget(context.Context, *transaction.Txn)      {}
-func (l *last) Abort(context.Context, *transaction.Txn) error { return nil }
+func (l *last) Forget(context.Context, resource.Txn)      {}
+func (l *last) Abort(context.Context, resource.Txn) error { return nil }
 
 // decide commits a write, together with l.
 func decide(ctx context.Context, db *storage.DB, l *last, key, value string) error {
@@ -41,7 +42,7 @@ func decide(ctx context.Context, db *storage.DB, l *last, key, value string) err
 
 // inDoubt leaves a prepared transaction behind.
 func inDoubt(ctx context.Context, db *storage.DB, key, value string) (id string, err error) {
-	l := &last{err: transaction.ErrInDoubt, decider: strings.Repeat("D", 64)}
+	l := &last{err: transaction.ErrInDoubt, recorder: strings.Repeat("D", 64)}
 	if err := decide(ctx, db, l, key, value); !errors.Is(err, transaction.ErrInDoubt) {
 		return "", fmt.Errorf("got %w, want that it is in doubt", err)
 	}
@@ -94,7 +95,7 @@ func TestPrepare(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := prepared(t, db)
-		if len(list) != 1 || list[0].Transaction != id || list[0].Decider != strings.Repeat("D", 64) || !list[0].Orphan || list[0].Since.IsZero() || len(list[0].Name) > 199 {
+		if len(list) != 1 || list[0].Transaction != id || list[0].Recorder != strings.Repeat("D", 64) || !list[0].Orphan || list[0].Since.IsZero() || len(list[0].Name) > 199 {
 			t.Fatalf("got %+v, want transaction %s, an orphan: it was left", list, id)
 		}
 		for range 2 { // what is settled is no error

@@ -10,6 +10,7 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // both begins a transaction on two databases.
@@ -102,13 +103,13 @@ func testTwoDatabasesConflict(t *suite) {
 // Whoever decides over others records the decision, and only then.
 func testDecision(t *suite) {
 	db := t.open()
-	decider, ok := db.Engine().(engine.Recorder)
+	recorder, ok := db.Engine().(engine.Recorder)
 	if !ok {
 		t.Skip("the engine does not record decisions")
 	}
 	decided := func(id string) bool {
 		t.Helper()
-		yes, err := decider.Decided(t.Context(), id)
+		yes, err := recorder.Decided(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,10 +134,10 @@ func testDecision(t *suite) {
 	if err != nil || !decided(id) {
 		t.Errorf("with another: %v, decided %t, want a record", err, decided(id))
 	}
-	if yes, err := decider.Settle(t.Context(), id); err != nil || !yes {
+	if yes, err := recorder.Settle(t.Context(), id); err != nil || !yes {
 		t.Errorf("settle what was committed: got %t, %v", yes, err)
 	}
-	decider.Forget(id) // some time, at the latest with the close
+	recorder.Forget(id) // some time, at the latest with the close
 	if id, err := commit(&fakePreparer{err: errors.New("boom")}); err == nil || decided(id) {
 		t.Errorf("with one that can't: %v, decided %t, want no record", err, decided(id))
 	}
@@ -154,7 +155,7 @@ func testDecision(t *suite) {
 		}
 		if settled {
 			for range 2 {
-				if yes, err := decider.Settle(t.Context(), c.txn.ID()); yes || err != nil {
+				if yes, err := recorder.Settle(t.Context(), c.txn.ID()); yes || err != nil {
 					t.Errorf("settle: got %t, %v", yes, err)
 				}
 			}
@@ -176,8 +177,8 @@ func testDecision(t *suite) {
 // fakePreparer takes part in two-phase commits, with errors in Prepare and Finish if it has them.
 type fakePreparer struct{ err, finish error }
 
-func (p *fakePreparer) SortKey() string                                 { return "" }
-func (p *fakePreparer) Prepare(context.Context, *transaction.Txn) error { return p.err }
-func (p *fakePreparer) Finish(context.Context, *transaction.Txn) error  { return p.finish }
-func (p *fakePreparer) Commit(context.Context, *transaction.Txn) error  { return p.err }
-func (p *fakePreparer) Abort(context.Context, *transaction.Txn) error   { return nil }
+func (p *fakePreparer) SortKey() string                             { return "" }
+func (p *fakePreparer) Prepare(context.Context, resource.Txn) error { return p.err }
+func (p *fakePreparer) Finish(context.Context, resource.Txn) error  { return p.finish }
+func (p *fakePreparer) Commit(context.Context, resource.Txn) error  { return p.err }
+func (p *fakePreparer) Abort(context.Context, resource.Txn) error   { return nil }

@@ -14,12 +14,12 @@
 // whose process is known to be alive: a slow commit is no reason to make it fail.
 //
 // Recovery also settles work whose process is still alive but never learned the outcome because the
-// decider's answer was lost.
+// recorder's answer was lost.
 //
 // A [Set] holds the databases of a program: those that may hold prepared work are [Participant]s,
-// those that decide are [Decider]s, many are both. A Participant does not list work that another
+// those that decide are [Recorder]s, many are both. A Participant does not list work that another
 // program has prepared, so that work is never touched. [Set.Recover] makes one pass, and a [Worker]
-// one at every interval. Work whose decider is not in the set stays prepared until it is, or until
+// one at every interval. Work whose recorder is not in the set stays prepared until it is, or until
 // an operator settles it by hand ([Set.Force]).
 //
 // # Caveats

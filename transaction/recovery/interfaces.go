@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A Decider is a database that records, with a transaction's own commit, that the transaction was
+// A Recorder is a database that records, with a transaction's own commit, that the transaction was
 // committed although others had only prepared. It is safe for concurrent use.
-type Decider interface {
-	// DeciderID is the ID that the data manager returns: see transaction.Decider.
-	DeciderID() string
+type Recorder interface {
+	// RecorderID is the ID that the data manager returns: see resource.Recorder.
+	RecorderID() string
 
 	// Decided reports whether a commit record exists now. The answer may change from false to true;
 	// use Settle for a final answer.
@@ -41,8 +41,8 @@ type Participant interface {
 type Prepared struct {
 	Name        string // the database's name for it
 	Transaction string // the transaction's ID
-	// DeciderID of the deciding database; empty if it keeps no record, so none exists
-	Decider string
-	Since   time.Time // when it was prepared
-	Orphan  bool      // its process is gone, or was left in doubt (see transaction.Leaver)
+	// RecorderID of the deciding database; empty if it keeps no record, so none exists
+	Recorder string
+	Since    time.Time // when it was prepared
+	Orphan   bool      // its process is gone, or was left in doubt (see resource.Leaver)
 }

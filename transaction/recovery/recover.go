@@ -79,7 +79,7 @@ func (s *Set) Recover(ctx context.Context, o Options) []Finding {
 }
 
 // Force commits or aborts a transaction by hand, in all databases of the set that hold a part of
-// it. It is for transactions whose decider is gone for good. If that decider is in the set, or a
+// it. It is for transactions whose recorder is gone for good. If that recorder is in the set, or a
 // process works on the transaction, or nothing is prepared of it, Force returns an error and
 // changes nothing.
 func (s *Set) Force(ctx context.Context, transaction string, commit bool,
@@ -107,10 +107,10 @@ func (s *Set) Force(ctx context.Context, transaction string, commit bool,
 		case !f.Prepared.Orphan:
 			refusal = fmt.Errorf("transaction %s is in progress: "+
 				"the process that prepared it in %s is alive", transaction, f.Participant)
-		case len(p.decidersOf(f.Prepared)) > 0:
+		case len(p.recordersOf(f.Prepared)) > 0:
 			refusal = fmt.Errorf("transaction %s can't be settled by hand: "+
 				"%s, which decides it, is a database of this configuration",
-				transaction, f.Prepared.Decider)
+				transaction, f.Prepared.Recorder)
 		}
 		parts++
 	}
@@ -133,7 +133,7 @@ type pass struct {
 	options      Options
 	set          *Set
 	participants []Participant
-	deciders     []Decider
+	recorders    []Recorder
 
 	mu     sync.Mutex // guards silent
 	silent map[any]error
@@ -142,7 +142,7 @@ type pass struct {
 func (s *Set) newPass(o Options) *pass {
 	o.Timeout = cmp.Or(o.Timeout, 5*time.Second)
 	p := &pass{options: o, set: s, silent: map[any]error{}}
-	p.participants, p.deciders = s.databases()
+	p.participants, p.recorders = s.databases()
 	return p
 }
 
@@ -199,11 +199,12 @@ func (p *pass) decide(ctx context.Context, prepared Prepared) (Verdict, error) {
 	switch {
 	case !prepared.Orphan:
 		return Leave, nil
-	case prepared.Decider == "":
+	case prepared.Recorder == "":
 		return Abort, nil // no record exists, nor ever will
 	}
-	err := fmt.Errorf("decided by %s, which is no database of this configuration", prepared.Decider)
-	for _, d := range p.decidersOf(prepared) { // more than one only if a database was added twice
+	err := fmt.Errorf("decided by %s, which is no database of this configuration",
+		prepared.Recorder)
+	for _, d := range p.recordersOf(prepared) { // more than one only if a database was added twice
 		committed := false
 		err = p.call(ctx, d, func(ctx context.Context) (err error) {
 			if p.options.DryRun {
@@ -219,15 +220,15 @@ func (p *pass) decide(ctx context.Context, prepared Prepared) (Verdict, error) {
 		if err == nil {
 			return Abort, nil
 		}
-		err = fmt.Errorf("%s, which decides, can't be asked: %w", prepared.Decider, err)
+		err = fmt.Errorf("%s, which decides, can't be asked: %w", prepared.Recorder, err)
 	}
 	return Unknown, err
 }
 
-func (p *pass) decidersOf(prepared Prepared) []Decider {
-	var list []Decider
-	for _, d := range p.deciders {
-		if prepared.Decider != "" && d.DeciderID() == prepared.Decider {
+func (p *pass) recordersOf(prepared Prepared) []Recorder {
+	var list []Recorder
+	for _, d := range p.recorders {
+		if prepared.Recorder != "" && d.RecorderID() == prepared.Recorder {
 			list = append(list, d)
 		}
 	}

@@ -79,7 +79,7 @@ func (f *fake) Abort(ctx context.Context, p recovery.Prepared) error {
 	return f.end(ctx, "abort", p)
 }
 
-func (f *fake) DeciderID() string { return f.id }
+func (f *fake) RecorderID() string { return f.id }
 
 func (f *fake) Decided(ctx context.Context, t string) (bool, error) {
 	return f.records[t], f.do(ctx, "decided", t)
@@ -92,10 +92,10 @@ func (f *fake) Settle(ctx context.Context, t string) (bool, error) {
 var morning = time.Date(2026, time.May, 1, 8, 0, 0, 0, time.UTC)
 
 // orphan is prepared under a name that says of which transaction.
-func orphan(txn, decider string, minute int) recovery.Prepared {
+func orphan(txn, recorder string, minute int) recovery.Prepared {
 	return recovery.Prepared{
 		Name: "p-" +
-			txn, Transaction: txn, Decider: decider, Since: morning.Add(time.Duration(minute) * time.Minute), Orphan: true,
+			txn, Transaction: txn, Recorder: recorder, Since: morning.Add(time.Duration(minute) * time.Minute), Orphan: true,
 	}
 }
 
@@ -177,7 +177,7 @@ b p-T3 abort settled
 `, "finish p-T1, abort p-T2, abort p-T3; settle T1, settle T2",
 		},
 		{
-			"the decider can't be asked", &fake{prepared: everything[:2], fails: map[string]error{}}, false, `
+			"the recorder can't be asked", &fake{prepared: everything[:2], fails: map[string]error{}}, false, `
 b p-T1 unknown in doubt: D1, which decides, can't be asked: closed
 b p-T2 unknown in doubt: D1, which decides, can't be asked: closed
 `, "; settle T1, settle T2",
@@ -190,7 +190,7 @@ b p-T2 unknown in doubt: D1, which decides, can't be asked: closed
 				name: "d", id: "D1", records: map[string]bool{"T1": true},
 				fails: map[string]error{},
 			}
-			if tt.name == "the decider can't be asked" {
+			if tt.name == "the recorder can't be asked" {
 				d.fails["settle"] = errors.New("closed")
 			}
 			found := set(d, tt.b).Recover(t.Context(), recovery.Options{DryRun: tt.dry})
@@ -301,7 +301,7 @@ func TestForce(t *testing.T) {
 			"transaction T2 is in progress: the process that prepared it in a is alive", "; ",
 		},
 		{
-			"it has a decider", "T3", true, false,
+			"it has a recorder", "T3", true, false,
 			"transaction T3 can't be settled by hand: D1, which decides it, is a database of this configuration", "; ",
 		},
 		{"there is none", "T9", true, false, `nothing is prepared of a transaction "T9"`, "; "},

@@ -10,12 +10,13 @@ import (
 type Set struct {
 	mu           sync.Mutex // guards the rest
 	participants []Participant
-	deciders     []Decider
+	recorders    []Recorder
 }
 
-// Add adds a database, which may be a [Participant], a [Decider] or both, and has to be comparable,
-// as pointers are; a database that is neither is ignored. Calling remove takes it out again. One
-// database may be added through several objects, as happens while one pipeline replaces another.
+// Add adds a database, which may be a [Participant], a [Recorder] or both, and has to be
+// comparable, as pointers are; a database that is neither is ignored. Calling remove takes it out
+// again. One database may be added through several objects, as happens while one pipeline replaces
+// another.
 func (s *Set) Add(database any) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -23,9 +24,9 @@ func (s *Set) Add(database any) (remove func()) {
 	if isParticipant {
 		s.participants = append(s.participants, p)
 	}
-	d, isDecider := database.(Decider)
-	if isDecider {
-		s.deciders = append(s.deciders, d)
+	d, isRecorder := database.(Recorder)
+	if isRecorder {
+		s.recorders = append(s.recorders, d)
 	}
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
@@ -33,17 +34,17 @@ func (s *Set) Add(database any) (remove func()) {
 		if isParticipant {
 			s.participants = without(s.participants, p)
 		}
-		if isDecider {
-			s.deciders = without(s.deciders, d)
+		if isRecorder {
+			s.recorders = without(s.recorders, d)
 		}
 	})
 }
 
 // databases returns the current members of the set.
-func (s *Set) databases() ([]Participant, []Decider) {
+func (s *Set) databases() ([]Participant, []Recorder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.participants), slices.Clone(s.deciders)
+	return slices.Clone(s.participants), slices.Clone(s.recorders)
 }
 
 // has reports whether p is still in the set.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // A kind is what a simulated database can do.
@@ -41,10 +42,10 @@ type database struct {
 }
 
 type preparedPart struct {
-	txn     *txn // nil: of another program
-	decider string
-	name    string
-	owner   *process // as far as the database knows; it forgets with a restart
+	txn      *txn // nil: of another program
+	recorder string
+	name     string
+	owner    *process // as far as the database knows; it forgets with a restart
 }
 
 func newDatabase(w *world, name string, k kind) *database {
@@ -119,7 +120,7 @@ func (db *database) check() {
 	}
 }
 
-func (db *database) deciderID() string {
+func (db *database) recorderID() string {
 	if db.kind.decides() {
 		return "id-" + db.name
 	}
@@ -142,7 +143,7 @@ type manager struct {
 }
 
 // manager returns a data manager.
-func (db *database) manager(p *process, t *txn) transaction.DataManager {
+func (db *database) manager(p *process, t *txn) resource.DataManager {
 	m := &manager{process: p, db: db, txn: t, session: db.sessions}
 	if db.kind.prepares() {
 		return preparer{m}
@@ -150,11 +151,11 @@ func (db *database) manager(p *process, t *txn) transaction.DataManager {
 	return m
 }
 
-func (m *manager) SortKey() string   { return m.db.name }
-func (m *manager) DeciderID() string { return m.db.deciderID() }
-func (m *manager) name() string      { return fmt.Sprintf("T%d at %s", m.txn.number, m.db.name) }
+func (m *manager) SortKey() string    { return m.db.name }
+func (m *manager) RecorderID() string { return m.db.recorderID() }
+func (m *manager) name() string       { return fmt.Sprintf("T%d at %s", m.txn.number, m.db.name) }
 
-func (m *manager) Commit(_ context.Context, t *transaction.Txn) error {
+func (m *manager) Commit(_ context.Context, t resource.Txn) error {
 	id, records := m.txn.id, t.Prepared() && m.db.kind.decides()
 	check := func() error {
 		if m.db.bound && m.session != m.db.sessions {
@@ -204,7 +205,7 @@ func (m *manager) Commit(_ context.Context, t *transaction.Txn) error {
 	return nil
 }
 
-func (m *manager) Abort(context.Context, *transaction.Txn) error {
+func (m *manager) Abort(context.Context, resource.Txn) error {
 	if !m.asked {
 		return nil
 	}
@@ -216,7 +217,7 @@ func (m *manager) Abort(context.Context, *transaction.Txn) error {
 	return err
 }
 
-func (m *manager) Forget(context.Context, *transaction.Txn) {
+func (m *manager) Forget(context.Context, resource.Txn) {
 	_ = m.call(m.db, m.txn, "forget", func() error {
 		delete(m.db.records, m.txn.id)
 		return nil
@@ -236,20 +237,20 @@ func (m *manager) letGo() {
 
 type preparer struct{ *manager }
 
-func (m preparer) Prepare(_ context.Context, t *transaction.Txn) error {
-	decider := t.Decider()
+func (m preparer) Prepare(_ context.Context, t resource.Txn) error {
+	recorder := t.Recorder()
 	m.asked = true
 	return m.call(m.db, m.txn, "prepare", func() error {
 		if m.db.bound && m.session != m.db.sessions {
 			return errSession
 		}
-		part := &preparedPart{txn: m.txn, decider: decider, name: m.name()}
+		part := &preparedPart{txn: m.txn, recorder: recorder, name: m.name()}
 		if !m.left { // else the message was late
 			part.owner = m.process
 		}
 		switch m.mistake {
-		case prepareForgetsDecider:
-			part.decider = ""
+		case prepareForgetsRecorder:
+			part.recorder = ""
 		case prepareCommits:
 			m.db.committed[m.txn.id] = true
 		}
@@ -258,7 +259,7 @@ func (m preparer) Prepare(_ context.Context, t *transaction.Txn) error {
 	})
 }
 
-func (m preparer) Finish(context.Context, *transaction.Txn) error {
+func (m preparer) Finish(context.Context, resource.Txn) error {
 	err := m.call(m.db, m.txn, "finish", func() error {
 		m.db.end(m.name(), true)
 		return nil
@@ -270,7 +271,7 @@ func (m preparer) Finish(context.Context, *transaction.Txn) error {
 	return err
 }
 
-func (m preparer) Leave(ctx context.Context, t *transaction.Txn) {
+func (m preparer) Leave(ctx context.Context, t resource.Txn) {
 	switch m.mistake {
 	case leaveHoldsOn:
 	case leaveAborts:
@@ -288,7 +289,7 @@ type participant struct {
 
 func (db *database) participant(p *process) any {
 	if db.kind == decides {
-		return struct{ recovery.Decider }{participant{p, db}}
+		return struct{ recovery.Recorder }{participant{p, db}}
 	}
 	return participant{p, db}
 }
@@ -302,13 +303,13 @@ func (p participant) Prepared(context.Context) (list []recovery.Prepared, err er
 				continue
 			}
 			prepared := recovery.Prepared{
-				Name: part.name, Transaction: part.txn.id, Decider: part.decider, Since: time.Unix(int64(part.txn.number), 0),
+				Name: part.name, Transaction: part.txn.id, Recorder: part.recorder, Since: time.Unix(int64(part.txn.number), 0),
 				Orphan: part.owner == nil || p.mistake == livingIsDead,
 			}
 			if p.mistake == unknownIsNobody &&
 				!slices.ContainsFunc(p.known,
-					func(db *database) bool { return db.deciderID() == part.decider }) {
-				prepared.Decider = ""
+					func(db *database) bool { return db.recorderID() == part.recorder }) {
+				prepared.Recorder = ""
 			}
 			list = append(list, prepared)
 		}
@@ -339,7 +340,7 @@ func (p participant) Abort(_ context.Context, prepared recovery.Prepared) error 
 	return p.end(prepared, false)
 }
 
-func (p participant) DeciderID() string { return p.db.deciderID() }
+func (p participant) RecorderID() string { return p.db.recorderID() }
 
 func (p participant) Decided(_ context.Context, id string) (committed bool, err error) {
 	err = p.call(p.db, nil, fmt.Sprintf("is T%d decided", p.numbers[id]), func() error {

@@ -36,30 +36,30 @@ type mistake string
 const (
 	right mistake = "" // none
 
-	prepareIsVolatile     mistake = "prepared work does not survive a restart"
-	prepareCommits        mistake = "to prepare makes the work visible"
-	prepareForgetsDecider mistake = "what is prepared does not say who decides"
-	finishSaysYes         mistake = "a finish without an answer counts as done"
-	leaveHoldsOn          mistake = "who is left in doubt goes on saying that it is at work"
-	leaveAborts           mistake = "who is left in doubt rolls back"
-	recordBeforeCommit    mistake = "the decision is recorded before the commit"
-	recordAfterCommit     mistake = "the decision is recorded after the commit"
-	recordForgottenAtOnce mistake = "the record is forgotten before others have finished"
-	recordIsVolatile      mistake = "records of commits do not survive a restart"
-	lostIsAborted         mistake = "a commit without an answer counts as failed"
-	lostIsCommitted       mistake = "a commit without an answer counts as done"
-	commitIgnoresFence    mistake = "the commit does not look for the fence"
-	settleDoesNotFence    mistake = "recovery leaves no fence"
-	settleInTwoSteps      mistake = "recovery looks for the record first, and leaves the fence later"
-	fenceIsVolatile       mistake = "fences do not survive a restart"
-	livingIsDead          mistake = "who lives is taken for dead"
-	othersAreOurs         mistake = "what other programs prepared is not told apart"
-	unknownIsNobody       mistake = "a decider that is not in the configuration is taken for none"
+	prepareIsVolatile      mistake = "prepared work does not survive a restart"
+	prepareCommits         mistake = "to prepare makes the work visible"
+	prepareForgetsRecorder mistake = "what is prepared does not say who decides"
+	finishSaysYes          mistake = "a finish without an answer counts as done"
+	leaveHoldsOn           mistake = "who is left in doubt goes on saying that it is at work"
+	leaveAborts            mistake = "who is left in doubt rolls back"
+	recordBeforeCommit     mistake = "the decision is recorded before the commit"
+	recordAfterCommit      mistake = "the decision is recorded after the commit"
+	recordForgottenAtOnce  mistake = "the record is forgotten before others have finished"
+	recordIsVolatile       mistake = "records of commits do not survive a restart"
+	lostIsAborted          mistake = "a commit without an answer counts as failed"
+	lostIsCommitted        mistake = "a commit without an answer counts as done"
+	commitIgnoresFence     mistake = "the commit does not look for the fence"
+	settleDoesNotFence     mistake = "recovery leaves no fence"
+	settleInTwoSteps       mistake = "recovery looks for the record first, and leaves the fence later"
+	fenceIsVolatile        mistake = "fences do not survive a restart"
+	livingIsDead           mistake = "who lives is taken for dead"
+	othersAreOurs          mistake = "what other programs prepared is not told apart"
+	unknownIsNobody        mistake = "a recorder that is not in the configuration is taken for none"
 )
 
 // mistakes are all of them.
 var mistakes = []mistake{
-	prepareIsVolatile, prepareCommits, prepareForgetsDecider, finishSaysYes, leaveHoldsOn, leaveAborts, recordBeforeCommit,
+	prepareIsVolatile, prepareCommits, prepareForgetsRecorder, finishSaysYes, leaveHoldsOn, leaveAborts, recordBeforeCommit,
 	recordAfterCommit, recordForgottenAtOnce, recordIsVolatile, lostIsAborted, lostIsCommitted, commitIgnoresFence, settleDoesNotFence,
 	settleInTwoSteps, fenceIsVolatile, livingIsDead, othersAreOurs, unknownIsNobody,
 }
@@ -128,7 +128,7 @@ type txn struct {
 	number    int
 	id        string
 	databases []*database
-	decided   bool // there was a decider that keeps a record, or only one database
+	decided   bool // there was a recorder that keeps a record, or only one database
 	disturbed bool // something went wrong that concerns it
 	told      string
 }

@@ -191,8 +191,8 @@ func (f Finding) attrs() []slog.Attr {
 	if p := f.Prepared; p.Name != "" {
 		attrs = append(attrs, slog.String("transaction", p.Transaction),
 			slog.String("name", p.Name), slog.Time("since", p.Since))
-		if p.Decider != "" {
-			attrs = append(attrs, slog.String("decider", p.Decider))
+		if p.Recorder != "" {
+			attrs = append(attrs, slog.String("decider", p.Recorder))
 		}
 	}
 	if f.Err != nil {

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/transaction"
+	"github.com/pasteline/pasteline/transaction/resource"
 )
 
 // An Operation is a call that a goroutine may make in a transaction while another goroutine ends
@@ -206,7 +207,7 @@ func Transaction[T any](of func(T) *transaction.Txn) []Operation[T] {
 		return nil
 	})
 	add("questions", func(txn *transaction.Txn) error {
-		_, _, _, _ = txn.Status(), txn.Prepared(), txn.Decider(), txn.HasSavepoint()
+		_, _, _, _ = txn.Status(), txn.Prepared(), txn.Recorder(), txn.HasSavepoint()
 		_ = txn.IsTransient(errors.New(strings.Repeat("?", 3)))
 		return nil
 	})
@@ -249,10 +250,10 @@ func (m *manager) tell() error {
 	return nil
 }
 
-func (m *manager) Commit(context.Context, *transaction.Txn) error { return m.tell() }
+func (m *manager) Commit(context.Context, resource.Txn) error { return m.tell() }
 
-func (m *manager) Abort(context.Context, *transaction.Txn) error { return m.tell() }
+func (m *manager) Abort(context.Context, resource.Txn) error { return m.tell() }
 
-func (m *manager) Savepoint() (transaction.DataSavepoint, error) { return m, nil }
+func (m *manager) Savepoint() (resource.Savepoint, error) { return m, nil }
 
 func (m *manager) Rollback() error { return nil }
