@@ -49,10 +49,10 @@ var checks = []check{
 
 	{6, "the same, one client", "a second, against raw bbolt Update", ratioAtLeast, "Incr/clients=1/who=pasteline", "Incr/clients=1/who=bbolt-update", "req/s", 0.9},
 
-	{7, "64 clients on one session", "lost, of what was acknowledged", worstAtMost, "OneSession/clients=64/who=pasteline", "", "lost", 0},
+	{7, "64 clients on one session", "acknowledged increments lost", worstAtMost, "OneSession/clients=64/who=pasteline", "", "lost", 0},
 	{7, "", "succeeded", worstAtLeast, "OneSession/clients=64/who=pasteline", "", "succeeded", 0.99},
 	{7, "", "a second, against scs + boltstore", ratioAtLeast, "OneSession/clients=64/who=pasteline", "OneSession/clients=64/who=scs-boltstore", "req/s", 1},
-	{7, "the same over HTTP", "lost, of what was acknowledged", worstAtMost, "HTTPOneSession/who=pasteline", "", "lost", 0},
+	{7, "the same over HTTP", "acknowledged increments lost", worstAtMost, "HTTPOneSession/who=pasteline", "", "lost", 0},
 	{7, "", "succeeded", worstAtLeast, "HTTPOneSession/who=pasteline", "", "succeeded", 0.99},
 	{7, "", "a second, against scs + boltstore", ratioAtLeast, "HTTPOneSession/who=pasteline", "HTTPOneSession/who=scs-boltstore", "req/s", 1},
 

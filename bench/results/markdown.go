@@ -12,8 +12,9 @@ import (
 // Markdown writes the tables of some runs, the newest last. The note, if there is one, stands on top.
 func Markdown(w io.Writer, note string, runs ...*Run) error {
 	var b bytes.Buffer
-	b.WriteString("# Results\n\nWritten by `make bench`, `make bench-e2e`, `make bench-growth` and `make bench-soak`; [README.md](README.md) says what is measured, and how to read this.\n" +
-		"Medians of the samples of one run; in brackets the least and the most of the ratios of single samples.\n")
+	b.WriteString("# Results\n\nWritten by `make bench`, `make bench-e2e`, `make bench-growth` and `make bench-soak`; " +
+		"[README.md](README.md) describes the measurements, and how to read these tables.\n" +
+		"Each figure is the median of the samples of one run; the brackets have the smallest and the largest ratio of single samples.\n")
 	if note != "" {
 		fmt.Fprintf(&b, "\n**%s**\n", note)
 	}
@@ -60,7 +61,7 @@ func (run *Run) soak(b *bytes.Buffer) {
 
 // latencies are the tails: of all benchmarks that have them, those of the plots apart.
 func (run *Run) latencies(b *bytes.Buffer) {
-	b.WriteString("\n### Latency\n\nThe medians of p50 and p99, and the longest of all samples.\n\n| benchmark | who | a second | p50 | p99 | longest | |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("\n### Latency\n\nThe medians of p50 and p99 over all samples, and the longest latency of all.\n\n| benchmark | contender | a second | p50 | p99 | longest | |\n|---|---|---|---|---|---|---|\n")
 	last := ""
 	for _, name := range run.byBenchmark() {
 		if run.Samples(name, "p50-ns") == nil || strings.Contains(name, "Sweep/") && strings.Contains(name, "/clients=") {

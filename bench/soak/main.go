@@ -1,5 +1,5 @@
-// Command soak runs a server for a while under everything at once, and says what it has become of: memory, goroutines, file
-// descriptors, temporary files and the size of the database at the start, every so often, and at the end.
+// Command soak runs a server for a while under all kinds of load at once, and prints its memory, goroutines, file descriptors,
+// temporary files and the size of its database at the start, every so often, and at the end.
 //
 //	soak [-for 10m] [-clients 32]
 //
@@ -53,7 +53,7 @@ func main() {
 
 type count struct{ ok, failed atomic.Int64 }
 
-// A soak is what was asked for, and what came of it.
+// A soak has the options of a run and its results.
 type soak struct {
 	duration, reload, every, timeout time.Duration
 	clients                          int
@@ -61,7 +61,7 @@ type soak struct {
 	server *server
 	client *http.Client
 	shared string       // the cookie of the session that all write to
-	sum    atomic.Int64 // what was acknowledged of it
+	sum    atomic.Int64 // acknowledged increments
 	maybe  atomic.Int64 // requests on it whose answer nobody knows: the client hung up, or the answer was an error
 
 	counts []count // for each of kinds
@@ -172,7 +172,7 @@ func compare(w io.Writer, start, late, end state) error {
 // say prints; a terminal that is gone is no reason to end.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
-// sharedIsWhole fails if an increment of the shared session is missing, or one is there that nobody sent.
+// sharedIsWhole fails if an acknowledged increment of the shared session is missing, or if it has more than were sent.
 func (s *soak) sharedIsWhole(ctx context.Context, w io.Writer) error {
 	var body strings.Builder
 	if err := s.get(ctx, "/read", s.shared, &body); err != nil {
@@ -183,7 +183,7 @@ func (s *soak) sharedIsWhole(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	low, open := s.sum.Load(), s.maybe.Load()
-	say(w, "the shared session has %d: %d were acknowledged, and of %d nobody waited for the answer\n", got, low, open)
+	say(w, "the shared session has %d increments: %d were acknowledged, %d were sent without waiting for the response\n", got, low, open)
 	if got < low || got > low+open {
 		return &wrongError{int(got), int(low)}
 	}
