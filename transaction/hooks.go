@@ -91,6 +91,9 @@ func each[F any](ctx context.Context, t *Txn, kind func(*hooks) *[]F, what strin
 // called if the commit fails, nor if the process ends in between. f gets a context that is never
 // cancelled; the transaction in it is over. A panic is logged. The error is [ErrNoTransaction] or
 // [ErrEnded].
+//
+// A function that has to run however the transaction ends, for example to free something, is
+// registered here and with [OnAbort]: exactly one of the two calls it.
 func AfterCommit(ctx context.Context, f func(ctx context.Context)) error {
 	t, err := active(ctx)
 	if err != nil {

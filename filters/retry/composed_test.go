@@ -75,7 +75,6 @@ func TestFlushInHooks(t *testing.T) {
 			txn.AfterCommit(func(context.Context, bool) { f() })
 			return nil
 		},
-		"after end": tm.AfterEnd,
 		"abort": func(ctx context.Context, f func()) error {
 			txn, _ := transaction.FromContext(ctx)
 			txn.AfterAbort(func(context.Context) { f() })

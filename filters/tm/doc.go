@@ -40,7 +40,7 @@
 // exception. A Go handler reports failure by a status, so here 5xx aborts by default; commit_veto =
 // none restores the original's behaviour. The commit comes before the response, as in repoze.tm 1
 // and unlike repoze.tm2. The request's body is received before the transaction begins, as by the
-// original's retry. AfterEnd callbacks are also called after a failed commit.
+// original's retry. AfterCommit and OnAbort of package transaction replace after_end.
 //
 // # Caveats
 //

@@ -39,19 +39,3 @@ func Example() {
 	// aborted /fail
 	// 500
 }
-
-func ExampleAfterEnd() {
-	transact, err := tm.New(tm.Config{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	h := transact(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
-		fmt.Println("working")
-		return tm.AfterEnd(r.Context(), func() { fmt.Println("lights out") })
-	}))
-	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil))
-	// Output:
-	// working
-	// lights out
-}

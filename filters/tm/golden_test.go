@@ -197,10 +197,10 @@ func (c tmCase) run(t *testing.T) []string {
 	}
 	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		d.add("begin")
-		d.add(fmt.Sprintf("app called; active=%s", map[bool]string{true: "True", false: "False"}[tm.IsActive(r.Context())]))
+		d.add(fmt.Sprintf("app called; active=%s", map[bool]string{true: "True", false: "False"}[active(r.Context())]))
 		join(t, r.Context(), d)
 		for _, name := range c.Case.AfterEnd {
-			if err := tm.AfterEnd(r.Context(), func() { d.add("after_end " + name) }); err != nil {
+			if err := afterEnd(r.Context(), func() { d.add("after_end " + name) }); err != nil {
 				t.Error(err)
 			}
 		}

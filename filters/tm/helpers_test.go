@@ -2,6 +2,7 @@ package tm_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -63,6 +64,18 @@ func join(t *testing.T, ctx context.Context, d resource.DataManager) { //nolint:
 	if err := txn.Join(d); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// afterEnd calls f when the transaction of ctx has ended, either way.
+func afterEnd(ctx context.Context, f func()) error {
+	hook := func(context.Context) { f() }
+	return errors.Join(transaction.AfterCommit(ctx, hook), transaction.OnAbort(ctx, hook))
+}
+
+// active reports whether the transaction of ctx can still be used.
+func active(ctx context.Context) bool {
+	txn, ok := transaction.FromContext(ctx)
+	return ok && txn.Usable()
 }
 
 func get(t *testing.T, handler http.Handler, path string) *httptest.ResponseRecorder {

@@ -188,22 +188,9 @@ type run struct {
 	txn     *transaction.Txn
 	held    *respbuf.Writer
 
-	deciding sync.Mutex // held during the decision; guards decided and err
-	mu       sync.Mutex // guards ended and afterEnd
+	deciding sync.Mutex // held during the decision; guards the rest
 	decided  bool
-	ended    bool
 	err      error
-	afterEnd []func()
-}
-
-type runKey struct{}
-
-// Value returns the run for runKey.
-func (t *run) Value(key any) any {
-	if key == (runKey{}) {
-		return t
-	}
-	return t.Context.Value(key)
 }
 
 // String is used by fmt to print the context.
@@ -339,9 +326,8 @@ func goneError(ctx context.Context) error {
 	return attempt.WithStatus(status, err)
 }
 
-// end aborts the transaction unless it has ended, and calls the AfterEnd callbacks.
+// end aborts the transaction unless it has ended.
 func (t *run) end() {
-	defer t.callAfterEnd()
 	if t.txn.Status() == transaction.Committed {
 		t.result().SetCommitted()
 		return
@@ -369,63 +355,4 @@ func abortError(reason, err error) error {
 		return reason
 	}
 	return err
-}
-
-func (t *run) callAfterEnd() {
-	t.mu.Lock()
-	t.ended = true
-	callbacks := t.afterEnd
-	t.afterEnd = nil
-	t.mu.Unlock()
-	for _, callback := range callbacks {
-		t.isolate(callback)
-	}
-}
-
-// isolate calls a callback and logs its panic, which must affect neither other callbacks nor the
-// response: the transaction has ended.
-func (t *run) isolate(callback func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			t.filter.Logger.LogAttrs(t, slog.LevelError,
-				"callback after the end of a transaction panicked",
-				slog.String("path", t.request.URL.Path), slog.Any("panic", v))
-		}
-	}()
-	callback()
-}
-
-var errNoTransaction = fmt.Errorf(
-	"%w that could end: is the filter tm missing (use = egg:pasteline#tm)?",
-	transaction.ErrNoTransaction)
-
-// AfterEnd registers f to be called once after the transaction of ctx has been committed or
-// aborted, whether or not that succeeded. It corresponds to repoze.tm's after_end. Functions are
-// called in the order of registration; a panic in one is logged and does not affect the others. The
-// error wraps [transaction.ErrNoTransaction] if ctx does not belong to a handler behind this
-// filter, or if the transaction has ended.
-func AfterEnd(ctx context.Context, f func()) error {
-	t, ok := ctx.Value(runKey{}).(*run)
-	if !ok {
-		return errNoTransaction
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ended {
-		return errNoTransaction
-	}
-	t.afterEnd = append(t.afterEnd, f)
-	return nil
-}
-
-// IsActive reports whether ctx belongs to a handler behind this filter whose transaction has not
-// ended. It corresponds to repoze.tm's isActive.
-func IsActive(ctx context.Context) bool {
-	t, ok := ctx.Value(runKey{}).(*run)
-	if !ok {
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return !t.ended
 }

@@ -133,7 +133,7 @@ func TestPanicGoesOnWithItsValue(t *testing.T) {
 		d := &trace{}
 		h := mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			join(t, r.Context(), d)
-			if err := tm.AfterEnd(r.Context(), func() { d.add("after end") }); err != nil {
+			if err := afterEnd(r.Context(), func() { d.add("after end") }); err != nil {
 				t.Error(err)
 			}
 			fmt.Fprint(w, "page")
@@ -178,7 +178,7 @@ func TestActivate(t *testing.T) {
 	config := tm.Config{Activate: func(r *http.Request) bool { return r.URL.Path != "/static" }}
 	h := mustTM(t, config)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, ok := transaction.FromContext(r.Context())
-		fmt.Fprint(w, ok, tm.IsActive(r.Context()))
+		fmt.Fprint(w, ok, active(r.Context()))
 	}))
 	for path, want := range map[string]string{"/": "true true", "/static": "false false"} {
 		if got := get(t, h, path).Body.String(); got != want {
@@ -220,7 +220,7 @@ func TestFlushDecides(t *testing.T) {
 	var log logged
 	h := mustTM(t, tm.Config{Logger: slog.New(&log)})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		join(t, r.Context(), d)
-		if err := tm.AfterEnd(r.Context(), func() { d.add("after end") }); err != nil {
+		if err := afterEnd(r.Context(), func() { d.add("after end") }); err != nil {
 			t.Error(err)
 		}
 		fmt.Fprint(w, "a")
@@ -228,11 +228,11 @@ func TestFlushDecides(t *testing.T) {
 			t.Error(err)
 		}
 		d.add("flushed")
-		if tm.IsActive(r.Context()) {
+		if active(r.Context()) {
 			t.Error("still active")
 		}
-		if err := tm.AfterEnd(r.Context(), func() {}); !errors.Is(err, transaction.ErrNoTransaction) {
-			t.Errorf("AfterEnd after the end: %v", err)
+		if err := afterEnd(r.Context(), func() {}); !errors.Is(err, transaction.ErrEnded) {
+			t.Errorf("a hook after the end: %v", err)
 		}
 		fmt.Fprint(w, "b")
 		return errors.New("too late")
@@ -290,29 +290,40 @@ func TestVetoAtFlush(t *testing.T) {
 	}
 }
 
-func TestAfterEnd(t *testing.T) {
+// The place of the original's after_end: one of the two hooks is called, however the transaction ends.
+func TestHooksOfBothEnds(t *testing.T) {
 	t.Parallel()
-	if err := tm.AfterEnd(t.Context(), func() {}); !errors.Is(err, transaction.ErrNoTransaction) {
-		t.Errorf("outside: %v", err)
-	}
-	if tm.IsActive(t.Context()) {
-		t.Error("active outside")
-	}
-	d := &trace{}
-	var log logged
-	get(t, mustTM(t, tm.Config{Logger: slog.New(&log)})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
-		join(t, r.Context(), d)
-		return errors.Join(
-			tm.AfterEnd(r.Context(), func() { d.add("first") }),
-			tm.AfterEnd(r.Context(), func() { panic("second") }),
-			tm.AfterEnd(r.Context(), func() { d.add("third") }),
-		)
-	})), "/")
-	if diff := cmp.Diff([]string{"txn.commit", "first", "third"}, d.all()); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]string{"ERROR callback after the end of a transaction panicked"}, log.messages); diff != "" {
-		t.Error(diff)
+	for path, want := range map[string][]string{
+		"/commit":        {"txn.commit", "first", "third"},
+		"/error":         {"txn.abort", "first", "third"},
+		"/failed commit": {"txn.commit", "txn.abort", "first", "third"},
+	} {
+		d := &trace{}
+		if path == "/failed commit" {
+			d.failCommit = errors.New("conflict")
+		}
+		var log logged
+		manager := &transaction.Manager{Logger: slog.New(&log)}
+		h := mustTM(t, tm.Config{Manager: manager})(handler.Func(
+			func(_ http.ResponseWriter, r *http.Request) error {
+				join(t, r.Context(), d)
+				err := errors.Join(
+					afterEnd(r.Context(), func() { d.add("first") }),
+					afterEnd(r.Context(), func() { panic("second") }),
+					afterEnd(r.Context(), func() { d.add("third") }),
+				)
+				if path == "/error" {
+					err = errors.Join(err, errors.New("no"))
+				}
+				return err
+			}))
+		get(t, h, strings.ReplaceAll(path, " ", "%20"))
+		if diff := cmp.Diff(want, d.all()); diff != "" {
+			t.Errorf("%s: %s", path, diff)
+		}
+		if len(log.messages) != 1 || !strings.Contains(log.messages[0], "panicked") {
+			t.Errorf("%s: log: %q", path, log.messages)
+		}
 	}
 }
 
@@ -586,7 +597,7 @@ func TestErrorOfALeftOverHandler(t *testing.T) {
 			ended, failed := make(chan struct{}), make(chan struct{})
 			slow := handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 				attempts++
-				err := tm.AfterEnd(r.Context(), func() { // so it fails when all is decided, and nothing is sent yet
+				err := afterEnd(r.Context(), func() { // so it fails when all is decided, and nothing is sent yet
 					close(ended)
 					<-failed
 				})
