@@ -24,41 +24,40 @@ type checkOptions struct {
 func checkCommand() command {
 	return command{
 		name: "check", args: "CONFIG [name=value ...]",
-		summary: "find what is wrong with a file, and start nothing",
+		summary: "check a file for errors, without starting anything",
 		about: `
-It does all that serving the file would do, up to listening: it reads the file and everything that
-it includes, and creates the server, the filters and the apps with their settings. It looks
-whether each address, log file and database could be opened or made. Every fault is printed on the
-standard error, one a line, sorted by file and line, with what to write instead. A pipeline with
-which requests would fail, or lose a guarantee, is a fault here, and a warning at a start.
+Does everything that serving the file would do, up to listening: it reads the file and its
+includes, and creates the server, the filters and the apps with their settings. It checks that
+every address, log file and database could be opened or created. Errors are printed on the
+standard error, one a line, sorted by file and line, with the remedy. A pipeline in which requests
+would fail or lose a guarantee is an error here, and a warning when a server starts.
 
-It may run beside the server, and makes and changes nothing. The apps get empty databases in
-memory. What another process has in use, which may be the server of this file, is noted and no
-fault: a database, a port, a socket. So are sockets that systemd will pass.
+The command changes nothing, and may run beside the server. The apps get empty databases in
+memory. A database, port or socket that another process uses, perhaps the server of this file, is
+reported as a note, and so are sockets that systemd will pass.
 
-The exit code is 0 if the file is right and 1 if it has faults; warnings are no faults, unless
---strict says so.`,
+Exits 0 if the file is valid, 1 if not. With --strict, warnings are errors.`,
 		examples: []example{
-			{"serve check production.ini", "what is started without -n"},
+			{"serve check production.ini", "the app and the server main"},
 			{
 				"serve check site.ini --all --strict",
-				"for continuous integration: every app and server, and no warnings",
+				"for CI: every app and server, and no warnings",
 			},
 			{
 				"SITE_SECRET=$(cat secret) serve check production.ini --set server:main.port=80",
-				"with the environment and the settings that it will have",
+				"with the environment and settings of production",
 			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o checkOptions
 			o.setFlag(flags)
 			nameFlag(flags, &o.appName,
-				"the `NAME` of the app or pipeline to check; main if not given")
+				"`NAME` of the app or pipeline (default main)")
 			flags.StringVar(&o.serverName, "server-name", "",
-				"the `NAME` of the server; main if not given")
+				"`NAME` of the server (default main)")
 			flags.BoolVar(&o.all, "all", false, "check every app, pipeline and server of the file")
-			flags.BoolVar(&o.strict, "strict", false, "take warnings for faults")
-			quietFlag(flags, &o.quiet, "print nothing but faults")
+			flags.BoolVar(&o.strict, "strict", false, "treat warnings as errors")
+			quietFlag(flags, &o.quiet, "print errors only")
 			return o.run
 		},
 	}
@@ -69,7 +68,7 @@ func quietFlag(flags *flag.FlagSet, quiet *bool, text string) {
 	flags.BoolVar(quiet, "quiet", false, text)
 }
 
-var errStrict = errors.New("there are warnings, and --strict was given")
+var errStrict = errors.New("warnings are errors with --strict")
 
 func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	config, err := o.arguments(args)
@@ -77,7 +76,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		return err
 	}
 	if o.all && (o.appName != "" || o.serverName != "") {
-		return usagef("--all leaves nothing to choose with -n and --server-name")
+		return usagef("--all excludes -n and --server-name")
 	}
 	named := sections{apps: []string{o.appName}, servers: []string{o.serverName}}
 	if o.all {
@@ -142,7 +141,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	for _, note := range notes {
 		c.complain("note: " + note)
 	}
-	_, err = fmt.Fprintf(c.Out, "%s is right\n", config)
+	_, err = fmt.Fprintf(c.Out, "%s: OK\n", config)
 	return err
 }
 
@@ -198,7 +197,7 @@ type sections struct {
 func sectionsOf(config string) (s sections, err error) {
 	path, isFile := configPath(config)
 	if !isFile {
-		return s, usagef("--all is for files, not for %s", config)
+		return s, usagef("--all needs a file, not %s", config)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -79,7 +79,7 @@ func (c *call) dispatch(ctx context.Context, args []string) error {
 	case slices.Contains([]string{"-version", "--version"}, args[0]):
 		return version(ctx, c, args[1:])
 	case isNeither(args[0]):
-		return usagef("%q is no file, and no command; %s", args[0], c.meant(args[0]))
+		return usagef("%q is neither a file nor a command; %s", args[0], c.meant(args[0]))
 	}
 	flags, run := cmd.flags()
 	rest, wantHelp, err := parse(flags, args)
@@ -132,16 +132,16 @@ func (c *call) meant(word string) string {
 	}
 	switch strings.ToLower(word) {
 	case "reload", "restart":
-		return fmt.Sprintf(`a server loads its file anew on SIGHUP, with kill -HUP "$(pidof `+
-			`%[1]s)"; %[1]s FILE --reload does so when the file changes`, c.program)
+		return fmt.Sprintf(`a server reloads its file on SIGHUP: kill -HUP "$(pidof %[1]s)"; `+
+			`%[1]s FILE --reload does so when the file changes`, c.program)
 	case "stop", "shutdown", "quit":
-		return fmt.Sprintf(`a server ends on SIGTERM, with kill "$(pidof %s)"`, c.program)
+		return fmt.Sprintf(`a server ends on SIGTERM: kill "$(pidof %s)"`, c.program)
 	case "status":
-		return fmt.Sprintf("the service manager that started a server knows; %s FILE --addr-file "+
-			"NAME writes where it listens", c.program)
+		return fmt.Sprintf("ask the service manager that started the server; %s FILE --addr-file "+
+			"NAME writes its addresses", c.program)
 	case "fmt", "format":
-		return fmt.Sprintf("a file stays as it is written; %s check FILE finds what is wrong "+
-			"with it, and %s show FILE what it composes", c.program, c.program)
+		return fmt.Sprintf("files are not reformatted; %s check FILE checks one, and %s show "+
+			"FILE prints what it composes", c.program, c.program)
 	}
 	return hint(word, commandNames(), "have "+strings.Join(commandNames(), ", "))
 }
@@ -189,12 +189,12 @@ func inOurWords(err error, flags *flag.FlagSet) error {
 			}
 		})
 		if similar := hint(dashes(name), long, ""); similar != "" {
-			return fmt.Errorf("there is no flag %s; %s", dashes(name), similar)
+			return fmt.Errorf("unknown flag %s; %s", dashes(name), similar)
 		}
-		return fmt.Errorf("there is no flag %s", dashes(name))
+		return fmt.Errorf("unknown flag %s", dashes(name))
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
-		return fmt.Errorf("%s needs a value behind it", dashes(name))
+		return fmt.Errorf("%s needs a value", dashes(name))
 	}
 	if m := invalidValue.FindStringSubmatch(text); m != nil {
 		if m[1] != "" {

@@ -161,13 +161,13 @@ func TestRequest(t *testing.T) {
 			"a connection that is dropped", "",
 			[]string{"/panic"},
 			serve.ExitFailed, "",
-			"the app ended the connection without an answer\n",
+			"the app closed the connection without a response\n",
 		},
 		{
 			"half of an answer", "",
 			[]string{"/half"},
 			serve.ExitFailed, "half",
-			"the answer is incomplete: unexpected EOF\n",
+			"incomplete response: unexpected EOF\n",
 		},
 		{
 			"an app that fails to close", "",
@@ -318,7 +318,7 @@ func TestFileWithoutExtension(t *testing.T) {
 		t.Errorf("got %d, %q, want a fault of the file", code, errs)
 	}
 	if code, _, errs := run(t, "", []string{"wsgi"}); code != serve.ExitUsage ||
-		!strings.HasPrefix(errs, `serve: "wsgi" is no file, and no command; have show, `) {
+		!strings.HasPrefix(errs, `serve: "wsgi" is neither a file nor a command; have show, `) {
 		t.Errorf("got %d, %q, want wrong usage", code, errs)
 	}
 }

@@ -19,8 +19,8 @@ func completionCommand() command {
 		name: "completion", args: "bash|zsh|fish",
 		summary: "print a script that completes command lines",
 		about: `
-The script completes commands, flags, .ini files, and what help and list take. A shell runs it
-when it starts.`,
+The script completes commands, flags, .ini files, and the arguments of help and list. Load it when
+the shell starts.`,
 		examples: []example{
 			{"source <(serve completion bash)", "in ~/.bashrc"},
 			{`serve completion zsh > "${fpath[1]}/_serve"`, "once, for zsh"},
@@ -29,7 +29,7 @@ when it starts.`,
 		setup: func(flags *flag.FlagSet) runner {
 			o := completionOptions{}
 			flags.StringVar(&o.program, "program", "",
-				"the `NAME` of the program; its own if not given")
+				"`NAME` of the program (default: the name of this one)")
 			return o.run
 		},
 	}
@@ -47,7 +47,7 @@ func (o *completionOptions) run(_ context.Context, c *call, args []string) error
 	}
 	program := cmp.Or(o.program, c.program)
 	if !programPattern.MatchString(program) {
-		return usagef("--program %q can't be the name of a program", program)
+		return usagef("--program %q is not a valid name of a program", program)
 	}
 	_, err := io.WriteString(c.Out, shells[args[0]](completion{program, c.shortNames()}))
 	return err

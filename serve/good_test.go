@@ -37,7 +37,7 @@ func TestGoodFiles(t *testing.T) {
 				}
 			}
 			code, out, errs := run(t, "", []string{"check", path, "--strict"}, myapp.Register)
-			if want := path + " is right\n"; code != serve.ExitOK || out != want || errs != "" {
+			if want := path + ": OK\n"; code != serve.ExitOK || out != want || errs != "" {
 				t.Errorf("check: exit code %d, %s%s", code, out, errs)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

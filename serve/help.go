@@ -20,12 +20,12 @@ func helpCommand() command {
 		name: "help", args: "[COMMAND | [KIND] NAME]",
 		summary: "explain a command, or the settings of an app, filter, composite or server",
 		about: `
-Without arguments it lists the commands. NAME is what is registered: as .ini files write it, such
-as egg:repoze.browserid#browserid, or a part of that if only one has it, such as browserid. KIND
-is app, composite, filter or server, for a name that is of several kinds.
+Without arguments it lists the commands. NAME is a registered name as .ini files write it, such as
+egg:repoze.browserid#browserid, or a part of it that is unique, such as browserid. KIND is app,
+composite, filter or server, for a name of several kinds.
 
-For each setting it prints the key with its default, what a value looks like, and what it is for.
-The section [logging] has settings too: see help logging.`,
+For each setting it prints the key with its default, the form of the value, and its purpose. For
+the section [logging] there is help logging.`,
 		examples: []example{
 			{"serve help show", "the command show"},
 			{"serve help filter browserid", "the settings of a [filter:] section that uses it"},
@@ -51,15 +51,15 @@ func help(_ context.Context, c *call, args []string) error {
 			return c.helpOnLogging()
 		}
 		if _, ok := kindNamed(args[0]); ok {
-			return usagef("want a name behind %q: one that %s list %s prints", args[0],
+			return usagef("want a name after %q: one that %s list %s prints", args[0],
 				c.program, args[0])
 		}
 		found := c.registered(factoryKinds, args[0])
 		switch len(found) {
 		case 0:
-			have := fmt.Sprintf("have the commands %s, and what %s list prints",
+			have := fmt.Sprintf("want one of the commands %s, or a name that %s list prints",
 				strings.Join(commandNames(), ", "), c.program)
-			return usagef("there is no command %q, and nothing of that name is registered; %s",
+			return usagef("unknown command or name %q; %s",
 				args[0], hint(args[0], slices.Concat(commandNames(), c.shortNames()), have))
 		case 1:
 			return c.helpOnFactory(found[0])
@@ -68,7 +68,7 @@ func help(_ context.Context, c *call, args []string) error {
 	case 2:
 		kind, ok := kindNamed(args[0])
 		if !ok {
-			return usagef("%q is no kind of thing; want app, composite, filter or server", args[0])
+			return usagef("unknown kind %q; want app, composite, filter or server", args[0])
 		}
 		found := c.registered([]pipeline.Kind{kind}, args[1])
 		switch len(found) {
@@ -109,11 +109,11 @@ func (c *call) overview(w io.Writer) error {
 		fmt.Fprintf(&b, "  %s\n      %s\n", cmd.usage(c.program), wrap(cmd.summary, 6))
 	}
 	b.WriteString("\n" + paragraphs(fmt.Sprintf(`
-%[1]s help COMMAND, or %[1]s COMMAND -h, explains a command with its flags; %[1]s help %[1]s does
-so for %[1]s CONFIG. CONFIG is the path of an .ini file; one that is called like a command is
-written ./%[2]s.
+%[1]s help COMMAND, or %[1]s COMMAND -h, explains a command with its flags; %[1]s help %[1]s
+explains %[1]s CONFIG. CONFIG is the path of an .ini file; write ./%[2]s for a file with the name
+of a command.
 
-Exit codes: 0 did what was asked, 1 could not start, failed or found a fault, 2 wrong usage.
+Exit codes: 0 success, 1 failure or errors found, 2 wrong usage.
 `, c.program, commandNames()[0])))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -281,7 +281,7 @@ func (c *call) ambiguous(name string, found []pipeline.FactoryInfo) error {
 	for _, info := range found {
 		choices = append(choices, fmt.Sprintf("%s help %s %s", c.program, info.Kind, info.Name))
 	}
-	return fmt.Errorf("%q may be each of several: %s", name, strings.Join(choices, ", "))
+	return fmt.Errorf("%q is ambiguous: %s", name, strings.Join(choices, ", "))
 }
 
 // isPart reports whether name is the distribution, the entry point or the function of a full name.
@@ -304,13 +304,13 @@ func (c *call) helpOnFactory(info pipeline.FactoryInfo) error {
 	case len(info.Settings) > 0:
 		b.WriteString("\nSettings:\n")
 	case !info.Others:
-		b.WriteString("\nIt has no settings.\n")
+		b.WriteString("\nNo settings.\n")
 	}
 	for _, s := range info.Settings {
 		b.WriteString(settingHelp(s))
 	}
 	if info.Others {
-		b.WriteString("\nIt takes settings of any other name too.\n")
+		b.WriteString("\nSettings with other names are allowed too.\n")
 	}
 	_, err := io.WriteString(c.Out, b.String())
 	return err

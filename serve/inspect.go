@@ -30,7 +30,7 @@ type outside struct {
 // setFlag defines --set.
 func (o *outside) setFlag(flags *flag.FlagSet) {
 	const text = "replace a setting of the file, as `SECTION.KEY=VALUE`, " +
-		"such as server:main.port=80; may be given more than once"
+		"such as server:main.port=80; repeatable"
 	flags.Func("set", text, func(assignment string) error {
 		if name, _, ok := strings.Cut(assignment, "="); !ok || !strings.Contains(name, ".") {
 			return errors.New("want SECTION.KEY=VALUE, such as server:main.port=80")
@@ -70,7 +70,7 @@ func (o *outside) unused(users ...user) []pipeline.Warning {
 		if slices.ContainsFunc(users, func(u user) bool { return u.Uses(name) }) {
 			continue
 		}
-		message := "given on the command line, and nothing uses it"
+		message := "given on the command line, but not used"
 		for _, u := range users {
 			if near, ok := u.Similar(name); ok {
 				message = fmt.Sprintf("%s; did you mean %s=…?", message, redact.Key(near))
@@ -124,7 +124,7 @@ func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[stri
 		switch {
 		case errors.Is(err, storage.ErrInUse):
 			note(redact.Value("", uri.String()) +
-				" is in use by another process, so it was not looked at")
+				" is in use by another process; skipped")
 		case err != nil:
 			return nil, err
 		default:

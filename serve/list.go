@@ -11,11 +11,10 @@ import (
 
 func listCommand() command {
 	return command{
-		name: "list", args: "[KIND]", summary: "list what .ini files can use",
+		name: "list", args: "[KIND]", summary: "list the apps, filters, servers and databases that .ini files can use",
 		about: `
-It prints the names of all apps, composites, filters and servers that are registered, with the
-other names that each has, and the kinds of databases. KIND is app, composite, filter or server,
-for that kind alone.`,
+Prints the names of all registered apps, composites, filters and servers, with their other names,
+and the kinds of databases. KIND is app, composite, filter or server, to print that kind only.`,
 		examples: []example{
 			{"serve list", "everything"},
 			{"serve list filters", "the filters"},
@@ -31,7 +30,7 @@ func list(_ context.Context, c *call, args []string) error {
 	case 1:
 		kind, ok := kindNamed(args[0])
 		if !ok {
-			return usagef("%q is no kind of thing; want app, composite, filter or server", args[0])
+			return usagef("unknown kind %q; want app, composite, filter or server", args[0])
 		}
 		kinds = []pipeline.Kind{kind}
 	default:

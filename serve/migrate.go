@@ -17,29 +17,28 @@ import (
 func migrateCommand() command {
 	return command{
 		name: "migrate", args: "CONFIG [DIR] [name=value ...]",
-		summary: "make a project of an .ini file that a program in Python had",
+		summary: "create a project from the .ini file of a Python program",
 		about: `
-It prints what the file composes, what has to be written in Go, with the lines that register it,
-and which lines mean something else here or nothing. The file is only read.
+Prints what the file composes, what has to be written in Go, with the lines that register it, and
+which lines have another meaning here or none. The file is only read.
 
-With DIR it writes a project that starts: a copy of the file and of those that it includes, and
-for each app and filter that has to be written a function that answers 501 (Not Implemented) and
-its name. A filter that is not written lets no request pass, since it may be the one that checks
-log-ins. All that the file names of the standard set works at once. Nothing that is in DIR is
-overwritten.
+With DIR it writes a project that starts: a copy of the file and its includes, and for each app
+and filter that has to be written a function that answers 501 (Not Implemented) with its name. A
+filter that is not written yet passes no request on, because it may be the one that checks
+log-ins. Parts of the standard set work at once. Existing files in DIR are not overwritten.
 
-A line that can't stay is a comment in the copy, and begins with "# (migrate)"; what is missing,
-such as a server, is added at its end. A value that name=value gives is added to [DEFAULT], and
---set replaces a line. Secrets are not printed, and are in the copy as they were in the file.
+A line that can't stay becomes a comment in the copy that begins with "# (migrate)"; missing
+parts, such as a server, are added at its end. Settings given as name=value are added to
+[DEFAULT], and --set replaces a line. Secrets are not printed, and stay in the copy.
 
-Faults that a person has to mend go to the standard error, each with file and line; then the exit
-code is 1, and nothing is written.`,
+Errors that have to be corrected by hand go to the standard error, each with file and line; the
+exit code is then 1, and nothing is written.`,
 		examples: []example{
-			{"serve migrate production.ini", "what would become of it"},
+			{"serve migrate production.ini", "a report"},
 			{"serve migrate production.ini site", "a project in the folder site"},
 			{
 				"serve migrate production.ini site http_port=8080",
-				"for a file that gets its port from outside",
+				"for a file whose port is given on the command line",
 			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
@@ -76,8 +75,8 @@ func (o *migrateOptions) run(ctx context.Context, c *call, args []string) error 
 		Global: given.global, Set: given.set,
 	})
 	if err != nil {
-		c.complain(fmt.Sprintf("%s can't be served yet, and nothing was written; mend a copy of "+
-			"it, or give the value, as these lines say:", redact.Key(config)))
+		c.complain(fmt.Sprintf("%s can't be served yet, and nothing was written; correct a copy "+
+			"of it, or give the missing values:", redact.Key(config)))
 		return err
 	}
 	if dir == "" {

@@ -19,17 +19,17 @@ type newOptions struct{ module, source string }
 func newCommand() command {
 	return command{
 		name: "new", args: "DIR",
-		summary: "write a project: an app and a filter of one's own, .ini files, a test",
+		summary: "create a project: an app and a filter in Go, .ini files, a test",
 		about: `
-DIR is made if it does not exist, and its name is that of the project. Nothing that is there is
+Creates the folder DIR if it does not exist; the project has its name. Existing files are not
 overwritten.
 
 The project is a Go module that requires the version of Pasteline which this program was built
-with. A program that was built from a working tree has no such version: then the module is told to
-use that tree.`,
+with. A program that was built from a working tree has no such version; the project then uses that
+tree.`,
 		examples: []example{
 			{"serve new guestbook", "a project with the module example.com/guestbook"},
-			{"serve new guestbook --module github.com/acme/guestbook", "with a name of one's own"},
+			{"serve new guestbook --module github.com/acme/guestbook", "with another module path"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o newOptions
@@ -41,9 +41,9 @@ use that tree.`,
 
 func (o *newOptions) setFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.module, "module", "",
-		"the `PATH` of the module; example.com/NAME if not given")
+		"`PATH` of the module (default example.com/NAME)")
 	flags.StringVar(&o.source, "source", "",
-		"use Pasteline's source in this `FOLDER`, not a published version")
+		"use the source of Pasteline in `FOLDER`, not a published version")
 }
 
 func (o *newOptions) run(_ context.Context, c *call, args []string) error {

@@ -29,45 +29,44 @@ type recoverOptions struct {
 func recoverCommand() command {
 	return command{
 		name: "recover", args: "CONFIG [name=value ...]",
-		summary: "settle what a crash has left between two databases",
+		summary: "settle transactions that a crash has left unfinished",
 		about: `
-A transaction that writes to several databases has all but one of them prepare; the commit of that
-one decides. A process that dies in between leaves databases with prepared work, and with its
-locks. This command loads the file as for serving, but opens no port; looks for such work in all
-databases that the apps have opened; asks who was to decide; and commits it or rolls it back. It
-prints what it found and did. A server does the same when it starts, and every half minute, so
-there is seldom a need for this.
+A transaction that writes to several databases prepares in all but one of them, and is decided by
+the commit in that one. A process that dies in between leaves databases with prepared work and its
+locks. This command loads the file as for serving, but opens no port. It finds such work in all
+databases that the apps have opened, asks the database that decides, commits the work or rolls it
+back, and prints the result. A server does the same when it starts and every half minute, so the
+command is rarely needed.
 
-The log goes to the standard error: files that the .ini names for it are neither opened nor made.
+The log goes to the standard error; log files that the .ini file names are not opened.
 
-What a living process works on is left alone, and so is what other programs have prepared. What
-was to be decided by a database that the file does not name stays in doubt: run the command with a
-file that names both. If that database is gone for good, somebody has to decide: --commit or
---abort settles one transaction in all databases of the file. This can't be undone, and if it is
-not what the lost database had decided, the databases disagree from then on.
+Work of a running process is skipped, and so is work that other programs have prepared. Work stays
+in doubt if the file does not name the database that decides: use a file that names both. If that
+database is lost, an administrator has to decide: --commit or --abort settles one transaction in
+all databases of the file. This can't be undone. If it differs from the decision in the lost
+database, the databases are inconsistent from then on.
 
-The exit code is 0 if nothing is in doubt afterwards, and else 1. For programs there is --json: a
-list with the keys database, transaction, name, decider, since, verdict, settled, in_doubt and
-error.`,
+Exits 0 if nothing is in doubt afterwards, else 1. With --json the output is a list with the keys
+database, transaction, name, decider, since, verdict, settled, in_doubt and error.`,
 		examples: []example{
-			{"serve recover production.ini --dry-run", "what is there, and what would be done"},
-			{"serve recover production.ini", "settle it"},
+			{"serve recover production.ini --dry-run", "what would be done"},
+			{"serve recover production.ini", "settle the transactions"},
 			{
 				"serve recover site.ini --abort MZQWY5DBN5XGK4TFMFZWKYLT",
-				"settle by hand what nobody can decide any more",
+				"roll back one transaction by hand",
 			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o recoverOptions
 			o.setFlag(flags)
 			nameFlag(flags, &o.name,
-				"the `NAME` of the app or pipeline whose databases are meant; main if not given")
-			flags.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
+				"`NAME` of the app or pipeline whose databases are used (default main)")
+			flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and change nothing")
 			flags.BoolVar(&o.json, "json", false, "print JSON")
 			flags.StringVar(&o.commit, "commit", "",
-				"commit the prepared parts of a `TRANSACTION` that nobody else decides")
+				"commit the prepared parts of a `TRANSACTION` whose coordinator is lost")
 			flags.StringVar(&o.abort, "abort", "",
-				"roll back the prepared parts of a `TRANSACTION` that nobody else decides")
+				"roll back the prepared parts of a `TRANSACTION` whose coordinator is lost")
 			return o.run
 		},
 	}
@@ -91,8 +90,8 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	load.Registry.Opener().Try() // creates no database
 	p, err := pipeline.Load(ctx, config, load)
 	if errors.Is(err, storage.ErrInUse) {
-		return fmt.Errorf("%w\nif that is the server: it recovers by itself, when it starts and "+
-			"every %v, and its log says what it did", err, site.RecoveryInterval)
+		return fmt.Errorf("%w\na running server recovers when it starts and every %v, and logs "+
+			"the result", err, site.RecoveryInterval)
 	}
 	if err != nil {
 		return err
@@ -139,7 +138,7 @@ func (o *recoverOptions) recover(ctx context.Context, c *call, databases *recove
 
 func writeFindings(w io.Writer, found []recovery.Finding) error {
 	if len(found) == 0 {
-		_, err := fmt.Fprintln(w, "nothing is left prepared")
+		_, err := fmt.Fprintln(w, "no prepared transactions")
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -164,7 +163,7 @@ func resultOf(f recovery.Finding) string {
 	will, is := "", ""
 	switch f.Verdict {
 	case recovery.Leave:
-		return "left alone: its process lives"
+		return "in progress"
 	case recovery.Finish:
 		will, is = "to be committed", "committed"
 	case recovery.Abort:

@@ -68,7 +68,7 @@ func TestRecoverPostgres(t *testing.T) {
 		return run(t, "", append([]string{"recover", path}, args...), registerBanks())
 	}
 	if code, out, errs := recoverWith(); code != serve.ExitOK ||
-		out != "nothing is left prepared\n" {
+		out != "no prepared transactions\n" {
 		t.Errorf("before: got %d, %s%s", code, out, errs)
 	}
 	one, two := leaveInDoubt(t, uri, "one"), leaveInDoubt(t, uri, "two")
@@ -89,7 +89,7 @@ func TestRecoverPostgres(t *testing.T) {
 		t.Errorf("abort: got %d, %s%s", code, out, errs)
 	}
 	if code, out, errs := recoverWith("--dry-run"); code != serve.ExitOK ||
-		out != "nothing is left prepared\n" {
+		out != "no prepared transactions\n" {
 		t.Errorf("after: got %d, %s%s", code, out, errs)
 	}
 	o := storage.NewOpener()

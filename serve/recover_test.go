@@ -144,7 +144,7 @@ func TestRecoverCommand(t *testing.T) {
 DATABASE  TRANSACTION  PREPARED              RESULT
 bank      T1           2026-05-01T08:00:00Z  to be committed
 bank      T2           2026-05-01T08:01:00Z  to be rolled back
-bank      T3           2026-05-01T08:02:00Z  left alone: its process lives
+bank      T3           2026-05-01T08:02:00Z  in progress
 bank      T4           2026-05-01T08:03:00Z  ` + unknown + `
 `, "in doubt: 3; nothing was changed\n", 4,
 		},
@@ -153,7 +153,7 @@ bank      T4           2026-05-01T08:03:00Z  ` + unknown + `
 DATABASE  TRANSACTION  PREPARED              RESULT
 bank      T1           2026-05-01T08:00:00Z  committed
 bank      T2           2026-05-01T08:01:00Z  rolled back
-bank      T3           2026-05-01T08:02:00Z  left alone: its process lives
+bank      T3           2026-05-01T08:02:00Z  in progress
 bank      T4           2026-05-01T08:03:00Z  ` + unknown + `
 `, "still in doubt: 1\n", 2,
 		},

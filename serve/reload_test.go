@@ -555,7 +555,7 @@ func TestReloadFlags(t *testing.T) {
 		{"site.ini --reload-interval 0", "want a time above 0, such as 500ms, 2s or 2"},
 		{"site.ini --reload-grace -1s", "want a time above 0"},
 		{"site.ini --reload-grace soon", "want a time above 0"},
-		{"egg:test#work --reload", "--reload watches files, and egg:test#work is none"},
+		{"egg:test#work --reload", "--reload needs a file, not egg:test#work"},
 	} {
 		var errs buffer
 		if got := serve.Run(t.Context(), strings.Fields(tt.args), serve.Stdio{Err: &errs}); got !=

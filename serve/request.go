@@ -32,40 +32,40 @@ type requestOptions struct {
 func requestCommand() command {
 	return command{
 		name: "request", args: "CONFIG PATH [name=value ...] | URL",
-		summary: "send one request through the pipeline, and print the answer",
+		summary: "send one request through the pipeline, and print the response",
 		about: `
-It loads the file as for serving, but opens no port: the request goes through the filters to the
-app, with its transaction. The body of the answer is printed on the standard output. For POST, PUT
+Loads the file as for serving, but opens no port: the request goes through the filters to the app,
+with its transaction. The body of the response is printed on the standard output. For POST, PUT
 and PATCH, and for other methods with a Content-Length or Transfer-Encoding header, the body of
 the request is read from the standard input.
 
-PATH may have a query. The log goes to the standard error: files that the .ini names for it are
-neither opened nor made. A redirect is not followed. A database that only one process can open
-must not be in use by a server.
+PATH may have a query. The log goes to the standard error; log files that the .ini file names are
+not opened. Redirects are not followed. A database that only one process can open must not be in
+use by a server.
 
-With a URL in place of CONFIG and PATH the request goes over the network, to a server that runs: a
-check of its health, say.
+With a URL in place of CONFIG and PATH the request goes over the network to a running server, for
+example as a health check.
 
-The exit code is 0 if the status is below 400, and else 1.`,
+Exits 0 if the status is below 400, else 1.`,
 		examples: []example{
 			{"serve request development.ini /hello", "GET, and print the body"},
 			{"serve request -d development.ini /", "with status and headers"},
 			{"echo -n data | serve request -m POST development.ini /body", "POST, with a body"},
 			{
 				"serve request http://127.0.0.1:6543/hello",
-				"does the server that runs there answer?",
+				"health check of a running server",
 			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			o := requestOptions{headers: headerFlag{}}
 			o.setFlag(flags)
-			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline; main if not given")
-			flags.StringVar(&o.method, "m", "GET", "the `METHOD`; GET if not given")
-			flags.StringVar(&o.method, "method", "GET", "the `METHOD`; GET if not given")
+			nameFlag(flags, &o.name, "`NAME` of the app or pipeline (default main)")
+			flags.StringVar(&o.method, "m", "GET", "`METHOD` of the request (default GET)")
+			flags.StringVar(&o.method, "method", "GET", "`METHOD` of the request (default GET)")
 			flags.Var(o.headers, "header",
-				"a header field as `NAME:VALUE`; may be given several times")
-			flags.BoolVar(&o.display, "d", false, "print status and headers too")
-			flags.BoolVar(&o.display, "display-headers", false, "print status and headers too")
+				"header field as `NAME:VALUE`; repeatable")
+			flags.BoolVar(&o.display, "d", false, "also print status and headers")
+			flags.BoolVar(&o.display, "display-headers", false, "also print status and headers")
 			return o.run
 		},
 	}
@@ -147,7 +147,7 @@ func (o *requestOptions) askServer(ctx context.Context, c *call, args []string) 
 		target.User != nil:
 		return usagef("want a URL such as http://127.0.0.1:6543/hello, without user and password")
 	case len(args) > 1 || o.name != "" || len(o.set) > 0:
-		return usagef("a URL stands alone: -n, --set and name=value are for a CONFIG")
+		return usagef("a URL excludes -n, --set and name=value, which are for a CONFIG")
 	}
 	request, err := o.request(ctx, target.Scheme+"://"+target.Host, target.RequestURI(), c.In)
 	if err != nil {
@@ -168,10 +168,10 @@ func (o *requestOptions) request(ctx context.Context, base, path string,
 	path = strings.ReplaceAll(path, " ", "%20") // in the query too
 	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(o.method), base+path, nil)
 	if _, wrongPath := errors.AsType[*url.Error](err); wrongPath {
-		return nil, usagef("%q can't be the path of a page: %w", path, errors.Unwrap(err))
+		return nil, usagef("%q is not a valid path: %w", path, errors.Unwrap(err))
 	}
 	if err != nil {
-		return nil, usagef("-m %q can't be a method; want one such as POST", o.method)
+		return nil, usagef("-m %q is not a valid method; want one such as POST", o.method)
 	}
 	r.Header = http.Header(o.headers)
 	if host := r.Header.Get("Host"); host != "" {
@@ -202,7 +202,7 @@ func (o *requestOptions) send(c *call, r *http.Request, h http.Handler, logger *
 	if err == nil {
 		err = o.print(c, response)
 	} else if errors.Is(err, io.EOF) {
-		err = errors.New("the app ended the connection without an answer")
+		err = errors.New("the app closed the connection without a response")
 	}
 	transport.CloseIdleConnections()
 	if shutdown := srv.Shutdown(context.WithoutCancel(r.Context())); shutdown != nil {
@@ -230,9 +230,9 @@ func (o *requestOptions) print(c *call, response *http.Response) error {
 	}
 	if _, err := io.Copy(c.Out, response.Body); err != nil {
 		if response.Request.Context().Err() != nil {
-			return errors.New("stopped before the answer was complete")
+			return errors.New("interrupted before the response was complete")
 		}
-		return fmt.Errorf("the answer is incomplete: %w", err)
+		return fmt.Errorf("incomplete response: %w", err)
 	}
 	if response.StatusCode >= 400 {
 		return fmt.Errorf("%s %s: %s", response.Request.Method, response.Request.URL.RequestURI(),

@@ -25,22 +25,22 @@ type routesOptions struct {
 func routesCommand() command {
 	return command{
 		name: "routes", args: "CONFIG [name=value ...]",
-		summary: "list the routes of the apps, and the filters in front of each",
+		summary: "list the routes of the apps, with the filters in front of each",
 		about: `
-It creates the pipeline, as the command check does, and prints for each route the method, the
-pattern, and what a request passes on its way, from outside in. Behind a composite stands, in
-brackets, the setting that leads on.
+Creates the pipeline, as the command check does, and prints for each route the method, the
+pattern, and the filters, composites and app that a request passes, from outside in. Behind a
+composite, brackets enclose the setting that leads to the next part.
 
-The routes are known of apps that are chi routers, and of those whose factory calls Build.Routes.
-Of another app there is one line, with * for the method and the pattern.`,
+The routes are known for apps that are chi routers, and for those whose factory calls
+Build.Routes. Any other app has one line, with * as method and pattern.`,
 		examples: []example{
 			{"serve routes development.ini", "the routes of main"},
-			{"serve routes site.ini -n blog", "those of another app or pipeline"},
+			{"serve routes site.ini -n blog", "the routes of the app blog"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o routesOptions
 			o.setFlag(flags)
-			nameFlag(flags, &o.name, "the `NAME` of the app or pipeline; main if not given")
+			nameFlag(flags, &o.name, "`NAME` of the app or pipeline (default main)")
 			return o.run
 		},
 	}

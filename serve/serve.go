@@ -38,56 +38,55 @@ func serveCommand() command {
 	return command{
 		args: "CONFIG [name=value ...]", summary: "serve the app that an .ini file describes",
 		about: `
-CONFIG is the path of the file. It may end with #name, the section to serve instead of main.
-name=value is a setting from outside, as in [DEFAULT]: it is there for %(name)s and for "get", and
-a line of that name in a section does not count then. --set SECTION.KEY=VALUE replaces that line.
+CONFIG is the path of the file, perhaps followed by #name, the section to serve instead of main.
+name=value is a setting as in [DEFAULT]: it can be used as %(name)s and with "get", and takes
+precedence over a line with that name in a section. --set SECTION.KEY=VALUE replaces one line.
 
-When it listens it prints where. On SIGINT or SIGTERM it stops accepting, lets running requests
-finish, closes what the apps opened, and ends with the exit code 0; a second signal ends it at
-once.
+The addresses are printed when the server listens. On SIGINT or SIGTERM it stops accepting
+connections, lets running requests finish, closes the resources of the apps, and exits with code
+0; a second signal ends it at once.
 
-On SIGHUP it loads the file and everything that it includes anew. New requests go to the new
-pipeline; those that run finish in the old one, and a stream that does not is ended after
---reload-grace. If anything is wrong with the file, the log says what, and the old pipeline goes
-on. With --reload, a change of one of these files does the same, or a touch. What a [server:]
-section says counts from the next start on, apart from the files of a certificate; the log names
-what has changed. Go code is compiled: a change of it needs a rebuild and a restart. A terminal
-that is closed ends the server.`,
+On SIGHUP it reloads the file and its includes. New requests go to the new pipeline; running
+requests finish in the old one, and are cancelled after --reload-grace. If the file has errors,
+they are logged, and the old pipeline stays. With --reload, a change of one of these files does
+the same. Changes in the [server:] section need a restart, apart from the files of a certificate;
+the log names them. Changed Go code needs a rebuild and a restart. Closing the terminal ends the
+server.`,
 		examples: []example{
-			{"serve development.ini", "main of that file"},
-			{"serve site.ini -n blog --server-name public", "other sections"},
-			{"serve site.ini debug=false", "with a setting from outside, as [DEFAULT] has them"},
-			{"serve site.ini --set server:main.port=80", "with a setting of a section replaced"},
+			{"serve development.ini", "the app main of the file"},
+			{"serve site.ini -n blog --server-name public", "another app and another server"},
+			{"serve site.ini debug=false", "with a setting as in [DEFAULT]"},
+			{"serve site.ini --set server:main.port=80", "with a replaced setting"},
 			{
 				"serve site.ini --addr-file /run/site.addr",
-				"for programs that want to know the address",
+				"for programs that need the address",
 			},
-			{"serve -b development.ini", "and look at it"},
-			{"serve --reload development.ini", "while you work on the file"},
-			{`kill -HUP "$(pidof serve)"`, "a server that runs loads its file anew"},
+			{"serve -b development.ini", "and open it in a browser"},
+			{"serve --reload development.ini", "reload when the file changes"},
+			{`kill -HUP "$(pidof serve)"`, "make a running server reload its file"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o serveOptions
 			nameFlag(flags, &o.appName,
-				"the `NAME` of the app or pipeline to serve; main if not given")
+				"`NAME` of the app or pipeline (default main)")
 			flags.StringVar(&o.serverName, "server-name", "",
-				"the `NAME` of the server; main if not given")
+				"`NAME` of the server (default main)")
 			flags.StringVar(&o.addrFile, "addr-file", "",
-				"a `FILE` to write the addresses to, one a line, when the server listens")
+				"write the addresses to `FILE`, one a line, when the server listens")
 			flags.BoolVar(&o.browser, "b", false, "open a browser when the server listens")
 			flags.BoolVar(&o.browser, "browser", false, "open a browser when the server listens")
 			flags.BoolVar(&o.verbose, "v", false,
-				"log more: the level is debug, whatever the file says")
+				"log at level debug, whatever the file says")
 			flags.BoolVar(&o.verbose, "verbose", false,
-				"log more: the level is debug, whatever the file says")
-			flags.BoolVar(&o.reload, "reload", false, "load the file anew when it, a file that "+
-				"it includes, or a file with a secret changes")
+				"log at level debug, whatever the file says")
+			flags.BoolVar(&o.reload, "reload", false, "reload the file when it, an include, or "+
+				"a file with a secret changes")
 			o.setFlag(flags)
 			durationFlag(flags, &o.interval, "reload-interval", time.Second,
-				"how often --reload looks, as `TIME` such as 500ms or 2; 1s if not given")
-			durationFlag(flags, &o.grace, "reload-grace", time.Minute, "how long requests may go "+
-				"on after a reload, as `TIME`; then their context is cancelled; 1m if not given")
-			quietFlag(flags, &o.quiet, "log errors alone, and do not print where it listens")
+				"how often --reload looks, as `TIME` such as 500ms or 2 (default 1s)")
+			durationFlag(flags, &o.grace, "reload-grace", time.Minute, "how long requests may run "+
+				"on after a reload before they are cancelled, as `TIME` (default 1m)")
+			quietFlag(flags, &o.quiet, "log errors only, and do not print the addresses")
 			return o.run
 		},
 	}
@@ -150,7 +149,7 @@ func (o *serveOptions) check() error {
 		return usagef("-v and -q exclude each other")
 	}
 	if _, isFile := configPath(o.config); o.reload && !isFile {
-		return usagef("--reload watches files, and %s is none", o.config)
+		return usagef("--reload needs a file, not %s", o.config)
 	}
 	return nil
 }

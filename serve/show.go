@@ -24,39 +24,39 @@ func showCommand() command {
 	return command{
 		name: "show", args: "CONFIG [name=value ...]", summary: "show what a file composes",
 		about: `
-It prints the tree that the file describes: each app, composite, filter and pipeline with its
-settings, and where each setting comes from. Secrets are printed as ***. Nothing is created, and a
-factory that is not registered is only marked, so this works for files of other programs too.
+Prints the tree that the file describes: each app, composite, filter and pipeline with its
+settings, and the file and line of each setting. Secrets are printed as ***. Nothing is created,
+and a factory that is not registered is only marked, so the command also works for files of other
+programs.
 
-For programs there is --json. A node has the keys kind, name, use, protocol, registered,
-global_conf, local_conf, source, filters, app, filter and next; those that do not apply to it are
-left out. Kinds are app, composite, pipeline, filter, filter-app, filter-with and server. For a
-picture there are --svg and, for Graphviz, --dot.
+With --json the output is for programs. A node has the keys kind, name, use, protocol, registered,
+global_conf, local_conf, source, filters, app, filter and next; those that do not apply are left
+out. Kinds are app, composite, pipeline, filter, filter-app, filter-with and server. With --svg or
+--dot (Graphviz) the output is a picture.
 
-What is odd about the file goes to the standard error. Faults do too, each with file and line;
-then the exit code is 1.`,
+Warnings go to the standard error. Errors do too, each with file and line; the exit code is then 1.`,
 		examples: []example{
 			{"serve show development.ini", "the app or pipeline main"},
-			{"serve show site.ini -n blog debug=false", "another one, with a setting from outside"},
+			{"serve show site.ini -n blog debug=false", "the app blog, with one setting given"},
 			{"serve show site.ini --server", "the server main"},
-			{"serve show site.ini --svg > site.svg", "a picture of it"},
+			{"serve show site.ini --svg > site.svg", "a picture of the pipeline"},
 			{
 				"serve show site.ini --json | jq -r '.filters[].use'",
-				"the filters of a pipeline, for programs",
+				"the filters of the pipeline, one a line",
 			},
 		},
 		setup: func(flags *flag.FlagSet) runner {
 			var o showOptions
 			o.setFlag(flags)
-			nameFlag(flags, &o.name, "the `NAME` of what to show; main if not given")
+			nameFlag(flags, &o.name, "`NAME` of the section (default main)")
 			flags.BoolVar(&o.server, "server", false, "show a server")
 			flags.BoolVar(&o.filter, "filter", false, "show a filter")
 			flags.BoolVar(&o.json, "json", false, "print JSON")
-			flags.BoolVar(&o.dot, "dot", false, "print a picture for Graphviz")
-			flags.BoolVar(&o.svg, "svg", false, "print a picture for browsers")
-			flags.BoolVar(&o.reveal, "reveal", false, "print secrets as they are")
+			flags.BoolVar(&o.dot, "dot", false, "print a picture for Graphviz, in DOT")
+			flags.BoolVar(&o.svg, "svg", false, "print a picture for browsers, in SVG")
+			flags.BoolVar(&o.reveal, "reveal", false, "print secrets in clear text")
 			flags.BoolVar(&o.defaults, "defaults", false,
-				"print settings that are not written, with their defaults, too")
+				"also print settings that have their default")
 			return o.run
 		},
 	}

@@ -13,8 +13,8 @@ const module = "github.com/pasteline/pasteline"
 func versionCommand() command {
 	return command{
 		name: "version", summary: "print the version",
-		about: "\nIt prints the version of Pasteline, or the revision that it was built from, " +
-			"and that of Go. The flag --version does the same.",
+		about: "\nPrints the version of Pasteline, or the revision that it was built from, and " +
+			"the version of Go. The flag --version does the same.",
 		setup: withoutFlags(version),
 	}
 }

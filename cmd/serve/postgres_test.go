@@ -70,7 +70,7 @@ func TestLookingChangesNothingOnPostgres(t *testing.T) {
 		code      int
 		tables    int // afterwards
 	}{
-		{"check", uri, []string{"check", "site.ini"}, "site.ini is right", "", 0, 0},
+		{"check", uri, []string{"check", "site.ini"}, "site.ini: OK", "", 0, 0},
 		{"routes", uri, []string{"routes", "site.ini"}, "/shared/incr", "", 0, 0},
 		{
 			"no such database", wrong,
@@ -91,7 +91,7 @@ func TestLookingChangesNothingOnPostgres(t *testing.T) {
 			`unrecognized configuration parameter "pool_max_con": the options`, 1, 0,
 		},
 		{"request, which is work", uri, []string{"request", "site.ini", "/shared"}, "0", "", 0, 4},
-		{"check afterwards", uri, []string{"check", "site.ini"}, "site.ini is right", "", 0, 4},
+		{"check afterwards", uri, []string{"check", "site.ini"}, "site.ini: OK", "", 0, 4},
 	} {
 		out, errs, code := command(tt.uri, tt.words...)
 		if !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.errs) || code != tt.code {

@@ -233,7 +233,7 @@ func TestCheck(t *testing.T) {
 	uri := pgtest.Database(t)
 	path := filepath.Join(t.TempDir(), "shop.ini")
 	for _, tt := range []struct{ uri, want string }{
-		{uri, path + " is right\n"},
+		{uri, path + ": OK\n"},
 		{
 			"memory://shop", path + `:6: [app:shop] database = "memory://shop": storage/postgres: memory://shop is no PostgreSQL database,` +
 				" which the app's own tables need: write postgres://host/database\n",
