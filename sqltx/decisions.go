@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/internal/failpoint"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // The table has a row for every commit that recovery may ask about, and for every one that recovery
@@ -27,8 +28,9 @@ const (
 const identityKey = "decider-id"
 
 // errGivenUp is the error of a commit that decides over prepared work that recovery has already
-// aborted.
-var errGivenUp = errors.New("recovery has aborted the transaction, which it took for lost: the prepared work of others is gone")
+// aborted. Nothing was committed, so it is transient.
+var errGivenUp = transaction.Transient(errors.New("recovery has aborted the transaction, " +
+	"which it took for lost: the prepared work of others is gone"))
 
 func (db *DB) createTable() string {
 	return "CREATE TABLE " + db.table +
@@ -111,25 +113,17 @@ func (db *DB) prepareTable(ctx context.Context) error {
 // never use both in one program. It is empty if nothing is recorded.
 func (db *DB) RecorderID() string { return db.id }
 
-// Decided reports whether there is a record that the transaction was committed. See
+// Decided reports whether the transaction with that id has a record of its commit. See
 // recovery.Recorder.
-func (db *DB) Decided(ctx context.Context, transaction string) (bool, error) {
-	return db.ask(ctx, transaction, func(ctx context.Context) (string,
-		error,
-	) {
-		return db.outcome(ctx, transaction)
-	})
+func (db *DB) Decided(ctx context.Context, id string) (bool, error) {
+	return db.ask(ctx, id, db.outcome)
 }
 
-// Settle reports whether the transaction was committed. If there is no record of that, it makes one
-// that says it never will be. It waits for a running commit of the transaction, as long as ctx
-// allows. See recovery.Recorder.
-func (db *DB) Settle(ctx context.Context, transaction string) (bool, error) {
-	return db.ask(ctx, transaction, func(ctx context.Context) (string,
-		error,
-	) {
-		return db.settle(ctx, transaction)
-	})
+// Settle is Decided with a final answer: if the transaction has no record, Settle makes one that
+// says aborted. It waits for a running commit of the transaction, as long as ctx allows. See
+// recovery.Recorder.
+func (db *DB) Settle(ctx context.Context, id string) (bool, error) {
+	return db.ask(ctx, id, db.settle)
 }
 
 func (db *DB) settle(ctx context.Context, id string) (string, error) {
@@ -149,18 +143,20 @@ func (db *DB) settle(ctx context.Context, id string) (string, error) {
 	return outcome, err
 }
 
+// ask returns whether find, which looks for the outcome of a transaction, has found a commit.
 func (db *DB) ask(ctx context.Context, id string,
-	f func(context.Context) (outcome string, err error),
+	find func(ctx context.Context, id string) (outcome string, err error),
 ) (bool, error) {
 	switch {
 	case db.id == "":
 		return false, db.named(errors.New("no decisions are recorded here"))
 	case !validID.MatchString(id):
-		return false, db.named(fmt.Errorf("%q is no id of a transaction: want up to 64 letters and digits", id))
+		return false, db.named(fmt.Errorf(
+			"%q is no id of a transaction: want up to 64 letters and digits", id))
 	}
 	var outcome string
 	err := db.retry(ctx, func(ctx context.Context) (err error) {
-		outcome, err = f(ctx)
+		outcome, err = find(ctx, id)
 		return err
 	})
 	if err != nil {

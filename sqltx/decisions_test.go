@@ -50,16 +50,16 @@ func TestNewAtOnce(t *testing.T) {
 	}
 }
 
-// recorder is a data manager that prepares, and remembers how it ended.
-type recorder struct {
+// preparer is a data manager that can prepare, and counts its ends.
+type preparer struct {
 	id, recorder  string
 	finish, abort int
 	prepare       func(ctx context.Context, t resource.Txn) error
 }
 
-func (r *recorder) SortKey() string { return "a recorder" }
+func (r *preparer) SortKey() string { return "a preparer" }
 
-func (r *recorder) Prepare(ctx context.Context, t resource.Txn) error {
+func (r *preparer) Prepare(ctx context.Context, t resource.Txn) error {
 	r.id, r.recorder = t.ID(), t.Recorder()
 	if r.prepare != nil {
 		return r.prepare(ctx, t)
@@ -67,14 +67,14 @@ func (r *recorder) Prepare(ctx context.Context, t resource.Txn) error {
 	return nil
 }
 
-func (r *recorder) Commit(context.Context, resource.Txn) error {
+func (r *preparer) Commit(context.Context, resource.Txn) error {
 	return errors.New("want Prepare and Finish")
 }
-func (r *recorder) Finish(context.Context, resource.Txn) error { r.finish++; return nil }
-func (r *recorder) Abort(context.Context, resource.Txn) error  { r.abort++; return nil }
+func (r *preparer) Finish(context.Context, resource.Txn) error { r.finish++; return nil }
+func (r *preparer) Abort(context.Context, resource.Txn) error  { r.abort++; return nil }
 
 // together adds 1 to "a" in a transaction that r is part of.
-func together(t *testing.T, e *env, r *recorder) error {
+func together(t *testing.T, e *env, r *preparer) error {
 	t.Helper()
 	return transaction.Run(t.Context(), func(ctx context.Context) error {
 		txn, _ := transaction.FromContext(ctx)
@@ -98,7 +98,7 @@ func TestDecision(t *testing.T) {
 	t.Parallel()
 	onAll(t, sqltx.Options{}, func(e *env) {
 		t := e.t
-		r := &recorder{}
+		r := &preparer{}
 		if err := together(t, e, r); err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestNoDecisions(t *testing.T) {
 	t.Parallel()
 	onAll(t, sqltx.Options{Decisions: sqltx.DecideNever, Name: "shop"}, func(e *env) {
 		t := e.t
-		r := &recorder{}
+		r := &preparer{}
 		if err := together(t, e, r); err != nil {
 			t.Fatal(err)
 		}
@@ -145,31 +145,51 @@ func TestNoDecisions(t *testing.T) {
 	})
 }
 
-// Who was taken for lost and comes late fails, and what others had prepared is dropped.
+// A commit that recovery has given up fails and drops the work that others prepared. Nothing was
+// committed, so the error is transient: the next attempt commits, once.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	onAll(t, sqltx.Options{Name: "shop"}, func(e *env) {
 		t := e.t
-		r := &recorder{}
-		err := transaction.Run(t.Context(), func(ctx context.Context) error {
-			txn, _ := transaction.FromContext(ctx)
-			if err := txn.Join(r); err != nil {
-				return err
+		for _, lost := range []int{1, 2} {
+			r, attempts := &preparer{}, 0
+			var givenUp string
+			before := e.value(t, "a")
+			err := transaction.Run(t.Context(), func(ctx context.Context) error {
+				txn, _ := transaction.FromContext(ctx)
+				if err := txn.Join(r); err != nil {
+					return err
+				}
+				if attempts++; attempts <= lost {
+					givenUp = txn.ID()
+					if committed, err := e.db.Settle(ctx, givenUp); err != nil || committed {
+						t.Errorf("Settle: got %t, %v, want false", committed, err)
+					}
+				}
+				return e.add(ctx, "a", 1)
+			}, transaction.Policy{Tries: 2})
+			e.decided(t, givenUp, false)
+			if attempts != 2 {
+				t.Errorf("%d attempts, want 2", attempts)
 			}
-			if committed, err := e.db.Settle(ctx, txn.ID()); err != nil || committed {
-				t.Errorf("Settle: got %t, %v, want false", committed, err)
+			if lost == 1 {
+				if err != nil || r.abort != 1 || r.finish != 1 {
+					t.Errorf("got %v, %d aborts, %d finishes; want none, 1, 1", err, r.abort, r.finish)
+				}
+				e.decided(t, r.id, true)
+				e.want(t, "a", before+1)
+				continue
 			}
-			return e.add(ctx, "a", 1)
-		})
-		const want = "sqltx: shop: recovery has aborted the transaction, which it took for lost: the prepared work of others is gone"
-		if err == nil || err.Error() != want || transaction.IsTransient(err) {
-			t.Errorf("got %v, want %s", err, want)
+			const want = "sqltx: shop: recovery has aborted the transaction, which it took for lost: " +
+				"the prepared work of others is gone"
+			if err == nil || err.Error() != want || !transaction.IsTransient(err) {
+				t.Errorf("got %v, want the transient error %q", err, want)
+			}
+			if r.abort != 2 || r.finish != 0 {
+				t.Errorf("%d aborts, %d finishes; want 2, 0", r.abort, r.finish)
+			}
+			e.want(t, "a", before)
 		}
-		if r.abort != 1 {
-			t.Errorf("aborted %d times, want 1", r.abort)
-		}
-		e.decided(t, r.id, false)
-		e.want(t, "a", 0)
 	})
 }
 
@@ -181,7 +201,7 @@ func TestSettleDuringCommit(t *testing.T) {
 		for i := range 20 {
 			var settled bool
 			var wg sync.WaitGroup
-			r := &recorder{prepare: func(_ context.Context, txn resource.Txn) error {
+			r := &preparer{prepare: func(_ context.Context, txn resource.Txn) error {
 				id := txn.ID()
 				wg.Go(func() {
 					var err error

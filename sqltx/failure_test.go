@@ -334,7 +334,7 @@ func TestConnectionCutInCommit(t *testing.T) {
 				for _, cut := range []when{beforeCommit, afterCommit} {
 					for _, others := range []bool{false, true} {
 						before := e.value(t, "a")
-						r := &recorder{}
+						r := &preparer{}
 						p.cut.Store(int64(cut))
 						attempts := 0
 						err := transaction.Run(t.Context(), func(ctx context.Context) error {
@@ -386,7 +386,7 @@ func TestConnectionCutForGood(t *testing.T) {
 		e.db = newDB(t, openPool(t, e.driver, p.dsn), sqltx.Options{})
 		p.cut.Store(int64(afterCommit))
 		p.forGood = true
-		r := &recorder{}
+		r := &preparer{}
 		err := together(t, e, r)
 		if !errors.Is(err, transaction.ErrInDoubt) || !strings.Contains(err.Error(), "looking for its record") {
 			t.Errorf("got %v, want %v", err, transaction.ErrInDoubt)

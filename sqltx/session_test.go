@@ -130,7 +130,7 @@ func TestRecordIsWhereItBelongs(t *testing.T) {
 			"mariadb":  {"USE tenant"},
 			"sqlite":   {"CREATE TEMP TABLE pasteline_decided (id TEXT, outcome TEXT, decided_at INTEGER)"},
 		}[e.name] {
-			r := &recorder{}
+			r := &preparer{}
 			err := transaction.Run(t.Context(), func(ctx context.Context) error {
 				txn, _ := transaction.FromContext(ctx)
 				_, err := e.tx(t, ctx).ExecContext(ctx, set)
