@@ -87,7 +87,7 @@ func TestConflictsAreAsExplained(t *testing.T) {
 			func(s *site, ctx context.Context) error { return s.read(ctx, "k") }, false,
 		},
 		{
-			"one reads, the other writes what was read",
+			"one reads a key, the other writes it",
 			func(s *site, ctx context.Context) error { return s.write(ctx, "k") },
 			func(s *site, ctx context.Context) error { return s.read(ctx, "k") }, false,
 		},
