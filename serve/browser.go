@@ -22,7 +22,8 @@ func openBrowser(ctx context.Context, addrs []net.Addr) error {
 			url = site.URL(addr)
 		}
 		name, args := browserCommand(runtime.GOOS, url)
-		run := exec.CommandContext(context.WithoutCancel(ctx), name, args...) //nolint:gosec // the address is the server's own
+		//nolint:gosec // the address is the server's own
+		run := exec.CommandContext(context.WithoutCancel(ctx), name, args...)
 		if err := run.Start(); err != nil {
 			return fmt.Errorf("%w; open %s", err, url)
 		}

@@ -153,12 +153,12 @@ func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text s
 		return nil
 	}
 	var errs []error
-	faults, _ := s.Locate(checker.CheckListen(ctx)).(pipeline.Errors) //nolint:errorlint // Locate returns nothing else
-	for _, fault := range faults {
-		if errors.Is(fault, pipeline.ErrUncertain) {
-			note(fault.Error())
+	all, _ := errors.AsType[pipeline.Errors](s.Locate(checker.CheckListen(ctx)))
+	for _, err := range all {
+		if errors.Is(err, pipeline.ErrUncertain) {
+			note(err.Error())
 		} else {
-			errs = append(errs, fault)
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -23,9 +23,9 @@
 //	[logging]
 //	level = info                 debug, info, warn or error
 //	format = text                text or json
-//	output = stderr              stderr, stdout, or a file, from the folder of the .ini on; it is appended to
+//	output = stderr              stderr, stdout, or a file to append to, below the .ini file's folder
 //	level.browserid = debug      the level of one section
-//	level.server.main = warn     of one of several with that name: a dot for the colon, which would end the key
+//	level.server.main = warn     of one of several with that name, with a dot for the colon
 //
 // Without this section, the sections [loggers], [handlers] and [formatters] are read, which every
 // .ini file of Pyramid has, as far as they have a meaning here: levels, streams and files, and as

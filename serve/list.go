@@ -11,7 +11,8 @@ import (
 
 func listCommand() command {
 	return command{
-		name: "list", args: "[KIND]", summary: "list the apps, filters, servers and databases that .ini files can use",
+		name: "list", args: "[KIND]",
+		summary: "list the apps, filters, servers and databases that .ini files can use",
 		about: `
 Prints the names of all registered apps, composites, filters and servers, with their other names,
 and the kinds of databases. KIND is app, composite, filter or server, to print that kind only.`,

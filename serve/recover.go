@@ -61,7 +61,8 @@ database, transaction, name, decider, since, verdict, settled, in_doubt and erro
 			o.setFlag(flags)
 			nameFlag(flags, &o.name,
 				"`NAME` of the app or pipeline whose databases are used (default main)")
-			flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and change nothing")
+			flags.BoolVar(&o.dryRun, "dry-run", false,
+				"print what would be done, and change nothing")
 			flags.BoolVar(&o.json, "json", false, "print JSON")
 			flags.StringVar(&o.commit, "commit", "",
 				"commit the prepared parts of a `TRANSACTION` whose coordinator is lost")

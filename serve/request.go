@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/pasteline/pasteline/pipeline"
@@ -194,7 +195,11 @@ func (o *requestOptions) request(ctx context.Context, base, path string,
 // panics behave as on the network.
 func (o *requestOptions) send(c *call, r *http.Request, h http.Handler, logger *slog.Logger) error {
 	l := newPipeListener()
-	srv := &http.Server{Handler: server.AnswerPanics(h, logger), ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)} //nolint:gosec // no outside connections
+	srv := &http.Server{
+		Handler:           server.AnswerPanics(h, logger),
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelError),
+		ReadHeaderTimeout: time.Minute,
+	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}

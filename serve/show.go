@@ -34,7 +34,8 @@ global_conf, local_conf, source, filters, app, filter and next; those that do no
 out. Kinds are app, composite, pipeline, filter, filter-app, filter-with and server. With --svg or
 --dot (Graphviz) the output is a picture.
 
-Warnings go to the standard error. Errors do too, each with file and line; the exit code is then 1.`,
+Warnings go to the standard error. Errors do too, each with file and line; the exit code is then
+1.`,
 		examples: []example{
 			{"serve show development.ini", "the app or pipeline main"},
 			{"serve show site.ini -n blog debug=false", "the app blog, with one setting given"},

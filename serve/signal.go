@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// notifyReload returns a channel that receives for each SIGHUP from now on. A SIGHUP caused by a closing
-// terminal calls end instead.
+// notifyReload returns a channel that receives for each SIGHUP from now on. A SIGHUP caused by a
+// closing terminal calls end instead.
 func notifyReload(end func()) <-chan struct{} {
 	inTerminal := !signal.Ignored(syscall.SIGHUP) && hasTerminal() // nohup ignores SIGHUP
 	signals := make(chan os.Signal, 1)

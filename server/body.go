@@ -51,7 +51,7 @@ func withBody(w *response, raw http.ResponseWriter, r *http.Request, timeout tim
 		// Set now, not only when the handler reads: net/http itself reads the rest before it
 		// answers.
 		_ = b.setDeadline(time.Time{})
-		defer b.leave()
+		defer b.finish()
 	}
 	own := &b.request
 	*own = *r // a copy, since the request is net/http's
@@ -131,9 +131,9 @@ func (b *body) setDeadline(t time.Time) error {
 	return b.control.SetReadDeadline(t)
 }
 
-// leave sets the deadline for the rest of the body, which net/http reads after the handler: the
+// finish sets the deadline for the rest of the body, which net/http reads after the handler: the
 // time for one piece, or none if the client has timed out already.
-func (b *body) leave() {
+func (b *body) finish() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {

@@ -34,17 +34,17 @@ func newListener(l net.Listener, writeTimeout time.Duration, slots slots) *liste
 }
 
 func (l *listener) Accept() (net.Conn, error) {
-	if !l.slots.take(l.closed) {
+	if !l.slots.acquire(l.closed) {
 		l.ended.Store(true)
 		return nil, net.ErrClosed
 	}
 	c, err := l.Listener.Accept()
 	if err != nil {
-		l.slots.give()
+		l.slots.release()
 		l.ended.Store(errors.Is(err, net.ErrClosed))
 		return nil, err
 	}
-	return newConn(c, l.writeTimeout, sync.OnceFunc(l.slots.give)), nil
+	return wrapConn(c, l.writeTimeout, sync.OnceFunc(l.slots.release)), nil
 }
 
 // Close ends an Accept that waits for a connection or a slot. A second call has no effect.
@@ -53,56 +53,56 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// silentConns are the connections of which no request has reached its handler yet. The zero
-// silentConns is ready for use.
-type silentConns struct {
+// newConns are the connections of which no request has reached its handler yet. The zero newConns
+// is ready for use.
+type newConns struct {
 	some  atomic.Bool // conns is not empty; written with mu held
 	mu    sync.Mutex  // guards conns
 	conns map[net.Conn]struct{}
 }
 
-// note is the ConnState of an http.Server, which calls it twice for each request. All requests
-// would contend for mu, so mu is not taken when no connection is silent, as under load. (A silent
+// track is the ConnState of an http.Server, which calls it twice for each request. All requests
+// would contend for mu, so mu is not taken when no connection is new, as under load. (A new
 // connection never misses its own change: net/http reports it as new first.)
-func (s *silentConns) note(c net.Conn, state http.ConnState) {
+func (n *newConns) track(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.conns == nil {
-			s.conns = map[net.Conn]struct{}{}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.conns == nil {
+			n.conns = map[net.Conn]struct{}{}
 		}
-		s.conns[bare(c)] = struct{}{}
-		s.some.Store(true)
+		n.conns[bare(c)] = struct{}{}
+		n.some.Store(true)
 	case http.StateActive: // a request was read and is not answered yet
 	default:
-		s.remove(bare(c))
+		n.remove(bare(c))
 	}
 }
 
-// spoke is called with the connection of each request that reaches its handler. A nil c is a
+// requested is called with the connection of each request that reaches its handler. A nil c is a
 // connection of another server.
-func (s *silentConns) spoke(c *conn) {
+func (n *newConns) requested(c *conn) {
 	if c != nil {
-		s.remove(c)
+		n.remove(c)
 	}
 }
 
-func (s *silentConns) remove(c net.Conn) {
-	if !s.some.Load() {
+func (n *newConns) remove(c net.Conn) {
+	if !n.some.Load() {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	s.some.Store(len(s.conns) > 0)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.conns, c)
+	n.some.Store(len(n.conns) > 0)
 }
 
-// close closes all silent connections.
-func (s *silentConns) close() {
-	s.mu.Lock()
-	conns := slices.Collect(maps.Keys(s.conns))
-	s.mu.Unlock()
+// close closes all new connections.
+func (n *newConns) close() {
+	n.mu.Lock()
+	conns := slices.Collect(maps.Keys(n.conns))
+	n.mu.Unlock()
 	for _, c := range conns {
 		_ = c.Close() // no request is lost
 	}
@@ -112,8 +112,8 @@ func (s *silentConns) close() {
 // slots mean no limit. A client without a slot waits in the queue of the system.
 type slots chan struct{}
 
-// take waits for a slot. It reports false if closed is closed first.
-func (s slots) take(closed <-chan struct{}) bool {
+// acquire waits for a slot. It reports false if closed is closed first.
+func (s slots) acquire(closed <-chan struct{}) bool {
 	if s == nil {
 		return true
 	}
@@ -125,7 +125,7 @@ func (s slots) take(closed <-chan struct{}) bool {
 	}
 }
 
-func (s slots) give() {
+func (s slots) release() {
 	if s != nil {
 		<-s
 	}
@@ -136,20 +136,20 @@ func (s slots) give() {
 type conn struct {
 	net.Conn
 	writeTimeout time.Duration
-	release      func() // gives the slot back
+	release      func() // releases the slot
 
 	mu       sync.Mutex // guards deadline
 	deadline time.Time  // for writing, set by the handler or net/http; zero means none
 
-	reading alarm
+	reading readDeadline
 	framing atomic.Pointer[framing] // nil with TLS, or after a hijack
 }
 
-// newConn wraps c. release is called when the connection is closed, at least once.
-func newConn(c net.Conn, writeTimeout time.Duration, release func()) *conn {
+// wrapConn wraps c. release is called when the connection is closed, at least once.
+func wrapConn(c net.Conn, writeTimeout time.Duration, release func()) *conn {
 	return &conn{
 		Conn: c, writeTimeout: writeTimeout, release: release,
-		reading: alarm{set: c.SetReadDeadline},
+		reading: readDeadline{setNow: c.SetReadDeadline},
 	}
 }
 
@@ -170,7 +170,7 @@ func (c *conn) Read(b []byte) (n int, err error) {
 }
 
 // SetReadDeadline sets the deadline for reading.
-func (c *conn) SetReadDeadline(t time.Time) error { return c.reading.put(t) }
+func (c *conn) SetReadDeadline(t time.Time) error { return c.reading.set(t) }
 
 // pieceSize is the size of the pieces that have one deadline each: a client that accepts this many
 // bytes within the write timeout is slow, but alive.
@@ -293,8 +293,8 @@ func (c *conn) received() *framing {
 	return c.framing.Load()
 }
 
-// handOver is called when a handler has hijacked c.
-func handOver(c net.Conn) {
+// releaseHijacked is called when a handler has hijacked c.
+func releaseHijacked(c net.Conn) {
 	if plain, ok := c.(*conn); ok {
 		plain.framing.Store(nil)
 	}
@@ -309,7 +309,7 @@ func (c *conn) abort() {
 	_ = c.Close()
 }
 
-// Close closes the connection and gives back its slot.
+// Close closes the connection and releases its slot.
 func (c *conn) Close() error {
 	defer c.release()
 	return c.Conn.Close()

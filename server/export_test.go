@@ -10,9 +10,9 @@ import (
 // Serve.
 func (s *Server) CheckCertificateEvery(d time.Duration) { s.files.every = d }
 
-// SilentGrace sets how long connections on which nothing has come are kept by Shutdown. Call it
+// NewGrace sets how long connections on which nothing has come are kept by Shutdown. Call it
 // before that.
-func (s *Server) SilentGrace(d time.Duration) { s.silentGrace = d }
+func (s *Server) NewGrace(d time.Duration) { s.newGrace = d }
 
 // Patience sets how long Shutdown waits without a word. Call it before that.
 func (s *Server) Patience(d time.Duration) { s.patience = d }
@@ -32,7 +32,7 @@ func (s *Server) Translate(r *http.Request) (*http.Request, error) { return s.vi
 // NewConn returns c as the connections of a server are, whose every piece written has to be taken
 // within writeTimeout.
 func NewConn(c net.Conn, writeTimeout time.Duration) net.Conn {
-	return newConn(c, writeTimeout, func() {})
+	return wrapConn(c, writeTimeout, func() {})
 }
 
 // ServeListener serves h at a listener that Listen has not opened, until that is closed.

@@ -697,14 +697,14 @@ func runH2C(t *testing.T, c server.Config, h http.HandlerFunc) (running, *http.C
 
 // A browser opens connections before it needs them. Shutdown does not wait long for a first request
 // on those.
-func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
+func TestShutdownClosesNewConnections(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "GET / HT"} {
 		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
 			t.Parallel()
 			s := run(t, server.Config{ShutdownTimeout: 4 * time.Second}, io.Discard,
 				func(http.ResponseWriter, *http.Request) {})
-			s.SilentGrace(10 * time.Millisecond)
+			s.NewGrace(10 * time.Millisecond)
 			s.connect(t, text)
 			s.accepted(t)
 			s.end(t) // net/http alone waits for five seconds, and so fails
@@ -724,7 +724,7 @@ func TestShutdownAnswersTheFirstRequest(t *testing.T) {
 					fmt.Fprint(w,
 						r.URL.Path)
 				})
-				s.SilentGrace(testLimit)
+				s.NewGrace(testLimit)
 				conn := s.connect(t, "")
 				if c.TLSSelfSigned {
 					conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})

@@ -150,8 +150,10 @@ type waitressSettings struct {
 func newWaitress(b *pipeline.Build, s waitressSettings) (pipeline.Server, error) {
 	warnPython(b, &s.waitressPython)
 	c := s.Config
-	c.DisableHTTP2, c.ServerHeader, c.ClearUntrustedProxyHeaders = !s.HTTP2, s.Ident, s.ClearUntrustedProxyHeaders
-	c.MaxHeaderBytes, c.MaxBodyBytes, c.MaxConnections = s.MaxHeaderBytes, s.MaxBodyBytes, s.MaxConnections
+	c.DisableHTTP2, c.ServerHeader = !s.HTTP2, s.Ident
+	c.ClearUntrustedProxyHeaders = s.ClearUntrustedProxyHeaders
+	c.MaxHeaderBytes, c.MaxBodyBytes = s.MaxHeaderBytes, s.MaxBodyBytes
+	c.MaxConnections = s.MaxConnections
 	c.IdleTimeout = s.IdleTimeout
 	switch {
 	case !s.IPv4 && !s.IPv6:

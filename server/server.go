@@ -37,8 +37,8 @@ type Server struct {
 	down      bool // closed for good
 	serving   bool // Serve accepts from the listeners
 
-	silent      silentConns
-	silentGrace time.Duration // time that Shutdown waits for silent connections
+	newConns newConns
+	newGrace time.Duration // time that Shutdown waits for new connections
 }
 
 // New returns a server that does not listen yet, but has read the certificate. Errors of
@@ -72,8 +72,8 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 		visitor:   visitor,
 		cancel:    cancel,
 
-		silentGrace: defaultSilentGrace,
-		patience:    defaultPatience,
+		newGrace: defaultNewGrace,
+		patience: defaultPatience,
 		http: &http.Server{
 			TLSConfig:         tlsConfig,
 			Protocols:         &protocols,
@@ -88,9 +88,9 @@ func New(config Config, logger *slog.Logger) (*Server, error) {
 	}
 	s.http.DisableGeneralOptionsHandler = true // it would bypass the handler and twoLengths
 	s.http.ConnState = func(c net.Conn, state http.ConnState) {
-		s.silent.note(c, state)
+		s.newConns.track(c, state)
 		if state == http.StateHijacked {
-			handOver(c)
+			releaseHijacked(c)
 		}
 	}
 	if config.MaxConnections > 0 {
@@ -169,7 +169,7 @@ func (s *Server) watch(h http.Handler) http.Handler {
 		s.running.Begin(&w.Request, r)
 		defer s.running.End(&w.Request)
 		c := connOf(r)
-		s.silent.spoke(c)
+		s.newConns.requested(c)
 		if w.http1 {
 			defer breakOff(c, w, r)
 			if c.received().twoLengths(r) {
@@ -245,20 +245,20 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // drain stops accepting and waits until the first request of each connection has reached its
-// handler, for silentGrace at most. During its own Shutdown, [http.Server] closes a connection
+// handler, for newGrace at most. During its own Shutdown, [http.Server] closes a connection
 // whose first request it has just read, without an answer.
 func (s *Server) drain(ctx context.Context) {
 	s.http.SetKeepAlivesEnabled(false)
 	s.closeListeners()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	grace := time.NewTimer(s.silentGrace)
+	grace := time.NewTimer(s.newGrace)
 	defer grace.Stop()
-	for !s.accepted() || s.silent.some.Load() {
+	for !s.accepted() || s.newConns.some.Load() {
 		select {
 		case <-tick.C:
 		case <-grace.C:
-			s.silent.close()
+			s.newConns.close()
 			return
 		case <-ctx.Done():
 			return
@@ -280,10 +280,10 @@ func (s *Server) tellRunning(message string) {
 // defaultPatience is the time after which Shutdown logs the requests that it waits for.
 const defaultPatience = 3 * time.Second
 
-// defaultSilentGrace is the time that a connection without a request has to send its first one
+// defaultNewGrace is the time that a connection without a request has to send its first one
 // after Shutdown. Browsers open connections before they need them, and net/http would wait for
 // those for five seconds.
-const defaultSilentGrace = time.Second
+const defaultNewGrace = time.Second
 
 // lastGrace is the time that handlers have to return after their contexts were cancelled.
 const lastGrace = time.Second

@@ -12,9 +12,10 @@ import (
 // hardly saves time.
 const ballastSize = 16 << 20
 
-// newBallast allocates GC ballast: memory that a server keeps and never touches. It costs no physical
-// memory, but counts toward the heap size, so that the collector runs less often while the heap is
-// small. It adds the same amount to every heap, whereas a high GOGC would multiply a large one.
+// newBallast allocates GC ballast: memory that a server keeps and never touches. It costs no
+// physical memory, but counts toward the heap size, so that the collector runs less often while the
+// heap is small. It adds the same amount to every heap, whereas a high GOGC would multiply a large
+// one.
 //
 // It returns nil if the collector has been configured.
 func newBallast() *strings.Builder {

@@ -117,9 +117,9 @@ func (s *site) logFailure(ctx context.Context, err error) {
 			slog.String("stack", p.stack))
 		return
 	}
-	faults, _ := pipeline.JoinErrors(err).(pipeline.Errors) //nolint:errorlint // JoinErrors returns nothing else
-	for _, fault := range faults {
-		s.logger.ErrorContext(ctx, notReloaded, slog.String("fault", fault.Error()))
+	all, _ := errors.AsType[pipeline.Errors](pipeline.JoinErrors(err))
+	for _, err := range all {
+		s.logger.ErrorContext(ctx, notReloaded, slog.String("fault", err.Error()))
 	}
 }
 

@@ -21,7 +21,7 @@ type Options struct {
 	App    string            // name of the app or pipeline; "" is main
 	Server string            // name of the server; "" is main
 	Global map[string]string // settings of the command line for [DEFAULT]
-	Set    []string          // settings of the command line that replace others, as in pipeline.Options
+	Set    []string          // settings that replace others, as in pipeline.Options
 
 	// Register adds factories and databases to the registry of a load.
 	Register func(*pipeline.Registry)
@@ -36,7 +36,7 @@ type Options struct {
 	Reload   <-chan struct{} // each received value reloads the file; may be nil or closed
 	Watch    bool            // reload the file too when it or an include has changed
 	Interval time.Duration   // between two looks at the files
-	Grace    time.Duration   // for requests of a replaced pipeline, before their context is cancelled
+	Grace    time.Duration   // for requests of a replaced pipeline, until they are cancelled
 }
 
 // RecoveryInterval is the time between two searches for transactions that other processes have left

@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -85,7 +86,7 @@ func (s *supervisor) reloaded(ctx context.Context, err error) {
 	}
 	status := s.serving + "; reloaded"
 	if err != nil {
-		status = s.serving + "; " + notReloaded + ": " + firstFault(err)
+		status = s.serving + "; " + notReloaded + ": " + firstError(err)
 	}
 	s.check(ctx, s.notifier.Ready(status))
 }
@@ -106,12 +107,12 @@ func (s *supervisor) check(ctx context.Context, err error) {
 	s.failing = err != nil
 }
 
-// firstFault returns the first of the errors that err joins, and the number of the others.
-func firstFault(err error) string {
-	faults, _ := pipeline.JoinErrors(err).(pipeline.Errors) //nolint:errorlint // JoinErrors returns nothing else
-	first := faults[0].Error()
-	if len(faults) > 1 {
-		first += fmt.Sprintf(" (and %d more in the log)", len(faults)-1)
+// firstError returns the first of the errors that err joins, and the number of the others.
+func firstError(err error) string {
+	all, _ := errors.AsType[pipeline.Errors](pipeline.JoinErrors(err))
+	first := all[0].Error()
+	if len(all) > 1 {
+		first += fmt.Sprintf(" (and %d more in the log)", len(all)-1)
 	}
 	return first
 }
