@@ -21,6 +21,7 @@ import (
 
 	"github.com/pasteline/pasteline/apps/myapp"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/serve"
 )
 
@@ -99,15 +100,15 @@ port, and their other settings have no effect.
 
 // A page is about one factory.
 type page struct {
-	info pipeline.FactoryInfo
+	info tree.FactoryInfo
 	pkg  *doc.Package
 }
 
-func newPage(t *testing.T, info pipeline.FactoryInfo) page {
+func newPage(t *testing.T, info tree.FactoryInfo) page {
 	t.Helper()
 	p := page{info: info}
-	folder := map[pipeline.Kind]string{
-		pipeline.KindApp: "apps/", pipeline.KindComposite: "apps/", pipeline.KindFilter: "filters/", pipeline.KindServer: "server",
+	folder := map[tree.Kind]string{
+		tree.KindApp: "apps/", tree.KindComposite: "apps/", tree.KindFilter: "filters/", tree.KindServer: "server",
 	}[info.Kind]
 	if strings.HasSuffix(folder, "/") {
 		folder += p.name()
@@ -197,7 +198,7 @@ func (p page) settings() string {
 const noEffect = "has no effect: "
 
 // value says what can be written.
-func value(s pipeline.SettingInfo) string {
+func value(s tree.SettingInfo) string {
 	text := s.Type
 	switch {
 	case len(s.OneOf) > 0:
@@ -216,7 +217,7 @@ func value(s pipeline.SettingInfo) string {
 }
 
 // standard says what an absent key means.
-func standard(s pipeline.SettingInfo) string {
+func standard(s tree.SettingInfo) string {
 	switch {
 	case s.Required:
 		return "required"
@@ -274,7 +275,7 @@ func TestReferenceListings(t *testing.T) {
 				continue
 			}
 			listings++
-			file, err := pipeline.Parse(fmt.Sprintf("%s:%d", d.path, b.line), []byte(b.text))
+			file, err := tree.Parse(fmt.Sprintf("%s:%d", d.path, b.line), []byte(b.text))
 			if err != nil {
 				t.Error(err)
 				continue
@@ -289,14 +290,14 @@ func TestReferenceListings(t *testing.T) {
 	}
 }
 
-func checkSettings(t *testing.T, r *pipeline.Registry, section string, settings []pipeline.Setting) {
+func checkSettings(t *testing.T, r *pipeline.Registry, section string, settings []tree.Setting) {
 	t.Helper()
 	kind, _, _ := strings.Cut(section, ":")
-	var info pipeline.FactoryInfo
+	var info tree.FactoryInfo
 	known := map[string]bool{"use": true}
 	for _, s := range settings {
 		if s.Key == "use" {
-			info, _ = r.Describe(pipeline.Kind(kind), s.Value)
+			info, _ = r.Describe(tree.Kind(kind), s.Value)
 		}
 	}
 	for _, s := range info.Settings {

@@ -8,7 +8,9 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage"
 )
 
@@ -17,7 +19,8 @@ import (
 type Build struct {
 	registry *Registry
 	creation *creation
-	node     *Node
+	node     *tree.Node
+	factory  *factory
 	jobs     int // the number of calls of Go so far
 }
 
@@ -31,30 +34,27 @@ func (b *Build) Name() string { return b.node.Name }
 
 // Factory returns the name or alias under which the factory that the section refers to is
 // registered.
-func (b *Build) Factory() string { return b.node.factory.name }
+func (b *Build) Factory() string { return b.factory.name }
 
 // Global returns a value of the global conf, the settings that apply to all sections: those of
 // [DEFAULT], of "set" keys, and those given from outside when the program was started.
 func (b *Build) Global(name string) (string, bool) {
-	b.creation.resolver.use(name)
+	b.creation.tree.Use(name)
 	s, ok := b.node.GlobalConf.Get(name)
 	return s.Value, ok
 }
 
 // GlobalConf returns the whole global conf; see [Build.Global].
-func (b *Build) GlobalConf() *Conf {
-	for _, key := range b.node.GlobalConf.keys {
-		b.creation.resolver.use(key)
+func (b *Build) GlobalConf() *tree.Conf {
+	for s := range b.node.GlobalConf.All() {
+		b.creation.tree.Use(s.Key)
 	}
 	return b.node.GlobalConf
 }
 
-// Debug reports whether the setting debug of the global conf is true, as [AsBool] reads it. It is
+// Debug reports whether the setting debug of the global conf is true, as [convert.AsBool] reads it. It is
 // false if the setting is missing, and, with a warning, if the value is neither true nor false.
-func (b *Build) Debug() bool {
-	b.creation.resolver.use("debug")
-	return b.creation.resolver.debug(b.node)
-}
+func (b *Build) Debug() bool { return b.creation.tree.Debug(b.node) }
 
 // Logger returns a logger for the object that the factory makes; it is never nil.
 func (b *Build) Logger() *slog.Logger {
@@ -94,7 +94,7 @@ func (b *Build) Recover(database any) {
 // ReadFile reads a file that a setting names, such as one with a secret, with the ReadFile of
 // [Options]. A caller that watches the files of a configuration, as serve --reload does, so learns
 // of it.
-func (b *Build) ReadFile(name string) ([]byte, error) { return b.creation.resolver.readFile(name) }
+func (b *Build) ReadFile(name string) ([]byte, error) { return b.creation.tree.ReadFile(name) }
 
 // Keep stores a value for the next load of the same section by a registry renewed from this one. It
 // returns the value stored by the last successful load, or nil, so that a factory can tell what a
@@ -125,14 +125,14 @@ func (b *Build) Share(value any) (others []any) {
 // why, and what to write instead. It is logged once at the start, with file, line, section and key;
 // the key may be "".
 func (b *Build) Warn(key, message string) {
-	b.creation.resolver.warn(b.node.settingOf(key), message)
+	b.creation.tree.Warn(b.node.Setting(key).NewWarning(message))
 }
 
 // App creates the app that a name stands for: a section, or a reference such as "egg:Dist#name".
 // Name lookup and the global conf follow PasteDeploy's loader for composites. Errors have positions
 // of their own: return each as it is, joined with those of the other children.
 func (b *Build) App(name string) (http.Handler, error) {
-	made, err := b.child(typeApp, name)
+	made, err := b.child(tree.KindApp, name)
 	if err != nil {
 		return nil, err
 	}
@@ -141,44 +141,24 @@ func (b *Build) App(name string) (http.Handler, error) {
 
 // Filter creates the filter that a name stands for, as App does.
 func (b *Build) Filter(name string) (func(http.Handler) http.Handler, error) {
-	made, err := b.child(typeFilter, name)
+	made, err := b.child(tree.KindFilter, name)
 	if err != nil {
 		return nil, err
 	}
 	return made.(func(http.Handler) http.Handler), nil //nolint:errcheck // create checks the type
 }
 
-func (b *Build) child(typ *objectType, name string) (any, error) {
-	r := b.creation.resolver
-	r.faults = nil
-	at := b.node.referenceTo(name)
-	node := b.node.loader.context(r, typ, &name, b.node.GlobalConf, at)
+func (b *Build) child(kind tree.Kind, name string) (any, error) {
+	node, err := b.creation.tree.Child(b.node, kind, name)
 	if node != nil {
-		b.node.children = append(b.node.children, Child{b.node.childKey(name, at), node})
+		b.node.AddChild(name, node)
 	}
-	made, faults := b.creation.all(r.finish(node))
-	return made, sorted(faults)
+	made, errs := b.creation.all(node, err)
+	return made, tree.JoinErrors(errs)
 }
 
-// referenceTo finds the setting of a composite that has the name as its value, or as a word of it.
-func (n *Node) referenceTo(name string) reference {
-	at := reference{up: n.trail}
-	for _, key := range n.LocalConf.keys {
-		if s := n.LocalConf.settings[key]; s.Value == name {
-			at.setting = s
-			return at
-		}
-	}
-	for _, key := range n.LocalConf.keys {
-		s := n.LocalConf.settings[key]
-		if slices.Contains(fields(s.Value), name) {
-			at.setting, at.word = s, name
-			return at
-		}
-	}
-	p := n.Source
-	at.setting = &Setting{File: p.File, Line: p.Line, Section: p.Section}
-	return at
-}
+// Routes declares the routes of an app, for commands that list them. A factory that returns its
+// router need not call it; one that returns another handler around the router does.
+func (b *Build) Routes(routes chi.Routes) { b.node.Routes = routes }
 
 var errNothing = errors.New("its factory returned nothing")

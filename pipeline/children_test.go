@@ -8,6 +8,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // siteRegistry has a composite, an app that is a router, one that hides its router, and one
@@ -16,7 +17,7 @@ func siteRegistry(t *testing.T) *pipeline.Registry {
 	t.Helper()
 	r := pipeline.NewRegistry()
 	type children struct {
-		Apps []pipeline.Setting `ini:"*"`
+		Apps []tree.Setting `ini:"*"`
 	}
 	pipeline.Composite(r, "egg:map", func(b *pipeline.Build, s children) (http.Handler, error) {
 		for _, app := range s.Apps {
@@ -78,9 +79,9 @@ func TestChildrenAndRoutes(t *testing.T) {
 		Routes    int
 	}
 	var got []child
-	for _, c := range p.Tree().Children() {
+	for _, c := range p.Tree().Root.Children {
 		routes := -1
-		if r := c.Node.Routes(); r != nil {
+		if r := c.Node.Routes; r != nil {
 			routes = len(r.Routes())
 		}
 		got = append(got, child{c.Key, c.Node.Name, routes})
@@ -98,25 +99,25 @@ func TestChildrenAndRoutes(t *testing.T) {
 
 func TestNamed(t *testing.T) {
 	t.Parallel()
-	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp,
-		pipeline.Options{ReadFile: readSite})
+	resolved, err := tree.Resolve("site.ini", tree.KindApp,
+		tree.Options{ReadFile: readSite})
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := tree.Root
+	root := resolved.Root
 	for name, want := range map[string]string{
 		"home": "app:home", "api": "app:api", "egg:plain": "egg:plain#main",
 		"main": "", "nowhere": "", "ftp:x": "", "call:malformed": "",
 	} {
 		got := ""
-		if n := tree.Named(root, name); n != nil {
+		if n := resolved.Named(root, name); n != nil {
 			got = n.Name
 		}
 		if got != want {
 			t.Errorf("Named(%q) = %q, want %q", name, got, want)
 		}
 	}
-	if len(tree.Warnings) != 0 {
-		t.Errorf("warnings: %v", tree.Warnings)
+	if len(resolved.Warnings()) != 0 {
+		t.Errorf("warnings: %v", resolved.Warnings())
 	}
 }

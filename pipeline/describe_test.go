@@ -6,6 +6,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 func TestDescribeSettings(t *testing.T) {
@@ -15,14 +16,14 @@ func TestDescribeSettings(t *testing.T) {
 		Tries  int               `required:"true" min:"1"`
 		Rest   map[string]string `ini:"*"`
 	}
-	want := []pipeline.SettingInfo{
+	want := []tree.SettingInfo{
 		{
 			Key: "format", Type: "text", Default: "text", HasDefault: true,
 			OneOf: []string{"text", "json"}, Help: "how lines look",
 		},
 		{Key: "tries", Type: "a whole number", Required: true, OneOf: []string{}, Min: "1"},
 	}
-	if diff := gocmp.Diff(want, pipeline.DescribeSettings[settings]()); diff != "" {
+	if diff := gocmp.Diff(want, pipeline.SettingsOf[settings]()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -34,22 +35,5 @@ func TestDescribeSettingsOfNoStruct(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	pipeline.DescribeSettings[int]()
-}
-
-func TestDidYouMean(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name, want string
-		candidates []string
-	}{
-		{"lvel", `did you mean "level"?`, []string{"level", "format"}},
-		{"colour", "have: format, level", []string{"level", "format"}},
-		{"colour", "there is none", nil},
-	}
-	for _, tt := range tests {
-		if got := pipeline.DidYouMean(tt.name, tt.candidates); got != tt.want {
-			t.Errorf("%s of %q: got %s, want %s", tt.name, tt.candidates, got, tt.want)
-		}
-	}
+	pipeline.SettingsOf[int]()
 }

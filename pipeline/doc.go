@@ -16,14 +16,16 @@
 // function that makes one of them from the settings of a section. The second example below is a
 // whole filter with settings, in less than sixty lines: the best place to start.
 //
+// Tools that read files without creating objects, as serve show does, use package pipeline/tree.
+//
 // # From a file to a handler
 //
-//  1. [Parse] reads the file by the rules of Python's ConfigParser.
-//  2. [Resolve] follows use, filter-with, filter-app, pipelines and other files from a section, and
-//     returns the result as data, a tree: each [Node] with its factory, its global and local conf,
-//     and for each [Setting] its file and line. It needs no factory.
+//  1. [tree.Parse] reads the file by the rules of Python's ConfigParser.
+//  2. [tree.Resolve] follows use, filter-with, filter-app, pipelines and other files from a section,
+//     and returns the result as data, a tree: each [tree.Node] with its factory, its global and
+//     local conf, and for each [tree.Setting] its file and line. It needs no factory.
 //  3. [Load] resolves, decodes every node's local conf into the settings struct of its factory, and
-//     then calls the factories. All errors are reported together, sorted by line, as [Errors].
+//     then calls the factories. All errors are reported together, sorted by line, as [tree.Errors].
 //
 // The [Pipeline] that Load returns is the handler that the outermost filter returned. To reload,
 // load again with the same registry, so that databases stay open, and close the old pipeline when
@@ -51,26 +53,22 @@
 // in front of it. The loader knows the whole tree. So a factory declares what its object offers to
 // the others, and what it requires of them:
 //
-//	b.Offer(pipeline.TM, nil)       // a filter: handlers behind it run in a transaction
-//	b.RequireTransaction()          // an app: needs such a filter in front
-//	b.RequireSessions(sessions)     // an app with sessions: needs browserid and tm in front
-//	b.Require(pipeline.Requirement{ // any other rule about the filters in front or behind
-//		Filter: pipeline.Retry, Place: pipeline.NotInFront,
+//	b.Offer(order.TM, nil)       // a filter: handlers behind it run in a transaction
+//	b.RequireTransaction()       // an app: needs such a filter in front
+//	b.RequireSessions(sessions)  // an app with sessions: needs browserid and tm in front
+//	b.Require(order.Requirement{ // any other rule about the filters in front or behind
+//		Filter: order.Retry, Place: order.NotInFront,
 //		Else: "each attempt is counted; write it in front of that",
 //	})
 //
-// The names that filters and apps agree on are strings. Those of the standard filters are constants
-// here, and a program adds its own: a program's filter that begins transactions offers [TM] as the
-// standard one does. After all objects are created, Load follows each path from the server to an
-// app, through pipelines, filter-with, filter-app and each branch of a composite. It warns of each
-// requirement that is not met, at the line where the filter or app was put into the tree. The load
-// succeeds all the same, as with PasteDeploy; [Warning].Broken says that requests fail or a
-// guarantee is lost, and serve check treats that as an error.
+// Load warns of each requirement that is not met; see package order. The load succeeds all the same,
+// as with PasteDeploy; [tree.Warning].Broken says that requests fail or a guarantee is lost, and
+// serve check treats that as an error.
 //
 // # Caveats
 //
 // PasteDeploy ignores a key of a section when [DEFAULT] or a variable from outside has the same
-// name, and "set x" does not change %(x)s. This package does the same; a [Warning], which Load
+// name, and "set x" does not change %(x)s. This package does the same; a [tree.Warning], which Load
 // logs, says when it matters.
 //
 // A section that uses a pipeline, a filter-app, or a section with a filter-with can't pass its

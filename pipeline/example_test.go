@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // An app with one setting, loaded from a text that stands for a file.
@@ -103,16 +104,16 @@ title = %(greeting)s, world
 		return
 	}
 
-	tree, err := pipeline.Resolve(path, pipeline.KindApp, pipeline.Options{})
+	resolved, err := tree.Resolve(path, tree.KindApp, tree.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(tree.Root.Kind, tree.Root.Name)
-	for _, filter := range tree.Root.Filters {
+	fmt.Println(resolved.Root.Kind, resolved.Root.Name)
+	for _, filter := range resolved.Root.Filters {
 		fmt.Println(filter.Kind, filter.Factory)
 	}
-	app := tree.Root.App
+	app := resolved.Root.App
 	fmt.Println(app.Kind, app.Name, app.Factory)
 	for setting := range app.LocalConf.All() {
 		fmt.Printf("%s = %q, from line %d of [%s]\n", setting.Key, setting.Value, setting.Line,

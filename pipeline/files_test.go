@@ -14,6 +14,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata")
@@ -31,7 +32,7 @@ func TestFiles(t *testing.T) {
 			t.Parallel()
 			var got string
 			if strings.HasSuffix(file, ".good.ini") {
-				got = tree(t, file)
+				got = resolved(t, file)
 			} else {
 				got = faults(t, file)
 			}
@@ -59,22 +60,22 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-func tree(t *testing.T, file string) string {
+func resolved(t *testing.T, file string) string {
 	t.Helper()
-	tree, err := pipeline.Resolve(file, pipeline.KindApp,
-		pipeline.Options{Registry: strictRegistry(t)})
+	resolved, err := tree.Resolve(file, tree.KindApp,
+		pipeline.Options{Registry: strictRegistry(t)}.Tree())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	write(&b, tree.Root, "", "")
-	for _, w := range tree.Warnings {
+	write(&b, resolved.Root, "", "")
+	for _, w := range resolved.Warnings() {
 		fmt.Fprintf(&b, "warning: %v\n", w)
 	}
 	return b.String()
 }
 
-func write(b *strings.Builder, n *pipeline.Node, indent, role string) {
+func write(b *strings.Builder, n *tree.Node, indent, role string) {
 	fmt.Fprintf(b, "%s%s%s %s", indent, role, n.Kind, n.Name)
 	if ref := n.Factory.String(); ref != "" && ref != n.Name {
 		fmt.Fprintf(b, " = %s", ref)
@@ -85,7 +86,7 @@ func write(b *strings.Builder, n *pipeline.Node, indent, role string) {
 	fmt.Fprintf(b, " (%s:%d)\n", n.Source.File, n.Source.Line)
 	for _, conf := range []struct {
 		name string
-		conf *pipeline.Conf
+		conf *tree.Conf
 	}{{"global", n.GlobalConf}, {"local", n.LocalConf}} {
 		for s := range conf.conf.All() {
 			if s.Key == "here" || s.Key == "__file__" {
@@ -100,7 +101,7 @@ func write(b *strings.Builder, n *pipeline.Node, indent, role string) {
 	}
 	for _, part := range []struct {
 		role string
-		node *pipeline.Node
+		node *tree.Node
 	}{{"app: ", n.App}, {"filter: ", n.Filter}, {"next: ", n.Next}} {
 		if part.node != nil {
 			write(b, part.node, indent+"  ", part.role)
@@ -179,7 +180,7 @@ func strictRegistry(t *testing.T) *pipeline.Registry {
 		return http.NotFoundHandler(), nil
 	})
 	type children struct {
-		Paths []pipeline.Setting `ini:"*"`
+		Paths []tree.Setting `ini:"*"`
 	}
 	pipeline.Composite(r, "egg:map", func(b *pipeline.Build, s children) (http.Handler, error) {
 		var errs []error

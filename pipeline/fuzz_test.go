@@ -12,6 +12,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // seed adds the recorded files, and ours.
@@ -37,7 +38,7 @@ func seed(f *testing.F, add func(data []byte)) {
 func FuzzParse(f *testing.F) {
 	seed(f, func(data []byte) { f.Add(data) })
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := pipeline.Parse("f.ini", data)
+		file, err := tree.Parse("f.ini", data)
 		if err != nil {
 			checkLines(t, err, map[string]string{"f.ini": string(data)})
 			return
@@ -51,7 +52,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		again, err := pipeline.Parse("f.ini", []byte(file.String()))
+		again, err := tree.Parse("f.ini", []byte(file.String()))
 		if err != nil {
 			t.Fatalf("%q was written as %q: %v", data, file.String(), err)
 		}
@@ -61,7 +62,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func contents(f *pipeline.File) any {
+func contents(f *tree.File) any {
 	type setting struct{ Section, Key, Raw string }
 	var all []setting
 	for _, section := range append([]string{"DEFAULT"}, f.Sections()...) {
@@ -83,13 +84,13 @@ func FuzzInterpolate(f *testing.F) {
 		flat := strings.NewReplacer("\n", "\n ", "\r", " ").Replace
 		site := "[app:main]\nuse = egg:x\na = " + flat(a) + "\nb = " + flat(b) + "\nc = " +
 			flat(c) + "\n"
-		tree, err := pipeline.Resolve("site.ini", pipeline.KindApp,
-			text(nil, map[string]string{"site.ini": site}))
+		resolved, err := tree.Resolve("site.ini", tree.KindApp,
+			text(nil, map[string]string{"site.ini": site}).Tree())
 		if err != nil {
 			checkLines(t, err, map[string]string{"site.ini": site})
 			return
 		}
-		for s := range tree.Root.LocalConf.All() {
+		for s := range resolved.Root.LocalConf.All() {
 			if len(s.Value) > 1<<20 {
 				t.Errorf("%s has become %d bytes", s.Key, len(s.Value))
 			}
@@ -122,19 +123,19 @@ func FuzzLoad(f *testing.F) {
 		opts := text(strictRegistry(t), files)
 		opts.Name = name
 		opts.Global = map[string]string{"x": global}
-		for _, kind := range []pipeline.Kind{
-			pipeline.KindApp, pipeline.KindFilter,
-			pipeline.KindServer,
+		for _, kind := range []tree.Kind{
+			tree.KindApp, tree.KindFilter,
+			tree.KindServer,
 		} {
-			tree, err := pipeline.Resolve("site.ini", kind, opts)
+			resolved, err := tree.Resolve("site.ini", kind, opts.Tree())
 			if err != nil {
 				checkLines(t, err, files)
 				continue
 			}
-			for _, w := range tree.Warnings {
+			for _, w := range resolved.Warnings() {
 				checkLine(t, w.String(), w.File, w.Line, files)
 			}
-			checkSources(t, tree.Root, files)
+			checkSources(t, resolved.Root, files)
 		}
 		p, err := pipeline.Load(context.Background(), "site.ini", opts)
 		if err != nil {
@@ -148,13 +149,13 @@ func FuzzLoad(f *testing.F) {
 }
 
 // checkSources checks that every setting of a tree stands where it says.
-func checkSources(t *testing.T, n *pipeline.Node, files map[string]string) {
+func checkSources(t *testing.T, n *tree.Node, files map[string]string) {
 	t.Helper()
 	if n == nil {
 		return
 	}
 	checkLine(t, n.Name, n.Source.File, n.Source.Line, files)
-	for _, conf := range []*pipeline.Conf{n.GlobalConf, n.LocalConf} {
+	for _, conf := range []*tree.Conf{n.GlobalConf, n.LocalConf} {
 		for s := range conf.All() {
 			if s.Line == 0 {
 				continue // from outside, or here and __file__
@@ -167,7 +168,7 @@ func checkSources(t *testing.T, n *pipeline.Node, files map[string]string) {
 			}
 		}
 	}
-	for _, part := range append([]*pipeline.Node{n.App, n.Filter, n.Next}, n.Filters...) {
+	for _, part := range append([]*tree.Node{n.App, n.Filter, n.Next}, n.Filters...) {
 		checkSources(t, part, files)
 	}
 }
@@ -177,7 +178,7 @@ func isPythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <=
 
 func checkLines(t *testing.T, err error, files map[string]string) {
 	t.Helper()
-	var faults pipeline.Errors
+	var faults tree.Errors
 	if !errors.As(err, &faults) || len(faults) == 0 {
 		t.Fatalf("%v: not of type Errors", err)
 	}

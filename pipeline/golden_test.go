@@ -17,6 +17,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // What PasteDeploy 3.1 made of several hundred .ini files was recorded; see
@@ -25,19 +26,13 @@ import (
 
 type golden struct {
 	Distributions map[string]map[string]map[string]string `json:"distributions"`
-	Converters    []struct {
-		Function string          `json:"function"`
-		Args     []any           `json:"args"`
-		Result   any             `json:"result"`
-		Error    json.RawMessage `json:"error"`
-	} `json:"converters"`
-	Cases []goldenCase `json:"cases"`
+	Cases         []goldenCase                            `json:"cases"`
 }
 
 type goldenCase struct {
 	ID          string            `json:"id"`
 	URI         string            `json:"uri"`
-	Type        pipeline.Kind     `json:"type"`
+	Type        tree.Kind         `json:"type"`
 	Name        *string           `json:"name"`
 	RelativeTo  string            `json:"relative_to"`
 	GlobalConf  map[string]string `json:"global_conf"`
@@ -188,7 +183,7 @@ type recorder struct {
 	call any
 }
 
-func call(what, object string, b *pipeline.Build, local []pipeline.Setting) map[string]any {
+func call(what, object string, b *pipeline.Build, local []tree.Setting) map[string]any {
 	conf := map[string]any{}
 	for _, s := range local {
 		conf[s.Key] = s.Value
@@ -200,7 +195,7 @@ func call(what, object string, b *pipeline.Build, local []pipeline.Setting) map[
 }
 
 type anything struct {
-	All []pipeline.Setting `ini:"*"`
+	All []tree.Setting `ini:"*"`
 }
 
 // fakeRegistry has the entry points of the recorded distributions, and what they call by module and
@@ -301,10 +296,10 @@ type fakeServer struct {
 }
 
 // describe makes of a node what was recorded of the original's.
-func describe(g golden, n *pipeline.Node) map[string]any {
-	kinds := map[pipeline.Kind]string{
-		pipeline.KindComposite: "app", pipeline.KindFilterApp: "filter_app",
-		pipeline.KindFilterWith: "filtered_with",
+func describe(g golden, n *tree.Node) map[string]any {
+	kinds := map[tree.Kind]string{
+		tree.KindComposite: "app", tree.KindFilterApp: "filter_app",
+		tree.KindFilterWith: "filtered_with",
 	}
 	m := map[string]any{
 		"kind": string(n.Kind), "protocol": nil,
@@ -326,7 +321,7 @@ func describe(g golden, n *pipeline.Node) map[string]any {
 		m["entry_point"] = n.Factory.EntryPoint
 		m["distribution"], m["object"] = g.entryPoint(n)
 	}
-	for key, part := range map[string]*pipeline.Node{
+	for key, part := range map[string]*tree.Node{
 		"app": n.App, "filter": n.Filter,
 		"next": n.Next,
 	} {
@@ -334,7 +329,7 @@ func describe(g golden, n *pipeline.Node) map[string]any {
 			m[key] = describe(g, part)
 		}
 	}
-	if n.Kind == pipeline.KindPipeline {
+	if n.Kind == tree.KindPipeline {
 		filters := []any{}
 		for _, filter := range n.Filters {
 			filters = append(filters, describe(g, filter))
@@ -346,7 +341,7 @@ func describe(g golden, n *pipeline.Node) map[string]any {
 
 // entryPoint tells which distribution, by its own spelling, and which object an egg: reference
 // means.
-func (g golden) entryPoint(n *pipeline.Node) (dist, object string) {
+func (g golden) entryPoint(n *tree.Node) (dist, object string) {
 	dist, _, object = g.find(n)
 	return dist, object
 }
@@ -354,7 +349,7 @@ func (g golden) entryPoint(n *pipeline.Node) (dist, object string) {
 // protocol is one of the differences: a factory here is of one of four kinds, and does not tell a
 // filter_factory from a filter_app_factory and so on. It is taken from the entry points when it is
 // as good as the node's own.
-func (g golden) protocol(n *pipeline.Node) string {
+func (g golden) protocol(n *tree.Node) string {
 	alike := map[string]string{
 		"paste.composit_factory":   "paste.composite_factory",
 		"paste.filter_app_factory": "paste.filter_factory",
@@ -367,13 +362,13 @@ func (g golden) protocol(n *pipeline.Node) string {
 	return n.Protocol
 }
 
-func (g golden) find(n *pipeline.Node) (dist, group, object string) {
+func (g golden) find(n *tree.Node) (dist, group, object string) {
 	same := func(s string) string { return separators.ReplaceAllString(strings.ToLower(s), "-") }
-	groups := map[pipeline.Kind][]string{
-		pipeline.KindApp:       {"paste.app_factory"},
-		pipeline.KindComposite: {"paste.composite_factory", "paste.composit_factory"},
-		pipeline.KindFilter:    {"paste.filter_factory", "paste.filter_app_factory"},
-		pipeline.KindServer:    {"paste.server_factory", "paste.server_runner"},
+	groups := map[tree.Kind][]string{
+		tree.KindApp:       {"paste.app_factory"},
+		tree.KindComposite: {"paste.composite_factory", "paste.composit_factory"},
+		tree.KindFilter:    {"paste.filter_factory", "paste.filter_app_factory"},
+		tree.KindServer:    {"paste.server_factory", "paste.server_runner"},
 	}
 	for dist, entryPoints := range g.Distributions {
 		for _, group := range groups[n.Kind] {
@@ -438,27 +433,35 @@ func (g golden) compare(t *testing.T, c goldenCase, registry *pipeline.Registry,
 		instead = differences[i].instead
 	}
 	opts := pipeline.Options{Global: c.GlobalConf, RelativeTo: c.RelativeTo, Registry: registry}
-	node, create, err := pipeline.ResolveAs(c.URI, c.Type, c.Name, c.API == "loader", opts)
+	wanted, uri := opts.Tree(), c.URI
+	wanted.Unnamed = c.API == "loader"
+	switch {
+	case c.Name != nil && *c.Name == "":
+		uri, _, _ = strings.Cut(uri, "#")
+		uri += "#"
+	case c.Name != nil:
+		wanted.Name = *c.Name
+	}
+	resolved, err := tree.Resolve(uri, c.Type, wanted)
 	var made any
-	resolved := err == nil
-	if resolved {
-		made, err = create(t.Context())
+	if err == nil {
+		made, err = pipeline.Create(t.Context(), resolved, opts)
 	}
 	if err != nil {
 		checkPositions(t, err, here)
 	}
 	switch {
-	case c.Error != nil && resolved && instead == nothing:
+	case c.Error != nil && resolved != nil && instead == nothing:
 		t.Fatalf("resolved, but the original says %v", c.Error)
 	case c.Error != nil && err == nil && instead == notRegistered:
 		t.Fatalf("created, but the original says %v", c.Error)
 	case c.Error != nil && err != nil && instead != created:
 		return
-	case !resolved:
+	case resolved == nil:
 		t.Fatalf("refused: %v", err)
 	}
 	if c.Context != nil && instead != notRegistered {
-		if diff := gocmp.Diff(c.Context, describe(g, node)); diff != "" {
+		if diff := gocmp.Diff(c.Context, describe(g, resolved.Root)); diff != "" {
 			t.Errorf("tree (-want +got):\n%s", diff)
 		}
 	}
@@ -467,7 +470,8 @@ func (g golden) compare(t *testing.T, c goldenCase, registry *pipeline.Registry,
 		if err == nil {
 			t.Fatalf("created, but the original says %v", c.CreateError)
 		}
-		if instead == notRegistered && node.Registered && node.Kind != pipeline.KindComposite {
+		if instead == notRegistered && resolved.Root.Registered &&
+			resolved.Root.Kind != tree.KindComposite {
 			t.Error("marked as registered")
 		}
 	case err != nil && (instead == createdOrFaulty ||
@@ -488,7 +492,7 @@ func (g golden) compare(t *testing.T, c goldenCase, registry *pipeline.Registry,
 // checkPositions checks that every fault of err names a file that there is and a line inside it.
 func checkPositions(t *testing.T, err error, here string) {
 	t.Helper()
-	var faults pipeline.Errors
+	var faults tree.Errors
 	if !errors.As(err, &faults) || len(faults) == 0 {
 		t.Errorf("%v: not of type Errors", err)
 	}
@@ -512,56 +516,6 @@ func checkPositions(t *testing.T, err error, here string) {
 			fault.Line > lines {
 			t.Errorf("%v: the file has %d lines", fault, lines)
 		}
-	}
-}
-
-func TestGoldenConverters(t *testing.T) {
-	t.Parallel()
-	g, _ := readGolden(t)
-	converted, text := 0, 0
-	for _, c := range g.Converters {
-		converted++
-		name := fmt.Sprintf("%s%q", c.Function, c.Args)
-		arg, ok := c.Args[0].(string)
-		if !ok {
-			continue // the original passes on what is no string; a setting always is one
-		}
-		text++
-		var got any
-		var err error
-		switch c.Function {
-		case "asbool":
-			got, err = pipeline.AsBool(arg)
-		case "asint":
-			var n int64
-			n, err = pipeline.AsInt(arg)
-			got = float64(n)
-		case "aslist":
-			if len(c.Args) == 3 && c.Args[1] != nil {
-				continue // strip = False with a separator is strings.Split
-			}
-			list := pipeline.AsList(arg)
-			if len(c.Args) == 2 {
-				list = pipeline.SplitList(arg, c.Args[1].(string))
-			}
-			anys := []any{}
-			for _, s := range list {
-				anys = append(anys, s)
-			}
-			got = anys
-		default:
-			t.Fatalf("unknown function %s", c.Function)
-		}
-		if (err != nil) != (c.Error != nil) {
-			t.Errorf("%s: error %v, want %s", name, err, c.Error)
-		} else if err == nil {
-			if diff := gocmp.Diff(c.Result, got); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", name, diff)
-			}
-		}
-	}
-	if len(g.Cases) == recordedCases && (converted != 70 || text < 40) {
-		t.Errorf("%d converters, %d with text", converted, text)
 	}
 }
 

@@ -6,9 +6,58 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"sync"
+
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
+
+// Options select the configuration to load and its environment.
+type Options struct {
+	// Name is the name of the section without the prefix; "" means "main". A "#name" at the end of
+	// the URI has the same meaning.
+	Name string
+	// Global are settings given from outside, by the caller: factories get them in place of those
+	// of [DEFAULT], while interpolation uses [DEFAULT] first, as in PasteDeploy.
+	Global map[string]string
+	// Set replaces or adds settings of the file that the URI names: each element is
+	// "section.key=value", such as "server:main.port=80". Values are literal, and take precedence
+	// over [DEFAULT] and Global. Files that this one includes are left as they are.
+	Set []string
+	// Part says that the pipeline is part of a longer one: a missing filter in front of it is no
+	// error then, see [order.Requirement].
+	Part bool
+	// NoJobs disables the jobs of [Build.Go] and [Build.Every], for a pipeline that is only
+	// inspected or serves a single request.
+	NoJobs bool
+	// Registry has the factories.
+	Registry *Registry
+	// Logger receives the logs of factories and the warnings. Nil discards them.
+	Logger *slog.Logger
+	// RelativeTo is the directory that a "config:" URI with a relative path starts from. A plain
+	// path needs none.
+	RelativeTo string
+	// ReadFile reads a file; nil means os.ReadFile. Its argument is the path of the URI; for
+	// included files, the first file's directory with the path of the reference; or the argument of
+	// [Build.ReadFile]. So it also learns every file that a load depends on, whether the load
+	// succeeds or not.
+	ReadFile func(name string) ([]byte, error)
+}
+
+// Tree returns the options that [tree.Resolve] takes: those of a load that do not concern objects.
+func (o Options) Tree() tree.Options {
+	t := tree.Options{
+		Name: o.Name, Global: o.Global, Set: o.Set, RelativeTo: o.RelativeTo, ReadFile: o.ReadFile,
+	}
+	if o.Registry != nil {
+		t.Catalog = o.Registry
+	}
+	return t
+}
+
+// An Error is an error about a setting. A factory, or the Validate method of its settings, returns
+// one with the Key, the rule that is broken as Err and, where it helps, a Hint: what to write
+// instead. The loader adds the position and the value.
+type Error = tree.Error
 
 // A Pipeline is an app with the filters around it, as a configuration composes them. Its Handler is
 // the handler that the outermost filter returned, so composing adds no cost to a request.
@@ -25,35 +74,26 @@ type LoadedServer struct {
 
 // loaded is the common part of Pipeline and LoadedServer: the data about a created configuration.
 type loaded struct {
-	root     *Node
-	warnings []Warning
-	files    []string
-	close    func() error
-	resolver *resolver
+	tree  *tree.Tree
+	close func() error
 }
 
-// Tree returns the node that was created.
-func (l *loaded) Tree() *Node { return l.root }
+// Tree returns the configuration as data, with the children and routes of the created objects. It
+// is safe for concurrent use as long as it is not resolved further.
+func (l *loaded) Tree() *tree.Tree { return l.tree }
 
 // Warnings returns the warnings about the configuration, sorted by file and line. Load has logged
 // them.
-func (l *loaded) Warnings() []Warning { return l.warnings }
-
-// Files returns the files that were read, in that order.
-func (l *loaded) Files() []string { return l.files }
-
-// Shown returns the value of a setting of n, a node of the tree, with secrets hidden; see
-// [Tree.Shown].
-func (l *loaded) Shown(n *Node, s Setting) string { return l.resolver.shown(n, s) }
+func (l *loaded) Warnings() []tree.Warning { return l.tree.Warnings() }
 
 // Locate adds positions to an error of a created object: an [Error] in it whose Key is a setting of
-// the node gets the setting's position and value. The result shows no secrets of the files.
+// the object gets the setting's position and value. The result shows no secrets of the files.
 func (l *loaded) Locate(err error) error {
-	faults := l.root.locate(err)
-	for _, fault := range faults {
-		fault.Origin = "" // the value is valid; the error comes from the current state
+	errs := l.tree.Root.Locate(err)
+	for _, e := range errs {
+		e.Origin = "" // the value is valid; the error comes from the current state
 	}
-	return l.resolver.conceal(sorted(faults))
+	return l.tree.ConcealErrors(tree.JoinErrors(errs))
 }
 
 // Close closes the resources of the factories in reverse order. A second call does nothing and
@@ -63,10 +103,10 @@ func (l *loaded) Close() error { return l.close() }
 // Load composes the app that a configuration describes. The URI is the path of an .ini file, or a
 // URI of PasteDeploy: "config:site.ini#name", "egg:Dist#name".
 //
-// The error is of type [Errors] and has all errors. After an error every resource that was opened
+// The error is of type [tree.Errors] and has all errors. After an error every resource that was opened
 // has been closed again.
 func Load(ctx context.Context, uri string, opts Options) (*Pipeline, error) {
-	made, loaded, err := load(ctx, uri, KindApp, opts)
+	made, loaded, err := load(ctx, uri, tree.KindApp, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -75,57 +115,51 @@ func Load(ctx context.Context, uri string, opts Options) (*Pipeline, error) {
 
 // LoadServer creates the server that a configuration describes, as Load does the app.
 func LoadServer(ctx context.Context, uri string, opts Options) (*LoadedServer, error) {
-	made, loaded, err := load(ctx, uri, KindServer, opts)
+	made, loaded, err := load(ctx, uri, tree.KindServer, opts)
 	if err != nil {
 		return nil, err
 	}
 	return &LoadedServer{made.(Server), loaded}, nil //nolint:errcheck // of a KindServer node
 }
 
-func load(ctx context.Context, uri string, kind Kind, opts Options) (made any, l loaded,
-	err error,
-) {
+func load(ctx context.Context, uri string, kind tree.Kind, opts Options) (any, loaded, error) {
 	if opts.Registry == nil {
-		return nil, l, errors.New("pipeline: Options has no Registry")
+		return nil, loaded{}, errors.New("pipeline: Options has no Registry")
 	}
-	r := newResolver(opts)
-	root, err := r.start(uri, kind, opts)
-	c := &creation{
-		ctx: ctx, logger: opts.Logger, registry: opts.Registry, resolver: r,
-		settings: map[*Node]reflect.Value{},
-	}
-	if c.logger == nil {
-		c.logger = slog.New(slog.DiscardHandler)
-	}
+	t, unresolved := tree.ResolvePartly(uri, kind, opts.Tree())
+	return create(ctx, t, unresolved, kind, opts)
+}
+
+// create creates the objects of a tree, unless resolving it failed.
+func create(ctx context.Context, t *tree.Tree, unresolved error, kind tree.Kind, opts Options) (
+	made any, l loaded, err error,
+) {
+	c := newCreation(ctx, t, opts)
 	succeeded := false
 	defer func() { // also when a factory panics
 		if !succeeded {
-			err = r.conceal(joinClosing(err, c.close()))
+			err = t.ConcealErrors(joinClosing(err, c.close()))
 		}
 	}()
-	made, faults := c.all(root, err)
-	if err := r.conceal(sorted(faults)); err != nil {
+	made, err = c.all(t.Root, unresolved)
+	if err := t.ConcealErrors(tree.JoinErrors(err)); err != nil {
 		return nil, l, err
 	}
 	succeeded = true
-	if kind == KindApp {
-		r.judge(root, opts.Part)
+	if kind == tree.KindApp {
+		c.checkOrder(t.Root, opts.Part)
 	}
 	opts.Registry.kept.set(c.kept)
-	l = loaded{
-		root: root, resolver: r, warnings: r.sortedWarnings(), files: r.order,
-		close: sync.OnceValue(c.close),
-	}
 	if !opts.NoJobs {
 		for _, start := range c.jobs {
 			start()
 		}
 	}
-	for _, w := range l.warnings {
+	for _, w := range t.Warnings() {
 		c.logger.LogAttrs(ctx, slog.LevelWarn, "check the configuration",
 			slog.String("warning", w.String()))
 	}
-	return made, l, nil
+	return made, loaded{tree: t, close: sync.OnceValue(c.close)}, nil
 }
 
 func joinClosing(err, closing error) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/memory"
 )
@@ -324,8 +324,8 @@ func TestBuild(t *testing.T) {
 			t.Errorf("%q is not logged once: %s", w, &logged)
 		}
 	}
-	if !slices.Equal(p.Files(), []string{"site.ini"}) || p.Tree().Kind != pipeline.KindComposite {
-		t.Errorf("files %v, tree %v", p.Files(), p.Tree().Kind)
+	if !slices.Equal(p.Tree().Files(), []string{"site.ini"}) || p.Tree().Root.Kind != tree.KindComposite {
+		t.Errorf("files %v, tree %v", p.Tree().Files(), p.Tree().Root.Kind)
 	}
 	for name, want := range map[string]string{
 		"bad": `site.ini:13: [composite:bad] child = "leef": no app "leef"; did you mean ` +
@@ -358,98 +358,22 @@ func TestFactoryThatReturnsNothing(t *testing.T) {
 	}
 }
 
-func TestEnvironment(t *testing.T) {
-	t.Setenv("PASTELINE_TEST", "100%(here)s")
-	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, text(nil, map[string]string{
-		"site.ini": "[DEFAULT]\nENV_MINE = not the environment's\n[app:main]\nuse = egg:x\na = " +
-			"<%(ENV_PASTELINE_TEST)s>\nb = %(ENV_MINE)s\n",
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]string{"a": "<100%(here)s>", "b": "not the environment's"}
-	if diff := gocmp.Diff(want, tree.Root.LocalConf.Map()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-// A few lines that refer to each other again and again end soon, with an error.
-func TestBoundedWork(t *testing.T) {
-	t.Parallel()
-	doubling := "[app:main]\nuse = egg:x\nv9 = xxxxxxxxxx\n"
-	nested := "[filter:f40]\nuse = egg:x\n"
-	for i := range 9 {
-		doubling += fmt.Sprintf("v%d = %s\n", i, strings.Repeat(fmt.Sprintf("%%(v%d)s", i+1), 50))
-	}
-	for i := range 40 {
-		nested += fmt.Sprintf("[filter:f%d]\nuse = f%d\nfilter-with = f%d\n", i, i+1, i+1)
-	}
-	doublingSet := "[app:main]\nuse = config:site.ini\nset x = %(x)s%(x)s\n"
-	growingSet := "[app:main]\nuse = config:site.ini\nset x = %(x)sa\n"
-	chain := "[app:c600]\nuse = egg:x\n"
-	for i := range 600 {
-		chain += fmt.Sprintf("[app:c%d]\nuse = c%d\n", i, i+1)
-	}
-	tests := []struct{ name, site, uri, want string }{
-		{"values that double", doubling, "site.ini", "longer than 1MB"},
-		{
-			"values that double to nothing", strings.Replace(doubling, "v9 = xxxxxxxxxx", "v9 =", 1),
-			"site.ini", "more than can be meant",
-		},
-		{
-			"sections that double", "[pipeline:main]\npipeline = f0 egg:x\n" + nested, "site.ini",
-			"more than can be meant",
-		},
-		{"a set that doubles", doublingSet, "site.ini", "more than can be meant"},
-		{"a set that grows", growingSet, "site.ini", "more than 500 sections"},
-		{"a long chain", chain, "site.ini#c0", "more than 500 sections"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			opts := text(nil, map[string]string{"site.ini": tt.site})
-			opts.Global = map[string]string{"x": "a"}
-			_, err := pipeline.Resolve(tt.uri, pipeline.KindApp, opts)
-			if err == nil || !strings.Contains(err.Error(), tt.want) || len(err.Error()) > 100_000 {
-				t.Errorf("got %.300v, want %q in it", err, tt.want)
-			}
-		})
-	}
-}
-
-func TestResolveKinds(t *testing.T) {
-	t.Parallel()
-	if _, err := pipeline.Resolve("site.ini", pipeline.KindPipeline, text(nil, nil)); err == nil {
-		t.Error("a pipeline was asked for by itself")
-	}
-	_, err := pipeline.Resolve("nowhere.ini", pipeline.KindApp, pipeline.Options{})
-	if err == nil || err.Error() != "nowhere.ini: there is no such file" ||
-		!errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v", err)
-	}
-	tree, err := pipeline.Resolve("folder 100%/site.ini#wiki", pipeline.KindApp,
-		text(nil, map[string]string{"folder 100%/site.ini": "[app:wiki]\nuse = egg:x\n"}))
-	if err != nil || tree.Root.Registered || tree.Root.IsSecret("x") {
-		t.Errorf("%v, %v", tree, err)
-	}
-}
-
 func TestJoinErrors(t *testing.T) {
 	t.Parallel()
 	opts := text(pipeline.NewRegistry(), map[string]string{"site.ini": "[DEFAULT]\nx = " +
 		"%\n[server:main]\nuse = nothing\n[app:main]\nuse = nobody\n"})
-	_, app := pipeline.Resolve("site.ini", pipeline.KindApp, opts)
-	_, server := pipeline.Resolve("site.ini", pipeline.KindServer, opts)
-	err := pipeline.JoinErrors(app, nil, server)
-	var faults pipeline.Errors
+	_, app := tree.Resolve("site.ini", tree.KindApp, opts.Tree())
+	_, server := tree.Resolve("site.ini", tree.KindServer, opts.Tree())
+	err := tree.JoinErrors(app, nil, server)
+	var faults tree.Errors
 	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Line != 2 {
 		t.Errorf("got %v", err)
 	}
-	if pipeline.JoinErrors(nil, nil) != nil {
+	if tree.JoinErrors(nil, nil) != nil {
 		t.Error("an error of nothing")
 	}
 	rule := errors.New("rule")
-	joined := pipeline.JoinErrors(fmt.Errorf("outside: %w", rule), &pipeline.Error{
+	joined := tree.JoinErrors(fmt.Errorf("outside: %w", rule), &pipeline.Error{
 		File: "b.ini",
 		Err:  rule,
 	}, &pipeline.Error{File: "a.ini", Line: 3, Err: rule})
@@ -457,7 +381,7 @@ func TestJoinErrors(t *testing.T) {
 		!errors.Is(joined, rule) {
 		t.Errorf("got %v", joined)
 	}
-	if !reflect.DeepEqual(pipeline.Warning{
+	if !reflect.DeepEqual(tree.Warning{
 		File: "a.ini", Line: 1, Key: "k",
 		Message: "odd",
 	}.String(), "a.ini:1: k: odd") {

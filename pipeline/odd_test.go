@@ -5,90 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
-
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 func optionsFor(r *pipeline.Registry, files map[string]string) pipeline.Options {
 	return pipeline.Options{
 		Registry: r,
 		ReadFile: func(name string) ([]byte, error) { return []byte(files[name]), nil },
-	}
-}
-
-// What looks like a comment behind a value is said, with the line, and without the value.
-func TestCommentsBehindValues(t *testing.T) {
-	t.Parallel()
-	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, optionsFor(nil, map[string]string{"site.ini": `[DEFAULT]
-a = 1 # one
-b = 1 ; one
-c = 1 #one
-d = # one
-e = one two;three #four
-f = #fff
-g = a;b
-h = http://x/#top
-[app:main]
-use = egg:a
-set s =
-    secret
-    more # secret
-[formatter_x]
-format = %%(message)s # x
-[handler_x]
-args = (1,) # x
-[alembic]
-x = y ; z
-`}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, w := range tree.Warnings {
-		got = append(got, w.String())
-	}
-	const rule = " and all behind it belong to the value: a comment has a line of its own"
-	want := []string{
-		"site.ini:2: [DEFAULT] a: the #" + rule, "site.ini:3: [DEFAULT] b: the ;" + rule,
-		"site.ini:4: [DEFAULT] c: the #" + rule,
-		"site.ini:5: [DEFAULT] d: the #" + rule, "site.ini:14: [app:main] set s: the #" + rule,
-		"site.ini:18: [handler_x] args: the #" + rule,
-	}
-	if diff := gocmp.Diff(want, got); diff != "" {
-		t.Errorf("warnings (-want +got):\n%s", diff)
-	}
-	if s, _ := tree.Root.GlobalConf.Get("a"); s.Value != "1 # one" {
-		t.Errorf("got the value %q", s.Value)
-	}
-}
-
-func TestSectionsAlmostKnown(t *testing.T) {
-	t.Parallel()
-	for section, want := range map[string]string{
-		"loging": "logging", "Logging": "logging", "logger": "loggers", "handlres": "handlers",
-		"default": "DEFAULT", "DEFALT": "DEFAULT",
-		"pipline:x": "pipeline:x", "sever:x": "server:x", "fitler:x": "filter:x", "App:x": "app:x",
-		"apps:x": "app:x", "loger_root": "logger_root",
-		"login": "", "alembic": "", "celery:x": "", "uwsgi": "", "loggers": "", "logger_x": "",
-		"composit:x": "", "program:x": "", "log": "", "x": "",
-	} {
-		tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, optionsFor(nil,
-			map[string]string{"site.ini": "[app:main]\nuse = egg:a\n[" + section + "]\n"}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got string
-		for _, w := range tree.Warnings {
-			got += w.String()
-		}
-		if want != "" {
-			want = "site.ini:3: [" + section +
-				"]: nothing reads a section of that name; did you mean [" + want + "]?"
-		}
-		if got != want {
-			t.Errorf("%s: got %q, want %q", section, got, want)
-		}
 	}
 }
 
@@ -122,17 +46,17 @@ key = %(other)s
 		"got": true, "port": true, "key": true, "other": true,
 		"asked": true, "debug": true, "none": false, "prt": false,
 	} {
-		if got := p.Uses(name); got != want {
+		if got := p.Tree().Uses(name); got != want {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}
-	if near, ok := p.Similar("prt"); !ok || near != "port" {
+	if near, ok := p.Tree().Similar("prt"); !ok || near != "port" {
 		t.Errorf("got %q", near)
 	}
 	if p, err = pipeline.Load(t.Context(), "other.ini#all", opts); err != nil {
 		t.Fatal(err)
 	}
-	if !p.Uses("none") {
+	if !p.Tree().Uses("none") {
 		t.Error("a factory that takes the whole global conf uses all of it")
 	}
 }
@@ -141,10 +65,10 @@ key = %(other)s
 func TestInstead(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()
-	r.Instead(pipeline.KindFilter, "egg:Old.Dist#*", "delete it")
-	r.Instead(pipeline.KindFilter, "egg:old-dist#special", "write another")
-	r.Instead(pipeline.KindFilter, "call:old:make", "leave it out")
-	r.Instead(pipeline.KindFilter, "egg:Taken#*", "never said")
+	r.Instead(tree.KindFilter, "egg:Old.Dist#*", "delete it")
+	r.Instead(tree.KindFilter, "egg:old-dist#special", "write another")
+	r.Instead(tree.KindFilter, "call:old:make", "leave it out")
+	r.Instead(tree.KindFilter, "egg:Taken#*", "never said")
 	pipeline.Middleware(r, "egg:taken#main", func(h http.Handler) http.Handler { return h })
 	pipeline.App(r, "egg:a", func(*pipeline.Build,
 		struct{},

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // oraclePython names a variable with a Python that has PasteDeploy; oracleSeed one with the seed of
@@ -111,7 +111,7 @@ func (a *author) chance(percent int) bool { return a.IntN(100) < percent }
 func (a *author) call(id, uri string) goldenCase {
 	c := goldenCase{ID: id, URI: uri, Type: "app"}
 	if a.chance(20) {
-		c.Type = []pipeline.Kind{"filter", "server"}[a.IntN(2)]
+		c.Type = []tree.Kind{"filter", "server"}[a.IntN(2)]
 	}
 	if name := a.one("main", "n1", "n2", "f0", "f1", "", "absent"); a.chance(30) {
 		c.Name = &name

@@ -3,8 +3,8 @@ package pipeline
 import (
 	"fmt"
 	"reflect"
-	"slices"
-	"strings"
+
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // ReadSection decodes any section of a file, such as [logging], into a struct of settings with the
@@ -12,46 +12,30 @@ import (
 // [DEFAULT] only serve interpolation. The result has the defaults if the section does not exist, or
 // the URI names no file.
 //
-// The error is of type [Errors]. ReadSection panics if S is not a struct of settings.
+// The error is of type [tree.Errors]. ReadSection panics if S is not a struct of settings.
 func ReadSection[S any](uri, section string, opts Options) (S, error) {
-	var settings S
-	schema, err := newSchema(reflect.TypeFor[S]())
+	schema := schemaOf[S]()
+	t, unread := tree.ReadSection(uri, section, tree.FactoryInfo{Settings: schema.describe()},
+		opts.Tree())
+	v, err := schema.decode(t.Root.LocalConf)
 	if err != nil {
-		panic(fmt.Sprintf("pipeline: %v", err))
+		err = t.Root.Locate(err)
 	}
-	v, err := readSection(uri, section, schema, opts)
-	if err != nil {
-		return settings, err
+	if err := t.ConcealErrors(tree.JoinErrors(unread, err)); err != nil {
+		var zero S
+		return zero, err
 	}
 	return v.Interface().(S), nil //nolint:errcheck // decoded by S's own schema
 }
 
-func readSection(uri, section string, schema *schema, opts Options) (reflect.Value, error) {
-	r := newResolver(opts)
-	conf, heading := newConf(), Position{Section: section}
-	if l, ok := r.open(uri, opts); ok {
-		heading = Position{File: l.file.name, Line: l.file.heads[section], Section: section}
-		for _, key := range l.file.keys(section) {
-			if s := l.get(r, section, key); s != nil {
-				conf.set(s)
-			}
-		}
-	}
-	v, faults := schema.decode(conf)
-	node := &Node{LocalConf: conf, Source: heading, factory: &factory{schema: schema}}
-	r.learn(node)
-	return v, r.conceal(sorted(slices.Concat(r.faults, node.locate(faults))))
-}
+// SettingsOf returns a description of the settings that S declares, for help texts. It panics if S
+// is not a struct of settings.
+func SettingsOf[S any]() []tree.SettingInfo { return schemaOf[S]().describe() }
 
-// open returns the loader of the file that a URI names, or false if it names none, or after
-// recording an error.
-func (r *resolver) open(uri string, opts Options) (*configLoader, bool) {
-	uri, relativeTo := fromPath(uri, opts.RelativeTo)
-	uri, _, _ = strings.Cut(uri, "#")
-	scheme, path := cutScheme(uri)
-	if scheme != "config" {
-		return nil, false
+func schemaOf[S any]() *schema {
+	schema, err := newSchema(reflect.TypeFor[S]())
+	if err != nil {
+		panic(fmt.Sprintf("pipeline: %v", err))
 	}
-	l, ok := r.openConfig(path, relativeTo, opts.global(), reference{}).(*configLoader)
-	return l, ok
+	return schema
 }

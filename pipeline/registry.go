@@ -10,9 +10,10 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
+	"github.com/pasteline/pasteline/internal/suggest"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/engine"
 )
@@ -29,8 +30,8 @@ import (
 // Apps, composites, filters and servers have separate namespaces. Registering a name twice is a
 // programming error: it panics, and the message names both places.
 type Registry struct {
-	factories map[Kind]map[string]*factory
-	remedies  map[Kind]map[string]string // hints of Instead, by normalised name
+	factories map[tree.Kind]map[string]*factory
+	remedies  map[tree.Kind]map[string]string // hints of Instead, by normalised name
 	values    map[reflect.Type]map[string]named
 	opener    *storage.Opener
 	kept      *kept
@@ -39,7 +40,7 @@ type Registry struct {
 
 // A factory creates apps, composites, filters or servers.
 type factory struct {
-	kind   Kind
+	kind   tree.Kind
 	name   string   // as registered
 	place  string   // file and line of the registration
 	order  int      // number of factories of the kind registered before
@@ -83,8 +84,8 @@ func (k *kept) set(values map[string]any) {
 
 func newRegistry(opener *storage.Opener, kept *kept, jobs *jobs) *Registry {
 	return &Registry{
-		factories: map[Kind]map[string]*factory{},
-		remedies:  map[Kind]map[string]string{},
+		factories: map[tree.Kind]map[string]*factory{},
+		remedies:  map[tree.Kind]map[string]string{},
 		values:    map[reflect.Type]map[string]named{},
 		opener:    opener,
 		kept:      kept,
@@ -99,7 +100,7 @@ func newRegistry(opener *storage.Opener, kept *kept, jobs *jobs) *Registry {
 // tags:
 //
 //	ini:"name"      the key (default: the field's name in snake_case); ini:"*" takes all keys that
-//	                no other field has, on a map[string]string, or on a []Setting for order
+//	                no other field has, on a map[string]string, or on a []tree.Setting for order
 //	                and positions;
 //	                ini:"-" is no setting
 //	default:"3"     the value of an absent key
@@ -109,15 +110,15 @@ func newRegistry(opener *storage.Opener, kept *kept, jobs *jobs) *Registry {
 //	required:"true" oneof:"a b c" min:"1" max:"9"
 //	nonempty:"true" an empty value is an error
 //
-// Types are string, bool ([AsBool]), integers ([AsInt]), floats, [time.Duration] ("30s", or a plain
-// number of seconds), []string ([AsList]), [Bytes], [Secret], and every [encoding.TextUnmarshaler].
+// Types are string, bool ([convert.AsBool]), integers ([convert.AsInt]), floats, [time.Duration] ("30s", or a plain
+// number of seconds), []string ([convert.AsList]), [Bytes], [Secret], and every [encoding.TextUnmarshaler].
 // A key that is unknown, missing or malformed is reported with its position before any factory is
 // called. A method Validate() error on S or *S checks the whole struct. An [Error] with a Key that
 // Validate or the factory returns gets that key's position. A method Hint(key string) string
 // returns the hint for a key that S does not have, such as another program's name for one of its
 // keys; "" means no hint.
 func App[S any](r *Registry, name string, f func(b *Build, settings S) (http.Handler, error)) {
-	register(r, KindApp, name, f)
+	register(r, tree.KindApp, name, f)
 }
 
 // Composite registers a factory of an app made of other apps, which the factory creates with
@@ -125,7 +126,7 @@ func App[S any](r *Registry, name string, f func(b *Build, settings S) (http.Han
 func Composite[S any](r *Registry, name string,
 	f func(b *Build, settings S) (http.Handler, error),
 ) {
-	register(r, KindComposite, name, f)
+	register(r, tree.KindComposite, name, f)
 }
 
 // Filter registers a filter factory. S is as for [App]. A filter without settings can use
@@ -133,14 +134,14 @@ func Composite[S any](r *Registry, name string,
 func Filter[S any](r *Registry, name string,
 	f func(b *Build, settings S) (func(http.Handler) http.Handler, error),
 ) {
-	register(r, KindFilter, name, f)
+	register(r, tree.KindFilter, name, f)
 }
 
 // Middleware registers a filter without settings: any func(http.Handler) http.Handler.
 //
 //	pipeline.Middleware(r, "egg:chi#request-id", middleware.RequestID)
 func Middleware(r *Registry, name string, m func(http.Handler) http.Handler) {
-	register(r, KindFilter, name, func(*Build, struct{}) (func(http.Handler) http.Handler,
+	register(r, tree.KindFilter, name, func(*Build, struct{}) (func(http.Handler) http.Handler,
 		error,
 	) {
 		return m, nil
@@ -149,16 +150,16 @@ func Middleware(r *Registry, name string, m func(http.Handler) http.Handler) {
 
 // ServerFactory registers a server factory. S is as for [App].
 func ServerFactory[S any](r *Registry, name string, f func(b *Build, settings S) (Server, error)) {
-	register(r, KindServer, name, f)
+	register(r, tree.KindServer, name, f)
 }
 
 // register is called by exported functions only: it names the caller of its caller in the panic
 // about a duplicate.
-func register[S, T any](r *Registry, kind Kind, name string,
+func register[S, T any](r *Registry, kind tree.Kind, name string,
 	f func(b *Build, settings S) (T, error),
 ) {
 	place := callerOf(2)
-	key, err := registeredName(name)
+	key, err := tree.FactoryKey(name)
 	if err != nil {
 		panic(fmt.Sprintf("pipeline: %s: %s %v", place, kind, err))
 	}
@@ -201,16 +202,16 @@ func (f *factory) origin() *factory {
 // Alias registers another name for a registered name, in every kind that has it.
 func (r *Registry) Alias(alias, name string) {
 	place := callerOf(1)
-	aliasKey, err := registeredName(alias)
+	aliasKey, err := tree.FactoryKey(alias)
 	if err != nil {
 		panic(fmt.Sprintf("pipeline: %s: alias %v", place, err))
 	}
-	key, err := registeredName(name)
+	key, err := tree.FactoryKey(name)
 	if err != nil {
 		panic(fmt.Sprintf("pipeline: %s: alias %q of %v", place, alias, err))
 	}
 	found := false
-	for _, kind := range []Kind{KindApp, KindComposite, KindFilter, KindServer} {
+	for _, kind := range []tree.Kind{tree.KindApp, tree.KindComposite, tree.KindFilter, tree.KindServer} {
 		if f, ok := r.factories[kind][key]; ok {
 			found = true
 			other := *f
@@ -227,8 +228,8 @@ func (r *Registry) Alias(alias, name string) {
 // Instead registers a hint for a name that files of other programs use and that has no factory
 // here. The error about the name shows it. The entry point may be "*", for all others of the
 // distribution. A factory of that name takes precedence.
-func (r *Registry) Instead(kind Kind, name, hint string) {
-	key, err := registeredName(name)
+func (r *Registry) Instead(kind tree.Kind, name, hint string) {
+	key, err := tree.FactoryKey(name)
 	if err != nil {
 		panic(fmt.Sprintf("pipeline: %s: %s %v", callerOf(1), kind, err))
 	}
@@ -239,18 +240,12 @@ func (r *Registry) Instead(kind Kind, name, hint string) {
 }
 
 // Elsewhere returns the hint that [Registry.Instead] registered for a name, or "".
-func (r *Registry) Elsewhere(kind Kind, f Factory) string { return r.instead(kind, f) }
-
-// instead is Elsewhere; the registry may be nil.
-func (r *Registry) instead(kind Kind, f Factory) string {
-	if r == nil {
-		return ""
-	}
-	if hint, ok := r.remedies[kind][f.key()]; ok || f.Dist == "" {
+func (r *Registry) Elsewhere(kind tree.Kind, f tree.Factory) string {
+	if hint, ok := r.remedies[kind][f.Key()]; ok || f.Dist == "" {
 		return hint
 	}
 	f.EntryPoint = "*"
-	return r.remedies[kind][f.key()]
+	return r.remedies[kind][f.Key()]
 }
 
 // Opener returns the opener that [Build.Storage] uses, so that engines can register with it:
@@ -284,59 +279,10 @@ func Lookup[T any](b *Build, name string) (T, error) {
 	}
 	var zero T
 	return zero, fmt.Errorf("%q is not registered; %s", name,
-		didYouMean(name, slices.Collect(maps.Keys(values))))
+		suggest.DidYouMean(name, slices.Collect(maps.Keys(values))))
 }
 
-func (r *Registry) find(kind Kind, f Factory) *factory {
-	if r == nil {
-		return nil
-	}
-	return r.factories[kind][f.key()]
-}
-
-// names returns the registered names of a kind, sorted, without aliases.
-func (r *Registry) names(kind Kind) []string {
-	var names []string
-	if r != nil {
-		for _, f := range r.factories[kind] {
-			if f.of == nil {
-				names = append(names, f.name)
-			}
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// known returns one name for each factory of a kind, as existing files of other programs write it:
-// for a factory named "egg:pasteline#…" its first other name, if it has one.
-func (r *Registry) known(kind Kind) []string {
-	first := map[*factory]*factory{}
-	if r != nil {
-		isOurs := func(f *factory) bool { return strings.HasPrefix(f.name, "egg:pasteline#") }
-		for _, f := range r.factories[kind] {
-			other := first[f.origin()]
-			if other == nil || isOurs(other) || !isOurs(f) && f.order < other.order {
-				first[f.origin()] = f
-			}
-		}
-	}
-	var names []string
-	for _, f := range first {
-		names = append(names, f.name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// spellings returns the registered names of a kind, with aliases.
-func (r *Registry) spellings(kind Kind) []string {
-	var names []string
-	for _, f := range r.factories[kind] {
-		names = append(names, f.name)
-	}
-	return names
-}
+func (r *Registry) find(kind tree.Kind, f tree.Factory) *factory { return r.factories[kind][f.Key()] }
 
 func callerOf(skip int) string {
 	_, file, line, _ := runtime.Caller(skip + 1)

@@ -18,6 +18,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/convert"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // text gives Options a file that is not on disk.
@@ -176,11 +178,11 @@ func TestRegistrationPanics(t *testing.T) {
 			) (http.Handler, error) {
 				return nil, nil
 			})
-		}, []string{`is a map[string]string or a []pipeline.Setting, not string`}},
+		}, []string{`is a map[string]string or a []tree.Setting, not string`}},
 		{"two rests", func(r *pipeline.Registry) {
 			pipeline.App(r, "egg:x", func(*pipeline.Build, struct {
-				Rest  map[string]string  `ini:"*"`
-				Other []pipeline.Setting `ini:"*"`
+				Rest  map[string]string `ini:"*"`
+				Other []tree.Setting    `ini:"*"`
 			},
 			) (http.Handler, error) {
 				return nil, nil
@@ -383,7 +385,7 @@ func TestAsInt(t *testing.T) {
 		"١٢": 12, "\u00a07\u3000": 7,
 		"9223372036854775807": 1<<63 - 1, "-9223372036854775808": -1 << 63, "𝟘𝟙𝟚": 12,
 	} {
-		if got, err := pipeline.AsInt(text); err != nil || got != want {
+		if got, err := convert.AsInt(text); err != nil || got != want {
 			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
 		}
 	}
@@ -391,7 +393,7 @@ func TestAsInt(t *testing.T) {
 		"_1", "1_", "1__0", "+-1", "-", "1 2", "9223372036854775808", "½",
 		"7\x1c", "\x1f٧",
 	} {
-		if got, err := pipeline.AsInt(text); err == nil {
+		if got, err := convert.AsInt(text); err == nil {
 			t.Errorf("%q: got %d, want an error", text, got)
 		}
 	}
@@ -415,10 +417,10 @@ func TestDescribe(t *testing.T) {
 	saying(r, "egg:a", "")
 	r.Alias("egg:old.b", "egg:b")
 	r.Alias("egg:older.b", "egg:old.b")
-	want := pipeline.FactoryInfo{
-		Kind: pipeline.KindFilter, Name: "egg:b", Aliases: []string{"egg:old.b", "egg:older.b"},
+	want := tree.FactoryInfo{
+		Kind: tree.KindFilter, Name: "egg:b", Usual: "egg:b", Aliases: []string{"egg:old.b", "egg:older.b"},
 		Others: true,
-		Settings: []pipeline.SettingInfo{
+		Settings: []tree.SettingInfo{
 			{
 				Key: "tries", Type: "a whole number", Default: "3", HasDefault: true, Min: "1",
 				Max: "9", Help: "How often.", OneOf: []string{},
@@ -429,15 +431,15 @@ func TestDescribe(t *testing.T) {
 		},
 	}
 	for _, name := range []string{"egg:b", "egg:Older_B#main"} {
-		got, ok := r.Describe(pipeline.KindFilter, name)
+		got, ok := r.Describe(tree.KindFilter, name)
 		if diff := gocmp.Diff(want, got); !ok || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", name, ok, diff)
 		}
 	}
-	if _, ok := r.Describe(pipeline.KindApp, "egg:b"); ok {
+	if _, ok := r.Describe(tree.KindApp, "egg:b"); ok {
 		t.Error("an app egg:b")
 	}
-	if _, ok := r.Describe(pipeline.KindApp, "nonsense"); ok {
+	if _, ok := r.Describe(tree.KindApp, "nonsense"); ok {
 		t.Error("an app nonsense")
 	}
 	all := r.DescribeAll()
@@ -473,8 +475,8 @@ func TestLoadServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil || !closed || s.Tree().Kind != pipeline.KindServer {
-		t.Errorf("closed: %v, %v, %v", closed, err, s.Tree().Kind)
+	if err := s.Close(); err != nil || !closed || s.Tree().Root.Kind != tree.KindServer {
+		t.Errorf("closed: %v, %v, %v", closed, err, s.Tree().Root.Kind)
 	}
 	opts.Name = "none"
 	if _, err := pipeline.LoadServer(t.Context(), "site.ini", opts); err == nil ||

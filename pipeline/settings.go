@@ -14,6 +14,10 @@ import (
 	"unicode"
 
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/internal/suggest"
+	"github.com/pasteline/pasteline/pipeline/convert"
+	"github.com/pasteline/pasteline/pipeline/internal/pystr"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A schema describes a struct of settings.
@@ -44,7 +48,7 @@ var (
 	typeSecret    = reflect.TypeFor[Secret]()
 	typeStrings   = reflect.TypeFor[[]string]()
 	typeStringMap = reflect.TypeFor[map[string]string]()
-	typeSettings  = reflect.TypeFor[[]Setting]()
+	typeSettings  = reflect.TypeFor[[]tree.Setting]()
 	typeText      = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
@@ -91,7 +95,7 @@ func newField(sf reflect.StructField) (field, error) {
 	if f.key == "*" {
 		if f.typ != typeStringMap && f.typ != typeSettings {
 			return f, fmt.Errorf(`a field with ini:"*" is a map[string]string or a `+
-				`[]pipeline.Setting, not %v`, f.typ)
+				`[]tree.Setting, not %v`, f.typ)
 		}
 		return f, nil
 	}
@@ -156,26 +160,28 @@ func snakeCase(name string) string {
 	return b.String()
 }
 
-// ErrUnknownSetting is wrapped by the errors about a key that the factory of its section does not
-// have.
-var ErrUnknownSetting = errors.New("unknown setting")
-
-// decode decodes conf into a struct of settings. The error for a missing required key has no line.
-func (s *schema) decode(conf *Conf) (reflect.Value, Errors) {
+// decode decodes conf into a struct of settings. The errors have the keys of settings, and no
+// positions.
+func (s *schema) decode(conf *tree.Conf) (reflect.Value, error) {
 	v := reflect.New(s.typ).Elem()
-	var faults Errors
+	var errs []error
 	known := map[string]bool{}
 	for _, f := range s.fields {
 		known[f.key] = true
-		setting := conf.find(f.key)
+		setting, found := conf.Get(f.key)
 		switch {
-		case setting != nil:
+		case found:
 			if err := f.decode(v.FieldByIndex(f.index), setting.Value); err != nil {
-				faults = append(faults, f.fault(setting, err))
+				if setting.Value == "" {
+					err = fmt.Errorf("empty: %w", err)
+				}
+				errs = append(errs, &Error{Key: f.key, Err: err})
 			}
 		case f.required:
-			faults = append(faults, &Error{Key: f.key, Err: errors.New("missing"), Hint: "write " +
-				f.key + " = …" + f.helpInBrackets()})
+			errs = append(errs, &Error{
+				Key: f.key, Err: errors.New("missing"),
+				Hint: "write " + f.key + " = …" + f.helpInBrackets(),
+			})
 		case f.hasDefault:
 			if err := f.parse(v.FieldByIndex(f.index), f.def); err != nil {
 				panic(err) // checked by newField
@@ -187,21 +193,23 @@ func (s *schema) decode(conf *Conf) (reflect.Value, Errors) {
 	} else {
 		for setting := range conf.All() {
 			if !known[setting.Key] {
-				faults = append(faults, setting.unquoted(ErrUnknownSetting,
-					cmp.Or(halfHeader(setting.Written), s.suggest(setting.Key))))
+				errs = append(errs, &Error{
+					Key: setting.Key, Err: tree.ErrUnknownSetting,
+					Hint: cmp.Or(tree.HalfHeader(setting.Written), s.suggest(setting.Key)),
+				})
 			}
 		}
 	}
-	if len(faults) > 0 {
-		return v, faults
+	if len(errs) > 0 {
+		return v, errors.Join(errs...)
 	}
 	if validator, ok := reflect.TypeAssert[interface{ Validate() error }](v.Addr()); ok {
-		faults = flatten(validator.Validate(), nil)
+		return v, validator.Validate()
 	}
-	return v, faults
+	return v, nil
 }
 
-func (s *schema) decodeRest(v reflect.Value, conf *Conf, known map[string]bool) {
+func (s *schema) decodeRest(v reflect.Value, conf *tree.Conf, known map[string]bool) {
 	if v.Kind() == reflect.Map {
 		v.Set(reflect.MakeMap(v.Type()))
 	}
@@ -230,24 +238,7 @@ func (s *schema) suggest(key string) string {
 	if len(keys) == 0 {
 		return "it takes no settings"
 	}
-	return didYouMean(key, keys)
-}
-
-// isSecret reports whether the value of key must not be shown.
-func (s *schema) isSecret(key string) bool {
-	return slices.ContainsFunc(s.fields, func(f field) bool { return f.key == key && f.secret })
-}
-
-func (f *field) fault(setting *Setting, err error) *Error {
-	fault := setting.fault(err, "")
-	if fault.Value == "" {
-		fault.Err = fmt.Errorf("empty: %w", err)
-	}
-	fault.plain = !f.secret
-	if f.secret {
-		fault.Value, fault.Origin = hidden, ""
-	}
-	return fault
+	return suggest.DidYouMean(key, keys)
 }
 
 func (f *field) helpInBrackets() string {
@@ -259,7 +250,7 @@ func (f *field) helpInBrackets() string {
 
 // decode sets v from the text of a setting and checks the bounds.
 func (f *field) decode(v reflect.Value, text string) error {
-	if f.nonempty && strip(text) == "" {
+	if f.nonempty && pystr.Strip(text) == "" {
 		return f.errEmpty()
 	}
 	if err := f.parse(v, text); err != nil {
@@ -268,7 +259,7 @@ func (f *field) decode(v reflect.Value, text string) error {
 	if len(f.oneOf) > 0 {
 		words := []string{text}
 		if f.typ == typeStrings {
-			words = AsList(text)
+			words = convert.AsList(text)
 		}
 		for _, word := range words {
 			if !slices.Contains(f.oneOf, word) {
@@ -403,7 +394,7 @@ func (f *field) parse(v reflect.Value, text string) error {
 		v.SetInt(int64(d))
 		return err
 	case typeStrings:
-		v.Set(reflect.ValueOf(AsList(text)))
+		v.Set(reflect.ValueOf(convert.AsList(text)))
 		return nil
 	}
 	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
@@ -414,25 +405,25 @@ func (f *field) parse(v reflect.Value, text string) error {
 		v.SetString(text)
 		return nil
 	case reflect.Bool:
-		b, err := AsBool(text)
+		b, err := convert.AsBool(text)
 		v.SetBool(b)
 		return err
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		n, err := AsInt(text)
+		n, err := convert.AsInt(text)
 		if err == nil && v.OverflowInt(n) {
 			err = errTooBig
 		}
 		v.SetInt(n)
 		return err
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		n, err := AsInt(text)
+		n, err := convert.AsInt(text)
 		if err == nil && (n < 0 || v.OverflowUint(uint64(n))) {
 			err = errTooBig
 		}
 		v.SetUint(uint64(max(n, 0)))
 		return err
 	case reflect.Float32, reflect.Float64:
-		x, err := strconv.ParseFloat(strip(text), 64)
+		x, err := strconv.ParseFloat(pystr.Strip(text), 64)
 		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
 			return errors.New("want a number")
 		}

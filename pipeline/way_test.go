@@ -11,6 +11,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/order"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // manager is what a session manager tells of itself.
@@ -28,33 +30,33 @@ func registerWays(r *pipeline.Registry) {
 				return func(next http.Handler) http.Handler { return next }, nil
 			})
 	}
-	filter("egg:test#tm", func(b *pipeline.Build) { b.Offer(pipeline.TM, nil) })
+	filter("egg:test#tm", func(b *pipeline.Build) { b.Offer(order.TM, nil) })
 	filter("egg:test#id", func(b *pipeline.Build) {
-		b.Offer(pipeline.BrowserID, pipeline.Cookie{Name: "id", Lifetime: time.Minute})
+		b.Offer(order.BrowserID, order.Cookie{Name: "id", Lifetime: time.Minute})
 	})
 	filter("egg:test#again", func(b *pipeline.Build) {
 		b.Require(
-			pipeline.Requirement{
-				Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
+			order.Requirement{
+				Filter: order.TM, Place: order.NotInFront, Broken: true,
 				Else: "it runs nothing again",
 			},
-			pipeline.Requirement{
-				Filter: pipeline.TM, Place: pipeline.Behind,
+			order.Requirement{
+				Filter: order.TM, Place: order.Behind,
 				Else: "there is nothing to be run again",
 			},
 		)
 	})
 	filter("egg:test#limit", func(b *pipeline.Build) {
 		b.Offer("limit", 10)
-		b.Require(pipeline.Requirement{
-			Filter: "limit", Place: pipeline.NotInFront, Else: "that is the lower one",
+		b.Require(order.Requirement{
+			Filter: "limit", Place: order.NotInFront, Else: "that is the lower one",
 			Only: func(value any) bool { return value.(int) <= 10 },
 		})
 	})
 	filter("egg:test#wide", func(b *pipeline.Build) { b.Offer("limit", 100) })
 	filter("egg:test#first", func(b *pipeline.Build) {
-		b.Require(pipeline.Requirement{
-			Filter: "limit", Place: pipeline.NotBehind,
+		b.Require(order.Requirement{
+			Filter: "limit", Place: order.NotBehind,
 			Else: "it sees what is over the limit",
 		})
 	})
@@ -72,13 +74,13 @@ func registerWays(r *pipeline.Registry) {
 	})
 	type parts struct {
 		Own   bool
-		Parts []pipeline.Setting `ini:"*"`
+		Parts []tree.Setting `ini:"*"`
 	}
 	// Each setting is a pipeline, as with the composites of OpenStack.
 	pipeline.Composite(r, "egg:test#branches",
 		func(b *pipeline.Build, s parts) (http.Handler, error) {
 			if s.Own {
-				b.Offer(pipeline.TM, nil)
+				b.Offer(order.TM, nil)
 			}
 			for _, part := range s.Parts {
 				words := strings.Fields(part.Value)
@@ -224,7 +226,7 @@ func TestWays(t *testing.T) {
 			var got []string
 			for _, w := range p.Warnings() {
 				text := strings.ReplaceAll(w.String(), path, "site.ini")
-				if fault := w.Fault().Error(); fault != w.String() {
+				if fault := w.Err().Error(); fault != w.String() {
 					t.Errorf("as a fault it is %q, as a warning %q", fault, w)
 				}
 				text = strings.TrimPrefix(text, "site.ini:")

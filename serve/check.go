@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
@@ -92,17 +93,17 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		}
 	}
 	engines := useStandIns(options.Registry, note)
-	found := &findings{seen: map[pipeline.Warning]bool{}}
+	found := &findings{seen: map[tree.Warning]bool{}}
 	warnings, err := c.checkLog(config, o.outside)
 	found.warn(warnings)
 	found.fault(err)
-	var users []user
+	var trees []*tree.Tree
 	for _, name := range named.servers {
 		options.Name = name
 		server, err := pipeline.LoadServer(ctx, config, options)
 		if err == nil {
 			found.warn(server.Warnings())
-			users = append(users, server)
+			trees = append(trees, server.Tree())
 			err = errors.Join(checkListen(ctx, server, note), server.Close())
 		}
 		found.fault(err)
@@ -113,23 +114,23 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		app, err := pipeline.Load(ctx, config, options)
 		if err == nil {
 			found.warn(app.Warnings())
-			users = append(users, app)
+			trees = append(trees, app.Tree())
 			err = errors.Join(engine.CheckTwoPhase(engines), app.Close())
-		} else if tree, err := pipeline.Resolve(config, pipeline.KindApp, options); err == nil {
-			found.warn(tree.Warnings)
+		} else if resolved, err := tree.Resolve(config, tree.KindApp, options.Tree()); err == nil {
+			found.warn(resolved.Warnings())
 		}
 		found.fault(err)
 	}
-	if len(users) == len(named.servers)+len(named.apps) { // a section with faults may use it
-		found.warn(o.unused(users...))
+	if len(trees) == len(named.servers)+len(named.apps) { // a section with faults may use it
+		found.warn(o.unused(trees...))
 	}
 	if !o.quiet || o.strict {
-		slices.SortStableFunc(found.warnings, func(a, b pipeline.Warning) int {
+		slices.SortStableFunc(found.warnings, func(a, b tree.Warning) int {
 			return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 		})
 		c.warn(found.warnings)
 	}
-	if err := pipeline.JoinErrors(found.faults...); err != nil {
+	if err := tree.JoinErrors(found.faults...); err != nil {
 		return err
 	}
 	if o.strict && len(found.warnings) > 0 {
@@ -153,7 +154,7 @@ func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text s
 		return nil
 	}
 	var errs []error
-	all, _ := errors.AsType[pipeline.Errors](s.Locate(checker.CheckListen(ctx)))
+	all, _ := errors.AsType[tree.Errors](s.Locate(checker.CheckListen(ctx)))
 	for _, err := range all {
 		if errors.Is(err, pipeline.ErrUncertain) {
 			note(err.Error())
@@ -167,19 +168,19 @@ func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text s
 // findings are the errors and warnings of a check.
 type findings struct {
 	faults   []error
-	warnings []pipeline.Warning
-	seen     map[pipeline.Warning]bool
+	warnings []tree.Warning
+	seen     map[tree.Warning]bool
 }
 
 func (f *findings) fault(err error) { f.faults = append(f.faults, err) }
 
-func (f *findings) warn(warnings []pipeline.Warning) {
+func (f *findings) warn(warnings []tree.Warning) {
 	for _, w := range warnings {
 		switch {
 		case f.seen[w]:
 		case w.Broken:
 			f.seen[w] = true
-			f.fault(w.Fault())
+			f.fault(w.Err())
 		default:
 			f.seen[w] = true
 			f.warnings = append(f.warnings, w)
@@ -203,7 +204,7 @@ func sectionsOf(config string) (s sections, err error) {
 	if err != nil {
 		return sections{apps: []string{""}}, nil //nolint:nilerr // the loader reports it
 	}
-	file, err := pipeline.Parse(path, text)
+	file, err := tree.Parse(path, text)
 	if err != nil {
 		return s, err
 	}

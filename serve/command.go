@@ -13,7 +13,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/internal/suggest"
 )
 
 // A command is a subcommand. A first argument that names none is a CONFIG, and is served.
@@ -207,7 +207,7 @@ func inOurWords(err error, flags *flag.FlagSet) error {
 
 // hint returns the candidate that was probably meant by an unknown word, or else the given text.
 func hint(word string, candidates []string, otherwise string) string {
-	if similar := pipeline.DidYouMean(word, candidates); strings.HasPrefix(similar,
+	if similar := suggest.DidYouMean(word, candidates); strings.HasPrefix(similar,
 		"did you mean") {
 		return similar
 	}

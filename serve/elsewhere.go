@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // The hints about filters and apps of Python packages.
@@ -43,50 +44,50 @@ func isIdle(hint string) bool {
 
 // elsewhere are the most common names in files of Python programs that have no factory here.
 var elsewhere = []struct {
-	kind  pipeline.Kind
+	kind  tree.Kind
 	hint  string
 	names []string
 }{
-	{pipeline.KindFilter, errorPages, []string{
+	{tree.KindFilter, errorPages, []string{
 		"egg:WebError#*", "egg:Paste#error_catcher", "egg:Paste#evalexc",
 		"egg:Paste#printdebug", "egg:backlash#*", "egg:repoze.debug#*",
 		"egg:repoze.errorlog#*", "egg:pyramid_exclog#*", "egg:raven#*", "egg:sentry-sdk#*",
 		"egg:Werkzeug#*",
 		"call:weberror.evalexception:make_general_exception",
 	}},
-	{pipeline.KindFilter, exceptions, []string{
+	{tree.KindFilter, exceptions, []string{
 		"egg:Paste#httpexceptions",
 		"egg:Zope#httpexceptions", "egg:Zope2#httpexceptions",
 	}},
-	{pipeline.KindFilter, toolbar, []string{"egg:pyramid_debugtoolbar#*", "egg:tgext.debugbar#*"}},
-	{pipeline.KindFilter, resources, []string{
+	{tree.KindFilter, toolbar, []string{"egg:pyramid_debugtoolbar#*", "egg:tgext.debugbar#*"}},
+	{tree.KindFilter, resources, []string{
 		"egg:fanstatic#*", "egg:bowerstatic#*", "egg:ToscaWidgets#*", "egg:tw2.core#*",
 	}},
-	{pipeline.KindFilter, sessions, []string{"egg:Beaker#*", "egg:Paste#session"}},
-	{pipeline.KindFilter, threads, []string{"egg:Paste#registry", "egg:Paste#recursive"}},
-	{pipeline.KindFilter, profiler, []string{
+	{tree.KindFilter, sessions, []string{"egg:Beaker#*", "egg:Paste#session"}},
+	{tree.KindFilter, threads, []string{"egg:Paste#registry", "egg:Paste#recursive"}},
+	{tree.KindFilter, profiler, []string{
 		"egg:Paste#profile", "egg:repoze.profile#*", "egg:Dozer#*", "egg:linesman#*",
 		"egg:Paste#lint",
 	}},
-	{pipeline.KindFilter, connections, []string{
+	{tree.KindFilter, connections, []string{
 		"egg:repoze.zodbconn#connector", "egg:repoze.zodbconn#closer",
 		"egg:repoze.zodbconn#transferlog", "egg:repoze.zodbconn#cachecleanup",
 	}},
-	{pipeline.KindFilter, compress, []string{"egg:Paste#gzip"}},
-	{pipeline.KindFilter, logins, []string{
+	{tree.KindFilter, compress, []string{"egg:Paste#gzip"}},
+	{tree.KindFilter, logins, []string{
 		"egg:repoze.who#*", "egg:repoze.what#*", "egg:AuthKit#*", "egg:Paste#auth_tkt",
 		"egg:Paste#cookie", "egg:Paste#grantip", "egg:Paste#auth_basic",
 		"egg:Paste#auth_digest", "egg:Paste#form", "egg:Paste#openid", "egg:Paste#cas",
 	}},
-	{pipeline.KindFilter, "write use = egg:repoze.retry#retry: it runs a request again as " +
+	{tree.KindFilter, "write use = egg:repoze.retry#retry: it runs a request again as " +
 		"pyramid_retry does", []string{"egg:pyramid_retry#*"}},
-	{pipeline.KindFilter, "write use = egg:repoze.tm2#tm", []string{"egg:pyramid_tm#*"}},
-	{pipeline.KindApp, browsing, []string{"egg:webobentrypoints#staticdir", "egg:static#*"}},
-	{pipeline.KindApp, proxying, []string{
+	{tree.KindFilter, "write use = egg:repoze.tm2#tm", []string{"egg:pyramid_tm#*"}},
+	{tree.KindApp, browsing, []string{"egg:webobentrypoints#staticdir", "egg:static#*"}},
+	{tree.KindApp, proxying, []string{
 		"egg:Paste#proxy", "egg:Paste#transparent_proxy",
 		"egg:webobentrypoints#proxy", "egg:WSGIProxy#*", "egg:WSGIProxy2#*",
 	}},
-	{pipeline.KindServer, "write use = egg:Paste#http, with host and port", []string{
+	{tree.KindServer, "write use = egg:Paste#http, with host and port", []string{
 		"egg:CherryPy#*", "egg:cheroot#*", "egg:PasteScript#*", "egg:flup#*", "egg:gearbox#*",
 		"egg:pyramid#*",
 		"egg:gunicorn#*", "egg:uwsgi#*", "egg:meinheld#*", "egg:gevent#*", "egg:gevent_fastcgi#*",
@@ -95,7 +96,7 @@ var elsewhere = []struct {
 		"egg:Zope#*", "egg:wsgiutils#*", "egg:Werkzeug#*",
 		"egg:hypercorn#*", "egg:uvicorn#*", "egg:daphne#*",
 	}},
-	{pipeline.KindComposite, "write use = egg:Paste#urlmap", []string{"egg:rutter#urlmap"}},
+	{tree.KindComposite, "write use = egg:Paste#urlmap", []string{"egg:rutter#urlmap"}},
 }
 
 // sayElsewhere registers the hints for these names.

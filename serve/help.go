@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pasteline/pasteline/internal/command/logging"
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 func helpCommand() command {
@@ -70,7 +70,7 @@ func help(_ context.Context, c *call, args []string) error {
 		if !ok {
 			return usagef("unknown kind %q; want app, composite, filter or server", args[0])
 		}
-		found := c.registered([]pipeline.Kind{kind}, args[1])
+		found := c.registered([]tree.Kind{kind}, args[1])
 		switch len(found) {
 		case 0:
 			return c.notRegistered(kind, args[1])
@@ -91,14 +91,14 @@ func commandNames() []string {
 }
 
 // kindNamed returns the kind of a word, in singular or plural.
-func kindNamed(word string) (pipeline.Kind, bool) {
-	kind := pipeline.Kind(strings.TrimSuffix(word, "s"))
+func kindNamed(word string) (tree.Kind, bool) {
+	kind := tree.Kind(strings.TrimSuffix(word, "s"))
 	return kind, slices.Contains(factoryKinds, kind)
 }
 
-var factoryKinds = []pipeline.Kind{
-	pipeline.KindApp, pipeline.KindComposite, pipeline.KindFilter,
-	pipeline.KindServer,
+var factoryKinds = []tree.Kind{
+	tree.KindApp, tree.KindComposite, tree.KindFilter,
+	tree.KindServer,
 }
 
 // overview lists the commands.
@@ -236,9 +236,9 @@ func dashes(name string) string {
 }
 
 // registered returns the factories with a name, or with a part of a name.
-func (c *call) registered(kinds []pipeline.Kind, name string) []pipeline.FactoryInfo {
+func (c *call) registered(kinds []tree.Kind, name string) []tree.FactoryInfo {
 	registry := standardRegistry(c.register)
-	var whole, part []pipeline.FactoryInfo
+	var whole, part []tree.FactoryInfo
 	for _, kind := range kinds {
 		if info, ok := registry.Describe(kind, name); ok {
 			whole = append(whole, info)
@@ -257,7 +257,7 @@ func (c *call) registered(kinds []pipeline.Kind, name string) []pipeline.Factory
 	return part
 }
 
-func (c *call) notRegistered(kind pipeline.Kind, name string) error {
+func (c *call) notRegistered(kind tree.Kind, name string) error {
 	var have []string
 	for _, info := range standardRegistry(c.register).DescribeAll() {
 		if info.Kind == kind {
@@ -268,7 +268,7 @@ func (c *call) notRegistered(kind pipeline.Kind, name string) error {
 		return fmt.Errorf("no %s is registered", kind)
 	}
 	ofOtherKind := func(short string) bool {
-		return len(c.registered([]pipeline.Kind{kind}, short)) == 0
+		return len(c.registered([]tree.Kind{kind}, short)) == 0
 	}
 	candidates := slices.Concat(have, slices.DeleteFunc(c.shortNames(), ofOtherKind))
 	return fmt.Errorf("no %s %q is registered; %s", kind, name,
@@ -276,7 +276,7 @@ func (c *call) notRegistered(kind pipeline.Kind, name string) error {
 }
 
 // ambiguous returns the error for a name that fits several factories.
-func (c *call) ambiguous(name string, found []pipeline.FactoryInfo) error {
+func (c *call) ambiguous(name string, found []tree.FactoryInfo) error {
 	var choices []string
 	for _, info := range found {
 		choices = append(choices, fmt.Sprintf("%s help %s %s", c.program, info.Kind, info.Name))
@@ -293,7 +293,7 @@ func isPart(name, full string) bool {
 }
 
 // helpOnFactory prints the help for an app, composite, filter or server.
-func (c *call) helpOnFactory(info pipeline.FactoryInfo) error {
+func (c *call) helpOnFactory(info tree.FactoryInfo) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", info.Kind, info.Name)
 	for _, alias := range info.Aliases {
@@ -332,7 +332,7 @@ func (c *call) helpOnLogging() error {
 
 // settingHelp returns two or three lines: the key with its default, the form of a value, and its
 // purpose.
-func settingHelp(s pipeline.SettingInfo) string {
+func settingHelp(s tree.SettingInfo) string {
 	var b strings.Builder
 	b.WriteString("  " + s.Key)
 	switch {

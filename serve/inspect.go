@@ -16,6 +16,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
@@ -57,27 +58,21 @@ func (o *outside) arguments(args []string) (config string, err error) {
 	return args[0], nil
 }
 
-// A user reports which settings from outside affect it.
-type user interface {
-	Uses(name string) bool
-	Similar(name string) (string, bool)
-}
-
-// unused returns a warning for each setting from outside that none of the users uses.
-func (o *outside) unused(users ...user) []pipeline.Warning {
-	var warnings []pipeline.Warning
+// unused returns a warning for each setting from outside that none of the trees uses.
+func (o *outside) unused(trees ...*tree.Tree) []tree.Warning {
+	var warnings []tree.Warning
 	for _, name := range slices.Sorted(maps.Keys(o.global)) {
-		if slices.ContainsFunc(users, func(u user) bool { return u.Uses(name) }) {
+		if slices.ContainsFunc(trees, func(t *tree.Tree) bool { return t.Uses(name) }) {
 			continue
 		}
 		message := "given on the command line, but not used"
-		for _, u := range users {
-			if near, ok := u.Similar(name); ok {
+		for _, t := range trees {
+			if near, ok := t.Similar(name); ok {
 				message = fmt.Sprintf("%s; did you mean %s=…?", message, redact.Key(near))
 				break
 			}
 		}
-		warnings = append(warnings, pipeline.Warning{Key: name, Message: message})
+		warnings = append(warnings, tree.Warning{Key: name, Message: message})
 	}
 	return warnings
 }
@@ -139,7 +134,7 @@ func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[stri
 }
 
 // warn prints warnings about a configuration.
-func (c *call) warn(warnings []pipeline.Warning) {
+func (c *call) warn(warnings []tree.Warning) {
 	for _, w := range warnings {
 		w.Message = "warning: " + w.Message
 		c.complain(w)

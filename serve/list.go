@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 func listCommand() command {
@@ -33,7 +33,7 @@ func list(_ context.Context, c *call, args []string) error {
 		if !ok {
 			return usagef("unknown kind %q; want app, composite, filter or server", args[0])
 		}
-		kinds = []pipeline.Kind{kind}
+		kinds = []tree.Kind{kind}
 	default:
 		return usagef("want one kind at most, not %d words", len(args))
 	}

@@ -2,14 +2,14 @@ package serve
 
 import (
 	"github.com/pasteline/pasteline/internal/command/logging"
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // logs is the log of a command, as the .ini file configures it.
 type logs = logging.Log
 
 // openLog opens the log that the file of a CONFIG configures, with the settings from outside. The
-// error is of type [pipeline.Errors].
+// error is of type [tree.Errors].
 func (c *call) openLog(config string, given outside) (*logs, error) {
 	return logging.Open(config, c.logOptions(given))
 }
@@ -23,7 +23,7 @@ func (c *call) openLogOnStderr(config string, given outside) (*logs, error) {
 }
 
 // checkLog returns the errors and warnings of openLog. It neither opens nor creates a file.
-func (c *call) checkLog(config string, given outside) ([]pipeline.Warning, error) {
+func (c *call) checkLog(config string, given outside) ([]tree.Warning, error) {
 	return logging.Check(config, c.logOptions(given))
 }
 

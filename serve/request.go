@@ -134,7 +134,7 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	if err != nil {
 		return err
 	}
-	for _, w := range o.unused(p) {
+	for _, w := range o.unused(p.Tree()) {
 		logger.WarnContext(ctx, "check the configuration", slog.String("warning", w.String()))
 	}
 	return errors.Join(o.send(c, request, p, logger), p.Close())

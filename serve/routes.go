@@ -14,6 +14,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // routesOptions are the flags of serve routes.
@@ -59,7 +60,7 @@ func (o *routesOptions) run(ctx context.Context, c *call, args []string) error {
 		return err
 	}
 	var l routeList
-	l.node(p.Tree(), place{}, nil)
+	l.node(p.Tree().Root, place{}, nil)
 	if err := p.Close(); err != nil {
 		return err
 	}
@@ -112,27 +113,27 @@ func (p place) below(key string) place {
 type routeList struct{ routes []route }
 
 // node adds the routes of a node behind the filters of way.
-func (l *routeList) node(n *pipeline.Node, at place, way []string) {
+func (l *routeList) node(n *tree.Node, at place, way []string) {
 	way = slices.Clip(way)
 	switch n.Kind {
-	case pipeline.KindPipeline:
+	case tree.KindPipeline:
 		for _, filter := range n.Filters {
 			way = append(way, through(filter)...)
 		}
 		l.node(n.App, at, way)
-	case pipeline.KindFilterApp, pipeline.KindFilterWith:
+	case tree.KindFilterApp, tree.KindFilterWith:
 		l.node(n.Next, at, append(way, through(n.Filter)...))
-	case pipeline.KindComposite:
-		for _, child := range n.Children() {
+	case tree.KindComposite:
+		for _, child := range n.Children {
 			step := shortName(n)
 			if child.Key != "" {
 				step += "[" + redact.Key(child.Key) + "]"
 			}
-			if child.Node.Kind != pipeline.KindFilter {
+			if child.Node.Kind != tree.KindFilter {
 				l.node(child.Node, at.below(child.Key), append(way, step))
 			}
 		}
-		if len(n.Children()) == 0 {
+		if len(n.Children) == 0 {
 			l.app(n, at, way)
 		}
 	default:
@@ -140,13 +141,13 @@ func (l *routeList) node(n *pipeline.Node, at place, way []string) {
 	}
 }
 
-func (l *routeList) app(n *pipeline.Node, at place, way []string) {
+func (l *routeList) app(n *tree.Node, at place, way []string) {
 	way = append(way, shortName(n))
-	if n.Routes() == nil {
+	if n.Routes == nil {
 		l.routes = append(l.routes, route{place{at.host, at.pattern + "/*"}, "*", way})
 		return
 	}
-	_ = chi.Walk(n.Routes(), func(method, pattern string, _ http.Handler,
+	_ = chi.Walk(n.Routes, func(method, pattern string, _ http.Handler,
 		_ ...func(http.Handler) http.Handler,
 	) error {
 		l.routes = append(l.routes, route{place{at.host, at.pattern + pattern}, method, way})
@@ -156,15 +157,15 @@ func (l *routeList) app(n *pipeline.Node, at place, way []string) {
 
 // through returns the filters that a request passes in a filter, which may have another one around
 // it.
-func through(n *pipeline.Node) []string {
-	if n.Kind == pipeline.KindFilterWith {
+func through(n *tree.Node) []string {
+	if n.Kind == tree.KindFilterWith {
 		return append(through(n.Filter), through(n.Next)...)
 	}
 	return []string{shortName(n)}
 }
 
 // shortName returns the name of a section without its prefix, or the reference of an inline node.
-func shortName(n *pipeline.Node) string {
+func shortName(n *tree.Node) string {
 	if n.Name != n.Source.Section {
 		return n.Name
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/command/site"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // serveOptions are the flags of serve CONFIG.
@@ -115,8 +116,8 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 		Config: o.config, App: o.appName, Server: o.serverName, Global: o.global, Set: o.set,
 		Register: func(r *pipeline.Registry) { fill(r, c.register) },
 		Log:      log,
-		Warnings: func(server *pipeline.LoadedServer, p *pipeline.Pipeline) []pipeline.Warning {
-			return o.unused(server, p)
+		Warnings: func(server *pipeline.LoadedServer, p *pipeline.Pipeline) []tree.Warning {
+			return o.unused(server.Tree(), p.Tree())
 		},
 		Listening: func(ctx context.Context, addrs []net.Addr) (stopped func(), err error) {
 			return o.announce(ctx, c, addrs, log.Logger())

@@ -6,7 +6,7 @@ import (
 	"flag"
 
 	"github.com/pasteline/pasteline/internal/command/show"
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // showOptions are the flags of serve show.
@@ -93,25 +93,25 @@ func (o *showOptions) run(_ context.Context, c *call, args []string) error {
 		Registry: load.Registry, Reveal: o.reveal, Defaults: o.defaults,
 		Color: wantsColor(c.Out),
 	}
-	kind := pipeline.KindApp
+	kind := tree.KindApp
 	if o.server || o.filter {
-		kind = pipeline.KindServer
+		kind = tree.KindServer
 		if o.filter {
-			kind = pipeline.KindFilter
+			kind = tree.KindFilter
 		}
 		// A secret of the app may be in [DEFAULT], and so be visible from here.
 		app := load
 		app.Name = ""
-		if tree, err := pipeline.Resolve(config, pipeline.KindApp, app); err == nil {
-			options.Others = append(options.Others, tree)
+		if resolved, err := tree.Resolve(config, tree.KindApp, app.Tree()); err == nil {
+			options.Others = append(options.Others, resolved)
 		}
 	}
-	tree, err := pipeline.Resolve(config, kind, load)
+	resolved, err := tree.Resolve(config, kind, load.Tree())
 	if err != nil {
 		return err
 	}
-	c.warn(tree.Warnings)
-	view := show.New(tree, options)
+	c.warn(resolved.Warnings())
+	view := show.New(resolved, options)
 	switch {
 	case o.json:
 		return view.JSON(c.Out)

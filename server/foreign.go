@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pasteline/pasteline/internal/suggest"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A foreignServer is a Python server that files name. The server of this package takes its place,
@@ -117,7 +119,7 @@ type foreignSettings struct {
 	KeyFile  string `ini:"keyfile" nonempty:"true" help:"of Gunicorn: the same as tls_key"`
 	SSLPEM   string `ini:"ssl_pem" nonempty:"true" help:"of CherryPy: the same as tls_certificate, for a file with both certificate and key"`
 	Config
-	Others []pipeline.Setting `ini:"*"`
+	Others []tree.Setting `ini:"*"`
 }
 
 func registerForeign(r *pipeline.Registry) {
@@ -210,7 +212,7 @@ func (f foreignServer) places(bind string) []string {
 
 // sort warns once about all settings without effect, and returns errors for those that the server
 // does not have.
-func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) error {
+func (f foreignServer) sort(b *pipeline.Build, settings []tree.Setting) error {
 	var errs []error
 	var idle, served []string
 	for _, s := range settings {
@@ -224,10 +226,10 @@ func (f foreignServer) sort(b *pipeline.Build, settings []pipeline.Setting) erro
 		case !slices.Contains(f.words, s.Key):
 			hint := Config{}.Hint(s.Key)
 			if hint == "" {
-				hint = pipeline.DidYouMean(s.Key, append(slices.Clone(ownWords), f.words...))
+				hint = suggest.DidYouMean(s.Key, append(slices.Clone(ownWords), f.words...))
 			}
 			errs = append(errs, &pipeline.Error{
-				Key: s.Key, Err: pipeline.ErrUnknownSetting,
+				Key: s.Key, Err: tree.ErrUnknownSetting,
 				Hint: hint,
 			})
 		default:

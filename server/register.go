@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/convert"
 )
 
 // Register adds the server to r as "egg:pasteline#http", and under the names of the servers of
@@ -27,7 +28,7 @@ type Port struct {
 
 // UnmarshalText parses a port number.
 func (p *Port) UnmarshalText(text []byte) error {
-	n, err := pipeline.AsInt(string(text))
+	n, err := convert.AsInt(string(text))
 	if err != nil || n < 0 || n > 65535 {
 		return errors.New("want a whole number from 0 to 65535, such as 8080")
 	}

@@ -9,14 +9,16 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/convert"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // settings are the settings of an .ini section. All other keys are apps.
 type settings struct {
-	Catch     statuses           `ini:"catch" default:"404" help:"the statuses after which the next app is asked, with blanks in between"`
-	HighWater pipeline.Bytes     `ini:"highwater" default:"2MB" help:"bytes of a request body that are kept in memory for the next app, 0 is as few as possible; the rest goes to a temporary file"`
-	MaxBody   pipeline.Bytes     `ini:"max_body" default:"1GB" help:"bytes that a request body may have if an app before the last one reads it; 0 is no limit"`
-	Apps      []pipeline.Setting `ini:"*"`
+	Catch     statuses       `ini:"catch" default:"404" help:"the statuses after which the next app is asked, with blanks in between"`
+	HighWater pipeline.Bytes `ini:"highwater" default:"2MB" help:"bytes of a request body that are kept in memory for the next app, 0 is as few as possible; the rest goes to a temporary file"`
+	MaxBody   pipeline.Bytes `ini:"max_body" default:"1GB" help:"bytes that a request body may have if an app before the last one reads it; 0 is no limit"`
+	Apps      []tree.Setting `ini:"*"`
 }
 
 // statuses is a list of statuses.
@@ -25,8 +27,8 @@ type statuses []int
 // UnmarshalText parses numbers separated by blanks.
 func (s *statuses) UnmarshalText(text []byte) error {
 	*s = statuses{}
-	for _, word := range pipeline.AsList(string(text)) {
-		status, err := pipeline.AsInt(word)
+	for _, word := range convert.AsList(string(text)) {
+		status, err := convert.AsInt(word)
 		if err != nil || status < 300 || status > 599 {
 			return fmt.Errorf("%q is not a status that can be caught: "+
 				"want numbers from 300 to 599, such as 404 500", word)
@@ -46,7 +48,7 @@ func Register(r *pipeline.Registry) {
 
 func build(b *pipeline.Build, s settings) (http.Handler, error) {
 	c := Config{Catch: s.Catch, HighWater: s.HighWater.AtLeastOne(), MaxBody: int64(s.MaxBody)}
-	slices.SortFunc(s.Apps, func(x, y pipeline.Setting) int { return cmp.Compare(x.Key, y.Key) })
+	slices.SortFunc(s.Apps, func(x, y tree.Setting) int { return cmp.Compare(x.Key, y.Key) })
 	var errs []error
 	for i, setting := range s.Apps {
 		if !strings.HasPrefix(setting.Key, "app") {

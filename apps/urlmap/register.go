@@ -7,12 +7,14 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/order"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // settings are the settings of an .ini section. All other keys are places.
 type settings struct {
-	NotFoundApp string             `ini:"not_found_app" help:"the app for requests outside of all places; if empty, the global conf's not_found_app, or else a plain 404"`
-	Places      []pipeline.Setting `ini:"*"`
+	NotFoundApp string         `ini:"not_found_app" help:"the app for requests outside of all places; if empty, the global conf's not_found_app, or else a plain 404"`
+	Places      []tree.Setting `ini:"*"`
 }
 
 // Register adds the composite to r under "egg:pasteline#urlmap" and the names of the original.
@@ -24,10 +26,10 @@ func Register(r *pipeline.Registry) {
 }
 
 func build(b *pipeline.Build, s settings) (http.Handler, error) {
-	hasDomain := func(p pipeline.Setting) bool { return strings.HasPrefix(p.Key, "domain ") }
+	hasDomain := func(p tree.Setting) bool { return strings.HasPrefix(p.Key, "domain ") }
 	if slices.ContainsFunc(s.Places, hasDomain) {
-		b.Require(pipeline.Requirement{
-			Filter: pipeline.Prefix, Place: pipeline.NotBehind,
+		b.Require(order.Requirement{
+			Filter: order.Prefix, Place: order.NotBehind,
 			Else: "it chooses by the host that the proxy has asked for and not by the visitor's; " +
 				"write that in front of it",
 		})

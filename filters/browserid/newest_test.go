@@ -11,6 +11,7 @@ import (
 
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -138,7 +139,7 @@ func TestReloadKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	const one, two, three = "11111-first-secret-of-all", "22222-second-secret-of-all", "33333-third-secret-of-all"
 	registry := pipeline.NewRegistry()
-	loaded := func(lines string) (*pipeline.Pipeline, []pipeline.Warning) {
+	loaded := func(lines string) (*pipeline.Pipeline, []tree.Warning) {
 		t.Helper()
 		registry = registry.Renew()
 		browserid.Register(registry)
@@ -205,7 +206,7 @@ func TestNamesakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		warned := slices.ContainsFunc(p.Warnings(), func(w pipeline.Warning) bool {
+		warned := slices.ContainsFunc(p.Warnings(), func(w tree.Warning) bool {
 			return strings.Contains(w.Message, "of the same name to the same pages with another secret")
 		})
 		if warned != clash {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/order"
 )
 
 // Register adds the filter to r under "egg:pasteline#browserid" and the names of the original.
@@ -113,28 +114,28 @@ func (c Config) keepSecrets(b *pipeline.Build, secrets []string) []string {
 
 // declare declares which other filters must stand around this one.
 func (c Config) declare(b *pipeline.Build) {
-	b.Offer(pipeline.BrowserID, pipeline.Cookie{
+	b.Offer(order.BrowserID, order.Cookie{
 		Name:     c.CookieName,
 		Lifetime: time.Duration(c.CookieLifetime),
 		Lazy:     c.Lazy,
 	})
 	b.Require(
-		pipeline.Requirement{
-			Filter: pipeline.BrowserID, Place: pipeline.NotInFront, Broken: true,
+		order.Requirement{
+			Filter: order.BrowserID, Place: order.NotInFront, Broken: true,
 			Only: func(value any) bool {
-				cookie, _ := value.(pipeline.Cookie)
+				cookie, _ := value.(order.Cookie)
 				return cookie.Name == c.CookieName && !cookie.Lazy
 			},
 			Else: "both give a new browser an id in a cookie of the same name, " +
 				"so that it comes back with one and its session is under the other; " +
 				"leave one of them out",
 		},
-		pipeline.Requirement{
-			Filter: pipeline.BrowserID, Place: pipeline.NotInFront,
+		order.Requirement{
+			Filter: order.BrowserID, Place: order.NotInFront,
 			Else: "an app gets the id of the inner one alone; leave one of them out",
 		},
-		pipeline.Requirement{
-			Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
+		order.Requirement{
+			Filter: order.TM, Place: order.NotInFront, Broken: true,
 			Else: "a log-in fails there, since the cookie with the new id that its session gets " +
 				"can't wait for the commit; write it in front of that",
 		},
@@ -144,8 +145,8 @@ func (c Config) declare(b *pipeline.Build) {
 		if c.CookieSecure != Auto {
 			lost = "what it varies on is the proxy's and not the visitor's"
 		}
-		b.Require(pipeline.Requirement{
-			Filter: pipeline.Prefix, Place: pipeline.NotBehind,
+		b.Require(order.Requirement{
+			Filter: order.Prefix, Place: order.NotBehind,
 			Else: lost + "; write that in front of it",
 		})
 	}

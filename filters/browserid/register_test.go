@@ -11,6 +11,7 @@ import (
 
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // load composes a pipeline of one filter section and an app that writes the browser id.
@@ -272,12 +273,12 @@ func TestRegisteredNames(t *testing.T) {
 		if err := os.WriteFile(path, []byte("[filter:main]\n"+use+"\nsecret_key = "+testSecret), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		tree, err := pipeline.Resolve(path, pipeline.KindFilter, pipeline.Options{Registry: r})
+		resolved, err := tree.Resolve(path, tree.KindFilter, tree.Options{Catalog: r})
 		if err != nil {
 			t.Errorf("%s: %v", use, err)
 			continue
 		}
-		if !tree.Root.Registered {
+		if !resolved.Root.Registered {
 			t.Errorf("%s: not registered", use)
 		}
 	}

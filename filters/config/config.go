@@ -14,6 +14,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/convert"
 )
 
 // New returns a filter that puts conf into the context of every request. The filter is safe for
@@ -79,16 +80,16 @@ func (c Conf) Text(key, otherwise string) string {
 	return otherwise
 }
 
-// Bool returns the value of key as parsed by [pipeline.AsBool], or otherwise if it is not set. The
+// Bool returns the value of key as parsed by [convert.AsBool], or otherwise if it is not set. The
 // error names the key.
 func (c Conf) Bool(key string, otherwise bool) (bool, error) {
-	return read(c, key, otherwise, pipeline.AsBool)
+	return read(c, key, otherwise, convert.AsBool)
 }
 
-// Int returns the value of key as parsed by [pipeline.AsInt], or otherwise if it is not set. The
+// Int returns the value of key as parsed by [convert.AsInt], or otherwise if it is not set. The
 // error names the key.
 func (c Conf) Int(key string, otherwise int64) (int64, error) {
-	return read(c, key, otherwise, pipeline.AsInt)
+	return read(c, key, otherwise, convert.AsInt)
 }
 
 // Duration returns the value of key, such as "1m30s", or otherwise if it is not set; a plain number
@@ -107,9 +108,9 @@ func (c Conf) Duration(key string, otherwise time.Duration) (time.Duration, erro
 	})
 }
 
-// List returns the words of the value of key, as split by [pipeline.AsList]; none if it is not set.
+// List returns the words of the value of key, as split by [convert.AsList]; none if it is not set.
 func (c Conf) List(key string) []string {
-	return pipeline.AsList(c.values[key])
+	return convert.AsList(c.values[key])
 }
 
 func read[T any](c Conf, key string, otherwise T, parse func(string) (T, error)) (T, error) {

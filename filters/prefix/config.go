@@ -11,6 +11,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/request/forwarded"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/order"
 )
 
 // Config describes the app's external URLs. The zero Config changes nothing.
@@ -138,7 +139,7 @@ type settings struct {
 }
 
 func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
-	b.Offer(pipeline.Prefix, nil)
+	b.Offer(order.Prefix, nil)
 	s.Logger = b.Logger()
 	s.IgnoreForwarded = !s.TranslateForwardedServer
 	if s.IgnoreForwarded && len(s.TrustedProxies) > 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/order"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -45,19 +46,19 @@ func Register(r *pipeline.Registry) {
 }
 
 func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
-	b.Offer(pipeline.Retry, nil)
+	b.Offer(order.Retry, nil)
 	b.Require(
-		pipeline.Requirement{
-			Filter: pipeline.TM, Place: pipeline.NotInFront, Broken: true,
+		order.Requirement{
+			Filter: order.TM, Place: order.NotInFront, Broken: true,
 			Else: "nothing is run again, since a conflict is known only when the transaction " +
 				"around it commits; write it in front of that",
 		},
-		pipeline.Requirement{
-			Filter: pipeline.Retry, Place: pipeline.NotInFront,
+		order.Requirement{
+			Filter: order.Retry, Place: order.NotInFront,
 			Else: "this one does nothing, whatever its settings say; leave one of them out",
 		},
-		pipeline.Requirement{
-			Filter: pipeline.TM, Place: pipeline.Behind,
+		order.Requirement{
+			Filter: order.TM, Place: order.Behind,
 			Else: "without a transaction there is no conflict to be run again for; " +
 				"write egg:repoze.tm2#tm behind it",
 		},

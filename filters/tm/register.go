@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/order"
 )
 
 // settings are the settings of an .ini section.
@@ -35,9 +36,9 @@ func Register(r *pipeline.Registry) {
 }
 
 func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
-	b.Offer(pipeline.TM, nil)
-	b.Require(pipeline.Requirement{
-		Filter: pipeline.TM, Place: pipeline.NotInFront,
+	b.Offer(order.TM, nil)
+	b.Require(order.Requirement{
+		Filter: order.TM, Place: order.NotInFront,
 		Else: "a request is in a transaction already, so this one does nothing, " +
 			"whatever its settings say; leave one of them out",
 	})

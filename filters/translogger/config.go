@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/convert"
+	"github.com/pasteline/pasteline/pipeline/order"
 )
 
 // Config configures the log. One of Output and Logger is required.
@@ -79,10 +81,10 @@ func declare(b *pipeline.Build) {
 	const early = "a line is written for each attempt, " +
 		"before it is known whether its response is sent; write it in front of that"
 	b.Require(
-		pipeline.Requirement{Filter: pipeline.Retry, Place: pipeline.NotInFront, Else: early},
-		pipeline.Requirement{Filter: pipeline.TM, Place: pipeline.NotInFront, Else: early},
-		pipeline.Requirement{
-			Filter: pipeline.Prefix, Place: pipeline.NotBehind,
+		order.Requirement{Filter: order.Retry, Place: order.NotInFront, Else: early},
+		order.Requirement{Filter: order.TM, Place: order.NotInFront, Else: early},
+		order.Requirement{
+			Filter: order.Prefix, Place: order.NotBehind,
 			Else: "its lines have the proxy's address and not the visitor's; " +
 				"write that in front of it",
 		},
@@ -103,7 +105,7 @@ func (l *level) UnmarshalText(text []byte) error {
 		*l = named
 		return nil
 	}
-	n, err := pipeline.AsInt(string(text))
+	n, err := convert.AsInt(string(text))
 	if err != nil || n < 0 || n > 1000 {
 		return errors.New("want DEBUG, INFO, WARNING, ERROR or CRITICAL")
 	}

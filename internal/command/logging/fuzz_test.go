@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/internal/command/logging"
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // Whatever a file says: nothing panics or hangs, every fault has a place inside the file, and no file is made.
@@ -24,7 +24,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		_, err := logging.Check(config, logging.Options{})
 		if err != nil {
-			faults, ok := errors.AsType[pipeline.Errors](err)
+			faults, ok := errors.AsType[tree.Errors](err)
 			if !ok {
 				t.Fatalf("got a %T", err)
 			}

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // Options are the inputs of a log besides the .ini file.
@@ -42,7 +42,7 @@ type state struct {
 }
 
 // Open reads how to log from the file that a config names, as [pipeline.Load] takes it, and opens the files that it names. It
-// logs what in that file has no meaning. The error is of type [pipeline.Errors], and has every fault of these sections.
+// logs what in that file has no meaning. The error is of type [tree.Errors], and has every fault of these sections.
 func Open(config string, o Options) (*Log, error) {
 	l := &Log{config: config, opts: o, noted: map[string]bool{}, streams: map[string]*stream{
 		"stdout": {w: orDiscard(o.Stdout)}, "stderr": {w: orDiscard(o.Stderr)},
@@ -112,7 +112,7 @@ func (l *Log) Reopen() error {
 			errs = append(errs, now.files[t.name].Reopen())
 		}
 	}
-	return pipeline.JoinErrors(errs...)
+	return tree.JoinErrors(errs...)
 }
 
 // open opens what a plan needs, each file and each syslog once. What is open already is taken over from the last state, when all
@@ -140,7 +140,7 @@ func (l *Log) open(p *plan) (*state, error) {
 		for _, f := range opened {
 			errs = append(errs, f.Close())
 		}
-		return nil, pipeline.JoinErrors(errs...)
+		return nil, tree.JoinErrors(errs...)
 	}
 	s := &state{plan: p, files: map[string]*stream{}, syslogs: map[string]*syslog{}}
 	for _, sink := range p.sinks {
@@ -222,7 +222,7 @@ func (l *Log) Check() error {
 
 // Check returns the errors that [Open] would return, and its warnings. It neither opens nor creates
 // a file.
-func Check(config string, o Options) ([]pipeline.Warning, error) {
+func Check(config string, o Options) ([]tree.Warning, error) {
 	p, err := read(config, o)
 	if err != nil {
 		return nil, err
@@ -239,5 +239,5 @@ func Check(config string, o Options) ([]pipeline.Warning, error) {
 			}
 		}
 	}
-	return p.warnings(), pipeline.JoinErrors(errs...)
+	return p.warnings(), tree.JoinErrors(errs...)
 }

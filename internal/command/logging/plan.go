@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A plan says which lines go where. It is data: nothing has been opened.
@@ -26,7 +27,7 @@ type sink struct {
 type target struct {
 	kind    targetKind
 	name    string // stderr, stdout, the path of a file, or what shows which syslog it is
-	setting pipeline.Setting
+	setting tree.Setting
 
 	rotation *rotation // of a file; nil for none
 	watch    bool      // of a file: it is opened again when it has been moved
@@ -55,12 +56,12 @@ type route struct {
 // A note is about something in the file that is not as it says: a warning, or of the level debug when nothing is lost by it.
 type note struct {
 	level   slog.Level
-	warning pipeline.Warning
+	warning tree.Warning
 }
 
 // warnings returns the notes that are warnings.
-func (p *plan) warnings() []pipeline.Warning {
-	var all []pipeline.Warning
+func (p *plan) warnings() []tree.Warning {
+	var all []tree.Warning
 	for _, n := range p.notes {
 		if n.level >= slog.LevelWarn {
 			all = append(all, n.warning)
@@ -128,8 +129,8 @@ func (p *plan) force(level Level) {
 	}
 }
 
-func (p *plan) note(level slog.Level, s *pipeline.Setting, format string, args ...any) {
-	p.notes = append(p.notes, note{level, pipeline.Warning{
+func (p *plan) note(level slog.Level, s *tree.Setting, format string, args ...any) {
+	p.notes = append(p.notes, note{level, tree.Warning{
 		File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Message: fmt.Sprintf(format, args...),
 	}})
 }

@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/convert"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A pythonReader reads the sections of Python's logging.config.fileConfig. What it can't use it notes.
@@ -163,7 +164,7 @@ func (r *pythonReader) isSection(qualname string) bool {
 	})
 }
 
-func (r *pythonReader) level(s *pipeline.Setting, level *Level) {
+func (r *pythonReader) level(s *tree.Setting, level *Level) {
 	if strings.EqualFold(strings.TrimSpace(s.Value), "NOTSET") {
 		*level = everything
 		return
@@ -173,8 +174,8 @@ func (r *pythonReader) level(s *pipeline.Setting, level *Level) {
 	}
 }
 
-func (r *pythonReader) isZero(s *pipeline.Setting) bool {
-	n, err := pipeline.AsInt(s.Value)
+func (r *pythonReader) isZero(s *tree.Setting) bool {
+	n, err := convert.AsInt(s.Value)
 	if err != nil {
 		r.plan.note(slog.LevelWarn, s, "%q is neither 0 nor 1, and not used", s.Value)
 	}
@@ -207,7 +208,7 @@ func (r *pythonReader) formatter(name string) {
 
 // section returns the settings of a section by their keys, which Python takes in upper or lower case. Where one of them can't
 // be interpolated, those that need no interpolation are left.
-func (r *pythonReader) section(name string) map[string]pipeline.Setting {
+func (r *pythonReader) section(name string) map[string]tree.Setting {
 	settings, err := r.src.section(name)
 	if err != nil {
 		for _, s := range r.src.file.Settings(name) {
@@ -215,13 +216,13 @@ func (r *pythonReader) section(name string) map[string]pipeline.Setting {
 				settings = append(settings, s)
 			}
 		}
-		for _, fault := range pipeline.JoinErrors(err).(pipeline.Errors) { //nolint:errcheck,errorlint // JoinErrors returns nothing else
-			r.plan.notes = append(r.plan.notes, note{slog.LevelWarn, pipeline.Warning{
+		for _, fault := range tree.JoinErrors(err).(tree.Errors) { //nolint:errcheck,errorlint // JoinErrors returns nothing else
+			r.plan.notes = append(r.plan.notes, note{slog.LevelWarn, tree.Warning{
 				File: fault.File, Line: fault.Line, Section: fault.Section, Key: fault.Key, Message: "not used: " + fault.Err.Error(),
 			}})
 		}
 	}
-	byKey := map[string]pipeline.Setting{}
+	byKey := map[string]tree.Setting{}
 	for _, s := range settings {
 		byKey[strings.ToLower(s.Key)] = s
 	}
@@ -244,7 +245,7 @@ func listOf(text string) []string {
 }
 
 // ignore notes the settings that have no meaning, also in Python.
-func (r *pythonReader) ignore(settings map[string]pipeline.Setting, known ...string) {
+func (r *pythonReader) ignore(settings map[string]tree.Setting, known ...string) {
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		if s := settings[key]; !slices.Contains(known, key) {
 			r.plan.note(slog.LevelDebug, &s, "not used")
@@ -263,7 +264,7 @@ func (r *pythonReader) noteKey(level slog.Level, section, key, format string, ar
 
 // noteSection is for what concerns a section as a whole; its first setting says where that is.
 func (r *pythonReader) noteSection(level slog.Level, section, format string, args ...any) {
-	s := pipeline.Setting{File: r.src.file.Name(), Section: section}
+	s := tree.Setting{File: r.src.file.Name(), Section: section}
 	if all := r.src.file.Settings(section); len(all) > 0 {
 		s.Line = all[0].Line
 	}

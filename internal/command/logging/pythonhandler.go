@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A pythonClass is a class of handlers: its parameters, and how it is made from them.
@@ -50,7 +50,7 @@ var insteadOf = []struct{ part, remedy string }{
 
 // pythonArgs are the arguments of a handler.
 type pythonArgs struct {
-	setting pipeline.Setting // that has them
+	setting tree.Setting // that has them
 	bound   pythonDict
 }
 
@@ -101,7 +101,7 @@ func (r *pythonReader) readHandler(name string) pythonHandler {
 }
 
 // arguments evaluates args and kwargs. Where they can't be, the handler is not used.
-func (r *pythonReader) arguments(settings map[string]pipeline.Setting, parameters signature) (*pythonArgs, bool) {
+func (r *pythonReader) arguments(settings map[string]tree.Setting, parameters signature) (*pythonArgs, bool) {
 	args := &pythonArgs{setting: settings["class"]}
 	var values [2]any
 	for i, key := range []string{"args", "kwargs"} {

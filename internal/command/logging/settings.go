@@ -8,22 +8,24 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pasteline/pasteline/internal/suggest"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // settings are those of [logging].
 type settings struct {
-	Level  Level              `ini:"level" default:"info" help:"what is logged at least: debug, info, warn or error"`
-	Format string             `ini:"format" default:"text" oneof:"text json" help:"how a line looks"`
-	Output string             `ini:"output" default:"stderr" help:"where to: stderr, stdout, or the path of a file, which is appended to; a relative one begins at the folder of the .ini file"`
-	Levels []pipeline.Setting `ini:"*"`
+	Level  Level          `ini:"level" default:"info" help:"what is logged at least: debug, info, warn or error"`
+	Format string         `ini:"format" default:"text" oneof:"text json" help:"how a line looks"`
+	Output string         `ini:"output" default:"stderr" help:"where to: stderr, stdout, or the path of a file, which is appended to; a relative one begins at the folder of the .ini file"`
+	Levels []tree.Setting `ini:"*"`
 }
 
 const levelOf = "level." // and the name of a section
 
 // Settings describes what the section [logging] may have, for a help.
-func Settings() []pipeline.SettingInfo {
-	return append(pipeline.DescribeSettings[settings](), pipeline.SettingInfo{
+func Settings() []tree.SettingInfo {
+	return append(pipeline.SettingsOf[settings](), tree.SettingInfo{
 		Key: levelOf + "NAME",
 		Help: "the level of one section, by its name as in a pipeline: level.browserid; " +
 			"of one of several with that name: level.server.main, with a dot for the colon, which would end the key",
@@ -34,23 +36,23 @@ func Settings() []pipeline.SettingInfo {
 func readNative(src *source, decoded settings, err error) (*plan, error) {
 	faults := []error{err}
 	written, _ := src.section("logging") // err has the settings that can't be interpolated
-	known := keysOf(pipeline.DescribeSettings[settings]())
+	known := keysOf(pipeline.SettingsOf[settings]())
 	levels := map[string]Level{}
-	var output pipeline.Setting
+	var output tree.Setting
 	for _, s := range written {
 		if name, ok := strings.CutPrefix(s.Key, levelOf); ok {
 			level, err := levelOfSection(src, name, &s)
 			faults = append(faults, err)
 			levels[name] = level
 		} else if !slices.Contains(known, s.Key) {
-			faults = append(faults, unquoted(&s, errors.New("unknown setting"), pipeline.DidYouMean(s.Key, keysOf(Settings()))))
+			faults = append(faults, unquoted(&s, errors.New("unknown setting"), suggest.DidYouMean(s.Key, keysOf(Settings()))))
 		}
 		if s.Key == "output" {
 			output = s
 		}
 	}
 	to, err := outputTarget(src, decoded.Output, output)
-	if err := pipeline.JoinErrors(append(faults, err)...); err != nil {
+	if err := tree.JoinErrors(append(faults, err)...); err != nil {
 		return nil, err
 	}
 	p := decoded.plan(levels)
@@ -61,7 +63,7 @@ func readNative(src *source, decoded settings, err error) (*plan, error) {
 	return p, nil
 }
 
-func keysOf(settings []pipeline.SettingInfo) []string {
+func keysOf(settings []tree.SettingInfo) []string {
 	var keys []string
 	for _, s := range settings {
 		keys = append(keys, s.Key)
@@ -85,7 +87,7 @@ func (s *settings) plan(levels map[string]Level) *plan {
 }
 
 // levelOfSection reads level.NAME. Which sections included files have is not known.
-func levelOfSection(src *source, name string, s *pipeline.Setting) (Level, error) {
+func levelOfSection(src *source, name string, s *tree.Setting) (Level, error) {
 	var faults []error
 	named := slices.DeleteFunc(src.sections(), func(section string) bool { return !slices.Contains(keyNames(section), name) })
 	switch {
@@ -98,13 +100,13 @@ func levelOfSection(src *source, name string, s *pipeline.Setting) (Level, error
 		if rest, _, ok := strings.Cut(s.Value, "="); ok { // level.server:main = debug
 			return 0, unquoted(s, errors.New("the colon has ended the key"), fmt.Sprintf("write %s.%s = …", s.Key, strings.TrimSpace(rest)))
 		}
-		faults = append(faults, unquoted(s, errors.New("no section of that name"), pipeline.DidYouMean(name, shortNames(src))))
+		faults = append(faults, unquoted(s, errors.New("no section of that name"), suggest.DidYouMean(name, shortNames(src))))
 	}
 	var level Level
 	if err := level.UnmarshalText([]byte(s.Value)); err != nil {
 		faults = append(faults, fault(s, err, ""))
 	}
-	return level, pipeline.JoinErrors(faults...)
+	return level, tree.JoinErrors(faults...)
 }
 
 // keyNames are what stands for a section in level.NAME, the most exact first.
@@ -136,7 +138,7 @@ func shortNames(src *source) []string {
 }
 
 // outputTarget is what output says. A relative path begins at the folder of the file.
-func outputTarget(src *source, output string, s pipeline.Setting) (target, error) {
+func outputTarget(src *source, output string, s tree.Setting) (target, error) {
 	switch name := strings.ToLower(output); name {
 	case "stderr", "stdout":
 		return target{name: name}, nil

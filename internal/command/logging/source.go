@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A source is the .ini file that says how to log. It is read once, so that all of its sections are of the same time.
@@ -15,7 +16,7 @@ type source struct {
 	opts   pipeline.Options
 	path   string
 	text   []byte
-	file   *pipeline.File // nil when there is none, or one with faults
+	file   *tree.File // nil when there is none, or one with faults
 }
 
 func newSource(config string, o Options) *source {
@@ -33,7 +34,7 @@ func (s *source) read(path string) ([]byte, error) {
 		return nil, err
 	}
 	s.path, s.text = path, text
-	s.file, _ = pipeline.Parse(path, text) // ReadSection reports its faults
+	s.file, _ = tree.Parse(path, text) // ReadSection reports its faults
 	return text, nil
 }
 
@@ -46,9 +47,9 @@ func (s *source) here() (string, error) {
 func (s *source) has(section string) bool { return slices.Contains(s.file.Sections(), section) }
 
 // section returns all settings of a section with their places, interpolated. The error has what can't be.
-func (s *source) section(name string) ([]pipeline.Setting, error) {
+func (s *source) section(name string) ([]tree.Setting, error) {
 	all, err := pipeline.ReadSection[struct {
-		Settings []pipeline.Setting `ini:"*"`
+		Settings []tree.Setting `ini:"*"`
 	}](s.config, name, s.opts)
 	return all.Settings, err
 }
@@ -87,7 +88,7 @@ func isAboutLogging(section string) bool {
 // includes reports whether the file has parts in other files, whose sections are not known here.
 func (s *source) includes() bool {
 	return slices.ContainsFunc(append(s.file.Sections(), "DEFAULT"), func(section string) bool {
-		return slices.ContainsFunc(s.file.Settings(section), func(setting pipeline.Setting) bool {
+		return slices.ContainsFunc(s.file.Settings(section), func(setting tree.Setting) bool {
 			return strings.Contains(strings.ToLower(setting.Value), "config:")
 		})
 	})
@@ -140,12 +141,12 @@ func bareName(section string) string {
 	return rest
 }
 
-func fault(s *pipeline.Setting, err error, hint string) *pipeline.Error {
+func fault(s *tree.Setting, err error, hint string) *pipeline.Error {
 	return &pipeline.Error{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Value: s.Value, Err: err, Hint: hint}
 }
 
 // unquoted returns an error without the value: an unknown key may hold a secret.
-func unquoted(s *pipeline.Setting, err error, hint string) *pipeline.Error {
+func unquoted(s *tree.Setting, err error, hint string) *pipeline.Error {
 	f := fault(s, err, hint)
 	f.Value = ""
 	return f

@@ -16,6 +16,7 @@ import (
 	"github.com/pasteline/pasteline/internal/command/scaffold"
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // Options are the inputs of Read besides the file.
@@ -36,7 +37,7 @@ type Plan struct {
 	files []*file // the first one first
 	stays []string
 	stubs []*stub
-	roots []*pipeline.Tree // the sections that are served, and then the others
+	roots []*tree.Tree // the sections that are served, and then the others
 
 	served int             // how many of the roots are served
 	notes  []note          // about settings
@@ -52,19 +53,19 @@ type file struct {
 	mode   os.FileMode
 	lines  []string
 	ending string // of its lines
-	parsed *pipeline.File
+	parsed *tree.File
 	edits  map[int]bool // lines that have changed, from 1
 }
 
 // A note is about a line.
 type note struct {
-	at   pipeline.Position
+	at   tree.Position
 	key  string
 	text string
 }
 
 // Read reads a file, and the files that it includes, and works out what becomes of them. The error has a line for each fault that
-// a person has to mend first; most are of type [pipeline.Errors].
+// a person has to mend first; most are of type [tree.Errors].
 func Read(ctx context.Context, config string, o Options) (*Plan, error) {
 	p := &Plan{opts: o, works: map[string]bool{}}
 	if err := p.collect(config); err != nil {
@@ -196,7 +197,7 @@ func readFile(path string) (*file, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		// The loader has better words.
-		if _, ours := pipeline.Resolve(path, pipeline.KindApp, pipeline.Options{}); ours != nil {
+		if _, ours := tree.Resolve(path, tree.KindApp, tree.Options{}); ours != nil {
 			return nil, ours
 		}
 		return nil, err
@@ -205,7 +206,7 @@ func readFile(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := pipeline.Parse(path, text)
+	parsed, err := tree.Parse(path, text)
 	if err != nil {
 		return nil, err
 	}
@@ -322,7 +323,7 @@ func (p *Plan) complete() error {
 	}
 	var given []string
 	for _, key := range sortedKeys(p.opts.Global) {
-		if slices.ContainsFunc(f.parsed.Settings("DEFAULT"), func(s pipeline.Setting) bool { return s.Key == key }) {
+		if slices.ContainsFunc(f.parsed.Settings("DEFAULT"), func(s tree.Setting) bool { return s.Key == key }) {
 			return fmt.Errorf("%s=… was given, and [DEFAULT] of %s has that name: change it there", redact.Key(key), f.path)
 		}
 		value := p.opts.Global[key]
@@ -370,7 +371,7 @@ func (p *Plan) assign(assignment string) bool {
 		}
 		for _, s := range f.parsed.Settings(section) {
 			if s.Key == key && !strings.Contains(value, "\n") && f.replace(s.Line, key+" = "+strings.ReplaceAll(value, "%", "%%")) {
-				p.notes = append(p.notes, note{pipeline.Position{File: f.path, Line: s.Line, Section: section}, key, "replaced as given"})
+				p.notes = append(p.notes, note{tree.Position{File: f.path, Line: s.Line, Section: section}, key, "replaced as given"})
 				p.guard(key, value)
 				return true
 			}

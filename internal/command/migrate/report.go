@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pasteline/pasteline/internal/redact"
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // Report writes a summary of the plan, for readers new to Go and to this project.
@@ -52,7 +52,7 @@ func (r *report) table() {
 const widest = 64
 
 // place is a position as the report has it: the name of the file alone where there are several.
-func (p *Plan) place(at pipeline.Position) string {
+func (p *Plan) place(at tree.Position) string {
 	switch {
 	case at.File == "":
 		return ""
@@ -67,30 +67,30 @@ func (r *report) composition() {
 	p := r.plan
 	r.print("%s composes, from the outermost to the innermost:\n\n", oneLine(p.main().path))
 	drawn := map[string]bool{}
-	for i, tree := range p.roots {
+	for i, resolved := range p.roots {
 		if i == p.served {
 			r.table()
 			r.print("\nNothing of that uses these other sections:\n\n")
 		}
-		r.node(tree, tree.Root, "", drawn)
+		r.node(resolved, resolved.Root, "", drawn)
 	}
 	r.table()
 }
 
-func (r *report) node(tree *pipeline.Tree, n *pipeline.Node, indent string, drawn map[string]bool) {
+func (r *report) node(resolved *tree.Tree, n *tree.Node, indent string, drawn map[string]bool) {
 	title := string(n.Kind)
 	named := n.Source.Section != "" && n.Source.Section == n.Name
 	if named {
 		title = "[" + oneLine(redact.Key(n.Name)) + "]"
 	}
-	if n.Kind == pipeline.KindFilterWith {
+	if n.Kind == tree.KindFilterWith {
 		title = "[" + oneLine(redact.Key(n.Source.Section)) + "], with a filter around it"
 	}
-	if n.Factory != (pipeline.Factory{}) {
+	if n.Factory != (tree.Factory{}) {
 		title += " " + oneLine(redact.Key(n.Factory.String()))
 	}
 	key := string(n.Kind) + "\n" + n.Source.File + "\n" + n.Source.Section + "\n" + n.Name
-	inner, named2 := parts(n), children(tree, n)
+	inner, named2 := parts(n), children(resolved, n)
 	if drawn[key] && len(inner)+len(named2) > 0 {
 		r.rows = append(r.rows, [2]string{indent + title, "see above"})
 		return
@@ -98,20 +98,20 @@ func (r *report) node(tree *pipeline.Tree, n *pipeline.Node, indent string, draw
 	drawn[key] = true
 	r.rows = append(r.rows, [2]string{indent + title, r.plan.fate(n)})
 	for _, part := range inner {
-		r.node(tree, part, indent+"  ", drawn)
+		r.node(resolved, part, indent+"  ", drawn)
 	}
 	for i, c := range named2 {
 		if i == 0 || c.setting.Key != named2[i-1].setting.Key {
 			r.rows = append(r.rows, [2]string{indent + "  " + oneLine(redact.Key(c.setting.Key)) + ":", ""})
 		}
-		r.node(tree, c.node, indent+"    ", drawn)
+		r.node(resolved, c.node, indent+"    ", drawn)
 	}
 }
 
 // fate describes the conversion of a node in a few words.
-func (p *Plan) fate(n *pipeline.Node) string {
+func (p *Plan) fate(n *tree.Node) string {
 	switch {
-	case n.Factory == (pipeline.Factory{}):
+	case n.Factory == (tree.Factory{}):
 		return ""
 	case n.Registered:
 		return "works here"
@@ -225,7 +225,7 @@ func (r *report) lines() {
 	}
 }
 
-func section(at pipeline.Position) string {
+func section(at tree.Position) string {
 	if at.Section == "" {
 		return ""
 	}

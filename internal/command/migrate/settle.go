@@ -21,6 +21,7 @@ import (
 	"github.com/pasteline/pasteline/filters/tm"
 	"github.com/pasteline/pasteline/internal/command/logging"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
@@ -60,11 +61,11 @@ func (s *stub) register(r *pipeline.Registry) (err error) {
 	case s.way == value:
 		pipeline.Value(r, s.name, tm.Veto(tm.RepozeVeto))
 	case s.way == isServed:
-	case s.kind == pipeline.KindApp:
+	case s.kind == tree.KindApp:
 		pipeline.App(r, s.name, app)
-	case s.kind == pipeline.KindComposite:
+	case s.kind == tree.KindComposite:
 		pipeline.Composite(r, s.name, app)
-	case s.kind == pipeline.KindFilter:
+	case s.kind == tree.KindFilter:
 		pipeline.Filter(r, s.name, func(*pipeline.Build, anySettings) (func(http.Handler) http.Handler, error) {
 			return func(next http.Handler) http.Handler { return next }, nil
 		})
@@ -103,8 +104,8 @@ func (p *Plan) settle(ctx context.Context) error {
 }
 
 // faultsOf takes an error apart.
-func faultsOf(err error) pipeline.Errors {
-	if faults, ok := errors.AsType[pipeline.Errors](err); ok {
+func faultsOf(err error) tree.Errors {
+	if faults, ok := errors.AsType[tree.Errors](err); ok {
 		return faults
 	}
 	return nil
@@ -136,7 +137,7 @@ func (p *Plan) try(ctx context.Context, folder string) error {
 	})
 	path := filepath.Join(folder, filepath.FromSlash(p.Main()))
 	options := pipeline.Options{Registry: r}
-	var warnings []pipeline.Warning
+	var warnings []tree.Warning
 	server, serverErr := pipeline.LoadServer(ctx, path, options)
 	if serverErr == nil {
 		warnings = append(warnings, server.Warnings()...)
@@ -149,11 +150,11 @@ func (p *Plan) try(ctx context.Context, folder string) error {
 	}
 	ofLog, logErr := logging.Check(path, logging.Options{})
 	warnings = append(warnings, ofLog...)
-	if err := pipeline.JoinErrors(serverErr, appErr, logErr); err != nil {
+	if err := tree.JoinErrors(serverErr, appErr, logErr); err != nil {
 		return err
 	}
 	for _, w := range warnings {
-		at := pipeline.Position{File: p.original(w.File, folder), Line: w.Line, Section: w.Section}
+		at := tree.Position{File: p.original(w.File, folder), Line: w.Line, Section: w.Section}
 		n := note{at, w.Key, strings.ReplaceAll(w.Message, folder, "FOLDER")}
 		if !slices.Contains(p.notes, n) {
 			p.notes = append(p.notes, n)
@@ -181,7 +182,7 @@ func (p *Plan) translate(err error, folder string) error {
 		return err
 	}
 	// What could not be reached because of another fault was not found to need a stub.
-	isStubs := func(fault *pipeline.Error) bool { return errors.Is(fault.Err, pipeline.ErrNotRegistered) }
+	isStubs := func(fault *pipeline.Error) bool { return errors.Is(fault.Err, tree.ErrNotRegistered) }
 	if others := slices.DeleteFunc(slices.Clone(faults), isStubs); len(others) > 0 {
 		faults = others
 	}
@@ -220,9 +221,9 @@ func (p *Plan) mend(fault *pipeline.Error) bool {
 	if f == nil || fault.Line > len(f.lines) {
 		return false
 	}
-	at := pipeline.Position{File: f.path, Line: fault.Line, Section: fault.Section}
+	at := tree.Position{File: f.path, Line: fault.Line, Section: fault.Section}
 	switch {
-	case errors.Is(fault.Err, pipeline.ErrUnknownSetting):
+	case errors.Is(fault.Err, tree.ErrUnknownSetting):
 		text := "taken out, since there is no such setting here"
 		if fault.Hint != "" && !strings.HasPrefix(fault.Hint, "have: ") {
 			text += "; " + fault.Hint
@@ -269,7 +270,7 @@ func (p *Plan) logBeside(f *file, fault *pipeline.Error) bool {
 			return false
 		}
 		p.notes = append(p.notes, note{
-			pipeline.Position{File: f.path, Line: s.Line, Section: fault.Section},
+			tree.Position{File: f.path, Line: s.Line, Section: fault.Section},
 			s.Key,
 			fmt.Sprintf("replaced, since %s: the log goes to %s", fault.Err, beside),
 		})
@@ -303,9 +304,9 @@ func (p *Plan) serveInPlaceOf(s *stub) {
 // keepPlaces has settings of what is registered go on naming files and folders beside the old file: %(here)s is another folder in
 // the project.
 func (p *Plan) keepPlaces() {
-	for _, tree := range p.roots {
-		p.walk(tree, tree.Root, func(n *pipeline.Node) {
-			if !n.Registered || n.Kind == pipeline.KindServer && n.Factory.Dist == "" {
+	for _, resolved := range p.roots {
+		p.walk(resolved, resolved.Root, func(n *tree.Node) {
+			if !n.Registered || n.Kind == tree.KindServer && n.Factory.Dist == "" {
 				return
 			}
 			for s := range n.LocalConf.All() {
@@ -315,7 +316,7 @@ func (p *Plan) keepPlaces() {
 	}
 }
 
-func (p *Plan) keepPlace(s pipeline.Setting) {
+func (p *Plan) keepPlace(s tree.Setting) {
 	f := p.fileAt(s.File)
 	if f == nil || s.Line == 0 || strings.Contains(s.Value, "\n") {
 		return
@@ -334,7 +335,7 @@ func (p *Plan) keepPlace(s pipeline.Setting) {
 		return
 	}
 	if f.replace(s.Line, s.Written+" = "+strings.ReplaceAll(full, "%", "%%")) {
-		at := pipeline.Position{File: s.File, Line: s.Line, Section: s.Section}
+		at := tree.Position{File: s.File, Line: s.Line, Section: s.Section}
 		p.notes = append(p.notes, note{at, s.Written, "names the old place by its full path: " + full})
 	}
 }

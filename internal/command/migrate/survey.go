@@ -13,6 +13,7 @@ import (
 	"github.com/pasteline/pasteline/internal/command/scaffold"
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A way is the conversion of a name that is not registered.
@@ -29,11 +30,11 @@ const (
 // A stub is a name that the project registers.
 type stub struct {
 	way      way
-	kind     pipeline.Kind
+	kind     tree.Kind
 	name     string // as the file has it
 	function string // in Go; for sameAs the name that it is the same as, for value the key that names it
 	hint     string
-	at       pipeline.Position
+	at       tree.Position
 	settings []string
 }
 
@@ -45,48 +46,48 @@ func (p *Plan) survey() error {
 	f := p.main()
 	var faults, unused []error
 	inner := map[string]bool{} // sections that others use
-	var main *pipeline.Tree
-	var others []*pipeline.Tree
-	resolve := func(kind pipeline.Kind, section string) *pipeline.Tree {
+	var main *tree.Tree
+	var others []*tree.Tree
+	resolve := func(kind tree.Kind, section string) *tree.Tree {
 		options := p.options()
 		options.Name = nameOf(section)
-		tree, err := pipeline.Resolve(f.path, kind, options)
-		if err != nil && nameOf(section) == "main" && kind != pipeline.KindFilter {
+		resolved, err := tree.Resolve(f.path, kind, options.Tree())
+		if err != nil && nameOf(section) == "main" && kind != tree.KindFilter {
 			faults = append(faults, err)
 			return nil
 		}
 		if err != nil {
 			unused = append(unused, err)
 			for fault := range strings.SplitSeq(err.Error(), "\n") {
-				p.notes = append(p.notes, note{pipeline.Position{}, "", "left as it is: " + fault})
+				p.notes = append(p.notes, note{tree.Position{}, "", "left as it is: " + fault})
 			}
 			return nil
 		}
-		p.walk(tree, tree.Root, func(n *pipeline.Node) {
+		p.walk(resolved, resolved.Root, func(n *tree.Node) {
 			if n.Source.Section != section || n.Source.File != f.path {
 				inner[n.Source.File+"\n"+n.Source.Section] = true
 			}
 			p.meet(n)
 		})
-		return tree
+		return resolved
 	}
 	apps := f.sections(isApp)
-	trees := map[string]*pipeline.Tree{}
+	trees := map[string]*tree.Tree{}
 	for _, section := range apps {
-		trees[section] = resolve(pipeline.KindApp, section)
+		trees[section] = resolve(tree.KindApp, section)
 	}
 	for _, section := range f.sections(isFilter) {
-		if tree := resolve(pipeline.KindFilter, section); tree != nil && !inner[f.path+"\n"+section] {
-			others = append(others, tree)
+		if resolved := resolve(tree.KindFilter, section); resolved != nil && !inner[f.path+"\n"+section] {
+			others = append(others, resolved)
 		}
 	}
 	for _, section := range apps {
-		switch tree := trees[section]; {
-		case tree == nil:
+		switch resolved := trees[section]; {
+		case resolved == nil:
 		case nameOf(section) == "main":
-			main = tree
+			main = resolved
 		case !inner[f.path+"\n"+section]:
-			others = append(others, tree)
+			others = append(others, resolved)
 		}
 	}
 	if !hasName(apps, "main") {
@@ -94,22 +95,22 @@ func (p *Plan) survey() error {
 	}
 	p.roots = append(p.roots, main)
 	for _, section := range f.sections(isServer) {
-		switch tree := resolve(pipeline.KindServer, section); {
-		case tree == nil:
+		switch resolved := resolve(tree.KindServer, section); {
+		case resolved == nil:
 		case nameOf(section) == "main":
-			p.roots = append(p.roots, tree)
+			p.roots = append(p.roots, resolved)
 		default:
-			others = append(others, tree)
+			others = append(others, resolved)
 		}
 	}
 	p.served = len(p.roots)
 	p.roots = append(p.roots, others...)
-	if err := pipeline.JoinErrors(faults...); err != nil {
+	if err := tree.JoinErrors(faults...); err != nil {
 		return err
 	}
 	if main == nil {
 		err := &pipeline.Error{File: f.path, Err: errors.New("no app of the file can be served"), Hint: "give one the name main"}
-		return pipeline.JoinErrors(append(unused, err)...)
+		return tree.JoinErrors(append(unused, err)...)
 	}
 	p.remark()
 	p.nameFunctions()
@@ -117,15 +118,15 @@ func (p *Plan) survey() error {
 }
 
 // choose adds an app main to a file without one: the first that no other section uses.
-func (p *Plan) choose(apps []string, trees map[string]*pipeline.Tree, others []*pipeline.Tree) (*pipeline.Tree, []*pipeline.Tree) {
+func (p *Plan) choose(apps []string, trees map[string]*tree.Tree, others []*tree.Tree) (*tree.Tree, []*tree.Tree) {
 	var names []string
-	var main *pipeline.Tree
+	var main *tree.Tree
 	for _, section := range apps {
-		tree := trees[section]
-		if i := slices.Index(others, tree); tree != nil && i >= 0 && nameOf(section) != "" {
+		resolved := trees[section]
+		if i := slices.Index(others, resolved); resolved != nil && i >= 0 && nameOf(section) != "" {
 			names = append(names, nameOf(section))
 			if main == nil {
-				main = tree
+				main = resolved
 				others = slices.Delete(others, i, i+1)
 			}
 		}
@@ -143,10 +144,10 @@ func (p *Plan) choose(apps []string, trees map[string]*pipeline.Tree, others []*
 }
 
 // walk visits a node and all that it is made of, and what composites name.
-func (p *Plan) walk(tree *pipeline.Tree, root *pipeline.Node, visit func(*pipeline.Node)) {
+func (p *Plan) walk(resolved *tree.Tree, root *tree.Node, visit func(*tree.Node)) {
 	seen := map[string]bool{}
-	var step func(n *pipeline.Node)
-	step = func(n *pipeline.Node) {
+	var step func(n *tree.Node)
+	step = func(n *tree.Node) {
 		key := fmt.Sprint(n.Kind, "\n", n.Source, "\n", n.Name)
 		if seen[key] {
 			return
@@ -156,7 +157,7 @@ func (p *Plan) walk(tree *pipeline.Tree, root *pipeline.Node, visit func(*pipeli
 		for _, part := range parts(n) {
 			step(part)
 		}
-		for _, c := range children(tree, n) {
+		for _, c := range children(resolved, n) {
 			step(c.node)
 		}
 	}
@@ -164,25 +165,25 @@ func (p *Plan) walk(tree *pipeline.Tree, root *pipeline.Node, visit func(*pipeli
 }
 
 // parts returns what a node is made of, outermost first.
-func parts(n *pipeline.Node) []*pipeline.Node {
+func parts(n *tree.Node) []*tree.Node {
 	nodes := append(slices.Clone(n.Filters), n.App, n.Filter, n.Next)
-	return slices.DeleteFunc(nodes, func(part *pipeline.Node) bool { return part == nil })
+	return slices.DeleteFunc(nodes, func(part *tree.Node) bool { return part == nil })
 }
 
 // A child is an app, or a filter, that a setting of a composite names.
 type child struct {
-	setting pipeline.Setting
-	node    *pipeline.Node
+	setting tree.Setting
+	node    *tree.Node
 }
 
-func children(tree *pipeline.Tree, n *pipeline.Node) []child {
-	if n.Kind != pipeline.KindComposite && !hasPrefix(n.Source.Section, "composite", "composit") {
+func children(resolved *tree.Tree, n *tree.Node) []child {
+	if n.Kind != tree.KindComposite && !hasPrefix(n.Source.Section, "composite", "composit") {
 		return nil
 	}
 	var found []child
 	for s := range n.LocalConf.All() {
 		for word := range strings.FieldsSeq(s.Value) {
-			if app := tree.Named(n, word); app != nil {
+			if app := resolved.Named(n, word); app != nil {
 				found = append(found, child{s, app})
 			}
 		}
@@ -191,16 +192,16 @@ func children(tree *pipeline.Tree, n *pipeline.Node) []child {
 }
 
 // meet records the conversion of a node's name, if that is not registered.
-func (p *Plan) meet(n *pipeline.Node) {
+func (p *Plan) meet(n *tree.Node) {
 	if n.Registered {
 		p.works[n.Source.File+"\n"+n.Source.Section] = true
 	}
-	if n.Factory == (pipeline.Factory{}) || n.Registered || n.Protocol == "" {
+	if n.Factory == (tree.Factory{}) || n.Registered || n.Protocol == "" {
 		return
 	}
 	s := &stub{kind: n.Kind, name: strings.TrimSuffix(n.Factory.String(), "#main"), at: n.Source}
-	if n.Kind == pipeline.KindApp && hasPrefix(n.Source.Section, "composite", "composit") {
-		s.kind = pipeline.KindComposite
+	if n.Kind == tree.KindApp && hasPrefix(n.Source.Section, "composite", "composit") {
+		s.kind = tree.KindComposite
 	}
 	for setting := range n.LocalConf.All() {
 		s.settings = append(s.settings, shownKey(setting.Key))
@@ -210,18 +211,18 @@ func (p *Plan) meet(n *pipeline.Node) {
 	same, _, _ = strings.Cut(same, ":")
 	same, _, _ = strings.Cut(same, ",")
 	switch {
-	case s.kind == pipeline.KindServer:
+	case s.kind == tree.KindServer:
 		s.way = isServed
 	case isSame:
 		s.way, s.function = sameAs, "egg:"+same
-	case s.kind == pipeline.KindFilter && s.hint != "" && p.opts.Idle(s.hint):
+	case s.kind == tree.KindFilter && s.hint != "" && p.opts.Idle(s.hint):
 		s.way = passes
-	case s.kind == pipeline.KindComposite && isMapOfPaths(n):
+	case s.kind == tree.KindComposite && isMapOfPaths(n):
 		s.way, s.function = sameAs, "egg:Paste#urlmap"
 	}
 	for _, other := range p.stubs {
 		if sameName(other.name, s.name) && (other.kind == s.kind && s.way != isServed || areApps(other.kind, s.kind)) {
-			if s.kind == pipeline.KindComposite && other.way == toWrite {
+			if s.kind == tree.KindComposite && other.way == toWrite {
 				other.kind = s.kind // it may be either; a composite can do more
 			}
 			return
@@ -232,8 +233,8 @@ func (p *Plan) meet(n *pipeline.Node) {
 	}
 }
 
-func areApps(kinds ...pipeline.Kind) bool {
-	return !slices.ContainsFunc(kinds, func(k pipeline.Kind) bool { return k != pipeline.KindApp && k != pipeline.KindComposite })
+func areApps(kinds ...tree.Kind) bool {
+	return !slices.ContainsFunc(kinds, func(k tree.Kind) bool { return k != tree.KindApp && k != tree.KindComposite })
 }
 
 // sameName compares as the registry does: of the distribution neither case counts, nor which of - _ . separates the words.
@@ -249,7 +250,7 @@ func sameName(a, b string) bool {
 }
 
 // isMapOfPaths reports whether a composite is a copy of Paste's urlmap, as many programs have one.
-func isMapOfPaths(n *pipeline.Node) bool {
+func isMapOfPaths(n *tree.Node) bool {
 	name := n.Factory.EntryPoint + n.Factory.Object
 	if !strings.HasSuffix(name, "urlmap_factory") && !strings.HasSuffix(name, "urlmap") {
 		return false
@@ -327,7 +328,7 @@ func (s *stub) line() string {
 	name := strconv.Quote(s.name)
 	switch s.way {
 	case toWrite:
-		call := map[pipeline.Kind]string{pipeline.KindApp: "App", pipeline.KindComposite: "Composite", pipeline.KindFilter: "Filter"}[s.kind]
+		call := map[tree.Kind]string{tree.KindApp: "App", tree.KindComposite: "Composite", tree.KindFilter: "Filter"}[s.kind]
 		return fmt.Sprintf("pipeline.%s(r, %s, %s)", call, name, s.function)
 	case passes:
 		return fmt.Sprintf("pipeline.Filter(r, %s, passOn)", name)
@@ -367,7 +368,7 @@ func (p *Plan) project() scaffold.Migrated {
 			m.Retry = m.Retry || s.function == "retryable"
 			m.Veto = m.Veto || s.function != "retryable"
 		case s.way != toWrite:
-		case s.kind == pipeline.KindFilter:
+		case s.kind == tree.KindFilter:
 			m.Filters = append(m.Filters, made)
 		default:
 			m.Apps = append(m.Apps, made)

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/internal/redact"
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A word is a setting of programs in Python, and what becomes of it.
@@ -103,7 +103,7 @@ func (p *Plan) remark() {
 			}
 			for _, s := range f.parsed.Settings(section) {
 				if text := meaning(list, strings.TrimPrefix(s.Key, "set ")); text != "" {
-					p.notes = append(p.notes, note{pipeline.Position{File: f.path, Line: s.Line, Section: section}, s.Key, text})
+					p.notes = append(p.notes, note{tree.Position{File: f.path, Line: s.Line, Section: section}, s.Key, text})
 				}
 			}
 		}
@@ -120,7 +120,7 @@ func (p *Plan) isStub(f *file, section string) bool {
 
 // A place is a setting.
 type place struct {
-	pipeline.Position
+	tree.Position
 	key string
 }
 
@@ -137,7 +137,7 @@ func (p *Plan) secrets() []place {
 					continue
 				}
 				if redact.IsSecretKey(s.Key) || redact.Value(s.Key, s.Raw) != s.Raw {
-					found = append(found, place{pipeline.Position{File: f.path, Line: s.Line, Section: section}, s.Key})
+					found = append(found, place{tree.Position{File: f.path, Line: s.Line, Section: section}, s.Key})
 				}
 			}
 		}

@@ -3,25 +3,25 @@ package show
 import (
 	"strings"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A reference is a word of a composite's setting that names an app.
 type reference struct {
 	key  string // of the setting
 	name string
-	node *pipeline.Node
+	node *tree.Node
 }
 
 // references returns the apps that the settings of a composite name, in the order of the settings.
-func references(tree *pipeline.Tree, n *pipeline.Node) []reference {
-	if n.Kind != pipeline.KindComposite {
+func references(resolved *tree.Tree, n *tree.Node) []reference {
+	if n.Kind != tree.KindComposite {
 		return nil
 	}
 	var found []reference
 	for s := range n.LocalConf.All() {
 		for word := range strings.FieldsSeq(s.Value) {
-			if app := tree.Named(n, word); app != nil {
+			if app := resolved.Named(n, word); app != nil {
 				found = append(found, reference{s.Key, word, app})
 			}
 		}

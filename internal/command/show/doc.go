@@ -1,7 +1,7 @@
 // Package show draws a resolved tree of package pipeline: as text for people, as JSON for programs, and as a picture in DOT
 // or SVG.
 //
-//	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, pipeline.Options{Registry: registry})
+//	tree, err := tree.Resolve("site.ini", tree.KindApp, pipeline.Options{Registry: registry})
 //	…
 //	err = show.New(tree, show.Options{Registry: registry}).Text(os.Stdout)
 //

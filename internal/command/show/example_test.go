@@ -7,6 +7,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/command/show"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 const file = `
@@ -35,15 +36,15 @@ func Example() {
 	pipeline.Filter(registry, "egg:login", func(*pipeline.Build, settings) (func(http.Handler) http.Handler, error) {
 		return nil, nil
 	})
-	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, pipeline.Options{
-		Registry: registry,
+	resolved, err := tree.Resolve("site.ini", tree.KindApp, tree.Options{
+		Catalog:  registry,
 		ReadFile: func(string) ([]byte, error) { return []byte(file), nil },
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	if err := show.New(tree, show.Options{Registry: registry}).Text(os.Stdout); err != nil {
+	if err := show.New(resolved, show.Options{Registry: registry}).Text(os.Stdout); err != nil {
 		fmt.Println(err)
 	}
 	// Output:

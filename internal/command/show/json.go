@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A node is a pipeline.Node as JSON has it. Keys that do not apply are left out.
+// A node is a tree.Node as JSON has it. Keys that do not apply are left out.
 type node struct {
-	Kind       pipeline.Kind     `json:"kind"`
+	Kind       tree.Kind         `json:"kind"`
 	Name       string            `json:"name"`
 	Use        string            `json:"use,omitempty"`
 	Protocol   string            `json:"protocol,omitempty"`
@@ -35,7 +35,7 @@ func (v *View) JSON(w io.Writer) error {
 	return e.Encode(v.node(v.tree.Root))
 }
 
-func (v *View) node(n *pipeline.Node) *node {
+func (v *View) node(n *tree.Node) *node {
 	if n == nil {
 		return nil
 	}
@@ -44,10 +44,10 @@ func (v *View) node(n *pipeline.Node) *node {
 		GlobalConf: v.conf(n, n.GlobalConf), LocalConf: v.conf(n, n.LocalConf),
 		App: v.node(n.App), Filter: v.node(n.Filter), Next: v.node(n.Next),
 	}
-	if n.Factory != (pipeline.Factory{}) {
+	if n.Factory != (tree.Factory{}) {
 		m.Use, m.Registered = v.key(n.Factory.String()), &n.Registered
 	}
-	if n.Kind == pipeline.KindPipeline {
+	if n.Kind == tree.KindPipeline {
 		m.Filters = []*node{} // even if there is none
 	}
 	for _, filter := range n.Filters {
@@ -56,7 +56,7 @@ func (v *View) node(n *pipeline.Node) *node {
 	return m
 }
 
-func (v *View) conf(n *pipeline.Node, conf *pipeline.Conf) map[string]string {
+func (v *View) conf(n *tree.Node, conf *tree.Conf) map[string]string {
 	m := make(map[string]string, conf.Len())
 	for s := range conf.All() {
 		m[v.key(s.Key)] = v.raw(n, s)
@@ -64,7 +64,7 @@ func (v *View) conf(n *pipeline.Node, conf *pipeline.Conf) map[string]string {
 	return m
 }
 
-func position(p pipeline.Position) string {
+func position(p tree.Position) string {
 	if p.File == "" || p.Line == 0 {
 		return p.File
 	}

@@ -6,11 +6,11 @@ import (
 	"unicode"
 
 	"github.com/pasteline/pasteline/internal/redact"
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // raw returns the value of a setting of n as it may be shown.
-func (v *View) raw(n *pipeline.Node, s pipeline.Setting) string {
+func (v *View) raw(n *tree.Node, s tree.Setting) string {
 	if v.opts.Reveal {
 		return s.Value
 	}
@@ -24,7 +24,7 @@ func (v *View) raw(n *pipeline.Node, s pipeline.Setting) string {
 }
 
 // value is raw in a form that text and pictures can have.
-func (v *View) value(n *pipeline.Node, s pipeline.Setting) string { return clean(v.raw(n, s)) }
+func (v *View) value(n *tree.Node, s tree.Setting) string { return clean(v.raw(n, s)) }
 
 // key returns the key of a setting, or the name of a section, as it may be shown.
 func (v *View) key(key string) string {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // Options say how to draw.
@@ -14,7 +15,7 @@ type Options struct {
 	// Reveal shows secrets.
 	Reveal bool
 	// Others are further trees of the same files: their secrets are hidden too, where they turn up in this tree.
-	Others []*pipeline.Tree
+	Others []*tree.Tree
 	// Defaults adds the settings that are not written anywhere, with their defaults, to text and pictures.
 	Defaults bool
 	// Color adds colours to the text, for a terminal.
@@ -23,18 +24,18 @@ type Options struct {
 
 // A View draws one tree.
 type View struct {
-	tree   *pipeline.Tree
+	tree   *tree.Tree
 	opts   Options
 	shapes *part // what text and pictures draw
 }
 
 // New returns a view of a tree.
-func New(tree *pipeline.Tree, opts Options) *View {
-	v := &View{tree: tree, opts: opts}
-	children := map[*pipeline.Node][]reference{}
-	for _, t := range append(slices.Clip(opts.Others), tree) { // all of it, before the first setting is drawn
-		var learn func(*pipeline.Node)
-		learn = func(n *pipeline.Node) {
+func New(resolved *tree.Tree, opts Options) *View {
+	v := &View{tree: resolved, opts: opts}
+	children := map[*tree.Node][]reference{}
+	for _, t := range append(slices.Clip(opts.Others), resolved) { // all of it, before the first setting is drawn
+		var learn func(*tree.Node)
+		learn = func(n *tree.Node) {
 			for _, inner := range partsOf(n) {
 				learn(inner)
 			}
@@ -45,13 +46,13 @@ func New(tree *pipeline.Tree, opts Options) *View {
 		}
 		learn(t.Root)
 	}
-	v.shapes = v.shape(tree.Root, nil, children)
+	v.shapes = v.shape(resolved.Root, nil, children)
 	return v
 }
 
 // A part is a node as text and pictures have it.
 type part struct {
-	node     *pipeline.Node
+	node     *tree.Node
 	kind     string
 	name     string // of the section, in brackets; "" for what has none
 	use      string // what makes it; "" for a pipeline and its like
@@ -84,12 +85,12 @@ type child struct {
 }
 
 // shape makes the part of a node. Global settings that the outer node has too are left out.
-func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]reference) *part {
+func (v *View) shape(n, outer *tree.Node, children map[*tree.Node][]reference) *part {
 	p := &part{node: n, kind: string(n.Kind), place: clean(position(n.Source))}
 	if n.Source.Section != "" && n.Source.Section == n.Name {
 		p.name = "[" + clean(v.key(n.Name)) + "]"
 	}
-	if n.Factory != (pipeline.Factory{}) {
+	if n.Factory != (tree.Factory{}) {
 		p.use = clean(v.key(n.Factory.String()))
 		p.missing = !n.Registered
 	}
@@ -131,7 +132,7 @@ func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]refe
 	return p
 }
 
-func (v *View) line(n *pipeline.Node, s pipeline.Setting, global bool) line {
+func (v *View) line(n *tree.Node, s tree.Setting, global bool) line {
 	l := line{key: clean(v.key(s.Key)), value: v.value(n, s), global: global}
 	switch {
 	case s.File == "":
@@ -139,7 +140,7 @@ func (v *View) line(n *pipeline.Node, s pipeline.Setting, global bool) line {
 	case byLoader(s):
 		l.place = "set by the loader"
 	default:
-		l.place = clean(position(pipeline.Position{File: s.File, Line: s.Line}))
+		l.place = clean(position(tree.Position{File: s.File, Line: s.Line}))
 		if s.Section != n.Source.Section {
 			l.place += " [" + clean(v.key(s.Section)) + "]"
 		}
@@ -152,7 +153,7 @@ func (v *View) line(n *pipeline.Node, s pipeline.Setting, global bool) line {
 
 // defaults are the settings that the factory knows and the file does not have. Those without a
 // default have no effect when they are absent.
-func (v *View) defaults(n *pipeline.Node) []line {
+func (v *View) defaults(n *tree.Node) []line {
 	info, ok := describe(v.opts.Registry, n)
 	if !ok {
 		return nil
@@ -167,8 +168,8 @@ func (v *View) defaults(n *pipeline.Node) []line {
 }
 
 // handsOn reports whether a setting of a filter-app or filter-with is drawn with the filter, or the app, that gets it.
-func handsOn(n *pipeline.Node, s pipeline.Setting) bool {
-	return slices.ContainsFunc(partsOf(n), func(part *pipeline.Node) bool {
+func handsOn(n *tree.Node, s tree.Setting) bool {
+	return slices.ContainsFunc(partsOf(n), func(part *tree.Node) bool {
 		same, ok := part.LocalConf.Get(s.Key)
 		return ok && same.Value == s.Value && same.Line == s.Line && same.File == s.File
 	})
@@ -190,10 +191,10 @@ func (p *part) title() string {
 }
 
 // partsOf returns what a node is made of, outermost first.
-func partsOf(n *pipeline.Node) []*pipeline.Node {
-	var parts []*pipeline.Node
+func partsOf(n *tree.Node) []*tree.Node {
+	var parts []*tree.Node
 	parts = append(parts, n.Filters...)
-	for _, part := range []*pipeline.Node{n.App, n.Filter, n.Next} {
+	for _, part := range []*tree.Node{n.App, n.Filter, n.Next} {
 		if part != nil {
 			parts = append(parts, part)
 		}
@@ -202,12 +203,12 @@ func partsOf(n *pipeline.Node) []*pipeline.Node {
 }
 
 // byLoader reports whether the setting is here or __file__, which every node has.
-func byLoader(s pipeline.Setting) bool { return s.File != "" && s.Line == 0 }
+func byLoader(s tree.Setting) bool { return s.File != "" && s.Line == 0 }
 
 // describe describes the factory of a node.
-func describe(r *pipeline.Registry, n *pipeline.Node) (pipeline.FactoryInfo, bool) {
+func describe(r *pipeline.Registry, n *tree.Node) (tree.FactoryInfo, bool) {
 	if r == nil || !n.Registered {
-		return pipeline.FactoryInfo{}, false
+		return tree.FactoryInfo{}, false
 	}
 	return r.Describe(n.Kind, n.Factory.String())
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/command/show"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 var update = flag.Bool("update", false, "write what the drawings should be")
@@ -51,9 +52,9 @@ var formats = map[string]func(*show.View, io.Writer) error{
 	"txt": (*show.View).Text, "json": (*show.View).JSON, "dot": (*show.View).DOT, "svg": (*show.View).SVG,
 }
 
-func resolve(t *testing.T, file string, kind pipeline.Kind, registry *pipeline.Registry) (*pipeline.Tree, error) {
+func resolve(t *testing.T, file string, kind tree.Kind, registry *pipeline.Registry) (*tree.Tree, error) {
 	t.Helper()
-	return pipeline.Resolve(file, kind, pipeline.Options{Registry: registry, Global: map[string]string{"region": "north"}})
+	return tree.Resolve(file, kind, tree.Options{Catalog: registry, Global: map[string]string{"region": "north"}})
 }
 
 // TestDrawings compares with testdata; -update writes it anew.
@@ -66,13 +67,13 @@ func TestDrawings(t *testing.T) {
 		"site.defaults": {Registry: registry, Defaults: true, Color: true},
 		"server":        {Registry: registry},
 	} {
-		tree, err := resolve(t, "testdata/site.ini", pipeline.KindApp, registry)
+		resolved, err := resolve(t, "testdata/site.ini", tree.KindApp, registry)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if name == "server" {
-			opts.Others = []*pipeline.Tree{tree}
-			if tree, err = resolve(t, "testdata/site.ini", pipeline.KindServer, registry); err != nil {
+			opts.Others = []*tree.Tree{resolved}
+			if resolved, err = resolve(t, "testdata/site.ini", tree.KindServer, registry); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -84,7 +85,7 @@ func TestDrawings(t *testing.T) {
 			t.Run(name+"."+format, func(t *testing.T) {
 				t.Parallel()
 				var b bytes.Buffer
-				if err := draw(show.New(tree, opts), &b); err != nil {
+				if err := draw(show.New(resolved, opts), &b); err != nil {
 					t.Fatal(err)
 				}
 				got := strings.ReplaceAll(b.String(), here, "HERE")
@@ -128,7 +129,7 @@ func TestGoldenSet(t *testing.T) {
 		Cases []struct {
 			ID         string            `json:"id"`
 			URI        string            `json:"uri"`
-			Type       pipeline.Kind     `json:"type"`
+			Type       tree.Kind         `json:"type"`
 			Name       string            `json:"name"`
 			RelativeTo string            `json:"relative_to"`
 			GlobalConf map[string]string `json:"global_conf"`
@@ -140,14 +141,14 @@ func TestGoldenSet(t *testing.T) {
 	}
 	drawn := 0
 	for _, c := range set.Cases {
-		tree, err := pipeline.Resolve(c.URI, c.Type, pipeline.Options{Name: c.Name, Global: c.GlobalConf, RelativeTo: c.RelativeTo})
+		resolved, err := tree.Resolve(c.URI, c.Type, tree.Options{Name: c.Name, Global: c.GlobalConf, RelativeTo: c.RelativeTo})
 		if err != nil {
 			continue
 		}
 		drawn++
 		for _, reveal := range []bool{true, false} {
-			view := show.New(tree, show.Options{Reveal: reveal, Defaults: true})
-			checkJSON(t, c.ID, view, tree.Root, reveal)
+			view := show.New(resolved, show.Options{Reveal: reveal, Defaults: true})
+			checkJSON(t, c.ID, view, resolved.Root, reveal)
 			checkSVG(t, c.ID, view)
 			for _, format := range []string{"txt", "dot"} {
 				if err := formats[format](view, io.Discard); err != nil {
@@ -163,7 +164,7 @@ func TestGoldenSet(t *testing.T) {
 
 // jsonNode has the keys that a node may have, and with DisallowUnknownFields no others.
 type jsonNode struct {
-	Kind       pipeline.Kind      `json:"kind"`
+	Kind       tree.Kind          `json:"kind"`
 	Name       *string            `json:"name"`
 	Use        *string            `json:"use"`
 	Protocol   *string            `json:"protocol"`
@@ -177,7 +178,7 @@ type jsonNode struct {
 	Next       *jsonNode          `json:"next"`
 }
 
-func checkJSON(t *testing.T, file string, view *show.View, root *pipeline.Node, reveal bool) {
+func checkJSON(t *testing.T, file string, view *show.View, root *tree.Node, reveal bool) {
 	t.Helper()
 	var b bytes.Buffer
 	if err := view.JSON(&b); err != nil {
@@ -195,7 +196,7 @@ func checkJSON(t *testing.T, file string, view *show.View, root *pipeline.Node, 
 }
 
 // same checks that the JSON has what the tree has, and nothing that does not apply.
-func same(t *testing.T, file string, got *jsonNode, want *pipeline.Node) {
+func same(t *testing.T, file string, got *jsonNode, want *tree.Node) {
 	t.Helper()
 	if got == nil || want == nil {
 		if got != nil || want != nil {
@@ -203,7 +204,7 @@ func same(t *testing.T, file string, got *jsonNode, want *pipeline.Node) {
 		}
 		return
 	}
-	virtual := want.Kind == pipeline.KindPipeline || want.Kind == pipeline.KindFilterApp || want.Kind == pipeline.KindFilterWith
+	virtual := want.Kind == tree.KindPipeline || want.Kind == tree.KindFilterApp || want.Kind == tree.KindFilterWith
 	switch {
 	case got.Kind != want.Kind || *got.Name != want.Name:
 		t.Errorf("%s: %s %s is %s %s", file, want.Kind, want.Name, got.Kind, *got.Name)
@@ -211,10 +212,10 @@ func same(t *testing.T, file string, got *jsonNode, want *pipeline.Node) {
 		t.Errorf("%s: %s: use and registered are for what has a factory", file, want.Name)
 	case !virtual && *got.Use != want.Factory.String():
 		t.Errorf("%s: %s: use = %s", file, want.Name, *got.Use)
-	case (want.Kind == pipeline.KindPipeline) != (got.Filters != nil):
+	case (want.Kind == tree.KindPipeline) != (got.Filters != nil):
 		t.Errorf("%s: %s: filters is for pipelines", file, want.Name)
 	}
-	for conf, values := range map[*pipeline.Conf]*map[string]string{want.GlobalConf: got.GlobalConf, want.LocalConf: got.LocalConf} {
+	for conf, values := range map[*tree.Conf]*map[string]string{want.GlobalConf: got.GlobalConf, want.LocalConf: got.LocalConf} {
 		if diff := gocmp.Diff(conf.Map(), *values); diff != "" {
 			t.Errorf("%s: %s (-want +got):\n%s", file, want.Name, diff)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // loaded has the objects that a file describes.
@@ -41,7 +42,7 @@ func (s *site) load(ctx context.Context) (l loaded, err error) {
 	l.server, serverErr = pipeline.LoadServer(ctx, s.options.Config, options)
 	options.Name = s.options.App
 	l.pipeline, pipelineErr = pipeline.Load(ctx, s.options.Config, options)
-	if err = pipeline.JoinErrors(serverErr, pipelineErr); err == nil {
+	if err = tree.JoinErrors(serverErr, pipelineErr); err == nil {
 		err = s.registry.Opener().CheckTwoPhase()
 	}
 	if complete = err == nil; complete && s.options.Warnings != nil {

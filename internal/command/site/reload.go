@@ -9,6 +9,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // reloadOnRequest reloads the file on request and, if it is watched, when a file has changed, until
@@ -117,7 +118,7 @@ func (s *site) logFailure(ctx context.Context, err error) {
 			slog.String("stack", p.stack))
 		return
 	}
-	all, _ := errors.AsType[pipeline.Errors](pipeline.JoinErrors(err))
+	all, _ := errors.AsType[tree.Errors](tree.JoinErrors(err))
 	for _, err := range all {
 		s.logger.ErrorContext(ctx, notReloaded, slog.String("fault", err.Error()))
 	}
@@ -125,24 +126,24 @@ func (s *site) logFailure(ctx context.Context, err error) {
 
 // changedSettings warns about each setting of the server's section that differs from the start of
 // the server: none can change while connections are open.
-func changedSettings(then, now *pipeline.LoadedServer) []pipeline.Warning {
-	running, written := then.Tree(), now.Tree()
-	var warnings []pipeline.Warning
-	warn := func(at pipeline.Setting, format string, args ...any) {
-		warnings = append(warnings, pipeline.Warning{
+func changedSettings(then, now *pipeline.LoadedServer) []tree.Warning {
+	running, written := then.Tree().Root, now.Tree().Root
+	var warnings []tree.Warning
+	warn := func(at tree.Setting, format string, args ...any) {
+		warnings = append(warnings, tree.Warning{
 			File: at.File, Line: at.Line, Section: at.Section, Key: at.Written,
 			Message: fmt.Sprintf(format, args...),
 		})
 	}
-	head := pipeline.Setting{
+	head := tree.Setting{
 		File: written.Source.File, Line: written.Source.Line,
 		Section: written.Source.Section,
 	}
 	if is, was := written.Factory.String(), running.Factory.String(); is != was {
 		warn(head, "the server is %s until it is restarted, and then %s", was, is)
 	}
-	value := func(from *pipeline.LoadedServer, s pipeline.Setting) string {
-		shown := from.Shown(from.Tree(), s)
+	value := func(from *pipeline.LoadedServer, s tree.Setting) string {
+		shown := from.Tree().Shown(from.Tree().Root, s)
 		if shown == redact.Hidden {
 			return "another one"
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/command/logging"
 	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
@@ -28,7 +29,7 @@ type Options struct {
 	// Log is reopened and reloaded with the site. The caller closes it after Run.
 	Log *logging.Log
 	// Warnings returns further warnings about a load, which are logged.
-	Warnings func(*pipeline.LoadedServer, *pipeline.Pipeline) []pipeline.Warning
+	Warnings func(*pipeline.LoadedServer, *pipeline.Pipeline) []tree.Warning
 	// Listening is called once, when the server accepts connections. An error ends the site. The
 	// returned function, unless it is nil, is called when the server has stopped.
 	Listening func(context.Context, []net.Addr) (stopped func(), err error)

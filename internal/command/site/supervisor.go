@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/internal/systemd"
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // A supervisor reports the state of a site to systemd, if systemd has started it as a notifying
@@ -109,7 +109,7 @@ func (s *supervisor) check(ctx context.Context, err error) {
 
 // firstError returns the first of the errors that err joins, and the number of the others.
 func firstError(err error) string {
-	all, _ := errors.AsType[pipeline.Errors](pipeline.JoinErrors(err))
+	all, _ := errors.AsType[tree.Errors](tree.JoinErrors(err))
 	first := all[0].Error()
 	if len(all) > 1 {
 		first += fmt.Sprintf(" (and %d more in the log)", len(all)-1)

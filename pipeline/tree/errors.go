@@ -1,4 +1,4 @@
-package pipeline
+package tree
 
 import (
 	"cmp"
@@ -14,9 +14,9 @@ import (
 
 // An Error is one error in a configuration, with its position.
 //
-// A factory, or a settings struct's Validate, returns plain errors, or an Error with the Key alone
-// (and, where it helps, a Hint); the loader fills in the rest. Errors joined with [errors.Join] are
-// reported one by one.
+// A factory, or the Validate method of its settings, returns plain errors, or an Error with the Key
+// alone (and, where it helps, a Hint); the loader fills in the rest. Errors joined with
+// [errors.Join] are reported one by one.
 type Error struct {
 	File    string // as it was named; "" if the error is not in a file
 	Line    int    // of the value, from 1; 0 if the error concerns the whole file
@@ -35,7 +35,7 @@ type Error struct {
 }
 
 // Error returns one line that starts with the position, so that editors can jump to it. The line
-// contains no secret that package pipeline knows of, whatever Err says.
+// contains no secret that this package knows of, whatever Err says.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
@@ -97,8 +97,8 @@ type Errors []*Error
 // Error returns one line for each error.
 func (e Errors) Error() string {
 	lines := make([]string, len(e))
-	for i, fault := range e {
-		lines[i] = fault.Error()
+	for i, single := range e {
+		lines[i] = single.Error()
 	}
 	return strings.Join(lines, "\n")
 }
@@ -106,20 +106,21 @@ func (e Errors) Error() string {
 // Unwrap returns the single errors.
 func (e Errors) Unwrap() []error {
 	errs := make([]error, len(e))
-	for i, fault := range e {
-		errs[i] = fault
+	for i, single := range e {
+		errs[i] = single
 	}
 	return errs
 }
 
-// JoinErrors joins errors that Load, LoadServer and Resolve returned for the same files: each error
-// once, sorted by file and line. It returns nil if there is none.
+// JoinErrors joins errors about the same files, such as those of [Resolve] and of package
+// pipeline's Load and LoadServer: each error once, sorted by file and line. The result is of type
+// [Errors], or nil if there is no error.
 func JoinErrors(errs ...error) error {
-	var faults Errors
+	var all Errors
 	for _, err := range errs {
-		faults = append(faults, flatten(err, nil)...)
+		all = append(all, flatten(err, nil)...)
 	}
-	return sorted(faults)
+	return sorted(all)
 }
 
 // flatten splits err into single errors. It calls locate, if not nil, for each that has no position
@@ -137,44 +138,44 @@ func flatten(err error, locate func(*Error)) Errors {
 		locate(&whole)
 		return Errors{&whole}
 	case interface{ Unwrap() []error }:
-		var faults Errors
+		var errs Errors
 		for _, err := range e.Unwrap() {
-			faults = append(faults, flatten(err, locate)...)
+			errs = append(errs, flatten(err, locate)...)
 		}
-		return faults
+		return errs
 	}
-	fault := &Error{Err: err}
+	whole := &Error{Err: err}
 	if inner := flatten(errors.Unwrap(err), nil); len(inner) > 0 {
 		if inner[0].File != "" {
 			// the text of a composite around it adds nothing to the child's own position
 			return inner
 		}
-		fault.Key = inner[0].Key
+		whole.Key = inner[0].Key
 	}
 	if locate != nil {
-		locate(fault)
+		locate(whole)
 	}
-	return Errors{fault}
+	return Errors{whole}
 }
 
-func sorted(faults Errors) error {
-	if len(faults) == 0 {
+func sorted(errs Errors) error {
+	if len(errs) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(faults, func(a, b *Error) int {
+	slices.SortStableFunc(errs, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
 	seen, listed := map[string]bool{}, map[string]bool{}
-	return slices.DeleteFunc(faults, func(fault *Error) bool {
-		fault.listed = false
-		text := fault.Error()
+	return slices.DeleteFunc(errs, func(e *Error) bool {
+		e.listed = false
+		text := e.Error()
 		if seen[text] {
 			return true
 		}
 		seen[text] = true
-		if fault.choices != "" {
-			fault.listed = !listed[fault.choices]
-			listed[fault.choices] = true
+		if e.choices != "" {
+			e.listed = !listed[e.choices]
+			listed[e.choices] = true
 		}
 		return false
 	})
@@ -193,8 +194,8 @@ type Warning struct {
 	Broken bool
 }
 
-// Fault converts the warning to an error, for callers that stop at warnings.
-func (w Warning) Fault() *Error {
+// Err converts the warning to an error, for callers that stop at warnings.
+func (w Warning) Err() *Error {
 	return &Error{
 		File: w.File, Line: w.Line, Section: w.Section, Key: w.Key,
 		Err: errors.New(w.Message),
@@ -206,6 +207,13 @@ func (w Warning) String() string {
 	e := Error{File: w.File, Line: w.Line, Section: w.Section, Key: w.Key}
 	return e.Error() + oneLine(redact.Text(w.Message))
 }
+
+// ErrNotRegistered is wrapped by the errors about a name for which the catalog has no factory.
+var ErrNotRegistered = errors.New("not registered")
+
+// ErrUnknownSetting is wrapped by the errors about a key that the factory of its section does not
+// have.
+var ErrUnknownSetting = errors.New("unknown setting")
 
 func position(file string, line int) string {
 	if line == 0 {

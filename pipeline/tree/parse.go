@@ -1,4 +1,4 @@
-package pipeline
+package tree
 
 import (
 	"cmp"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pasteline/pasteline/internal/suggest"
+	"github.com/pasteline/pasteline/pipeline/internal/pystr"
 	"gopkg.in/ini.v1"
 )
 
@@ -43,8 +45,8 @@ type File struct {
 //
 // Errors call the file by name. The error is of type [Errors] and has all errors.
 func Parse(name string, data []byte) (*File, error) {
-	if fault := checkText(name, data); fault != nil {
-		return nil, Errors{fault}
+	if e := checkText(name, data); e != nil {
+		return nil, Errors{e}
 	}
 	p := &parser{file: &File{
 		name: name,
@@ -63,8 +65,8 @@ func Parse(name string, data []byte) (*File, error) {
 		p.line(i+1, line)
 	}
 	p.endOption()
-	if len(p.faults) > 0 {
-		return nil, sorted(p.faults)
+	if len(p.errs) > 0 {
+		return nil, sorted(p.errs)
 	}
 	return p.file, nil
 }
@@ -76,7 +78,7 @@ func checkText(name string, data []byte) *Error {
 	}
 	if len(data) > maxFileSize {
 		return &Error{
-			File: name, Err: fmt.Errorf("larger than %s", Bytes(maxFileSize)),
+			File: name, Err: fmt.Errorf("larger than %dMB", maxFileSize>>20),
 			Hint: "is it an .ini file?",
 		}
 	}
@@ -99,8 +101,8 @@ func checkText(name string, data []byte) *Error {
 
 // A parser processes the lines as ConfigParser does.
 type parser struct {
-	file   *File
-	faults Errors
+	file *File
+	errs Errors
 
 	headless bool   // an error before the first section has been reported
 	section  string // "" before the first; no section has an empty name
@@ -112,17 +114,17 @@ type parser struct {
 	numbers  []int
 }
 
-// fault records an error. It does not quote the line, which may have a secret in an unexpected
+// fail records an error. It does not quote the line, which may have a secret in an unexpected
 // place.
-func (p *parser) fault(n int, key string, err error, hint string) {
-	p.faults = append(p.faults, &Error{
+func (p *parser) fail(n int, key string, err error, hint string) {
+	p.errs = append(p.errs, &Error{
 		File: p.file.name, Line: n, Section: p.section, Key: key,
 		Err: err, Hint: hint,
 	})
 }
 
 func (p *parser) line(n int, line string) {
-	text := strip(line)
+	text := pystr.Strip(line)
 	switch {
 	case strings.HasPrefix(text, "#"), strings.HasPrefix(text, ";"):
 		return
@@ -134,7 +136,7 @@ func (p *parser) line(n int, line string) {
 	}
 	indent := 0
 	for _, r := range line {
-		if !isSpace(r) {
+		if !pystr.IsSpace(r) {
 			break
 		}
 		indent++
@@ -151,8 +153,8 @@ func (p *parser) line(n int, line string) {
 	if p.section == "" {
 		if !p.headless {
 			p.headless = true
-			p.fault(n, "", errors.New("the line stands before the first [section]"),
-				cmp.Or(halfHeader(text),
+			p.fail(n, "", errors.New("the line stands before the first [section]"),
+				cmp.Or(HalfHeader(text),
 					"write [DEFAULT] above it, or the section that it belongs to"))
 		}
 		return
@@ -177,11 +179,11 @@ func (p *parser) startSection(n int, name string) {
 		p.file.order = append(p.file.order, name)
 		p.file.lines[name] = map[string][]int{}
 		if _, err := p.file.ini.NewSection(name); err != nil {
-			p.fault(n, "", err, "")
+			p.fail(n, "", err, "")
 		}
 	} else if name != ini.DefaultSection {
 		p.again = true
-		p.fault(n, "", fmt.Errorf("the section is there already, at line %d", first),
+		p.fail(n, "", fmt.Errorf("the section is there already, at line %d", first),
 			"put the settings of both there")
 	}
 }
@@ -189,30 +191,31 @@ func (p *parser) startSection(n int, name string) {
 func (p *parser) option(n int, text string) {
 	delimiter := strings.IndexAny(text, "=:")
 	if delimiter < 0 {
-		p.fault(n, "", errors.New("the line is no setting, since it has no delimiter"),
-			cmp.Or(halfHeader(text),
+		p.fail(n, "", errors.New("the line is no setting, since it has no delimiter"),
+			cmp.Or(HalfHeader(text),
 				`write "key = value", or indent it if it goes on with the line above`))
 		return
 	}
 	p.endOption()
-	key := stripRight(text[:delimiter])
+	key := pystr.StripRight(text[:delimiter])
 	if key == "" {
-		p.fault(n, "", errors.New("the line has no key"), `write "key = value"`)
+		p.fail(n, "", errors.New("the line has no key"), `write "key = value"`)
 		return
 	}
 	if first, ok := p.file.lines[p.section][key]; ok && !p.again {
-		p.fault(n, key, fmt.Errorf("the key is there already, at line %d", first[0]),
+		p.fail(n, key, fmt.Errorf("the key is there already, at line %d", first[0]),
 			cmp.Or(p.half, "keep one of them"))
 	}
-	if halfHeader(key) != "" && p.half == "" {
+	if HalfHeader(key) != "" && p.half == "" {
 		p.half = fmt.Sprintf(`if line %d is to start a section, it ends with "]"`, n)
 	}
 	p.key = key
-	p.add(n, strip(text[delimiter+1:]))
+	p.add(n, pystr.Strip(text[delimiter+1:]))
 }
 
-// halfHeader returns the hint about a line that was probably meant to start a section, or "".
-func halfHeader(text string) string {
+// HalfHeader returns the hint about a line, or a key, that was probably meant to start a section, or
+// "".
+func HalfHeader(text string) string {
 	switch {
 	case !strings.HasPrefix(text, "["):
 		return ""
@@ -232,12 +235,12 @@ func (p *parser) endOption() {
 		p.key, p.value, p.numbers = "", nil, nil
 		return
 	}
-	value := stripRight(strings.Join(p.value, "\n"))
+	value := pystr.StripRight(strings.Join(p.value, "\n"))
 	if _, twice := p.file.lines[p.section][p.key]; !twice {
 		p.file.lines[p.section][p.key] = p.numbers
 	}
 	if _, err := p.file.ini.Section(p.section).NewKey(p.key, value); err != nil {
-		p.fault(p.numbers[0], p.key, err, "")
+		p.fail(p.numbers[0], p.key, err, "")
 	}
 	p.key, p.value, p.numbers = "", nil, nil
 }
@@ -263,7 +266,7 @@ func (f *File) assign(assignment string) *Error {
 		wanted, _, _ := cutLast(name, ".")
 		return &Error{
 			File: f.name, Key: name, Err: fmt.Errorf("the file has no section [%s]", wanted),
-			Hint: didYouMean(wanted, f.order),
+			Hint: suggest.DidYouMean(wanted, f.order),
 		}
 	}
 	if f.given == nil {
@@ -272,7 +275,7 @@ func (f *File) assign(assignment string) *Error {
 	if f.given[section] == nil {
 		f.given[section] = map[string]string{}
 	}
-	f.given[section][strip(name[len(section)+1:])] = strip(value)
+	f.given[section][pystr.Strip(name[len(section)+1:])] = pystr.Strip(value)
 	return nil
 }
 

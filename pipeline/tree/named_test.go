@@ -1,9 +1,9 @@
-package pipeline_test
+package tree_test
 
 import (
 	"testing"
 
-	"github.com/pasteline/pasteline/pipeline"
+	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
 // The words of a composite such as Keystone's, which puts filters in front of an app, name both.
@@ -17,14 +17,14 @@ use = egg:acme#req
 [app:home]
 use = egg:acme#home
 `
-	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, pipeline.Options{
+	resolved, err := tree.Resolve("site.ini", tree.KindApp, tree.Options{
 		ReadFile: func(string) ([]byte, error) { return []byte(text), nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]pipeline.Kind{"req": pipeline.KindFilter, "home": pipeline.KindApp} {
-		if n := tree.Named(tree.Root, name); n == nil || n.Kind != want {
+	for name, want := range map[string]tree.Kind{"req": tree.KindFilter, "home": tree.KindApp} {
+		if n := resolved.Named(resolved.Root, name); n == nil || n.Kind != want {
 			t.Errorf("Named(%q) = %v, want a node of kind %s", name, n, want)
 		}
 	}

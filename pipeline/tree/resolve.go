@@ -1,10 +1,9 @@
-package pipeline
+package tree
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"gopkg.in/ini.v1"
 
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/pipeline/convert"
+	"github.com/pasteline/pasteline/pipeline/internal/pystr"
 )
 
 // Options select the configuration to load and its environment.
@@ -22,6 +23,10 @@ type Options struct {
 	// Name is the name of the section without the prefix; "" means "main". A "#name" at the end of
 	// the URI has the same meaning.
 	Name string
+	// Unnamed says that, if Name is empty, a section without a name, such as [app], is found too:
+	// so the method get_app of PasteDeploy's ConfigLoader does it, which its loadapp never calls
+	// without a name. The URI then has to name a file.
+	Unnamed bool
 	// Global are settings given from outside, by the caller: factories get them in place of those
 	// of [DEFAULT], while interpolation uses [DEFAULT] first, as in PasteDeploy.
 	Global map[string]string
@@ -29,38 +34,73 @@ type Options struct {
 	// "section.key=value", such as "server:main.port=80". Values are literal, and take precedence
 	// over [DEFAULT] and Global. Files that this one includes are left as they are.
 	Set []string
-	// Part says that the pipeline is part of a longer one: a missing filter in front of it is no
-	// error then, see [Requirement].
-	Part bool
-	// NoJobs disables the jobs of [Build.Go] and [Build.Every], for a pipeline that is only
-	// inspected or serves a single request.
-	NoJobs bool
-	// Registry has the factories. Resolve works without one; Load needs it.
-	Registry *Registry
-	// Logger receives the logs of factories and the warnings. Nil discards them.
-	Logger *slog.Logger
+	// Catalog has the factories. Without one no factory is registered, and the tree lacks the
+	// knowledge which settings are secret.
+	Catalog Catalog
 	// RelativeTo is the directory that a "config:" URI with a relative path starts from. A plain
 	// path needs none.
 	RelativeTo string
-	// ReadFile reads a file; nil means os.ReadFile. Its argument is the path of the URI; for
-	// included files, the first file's directory with the path of the reference; or the argument of
-	// [Build.ReadFile]. So it also learns every file that a load depends on, whether the load
-	// succeeds or not.
+	// ReadFile reads a file; nil means os.ReadFile. Its argument is the path of the URI or, for
+	// included files, the first file's directory with the path of the reference.
 	ReadFile func(name string) ([]byte, error)
+
+	maxWork int // a smaller limit than maxWork, for tests
 }
 
 // Resolve resolves a configuration to a tree without creating any object. The kind is KindApp,
-// KindFilter or KindServer; the URI is as for Load. Factories that are not registered are marked in
-// the tree: only creating them fails.
+// KindFilter or KindServer. The URI is the path of an .ini file, or a URI of PasteDeploy:
+// "config:site.ini#name", "egg:Dist#name". Factories that are not registered are marked in the
+// tree: only creating them fails.
 //
 // The error is of type [Errors] and has all errors of the files that were read.
 func Resolve(uri string, kind Kind, opts Options) (*Tree, error) {
-	r := newResolver(opts)
-	root, err := r.start(uri, kind, opts)
+	t, err := ResolvePartly(uri, kind, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &Tree{Root: root, Warnings: r.sortedWarnings(), Files: r.order, resolver: r}, nil
+	return t, nil
+}
+
+// ResolvePartly is Resolve for a caller that goes on after an error, to report more errors: the
+// tree is never nil, but its Root may be, or may lack some parts.
+func ResolvePartly(uri string, kind Kind, opts Options) (*Tree, error) {
+	r := newResolver(opts)
+	root, err := r.start(uri, kind, opts)
+	return &Tree{Root: root, resolver: r}, err
+}
+
+// ReadSection reads any section of a file, such as [logging], whose settings info describes. The URI
+// is as for [Resolve]; a name in it is ignored. Values are interpolated; keys of [DEFAULT] only
+// serve interpolation. The tree has one node, whose LocalConf has the settings: none if the section
+// does not exist, or the URI names no file. After an error it lacks some of them.
+func ReadSection(uri, section string, info FactoryInfo, opts Options) (*Tree, error) {
+	r := newResolver(opts)
+	node := &Node{
+		Name: section, LocalConf: newConf(), Source: Position{Section: section}, factory: &info,
+	}
+	if l, ok := r.open(uri, opts); ok {
+		node.Source.File, node.Source.Line = l.file.name, l.file.heads[section]
+		for _, key := range l.file.keys(section) {
+			if s := l.get(r, section, key); s != nil {
+				node.LocalConf.set(s)
+			}
+		}
+	}
+	_, err := r.finish(node)
+	return &Tree{Root: node, resolver: r}, err
+}
+
+// open returns the loader of the file that a URI names, or false if it names none, or after
+// recording an error.
+func (r *resolver) open(uri string, opts Options) (*configLoader, bool) {
+	uri, relativeTo := fromPath(uri, opts.RelativeTo)
+	uri, _, _ = strings.Cut(uri, "#")
+	scheme, path := cutScheme(uri)
+	if scheme != "config" {
+		return nil, false
+	}
+	l, ok := r.openConfig(path, relativeTo, opts.global(), reference{}).(*configLoader)
+	return l, ok
 }
 
 // An objectType is the type of object that a reference is for: PasteDeploy's APP, FILTER and
@@ -90,6 +130,10 @@ var (
 		[][]string{{"paste.server_factory", "paste.server_runner"}},
 	}
 )
+
+var objectTypes = map[Kind]*objectType{
+	KindApp: typeApp, KindFilter: typeFilter, KindServer: typeServer,
+}
 
 // kindOf returns the kind that a protocol creates, or "" if the protocol is unknown or not for this
 // type of object.
@@ -133,17 +177,17 @@ type reference struct {
 	up      *frame
 }
 
-// fault returns an error about the reference, or, if it came from outside, about the file to load.
-func (at reference) fault(file string, err error, hint string) *Error {
+// newError returns an error about the reference, or, if it came from outside, about the file to load.
+func (at reference) newError(file string, err error, hint string) *Error {
 	if at.setting == nil {
 		return &Error{File: file, Err: err, Hint: hint}
 	}
-	fault := at.setting.fault(err, hint)
+	e := at.setting.NewError(err, hint)
 	if at.word != "" {
-		fault.Value = ""
-		fault.Line = at.source().Line
+		e.Value = ""
+		e.Line = at.source().Line
 	}
-	return fault
+	return e
 }
 
 // order returns the hint about a member of a pipeline that is of another kind than needed, or "" if
@@ -164,7 +208,7 @@ func (at reference) malformed(err error) *Error {
 	if at.word != "" {
 		err = fmt.Errorf("%q: %w", at.word, err)
 	}
-	return at.fault("", err, "")
+	return at.newError("", err, "")
 }
 
 func (at reference) source() Position {
@@ -176,7 +220,7 @@ func (at reference) source() Position {
 	if at.word != "" {
 		before := at.nth
 		for i, line := range strings.Split(s.Raw, "\n") {
-			for _, word := range fields(line) {
+			for _, word := range pystr.Fields(line) {
 				if word != at.word || i >= len(s.lines) {
 					continue
 				}
@@ -198,16 +242,17 @@ const (
 
 // A resolver is the state that the loaders of one tree share.
 type resolver struct {
-	registry *Registry
+	names    names
 	readFile func(string) ([]byte, error)
 	set      []string // Options.Set, for the first file
 
 	files    map[string]*File // nil for a file with errors
 	order    []string
-	faults   Errors
+	errs     Errors
 	warnings []Warning
 	warned   map[Warning]bool
-	work     int
+	work     int // spent so far, up to maxWork
+	maxWork  int
 	tooMuch  bool // errTooMuch has been reported
 
 	used       map[string]bool // global settings read by factories
@@ -217,8 +262,9 @@ type resolver struct {
 
 func newResolver(opts Options) *resolver {
 	r := &resolver{
-		registry: opts.Registry, readFile: opts.ReadFile, set: opts.Set,
-		files: map[string]*File{}, warned: map[Warning]bool{},
+		names: names{opts.Catalog}, readFile: opts.ReadFile, set: opts.Set,
+		maxWork: cmp.Or(opts.maxWork, maxWork),
+		files:   map[string]*File{}, warned: map[Warning]bool{},
 		used: map[string]bool{}, secretKeys: map[string]bool{},
 	}
 	if r.readFile == nil {
@@ -232,10 +278,7 @@ var schemePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]+:`)
 // start resolves the URI given to Load. Unlike PasteDeploy it also takes a plain path in place of
 // "config:".
 func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
-	typ := map[Kind]*objectType{
-		KindApp: typeApp, KindFilter: typeFilter,
-		KindServer: typeServer,
-	}[kind]
+	typ := objectTypes[kind]
 	if typ == nil {
 		return nil, fmt.Errorf("%q can't be asked for by itself; want app, filter or server", kind)
 	}
@@ -246,8 +289,15 @@ func (r *resolver) start(uri string, kind Kind, opts Options) (*Node, error) {
 	if opts.Name != "" {
 		name = &opts.Name
 	}
-	uri, relativeTo := fromPath(uri, opts.RelativeTo)
-	root := r.load(typ, uri, name, relativeTo, opts.global(), reference{word: uri})
+	var root *Node
+	if opts.Unnamed {
+		if l, ok := r.open(uri, opts); ok {
+			root = l.context(r, typ, name, opts.global(), reference{})
+		}
+	} else {
+		uri, relativeTo := fromPath(uri, opts.RelativeTo)
+		root = r.load(typ, uri, name, relativeTo, opts.global(), reference{word: uri})
+	}
 	if root != nil {
 		r.debug(root)
 	}
@@ -260,7 +310,7 @@ func (r *resolver) debug(node *Node) bool {
 	if s == nil {
 		return false
 	}
-	debug, err := AsBool(s.Value)
+	debug, err := convert.AsBool(s.Value)
 	if err != nil {
 		r.warn(s, fmt.Sprintf("%q is taken for false; write true or false", s.Value))
 	}
@@ -293,7 +343,7 @@ func (o Options) global() *Conf {
 // finish returns the node and the errors. With errors the node is nil, or lacks some of its parts.
 func (r *resolver) finish(node *Node) (*Node, error) {
 	r.learn(node)
-	return node, r.conceal(sorted(r.faults))
+	return node, r.conceal(sorted(r.errs))
 }
 
 // learn records the settings that the factories of a node and its parts declare secret.
@@ -307,7 +357,7 @@ func (r *resolver) learn(node *Node) {
 			r.secrets.AddSecret(s.Value)
 		}
 	}
-	for _, part := range node.parts() {
+	for _, part := range node.Parts() {
 		r.learn(part)
 	}
 }
@@ -317,14 +367,14 @@ func (r *resolver) conceal(err error) error {
 	if err == nil {
 		return nil
 	}
-	faults := flatten(err, nil)
-	for _, fault := range faults {
-		fault.secrets = &r.secrets
-		if r.secretKeys[fault.Key] && fault.Value != "" {
-			fault.Value, fault.Origin = hidden, ""
+	errs := flatten(err, nil)
+	for _, e := range errs {
+		e.secrets = &r.secrets
+		if r.secretKeys[e.Key] && e.Value != "" {
+			e.Value, e.Origin = redact.Hidden, ""
 		}
 	}
-	return faults
+	return errs
 }
 
 // shown returns the value of a setting of a node with secrets hidden.
@@ -333,7 +383,7 @@ func (r *resolver) shown(node *Node, s Setting) string {
 	case s.literal, s.Value == "":
 		return s.Value // "here" and the like
 	case node.IsSecret(s.Key), r.secretKeys[s.Key]:
-		return hidden
+		return redact.Hidden
 	}
 	if own := node.LocalConf.find(s.Key); own != nil && own.Value == s.Value && node.knows(s.Key) &&
 		redact.IsSecretKey(s.Key) {
@@ -350,20 +400,18 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-func (r *resolver) fault(e *Error) *Node {
+func (r *resolver) fail(e *Error) *Node {
 	if errors.Is(e.Err, errTooMuch) {
 		if r.tooMuch {
 			return nil // report it once: everything fails from then on
 		}
 		r.tooMuch = true
 	}
-	r.faults = append(r.faults, e)
+	r.errs = append(r.errs, e)
 	return nil
 }
 
-func (r *resolver) warn(s *Setting, message string) {
-	r.add(Warning{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Message: message})
-}
+func (r *resolver) warn(s *Setting, message string) { r.add(s.NewWarning(message)) }
 
 func (r *resolver) add(w Warning) {
 	if !r.warned[w] {
@@ -385,7 +433,7 @@ func (r *resolver) sortedWarnings() []Warning {
 // spend counts work; above the limit every further step fails.
 func (r *resolver) spend(n int) error {
 	r.work += n
-	if r.work > maxWork {
+	if r.work > r.maxWork {
 		return errTooMuch
 	}
 	return nil
@@ -413,12 +461,12 @@ func (r *resolver) load(typ *objectType, uri string, name *string, relativeTo st
 	case "call":
 		l = callLoader{path}
 	default:
-		fault := at.malformed(fmt.Errorf("the scheme %q is not known; config:, egg: and call: are",
+		e := at.malformed(fmt.Errorf("the scheme %q is not known; config:, egg: and call: are",
 			scheme))
 		if _, err := callReference(uri); err == nil {
-			fault.Hint = fmt.Sprintf("did you mean %q?", "call:"+uri)
+			e.Hint = fmt.Sprintf("did you mean %q?", "call:"+uri)
 		}
-		return r.fault(fault)
+		return r.fail(e)
 	}
 	if l == nil {
 		return nil
@@ -441,7 +489,7 @@ func (r *resolver) openConfig(path, relativeTo string, global *Conf, at referenc
 	path = strings.ReplaceAll(path, `\`, "/")
 	if !absolute {
 		if relativeTo == "" {
-			r.fault(at.fault("", fmt.Errorf("config:%s: nothing says what the path is relative to",
+			r.fail(at.newError("", fmt.Errorf("config:%s: nothing says what the path is relative to",
 				path), "write an absolute path"))
 			return nil
 		}
@@ -453,7 +501,7 @@ func (r *resolver) openConfig(path, relativeTo string, global *Conf, at referenc
 	if strings.HasPrefix(path, "///") {
 		path = path[2:]
 	}
-	path = strip(unquote(path))
+	path = pystr.Strip(unquote(path))
 	file := r.file(path, at)
 	if file == nil {
 		return nil
@@ -461,7 +509,7 @@ func (r *resolver) openConfig(path, relativeTo string, global *Conf, at referenc
 	l := &configLoader{path: path, file: file, extra: newConf()}
 	full, err := absolutePath(path)
 	if err != nil {
-		r.fault(at.fault(file.name, err, ""))
+		r.fail(at.newError(file.name, err, ""))
 		return nil
 	}
 	for _, s := range []Setting{
@@ -489,7 +537,7 @@ func (r *resolver) file(path string, at reference) *File {
 	name := filepath.Clean(path)
 	data, err := r.readFile(path)
 	if err != nil {
-		r.fault(at.fault(name, readFault(err, name, at.setting != nil), ""))
+		r.fail(at.newError(name, readFault(err, name, at.setting != nil), ""))
 		return nil
 	}
 	file, err := Parse(name, data)
@@ -498,13 +546,13 @@ func (r *resolver) file(path string, at reference) *File {
 		r.order = append(r.order, name)
 	}
 	if err != nil {
-		r.faults = append(r.faults, flatten(err, nil)...)
+		r.errs = append(r.errs, flatten(err, nil)...)
 		return nil
 	}
 	if len(r.order) == 1 {
 		for _, assignment := range r.set {
-			if fault := file.assign(assignment); fault != nil {
-				r.fault(fault)
+			if e := file.assign(assignment); e != nil {
+				r.fail(e)
 			}
 		}
 	}

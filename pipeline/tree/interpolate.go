@@ -1,4 +1,4 @@
-package pipeline
+package tree
 
 import (
 	"errors"
@@ -77,7 +77,7 @@ func (p interpolator) interpolate(s *Setting) (string, []*Setting, error) {
 
 func (p *interpolator) write(text string) error {
 	if p.out.Len()+len(text) > maxValue {
-		return fmt.Errorf("longer than %s when its %%(name)s are replaced", Bytes(maxValue))
+		return fmt.Errorf("longer than %dMB when its %%(name)s are replaced", maxValue>>20)
 	}
 	p.out.WriteString(text)
 	return p.spend(1 + len(text))
@@ -107,14 +107,14 @@ func (p *interpolator) expand(value string, depth int) error {
 		case strings.HasPrefix(rest, "%("):
 			end := strings.IndexByte(rest, ')')
 			if end < len("%(x") || !strings.HasPrefix(rest[end:], ")s") {
-				return p.fault(value, rest, "is not the start of a %(name)s")
+				return p.fail(value, rest, "is not the start of a %(name)s")
 			}
 			if err := p.reference(rest[2:end], depth); err != nil {
 				return err
 			}
 			rest = rest[end+2:]
 		default:
-			return p.fault(value, rest, "stands by itself")
+			return p.fail(value, rest, "stands alone")
 		}
 	}
 	return nil
@@ -169,15 +169,15 @@ func (p *interpolator) tooDeep() error {
 		maxInterpolationDepth)
 }
 
-func (p *interpolator) fault(value, rest, what string) error {
+func (p *interpolator) fail(value, rest, what string) error {
 	in := ""
 	if value != p.raw {
 		in = " of what it refers to"
 	}
-	return fmt.Errorf("the percent sign at character %d%s %s; one that is meant as such is "+
-		"written %%%%",
+	return fmt.Errorf("the percent sign at character %d%s %s; write %%%% for a "+
+		"percent sign",
 		1+utf8.RuneCountInString(value[:len(value)-len(rest)]), in, what)
 }
 
-var errTooMuch = errors.New("this would compose to more than can be meant; do sections use each " +
-	"other again and again?")
+var errTooMuch = errors.New("configuration too large after expansion; check for sections that " +
+	"include each other")

@@ -8,101 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/pipeline/convert"
+	"github.com/pasteline/pasteline/pipeline/internal/pystr"
 )
-
-// AsBool reads a truth value as PasteDeploy's asbool does: true, yes, on, y, t or 1, and false, no,
-// off, n, f or 0, in any case, with space around it. Anything else, the empty string too, is an
-// error.
-func AsBool(s string) (bool, error) {
-	switch strings.ToLower(strip(s)) {
-	case "true", "yes", "on", "y", "t", "1":
-		return true, nil
-	case "false", "no", "off", "n", "f", "0":
-		return false, nil
-	}
-	return false, errors.New("want true or false")
-}
-
-// AsInt reads a whole number as PasteDeploy's asint does, that is, as Python's int: white space
-// around it, a sign, leading zeros, single underscores between digits, and the decimal digits of
-// every script are accepted. A number that does not fit 64 bits is an error.
-func AsInt(s string) (int64, error) {
-	errWant := errors.New("want a whole number")
-	// Python's int, unlike its strip, does not count U+001C to U+001F as white space.
-	digits := []rune(strings.TrimFunc(s, unicode.IsSpace))
-	negative := false
-	if len(digits) > 0 && (digits[0] == '-' || digits[0] == '+') {
-		negative = digits[0] == '-'
-		digits = digits[1:]
-	}
-	text := make([]byte, 0, len(digits)+1)
-	if negative {
-		text = append(text, '-')
-	}
-	afterDigit := false
-	for i, r := range digits {
-		if r == '_' && afterDigit && i+1 < len(digits) {
-			afterDigit = false
-			continue
-		}
-		value, ok := digitValue(r)
-		if !ok {
-			return 0, errWant
-		}
-		text = append(text, '0'+value)
-		afterDigit = true
-	}
-	if !afterDigit {
-		return 0, errWant
-	}
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil {
-		return 0, errors.New("want a whole number that fits 64 bits")
-	}
-	return n, nil
-}
-
-// digitValue returns the value of a decimal digit of any script. Unicode keeps each script's ten
-// digits together and in order, so the value is the distance from the start of the run.
-// Neighbouring runs, as in U+1D7CE to U+1D7FF, have ten digits each.
-func digitValue(r rune) (byte, bool) {
-	if r >= '0' && r <= '9' {
-		return byte(r - '0'), true
-	}
-	if r < 0x80 || !unicode.Is(unicode.Nd, r) {
-		return 0, false
-	}
-	start := r
-	for unicode.Is(unicode.Nd, start-1) {
-		start--
-	}
-	return byte((r - start) % 10), true //nolint:gosec // less than ten
-}
-
-// AsList splits s at white space as PasteDeploy's aslist does; the list of an empty string is
-// empty.
-func AsList(s string) []string { return fields(s) }
-
-// SplitList splits s at each sep, and strips the white space around the elements, as PasteDeploy's
-// aslist does with a separator; the list of an empty string has one empty element.
-func SplitList(s, sep string) []string {
-	list := strings.Split(s, sep)
-	for i := range list {
-		list[i] = strip(list[i])
-	}
-	return list
-}
-
-// isSpace reports whether Python's str.isspace does: Unicode white space and the four information
-// separators.
-func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
-
-func strip(s string) string      { return strings.TrimFunc(s, isSpace) }
-func stripRight(s string) string { return strings.TrimRightFunc(s, isSpace) }
-func fields(s string) []string   { return strings.FieldsFunc(s, isSpace) }
 
 // Bytes is a size in bytes. A setting of this type is a whole number, or a number with a unit:
 // "2MB", "1.5 GiB", "512k". The units are powers of 1024, with or without the i, as in the
@@ -125,7 +35,7 @@ func (b Bytes) AtLeastOne() int64 { return max(int64(b), 1) }
 // UnmarshalText reads a size.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	errWant := errors.New("want a size in bytes, such as 2MB")
-	s := strings.ToLower(strip(string(text)))
+	s := strings.ToLower(pystr.Strip(string(text)))
 	number := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyz ")
 	unit := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSpace(s[len(number):]), "b"), "i")
 	shift := 0
@@ -142,7 +52,7 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	default:
 		return errWant
 	}
-	if n, err := AsInt(number); err == nil {
+	if n, err := convert.AsInt(number); err == nil {
 		size := new(big.Int).Lsh(big.NewInt(n), uint(shift))
 		if !size.IsInt64() || n < 0 {
 			return errWant
@@ -174,7 +84,7 @@ func (b Bytes) String() string {
 
 // asDuration reads "30s", "1m30s", or a plain number of seconds, as the Python originals do.
 func asDuration(s string) (time.Duration, error) {
-	s = strip(s)
+	s = pystr.Strip(s)
 	if d, err := time.ParseDuration(s); err == nil {
 		return d, nil
 	}
@@ -198,7 +108,7 @@ func (s Secret) String() string {
 	if s == "" {
 		return ""
 	}
-	return hidden
+	return redact.Hidden
 }
 
 // Format prints "***" whatever the verb.
@@ -212,5 +122,3 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	*s = Secret(text)
 	return nil
 }
-
-const hidden = redact.Hidden

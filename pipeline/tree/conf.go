@@ -1,4 +1,4 @@
-package pipeline
+package tree
 
 import "iter"
 
@@ -49,8 +49,9 @@ func (s *Setting) place() *Setting {
 	return s
 }
 
-// fault returns an error about the setting.
-func (s *Setting) fault(err error, hint string) *Error {
+// NewError returns an error about the setting: err is the rule that the value breaks, and the hint
+// says what to write instead.
+func (s *Setting) NewError(err error, hint string) *Error {
 	at := s.place()
 	return &Error{
 		File: at.File, Line: at.Line, Section: at.Section, Key: at.Written,
@@ -58,11 +59,17 @@ func (s *Setting) fault(err error, hint string) *Error {
 	}
 }
 
-// unquoted returns an error about the setting without its value: an unknown key may hold a secret.
-func (s *Setting) unquoted(err error, hint string) *Error {
-	fault := s.fault(err, hint)
-	fault.Value, fault.Origin = "", ""
-	return fault
+// newErrorWithoutValue returns an error about the setting that omits its value: an unknown key may
+// hold a secret.
+func (s *Setting) newErrorWithoutValue(err error, hint string) *Error {
+	e := s.NewError(err, hint)
+	e.Value, e.Origin = "", ""
+	return e
+}
+
+// NewWarning returns a warning about the setting.
+func (s *Setting) NewWarning(message string) Warning {
+	return Warning{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Message: message}
 }
 
 // origin explains how the value was composed, when the line alone does not show it.

@@ -1,4 +1,4 @@
-package pipeline
+package tree
 
 import (
 	"fmt"
@@ -20,14 +20,14 @@ func (l eggLoader) context(r *resolver, typ *objectType, name *string, global *C
 	}
 	ref, err := eggReference(l.dist, entryPoint)
 	if err != nil {
-		return r.fault(at.malformed(err))
+		return r.fail(at.malformed(err))
 	}
 	node := newNode(typ.kind, ref, typ.protocols[0][0], global, l, at)
-	node.factory = r.registry.find(typ.kind, ref)
+	node.factory = r.names.find(typ.kind, ref)
 	if typ == typeApp {
-		if composite := r.registry.find(KindComposite, ref); composite != nil {
+		if composite := r.names.find(KindComposite, ref); composite != nil {
 			if node.factory != nil {
-				return r.fault(at.fault("", fmt.Errorf("%s is registered both as an app and as a "+
+				return r.fail(at.newError("", fmt.Errorf("%s is registered both as an app and as a "+
 					"composite", ref), "write paste.app_factory or paste.composite_factory"))
 			}
 			node.become(KindComposite, "paste.composite_factory", composite)
@@ -47,7 +47,7 @@ func (l callLoader) context(r *resolver, typ *objectType, _ *string, global *Con
 ) *Node {
 	ref, err := callReference(l.spec)
 	if err != nil {
-		return r.fault(at.malformed(err))
+		return r.fail(at.malformed(err))
 	}
 	return newNode(typ.kind, ref, "", global, l, at)
 }
@@ -64,7 +64,7 @@ func newNode(kind Kind, ref Factory, protocol string, global *Conf, l loader, at
 	}
 }
 
-func (n *Node) become(kind Kind, protocol string, f *factory) {
+func (n *Node) become(kind Kind, protocol string, f *FactoryInfo) {
 	n.Kind, n.Protocol, n.factory, n.Registered, n.guessed = kind, protocol, f, f != nil, false
 }
 

@@ -1,4 +1,4 @@
-package pipeline
+package tree
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pasteline/pasteline/internal/suggest"
+	"github.com/pasteline/pasteline/pipeline/internal/pystr"
 	"gopkg.in/ini.v1"
 )
 
@@ -89,7 +91,7 @@ func almostKnown(section string) (string, bool) {
 		}
 	}
 	for _, meant := range known {
-		if isSlip(strings.ToLower(strip(prefix)), strings.ToLower(meant)) {
+		if suggest.IsSlip(strings.ToLower(pystr.Strip(prefix)), strings.ToLower(meant)) {
 			switch {
 			case named:
 				meant += ":" + name
@@ -102,24 +104,8 @@ func almostKnown(section string) (string, bool) {
 	return "", false
 }
 
-// isSlip reports whether a and b are equal, differ in one letter, or have two neighbouring letters
-// exchanged.
-func isSlip(a, b string) bool {
-	if editDistance(a, b) <= 1 {
-		return true
-	}
-	if len(a) != len(b) {
-		return false
-	}
-	i := 0
-	for a[i] == b[i] {
-		i++
-	}
-	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
-}
-
-// use records that a factory read a setting of the global conf.
-func (r *resolver) use(name string) { r.used[name] = true }
+// Use records that a factory has read a setting of the global conf.
+func (t *Tree) Use(name string) { t.resolver.used[name] = true }
 
 // mentions reports whether a file has a setting of that name or refers to one.
 func (f *File) mentions(name string) bool {
@@ -138,11 +124,11 @@ func (f *File) mentions(name string) bool {
 
 // Uses reports whether a setting given from outside has any effect: a file that was read has a
 // setting of that name or refers to it, or a factory has read it.
-func (l *loaded) Uses(name string) bool {
-	if l.resolver.used[name] {
+func (t *Tree) Uses(name string) bool {
+	if t.resolver.used[name] {
 		return true
 	}
-	for _, file := range l.resolver.files {
+	for _, file := range t.resolver.files {
 		if file.mentions(name) {
 			return true
 		}
@@ -152,10 +138,8 @@ func (l *loaded) Uses(name string) bool {
 
 // Similar returns the name that was probably meant by an unused setting given from outside: a key
 // of [DEFAULT], or a name that a value refers to.
-func (l *loaded) Similar(name string) (string,
-	bool,
-) {
-	return nearest(name, l.resolver.references())
+func (t *Tree) Similar(name string) (similar string, ok bool) {
+	return suggest.Nearest(name, t.resolver.references())
 }
 
 var referencePattern = regexp.MustCompile(`%\(([^)]+)\)s`)

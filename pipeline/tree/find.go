@@ -1,4 +1,4 @@
-package pipeline
+package tree
 
 import (
 	"cmp"
@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/pasteline/pasteline/internal/suggest"
+	"github.com/pasteline/pasteline/pipeline/internal/pystr"
 )
 
 // find returns the section that a name stands for, or false after recording an error.
@@ -27,7 +30,7 @@ func (l *configLoader) find(r *resolver, typ *objectType, name *string,
 		if name != nil {
 			wanted = *name
 		}
-		r.fault(at.fault(l.file.name, l.missing(typ, wanted, at), l.suggest(r, typ, wanted, at)))
+		r.fail(at.newError(l.file.name, l.missing(typ, wanted, at), l.suggest(r, typ, wanted, at)))
 		return "", false
 	case 1:
 		return possible[0], true
@@ -36,15 +39,15 @@ func (l *configLoader) find(r *resolver, typ *objectType, name *string,
 	for i, section := range possible {
 		places[i] = fmt.Sprintf("[%s] (line %d)", oneLine(section), l.file.heads[section])
 	}
-	fault := at.fault(l.file.name, fmt.Errorf("%s all have that name",
+	e := at.newError(l.file.name, fmt.Errorf("%s all have that name",
 		strings.Join(places, " and ")), "rename all but one")
 	if len(possible) == 2 {
-		fault.Err = fmt.Errorf("%s both have that name", strings.Join(places, " and "))
+		e.Err = fmt.Errorf("%s both have that name", strings.Join(places, " and "))
 	}
 	if at.setting == nil {
-		fault.Line, fault.Section = l.file.heads[possible[1]], possible[1]
+		e.Line, e.Section = l.file.heads[possible[1]], possible[1]
 	}
-	r.fault(fault)
+	r.fail(e)
 	return "", false
 }
 
@@ -59,7 +62,7 @@ func (l *configLoader) sections(prefix string, name *string) []string {
 		found = append(found, prefix)
 	}
 	for _, section := range l.file.order {
-		if rest, ok := strings.CutPrefix(section, prefix+":"); ok && strip(rest) == wanted {
+		if rest, ok := strings.CutPrefix(section, prefix+":"); ok && pystr.Strip(rest) == wanted {
 			found = append(found, section)
 		}
 	}
@@ -87,7 +90,7 @@ func (l *configLoader) missing(typ *objectType, wanted string, at reference) err
 // suggest returns the hint for a name that can't be found: the same name under another prefix, a
 // similar name, or all names.
 func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at reference) string {
-	if reference := withScheme(r.registry, typ, wanted); reference != "" && at.setting != nil {
+	if reference := withScheme(r.names, typ, wanted); reference != "" && at.setting != nil {
 		return fmt.Sprintf("did you mean %q?", reference)
 	}
 	if reference := l.elsewhere(r, typ, wanted, at); reference != "" {
@@ -98,7 +101,7 @@ func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at r
 	places := map[string]string{}
 	for _, section := range l.file.order {
 		prefix, name, _ := strings.Cut(section, ":")
-		name = strip(name)
+		name = pystr.Strip(name)
 		place := position(l.file.name, l.file.heads[section])
 		if meant, ok := typ.misspelled(prefix); ok && name == wanted {
 			return fmt.Sprintf("[%s] (%s): did you mean [%s:%s]?", oneLine(section), place, meant,
@@ -127,7 +130,7 @@ func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at r
 	if namesake != "" {
 		return namesake
 	}
-	if near, ok := nearest(wanted, names); ok {
+	if near, ok := suggest.Nearest(wanted, names); ok {
 		return fmt.Sprintf("did you mean %q (%s)?", near, places[near])
 	}
 	switch {
@@ -140,9 +143,9 @@ func (l *configLoader) suggest(r *resolver, typ *objectType, wanted string, at r
 		names[i] = oneLine(names[i])
 	}
 	if at.setting == nil && typ == typeApp {
-		return have(names) + fmt.Sprintf(" (%s#NAME is one of them)", l.file.name)
+		return suggest.Have(names) + fmt.Sprintf(" (%s#NAME is one of them)", l.file.name)
 	}
-	return have(names)
+	return suggest.Have(names)
 }
 
 // elsewhere returns a reference to the section of that name in the file where the name is written:
@@ -190,13 +193,13 @@ func (l *configLoader) withoutServer(name string) string {
 func (l *configLoader) has(typ *objectType, name string) bool {
 	return slices.ContainsFunc(l.file.order, func(section string) bool {
 		prefix, rest, _ := strings.Cut(section, ":")
-		return typ.takes(prefix) && (name == "" || strip(rest) == name)
+		return typ.takes(prefix) && (name == "" || pystr.Strip(rest) == name)
 	})
 }
 
 // withScheme returns the reference that was probably meant by a name without a scheme, or "" if it
 // looks like the name of a section.
-func withScheme(registry *Registry, typ *objectType, name string) string {
+func withScheme(known names, typ *objectType, name string) string {
 	file, _, _ := strings.Cut(name, "#")
 	if strings.HasSuffix(file, ".ini") {
 		return "config:" + name
@@ -215,7 +218,7 @@ func withScheme(registry *Registry, typ *objectType, name string) string {
 		return ""
 	}
 	for _, kind := range typ.kinds() {
-		if registry.find(kind, ref) != nil || registry.instead(kind, ref) != "" {
+		if known.find(kind, ref) != nil || known.elsewhere(kind, ref) != "" {
 			return "egg:" + name
 		}
 	}
@@ -237,7 +240,7 @@ func (t *objectType) misspelled(prefix string) (string, bool) {
 			return "", false
 		}
 	}
-	return nearest(prefix, slices.Concat(t.prefixes...))
+	return suggest.Nearest(prefix, slices.Concat(t.prefixes...))
 }
 
 func (t *objectType) takes(prefix string) bool {

@@ -1,4 +1,4 @@
-package pipeline
+package tree
 
 import (
 	"cmp"
@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/internal/suggest"
+	"github.com/pasteline/pasteline/pipeline/internal/pystr"
 )
 
 // A configLoader resolves the sections of one file: PasteDeploy's ConfigLoader. The order of its
@@ -47,11 +49,11 @@ func (l *configLoader) get(r *resolver, section, key string) *Setting {
 	}.interpolate(&s)
 	if err != nil {
 		s.Value = "" // may be a secret
-		fault := s.fault(err, l.explain(&s, section, err))
+		e := s.NewError(err, l.explain(&s, section, err))
 		if l.raw(section, key) == nil && l.raw("DEFAULT", key) == nil {
-			fault.Origin = strings.TrimPrefix(fault.Origin+", handed on to "+l.file.name, ", ")
+			e.Origin = strings.TrimPrefix(e.Origin+", handed on to "+l.file.name, ", ")
 		}
-		r.fault(fault)
+		r.fail(e)
 		return nil
 	}
 	s.Value, s.refs = value, refs
@@ -81,7 +83,7 @@ func (l *configLoader) explain(s *Setting, section string, err error) string {
 	var known []string
 	for _, s := range []string{section, "DEFAULT"} {
 		for _, key := range l.file.keys(s) {
-			if name, ok := strings.CutPrefix(key, "set "); ok && strip(name) == unknown.name {
+			if name, ok := strings.CutPrefix(key, "set "); ok && pystr.Strip(name) == unknown.name {
 				return fmt.Sprintf(`"set %s" is for factories and for the sections used from `+
 					`here; move it to [DEFAULT] to use it in values`, unknown.name)
 			}
@@ -89,10 +91,10 @@ func (l *configLoader) explain(s *Setting, section string, err error) string {
 		}
 	}
 	known = append(known, l.extra.keys...)
-	if near, ok := nearest(unknown.name, known); ok {
+	if near, ok := suggest.Nearest(unknown.name, known); ok {
 		return fmt.Sprintf("did you mean %%(%s)s?", near)
 	}
-	if redact.Name(unknown.key, unknown.name) != unknown.name || len(fields(unknown.name)) != 1 {
+	if redact.Name(unknown.key, unknown.name) != unknown.name || len(pystr.Fields(unknown.name)) != 1 {
 		return "write it in [DEFAULT], or give it from outside"
 	}
 	if _, set := os.LookupEnv(unknown.name); set {
@@ -144,8 +146,8 @@ func (l *configLoader) context(r *resolver, typ *objectType, name *string, globa
 	}
 	s.typ = typ
 	s.frame = &frame{up: at.up, file: l.file.name, section: section, typ: typ, global: s.global}
-	if fault := s.frame.check(at); fault != nil {
-		return r.fault(fault)
+	if e := s.frame.check(at); e != nil {
+		return r.fail(e)
 	}
 
 	var filterWith *Setting
@@ -188,12 +190,12 @@ func (f *frame) check(at reference) *Error {
 	for other := f.up; other != nil; other = other.up {
 		if other.file == f.file && other.section == f.section && other.typ == f.typ &&
 			other.global.same(f.global) {
-			return at.fault(f.file, fmt.Errorf("goes round in a circle: %s", f.trail(other)),
+			return at.newError(f.file, fmt.Errorf("goes round in a circle: %s", f.trail(other)),
 				"have one of them use something else")
 		}
 	}
 	if f.depth > maxDepth {
-		return at.fault(f.file, fmt.Errorf("more than %d sections lead from one to the next",
+		return at.newError(f.file, fmt.Errorf("more than %d sections lead from one to the next",
 			maxDepth), "")
 	}
 	return nil
@@ -235,7 +237,7 @@ type sectionReader struct {
 
 // read splits the settings of a section into global and local conf.
 func (l *configLoader) read(r *resolver, section string, global *Conf) (*sectionReader, bool) {
-	faults := len(r.faults)
+	errs := len(r.errs)
 	defaults := l.defaults(r)
 	s := &sectionReader{
 		loader: l, name: section, global: defaults.clone(), local: newConf(),
@@ -243,7 +245,7 @@ func (l *configLoader) read(r *resolver, section string, global *Conf) (*section
 	}
 	s.global.update(global)
 	if err := r.spend(16 * (1 + s.global.Len())); err != nil {
-		r.fault(&Error{File: l.file.name, Line: l.file.heads[section], Section: section, Err: err})
+		r.fail(&Error{File: l.file.name, Line: l.file.heads[section], Section: section, Err: err})
 		return nil, false
 	}
 	fromGlobal := newConf()
@@ -257,13 +259,13 @@ func (l *configLoader) read(r *resolver, section string, global *Conf) (*section
 	for i, key := range keys {
 		if name, ok := strings.CutPrefix(key, "set "); ok {
 			if setting := l.get(r, section, key); setting != nil {
-				setting.Key = strip(name)
+				setting.Key = pystr.Strip(name)
 				s.added.set(setting)
 				s.global.set(setting)
 			}
 		} else if name, ok := strings.CutPrefix(key, "get "); ok {
 			if setting := l.get(r, section, key); setting != nil {
-				setting.Key = strip(name)
+				setting.Key = pystr.Strip(name)
 				fromGlobal.set(setting)
 			}
 		} else if hidden := defaults.find(key); (hidden != nil ||
@@ -278,7 +280,7 @@ func (l *configLoader) read(r *resolver, section string, global *Conf) (*section
 	}
 	s.get(r, fromGlobal)
 	l.warnSetInvisible(r, section, s.added)
-	return s, len(r.faults) == faults
+	return s, len(r.errs) == errs
 }
 
 // get applies the section's "get local = global" settings.
@@ -287,8 +289,8 @@ func (s *sectionReader) get(r *resolver, wanted *Conf) {
 		get := wanted.settings[key]
 		found := s.global.find(get.Value)
 		if found == nil {
-			r.fault(get.fault(fmt.Errorf("there is no global setting %q", get.Value),
-				didYouMean(get.Value, s.global.keys)))
+			r.fail(get.NewError(fmt.Errorf("there is no global setting %q", get.Value),
+				suggest.DidYouMean(get.Value, s.global.keys)))
 			continue
 		}
 		setting := *found
@@ -333,25 +335,26 @@ func (s *sectionReader) warnShadowed(r *resolver, node *Node) {
 // applies describes the value of a node's setting whose line in the section has no effect: "" if
 // the node's factory does not have the setting.
 func (n *Node) applies(key string) string {
-	if n == nil || n.factory == nil {
+	if n == nil {
 		return ""
 	}
-	i := slices.IndexFunc(n.factory.schema.fields, func(f field) bool { return f.key == key })
-	if i < 0 {
+	f := n.factory.setting(key)
+	if f == nil {
 		return ""
 	}
-	f := n.factory.schema.fields[i]
 	switch other := n.LocalConf.find(key); {
-	case other != nil && f.secret:
+	case other != nil && f.Secret:
 		return fmt.Sprintf("the value at %s applies", other.source())
 	case other != nil:
 		return fmt.Sprintf("%q applies (%s)", other.Value, other.source())
-	case f.secret:
+	case f.Secret:
 		return "the default applies"
-	case f.hasDefault:
-		return fmt.Sprintf("the default applies, %s", f.def)
+	case f.HasDefault:
+		return fmt.Sprintf("the default applies, %s", f.Default)
+	case f.Help != "":
+		return "the default applies (" + f.Help + ")"
 	default:
-		return "the default applies" + f.helpInBrackets()
+		return "the default applies"
 	}
 }
 
@@ -386,14 +389,14 @@ func (s *sectionReader) missing(r *resolver, key string, err error, hint string)
 	own, hidden := s.loader.raw(s.name, key), s.loader.lookup("DEFAULT", key)
 	switch {
 	case own != nil && hidden != nil:
-		return r.fault(own.fault(fmt.Errorf("ignored, because %s", hidden.hides()),
+		return r.fail(own.NewError(fmt.Errorf("ignored, because %s", hidden.hides()),
 			"take it out there"))
 	case hidden != nil && hidden.Section == "DEFAULT":
-		return r.fault(hidden.fault(fmt.Errorf("[%s] does not take its %s from [DEFAULT]",
+		return r.fail(hidden.NewError(fmt.Errorf("[%s] does not take its %s from [DEFAULT]",
 			oneLine(s.name), key), "move it into the section"))
 	}
 	p := s.position()
-	return r.fault(&Error{File: p.File, Line: p.Line, Section: p.Section, Err: err, Hint: hint})
+	return r.fail(&Error{File: p.File, Line: p.Line, Section: p.Section, Err: err, Hint: hint})
 }
 
 func (s *sectionReader) at(setting *Setting) reference {
@@ -456,7 +459,7 @@ func (l *configLoader) bind(r *resolver, node *Node, typ *objectType) {
 		return
 	}
 	if kind := typ.kindOf(node.Protocol); kind != "" {
-		node.become(kind, node.Protocol, r.registry.find(kind, node.Factory))
+		node.become(kind, node.Protocol, r.names.find(kind, node.Factory))
 	}
 }
 
@@ -473,9 +476,9 @@ func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
 	}
 	switch {
 	case len(found) > 1:
-		fault := s.local.find(found[1]).fault(fmt.Errorf("there is a %s too (%s)", found[0],
+		e := s.local.find(found[1]).NewError(fmt.Errorf("there is a %s too (%s)", found[0],
 			s.local.find(found[0]).source()), "write only one of them")
-		return r.fault(fault)
+		return r.fail(e)
 	case len(found) == 0:
 		return s.missing(r, "use", errors.New("nothing says what it is"),
 			fmt.Sprintf("write use = egg:Dist#name, use = another section, or %s = module:function",
@@ -484,7 +487,7 @@ func (s *sectionReader) explicit(r *resolver, typ *objectType) *Node {
 	setting := s.local.take(found[0])
 	ref, err := objectReference(setting.Value)
 	if err != nil {
-		return r.fault(setting.fault(err, ""))
+		return r.fail(setting.NewError(err, ""))
 	}
 	node := s.node(typ.kind)
 	node.Factory, node.Protocol, node.written = ref, found[0], s.at(setting)
@@ -515,13 +518,13 @@ func (s *sectionReader) pipeline(r *resolver) *Node {
 			"write pipeline = filters and, last, the app")
 	}
 	for _, key := range s.local.keys {
-		r.fault(s.local.settings[key].unquoted(errors.New("not a setting of a pipeline"),
-			cmp.Or(halfHeader(key),
+		r.fail(s.local.settings[key].newErrorWithoutValue(errors.New("not a setting of a pipeline"),
+			cmp.Or(HalfHeader(key),
 				"its members have sections of their own; set, get and filter-with may stand here")))
 	}
-	names := fields(members.Value)
+	names := pystr.Fields(members.Value)
 	if len(names) == 0 {
-		return r.fault(members.fault(errors.New("empty"), "want filters and, last, the app"))
+		return r.fail(members.NewError(errors.New("empty"), "want filters and, last, the app"))
 	}
 	node := s.node(KindPipeline)
 	at, count := make([]reference, len(names)), map[string]int{}

@@ -1,10 +1,12 @@
-package pipeline
+package tree
 
 import (
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/pasteline/pasteline/pipeline/internal/pystr"
 )
 
 // A Factory is a reference to a factory, as written in a file.
@@ -44,7 +46,7 @@ func eggReference(dist, entryPoint string) (Factory, error) {
 		}
 		return Factory{}, fmt.Errorf("%q is no name of a distribution; want egg:Dist#name", dist)
 	}
-	if entryPoint == "" || strip(entryPoint) != entryPoint {
+	if entryPoint == "" || pystr.Strip(entryPoint) != entryPoint {
 		return Factory{}, fmt.Errorf("%q is no name of an entry point; want egg:Dist#name",
 			entryPoint)
 	}
@@ -57,7 +59,7 @@ func callReference(spec string) (Factory, error) {
 	switch {
 	case !ok || strings.Contains(function, ":"):
 		return Factory{}, errors.New("want call:module:function")
-	case module == "" || strings.ContainsFunc(spec, isSpace):
+	case module == "" || strings.ContainsFunc(spec, pystr.IsSpace):
 		return Factory{}, errors.New("want call:module:function, without spaces")
 	case strings.Contains(function, "."):
 		return Factory{}, errors.New("want call:module:function, with no dot in the function; " +
@@ -79,17 +81,16 @@ func objectReference(value string) (Factory, error) {
 	return Factory{Object: object}, nil
 }
 
-// registeredName converts the name of a factory to the normal form of [Factory.key]. Distribution
-// names are compared as in Python: case, and the separators - _ . between words, make no
-// difference.
-func registeredName(name string) (string, error) {
+// FactoryKey converts the name of a factory, "egg:Dist#name", "call:module:function" or
+// "module:function", to the normal form of [Factory.Key].
+func FactoryKey(name string) (string, error) {
 	if spec, ok := strings.CutPrefix(name, "egg:"); ok {
 		dist, entryPoint, named := strings.Cut(spec, "#")
 		if !named {
 			entryPoint = "main"
 		}
 		f, err := eggReference(dist, entryPoint)
-		return f.key(), err
+		return f.Key(), err
 	}
 	f, err := objectReference(strings.TrimPrefix(name, "call:"))
 	if err == nil && !strings.Contains(f.Object, ":") {
@@ -99,11 +100,12 @@ func registeredName(name string) (string, error) {
 		return "", fmt.Errorf("%q: want egg:Dist#name, call:module:function or module:function",
 			name)
 	}
-	return f.key(), nil
+	return f.Key(), nil
 }
 
-// key returns the normal form in which references are compared.
-func (f Factory) key() string {
+// Key returns the normal form in which references are compared. Distribution names are compared as
+// in Python: case, and the separators - _ . between words, make no difference.
+func (f Factory) Key() string {
 	if f.Dist != "" {
 		f.Dist = strings.ToLower(separators.ReplaceAllString(f.Dist, "-"))
 	}

@@ -1,4 +1,6 @@
-package pipeline
+// Package suggest finds the name that was probably meant by an unknown one, for the hints of error
+// messages.
+package suggest
 
 import (
 	"fmt"
@@ -6,9 +8,9 @@ import (
 	"strings"
 )
 
-// nearest returns the only candidate similar to name: one edit away, else two edits, else with a
+// Nearest returns the only candidate similar to name: one edit away, else two edits, else with a
 // common prefix.
-func nearest(name string, candidates []string) (string, bool) {
+func Nearest(name string, candidates []string) (string, bool) {
 	var near [3][]string
 	var prefix []string
 	for _, candidate := range candidates {
@@ -31,20 +33,17 @@ func nearest(name string, candidates []string) (string, bool) {
 	return "", false
 }
 
-// DidYouMean returns the Hint for an [Error] about an unknown name: the only similar candidate, or
-// else all candidates.
-func DidYouMean(name string, candidates []string) string { return didYouMean(name, candidates) }
-
-// didYouMean is DidYouMean, for the files of this package.
-func didYouMean(name string, candidates []string) string {
-	if near, ok := nearest(name, candidates); ok {
+// DidYouMean returns the hint for an unknown name: the only similar candidate, or else all
+// candidates.
+func DidYouMean(name string, candidates []string) string {
+	if near, ok := Nearest(name, candidates); ok {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return have(candidates)
+	return Have(candidates)
 }
 
-// have lists the candidates, sorted, up to a maximum.
-func have(candidates []string) string {
+// Have lists the candidates, sorted, up to a maximum.
+func Have(candidates []string) string {
 	if len(candidates) == 0 {
 		return "there is none"
 	}
@@ -81,4 +80,20 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// IsSlip reports whether a and b are equal, differ in one letter, or have two neighbouring letters
+// exchanged.
+func IsSlip(a, b string) bool {
+	if editDistance(a, b) <= 1 {
+		return true
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	i := 0
+	for a[i] == b[i] {
+		i++
+	}
+	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
 }
