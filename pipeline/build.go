@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/go-chi/chi/v5"
+
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage"
@@ -132,29 +133,23 @@ func (b *Build) Warn(key, message string) {
 // Name lookup and the global conf follow PasteDeploy's loader for composites. Errors have positions
 // of their own: return each as it is, joined with those of the other children.
 func (b *Build) App(name string) (http.Handler, error) {
-	made, err := b.child(tree.KindApp, name)
-	if err != nil {
-		return nil, err
-	}
-	return made.(http.Handler), nil //nolint:errcheck // create checks the type
+	return child[http.Handler](b, tree.KindApp, name)
 }
 
 // Filter creates the filter that a name stands for, as App does.
 func (b *Build) Filter(name string) (func(http.Handler) http.Handler, error) {
-	made, err := b.child(tree.KindFilter, name)
-	if err != nil {
-		return nil, err
-	}
-	return made.(func(http.Handler) http.Handler), nil //nolint:errcheck // create checks the type
+	return child[func(http.Handler) http.Handler](b, tree.KindFilter, name)
 }
 
-func (b *Build) child(kind tree.Kind, name string) (any, error) {
+// child creates a child of a composite; T is the type of the objects of that kind.
+func child[T any](b *Build, kind tree.Kind, name string) (T, error) {
 	node, err := b.creation.tree.Child(b.node, kind, name)
 	if node != nil {
 		b.node.AddChild(name, node)
 	}
-	made, errs := b.creation.all(node, err)
-	return made, tree.JoinErrors(errs)
+	made, err := b.creation.all(node, err)
+	object, _ := made.(T) // nil after an error
+	return object, tree.JoinErrors(err)
 }
 
 // Routes declares the routes of an app, for commands that list them. A factory that returns its

@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// What takes long to close is named, once.
+// A resource that takes long to close is named in the log, once.
 func TestSlowClose(t *testing.T) {
 	t.Parallel()
 	config := filepath.Join(t.TempDir(), "site.ini")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
@@ -172,14 +173,14 @@ func (c *creation) filtered(node *tree.Node) (any, error) {
 	if !node.WrapsFilter() {
 		return wrap(filter, next), nil
 	}
-	return func(app http.Handler) http.Handler {
-		return wrap(filter, wrap(next, app)).(http.Handler) //nolint:errcheck // a handler
-	}, nil
+	return func(app http.Handler) http.Handler { return wrap(filter, wrap(next, app)) }, nil
 }
 
 // wrap applies a filter to an app. Both come from create, which checks their types.
-func wrap(filter, app any) any {
-	return filter.(func(http.Handler) http.Handler)(app.(http.Handler)) //nolint:errcheck // checked
+func wrap(filter, app any) http.Handler {
+	f, _ := filter.(func(http.Handler) http.Handler)
+	h, _ := app.(http.Handler)
+	return f(h)
 }
 
 func isNil(v any) bool {

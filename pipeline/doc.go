@@ -50,8 +50,8 @@
 //
 // A filter sees the request and the handlers behind it, not those in front: a retry filter behind a
 // tm filter retries nothing, and an app with sessions fails at its first request if no browserid is
-// in front of it. The loader knows the whole tree. So a factory declares what its object offers to
-// the others, and what it requires of them:
+// in front of it. The loader knows the whole tree. So a factory declares the services that its
+// object offers to the others, and those that it requires of them:
 //
 //	b.Offer(order.TM, nil)       // a filter: handlers behind it run in a transaction
 //	b.RequireTransaction()       // an app: needs such a filter in front

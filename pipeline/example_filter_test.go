@@ -16,7 +16,7 @@ type StampSettings struct {
 	Text   string `required:"true" help:"What the header says."`
 }
 
-// Validate checks what the tags can't say. The key gives the error its line in the file.
+// Validate checks rules that the tags can't express. The key gives the error its line in the file.
 func (s StampSettings) Validate() error {
 	if http.CanonicalHeaderKey(s.Header) != s.Header {
 		return &pipeline.Error{

@@ -46,8 +46,8 @@ greeting = good morning
 	// good morning
 }
 
-// All faults of a file are reported at once.
-func ExampleLoad_faults() {
+// All errs of a file are reported at once.
+func ExampleLoad_errors() {
 	registry := pipeline.NewRegistry()
 	type settings struct {
 		Tries int `default:"3" min:"1"`
@@ -80,7 +80,7 @@ next = egg:hello
 	// site.ini:10: [filter-app:hello] next = "egg:hello": no app of that name is registered; a program of your own registers it: pipeline.App(r, "egg:hello", …) in a function that serve.Main is given
 }
 
-// Resolve needs no registry: it shows what a file composes to, and where each setting comes from.
+// Resolve needs no registry: it shows the tree of a file, and the source of each setting.
 func ExampleResolve() {
 	folder, err := os.MkdirTemp("", "")
 	if err != nil {

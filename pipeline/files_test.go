@@ -20,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output in testdata")
 
 // Every *.good.ini has beside it the tree that it composes to, with the source of each setting, and
-// the warnings; every *.bad.ini the whole text of its faults.
+// the warnings; every *.bad.ini the whole text of its errors.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.*.ini")
@@ -34,7 +34,7 @@ func TestFiles(t *testing.T) {
 			if strings.HasSuffix(file, ".good.ini") {
 				got = resolved(t, file)
 			} else {
-				got = faults(t, file)
+				got = errorsOf(t, file)
 			}
 			// The folder is another on every machine.
 			here, err := filepath.Abs("testdata")
@@ -109,7 +109,7 @@ func write(b *strings.Builder, n *tree.Node, indent, role string) {
 	}
 }
 
-func faults(t *testing.T, file string) string {
+func errorsOf(t *testing.T, file string) string {
 	t.Helper()
 	p, err := pipeline.Load(t.Context(), file, pipeline.Options{Registry: strictRegistry(t)})
 	if err == nil {
@@ -117,7 +117,7 @@ func faults(t *testing.T, file string) string {
 		t.Fatal("loaded")
 	}
 	if strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("a fault tells a secret: %v", err)
+		t.Errorf("a e tells a secret: %v", err)
 	}
 	checkPositions(t, err, "testdata")
 	return err.Error() + "\n"

@@ -33,7 +33,7 @@ func seed(f *testing.F, add func(data []byte)) {
 	}
 }
 
-// Parsing never panics, a fault is at a line that there is, and what was read can be written and
+// Parsing never panics, every error names a line of the file, and a parsed file can be written and
 // read again.
 func FuzzParse(f *testing.F) {
 	seed(f, func(data []byte) { f.Add(data) })
@@ -74,7 +74,7 @@ func contents(f *tree.File) any {
 	return all
 }
 
-// Interpolation ends, and what it makes is bounded, whatever three values say of each other.
+// Interpolation ends, and its result is bounded, however three values refer to each other.
 func FuzzInterpolate(f *testing.F) {
 	f.Add("%(b)s", "%(c)s", "x")
 	f.Add("%(b)s%(b)s%(b)s", "%(c)s%(c)s%(c)s", "%(a)s")
@@ -101,8 +101,8 @@ func FuzzInterpolate(f *testing.F) {
 	})
 }
 
-// Loading files that may refer to each other never panics or hangs. Every fault and every warning
-// is at a line that there is, and every setting comes from the line that it says.
+// Loading files that may refer to each other never panics or hangs. Every error and every
+// warning names a line of the file, and every setting has the line where it is written.
 func FuzzLoad(f *testing.F) {
 	seed(f, func(data []byte) {
 		f.Add(string(data), "[app:main]\nuse = egg:strict\n",
@@ -173,27 +173,27 @@ func checkSources(t *testing.T, n *tree.Node, files map[string]string) {
 	}
 }
 
-// isPythonSpace reports what Python's str.strip takes away.
+// isPythonSpace reports whether Python's str.strip removes r.
 func isPythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
 func checkLines(t *testing.T, err error, files map[string]string) {
 	t.Helper()
-	var faults tree.Errors
-	if !errors.As(err, &faults) || len(faults) == 0 {
+	var errs tree.Errors
+	if !errors.As(err, &errs) || len(errs) == 0 {
 		t.Fatalf("%v: not of type Errors", err)
 	}
-	for _, fault := range faults {
-		if !errors.Is(fault, os.ErrNotExist) || fault.Line != 0 {
-			checkLine(t, fault.Error(), fault.File, fault.Line, files)
+	for _, e := range errs {
+		if !errors.Is(e, os.ErrNotExist) || e.Line != 0 {
+			checkLine(t, e.Error(), e.File, e.Line, files)
 		}
-		if text := fault.Error(); strings.Contains(text, "\n") || fault.Err == nil {
+		if text := e.Error(); strings.Contains(text, "\n") || e.Err == nil {
 			t.Errorf("%q: not one line that says something", text)
 		}
 	}
 }
 
-// checkLine checks that what is said is about a line that there is. It may be about the whole of a
-// file, or about what was given from outside.
+// checkLine checks that a message is about a line that exists. It may be about a whole file, or about
+// a setting given from outside.
 func checkLine(t *testing.T, what, file string, line int, files map[string]string) {
 	t.Helper()
 	data, ok := files[file]

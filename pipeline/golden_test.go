@@ -20,9 +20,9 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// What PasteDeploy 3.1 made of several hundred .ini files was recorded; see
-// testdata/pastedeploy.json. This test gives each to the loader and compares the trees, and what
-// creating them calls. differences lists where we differ, and why; everything else agrees exactly.
+// The results of PasteDeploy 3.1 for several hundred .ini files were recorded; see
+// testdata/pastedeploy.json. This test loads each file and compares the trees, and the calls that
+// creating them makes. differences lists the deviations and their reasons; everything else agrees.
 
 type golden struct {
 	Distributions map[string]map[string]map[string]string `json:"distributions"`
@@ -47,7 +47,7 @@ type goldenError struct{ Class, Message string }
 
 func (e *goldenError) String() string { return e.Class + ": " + e.Message }
 
-// An instead is what a case gets that is not like the original.
+// An instead is the expected result of a case that differs from the original.
 type instead int
 
 const (
@@ -55,7 +55,7 @@ const (
 	// a refusal, at once or when the tree is created; a node is marked as not registered
 	notRegistered
 	created         // an app
-	createdOrFaulty // the same, unless there is a fault that the original does not come to
+	createdOrFaulty // the same, or an error that the original does not reach
 	refused         // a refusal, with a message of its own
 )
 
@@ -176,8 +176,8 @@ func readGolden(t *testing.T) (golden, string) {
 	return g, here
 }
 
-// A recorder stands for the handlers of the recorded calls: it is what the fake factories of the
-// original returned.
+// A recorder stands for the handlers of the recorded calls, which the fake factories of the original
+// returned.
 type recorder struct {
 	http.Handler
 	call any
@@ -198,8 +198,8 @@ type anything struct {
 	All []tree.Setting `ini:"*"`
 }
 
-// fakeRegistry has the entry points of the recorded distributions, and what they call by module and
-// name.
+// fakeRegistry has the entry points of the recorded distributions, and the objects that files name by
+// module and name.
 func fakeRegistry(g golden) *pipeline.Registry {
 	r := pipeline.NewRegistry()
 	app := func(name, object string) {
@@ -295,7 +295,7 @@ type fakeServer struct {
 	call map[string]any
 }
 
-// describe makes of a node what was recorded of the original's.
+// describe describes a node in the form in which the original's were recorded.
 func describe(g golden, n *tree.Node) map[string]any {
 	kinds := map[tree.Kind]string{
 		tree.KindComposite: "app", tree.KindFilterApp: "filter_app",
@@ -425,7 +425,7 @@ func TestDifferencesAreInTheDocs(t *testing.T) {
 	}
 }
 
-// compare resolves and creates one case, and compares what comes of it with what was recorded.
+// compare resolves and creates one case, and compares the result with the recorded one.
 func (g golden) compare(t *testing.T, c goldenCase, registry *pipeline.Registry, here string) {
 	t.Helper()
 	instead := nothing
@@ -489,32 +489,32 @@ func (g golden) compare(t *testing.T, c goldenCase, registry *pipeline.Registry,
 	}
 }
 
-// checkPositions checks that every fault of err names a file that there is and a line inside it.
+// checkPositions checks that every error in err names an existing file and a line in it.
 func checkPositions(t *testing.T, err error, here string) {
 	t.Helper()
-	var faults tree.Errors
-	if !errors.As(err, &faults) || len(faults) == 0 {
+	var errs tree.Errors
+	if !errors.As(err, &errs) || len(errs) == 0 {
 		t.Errorf("%v: not of type Errors", err)
 	}
-	for _, fault := range faults {
-		if strings.Contains(fault.Error(), "\n") {
-			t.Errorf("%q: more than one line", fault.Error())
+	for _, e := range errs {
+		if strings.Contains(e.Error(), "\n") {
+			t.Errorf("%q: more than one line", e.Error())
 		}
-		if fault.Err == nil || fault.Err.Error() == "" {
-			t.Errorf("%q: says nothing", fault.Error())
+		if e.Err == nil || e.Err.Error() == "" {
+			t.Errorf("%q: says nothing", e.Error())
 		}
-		if fault.Line == 0 {
+		if e.Line == 0 {
 			continue
 		}
-		data, err := os.ReadFile(fault.File)
-		if err != nil || !strings.HasPrefix(fault.File, here) {
-			t.Errorf("%v: no such file", fault)
+		data, err := os.ReadFile(e.File)
+		if err != nil || !strings.HasPrefix(e.File, here) {
+			t.Errorf("%v: no such file", e)
 			continue
 		}
 		text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
-		if lines := strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1; fault.Line < 1 ||
-			fault.Line > lines {
-			t.Errorf("%v: the file has %d lines", fault, lines)
+		if lines := strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1; e.Line < 1 ||
+			e.Line > lines {
+			t.Errorf("%v: the file has %d lines", e, lines)
 		}
 	}
 }

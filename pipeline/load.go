@@ -106,28 +106,33 @@ func (l *loaded) Close() error { return l.close() }
 // The error is of type [tree.Errors] and has all errors. After an error every resource that was opened
 // has been closed again.
 func Load(ctx context.Context, uri string, opts Options) (*Pipeline, error) {
-	made, loaded, err := load(ctx, uri, tree.KindApp, opts)
+	made, loaded, err := load[http.Handler](ctx, uri, tree.KindApp, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &Pipeline{made.(http.Handler), loaded}, nil //nolint:errcheck // of a KindApp node
+	return &Pipeline{made, loaded}, nil
 }
 
 // LoadServer creates the server that a configuration describes, as Load does the app.
 func LoadServer(ctx context.Context, uri string, opts Options) (*LoadedServer, error) {
-	made, loaded, err := load(ctx, uri, tree.KindServer, opts)
+	made, loaded, err := load[Server](ctx, uri, tree.KindServer, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &LoadedServer{made.(Server), loaded}, nil //nolint:errcheck // of a KindServer node
+	return &LoadedServer{made, loaded}, nil
 }
 
-func load(ctx context.Context, uri string, kind tree.Kind, opts Options) (any, loaded, error) {
+// load resolves a configuration and creates its object; T is the type of the objects of that kind.
+func load[T any](ctx context.Context, uri string, kind tree.Kind, opts Options) (
+	object T, l loaded, err error,
+) {
 	if opts.Registry == nil {
-		return nil, loaded{}, errors.New("pipeline: Options has no Registry")
+		return object, l, errors.New("pipeline: Options has no Registry")
 	}
 	t, unresolved := tree.ResolvePartly(uri, kind, opts.Tree())
-	return create(ctx, t, unresolved, kind, opts)
+	made, l, err := create(ctx, t, unresolved, kind, opts)
+	object, _ = made.(T) // nil after an error
+	return object, l, err
 }
 
 // create creates the objects of a tree, unless resolving it failed.

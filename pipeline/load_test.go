@@ -24,7 +24,7 @@ type noting struct {
 	Panic bool
 }
 
-// closing registers a filter and an app that note what is closed, and fail as they are told.
+// closing registers a filter and an app that record their closing, and fail as their settings say.
 func closing(closed *[]string) *pipeline.Registry {
 	r := pipeline.NewRegistry()
 	build := func(b *pipeline.Build, s noting) error {
@@ -79,7 +79,7 @@ func TestCloseInReverseOrder(t *testing.T) {
 	}
 }
 
-// What panics when it is closed keeps nothing else open, and does not end the program.
+// A panic of one closer neither keeps other resources open nor ends the program.
 func TestCloseContainsPanics(t *testing.T) {
 	t.Parallel()
 	var closed []string
@@ -117,7 +117,7 @@ func TestFailedLoadCloses(t *testing.T) {
 		want    string
 	}{
 		{
-			"all faults", "fail = true", "", "fail = true",
+			"all errors", "fail = true", "", "fail = true",
 			[]string{"filter:g", "filter:f", "app:a"},
 			"site.ini:3: [filter:f]: no luck\nsite.ini:9: [app:a]: no luck",
 		},
@@ -161,7 +161,7 @@ func TestFailedLoadCloses(t *testing.T) {
 	}
 }
 
-// Composing costs nothing: the handler is what calling the filters by hand gives.
+// Composing adds no handler: the result is the one of calling the filters by hand.
 func TestHandlerIsComposedByHand(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()
@@ -365,8 +365,8 @@ func TestJoinErrors(t *testing.T) {
 	_, app := tree.Resolve("site.ini", tree.KindApp, opts.Tree())
 	_, server := tree.Resolve("site.ini", tree.KindServer, opts.Tree())
 	err := tree.JoinErrors(app, nil, server)
-	var faults tree.Errors
-	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Line != 2 {
+	var errs tree.Errors
+	if !errors.As(err, &errs) || len(errs) != 1 || errs[0].Line != 2 {
 		t.Errorf("got %v", err)
 	}
 	if tree.JoinErrors(nil, nil) != nil {
@@ -389,7 +389,7 @@ func TestJoinErrors(t *testing.T) {
 	}
 }
 
-// What is neither true nor false is taken for false, and whoever starts the program is told.
+// A value that is neither true nor false counts as false, with a warning.
 func TestDebug(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

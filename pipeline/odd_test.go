@@ -61,7 +61,7 @@ key = %(other)s
 	}
 }
 
-// What a registry knows of other programs' names is the remedy of the fault.
+// The error about a name of another program has the hint that the registry has for it.
 func TestInstead(t *testing.T) {
 	t.Parallel()
 	r := pipeline.NewRegistry()

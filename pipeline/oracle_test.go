@@ -25,8 +25,8 @@ const (
 	oracleSeed   = "PASTEDEPLOY_SEED"
 )
 
-// TestOracle makes up some thousand .ini files, and compares what PasteDeploy itself makes of them
-// with what we do. Seed by seed it goes where no recorded case has been.
+// TestOracle generates some thousand .ini files, and compares the results of PasteDeploy itself with
+// ours. Each seed reaches cases that were not recorded.
 func TestOracle(t *testing.T) {
 	t.Parallel()
 	python := os.Getenv(oraclePython)
@@ -234,7 +234,7 @@ func (a *author) sections() string {
 	return b.String()
 }
 
-// oddities are what lines can be made of.
+// oddities are the parts of which lines are made.
 var oddities = []string{
 	"=", ":", "[", "]", "#", ";", " ", "\t", "\v", "\f", "\x1c", "\x1f", "\x00", "\u0085", "\u00a0",
 	"\u2028", "\u3000", "\ufeff", "\u200b", "é", "\\", `"`, "'",

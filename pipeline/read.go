@@ -25,7 +25,8 @@ func ReadSection[S any](uri, section string, opts Options) (S, error) {
 		var zero S
 		return zero, err
 	}
-	return v.Interface().(S), nil //nolint:errcheck // decoded by S's own schema
+	settings, _ := reflect.TypeAssert[S](v) // decoded by the schema of S
+	return settings, nil
 }
 
 // SettingsOf returns a description of the settings that S declares, for help texts. It panics if S

@@ -25,7 +25,7 @@ func TestReadSection(t *testing.T) {
 		"site.ini": "[DEFAULT]\nlevel = error\nroot = /var\n[logging]\nlevel = debug\noutput = " +
 			"%(root)s/log %(x)s\nother = %%\n",
 		"broken.ini": "nothing\n",
-		"faults.ini": "[logging]\noutput = %(nothing)s\nlevel = loud\n",
+		"errs.ini":   "[logging]\noutput = %(nothing)s\nlevel = loud\n",
 		"folder/b":   "[logging]\nlevel = debug\n",
 	})
 	opts.Global = map[string]string{"x": "y"}
@@ -45,11 +45,11 @@ func TestReadSection(t *testing.T) {
 		{"broken file", "broken.ini", logging{}, `broken.ini:1: the line stands before the first ` +
 			`[section]; write [DEFAULT] above it, or the section that it belongs to`},
 		{
-			"faults", "faults.ini",
+			"errs", "errs.ini",
 			logging{},
-			"faults.ini:2: [logging] output: %(nothing)s: no setting of that name, here or in " +
+			"errs.ini:2: [logging] output: %(nothing)s: no setting of that name, here or in " +
 				"[DEFAULT]; write it in [DEFAULT], or give it: serve FILE nothing=…\n" +
-				`faults.ini:3: [logging] level = "loud": want debug or info`,
+				`errs.ini:3: [logging] level = "loud": want debug or info`,
 		},
 	}
 	for _, tt := range tests {

@@ -170,7 +170,8 @@ func register[S, T any](r *Registry, kind tree.Kind, name string,
 	r.add(key, &factory{
 		kind: kind, name: name, place: place, schema: schema,
 		create: func(b *Build, settings reflect.Value) (any, error) {
-			made, err := f(b, settings.Interface().(S)) //nolint:errcheck // of type S
+			s, _ := reflect.TypeAssert[S](settings) // decoded by the schema of S
+			made, err := f(b, s)
 			if err != nil {
 				return nil, err
 			}
@@ -275,7 +276,8 @@ func Value[T any](r *Registry, name string, v T) {
 func Lookup[T any](b *Build, name string) (T, error) {
 	values := b.registry.values[reflect.TypeFor[T]()]
 	if v, ok := values[name]; ok {
-		return v.value.(T), nil //nolint:errcheck // stored by Value
+		value, _ := v.value.(T) // stored by Value
+		return value, nil
 	}
 	var zero T
 	return zero, fmt.Errorf("%q is not registered; %s", name,

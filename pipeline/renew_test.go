@@ -27,7 +27,7 @@ func counted(r *pipeline.Registry, opened *int) *pipeline.Registry {
 	return r
 }
 
-// A database is handed on from what was loaded to what is loaded anew, as long as one of them has
+// A database is handed on from one load to the next, as long as one of them has
 // it open.
 func TestRenewedRegistrySharesDatabases(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,10 @@
-// Package order has the words in which filters and apps say what they need of each other, so that
-// the loader can warn of filters in the wrong order.
+// Package order has the rules about the order of filters: an app that works in a transaction needs
+// the filter that begins it in front. The loader warns of each rule that a file breaks.
 //
 // A filter sees the request and the handlers behind it, not those in front: a retry filter behind a
 // tm filter retries nothing, and an app with sessions fails at its first request if no browserid is
-// in front of it. A factory declares with pipeline.Build's Offer what its object does for handlers
-// behind it, and with Require which other filters have to be in front of it or behind it. After all
+// in front of it. A factory declares with pipeline.Build's Offer the service of its object for the
+// handlers behind it, and with Require the filters that have to be in front of it or behind it. After all
 // objects are created, the loader follows each path from the server to an app, and warns of each
 // [Requirement] that is not met, at the line where the filter or app was put into the tree.
 //
@@ -56,6 +56,6 @@ type Requirement struct {
 	Only func(value any) bool
 
 	// Check, if not nil, is called with the value that the nearest such filter in front offers. It
-	// returns the key of that filter's setting and what is wrong with it, or "" if it is valid.
+	// returns the key of that filter's setting and the problem with it, or "" if it is valid.
 	Check func(value any) (key, problem string)
 }

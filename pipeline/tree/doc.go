@@ -1,5 +1,5 @@
-// Package tree reads .ini files and shows what they describe as data, without creating anything. It
-// is for tools: a program that wants to serve a site calls package pipeline's Load.
+// Package tree reads .ini files and resolves them to a tree of apps and filters as data, without
+// creating any of them. It is for tools: a program that serves a site calls package pipeline's Load.
 //
 //	t, err := tree.Resolve("site.ini", tree.KindApp, tree.Options{Catalog: registry})
 //	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// What a file, or an error from elsewhere, says never breaks the line of a message, and never shows
-// a password.
+// Text from a file, or from another error, never breaks the line of a message, and never shows a
+// password.
 func TestErrorText(t *testing.T) {
 	t.Parallel()
 	rule := errors.New("first\nsecond\x1b[2J")

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -176,7 +177,7 @@ func (n *Node) Locate(err error) Errors {
 		switch {
 		case n.IsSecret(s.Key):
 			e.Value, e.Origin = redact.Hidden, ""
-		case e.Err == ErrUnknownSetting: //nolint:errorlint // as the decoder returns it
+		case errors.Is(e.Err, ErrUnknownSetting):
 			e.Value, e.Origin = "", ""
 		}
 	})

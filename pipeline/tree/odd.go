@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"gopkg.in/ini.v1"
+
 	"github.com/pasteline/pasteline/internal/suggest"
 	"github.com/pasteline/pasteline/pipeline/internal/pystr"
-	"gopkg.in/ini.v1"
 )
 
 // logSections are the names of the logging sections, those of Python's logging.config included. A

@@ -8,7 +8,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// What looks like a comment behind a value is said, with the line, and without the value.
+// A probable comment behind a value gives a warning, with the line, and without the value.
 func TestCommentsBehindValues(t *testing.T) {
 	t.Parallel()
 	resolved, err := tree.Resolve("site.ini", tree.KindApp, from(map[string]string{"site.ini": `[DEFAULT]

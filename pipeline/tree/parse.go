@@ -9,9 +9,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"gopkg.in/ini.v1"
+
 	"github.com/pasteline/pasteline/internal/suggest"
 	"github.com/pasteline/pasteline/pipeline/internal/pystr"
-	"gopkg.in/ini.v1"
 )
 
 // maxFileSize is far above the size of a real file, and keeps a wrong path (a log, a disk) from

@@ -11,13 +11,13 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// References to other files: which file is opened, and what it is called.
+// References to other files: the file that is opened, and its name.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	const app = "[app:main]\nuse = egg:found\n"
 	tests := []struct {
 		name, use, file string
-		want            string // the fault, if there is one
+		want            string // the error, or ""
 	}{
 		{"beside", "config:other.ini", "conf/other.ini", ""},
 		{"below", "config:sub/other.ini#main", "conf/sub/other.ini", ""},

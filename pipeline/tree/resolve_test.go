@@ -103,7 +103,7 @@ func TestResolveKinds(t *testing.T) {
 	}
 }
 
-// What the caller gives hides what a section needs.
+// A setting of the caller hides one that a section needs.
 func TestHiddenFromOutside(t *testing.T) {
 	t.Parallel()
 	opts := from(map[string]string{"site.ini": "[pipeline:main]\npipeline = egg:x\n"})

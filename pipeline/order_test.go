@@ -15,14 +15,14 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// manager is what a session manager tells of itself.
+// A manager stands for a session manager with a timeout.
 type manager time.Duration
 
 func (m manager) Timeout() time.Duration { return time.Duration(m) }
 
-// registerWays has filters and apps that say what they offer and require, as those of a program
+// registerOrdered has filters and apps that declare offers and requirements, as those of a program
 // may.
-func registerWays(r *pipeline.Registry) {
+func registerOrdered(r *pipeline.Registry) {
 	filter := func(name string, declare func(b *pipeline.Build)) {
 		pipeline.Filter(r, name,
 			func(b *pipeline.Build, _ struct{}) (func(http.Handler) http.Handler, error) {
@@ -116,7 +116,7 @@ use = egg:test#app
 `
 
 // The ways are judged where the filters were put, each branch by itself.
-func TestWays(t *testing.T) {
+func TestOrder(t *testing.T) {
 	t.Parallel()
 	const (
 		noID = "needs browserid in front of it: without a browser's id it gets no session, and " +
@@ -217,7 +217,7 @@ func TestWays(t *testing.T) {
 				}
 			}
 			r := pipeline.NewRegistry()
-			registerWays(r)
+			registerOrdered(r)
 			p, err := pipeline.Load(t.Context(), path, pipeline.Options{Registry: r})
 			if err != nil {
 				t.Fatal(err)
@@ -226,8 +226,8 @@ func TestWays(t *testing.T) {
 			var got []string
 			for _, w := range p.Warnings() {
 				text := strings.ReplaceAll(w.String(), path, "site.ini")
-				if fault := w.Err().Error(); fault != w.String() {
-					t.Errorf("as a fault it is %q, as a warning %q", fault, w)
+				if e := w.Err().Error(); e != w.String() {
+					t.Errorf("as an error it is %q, as a warning %q", e, w)
 				}
 				text = strings.TrimPrefix(text, "site.ini:")
 				if w.Broken {
