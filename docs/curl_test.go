@@ -11,53 +11,86 @@ import (
 	"strings"
 )
 
-// curl does what the documents use of curl, for machines that have none.
+// curl implements the options of curl that the documents use, for machines without it.
 func curl() {
 	flags := flag.NewFlagSet("curl", flag.ExitOnError)
-	flags.Bool("s", false, "no progress meter; there is none")
-	include := flags.Bool("i", false, "show the status and the header")
+	flags.Bool("s", false, "no progress meter, which this curl never shows")
+	include := flags.Bool("i", false, "print the status and the header, too")
+	follow := flags.Bool("L", false, "follow redirects")
 	method := flags.String("X", "", "the method")
-	data := flags.String("d", "", "the body, a form")
-	send := flags.String("b", "", "the file with the cookies to send")
-	keep := flags.String("c", "", "the file for the cookies that come back")
+	data := flags.String("d", "", "the body, a form; implies POST")
+	var jar cookieFiles
+	flags.StringVar(&jar.send, "b", "", "the file with the cookies to send")
+	flags.StringVar(&jar.keep, "c", "", "the file for the cookies of the response")
 	header := flags.String("H", "", "a header field")
-	_ = flags.Parse(os.Args[1:]) // exits
-	if err := fetch(flags.Arg(0), *method, *data, *header, *send, *keep, *include); err != nil {
+	_ = flags.Parse(os.Args[1:]) // exits on an error
+	hasData := false
+	flags.Visit(func(f *flag.Flag) { hasData = hasData || f.Name == "d" })
+	if *method == "" && hasData {
+		*method = http.MethodPost
+	}
+	request, err := newRequest(flags.Arg(0), *method, *data, *header, hasData)
+	if err == nil {
+		err = fetch(request, jar, *include, *follow)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "curl:", err)
 		os.Exit(1)
 	}
 }
 
-func fetch(target, method, data, header, send, keep string, include bool) error {
+func newRequest(target, method, data, header string, hasData bool) (*http.Request, error) {
 	if !strings.Contains(target, "://") {
 		target = "http://" + target
 	}
-	if data != "" && method == "" {
-		method = http.MethodPost
-	}
 	request, err := http.NewRequest(method, target, strings.NewReader(data))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	request.Header.Set("User-Agent", "curl")
 	if name, value, ok := strings.Cut(header, ": "); ok {
 		request.Header.Set(name, value)
 	}
-	if data != "" {
+	if hasData {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if cookies, err := os.ReadFile(send); err == nil {
+	return request, nil
+}
+
+// A cookieFiles names the files with the cookies to send and for those received.
+type cookieFiles struct{ send, keep string }
+
+func (f cookieFiles) addTo(request *http.Request) {
+	if cookies, err := os.ReadFile(f.send); err == nil {
 		request.Header.Set("Cookie", string(cookies))
 	}
-	response, err := (&http.Transport{DisableCompression: true}).RoundTrip(request) // follows no redirect
+}
+
+func (f cookieFiles) update(response *http.Response) error {
+	cookies := response.Cookies()
+	if f.keep == "" || len(cookies) == 0 {
+		return nil
+	}
+	return os.WriteFile(f.keep, []byte(cookies[0].Name+"="+cookies[0].Value), 0o600)
+}
+
+// fetch sends request and prints the response, or, with follow, the one that redirects lead to.
+func fetch(request *http.Request, jar cookieFiles, include, follow bool) error {
+	request.Header.Set("User-Agent", "curl")
+	jar.addTo(request)
+	response, err := (&http.Transport{DisableCompression: true}).RoundTrip(request) // follows none
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	if cookies := response.Cookies(); keep != "" && len(cookies) > 0 {
-		if err := os.WriteFile(keep, []byte(cookies[0].Name+"="+cookies[0].Value), 0o600); err != nil {
+	if err := jar.update(response); err != nil {
+		return err
+	}
+	if target, err := response.Location(); err == nil && follow {
+		next, err := http.NewRequest(http.MethodGet, target.String(), nil)
+		if err != nil {
 			return err
 		}
+		return fetch(next, jar, include, follow)
 	}
 	if include {
 		fmt.Printf("%s %s\r\n", response.Proto, response.Status)
