@@ -56,10 +56,7 @@ func TestFunc(t *testing.T) {
 // filters are the ways in which a handler may be wrapped.
 func filters(t *testing.T) map[string]func(http.Handler) http.Handler {
 	t.Helper()
-	withTM, err := tm.New(tm.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	withTM := tm.New(tm.Config{})
 	withRetry, err := retry.New(retry.Config{})
 	if err != nil {
 		t.Fatal(err)

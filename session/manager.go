@@ -44,7 +44,8 @@ type Config struct {
 	// that most reads cost no write. At least a millisecond; default 20 seconds.
 	Period time.Duration
 
-	// MaxSize limits the size of one session in bytes: its keys and encoded values. Default 65536.
+	// MaxSize limits the size of one session in bytes: its keys and encoded values. Zero means
+	// 65536, a negative number no limit but that of the database.
 	MaxSize int
 
 	// Grace is how long the mark of an id that was ended by [Manager.Renew] is kept, so that
@@ -90,11 +91,6 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("session: period %v: want at least 1ms, such as %v",
 			c.Period, DefaultPeriod))
 	}
-	if c.MaxSize < 0 {
-		errs = append(errs, fmt.Errorf("session: maximum size %d: "+
-			"want a number of bytes, such as %d",
-			c.MaxSize, DefaultMaxSize))
-	}
 	if c.Grace != 0 && c.Grace < time.Millisecond {
 		errs = append(errs, fmt.Errorf("session: grace %v: want at least 1ms, such as %v",
 			c.Grace, DefaultGrace))
@@ -118,8 +114,11 @@ func (c Config) withDefaults() Config {
 	if c.Period == 0 {
 		c.Period = DefaultPeriod
 	}
-	if c.MaxSize == 0 {
+	switch {
+	case c.MaxSize == 0:
 		c.MaxSize = DefaultMaxSize
+	case c.MaxSize < 0:
+		c.MaxSize = storage.MaxValue
 	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace

@@ -25,8 +25,8 @@ func TestConfigValidate(t *testing.T) {
 		{"shortest", session.Config{Timeout: time.Millisecond, Period: time.Millisecond}, nil},
 		{
 			"all wrong",
-			session.Config{Timeout: -1, Period: time.Microsecond, MaxSize: -1, SweepInterval: -1},
-			[]string{"timeout -1ns: want at least 1ms", "period 1µs", "maximum size -1", "sweep interval -1ns"},
+			session.Config{Timeout: -1, Period: time.Microsecond, SweepInterval: -1},
+			[]string{"timeout -1ns: want at least 1ms", "period 1µs", "sweep interval -1ns"},
 		},
 		{"name of an index", session.Config{Name: "session.used"}, []string{`name "session.used": want at most 250 bytes`}},
 		{"reserved name", session.Config{Name: "\x00meta"}, []string{"no zero byte at the beginning"}},
@@ -50,7 +50,7 @@ func TestConfigValidate(t *testing.T) {
 		t.Errorf("NewManager(nil): got %v, want an error", err)
 	}
 	f := newFixture(t, session.Config{})
-	if _, err := session.NewManager(f.db, session.Config{MaxSize: -1}); err == nil {
+	if _, err := session.NewManager(f.db, session.Config{Timeout: -1}); err == nil {
 		t.Error("NewManager with a wrong Config: got no error")
 	}
 }
@@ -221,6 +221,14 @@ func TestValuesAreCopies(t *testing.T) {
 	if got := f.stored(t, "id"); !cmp.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+}
+
+func TestNegativeMaxSizeIsNone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{MaxSize: -1})
+	do(t, func(ctx context.Context) {
+		must(t, f.get(ctx, t, "id").Set("big", strings.Repeat("x", 10*session.DefaultMaxSize)))
+	})
 }
 
 func TestMaxSize(t *testing.T) {

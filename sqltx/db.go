@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"sync"
 	"sync/atomic"
@@ -41,8 +42,9 @@ type Options struct {
 	Table string
 
 	// Timeout limits the end of a transaction, and every other operation without a caller's
-	// context, such as a savepoint or a look-up of a record. Zero means 30 s. A driver that ignores
-	// the context of a COMMIT, as MySQL's does, needs a time-out of its own (readTimeout).
+	// context, such as a savepoint or a look-up of a record. Zero means 30 s, a negative
+	// number no limit. A driver that ignores the context of a COMMIT, as MySQL's does, needs a
+	// time-out of its own (readTimeout).
 	Timeout time.Duration
 
 	// Transient reports whether an error of a driver that this package doesn't know is worth
@@ -80,8 +82,11 @@ func (o *Options) complete() error {
 	if o.Table == "" {
 		o.Table = "pasteline_decided"
 	}
-	if o.Timeout == 0 {
+	switch {
+	case o.Timeout == 0:
 		o.Timeout = 30 * time.Second
+	case o.Timeout < 0:
+		o.Timeout = math.MaxInt64
 	}
 	if o.ReadOnly {
 		o.Decisions = DecideNever
@@ -89,8 +94,6 @@ func (o *Options) complete() error {
 	switch {
 	case !tableName.MatchString(o.Table):
 		return fmt.Errorf("table %q: want a name of letters, digits and _, or schema.name", o.Table)
-	case o.Timeout < 0:
-		return fmt.Errorf("timeout %s: want more than 0, or 0 for 30s", o.Timeout)
 	case o.Decisions < DecideForOthers || o.Decisions > DecideNever:
 		return fmt.Errorf("decisions %d: want DecideForOthers, DecideAlways or DecideNever",
 			o.Decisions)

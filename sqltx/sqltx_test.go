@@ -401,7 +401,6 @@ func TestOptions(t *testing.T) {
 		want    string
 	}{
 		{sqltx.Options{Table: "a b"}, `sqltx: table "a b": want a name of letters, digits and _, or schema.name`},
-		{sqltx.Options{Timeout: -1}, `sqltx: timeout -1ns: want more than 0, or 0 for 30s`},
 		{sqltx.Options{Decisions: 7}, `sqltx: decisions 7: want DecideForOthers, DecideAlways or DecideNever`},
 		{sqltx.Options{Name: "shop", Table: "nowhere.decided"}, `sqltx: shop: cannot make the table of decisions: `},
 	} {
@@ -409,6 +408,19 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%+v: got %v, want %s", tt.options, err, tt.want)
 		}
 	}
+}
+
+func TestNegativeTimeoutIsNone(t *testing.T) {
+	t.Parallel()
+	onAll(t, sqltx.Options{Timeout: -1}, func(e *env) {
+		t := e.t
+		r := &preparer{}
+		if err := together(t, e, r); err != nil || r.finish != 1 {
+			t.Errorf("got %v, %d finishes", err, r.finish)
+		}
+		e.decided(t, r.id, true)
+		e.want(t, "a", 1)
+	})
 }
 
 func TestIsolationThatTheDriverHasNot(t *testing.T) {

@@ -19,7 +19,7 @@ type Policy struct {
 	Tries int
 
 	// Delay is the time to wait before the second attempt. Before each further one it is multiplied
-	// by Factor (zero means 2, 1 keeps it the same), up to MaxDelay (zero means no limit).
+	// by Factor (zero means 2, 1 keeps it the same), up to MaxDelay (zero or negative: no limit).
 	Delay    time.Duration
 	Factor   float64
 	MaxDelay time.Duration
@@ -43,9 +43,6 @@ func (p Policy) Validate() error {
 	}
 	if p.Delay < 0 {
 		errs = append(errs, fmt.Errorf("delay = %s: want 0 or more", p.Delay))
-	}
-	if p.MaxDelay < 0 {
-		errs = append(errs, fmt.Errorf("max delay = %s: want 0 or more", p.MaxDelay))
 	}
 	if p.Factor < 0 || math.IsNaN(p.Factor) || math.IsInf(p.Factor, 0) {
 		errs = append(errs, fmt.Errorf("delay factor = %g: want a number above 0, or 0 for 2",

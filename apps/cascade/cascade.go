@@ -21,11 +21,12 @@ type Config struct {
 	Catch []int
 
 	// HighWater is how many bytes of a request body that an app has read are kept in memory for the
-	// next one, before a temporary file is used. Zero means 2 MiB.
+	// next one, before a temporary file is used. Zero means 2 MiB, a negative number as few as
+	// possible.
 	HighWater int64
 
 	// MaxBody limits the size of a request body in bytes, if an app before the last one reads it; a
-	// longer one is answered with 413. Zero means no limit.
+	// longer one is answered with 413. Zero means 1 GiB, a negative number no limit.
 	MaxBody int64
 }
 
@@ -43,9 +44,6 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("cascade: %d can't be caught: "+
 				"want a status from 300 to 599, such as 404", status))
 		}
-	}
-	if c.HighWater < 0 || c.MaxBody < 0 {
-		errs = append(errs, errors.New("cascade: a size is negative: want a number of bytes"))
 	}
 	return errors.Join(errs...)
 }

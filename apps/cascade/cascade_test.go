@@ -324,7 +324,6 @@ func TestValidate(t *testing.T) {
 		{"none", cascade.Config{}, "cascade: no app: write app1 = …"},
 		{"nil", cascade.Config{Apps: []http.Handler{nil}}, "cascade: an app is nil"},
 		{"status", cascade.Config{Apps: []http.Handler{answer(200, "")}, Catch: []int{200}}, "cascade: 200 can't be caught: want a status from 300 to 599, such as 404"},
-		{"size", cascade.Config{Apps: []http.Handler{answer(200, "")}, MaxBody: -1}, "cascade: a size is negative: want a number of bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -23,10 +23,7 @@ func TestWithRetryAndTransactions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmFilter, err := tm.New(tm.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	tmFilter := tm.New(tm.Config{})
 	filters := func(app http.Handler) http.Handler { return retryFilter(tmFilter(app)) }
 
 	// The app conflicts at its first two attempts, and then answers with the status that its path names.

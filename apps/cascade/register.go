@@ -47,7 +47,7 @@ func Register(r *pipeline.Registry) {
 }
 
 func build(b *pipeline.Build, s settings) (http.Handler, error) {
-	c := Config{Catch: s.Catch, HighWater: s.HighWater.AtLeastOne(), MaxBody: int64(s.MaxBody)}
+	c := Config{Catch: s.Catch, HighWater: s.HighWater.Limit(), MaxBody: s.MaxBody.Limit()}
 	slices.SortFunc(s.Apps, func(x, y tree.Setting) int { return cmp.Compare(x.Key, y.Key) })
 	var errs []error
 	for i, setting := range s.Apps {

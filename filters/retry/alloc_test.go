@@ -12,7 +12,7 @@ import (
 // What the filters may allocate for a small response, beyond the bare handler.
 func TestAllocations(t *testing.T) {
 	bare := router()
-	again, transact := mustRetry(t, retry.Config{}), mustTM(t, tm.Config{})
+	again, transact := mustRetry(t, retry.Config{}), tm.New(tm.Config{})
 	measure := func(handler http.Handler) float64 {
 		r := browserRequest(t)
 		first := httptest.NewRecorder()

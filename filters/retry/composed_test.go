@@ -30,7 +30,7 @@ func composed(t *testing.T, again retry.Config, transact tm.Config) func(http.Ha
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(h http.Handler) http.Handler { return identify(mustRetry(t, again)(mustTM(t, transact)(h))) }
+	return func(h http.Handler) http.Handler { return identify(mustRetry(t, again)(tm.New(transact)(h))) }
 }
 
 // A connection that can't be had is found out before anything is decided, whoever stands between the filter and the server:
@@ -50,7 +50,7 @@ func TestHijackThatCannotBeHadDecidesNothing(t *testing.T) {
 	})
 	for name, h := range map[string]http.Handler{
 		"composed": composed(t, retry.Config{}, tm.Config{})(app),
-		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(mustTM(t, tm.Config{})(app))),
+		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(tm.New(tm.Config{})(app))),
 	} {
 		if got := ask(t, serve(t, "HTTP/2.0", h), http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
 			t.Errorf("%s: got %+v", name, got)
@@ -128,8 +128,8 @@ func TestRecoveredVetoPanicIsNoSuccess(t *testing.T) {
 	})
 	for name, h := range map[string]http.Handler{
 		"composed": composed(t, retry.Config{}, tm.Config{Veto: veto})(app),
-		"tm":       mustTM(t, tm.Config{Veto: veto})(app),
-		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(mustTM(t, tm.Config{Veto: veto})(app))),
+		"tm":       tm.New(tm.Config{Veto: veto})(app),
+		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(tm.New(tm.Config{Veto: veto})(app))),
 	} {
 		for server := range protocols(t, h) {
 			if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
@@ -155,7 +155,7 @@ func TestResponseTooLargeAfterTheCommit(t *testing.T) {
 	})
 	between := middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })
 	all := func(error) bool { return true }
-	for server := range protocols(t, mustRetry(t, retry.Config{MaxResponse: 1000, Retryable: all})(between(mustTM(t, tm.Config{})(app)))) {
+	for server := range protocols(t, mustRetry(t, retry.Config{MaxResponse: 1000, Retryable: all})(between(tm.New(tm.Config{})(app)))) {
 		runs = 0
 		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError || strings.Contains(got.Body, "x") {
 			t.Errorf("got %+v", got)
@@ -402,7 +402,7 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 					}
 					return errors.Join(l.write(r.Context(), "second"), tt.second)
 				})
-				one, two := mustTM(t, tm.Config{})(first), mustTM(t, tm.Config{})(second)
+				one, two := tm.New(tm.Config{})(first), tm.New(tm.Config{})(second)
 				var cascade http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					one.ServeHTTP(httptest.NewRecorder(), r)
 					if between {
@@ -427,7 +427,7 @@ func TestFailureAfterTheCommit(t *testing.T) {
 	t.Parallel()
 	for status, err := range map[int]error{http.StatusInternalServerError: errOther, http.StatusServiceUnavailable: transaction.Transient(errRace)} {
 		l := &ledger{}
-		transact := mustTM(t, tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+		transact := tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			fmt.Fprint(w, "fine")
 			return l.write(r.Context(), "entry")
 		}))
@@ -518,7 +518,7 @@ func TestMadeUpRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inner, outer := &ledger{}, &ledger{}
-			sub := mustTM(t, tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+			sub := tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				fmt.Fprint(w, "kept!")
 				return errors.Join(inner.write(r.Context(), "inner"), http.NewResponseController(w).Flush())
 			}))

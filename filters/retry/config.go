@@ -7,11 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/request/replay"
 	"github.com/pasteline/pasteline/transaction"
 )
-
-// DefaultMax is the default limit, in bytes, of a request body and of a buffered response.
-const DefaultMax = 1 << 30
 
 // A Predicate reports whether a request that failed with err should be run again.
 type Predicate func(err error) bool
@@ -31,10 +29,10 @@ type Config struct {
 	Retryable Predicate
 
 	// Delay is the time to wait before the second attempt. Each further delay is multiplied by
-	// DelayFactor (zero means 2), up to MaxDelay (zero means no limit). By default there is no
-	// delay, as in the original: a conflict of an embedded database of this project makes the next
-	// attempt wait for the transaction that it collided with. A delay ends when the client goes
-	// away.
+	// DelayFactor (zero means 2), up to MaxDelay (zero or negative: no limit). By default there is
+	// no delay, as in the original: a conflict of an embedded database of this project makes the
+	// next attempt wait for the transaction that it collided with. A delay ends when the client
+	// goes away.
 	Delay       time.Duration
 	DelayFactor float64
 	MaxDelay    time.Duration
@@ -44,8 +42,9 @@ type Config struct {
 	Jitter float64
 
 	// HighWater is how many bytes of a request body, and of a response, are kept in memory before a
-	// temporary file is used. Zero means 2 MiB. Up to four times as much is kept in memory as long
-	// as all requests together use at most 4 MiB beyond their HighWater.
+	// temporary file is used. Zero means 2 MiB, a negative number as few as possible. Up to four
+	// times as much is kept in memory as long as all requests together use at most 4 MiB beyond
+	// their HighWater.
 	HighWater int64
 
 	// StreamBody passes the request's body on while the client sends it. Otherwise the whole body
@@ -53,12 +52,12 @@ type Config struct {
 	StreamBody bool
 
 	// MaxBody limits the size of a request body in bytes; a longer one is answered with 413. Zero
-	// means DefaultMax, a negative number no limit.
+	// means 1 GiB, a negative number no limit.
 	MaxBody int64
 
 	// MaxResponse limits how many bytes of a response can be buffered; a longer one is answered
-	// with 500. Zero means DefaultMax, a negative number no limit. Output after a flush is not
-	// buffered and not counted.
+	// with 500. Zero means 1 GiB, a negative number no limit. Output after a flush is not buffered
+	// and not counted.
 	MaxResponse int64
 
 	// LogAfterTryCount is the number of the first failed attempt that is logged even if another
@@ -75,16 +74,17 @@ type Config struct {
 // Validate returns an error that joins all faults of the config, or nil.
 func (c Config) Validate() error {
 	errs := []error{c.policy().Validate()}
-	if c.HighWater < 0 {
-		errs = append(errs, fmt.Errorf("highwater = %d: want a number of bytes, or 0 for 2 MiB",
-			c.HighWater))
-	}
 	if c.LogAfterTryCount < 0 {
 		errs = append(errs, fmt.Errorf("log_after_try_count = %d: "+
 			"want the number of an attempt, 1 or more",
 			c.LogAfterTryCount))
 	}
 	return errors.Join(errs...)
+}
+
+// body returns the limits of a request body.
+func (c Config) body() replay.Options {
+	return replay.Options{HighWater: c.HighWater, Max: c.MaxBody}
 }
 
 func (c Config) policy() transaction.Policy {
@@ -95,17 +95,5 @@ func (c Config) policy() transaction.Policy {
 		MaxDelay:  c.MaxDelay,
 		Jitter:    c.Jitter,
 		Retryable: c.Retryable,
-	}
-}
-
-// bound converts a setting to the limit of packages hold and replay, where zero means none.
-func bound(limit int64) int64 {
-	switch {
-	case limit == 0:
-		return DefaultMax
-	case limit < 0:
-		return 0
-	default:
-		return limit
 	}
 }

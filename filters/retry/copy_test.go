@@ -25,7 +25,7 @@ type valueKey struct{}
 // where somebody else is shown the request.
 func arrangements(t *testing.T) map[string]func(http.Handler) http.Handler {
 	t.Helper()
-	again, transact := mustRetry(t, retry.Config{}), mustTM(t, tm.Config{})
+	again, transact := mustRetry(t, retry.Config{}), tm.New(tm.Config{})
 	identify, err := browserid.New(browserid.Config{SecretKey: "0123456789abcdef0123456789abcdef"})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func arrangements(t *testing.T) map[string]func(http.Handler) http.Handler {
 		},
 	}
 	for name, config := range curious {
-		all[name] = func(h http.Handler) http.Handler { return identify(again(mustTM(t, config)(h))) }
+		all[name] = func(h http.Handler) http.Handler { return identify(again(tm.New(config)(h))) }
 	}
 	return all
 }
@@ -161,7 +161,7 @@ func TestFailureIsLoggedWithTheContext(t *testing.T) {
 			t.Parallel()
 			log := &contextLog{}
 			again := mustRetry(t, retry.Config{Logger: log.logger(), MaxBody: 1})
-			transact := mustTM(t, tm.Config{Logger: log.logger()})
+			transact := tm.New(tm.Config{Logger: log.logger()})
 			app := handler.Func(func(http.ResponseWriter, *http.Request) error { return errors.New("no") })
 			h := identify(again(transact(app)))
 			if failing == "tm" {

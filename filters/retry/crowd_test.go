@@ -52,7 +52,7 @@ func TestCrowdAtOneKey(t *testing.T) {
 		fmt.Fprint(w, n)
 		return err
 	})
-	server := serve(t, "HTTP/1.1", mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(app)))
+	server := serve(t, "HTTP/1.1", mustRetry(t, retry.Config{})(tm.New(tm.Config{})(app)))
 	const clients, requests = 64, 50
 	var fine, unavailable atomic.Int64
 	var wg sync.WaitGroup

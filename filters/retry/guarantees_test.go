@@ -161,7 +161,7 @@ func TestThirdAttemptIsAsTheFirst(t *testing.T) {
 		fmt.Fprintf(w, "%x %d", digest.Sum(nil), try.Number)
 		return nil
 	})
-	h := mustRetry(t, retry.Config{HighWater: 100 << 10})(mustTM(t, tm.Config{Veto: tm.NoVeto})(app))
+	h := mustRetry(t, retry.Config{HighWater: 100 << 10})(tm.New(tm.Config{Veto: tm.NoVeto})(app))
 	mux := http.NewServeMux()
 	mux.Handle("POST /{first}", h)
 	for _, outer := range []http.Handler{h, mux} {
@@ -320,7 +320,7 @@ func TestClientGoneDuringCommit(t *testing.T) {
 		})
 		return l.write(r.Context(), "entry")
 	})
-	server := serve(t, "HTTP/1.1", mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(app)))
+	server := serve(t, "HTTP/1.1", mustRetry(t, retry.Config{})(tm.New(tm.Config{})(app)))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-committing; cancel() }()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
@@ -414,7 +414,7 @@ func TestRetryComesBeforeVeto(t *testing.T) {
 		fmt.Fprint(w, "done")
 		return nil
 	})
-	h := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{Veto: tm.RepozeVeto})(app))
+	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{Veto: tm.RepozeVeto})(app))
 	for server := range protocols(t, h) {
 		if got := ask(t, server, http.MethodGet, "/", nil); got.Body != "done" {
 			t.Errorf("got %+v", got)
@@ -435,7 +435,7 @@ func TestBadBodies(t *testing.T) {
 		fmt.Fprint(w, "kept!")
 		return l.write(r.Context(), "entry")
 	})
-	h := mustRetry(t, retry.Config{MaxBody: 1000, Logger: slog.New(&log)})(mustTM(t, tm.Config{})(app))
+	h := mustRetry(t, retry.Config{MaxBody: 1000, Logger: slog.New(&log)})(tm.New(tm.Config{})(app))
 	for server := range protocols(t, h) {
 		for _, size := range []int{1001, 100 << 10} {
 			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, size)), onlyReader{bytes.NewReader(make([]byte, size))}} {
@@ -490,8 +490,8 @@ func TestResponseTooLarge(t *testing.T) {
 		}
 	})
 	for name, h := range map[string]http.Handler{
-		"retry": mustRetry(t, retry.Config{MaxResponse: 1000})(mustTM(t, tm.Config{})(app)),
-		"tm":    mustTM(t, tm.Config{MaxResponse: 1000})(app),
+		"retry": mustRetry(t, retry.Config{MaxResponse: 1000})(tm.New(tm.Config{})(app)),
+		"tm":    tm.New(tm.Config{MaxResponse: 1000})(app),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

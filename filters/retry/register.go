@@ -69,7 +69,7 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 		DelayFactor:      s.DelayFactor,
 		MaxDelay:         s.MaxDelay,
 		Jitter:           s.Jitter,
-		HighWater:        s.HighWater.AtLeastOne(),
+		HighWater:        s.HighWater.Limit(),
 		MaxBody:          s.MaxBody.Limit(),
 		StreamBody:       s.StreamBody,
 		MaxResponse:      s.MaxResponse.Limit(),

@@ -74,8 +74,7 @@ func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.R
 
 // serve serves a copy of r with the context ctx.
 func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	if limit := bound(f.MaxBody); limit > 0 && r.ContentLength > limit {
-		err := &http.MaxBytesError{Limit: limit}
+	if err := f.body().Check(r); err != nil {
 		f.fail(w, r.WithContext(ctx), new(attempt.Result), err, transaction.Attempt{})
 		return
 	}
@@ -145,7 +144,7 @@ func (f *filter) attempt(
 	w http.ResponseWriter, held *respbuf.Writer, source *source, attempts *transaction.Attempts,
 ) error {
 	ctx := held.Begin(attempts.Context(), w, respbuf.Options{
-		HighWater: f.HighWater, Max: bound(f.MaxResponse), Attempts: attempts,
+		HighWater: f.HighWater, Max: f.MaxResponse, Attempts: attempts,
 	})
 	defer held.Discard()
 	result := held.Result()

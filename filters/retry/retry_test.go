@@ -138,7 +138,7 @@ type turnKey struct{}
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	var held atomic.Int32
-	h := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if got := held.Load(); got != int32(min(attempt.Number-1, 1)) {
 			t.Errorf("attempt %d holds %d turns", attempt.Number, got)
@@ -260,7 +260,7 @@ func TestNested(t *testing.T) {
 		t.Errorf("retry in retry: %d calls, log %v", calls, messages(&log))
 	}
 	calls = 0
-	outer := mustTM(t, tm.Config{})(inner)
+	outer := tm.New(tm.Config{})(inner)
 	for range 2 {
 		if got := get(t, outer); got.Code != http.StatusServiceUnavailable {
 			t.Errorf("status %d", got.Code)
@@ -296,11 +296,11 @@ func TestInsideChi(t *testing.T) {
 
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
-	_, err := retry.New(retry.Config{Tries: -1, HighWater: -1, LogAfterTryCount: -1, Delay: -1, DelayFactor: -1, MaxDelay: -1, Jitter: 2})
+	_, err := retry.New(retry.Config{Tries: -1, LogAfterTryCount: -1, Delay: -1, DelayFactor: -1, Jitter: 2})
 	if err == nil {
 		t.Fatal("taken")
 	}
-	for _, want := range []string{"tries", "highwater", "log_after_try_count", "delay", "delay factor", "max delay", "jitter"} {
+	for _, want := range []string{"tries", "log_after_try_count", "delay", "delay factor", "jitter"} {
 		if !strings.Contains(err.Error(), want+" = ") {
 			t.Errorf("%q says nothing of %s", err, want)
 		}

@@ -34,7 +34,7 @@ type source struct {
 func newSource(ctx context.Context, r *http.Request, f *filter) *source {
 	s := &source{request: r, context: ctx}
 	if r.Body != nil && r.Body != http.NoBody {
-		s.body = replay.New(r.Body, replay.Options{HighWater: f.HighWater, Max: bound(f.MaxBody)})
+		s.body = replay.New(r.Body, f.body())
 	}
 	return s
 }

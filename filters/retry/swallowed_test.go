@@ -227,7 +227,7 @@ func TestSwallowedConflict(t *testing.T) {
 					attempts = 0
 					var log strings.Builder
 					logger := slog.New(slog.NewTextHandler(&log, nil))
-					chain := mustRetry(t, retry.Config{Tries: tries, Logger: logger})(mustTM(t, tm.Config{Veto: vetoBoth, Logger: logger})(app))
+					chain := mustRetry(t, retry.Config{Tries: tries, Logger: logger})(tm.New(tm.Config{Veto: vetoBoth, Logger: logger})(app))
 					w := httptest.NewRecorder()
 					chain.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil))
 					if tries > 1 {
@@ -267,7 +267,7 @@ func TestSwallowedDeadlock(t *testing.T) {
 	var first sync.WaitGroup // until each of the first attempts has its first row
 	first.Add(2)
 	var deadlocks, attempts atomic.Int64
-	chain := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	chain := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		attempts.Add(1)
 		try, _ := transaction.AttemptFromContext(r.Context())
 		tx, err := db.Tx(r.Context())

@@ -30,13 +30,13 @@ import (
 func receivers(t *testing.T, again retry.Config, transact tm.Config) map[string]func(http.Handler) http.Handler {
 	t.Helper()
 	return map[string]func(http.Handler) http.Handler{
-		"retry and tm": func(h http.Handler) http.Handler { return mustRetry(t, again)(mustTM(t, transact)(h)) },
-		"tm":           mustTM(t, transact),
+		"retry and tm": func(h http.Handler) http.Handler { return mustRetry(t, again)(tm.New(transact)(h)) },
+		"tm":           tm.New(transact),
 		"between": func(h http.Handler) http.Handler {
 			between := func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r.Clone(r.Context())) })
 			}
-			return mustRetry(t, again)(between(mustTM(t, transact)(h)))
+			return mustRetry(t, again)(between(tm.New(transact)(h)))
 		},
 	}
 }

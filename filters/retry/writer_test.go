@@ -74,8 +74,8 @@ func middle(wrap func(http.ResponseWriter) http.ResponseWriter) func(http.Handle
 func chains(t *testing.T) map[string]func(http.Handler) http.Handler {
 	t.Helper()
 	again := mustRetry(t, retry.Config{HighWater: 32 << 10})
-	transact := mustTM(t, tm.Config{HighWater: 32 << 10})
-	vetoed := mustTM(t, tm.Config{Veto: tm.RepozeVeto})
+	transact := tm.New(tm.Config{HighWater: 32 << 10})
+	vetoed := tm.New(tm.Config{Veto: tm.RepozeVeto})
 	between := func(wrap func(http.ResponseWriter) http.ResponseWriter) func(http.Handler) http.Handler {
 		return func(h http.Handler) http.Handler { return again(middle(wrap)(transact(h))) }
 	}
@@ -318,7 +318,7 @@ func TestOpaqueMiddlewareBetween(t *testing.T) {
 		fmt.Fprint(w, "hello")
 		return l.write(r.Context(), "entry")
 	})
-	h := mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return opaque{w} })(mustTM(t, tm.Config{})(app)))
+	h := mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return opaque{w} })(tm.New(tm.Config{})(app)))
 	for server := range protocols(t, h) {
 		l.failNext(transaction.Transient(errCommit))
 		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusOK || got.Body != "hello" {
@@ -352,7 +352,7 @@ func TestTransformingMiddlewareBetween(t *testing.T) {
 				return nil
 			})
 			between := middle(func(w http.ResponseWriter) http.ResponseWriter { return &upperCase{ResponseWriter: w} })
-			for server := range protocols(t, mustRetry(t, retry.Config{})(between(mustTM(t, tm.Config{})(app)))) {
+			for server := range protocols(t, mustRetry(t, retry.Config{})(between(tm.New(tm.Config{})(app)))) {
 				l.failNext(transaction.Transient(errCommit))
 				want := "ATTEMPT 2"
 				if flush {
@@ -376,7 +376,7 @@ func TestVetoSeesTheAppsStatusThroughMiddleware(t *testing.T) {
 		return l.write(r.Context(), "entry")
 	})
 	between := middle(func(w http.ResponseWriter) http.ResponseWriter { return &upperCase{ResponseWriter: w} })
-	for server := range protocols(t, mustRetry(t, retry.Config{})(between(mustTM(t, tm.Config{})(app)))) {
+	for server := range protocols(t, mustRetry(t, retry.Config{})(between(tm.New(tm.Config{})(app)))) {
 		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError || got.Body != "SORRY" {
 			t.Errorf("got %+v", got)
 		}
@@ -448,7 +448,7 @@ func TestHijack(t *testing.T) {
 // 103 is dropped while nothing may leave, and passed on afterwards.
 func TestEarlyHints(t *testing.T) {
 	t.Parallel()
-	h := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</a.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(http.StatusAccepted)
@@ -466,7 +466,7 @@ func TestEarlyHints(t *testing.T) {
 func TestUseAfterReturn(t *testing.T) {
 	t.Parallel()
 	stray := make(chan http.ResponseWriter, 1)
-	h := mustRetry(t, retry.Config{})(mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		select {
 		case stray <- w:
 		default:

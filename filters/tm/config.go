@@ -1,18 +1,11 @@
 package tm
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
 
 	"github.com/pasteline/pasteline/transaction"
 )
-
-// DefaultMaxResponse is the default limit of a buffered response, in bytes.
-const DefaultMaxResponse = 1 << 30
-
-// DefaultMaxBody is the default limit of a request body, in bytes.
-const DefaultMaxBody = 1 << 30
 
 // An Activate reports whether a request gets a transaction.
 type Activate func(r *http.Request) bool
@@ -39,12 +32,13 @@ type Config struct {
 	Manager *transaction.Manager
 
 	// HighWater is how many bytes of a buffered response are kept in memory before a temporary file
-	// is used; it may be exceeded as in retry. Zero means 2 MiB. It applies if tm buffers the
-	// response itself; directly behind retry, the setting of retry applies.
+	// is used; it may be exceeded as in retry. Zero means 2 MiB, a negative number as few as
+	// possible. It applies if tm buffers the response itself; directly behind retry, the setting of
+	// retry applies.
 	HighWater int64
 
 	// MaxResponse limits how many bytes of a response can be buffered; a longer one is answered
-	// with 500, and the transaction aborted. Zero means DefaultMaxResponse, a negative number no
+	// with 500, and the transaction aborted. Zero means 1 GiB, a negative number no
 	// limit. As for HighWater, directly behind retry the setting of retry applies.
 	MaxResponse int64
 
@@ -55,18 +49,10 @@ type Config struct {
 	StreamBody bool
 
 	// MaxBody limits the size of a request body in bytes; a longer one is answered with 413,
-	// without a transaction. Zero means DefaultMaxBody, a negative number no limit.
+	// without a transaction. Zero means 1 GiB, a negative number no limit.
 	MaxBody int64
 
 	// Logger receives records about failed requests, unless a retry around this filter logs them.
 	// Nil discards them.
 	Logger *slog.Logger
-}
-
-// Validate returns an error if the config has a fault.
-func (c Config) Validate() error {
-	if c.HighWater < 0 {
-		return fmt.Errorf("highwater = %d: want a number of bytes, or 0 for 2 MiB", c.HighWater)
-	}
-	return nil
 }

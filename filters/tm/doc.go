@@ -26,7 +26,7 @@
 //
 // In Go code:
 //
-//	transact, err := tm.New(tm.Config{})
+//	transact := tm.New(tm.Config{})
 //	handler = again(transact(mux))
 //
 // A handler that flushes or hijacks makes the filter decide at that moment. If the transaction

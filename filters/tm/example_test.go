@@ -13,11 +13,7 @@ import (
 )
 
 func Example() {
-	transact, err := tm.New(tm.Config{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	transact := tm.New(tm.Config{})
 	h := transact(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		txn, _ := transaction.FromContext(r.Context())
 		txn.AfterCommit(func(context.Context, bool) { fmt.Println("committed", txn.Description()) })

@@ -241,7 +241,7 @@ func (c tmCase) run(t *testing.T) []string {
 				d.add("panic")
 			}
 		}()
-		recorder := get(t, mustTM(t, config)(app), "/")
+		recorder := get(t, tm.New(config)(app), "/")
 		d.add(fmt.Sprintf("%d %s", recorder.Code, recorder.Body))
 		panicked = false
 	}()

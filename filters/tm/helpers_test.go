@@ -9,19 +9,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pasteline/pasteline/filters/tm"
 	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/resource"
 )
-
-func mustTM(tb testing.TB, config tm.Config) func(http.Handler) http.Handler {
-	tb.Helper()
-	filter, err := tm.New(config)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return filter
-}
 
 // trace is a data manager that notes how its transactions end, and fails as told.
 type trace struct {

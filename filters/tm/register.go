@@ -43,7 +43,7 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 			"whatever its settings say; leave one of them out",
 	})
 	config := Config{
-		HighWater:   s.HighWater.AtLeastOne(),
+		HighWater:   s.HighWater.Limit(),
 		MaxBody:     s.MaxBody.Limit(),
 		MaxResponse: s.MaxResponse.Limit(),
 		StreamBody:  s.StreamBody,
@@ -59,7 +59,7 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 	if err != nil {
 		return nil, err
 	}
-	return New(config)
+	return New(config), nil
 }
 
 // lookup sets v to the value that is registered as name, if the setting is given.

@@ -15,33 +15,17 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// New returns the filter. The error is that of [Config.Validate].
-func New(config Config) (func(http.Handler) http.Handler, error) {
-	if err := config.Validate(); err != nil {
-		return nil, err
-	}
+// New returns the filter.
+func New(config Config) func(http.Handler) http.Handler {
 	if config.Manager == nil {
 		config.Manager = &transaction.Manager{Logger: config.Logger}
 	}
-	config.MaxResponse = bound(config.MaxResponse, DefaultMaxResponse)
-	config.MaxBody = bound(config.MaxBody, DefaultMaxBody)
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	return func(next http.Handler) http.Handler {
 		return &filter{config, next}
-	}, nil
-}
-
-// bound converts a setting to the limit of packages hold and replay, where zero means none.
-func bound(limit, byDefault int64) int64 {
-	switch {
-	case limit == 0:
-		return byDefault
-	case limit < 0:
-		return 0
 	}
-	return limit
 }
 
 // filter is read-only while it serves.
@@ -80,9 +64,14 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	result, answered := attempt.FromContext(ctx)
 	var body *replay.Body // nil: the incoming body is passed on
 	if !answered && !f.StreamBody && replay.Waits(r) {
-		body = replay.New(r.Body, replay.Options{HighWater: f.HighWater, Max: f.MaxBody})
+		limits := replay.Options{HighWater: f.HighWater, Max: f.MaxBody}
+		body = replay.New(r.Body, limits)
 		defer func() { _ = body.Close() }() // an error leaves a temporary file behind, at most
-		if err := f.receive(ctx, body, r); err != nil {
+		err := limits.Check(r)
+		if err == nil {
+			err = body.Fill(ctx)
+		}
+		if err != nil {
 			r = r.WithContext(ctx)
 			attempt.Log(f.Logger, "request failed", r, err)
 			attempt.Respond(w, r, err)
@@ -131,14 +120,6 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			result.Fail(fmt.Errorf("response not sent: %w", err))
 		}
 	}
-}
-
-// receive receives the whole body of r.
-func (f *filter) receive(ctx context.Context, body *replay.Body, r *http.Request) error {
-	if f.MaxBody > 0 && r.ContentLength > f.MaxBody {
-		return &http.MaxBytesError{Limit: f.MaxBody}
-	}
-	return body.Fill(ctx)
 }
 
 // run runs the handler in a transaction, ends the transaction, and records the outcome in held's

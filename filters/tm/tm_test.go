@@ -82,7 +82,7 @@ func TestDecisions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := &trace{}
-			recorder := get(t, mustTM(t, tt.config)(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+			recorder := get(t, tm.New(tt.config)(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				join(t, r.Context(), d)
 				return tt.app(w, r)
 			})), "/")
@@ -112,7 +112,7 @@ func TestNobodyWaits(t *testing.T) {
 			d := &trace{}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			recorder := httptest.NewRecorder()
-			mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				join(t, r.Context(), d)
 				fmt.Fprint(w, "page")
 				cancel(tt.cause)
@@ -131,7 +131,7 @@ func TestPanicGoesOnWithItsValue(t *testing.T) {
 	t.Parallel()
 	for _, value := range []any{"a string", http.ErrAbortHandler} {
 		d := &trace{}
-		h := mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			join(t, r.Context(), d)
 			if err := afterEnd(r.Context(), func() { d.add("after end") }); err != nil {
 				t.Error(err)
@@ -161,7 +161,7 @@ func TestAnnotation(t *testing.T) {
 	t.Parallel()
 	var description, user string
 	config := tm.Config{User: func(r *http.Request) string { name, _, _ := r.BasicAuth(); return name }}
-	h := mustTM(t, config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := tm.New(config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		txn, _ := transaction.FromContext(r.Context())
 		description, user = txn.Description(), txn.User()
 	}))
@@ -176,7 +176,7 @@ func TestAnnotation(t *testing.T) {
 func TestActivate(t *testing.T) {
 	t.Parallel()
 	config := tm.Config{Activate: func(r *http.Request) bool { return r.URL.Path != "/static" }}
-	h := mustTM(t, config)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := tm.New(config)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, ok := transaction.FromContext(r.Context())
 		fmt.Fprint(w, ok, active(r.Context()))
 	}))
@@ -191,12 +191,12 @@ func TestActivate(t *testing.T) {
 func TestNested(t *testing.T) {
 	t.Parallel()
 	d := &trace{}
-	inner := mustTM(t, tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	inner := tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		join(t, r.Context(), d)
 		d.add("app")
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
-	get(t, mustTM(t, tm.Config{Veto: tm.NoVeto})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	get(t, tm.New(tm.Config{Veto: tm.NoVeto})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner.ServeHTTP(w, r)
 		d.add("back")
 	})), "/")
@@ -218,7 +218,7 @@ func TestFlushDecides(t *testing.T) {
 	t.Parallel()
 	d := &trace{}
 	var log logged
-	h := mustTM(t, tm.Config{Logger: slog.New(&log)})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+	h := tm.New(tm.Config{Logger: slog.New(&log)})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		join(t, r.Context(), d)
 		if err := afterEnd(r.Context(), func() { d.add("after end") }); err != nil {
 			t.Error(err)
@@ -269,7 +269,7 @@ func TestVetoAtFlush(t *testing.T) {
 		})
 	}
 	d := &trace{}
-	if got := get(t, mustTM(t, tm.Config{})(flush(d)), "/"); got.Code != http.StatusBadGateway || got.Body.String() != "sorry" {
+	if got := get(t, tm.New(tm.Config{})(flush(d)), "/"); got.Code != http.StatusBadGateway || got.Body.String() != "sorry" {
 		t.Errorf("got %d %q", got.Code, got.Body)
 	}
 	recorder := httptest.NewRecorder()
@@ -279,7 +279,7 @@ func TestVetoAtFlush(t *testing.T) {
 				t.Error("the panic was lost")
 			}
 		}()
-		mustTM(t, tm.Config{Veto: func(*http.Request, int, http.Header) bool { panic("veto") }})(flush(d)).
+		tm.New(tm.Config{Veto: func(*http.Request, int, http.Header) bool { panic("veto") }})(flush(d)).
 			ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	}()
 	if recorder.Body.Len() > 0 {
@@ -304,7 +304,7 @@ func TestHooksOfBothEnds(t *testing.T) {
 		}
 		var log logged
 		manager := &transaction.Manager{Logger: slog.New(&log)}
-		h := mustTM(t, tm.Config{Manager: manager})(handler.Func(
+		h := tm.New(tm.Config{Manager: manager})(handler.Func(
 			func(_ http.ResponseWriter, r *http.Request) error {
 				join(t, r.Context(), d)
 				err := errors.Join(
@@ -335,7 +335,7 @@ func TestNoTransactionToBeHad(t *testing.T) {
 	t.Parallel()
 	manager := &transaction.Manager{}
 	manager.Register(refusing{})
-	recorder := get(t, mustTM(t, tm.Config{Manager: manager})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	recorder := get(t, tm.New(tm.Config{Manager: manager})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("the handler was called")
 	})), "/")
 	if recorder.Code != 500 {
@@ -359,7 +359,7 @@ func TestDataManagerJudges(t *testing.T) {
 		if atCommit {
 			d.failCommit = serialization
 		}
-		recorder := get(t, mustTM(t, tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
+		recorder := get(t, tm.New(tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 			join(t, r.Context(), d)
 			if !atCommit {
 				return fmt.Errorf("query: %w", serialization)
@@ -386,7 +386,7 @@ func TestAbortFails(t *testing.T) {
 		{"error, for good", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")), errors.New("the disk is broken"), http.StatusInternalServerError},
 		{"in doubt", attempt.WithStatus(http.StatusConflict, transaction.ErrInDoubt), transaction.Transient(errors.New("not kept")), http.StatusConflict},
 	} {
-		recorder := get(t, mustTM(t, tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+		recorder := get(t, tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 			join(t, r.Context(), &trace{failAbort: tt.failAbort})
 			if tt.answer == nil {
 				w.WriteHeader(http.StatusBadGateway)
@@ -419,7 +419,7 @@ func TestTimeoutHandlerInside(t *testing.T) {
 		}
 		refused <- err
 	})
-	h := mustTM(t, tm.Config{})(http.TimeoutHandler(slow, time.Millisecond, ""))
+	h := tm.New(tm.Config{})(http.TimeoutHandler(slow, time.Millisecond, ""))
 	if got := get(t, h, "/").Code; got != http.StatusServiceUnavailable {
 		t.Errorf("status: got %d, want 503", got)
 	}
@@ -450,7 +450,7 @@ func TestSavepointsOfALeftOverHandler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transact := mustTM(t, tm.Config{})
+	transact := tm.New(tm.Config{})
 	for name, pipeline := range map[string]func(http.Handler) http.Handler{
 		"tm":           transact,
 		"retry and tm": func(h http.Handler) http.Handler { return again(transact(h)) },
@@ -519,7 +519,7 @@ func TestEndByALeftOverGoroutine(t *testing.T) {
 					t.Fatal(err)
 				}
 				runs := 0
-				h := again(mustTM(t, tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
+				h := again(tm.New(tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 					runs++
 					join(t, r.Context(), &slow{trace{failCommit: tt.fails}})
 					txn, _ := transaction.FromContext(r.Context())
@@ -548,19 +548,12 @@ func (d *slow) Abort(ctx context.Context, t resource.Txn) error {
 	return d.trace.Abort(ctx, t)
 }
 
-func TestConfigValidate(t *testing.T) {
-	t.Parallel()
-	if _, err := tm.New(tm.Config{HighWater: -1}); err == nil || !strings.Contains(err.Error(), "highwater = -1") {
-		t.Errorf("got %v", err)
-	}
-}
-
 // A function that names the user and panics leaves no transaction behind.
 func TestPanicWhileAnnotating(t *testing.T) {
 	t.Parallel()
 	manager, counted := &transaction.Manager{}, &counter{}
 	manager.Register(counted)
-	h := mustTM(t, tm.Config{Manager: manager, User: func(*http.Request) string { panic("user") }})(
+	h := tm.New(tm.Config{Manager: manager, User: func(*http.Request) string { panic("user") }})(
 		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("called") }))
 	func() {
 		defer func() { _ = recover() }()
@@ -584,7 +577,7 @@ func TestErrorOfALeftOverHandler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transact := mustTM(t, tm.Config{})
+	transact := tm.New(tm.Config{})
 	for name, pipeline := range map[string]func(http.Handler) http.Handler{
 		"tm":           transact,
 		"retry and tm": func(h http.Handler) http.Handler { return again(transact(h)) },

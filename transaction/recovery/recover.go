@@ -3,8 +3,8 @@ package recovery
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -20,8 +20,8 @@ type Options struct {
 	// DryRun only reports the actions; no database is changed.
 	DryRun bool
 
-	// Timeout is how long to wait for the answer of a database; 0 means 5 s. After a timeout the
-	// database is not asked again in the same pass.
+	// Timeout is how long to wait for the answer of a database. Zero means 5 s, a negative number
+	// no limit. After a timeout the database is not asked again in the same pass.
 	Timeout time.Duration
 }
 
@@ -140,7 +140,12 @@ type pass struct {
 }
 
 func (s *Set) newPass(o Options) *pass {
-	o.Timeout = cmp.Or(o.Timeout, 5*time.Second)
+	switch {
+	case o.Timeout == 0:
+		o.Timeout = 5 * time.Second
+	case o.Timeout < 0:
+		o.Timeout = math.MaxInt64
+	}
 	p := &pass{options: o, set: s, silent: map[any]error{}}
 	p.participants, p.recorders = s.databases()
 	return p
@@ -265,14 +270,14 @@ func (p *pass) call(ctx context.Context, database any, f func(context.Context) e
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
+	limited, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
 			err = &transaction.PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	if err = f(ctx); err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if err = f(limited); err != nil && limited.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("no answer within %v: %w", p.options.Timeout, err)
 		p.mu.Lock()
 		defer p.mu.Unlock()

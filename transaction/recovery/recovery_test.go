@@ -242,6 +242,20 @@ c p-T4 finish in doubt: no answer within 3s: context deadline exceeded
 	})
 }
 
+func TestRecoverWithoutTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		a := &fake{name: "a", fails: map[string]error{"prepared": errHang}}
+		found := set(a).Recover(ctx, recovery.Options{Timeout: -1})
+		if len(found) != 1 || !errors.Is(found[0].Err, context.DeadlineExceeded) ||
+			strings.Contains(found[0].Err.Error(), "no answer within") {
+			t.Errorf("got %+v, want the error of the caller's context", found)
+		}
+	})
+}
+
 func TestSet(t *testing.T) {
 	t.Parallel()
 	var s recovery.Set

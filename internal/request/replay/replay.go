@@ -31,7 +31,15 @@ import (
 // Options are the limits of a recording.
 type Options struct {
 	HighWater int64 // bytes kept in memory before a temporary file is used; see [spill.Buffer]
-	Max       int64 // bytes a body may have; zero is no limit
+	Max       int64 // bytes a body may have; zero means [spill.DefaultMax], negative no limit
+}
+
+// Check returns an [http.MaxBytesError], with status 413, if r announces a body that is too long.
+func (o Options) Check(r *http.Request) error {
+	if limit := spill.Limit(o.Max); r.ContentLength > limit {
+		return &http.MaxBytesError{Limit: limit}
+	}
+	return nil
 }
 
 // A Body is a request body that can be read once per attempt. It is safe for concurrent use by
@@ -52,7 +60,7 @@ type Body struct {
 
 // New returns a Body that reads from source, which it never closes: that is for the server.
 func New(source io.ReadCloser, options Options) *Body {
-	b := &Body{source: source, max: options.Max}
+	b := &Body{source: source, max: spill.Limit(options.Max)}
 	b.record.HighWater = options.HighWater
 	return b
 }
@@ -97,12 +105,10 @@ type filling Body
 
 // Read reads from the source, at most one byte more than allowed, and records how it ends.
 func (b *filling) Read(p []byte) (int, error) {
-	if b.max > 0 {
-		p = p[:min(int64(len(p)), b.max-b.read+1)]
-	}
+	p = p[:min(int64(len(p)), b.max-b.read+1)]
 	n, err := b.source.Read(p)
 	b.read += int64(n)
-	if b.max > 0 && b.read > b.max {
+	if b.read > b.max {
 		err = &http.MaxBytesError{Limit: b.max}
 	}
 	if err != nil {
@@ -196,7 +202,7 @@ func (r *reader) received(p []byte, err error) (int, error) {
 	b := r.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.max > 0 && b.read+int64(len(p)) > b.max {
+	if b.read+int64(len(p)) > b.max {
 		p = p[:b.max-b.read]
 		err = &http.MaxBytesError{Limit: b.max}
 	}

@@ -32,7 +32,7 @@ type Committer interface {
 // Options are the limits of the buffer.
 type Options struct {
 	HighWater int64 // bytes of body kept in memory before a temporary file is used; see [spill.Buffer]
-	Max       int64 // bytes of body that may be buffered; zero is no limit
+	Max       int64 // bytes of body that may be buffered; zero means [spill.DefaultMax], negative no limit
 
 	// Attempts, if not nil, is ended when a flush lets the response through: there will be no
 	// further attempt, and other requests must not wait for the end of a stream.
@@ -100,7 +100,8 @@ func New(dst http.ResponseWriter, result *attempt.Result, options Options) *Writ
 }
 
 func (h *Writer) begin(dst http.ResponseWriter, result *attempt.Result, options Options) {
-	h.dst, h.result, h.max, h.last, h.length = dst, result, options.Max, options.Attempts, -1
+	h.dst, h.result, h.max = dst, result, spill.Limit(options.Max)
+	h.last, h.length = options.Attempts, -1
 	h.body.HighWater = options.HighWater
 }
 
@@ -238,7 +239,7 @@ func (h *Writer) take(n int) error {
 	case h.length >= 0 && size > h.length:
 		h.length = 0 // nothing more is taken, as by net/http
 		return http.ErrContentLength
-	case h.max > 0 && size > h.max:
+	case size > h.max:
 		return h.fail(fmt.Errorf("%w (%d bytes)", ErrTooLarge, h.max))
 	}
 	return nil

@@ -21,6 +21,7 @@ package spill
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,21 @@ import (
 
 // DefaultHighWater is the default number of bytes kept in memory (repoze.retry's highwater).
 const DefaultHighWater = 2 << 20
+
+// DefaultMax is the default limit, in bytes, of what is buffered.
+const DefaultMax = 1 << 30
+
+// Limit returns the limit in bytes that a setting stands for: DefaultMax for zero, and none, a
+// number that no size reaches, for a negative one.
+func Limit(setting int64) int64 {
+	switch {
+	case setting == 0:
+		return DefaultMax
+	case setting < 0:
+		return math.MaxInt64 - 1 // readers ask for one byte more
+	}
+	return setting
+}
 
 // Reserve is how many bytes all buffers together may keep in memory beyond their marks.
 const Reserve = 4 << 20

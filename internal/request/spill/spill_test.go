@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -181,6 +182,17 @@ func (c *connection) ReadFrom(r io.Reader) (int64, error) {
 		_, c.file = limited.R.(*os.File)
 	}
 	return c.Buffer.ReadFrom(r)
+}
+
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	for setting, want := range map[int64]int64{
+		0: spill.DefaultMax, 1: 1, 5 << 30: 5 << 30, -1: math.MaxInt64 - 1, math.MinInt64: math.MaxInt64 - 1,
+	} {
+		if got := spill.Limit(setting); got != want {
+			t.Errorf("%d: got %d, want %d", setting, got, want)
+		}
+	}
 }
 
 func TestFileThatWasCut(t *testing.T) {
