@@ -104,7 +104,9 @@ func TestConflictsAreAsExplained(t *testing.T) {
 		{
 			"one iterates over a range and writes elsewhere; the other adds a key to the range",
 			func(s *site, ctx context.Context) error { return s.write(ctx, "r1") },
-			func(s *site, ctx context.Context) error { return errors.Join(s.look(ctx), s.write(ctx, "k")) }, true,
+			func(s *site, ctx context.Context) error {
+				return errors.Join(s.look(ctx), s.write(ctx, "k"))
+			}, true,
 		},
 		{
 			"both change different keys of one session",
@@ -129,7 +131,8 @@ func TestConflictsAreAsExplained(t *testing.T) {
 	} {
 		t.Run(row.text, func(t *testing.T) {
 			t.Parallel()
-			if !strings.Contains(readDocument(t, "docs/transactions.md").text, "| "+row.text+" | ") {
+			page := readDocument(t, "docs/transactions.md")
+			if !strings.Contains(page.text, "| "+row.text+" | ") {
 				t.Error("the document has no such row")
 			}
 			s := newSite(t)
@@ -139,10 +142,12 @@ func TestConflictsAreAsExplained(t *testing.T) {
 			}
 			ctx1, first := transaction.Begin(t.Context())
 			ctx2, second := transaction.Begin(t.Context())
-			if err := errors.Join(row.first(s, ctx1), row.second(s, ctx2), first.Commit(ctx1)); err != nil {
+			err := errors.Join(row.first(s, ctx1), row.second(s, ctx2), first.Commit(ctx1))
+			if err != nil {
 				t.Fatal(err)
 			}
-			if err := second.Commit(ctx2); transaction.IsTransient(err) != row.conflict || err != nil != row.conflict {
+			err = second.Commit(ctx2)
+			if transaction.IsTransient(err) != row.conflict || err != nil != row.conflict {
 				t.Errorf("the second to commit: %v, want a conflict: %t", err, row.conflict)
 			}
 		})

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// Where this project differs on purpose from what it follows is listed in the tests that compare with recordings of the originals. What these tables
-// say is in the documents word for word, so that none can be forgotten.
+// tables are the tables of deliberate differences in the tests that compare with recordings of the
+// original packages. The documents contain the same sentences, so that no difference is missing
+// there.
 var tables = []struct{ file, table, document string }{
 	{"pipeline/golden_test.go", "differences", "docs/ini.md"},
 	{"filters/browserid/golden_test.go", "differences", "docs/coming-from-pyramid.md"},
@@ -32,18 +33,18 @@ func TestDifferencesAreDocumented(t *testing.T) {
 		document := plain(readDocument(t, table.document).text)
 		for _, text := range texts {
 			if !strings.Contains(document, plain(text)) {
-				t.Errorf("%s does not say what %s says:\n%s", table.document, table.file, text)
+				t.Errorf("%s lacks a sentence of %s:\n%s", table.document, table.file, text)
 			}
 		}
 	}
 }
 
-// plain leaves out how a text is broken into lines, and what Markdown needs.
+// plain removes line breaks and Markdown characters from a text.
 func plain(s string) string {
 	return strings.Join(strings.Fields(strings.NewReplacer("`", "", `\`, "").Replace(s)), " ")
 }
 
-// explanations returns the sentences in the entries of a table: texts of several words that are fields of an entry.
+// explanations returns the sentences in a table: the string fields of several words.
 func explanations(t *testing.T, path, name string) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
@@ -84,7 +85,7 @@ func elements(e ast.Expr) []ast.Expr {
 	return values
 }
 
-// literal returns the text of a string, also of one in several parts; "" for anything else.
+// literal returns the value of a string literal, also of a concatenation; "" for anything else.
 func literal(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BinaryExpr:

@@ -22,17 +22,17 @@ type document struct {
 	blocks []block
 }
 
-// A block is what stands between two fences. Its info, the words after the fence's backquotes, begins with the language.
-// For GitHub the rest is a comment; for the test of listings it says what to do:
+// A block is the text between two fences. Its info, the words after the fence's backquotes, begins
+// with the language. GitHub ignores the rest; for TestListings it is an instruction:
 //
 //	go, ini … file=PATH      write the block to a file of the document's folder
 //	go, ini … append=PATH    add it to one
 //	diff file=PATH           change one; hunks are separated by lines "@@"
-//	console                  run what stands after "$ ", and compare what comes out
+//	console                  run the commands after "$ ", and compare their output
 //	console background       the same, but leave it running
-//	console fails            the same, but it has to end with another exit code than 0
-//	console alone            end what runs in the background first, as with Ctrl-C
-//	text log                 wait until what runs in the background has printed this
+//	console fails            the same, but the exit code must not be 0
+//	console alone            first end the command in the background, as with Ctrl-C
+//	text log                 wait until the command in the background has printed this
 type block struct {
 	line     int // of the first line of its text
 	language string
@@ -50,7 +50,10 @@ func readDocument(t *testing.T, path string) document {
 	}
 	d := document{path: path, text: string(data)}
 	for _, m := range fence.FindAllStringSubmatchIndex(d.text, -1) {
-		b := block{line: 1 + strings.Count(d.text[:m[4]], "\n"), options: map[string]string{}, text: d.text[m[4]:m[5]]}
+		b := block{
+			line: 1 + strings.Count(d.text[:m[4]], "\n"), options: map[string]string{},
+			text: d.text[m[4]:m[5]],
+		}
 		for i, word := range strings.Fields(d.text[m[2]:m[3]]) {
 			name, value, _ := strings.Cut(word, "=")
 			if i == 0 {
@@ -87,7 +90,7 @@ func documents(t *testing.T) []document {
 	return all
 }
 
-// ofTree reports whether the document is about the tree itself, as the README is.
+// ofTree reports whether the document's commands run in the tree itself, as those of the README do.
 func (d document) ofTree() bool { return !strings.Contains(d.path, "/") }
 
 // prose returns the document without its blocks.
@@ -98,7 +101,7 @@ var (
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 )
 
-// Links lead to files that are there, and to headings that are in them.
+// TestLinks verifies that links lead to existing files and headings.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for _, d := range documents(t) {
@@ -112,7 +115,7 @@ func TestLinks(t *testing.T) {
 				path = d.path
 			}
 			if _, err := os.Stat(filepath.Join(root, path)); err != nil {
-				t.Errorf("%s links to %s, which is not there", d.path, m[1])
+				t.Errorf("%s links to %s, which does not exist", d.path, m[1])
 			} else if fragment != "" && !readDocument(t, path).has(fragment) {
 				t.Errorf("%s links to %s, which has no such heading", d.path, m[1])
 			}
@@ -122,10 +125,11 @@ func TestLinks(t *testing.T) {
 
 var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 
-// has reports whether the document has a heading that GitHub gives that anchor.
+// has reports whether the document has a heading with that anchor on GitHub.
 func (d document) has(anchor string) bool {
 	for _, m := range heading.FindAllStringSubmatch(d.prose(), -1) {
-		if strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-") == anchor {
+		text := notInAnchor.ReplaceAllString(strings.ToLower(m[1]), "")
+		if strings.ReplaceAll(text, " ", "-") == anchor {
 			return true
 		}
 	}
@@ -134,8 +138,9 @@ func (d document) has(anchor string) bool {
 
 var makeTarget = regexp.MustCompile(`(?m)^make (\S+)`)
 
-// The commands for people who work on the tree are in shell listings, which no test runs: they run the tests themselves.
-func TestMakeTargetsAreThere(t *testing.T) {
+// TestMakeTargetsExist checks the make commands in shell listings, which TestListings does not run
+// because they run the tests themselves.
+func TestMakeTargetsExist(t *testing.T) {
 	t.Parallel()
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
@@ -155,8 +160,9 @@ func TestMakeTargetsAreThere(t *testing.T) {
 	}
 }
 
-// What the README lists is in the tree, word for word.
-func TestReadmeListsWhatIsThere(t *testing.T) {
+// TestReadmeListingsAreFiles verifies that the listings of the README are parts of files in the
+// tree.
+func TestReadmeListingsAreFiles(t *testing.T) {
 	t.Parallel()
 	var files []string
 	for _, pattern := range []string{"*.ini", "examples/*/*"} {
@@ -180,7 +186,7 @@ func TestReadmeListsWhatIsThere(t *testing.T) {
 	}
 }
 
-// The README shows what a mistake in hello.ini is answered with.
+// TestReadmeShowsTheError verifies the error in the README about a mistake in hello.ini.
 func TestReadmeShowsTheError(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "examples/hello/hello.ini"))
@@ -189,7 +195,8 @@ func TestReadmeShowsTheError(t *testing.T) {
 	}
 	folder := t.TempDir() + string(filepath.Separator)
 	path := folder + "hello.ini"
-	if err := os.WriteFile(path, []byte(strings.Replace(string(text), "greeting", "greting", 1)), 0o600); err != nil {
+	wrong := strings.Replace(string(text), "greeting", "greting", 1)
+	if err := os.WriteFile(path, []byte(wrong), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "run", "./examples/hello", "check", path)

@@ -26,17 +26,18 @@ import (
 	"github.com/pasteline/pasteline/serve"
 )
 
-// patience is how long a command may take, on the slowest machine.
+// patience limits the time of a command, for the slowest machine.
 const patience = 5 * time.Minute
 
-// Each document is one session of a reader who does what it says, from the beginning to the end, in an empty folder of
-// their own; for the documents beside the README, which speak of the tree itself, in the tree. "serve" is the command as it is built from the tree.
-// Output is compared line by line; "..." stands for any text, and, on a line by itself, for any number of lines.
-// The ports 6543 and 8080 stand for free ones.
+// TestListings runs the commands of each document from the beginning to the end, in an empty
+// folder; those of the README and the documents beside it run in the tree. "serve" is the command
+// built from the tree. Output is compared line by line; "..." stands for any text, and, alone on a
+// line, for any number of lines. The ports 6543 and 8080 are replaced by free ones.
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"serve": func() { serve.Main(myapp.Register) }}
-	if _, err := exec.LookPath("curl"); err != nil || filepath.Base(os.Args[0]) == "curl" { // this is the stand-in, which is in the path by now
+	// this process is the stand-in, which is in the path by now
+	if _, err := exec.LookPath("curl"); err != nil || filepath.Base(os.Args[0]) == "curl" {
 		commands["curl"] = curl
 	}
 	testscript.Main(m, commands)
@@ -56,16 +57,16 @@ func TestListings(t *testing.T) {
 	}
 }
 
-// A reader is one session.
+// A reader runs the commands of one document.
 type reader struct {
 	t        *testing.T
 	document document
 	modules  modules
-	home     string            // where the session begins
-	dir      string            // where it is
-	ports    *strings.Replacer // what a document says is what is really used
-	said     *strings.Replacer // the other way round, and for the names of folders
-	server   *process          // that runs in the background
+	home     string            // the first working directory
+	dir      string            // the current working directory
+	ports    *strings.Replacer // replaces the document's ports and database by real ones
+	said     *strings.Replacer // the reverse, also for the names of folders
+	server   *process          // the command in the background, or nil
 }
 
 func newReader(t *testing.T, d document, m modules) *reader {
@@ -78,10 +79,14 @@ func newReader(t *testing.T, d document, m modules) *reader {
 		said:  strings.NewReplacer(one, "6543", other, "8080", home, "/home/you"),
 	}
 	t.Cleanup(r.stop)
-	if slices.ContainsFunc(d.blocks, func(b block) bool { return b.language != "text" && strings.Contains(b.text, documentsDB) }) {
+	usesDB := func(b block) bool {
+		return b.language != "text" && strings.Contains(b.text, documentsDB)
+	}
+	if slices.ContainsFunc(d.blocks, usesDB) {
 		uri, _, _ := strings.Cut(pgtest.Database(t), "?") // documents add options of their own
 		r.ports = strings.NewReplacer("6543", one, "8080", other, documentsDB, uri)
-		r.said = strings.NewReplacer(one, "6543", other, "8080", home, "/home/you", redact.Value("", uri), documentsDB)
+		r.said = strings.NewReplacer(one, "6543", other, "8080", home, "/home/you",
+			redact.Value("", uri), documentsDB)
 	}
 	return r
 }
@@ -106,7 +111,7 @@ func (r *reader) read() {
 		_, isLog := b.options["log"]
 		switch {
 		case isLog && r.server == nil:
-			r.errorf(b.line, "a log of nothing: no program runs in the background")
+			r.errorf(b.line, "a log, but no program runs in the background")
 		case isLog:
 			r.server.waitFor("...\n" + b.text + "...\n")
 		case b.language == "console":
@@ -115,8 +120,9 @@ func (r *reader) read() {
 			r.patch(b)
 		case isFile || isAddition:
 			r.write(b)
-		case (b.language == "go" || b.language == "ini" || b.language == "sh") && !r.document.ofTree():
-			r.errorf(b.line, "a listing that nothing tests: give it file=NAME, or make it console")
+		case (b.language == "go" || b.language == "ini" || b.language == "sh") &&
+			!r.document.ofTree():
+			r.errorf(b.line, "an untested listing: give it file=NAME, or make it console")
 		}
 	}
 	r.stop()
@@ -124,12 +130,13 @@ func (r *reader) read() {
 	r.compile()
 }
 
-// checkUse finds .ini listings that nothing in the document uses.
+// checkUse reports .ini listings that no command of the document uses.
 func (r *reader) checkUse() {
 	for _, b := range r.document.blocks {
 		name := filepath.Base(b.options["file"])
 		used := func(other block) bool {
-			return strings.Contains(other.text, name) && (other.language == "console" || other.language == "ini")
+			return strings.Contains(other.text, name) &&
+				(other.language == "console" || other.language == "ini")
 		}
 		if filepath.Ext(name) == ".ini" && !slices.ContainsFunc(r.document.blocks, used) {
 			r.errorf(b.line, "no command uses %s", name)
@@ -137,7 +144,7 @@ func (r *reader) checkUse() {
 	}
 }
 
-// compile compiles the listings in Go that no command of the document has.
+// compile compiles the listings in Go that no command of the document compiles.
 func (r *reader) compile() {
 	if loose, err := filepath.Glob(filepath.Join(r.home, "*.go")); err != nil || len(loose) == 0 {
 		return
@@ -146,7 +153,8 @@ func (r *reader) compile() {
 		return
 	}
 	r.dir = r.home
-	r.run(block{text: "$ go mod init example.org/listings\n...\n$ go get " + module + "/serve@latest\n...\n$ go build -mod=mod .\n...\n"})
+	r.run(block{text: "$ go mod init example.org/listings\n...\n$ go get " + module +
+		"/serve@latest\n...\n$ go build -mod=mod .\n...\n"})
 }
 
 func (r *reader) errorf(line int, format string, args ...any) {
@@ -173,7 +181,7 @@ func (r *reader) write(b block) {
 	}
 }
 
-// patch makes the change that a diff shows: of each hunk, the lines as they were must be in the file, and only once.
+// patch applies a diff: the old lines of each hunk must occur in the file exactly once.
 func (r *reader) patch(b block) {
 	path := filepath.Join(r.dir, b.options["file"])
 	text, err := os.ReadFile(path)
@@ -191,7 +199,8 @@ func (r *reader) patch(b block) {
 			}
 		}
 		if n := strings.Count(string(text), before.String()); n != 1 {
-			r.errorf(b.line, "%s has this %d times, want 1:\n%s", b.options["file"], n, before.String())
+			r.errorf(b.line, "%s has this %d times, want 1:\n%s", b.options["file"], n,
+				before.String())
 			return
 		}
 		text = []byte(strings.Replace(string(text), before.String(), after.String(), 1))
@@ -201,7 +210,7 @@ func (r *reader) patch(b block) {
 	}
 }
 
-// differ reports that a document says something else than what came out, or, with -update, has the document say it.
+// differ reports that the output differs from the document, or, with -update, changes the document.
 func (r *reader) differ(line int, command, want, got string) {
 	r.t.Helper()
 	if !*update {
@@ -216,7 +225,8 @@ func (r *reader) differ(line int, command, want, got string) {
 	want, got = strings.TrimRight(want, "\n"), strings.TrimRight(got, "\n")
 	said := strings.TrimRight("$ "+command+"\n"+want, "\n") + "\n"
 	says := strings.TrimRight("$ "+command+"\n"+got, "\n") + "\n"
-	if err := os.WriteFile(path, []byte(strings.Replace(string(text), said, says, 1)), 0o644); err != nil {
+	changed := strings.Replace(string(text), said, says, 1)
+	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -238,7 +248,8 @@ func (r *reader) run(b block) {
 			r.dir = filepath.Join(r.dir, to)
 		case background:
 			r.stop()
-			r.server = r.start(line, assignments.ReplaceAllString(command, "${0}exec ")) // the signal is for it, and not for sh
+			// not sh gets the signal
+			r.server = r.start(line, assignments.ReplaceAllString(command, "${0}exec "))
 			r.server.waitFor(want)
 		default:
 			p := r.start(line, command)
@@ -252,7 +263,7 @@ func (r *reader) run(b block) {
 	}
 }
 
-// matches compares an output with what a document says of it.
+// matches compares an output with the one in a document.
 func matches(want, got string) bool {
 	pattern := regexp.QuoteMeta(tidy(want))
 	pattern = regexp.MustCompile(`(?m)^\\\.\\\.\\\.\n`).ReplaceAllString(pattern, `(?s:.*)`)
@@ -265,13 +276,13 @@ var (
 	columns = regexp.MustCompile(`(\S)  +`)
 )
 
-// tidy leaves out white space that nobody sees, and how wide the columns of a table are: that may depend on a path.
+// tidy removes trailing white space, and the widths of table columns, which may depend on a path.
 func tidy(text string) string {
 	text = lineEnd.ReplaceAllString(strings.TrimSpace(text)+"\n", "")
 	return columns.ReplaceAllString(text, "$1  ")
 }
 
-// A process is a command that runs, or has run.
+// A process is a command, running or ended.
 type process struct {
 	r       *reader
 	line    int
@@ -297,12 +308,12 @@ func (r *reader) start(line int, command string) *process {
 	p.cmd = exec.Command("sh", "-c", r.ports.Replace(command))
 	p.cmd.Dir, p.cmd.Env = dir, env
 	p.cmd.Stdout, p.cmd.Stderr = p, p
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run hands no signal on
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run does not forward signals
 	if err := p.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // who asks looks at ProcessState
+		_ = p.cmd.Wait() // wait reads ProcessState
 		close(p.done)
 	}()
 	return p
@@ -310,7 +321,7 @@ func (r *reader) start(line int, command string) *process {
 
 var iniFile = regexp.MustCompile(`\S+\.ini`)
 
-// choosePorts has the .ini files that a command has written use the free ports, too.
+// choosePorts replaces the ports in .ini files that a command has written.
 func (r *reader) choosePorts() {
 	r.t.Helper()
 	paths, err := filepath.Glob(filepath.Join(r.dir, "*.ini"))
@@ -328,7 +339,7 @@ func (r *reader) choosePorts() {
 	}
 }
 
-// inTree lets a command of such a document use copies of the tree's .ini files: they have other ports, and their data in other folders.
+// inTree replaces the .ini files in a command by copies with free ports, in a temporary folder.
 func (r *reader) inTree(command string) string {
 	return iniFile.ReplaceAllStringFunc(command, func(path string) string {
 		data, err := os.ReadFile(filepath.Join(root, path))
@@ -350,16 +361,17 @@ func (p *process) Write(text []byte) (int, error) {
 	return p.text.Write(text)
 }
 
-// output is what came out so far, with ports and the names of the session's folders as a reader would see them.
+// output returns the output so far, with the ports and folder names of the document.
 func (p *process) output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.r.said.Replace(p.text.String())
 }
 
-func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) } // it may be gone
+// it may be gone
+func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
 
-// wait reports whether the command failed.
+// wait waits for the command, and reports whether it failed.
 func (p *process) wait() (failed bool) {
 	p.r.t.Helper()
 	select {
@@ -371,25 +383,30 @@ func (p *process) wait() (failed bool) {
 	return !p.cmd.ProcessState.Success()
 }
 
-// waitFor waits until the output is as wanted.
+// waitFor waits until the output matches want.
 func (p *process) waitFor(want string) {
 	p.r.t.Helper()
 	deadline := time.After(patience)
 	for got := p.output(); !matches(want, got); got = p.output() {
-		if strings.Contains(want, "serving on") && regexp.MustCompile(`(?m)^serving on .*\n`).MatchString(got) {
-			p.r.t.Fatalf("%s:%d: %s: got:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command, got, want) // it says no more
+		if strings.Contains(want, "serving on") &&
+			regexp.MustCompile(`(?m)^serving on .*\n`).MatchString(got) {
+			// no more output will come
+			p.r.t.Fatalf("%s:%d: %s: got:\n%s\nwant:\n%s", p.r.document.path, p.line,
+				p.command, got, want)
 		}
 		select {
 		case <-p.done:
-			p.r.t.Fatalf("%s:%d: %s: ended:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command, p.output(), want)
+			p.r.t.Fatalf("%s:%d: %s: ended:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command,
+				p.output(), want)
 		case <-deadline:
-			p.r.t.Fatalf("%s:%d: %s: got:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command, p.output(), want)
+			p.r.t.Fatalf("%s:%d: %s: got:\n%s\nwant:\n%s", p.r.document.path, p.line, p.command,
+				p.output(), want)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
-// stop ends what runs in the background, as Ctrl-C does.
+// stop ends the command in the background, as Ctrl-C does.
 func (r *reader) stop() {
 	r.t.Helper()
 	if r.server == nil {
@@ -398,7 +415,8 @@ func (r *reader) stop() {
 	p := r.server
 	r.server = nil
 	p.signal(syscall.SIGINT)
-	if failed := p.wait(); failed && !strings.Contains(p.command, "go run ") { // go run fails after Ctrl-C, whatever the program does
+	// go run fails after Ctrl-C even if the program does not
+	if failed := p.wait(); failed && !strings.Contains(p.command, "go run ") {
 		r.errorf(p.line, "%s: failed after Ctrl-C\n%s", p.command, p.output())
 	}
 }

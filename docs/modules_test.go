@@ -12,15 +12,16 @@ import (
 	"testing"
 )
 
-const version = "v0.1.0" // of the tree, as the readers see it
+const version = "v0.1.0" // the version of the tree for the go commands in documents
 
-// modules lets the readers' go commands get the tree as a released module, and everything else from this machine's own cache, so
-// that "go install …@latest" does what it says, with no network.
+// modules is a module proxy for the go commands in documents: it has the tree as a released module,
+// and other modules from this machine's cache, so that "go install …@latest" works without a
+// network.
 type modules struct {
 	proxy string // a folder in the form of a module proxy
-	cache string // the module cache of the readers
-	local string // the part of this machine's module cache that has that form, too
-	more  string // where this machine gets modules that are not in its cache; "off" if nowhere
+	cache string // the module cache of the commands
+	local string // the part of this machine's module cache in the form of a proxy
+	more  string // this machine's GOPROXY, for modules that are not in its cache; may be "off"
 }
 
 func newModules(t *testing.T) modules {
@@ -30,7 +31,10 @@ func newModules(t *testing.T) modules {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(out), "\n")
-	m := modules{proxy: t.TempDir(), cache: t.TempDir(), local: filepath.Join(lines[0], "cache", "download"), more: lines[1]}
+	m := modules{
+		proxy: t.TempDir(), cache: t.TempDir(),
+		local: filepath.Join(lines[0], "cache", "download"), more: lines[1],
+	}
 	folder := filepath.Join(m.proxy, filepath.FromSlash(module), "@v")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)
@@ -40,7 +44,9 @@ func newModules(t *testing.T) modules {
 		t.Fatal(err)
 	}
 	for name, content := range map[string]string{
-		"list": version + "\n", version + ".info": `{"Version": "` + version + `"}`, version + ".mod": string(goMod),
+		"list":            version + "\n",
+		version + ".info": `{"Version": "` + version + `"}`,
+		version + ".mod":  string(goMod),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -52,7 +58,7 @@ func newModules(t *testing.T) modules {
 	return m
 }
 
-// pack makes the module's archive, without what only its own tests need.
+// pack writes the module's archive, without the files that only its own tests need.
 func pack(name string) error {
 	file, err := os.Create(name)
 	if err != nil {
@@ -64,7 +70,8 @@ func pack(name string) error {
 		switch {
 		case err != nil || path == root:
 			return err
-		case strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || rel == "docs" || rel == "bench":
+		case strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || rel == "docs" ||
+			rel == "bench":
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -92,11 +99,13 @@ func pack(name string) error {
 	return err
 }
 
-// environ is what a reader's go commands need, and where they install programs.
+// environ returns the environment variables of a document's commands.
 func (m modules) environ(home string) []string {
 	bin := filepath.Join(home, "go", "bin")
 	return []string{
-		"GOPROXY=file://" + m.proxy + ",file://" + m.local + "," + m.more, "GOSUMDB=off", "GOMODCACHE=" + m.cache, "GOWORK=off",
-		"GOFLAGS=-modcacherw -trimpath", "GOBIN=" + bin, "PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"GOPROXY=file://" + m.proxy + ",file://" + m.local + "," + m.more,
+		"GOSUMDB=off", "GOMODCACHE=" + m.cache, "GOWORK=off",
+		"GOFLAGS=-modcacherw -trimpath", "GOBIN=" + bin,
+		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
 	}
 }

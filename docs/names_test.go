@@ -18,14 +18,14 @@ var (
 	goName   = regexp.MustCompile("`([a-z]+)\\.([A-Z]\\w*)(?:\\.([A-Z]\\w*))?")
 )
 
-// The documents name tests that prove what they promise, and what a package exports. All of it is there.
-func TestNamesAreThere(t *testing.T) {
+// TestNamesExist verifies that the tests and the exported Go names in the documents exist.
+func TestNamesExist(t *testing.T) {
 	t.Parallel()
 	tests, exported := declared(t)
 	for _, d := range documents(t) {
 		for _, m := range testName.FindAllStringSubmatch(d.prose(), -1) {
 			if !tests[m[1]] {
-				t.Errorf("%s: there is no %s", d.path, m[1])
+				t.Errorf("%s: no test %s exists", d.path, m[1])
 			}
 		}
 		for _, m := range goName.FindAllStringSubmatch(d.prose(), -1) {
@@ -38,7 +38,8 @@ func TestNamesAreThere(t *testing.T) {
 	}
 }
 
-// declared returns the names of all tests, and, by package, of all that is exported: functions, types, values, and as "Type.Name" methods and fields.
+// declared returns the names of all tests, and, by package, the exported names: functions, types,
+// values, and, as "Type.Name", methods and fields.
 func declared(t *testing.T) (tests map[string]bool, exported map[string]map[string]bool) {
 	t.Helper()
 	tests, exported = map[string]bool{}, map[string]map[string]bool{}
@@ -48,7 +49,8 @@ func declared(t *testing.T) (tests map[string]bool, exported map[string]map[stri
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && d.Name() != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+		name := d.Name()
+		if d.IsDir() && name != root && (strings.HasPrefix(name, ".") || name == "testdata") {
 			return fs.SkipDir
 		}
 		if filepath.Ext(path) != ".go" {

@@ -25,12 +25,12 @@ import (
 	"github.com/pasteline/pasteline/serve"
 )
 
-// The pages below reference/ are made of what is registered: of each factory the documentation of its package, and the settings that its
-// struct describes, which are also what "serve help" shows.
+// The pages below reference/ are generated from the registry: each has the package documentation of
+// a factory and the settings of its struct, which "serve help" prints, too.
 //
 //go:generate go test . -run TestReference -update
 
-var update = flag.Bool("update", false, "write the pages anew")
+var update = flag.Bool("update", false, "write the pages and listings")
 
 func registry() *pipeline.Registry {
 	r := pipeline.NewRegistry()
@@ -39,7 +39,7 @@ func registry() *pipeline.Registry {
 	return r
 }
 
-// TestReference fails when a page is stale, is missing, or is about nothing.
+// TestReference fails if a page is stale, missing, or about a factory that does not exist.
 func TestReference(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{}
@@ -47,7 +47,8 @@ func TestReference(t *testing.T) {
 	for _, info := range registry().DescribeAll() {
 		page := newPage(t, info)
 		want[page.file()] = page.text()
-		index += fmt.Sprintf("| %s | [%s](%s) | %s |\n", info.Kind, page.name(), page.file(), page.synopsis())
+		index += fmt.Sprintf("| %s | [%s](%s) | %s |\n", info.Kind, page.name(), page.file(),
+			page.synopsis())
 	}
 	want["README.md"] = index
 	got := map[string]string{}
@@ -85,14 +86,15 @@ func TestReference(t *testing.T) {
 
 const indexHead = `# Reference
 
-The filters, apps, composites and servers of the standard set: what ` + "`use =`" + ` in a section of an
-` + "`.ini`" + ` file can name without any Go code. Each page has the settings, their defaults, and the
-differences from the Python original. The command prints the same text: ` + "`serve list`" + ` lists the
-names, ` + "`serve help filter browserid`" + ` shows one of them. [The .ini format](../ini.md) has the syntax.
+The filters, apps, composites and servers of the standard set: what ` + "`use =`" + ` in a section of
+an ` + "`.ini`" + ` file can name without any Go code. Each page has the settings, their defaults,
+and the differences from the Python original. The command prints the same text: ` + "`serve list`" + `
+lists the names, ` + "`serve help filter browserid`" + ` shows one of them. [The .ini
+format](../ini.md) has the syntax.
 
-Servers: one HTTP server is registered under several names. http has the settings and defaults of Paste's
-server, waitress those of Waitress. gunicorn stands for other Python servers: it takes their host and
-port, and their other settings have no effect.
+Servers: one HTTP server is registered under several names. http has the settings and defaults of
+Paste's server, waitress those of Waitress. gunicorn stands for other Python servers: it takes their
+host and port, and their other settings have no effect.
 
 | kind | name | purpose |
 |---|---|---|
@@ -108,7 +110,8 @@ func newPage(t *testing.T, info tree.FactoryInfo) page {
 	t.Helper()
 	p := page{info: info}
 	folder := map[tree.Kind]string{
-		tree.KindApp: "apps/", tree.KindComposite: "apps/", tree.KindFilter: "filters/", tree.KindServer: "server",
+		tree.KindApp: "apps/", tree.KindComposite: "apps/", tree.KindFilter: "filters/",
+		tree.KindServer: "server",
 	}[info.Kind]
 	if strings.HasSuffix(folder, "/") {
 		folder += p.name()
@@ -135,7 +138,7 @@ func newPage(t *testing.T, info tree.FactoryInfo) page {
 	return p
 }
 
-// name is the entry point, unless that is a word for any.
+// name returns the entry point, or the distribution if the entry point is a generic word.
 func (p page) name() string {
 	dist, entryPoint, _ := strings.Cut(strings.TrimPrefix(p.info.Name, "egg:"), "#")
 	if entryPoint == "main" || entryPoint == "app" {
@@ -146,15 +149,16 @@ func (p page) name() string {
 
 func (p page) file() string { return string(p.info.Kind) + "-" + p.name() + ".md" }
 
-// synopsis is what the package documentation says first, of the package.
+// synopsis returns the first sentence of the package documentation, without the package's name.
 func (p page) synopsis() string {
 	text := strings.TrimPrefix(p.pkg.Synopsis(p.pkg.Doc), "Package "+p.pkg.Name)
-	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(shorten(text), " "), "is "), ".")
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(shorten(text), " "),
+		"is "), ".")
 }
 
 var kindAgain = regexp.MustCompile(`^ is an? (app|filter) that `)
 
-// shorten leaves out what the heading, or the column, says already.
+// shorten removes the kind, which the heading or the column has already.
 func shorten(text string) string { return kindAgain.ReplaceAllString(text, " ") }
 
 func (p page) text() string {
@@ -180,7 +184,8 @@ func (p page) settings() string {
 	b.WriteString("| key | value | default | |\n|---|---|---|---|\n")
 	for _, s := range p.info.Settings {
 		if strings.Contains(s.Help, noEffect) {
-			fmt.Fprintf(&idle, "| `%s` | %s |\n", s.Key, escape(strings.Replace(s.Help, noEffect, "", 1)))
+			fmt.Fprintf(&idle, "| `%s` | %s |\n", s.Key,
+				escape(strings.Replace(s.Help, noEffect, "", 1)))
 			continue
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Key, value(s), standard(s), escape(s.Help))
@@ -189,15 +194,16 @@ func (p page) settings() string {
 		b.WriteString("| any other | | | see below |\n")
 	}
 	if idle.Len() > 0 {
-		fmt.Fprintf(&b, "\nAccepted, so that files of Python need no change, but with no effect:\n\n| key | why |\n|---|---|\n%s", idle.String())
+		fmt.Fprintf(&b, "\nAccepted, so that files of Python need no change, but with no "+
+			"effect:\n\n| key | why |\n|---|---|\n%s", idle.String())
 	}
 	return b.String()
 }
 
-// noEffect is in the help of settings that mean something to Python only.
+// noEffect is in the help of settings that only Python programs use.
 const noEffect = "has no effect: "
 
-// value says what can be written.
+// value returns the type of a setting, with its limits.
 func value(s tree.SettingInfo) string {
 	text := s.Type
 	switch {
@@ -216,7 +222,7 @@ func value(s tree.SettingInfo) string {
 	return escape(text)
 }
 
-// standard says what an absent key means.
+// standard returns the default of a setting.
 func standard(s tree.SettingInfo) string {
 	switch {
 	case s.Required:
@@ -231,7 +237,7 @@ func escape(s string) string {
 	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;").Replace(s)
 }
 
-// documentation is that of the package, with fences around what is code.
+// documentation returns the package documentation, with fences around code.
 func (p page) documentation() string {
 	printer := p.pkg.Printer()
 	printer.HeadingLevel = 2
@@ -247,7 +253,8 @@ func (p page) documentation() string {
 			fmt.Fprintf(&b, "```%s\n%s```\n", language(code.Text), code.Text)
 			continue
 		}
-		b.Write(bytes.TrimLeft(printer.Markdown(&comment.Doc{Content: []comment.Block{part}}), "\n"))
+		b.Write(bytes.TrimLeft(printer.Markdown(&comment.Doc{Content: []comment.Block{part}}),
+			"\n"))
 	}
 	text := shorten(strings.TrimPrefix(b.String(), "\nPackage "+p.pkg.Name))
 	return fmt.Sprintf("The %s %s%s", p.info.Kind, p.name(), text)
@@ -263,8 +270,8 @@ func language(code string) string {
 	return "text"
 }
 
-// What the reference, and the warnings and errors in it, say of settings is so: every .ini listing parses, and its sections have no setting that
-// their factories do not have.
+// TestReferenceListings verifies that every .ini listing of the reference parses, and that its
+// sections have only settings that their factories declare.
 func TestReferenceListings(t *testing.T) {
 	t.Parallel()
 	r := registry()

@@ -12,15 +12,18 @@ import (
 // base is the URL that paths are relative to. Requests for every other host reach the site, too.
 var base = &url.URL{Scheme: "http", Host: "localhost", Path: "/"}
 
-// A Browser is a client of a site with cookies of its own. It follows redirects. It is safe for concurrent use.
+// A Browser is a client of a site with its own cookies. It follows redirects. It is safe for
+// concurrent use.
 type Browser struct {
-	// Client sends the requests, whatever their host is, to the site. A test may change it, for example to follow no redirect.
+	// Client sends all requests to the site, for any host. A test may change it, for example to
+	// follow no redirects.
 	Client *http.Client
 
 	site *Site
 }
 
-// A Reply is an answer to a request. If there was none, its Status is 0, and the test has failed.
+// A Reply is the response to a request. If no response arrived, its Status is 0, and the test has
+// failed.
 type Reply struct {
 	Status int
 	Header http.Header
@@ -38,8 +41,8 @@ func (s *Site) Browser() *Browser {
 	return &Browser{Client: &http.Client{Transport: s.client, Jar: jar}, site: s}
 }
 
-// Get requests a page by its path, such as "/entries?page=2", or by a whole URL: one that starts with https:// sends cookies
-// that are for https only.
+// Get requests a page by its path, such as "/entries?page=2", or by a complete URL: with https://
+// the browser also sends cookies that are for https only.
 func (b *Browser) Get(path string) Reply {
 	b.site.t.Helper()
 	return b.send(http.MethodGet, path, http.NoBody, nil)

@@ -20,7 +20,7 @@ func newPipes() *pipes {
 	return p
 }
 
-// dial connects to the listener, whatever the address is.
+// dial connects to the listener; it ignores the address.
 func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
@@ -47,7 +47,8 @@ func (p *pipes) Close() error {
 	return nil
 }
 
-// serverAddr and clientAddr are the ends of all connections: filters read an IP address from the address of the client.
+// serverAddr and clientAddr are the addresses of all connections. They are TCP addresses because
+// filters read the client's IP address.
 var (
 	serverAddr = net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:80"))
 	clientAddr = net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:50000"))

@@ -20,15 +20,17 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// Config says what to load. The zero values of all fields but File are useful.
+// A Config configures a [Site]. Only File is required.
 type Config struct {
 	// File is the path of an .ini file; it may end with #name, the section to load instead of main.
 	File string
-	// Register are called with a registry that has all standard filters, apps and databases, as by [serve.Main].
+	// Register functions are called with a registry that has all standard filters, apps and
+	// databases, as by [serve.Main].
 	Register []func(*pipeline.Registry)
-	// Set replaces settings of the file. Each element is "section.key=value"; see [pipeline.Options].
+	// Set overrides settings of the file. Each element is "section.key=value"; see
+	// [pipeline.Options].
 	Set []string
-	// Logger is what the site logs to; nil is the log of the test.
+	// Logger receives the site's log records; nil is the log of the test.
 	Logger *slog.Logger
 }
 
@@ -77,14 +79,15 @@ func (c Config) New(tb testing.TB) *Site {
 	registry.Opener().Intercept(c.ownDatabases(tb.Context(), root))
 	registry.Opener().SetLogger(c.Logger)
 	p, err := pipeline.Load(tb.Context(), uri, pipeline.Options{
-		Registry: registry, Set: c.Set, Logger: c.Logger, ReadFile: readBelow(root, filepath.VolumeName(path)),
+		Registry: registry, Set: c.Set, Logger: c.Logger,
+		ReadFile: readBelow(root, filepath.VolumeName(path)),
 	})
 	if err != nil {
 		tb.Fatal("servetest: ", strings.ReplaceAll(err.Error(), root, ""))
 	}
 	s := &Site{
-		Handler: server.AnswerPanics(p, c.Logger), Pipeline: p, Dir: filepath.Dir(below(root, path)),
-		t: tb, opener: registry.Opener(),
+		Handler: server.AnswerPanics(p, c.Logger), Pipeline: p,
+		Dir: filepath.Dir(below(root, path)), t: tb, opener: registry.Opener(),
 	}
 	s.serve(c.Logger)
 	return s
@@ -99,12 +102,12 @@ func (c Config) registry() *pipeline.Registry {
 	return r
 }
 
-// below returns the path in root that stands for another one. All of them are there, so that one file can name another.
+// below maps a path to one in root. All files are mapped, so that one file can name another.
 func below(root, path string) string {
 	return filepath.Join(root, path[len(filepath.VolumeName(path)):])
 }
 
-// ownDatabases opens the databases in root, those in memory, and those that Set names, and no other.
+// ownDatabases returns a function that opens only databases in root, in memory, or named by Set.
 func (c Config) ownDatabases(
 	ctx context.Context, root string,
 ) func(context.Context, *url.URL, engine.OpenFunc) (engine.Engine, error) {
@@ -120,19 +123,20 @@ func (c Config) ownDatabases(
 		if inRoot || uri.Scheme == "memory" || own[withoutQuery(uri)] {
 			return open(ctx, uri)
 		}
-		return nil, errors.New("not a database of the test: use one in %(here)s or in memory, or replace the setting " +
-			"with Config.Set")
+		return nil, errors.New("not a database of the test: use one in %(here)s or in memory, or " +
+			"replace the setting with Config.Set")
 	}
 }
 
 // canonical returns the URI, without its query, that an opener uses for a database.
 func (c Config) canonical(ctx context.Context, uri string) (canonical string) {
 	opener := c.registry().Opener()
-	opener.Intercept(func(_ context.Context, uri *url.URL, _ engine.OpenFunc) (engine.Engine, error) {
+	note := func(_ context.Context, uri *url.URL, _ engine.OpenFunc) (engine.Engine, error) {
 		canonical = withoutQuery(uri)
 		return nil, errors.ErrUnsupported
-	})
-	_, _ = opener.Open(ctx, uri) // a URI that is wrong is reported when the file is loaded
+	}
+	opener.Intercept(note)
+	_, _ = opener.Open(ctx, uri) // an invalid URI is reported when the file is loaded
 	return canonical
 }
 
@@ -142,8 +146,8 @@ func withoutQuery(uri *url.URL) string {
 	return bare.String()
 }
 
-// readBelow returns a function that reads, for a path in root, the file on the volume that it stands for. It makes the folder
-// of that path, for the databases that the file has beside itself.
+// readBelow returns a function that reads, for a path in root, the file that [below] mapped to it.
+// It also creates the folder of that path, for the databases in it.
 func readBelow(root, volume string) func(name string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
 		rel, err := filepath.Rel(root, name)
@@ -158,10 +162,10 @@ func readBelow(root, volume string) func(name string) ([]byte, error) {
 	}
 }
 
-// closeAfter is how long requests may go on when the test has ended.
+// closeAfter is how long running requests may take to finish when the test has ended.
 const closeAfter = 10 * time.Second
 
-// serve starts the server, and has the end of the test close it and the pipeline.
+// serve starts the server, and closes it and the pipeline when the test ends.
 func (s *Site) serve(logger *slog.Logger) {
 	pipes := newPipes()
 	s.client = &http.Transport{DialContext: pipes.dial, DialTLSContext: pipes.dial}
@@ -175,8 +179,8 @@ func (s *Site) serve(logger *slog.Logger) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), closeAfter)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
-			s.t.Errorf("servetest: a request is still running %v after the end of the test: %v", closeAfter,
-				errors.Join(err, srv.Close()))
+			s.t.Errorf("servetest: a request is still running %v after the end of the test: %v",
+				closeAfter, errors.Join(err, srv.Close()))
 		}
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			s.t.Errorf("servetest: %v", err)
@@ -187,11 +191,12 @@ func (s *Site) serve(logger *slog.Logger) {
 	})
 }
 
-// DB opens a database of the site, by its URI as the file writes it: %(here)s stands for [Site.Dir]. It is closed when the test
-// ends. If it can't be opened, the test fails at once.
+// DB opens a database of the site by its URI as in the file: %(here)s stands for [Site.Dir]. It is
+// closed when the test ends. If it can't be opened, the test fails at once.
 func (s *Site) DB(uri string) *storage.DB {
 	s.t.Helper()
-	db, err := s.opener.Open(s.t.Context(), strings.ReplaceAll(uri, "%(here)s", filepath.ToSlash(s.Dir)))
+	uri = strings.ReplaceAll(uri, "%(here)s", filepath.ToSlash(s.Dir))
+	db, err := s.opener.Open(s.t.Context(), uri)
 	if err != nil {
 		s.t.Fatal("servetest: ", err)
 	}

@@ -34,7 +34,8 @@ func TestBrowsersHaveSessions(t *testing.T) {
 		browser *servetest.Browser
 		want    string
 	}{{one, "1"}, {other, "1"}, {one, "2"}} {
-		if got := step.browser.PostForm("/incr", nil); got.Status != http.StatusOK || strings.TrimSpace(got.Body) != step.want {
+		got := step.browser.PostForm("/incr", nil)
+		if got.Status != http.StatusOK || strings.TrimSpace(got.Body) != step.want {
 			t.Errorf("got %d %q, want %s", got.Status, got.Body, step.want)
 		}
 	}
@@ -95,16 +96,24 @@ func TestSessionTimesOut(t *testing.T) {
 	for _, uri := range []string{"bolt://%(here)s/data.db", "memory://site"} {
 		t.Run(strings.SplitN(uri, ":", 2)[0], func(t *testing.T) {
 			t.Parallel()
-			ini := write(t, "site.ini", strings.Replace(read(t, tutorial), "bolt://%(here)s/data.db", uri, 1))
+			ini := write(t, "site.ini", strings.Replace(read(t, tutorial),
+				"bolt://%(here)s/data.db", uri, 1))
 			synctest.Test(t, func(t *testing.T) {
 				browser := servetest.New(t, ini, myapp.Register).Browser()
 				for _, step := range []struct {
 					pause time.Duration
 					want  string
-				}{{0, "1"}, {15 * time.Minute, "2"}, {15 * time.Minute, "3"}, {21 * time.Minute, "1"}} {
+				}{
+					{0, "1"},
+					{15 * time.Minute, "2"},
+					{15 * time.Minute, "3"},
+					{21 * time.Minute, "1"},
+				} {
 					time.Sleep(step.pause)
-					if got := browser.PostForm("/incr", nil); strings.TrimSpace(got.Body) != step.want {
-						t.Errorf("after %v: got %d %q, want %s", step.pause, got.Status, got.Body, step.want)
+					got := browser.PostForm("/incr", nil)
+					if strings.TrimSpace(got.Body) != step.want {
+						t.Errorf("after %v: got %d %q, want %s", step.pause, got.Status, got.Body,
+							step.want)
 					}
 				}
 			})
@@ -114,7 +123,8 @@ func TestSessionTimesOut(t *testing.T) {
 
 func TestFilesOfTheFolder(t *testing.T) {
 	t.Parallel()
-	text := strings.Replace(read(t, tutorial), "secret_key = my-secret-key", "secret_key_file = %(here)s/secret", 1)
+	text := strings.Replace(read(t, tutorial), "secret_key = my-secret-key",
+		"secret_key_file = %(here)s/secret", 1)
 	folder := filepath.Dir(write(t, "base.ini", text))
 	for name, text := range map[string]string{
 		"secret":       strings.Repeat("0123456789abcdef", 4),
@@ -144,7 +154,8 @@ func TestOtherDatabases(t *testing.T) {
 	t.Parallel()
 	file := filepath.ToSlash(filepath.Join(t.TempDir(), "real.db"))
 	uri := "bolt:///" + strings.TrimPrefix(file, "/")
-	ini := write(t, "site.ini", strings.Replace(read(t, tutorial), "bolt://%(here)s/data.db", uri, 1))
+	ini := write(t, "site.ini", strings.Replace(read(t, tutorial),
+		"bolt://%(here)s/data.db", uri, 1))
 	want := ini + ":6: [app:myapp] zodb_uri"
 	said := failure(t, func(t *recorder) { servetest.New(t, ini, myapp.Register) })
 	if !strings.Contains(said, want) || !strings.Contains(said, "not a database of the test") {
@@ -179,7 +190,8 @@ func TestRequests(t *testing.T) {
 				http.SetCookie(w, &http.Cookie{Name: "seen", Value: "1", Secure: true, Path: "/"})
 				http.Redirect(w, r, "/", http.StatusSeeOther)
 			})
-			mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("on purpose") })
+			mux.HandleFunc("GET /panic",
+				func(http.ResponseWriter, *http.Request) { panic("on purpose") })
 			return mux, nil
 		})
 	})
@@ -216,7 +228,8 @@ func TestFailures(t *testing.T) {
 		t.Errorf("got %q, want %q", said, want)
 	}
 	said = failure(t, func(r *recorder) {
-		if got := servetest.New(r, tutorial, myapp.Register).Browser().Get("ftp://localhost/"); got.Status != 0 {
+		browser := servetest.New(r, tutorial, myapp.Register).Browser()
+		if got := browser.Get("ftp://localhost/"); got.Status != 0 {
 			t.Errorf("got %d", got.Status)
 		}
 	})
@@ -224,12 +237,14 @@ func TestFailures(t *testing.T) {
 		t.Errorf("got %q", said)
 	}
 	said = failure(t, func(t *recorder) {
-		servetest.New(t, write(t, "site.ini", "[app:main]\nuse = egg:test#app\n"), func(r *pipeline.Registry) {
-			pipeline.App(r, "egg:test#app", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
-				b.OnClose(func() error { return fmt.Errorf("can't close") })
-				return http.NotFoundHandler(), nil
+		newApp := func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+			b.OnClose(func() error { return fmt.Errorf("can't close") })
+			return http.NotFoundHandler(), nil
+		}
+		servetest.New(t, write(t, "site.ini", "[app:main]\nuse = egg:test#app\n"),
+			func(r *pipeline.Registry) {
+				pipeline.App(r, "egg:test#app", newApp)
 			})
-		})
 	})
 	if !strings.Contains(said, "can't close") {
 		t.Errorf("got %q", said)

@@ -1,4 +1,4 @@
-// Command hello is a program of one's own: an app and a filter, composed by hello.ini.
+// Command hello is a small site: an app and a filter, composed by hello.ini.
 //
 //	go run ./examples/hello examples/hello/hello.ini
 package main
@@ -13,7 +13,7 @@ import (
 )
 
 type settings struct {
-	Greeting string `default:"Hello" help:"what to say"`
+	Greeting string `default:"Hello" help:"the greeting"`
 }
 
 func register(r *pipeline.Registry) {

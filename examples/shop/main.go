@@ -9,8 +9,9 @@
 //	curl -b jar -c jar -X POST localhost:8080/cart/pot
 //	curl -b jar -c jar -X POST localhost:8080/orders
 //
-// The statements are in queries.go, as sqlc writes them, and the tables in files of which those that are new are run when the program
-// starts. In shop.ini the app is told its database, and where sessions are. It is the same, so they share connections and transactions.
+// The statements are in queries.go, in the form that sqlc generates, and the tables in numbered
+// .sql files, which run once when the program starts. shop.ini names the database of the app and
+// that of the sessions. They are the same, so they share connections and transactions.
 package main
 
 import (
@@ -38,7 +39,7 @@ func main() { serve.Main(register) }
 func register(r *pipeline.Registry) { pipeline.App(r, "egg:shop#app", newShop) }
 
 type settings struct {
-	Database string `required:"true" help:"where products and orders are, such as postgres://localhost/shop"`
+	Database string `required:"true" help:"the data, such as postgres://localhost/shop"`
 	Sessions string `help:"where sessions are; in the database if empty"`
 }
 
@@ -94,7 +95,7 @@ func (s *shop) open(r *http.Request) (*Queries, *session.Session, map[string]int
 	return New(tx), visit, cart, err
 }
 
-// look shows the stock and the cart.
+// look answers with the stock and the cart.
 func (s *shop) look(w http.ResponseWriter, r *http.Request) error {
 	q, _, cart, err := s.open(r)
 	if err != nil {
@@ -106,7 +107,8 @@ func (s *shop) look(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	for _, p := range products {
-		fmt.Fprintf(w, "%s: %d in stock, %d in the cart\n", p.Name, p.Stock, cart[p.Name]) //nolint:gosec // plain text
+		//nolint:gosec // plain text
+		fmt.Fprintf(w, "%s: %d in stock, %d in the cart\n", p.Name, p.Stock, cart[p.Name])
 	}
 	return nil
 }
@@ -144,7 +146,8 @@ func (s *shop) order(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(cart)) { // in one order in all requests, so that they can't deadlock
+	// the same order in all requests avoids deadlocks
+	for _, name := range slices.Sorted(maps.Keys(cart)) {
 		taken, err := q.TakeFromStock(ctx, TakeFromStockParams{Name: name, Quantity: cart[name]})
 		if err != nil {
 			return err
@@ -152,7 +155,10 @@ func (s *shop) order(w http.ResponseWriter, r *http.Request) error {
 		if taken == 0 {
 			return refuse(w, r, name+": not so many are left")
 		}
-		if err := q.AddOrderLine(ctx, AddOrderLineParams{OrderNumber: number, Product: name, Quantity: cart[name]}); err != nil {
+		if err := q.AddOrderLine(ctx, AddOrderLineParams{
+			OrderNumber: number, Product: name,
+			Quantity: cart[name],
+		}); err != nil {
 			return err
 		}
 	}
@@ -160,7 +166,7 @@ func (s *shop) order(w http.ResponseWriter, r *http.Request) error {
 	return visit.Delete("cart")
 }
 
-// refuse answers with the reason why there is no order, and aborts the transaction.
+// refuse answers with the reason why the order failed, and aborts the transaction.
 func refuse(w http.ResponseWriter, r *http.Request, why string) error {
 	t, ok := transaction.FromContext(r.Context())
 	if !ok {

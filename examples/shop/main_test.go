@@ -119,19 +119,26 @@ func number(t *testing.T, conn *pgx.Conn, query string) (n int) {
 	return n
 }
 
+// stock returns the page with the number of each product in stock and in the cart.
+func stock(cups, cupsInCart, pots, potsInCart, trays, traysInCart int) string {
+	return fmt.Sprintf("cup: %d in stock, %d in the cart\npot: %d in stock, %d in the cart\n"+
+		"tray: %d in stock, %d in the cart\n",
+		cups, cupsInCart, pots, potsInCart, trays, traysInCart)
+}
+
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
 	shop, conn := open(t, uri), connect(t, uri)
 	ada := newCustomer(t)
-	ada.want("GET", shop, 200, "cup: 100 in stock, 0 in the cart\npot: 20 in stock, 0 in the cart\ntray: 5 in stock, 0 in the cart\n")
+	ada.want("GET", shop, 200, stock(100, 0, 20, 0, 5, 0))
 	ada.want("POST", shop+"/orders", 409, "the cart is empty\n")
 	ada.want("POST", shop+"/cart/sofa", 404, "Not Found\n")
 	ada.want("POST", shop+"/cart/pot", 200, "1 in the cart\n")
 	ada.want("POST", shop+"/cart/pot", 200, "2 in the cart\n")
 	ada.want("POST", shop+"/cart/cup", 200, "1 in the cart\n")
 	ada.want("POST", shop+"/orders", 200, "order 1\n")
-	ada.want("GET", shop, 200, "cup: 99 in stock, 0 in the cart\npot: 18 in stock, 0 in the cart\ntray: 5 in stock, 0 in the cart\n")
+	ada.want("GET", shop, 200, stock(99, 0, 18, 0, 5, 0))
 
 	// All or nothing: the cups are there, but not so many trays.
 	ada.want("POST", shop+"/cart/cup", 200, "1 in the cart\n")
@@ -139,21 +146,23 @@ func TestOrder(t *testing.T) {
 		ada.want("POST", shop+"/cart/tray", 200, fmt.Sprintf("%d in the cart\n", n))
 	}
 	ada.want("POST", shop+"/orders", 409, "tray: not so many are left\n")
-	ada.want("GET", shop, 200, "cup: 99 in stock, 1 in the cart\npot: 18 in stock, 0 in the cart\ntray: 5 in stock, 6 in the cart\n")
+	ada.want("GET", shop, 200, stock(99, 1, 18, 0, 5, 6))
 	if n := number(t, conn, `SELECT count(*) FROM customer_order`); n != 1 {
 		t.Errorf("there are %d orders, want 1", n)
 	}
-	// An order that was refused keeps nothing busy. (Its rollback is not waited for.)
-	for deadline := time.Now().Add(time.Minute); number(t, conn, `SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`) > 0; {
+	// A refused order leaves no connection busy. (The response does not wait for its rollback.)
+	const busy = `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`
+	for deadline := time.Now().Add(time.Minute); number(t, conn, busy) > 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("a connection is still busy")
 		}
 	}
-	newCustomer(t).want("GET", shop, 200, "cup: 99 in stock, 0 in the cart\npot: 18 in stock, 0 in the cart\ntray: 5 in stock, 0 in the cart\n")
+	newCustomer(t).want("GET", shop, 200, stock(99, 0, 18, 0, 5, 0))
 }
 
-// Customers of two programs buy until little is left. Nothing is sold twice, and each has in the cart what was not ordered.
+// Customers of two programs buy until little is left. No item is sold twice, and items that were
+// not ordered stay in the carts.
 func TestSellOut(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -194,10 +203,12 @@ func TestSellOut(t *testing.T) {
 	if n := number(t, conn, `SELECT count(*) FROM customer_order`); n != acknowledged {
 		t.Errorf("there are %d orders, want the %d that were acknowledged", n, acknowledged)
 	}
-	if n := number(t, conn, `SELECT sum(stock) FROM product`) + number(t, conn, `SELECT sum(quantity) FROM order_line`); n != 125 {
+	if n := number(t, conn, `SELECT sum(stock) FROM product`) +
+		number(t, conn, `SELECT sum(quantity) FROM order_line`); n != 125 {
 		t.Errorf("stock and orders come to %d, want 125", n)
 	}
-	if n := number(t, conn, `SELECT count(*) FROM customer_order WHERE number NOT IN (SELECT order_number FROM order_line)`); n != 0 {
+	if n := number(t, conn, `SELECT count(*) FROM customer_order WHERE number NOT IN (SELECT `+
+		`order_number FROM order_line)`); n != 0 {
 		t.Errorf("%d orders are of nothing", n)
 	}
 	t.Logf("%d orders", acknowledged)
@@ -235,7 +246,8 @@ func TestCheck(t *testing.T) {
 	for _, tt := range []struct{ uri, want string }{
 		{uri, path + ": OK\n"},
 		{
-			"memory://shop", path + `:6: [app:shop] database = "memory://shop": storage/postgres: memory://shop is no PostgreSQL database,` +
+			"memory://shop", path + `:6: [app:shop] database = "memory://shop": ` +
+				`storage/postgres: memory://shop is no PostgreSQL database,` +
 				" which the app's own tables need: write postgres://host/database\n",
 		},
 	} {
@@ -244,11 +256,13 @@ func TestCheck(t *testing.T) {
 		}
 		var got strings.Builder
 		serve.Run(t.Context(), []string{"check", path}, serve.Stdio{Out: &got, Err: &got}, register)
-		if !strings.HasSuffix("\n"+got.String(), "\n"+tt.want) { // there is a warning about the secret, too
+		// there is a warning about the secret, too
+		if !strings.HasSuffix("\n"+got.String(), "\n"+tt.want) {
 			t.Errorf("%s: got %s, want %s", tt.uri, got.String(), tt.want)
 		}
 	}
-	if n := number(t, connect(t, uri), `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`); n != 0 {
+	if n := number(t, connect(t, uri),
+		`SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`); n != 0 {
 		t.Errorf("there are %d tables, want none", n)
 	}
 }

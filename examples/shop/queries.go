@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// DBTX is what the queries need: a connection, a pool or, here, the transaction of the request.
+// DBTX is implemented by connections, pools and, here, the transaction of the request.
 type DBTX interface {
 	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
 	Query(context.Context, string, ...any) (pgx.Rows, error)
@@ -57,7 +57,7 @@ type TakeFromStockParams struct {
 	Quantity int32
 }
 
-// TakeFromStock returns 0 if there is not so much, else 1.
+// TakeFromStock returns 0 if the stock is too small, else 1.
 func (q *Queries) TakeFromStock(ctx context.Context, arg TakeFromStockParams) (int64, error) {
 	result, err := q.db.Exec(ctx, takeFromStock, arg.Name, arg.Quantity)
 	return result.RowsAffected(), err

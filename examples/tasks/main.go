@@ -1,4 +1,4 @@
-// Command tasks shows the calls that people make every day, each in a function of its own.
+// Command tasks shows the most frequent calls, each in a function of its own.
 //
 //	go run ./examples/tasks examples/tasks/tasks.ini
 package main
@@ -38,7 +38,7 @@ func register(r *pipeline.Registry) {
 
 // Write a filter with settings.
 func newStamp(_ *pipeline.Build, s struct {
-	Text string `required:"true" help:"what the field X-Stamp says"`
+	Text string `required:"true" help:"the value of the header field X-Stamp"`
 },
 ) (func(http.Handler) http.Handler, error) {
 	return func(next http.Handler) http.Handler {
@@ -84,6 +84,7 @@ func newSite(b *pipeline.Build, s struct {
 	r.Get("/", handler.Func(app.count))
 	r.Post("/login", handler.Func(app.login))
 	r.Post("/logout", handler.Func(app.logout))
+	r.Get("/user", handler.Func(app.user))
 	r.Post("/order", handler.Func(app.order))
 	b.Routes(r)
 	return r, nil
@@ -127,9 +128,27 @@ func (a *site) logout(_ http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if ok, err := s.CheckCSRFToken(r.FormValue("csrf_token")); err != nil || !ok {
-		return &handler.Error{Status: http.StatusForbidden, Message: "Send the form again.", Err: err}
+		message := "Send the form again."
+		return &handler.Error{Status: http.StatusForbidden, Message: message, Err: err}
 	}
 	return s.Invalidate()
+}
+
+// Find out which user has logged in.
+func (a *site) user(w http.ResponseWriter, r *http.Request) error {
+	s, err := a.sessions.Get(r.Context())
+	if err != nil {
+		return err
+	}
+	name, ok, err := s.User()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return &handler.Error{Status: http.StatusUnauthorized, Message: "Log in first."}
+	}
+	fmt.Fprintln(w, name)
+	return nil
 }
 
 // Return an error that the client may read; do something after the commit; use a savepoint.
@@ -204,7 +223,8 @@ func addOrder(ctx context.Context, db *storage.DB, item string) error {
 	return err
 }
 
-// Take part in transactions: a data manager that prints a line if all others have promised to commit.
+// Take part in transactions: a data manager that prints a line if all other data managers have
+// promised to commit.
 type receipt struct{ text string }
 
 func printReceipt(ctx context.Context, text string) error {

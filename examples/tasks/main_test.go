@@ -18,28 +18,29 @@ func TestSite(t *testing.T) {
 	t.Parallel()
 	site := servetest.New(t, "tasks.ini", register)
 	browser := site.Browser()
-	if got := browser.Get("/"); got.Body != "visits: 1\n" || got.Header.Get("X-Stamp") != "made by tasks" {
-		t.Errorf("the first visit: %d %q %v", got.Status, got.Body, got.Header)
+	want := func(got servetest.Reply, status int, body string) {
+		t.Helper()
+		if got.Status != status || got.Body != body {
+			t.Errorf("got %d %q, want %d %q", got.Status, got.Body, status, body)
+		}
 	}
-	if got := browser.PostForm("/login", url.Values{"user": {"ann"}, "password": {"wrong"}}); got.Status != http.StatusForbidden {
-		t.Errorf("a wrong password: %d %q", got.Status, got.Body)
+	first := browser.Get("/")
+	want(first, 200, "visits: 1\n")
+	if stamp := first.Header.Get("X-Stamp"); stamp != "made by tasks" {
+		t.Errorf("X-Stamp is %q", stamp)
 	}
-	token := browser.PostForm("/login", url.Values{"user": {"ann"}, "password": {"correct horse"}}).Body
-	if got := browser.Get("/"); got.Body != "visits: 2\n" {
-		t.Errorf("after the log-in: %q", got.Body)
-	}
-	if got := browser.PostForm("/order", url.Values{"item": {"pen"}}); got.Status != http.StatusConflict || got.Body != "It is sold out.\n" {
-		t.Errorf("an item that is sold out: %d %q", got.Status, got.Body)
-	}
-	if got := browser.PostForm("/logout", url.Values{"csrf_token": {"wrong"}}); got.Status != http.StatusForbidden {
-		t.Errorf("a log-out with a wrong token: %d", got.Status)
-	}
-	if got := browser.PostForm("/logout", url.Values{"csrf_token": {strings.TrimSpace(token)}}); got.Status != http.StatusOK {
-		t.Errorf("the log-out: %d %q", got.Status, got.Body)
-	}
-	if got := browser.Get("/"); got.Body != "visits: 1\n" {
-		t.Errorf("after the log-out: %q", got.Body)
-	}
+	want(browser.Get("/user"), 401, "Log in first.\n")
+	account := url.Values{"user": {"ann"}, "password": {"wrong"}}
+	want(browser.PostForm("/login", account), 403, "The password is wrong.\n")
+	account.Set("password", "correct horse")
+	token := strings.TrimSpace(browser.PostForm("/login", account).Body)
+	want(browser.Get("/"), 200, "visits: 2\n")
+	want(browser.Get("/user"), 200, "ann\n")
+	want(browser.PostForm("/order", url.Values{"item": {"pen"}}), 409, "It is sold out.\n")
+	wrong := url.Values{"csrf_token": {"wrong"}}
+	want(browser.PostForm("/logout", wrong), 403, "Send the form again.\n")
+	want(browser.PostForm("/logout", url.Values{"csrf_token": {token}}), 200, "")
+	want(browser.Get("/"), 200, "visits: 1\n")
 }
 
 // An order is SQL, storage and session in one transaction.
@@ -50,7 +51,8 @@ func TestOrder(t *testing.T) {
 		scheme, _, _ := strings.Cut(uri, ":")
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
-			config := servetest.Config{File: "tasks.ini", Register: []func(*pipeline.Registry){register}}
+			config := servetest.Config{File: "tasks.ini"}
+			config.Register = []func(*pipeline.Registry){register}
 			if scheme != "bolt" {
 				config.Set = []string{"app:tasks.zodb_uri=" + uri}
 			}
@@ -67,7 +69,8 @@ func TestOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, want := range []int{http.StatusOK, http.StatusConflict} {
-				if got := site.Browser().PostForm("/order", url.Values{"item": {"pen"}}); got.Status != want {
+				got := site.Browser().PostForm("/order", url.Values{"item": {"pen"}})
+				if got.Status != want {
 					t.Errorf("got %d %q, want %d", got.Status, got.Body, want)
 				}
 			}

@@ -1,11 +1,14 @@
-// Command worker does jobs outside of http: it takes them from a table in PostgreSQL and marks each one done in the same transaction as its
-// effects, which are in storage. So every job is done once, whatever is killed in between, and by any number of workers.
+// Command worker does jobs outside of HTTP: it takes them from a table in PostgreSQL, and marks
+// each job as done in the transaction of its effects, which are in storage. So every job takes
+// effect exactly once, with any number of workers, even if they are killed.
 //
-//	go run ./examples/worker postgres://localhost/site add "to be or not to be" "that is the question"
-//	go run ./examples/worker postgres://localhost/site work     # until interrupted; drain: until nothing is left
+//	go run ./examples/worker postgres://localhost/site add "to be or not to be" "to do"
+//	go run ./examples/worker postgres://localhost/site work     # until interrupted
+//	go run ./examples/worker postgres://localhost/site drain    # until no job is left
 //	go run ./examples/worker postgres://localhost/site words
 //
-// A job is a text, and its effect that the words in it are counted. One that can't be done is set aside, with the reason.
+// A job is a text, and its effect is to count the words in it. A job that fails is set aside, with
+// the reason.
 package main
 
 import (
@@ -39,7 +42,8 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: worker postgres://host/database {add TEXT... | work | drain | words}")
+var errUsage = errors.New(
+	"usage: worker postgres://host/database {add TEXT... | work | drain | words}")
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	if len(args) < 2 {
@@ -79,10 +83,12 @@ type queue struct {
 	log *slog.Logger
 }
 
-// policy is patient: no client waits for the answer, and other workers run at the same time.
-var policy = transaction.Policy{Tries: 20, Delay: 5 * time.Millisecond, MaxDelay: time.Second, Jitter: 1}
+// policy allows many attempts, because no client waits and other workers run at the same time.
+var policy = transaction.Policy{
+	Tries: 20, Delay: 5 * time.Millisecond, MaxDelay: time.Second, Jitter: 1,
+}
 
-// sql runs f in a transaction, with the part of it that is SQL.
+// sql runs f in a transaction, and passes it the SQL transaction that is part of it.
 func (q *queue) sql(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) error {
 	return transaction.Run(ctx, func(ctx context.Context) error {
 		tx, err := postgres.Tx(ctx, q.db)
@@ -100,11 +106,12 @@ func (q *queue) add(ctx context.Context, texts []string) error {
 	})
 }
 
-// work does the jobs in the table, and those that are added, until ctx is done.
+// work does the jobs in the table, and those added later, until ctx is done.
 func (q *queue) work(ctx context.Context) error {
 	for {
 		if err := q.drain(ctx); err != nil && ctx.Err() == nil {
-			q.log.LogAttrs(ctx, slog.LevelError, "no job done", slog.Any("error", err)) // the database may be back soon
+			// the database may be back soon
+			q.log.LogAttrs(ctx, slog.LevelError, "no job done", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():
@@ -114,7 +121,7 @@ func (q *queue) work(ctx context.Context) error {
 	}
 }
 
-// drain works until nothing is left.
+// drain works until no job is left.
 func (q *queue) drain(ctx context.Context) error {
 	for {
 		found, err := q.one(ctx)
@@ -127,11 +134,13 @@ func (q *queue) drain(ctx context.Context) error {
 // one does one job, and reports whether there was one.
 func (q *queue) one(ctx context.Context) (found bool, err error) {
 	err = q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		found = false // anew in every attempt
+		found = false // reset for each attempt
 		var id int64
 		var text string
-		// Others skip the row until this transaction has ended; if it is killed, that is at once.
-		err := tx.QueryRow(ctx, `SELECT id, text FROM job WHERE state = 'new' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`).Scan(&id, &text)
+		// Other workers skip the row until this transaction ends; if the process is killed, it ends
+		// at once.
+		err := tx.QueryRow(ctx, `SELECT id, text FROM job WHERE state = 'new'
+			ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`).Scan(&id, &text)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -149,15 +158,17 @@ func (q *queue) one(ctx context.Context) (found bool, err error) {
 	if !ok || transaction.IsTransient(err) || ctx.Err() != nil {
 		return found, err
 	}
-	// The transaction is gone, with all that the job had done. That it has failed takes another.
-	q.log.LogAttrs(ctx, slog.LevelWarn, "a job has failed", slog.Int64("job", failed.id), slog.Any("error", failed.err))
+	// The transaction was aborted, with all effects of the job. Another one records the failure.
+	q.log.LogAttrs(ctx, slog.LevelWarn, "a job has failed", slog.Int64("job", failed.id),
+		slog.Any("error", failed.err))
 	return true, q.sql(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE job SET state = 'failed', error = $2 WHERE id = $1 AND state = 'new'`, failed.id, failed.err.Error())
+		_, err := tx.Exec(ctx, `UPDATE job SET state = 'failed', error = $2
+			WHERE id = $1 AND state = 'new'`, failed.id, failed.err.Error())
 		return err
 	})
 }
 
-// A failure is the error of a job itself.
+// A failure is an error of a job, not of the queue.
 type failure struct {
 	id  int64
 	err error
@@ -166,7 +177,7 @@ type failure struct {
 func (f *failure) Error() string { return fmt.Sprintf("job %d: %v", f.id, f.err) }
 func (f *failure) Unwrap() error { return f.err }
 
-// count is the job: it knows storage and nothing of SQL, as code does that was written for a site.
+// count does the job. It uses storage only, without SQL, as the code of a site would.
 func count(ctx context.Context, db *storage.DB, text string) error {
 	tx, err := db.Tx(ctx)
 	if err != nil {
@@ -194,7 +205,7 @@ func count(ctx context.Context, db *storage.DB, text string) error {
 	return nil
 }
 
-// words prints the counts.
+// words prints the counted words.
 func (q *queue) words(ctx context.Context, w io.Writer) error {
 	var lines []string
 	err := transaction.Run(ctx, func(ctx context.Context) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,7 +46,8 @@ func connect(t *testing.T, uri string) *pgx.Conn {
 
 func jobs(t *testing.T, conn *pgx.Conn, state string) (n int) {
 	t.Helper()
-	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM job WHERE state = $1", state).Scan(&n); err != nil {
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM job WHERE state = $1",
+		state).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -63,7 +65,8 @@ func TestWorker(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	var reason string
-	if err := connect(t, uri).QueryRow(t.Context(), "SELECT error FROM job WHERE state = 'failed'").Scan(&reason); err != nil {
+	if err := connect(t, uri).QueryRow(t.Context(),
+		"SELECT error FROM job WHERE state = 'failed'").Scan(&reason); err != nil {
 		t.Fatal(err)
 	}
 	if want := `"xxxxxxxxxx"...: words have up to 40 bytes`; reason != want {
@@ -139,7 +142,8 @@ func TestWorkersAreKilled(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"postgres://localhost/site"}} {
-		if err := run(t.Context(), args, t.Output(), t.Output()); err != errUsage { //nolint:errorlint // it is returned as it is
+		err := run(t.Context(), args, t.Output(), t.Output())
+		if !errors.Is(err, errUsage) {
 			t.Errorf("%q: got %v, want %v", args, err, errUsage)
 		}
 	}
