@@ -28,10 +28,6 @@ func (b Bytes) Limit() int64 {
 	return int64(b)
 }
 
-// AtLeastOne returns the size in bytes, and 1 for an explicit 0. It is for a Config in which zero
-// means the default, and where one byte has the effect of none.
-func (b Bytes) AtLeastOne() int64 { return max(int64(b), 1) }
-
 // UnmarshalText reads a size.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	errWant := errors.New("want a size in bytes, such as 2MB")

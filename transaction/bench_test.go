@@ -43,7 +43,7 @@ func TestAllocations(t *testing.T) {
 		}, 1},
 		{"empty transaction", func(ctx context.Context) bool { return oneTransaction(ctx) }, 1},
 		{"one manager", func(ctx context.Context) bool { return oneTransaction(ctx, a) }, 3},
-		{"two managers", func(ctx context.Context) bool { return oneTransaction(ctx, a, b) }, 7},
+		{"two managers", func(ctx context.Context) bool { return oneTransaction(ctx, a, b) }, 6},
 	}
 	for _, tt := range tests {
 		ctx := t.Context()

@@ -41,9 +41,9 @@ func (t *Txn) finishEnd() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ending = false
-	if t.cold != nil && t.cold.left != nil {
-		close(t.cold.left)
-		t.cold.left = nil
+	if t.left != nil {
+		close(t.left)
+		t.left = nil
 	}
 	if t.status == Committed || t.status == Aborted {
 		t.forget()
@@ -75,7 +75,7 @@ func (t *Txn) startCommit(ctx context.Context) (over bool, err error) {
 		return true, nil
 	}
 	t.ending = true
-	t.forgetSavepoints()
+	t.savepoints = nil // none is valid any more
 	return false, nil
 }
 
@@ -136,7 +136,7 @@ func (t *Txn) runAfterCommit(ctx context.Context, err error) {
 	t.mu.Lock()
 	t.status, t.prepared, t.settled = Committed, false, true
 	if err != nil {
-		t.status, t.writeCold().cause = CommitFailed, err
+		t.status, t.cause = CommitFailed, err
 	}
 	t.mu.Unlock()
 
@@ -205,7 +205,7 @@ func (t *Txn) commitInSteps(ctx context.Context, managers []resource.DataManager
 	p.rest = writers
 	if len(o.preparers) > 0 {
 		t.mu.Lock()
-		t.writeCold().recorder = o.lastID
+		t.recorder = o.lastID
 		t.mu.Unlock()
 	}
 	for _, dm := range o.preparers {
@@ -436,6 +436,6 @@ func (t *Txn) startAbort() error {
 		return fmt.Errorf("%w: cannot abort, it is %s", ErrEnded, t.status)
 	}
 	t.ending = true
-	t.forgetSavepoints()
+	t.savepoints = nil // none is valid any more
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 func (t *Txn) Conflict(ctx context.Context) error {
 	t.mu.Lock()
 	status, managers := t.status, slices.Clone(t.managers)
-	known, cause := t.readCold().conflict, t.readCold().cause
+	known, cause := t.conflict, t.cause
 	t.mu.Unlock()
 	switch {
 	case status == Committed || final(cause):
@@ -64,7 +64,7 @@ func (t *Txn) Classify(ctx context.Context, err error) error {
 func (t *Txn) noteConflict(ctx context.Context) {
 	if conflict := t.Conflict(ctx); conflict != nil {
 		t.mu.Lock()
-		t.writeCold().conflict = conflict
+		t.conflict = conflict
 		t.mu.Unlock()
 	}
 }

@@ -55,8 +55,7 @@ func (t *Txn) savepoint(optimistic bool) (*Savepoint, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	cold := t.writeCold()
-	cold.savepoints = append(cold.savepoints, s)
+	t.savepoints = append(t.savepoints, s)
 	return s, nil
 }
 
@@ -129,13 +128,13 @@ func (s *Savepoint) forgetLater() error {
 	t := s.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.Index(t.readCold().savepoints, s)
+	i := slices.Index(t.savepoints, s)
 	err := t.usable("roll back")
 	switch {
 	case i >= 0 && err != nil:
 		return err
 	case i >= 0:
-		t.cold.savepoints = slices.Delete(t.cold.savepoints, i+1, len(t.cold.savepoints))
+		t.savepoints = slices.Delete(t.savepoints, i+1, len(t.savepoints))
 		return nil
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrInvalidSavepoint, err)
@@ -150,7 +149,7 @@ func (s *Savepoint) Valid() bool {
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
 	return (s.t.status == Active || s.t.status == Doomed) &&
-		slices.Contains(s.t.readCold().savepoints, s)
+		slices.Contains(s.t.savepoints, s)
 }
 
 // HasSavepoint reports whether t has a valid savepoint: a data manager that is about to do its
@@ -158,14 +157,7 @@ func (s *Savepoint) Valid() bool {
 func (t *Txn) HasSavepoint() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.readCold().savepoints) > 0
-}
-
-// forgetSavepoints makes all savepoints invalid. The caller holds t.mu.
-func (t *Txn) forgetSavepoints() {
-	if t.cold != nil {
-		t.cold.savepoints = nil
-	}
+	return len(t.savepoints) > 0
 }
 
 // A journal collects the data managers that did not abort, with their errors, until t.held is
@@ -186,7 +178,7 @@ func (j *journal) write(t *Txn) {
 func (t *Txn) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.status, t.writeCold().cause = CommitFailed, err
+	t.status, t.cause = CommitFailed, err
 }
 
 // background returns the context for calls of data managers that are made without one.

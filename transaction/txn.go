@@ -36,13 +36,18 @@ type Txn struct {
 	settled  bool // the managers were notified of the end
 	prepared bool // managers other than the last hold prepared work
 
+	id          string // made on demand: most transactions need none
 	description string
+	user        string
+	extension   map[string]any
 	data        []kv
 	managers    []resource.DataManager // in the order in which they joined
-
-	// Allocated on first use: most transactions have none of these, and are smaller without them.
-	cold  *coldFields // see readCold and writeCold
-	hooks *hooks
+	savepoints  []*Savepoint           // valid ones, oldest first
+	hooks       *hooks                 // nil: none
+	recorder    string                 // the RecorderID of the last manager, if others prepare
+	cause       error                  // why the status is CommitFailed
+	conflict    error                  // that was known when the transaction was aborted
+	left        chan struct{}          // closed by the running Commit or Abort; nil: no waiter
 
 	// The first elements of managers and data. There are seldom more, so appending seldom
 	// allocates.
@@ -50,36 +55,6 @@ type Txn struct {
 		managers [2]resource.DataManager
 		data     [2]kv
 	}
-}
-
-// coldFields are the fields of a Txn that few transactions use.
-type coldFields struct {
-	id         string
-	user       string
-	extension  map[string]any
-	savepoints []*Savepoint // valid ones, oldest first
-	recorder   string       // the id of the last manager as a Recorder, if others prepare
-	cause      error        // why the status is CommitFailed
-	conflict   error        // the conflict that was known when the transaction was aborted
-
-	left chan struct{} // closed when the running Commit or Abort returns; nil without a waiter
-}
-
-// writeCold returns the cold fields for writing, and allocates them first if needed. The caller
-// holds t.mu.
-func (t *Txn) writeCold() *coldFields {
-	if t.cold == nil {
-		t.cold = new(coldFields)
-	}
-	return t.cold
-}
-
-// readCold returns a copy of the cold fields, zero if none is set. The caller holds t.mu.
-func (t *Txn) readCold() coldFields {
-	if t.cold == nil {
-		return coldFields{}
-	}
-	return *t.cold
 }
 
 // A kv is an entry of [Txn.SetData]. A transaction has two or three at most, so a list is smaller
@@ -91,11 +66,10 @@ type kv struct{ key, value any }
 func (t *Txn) ID() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	cold := t.writeCold()
-	if cold.id == "" { // generated on demand: most transactions need none
-		cold.id = rand.Text()
+	if t.id == "" {
+		t.id = rand.Text()
 	}
-	return cold.id
+	return t.id
 }
 
 // Context returns a context that carries t, made from the one that t was begun with. A data manager
@@ -117,11 +91,10 @@ func (t *Txn) Wait(ctx context.Context) Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.ending && ctx.Err() == nil {
-		cold := t.writeCold()
-		if cold.left == nil {
-			cold.left = make(chan struct{})
+		if t.left == nil {
+			t.left = make(chan struct{})
 		}
-		left := cold.left
+		left := t.left
 		t.mu.Unlock()
 		select {
 		case <-left:
@@ -143,7 +116,7 @@ func (t *Txn) Prepared() bool {
 func (t *Txn) Recorder() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.readCold().recorder
+	return t.recorder
 }
 
 // Usable reports whether the status is [Active] or [Doomed].
@@ -233,7 +206,7 @@ func (t *Txn) usable(operation string) error {
 }
 
 // failed returns the error for a transaction whose status is CommitFailed. The caller holds t.mu.
-func (t *Txn) failed() error { return fmt.Errorf("%w: %w", ErrCommitFailed, t.readCold().cause) }
+func (t *Txn) failed() error { return fmt.Errorf("%w: %w", ErrCommitFailed, t.cause) }
 
 // Doom prevents t from being committed: Commit will return [ErrDoomed]. Everything else works as
 // before, so that code unaware of this runs to its end. The error is [ErrEnded] or
@@ -339,16 +312,14 @@ func (t *Txn) Description() string {
 func (t *Txn) SetUser(user string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if user != "" || t.cold != nil {
-		t.writeCold().user = user
-	}
+	t.user = user
 }
 
 // User returns the user that SetUser recorded, or "".
 func (t *Txn) User() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.readCold().user
+	return t.user
 }
 
 // SetExtension stores a value for data managers that record metadata of transactions. It is dropped
@@ -359,18 +330,17 @@ func (t *Txn) SetExtension(key string, value any) {
 	if t.over() {
 		return
 	}
-	cold := t.writeCold()
-	if cold.extension == nil {
-		cold.extension = map[string]any{}
+	if t.extension == nil {
+		t.extension = map[string]any{}
 	}
-	cold.extension[key] = value
+	t.extension[key] = value
 }
 
 // Extension returns a copy of the values that SetExtension stored.
 func (t *Txn) Extension() map[string]any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.readCold().extension)
+	return maps.Clone(t.extension)
 }
 
 // over reports whether t has ended and all participants were notified. The caller holds t.mu.
@@ -385,9 +355,7 @@ func (t *Txn) forget() {
 		clear(t.inline.data[:])
 	}
 	t.managers, t.data, t.hooks = nil, nil, nil
-	if t.cold != nil {
-		t.cold.savepoints, t.cold.extension = nil, nil
-	}
+	t.savepoints, t.extension = nil, nil
 }
 
 // report logs an error that can't be returned to a caller, or not only. It does nothing if err is
