@@ -23,7 +23,7 @@ race: ## all tests with the race detector, as CI runs them
 	go test -race -shuffle=on ./...
 
 .PHONY: lint
-lint: ## vet, golangci-lint and the formatters' opinion
+lint: ## vet, golangci-lint and formatting
 	go vet ./...
 	$(GOLANGCI) run ./...
 
@@ -43,7 +43,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 CRASHES ?= 1000
 
 .PHONY: stress
-stress: ## CRASHES crashes (default 1000) at random moments of two-phase commits, and at each one
+stress: ## crash two-phase commits at each step, and CRASHES times (default 1000) at random moments
 	go test -count=1 -timeout 0 -v ./internal/testing/crashtest -all -crashes $(CRASHES)
 
 .PHONY: microbench
@@ -59,11 +59,11 @@ bench-e2e: ## the same over HTTP, with wrk
 	bench/run.sh e2e $(RUN)
 
 .PHONY: bench-growth
-bench-growth: ## ten million requests to ours (REQUESTS=), with a look at its memory
+bench-growth: ## memory over ten million requests (REQUESTS=)
 	bench/run.sh growth $(RUN)
 
 .PHONY: bench-soak
-bench-soak: ## ten minutes (SOAK=10m) of everything at once: what has grown, and what was lost
+bench-soak: ## all kinds of load at once for ten minutes (SOAK=10m); fails if memory grows or writes are lost
 	bench/run.sh soak $(RUN)
 
 .PHONY: bench-compare
@@ -76,11 +76,11 @@ cover: ## coverage by package, and coverage.html
 	go tool cover -html=cover.out -o coverage.html
 
 .PHONY: update
-update: ## rewrite the expectations that tests compare with
+update: ## rewrite the expected output of tests
 	go test ./pipeline -update
 	UPDATE_SCRIPTS=1 go test ./cmd/serve -run Script
 	go generate ./docs
 
 .PHONY: ci
-ci: ## what must pass before a change lands
+ci: ## all checks that must pass before a change lands
 	bash .ci/run
