@@ -8,20 +8,20 @@ import (
 	"sync/atomic"
 )
 
-// A handler hands lines to the sinks of where they come from. Those who hold one need not know of reloads: it finds out by
-// itself that the log has another state, and takes up what that has for it.
+// A handler passes records to the sinks for their origin. It stays valid after a reload: it
+// compares the state of the log with its binding, and binds again if they differ.
 type handler struct {
 	log    *Log
 	origin origin
-	group  bool                              // whether attributes are in a group by now
-	with   []func(slog.Handler) slog.Handler // the attributes and groups, to be applied to the sinks
+	group  bool                              // a group is open
+	with   []func(slog.Handler) slog.Handler // add the attributes and groups to a sink
 	bound  atomic.Pointer[binding]
 }
 
-// A binding is what a state of the log has for a handler.
+// A binding has the sinks and the level of a handler in one state of the log.
 type binding struct {
 	state *state
-	level Level // the least that any sink takes
+	level Level // the lowest level of its sinks
 	sinks []boundSink
 }
 
@@ -30,7 +30,7 @@ type boundSink struct {
 	handler slog.Handler
 }
 
-// Enabled costs a comparison of two pointers and one of two numbers.
+// Enabled compares a pointer and a number only.
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
 	return Level(level) >= h.bind().level
 }
@@ -55,9 +55,9 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for _, a := range attrs {
 		switch {
 		case h.group || a.Value.Kind() != slog.KindString:
-		case a.Key == "section": // as pipeline.Build has it
+		case a.Key == "section": // set by pipeline.Build
 			next.origin.section = a.Value.String()
-		case a.Key == "logger": // as a setting of Python's filters names one
+		case a.Key == "logger": // set by filters with Python's setting for it
 			next.origin.logger = a.Value.String()
 		}
 	}
@@ -73,11 +73,11 @@ func (h *handler) WithGroup(name string) slog.Handler {
 	return next
 }
 
-// failures is the logger of pyramid_exclog, which Python's sections may name.
+// failures is the logger of pyramid_exclog, which Python's sections may configure.
 const failures = "exc_logger"
 
-// Failures returns the handler for reports that a request has failed: in Python's sections, the logger exc_logger may have them go
-// elsewhere. Package outcome asks for it.
+// Failures returns the handler for failures of requests: Python's sections can send the logger
+// exc_logger elsewhere. Package handler calls it.
 func (h *handler) Failures() slog.Handler {
 	next := h.then(func(inner slog.Handler) slog.Handler { return inner })
 	if next.origin.logger == "" {
@@ -87,10 +87,14 @@ func (h *handler) Failures() slog.Handler {
 }
 
 func (h *handler) then(step func(slog.Handler) slog.Handler) *handler {
-	return &handler{log: h.log, origin: h.origin, group: h.group, with: append(slices.Clip(h.with), step)}
+	return &handler{
+		log: h.log, origin: h.origin, group: h.group,
+		with: append(slices.Clip(h.with), step),
+	}
 }
 
-// bind returns the binding to the present state. Several goroutines may make one at the same time; they are equal.
+// bind returns the binding to the current state. Several goroutines may create equal ones at the
+// same time.
 func (h *handler) bind() *binding {
 	state := h.log.state.Load()
 	if b := h.bound.Load(); b != nil && b.state == state {

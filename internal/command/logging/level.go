@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// A Level is from where on lines are logged.
+// A Level is the lowest level that is logged.
 type Level slog.Level
 
 const (
@@ -16,14 +16,14 @@ const (
 	nothing    = Level(math.MaxInt)
 )
 
-// levels are slog's and Python's names. One step of Python's is one of slog's.
+// levels maps slog's and Python's names. One step in Python is one step in slog.
 var levels = map[string]Level{
 	"debug": Level(slog.LevelDebug), "info": Level(slog.LevelInfo),
 	"warn": Level(slog.LevelWarn), "warning": Level(slog.LevelWarn),
 	"error": Level(slog.LevelError), "critical": critical, "fatal": critical,
 }
 
-// UnmarshalText knows slog's names and Python's, in upper and lower case.
+// UnmarshalText accepts slog's and Python's names, in upper or lower case.
 func (l *Level) UnmarshalText(text []byte) error {
 	level, ok := levels[strings.ToLower(strings.TrimSpace(string(text)))]
 	if !ok {

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// Python evaluates the args of a handler, such as ('%(here)s/site.log', 'a', 10*1024*1024, 5). What such args are made of is
-// evaluated here too: a string, a float64 for every number, a bool, nil for None, a []any for a tuple or a list, a
-// pythonDict, a pythonName, or a pythonCall.
+// The args of a handler are a Python expression, such as ('%(here)s/site.log', 'a', 10*1024*1024,
+// 5). Its value is a string, a float64 for every number, a bool, nil for None, a []any for a tuple
+// or a list, a pythonDict, a pythonName, or a pythonCall.
 type (
 	pythonDict map[string]any
-	pythonName string // with its dots, such as sys.stderr
+	pythonName string // dotted, such as sys.stderr
 	pythonCall struct {
 		function pythonName
 		args     []any
@@ -23,7 +23,7 @@ type (
 	}
 )
 
-// evaluate returns the value of a Python expression; an empty one is an empty tuple.
+// evaluate returns the value of a Python expression. An empty one is an empty tuple.
 func evaluate(text string) (value any, err error) {
 	defer func() {
 		switch fault := recover().(type) {
@@ -44,7 +44,7 @@ func evaluate(text string) (value any, err error) {
 	return value, nil
 }
 
-// A pythonFault is what the parser panics with.
+// A pythonFault is the panic value of the parser.
 type pythonFault string
 
 type wordKind int
@@ -60,7 +60,7 @@ const (
 type pythonParser struct {
 	rest  string
 	kind  wordKind
-	word  string // of a string: its value
+	word  string // the value, for a string
 	depth int
 }
 
@@ -86,7 +86,8 @@ func (p *pythonParser) next() {
 	case isDigit(text[0]) || text[0] == '.' && len(text) > 1 && isDigit(text[1]):
 		end := 1
 		for end < len(text) && (isNamePart(text[end]) || text[end] == '.' ||
-			strings.IndexByte("+-", text[end]) >= 0 && strings.IndexByte("eE", text[end-1]) >= 0 && !strings.HasPrefix(text, "0x")) {
+			strings.IndexByte("+-", text[end]) >= 0 && strings.IndexByte("eE", text[end-1]) >= 0 &&
+				!strings.HasPrefix(text, "0x")) {
 			end++
 		}
 		p.kind, p.word, p.rest = wordNumber, text[:end], text[end:]
@@ -111,7 +112,7 @@ func isNamePart(c byte) bool {
 	return isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c >= 0x80
 }
 
-// pythonString reads the string that text starts with, and returns the rest of text.
+// pythonString reads the string at the start of text, and returns the rest of text.
 func pythonString(text string, raw bool) (value, rest string) {
 	var b strings.Builder
 	quote := text[:1]
@@ -124,7 +125,7 @@ func pythonString(text string, raw bool) (value, rest string) {
 			return b.String(), text[i+len(quote):]
 		case c == '\\' && !raw && i+1 < len(text):
 			if i++; text[i] != quote[0] && text[i] != '\\' {
-				b.WriteByte('\\') // an escape that no path has
+				b.WriteByte('\\') // not an escape that paths contain
 			}
 			b.WriteByte(text[i])
 		default:
@@ -134,7 +135,7 @@ func pythonString(text string, raw bool) (value, rest string) {
 	panic(pythonFault("a string is not closed"))
 }
 
-// take reads the next word if it is that sign, and reports whether it was.
+// take reads the next word if it is sign, and reports whether it was.
 func (p *pythonParser) take(sign string) bool {
 	if p.kind != wordSign || p.word != sign {
 		return false
@@ -143,7 +144,7 @@ func (p *pythonParser) take(sign string) bool {
 	return true
 }
 
-// list reads expressions with commas between them, which are a tuple, or one expression.
+// list reads expressions separated by commas, which are a tuple, or one expression.
 func (p *pythonParser) list() any {
 	first := p.expression()
 	if p.kind != wordSign || p.word != "," {
@@ -159,7 +160,7 @@ func (p *pythonParser) list() any {
 	return all
 }
 
-// maxDepth is how deep expressions may be nested.
+// maxDepth limits the nesting of expressions.
 const maxDepth = 50
 
 func (p *pythonParser) expression() any {
@@ -170,7 +171,7 @@ func (p *pythonParser) expression() any {
 	return p.operation(0)
 }
 
-// operators are those of two operands, the weakest first.
+// operators are the binary operators, from the lowest precedence to the highest.
 var operators = [][]string{{"<<"}, {"+", "-"}, {"*", "/", "//", "%"}}
 
 func (p *pythonParser) operation(strength int) any {
@@ -208,7 +209,7 @@ func (p *pythonParser) signed() any {
 	return base
 }
 
-// nested is for what calls itself without an expression between.
+// nested calls read one level deeper, for recursion that does not go through expression.
 func (p *pythonParser) nested(read func() any) any {
 	if p.depth++; p.depth > maxDepth {
 		panic(pythonFault("it is nested too deep"))
@@ -252,7 +253,7 @@ func (p *pythonParser) atom() any {
 	switch p.kind {
 	case wordString:
 		var b strings.Builder
-		for ; p.kind == wordString; p.next() { // strings side by side are one
+		for ; p.kind == wordString; p.next() { // adjacent strings are one
 			b.WriteString(p.word)
 		}
 		return b.String()
@@ -306,14 +307,14 @@ func (p *pythonParser) atom() any {
 	return nil
 }
 
-// close reads a sign that has to be there.
+// close reads a required sign.
 func (p *pythonParser) close(sign string) {
 	if !p.take(sign) {
 		p.fail()
 	}
 }
 
-// comma reads the comma behind an element, which may be left out in front of what ends the list.
+// comma reads the comma after an element, which is optional before end.
 func (p *pythonParser) comma(end string) {
 	if !p.take(",") && (p.kind != wordSign || p.word != end) {
 		p.fail()
@@ -321,7 +322,8 @@ func (p *pythonParser) comma(end string) {
 }
 
 func pythonNumber(word string) any {
-	if n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSuffix(word, "L"), "l"), 0, 64); err == nil {
+	if n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSuffix(word, "L"), "l"), 0,
+		64); err == nil {
 		return float64(n)
 	}
 	f, err := strconv.ParseFloat(strings.ReplaceAll(word, "_", ""), 64)
@@ -331,7 +333,7 @@ func pythonNumber(word string) any {
 	return f
 }
 
-// call reads the arguments of a call, and makes those calls that settings are often made of.
+// call reads the arguments of a call, and evaluates the functions that are common in settings.
 func (p *pythonParser) call(function pythonName) any {
 	c := pythonCall{function: function, keywords: pythonDict{}}
 	for !p.take(")") {
@@ -363,17 +365,18 @@ func (p *pythonParser) call(function pythonName) any {
 	return c
 }
 
-// A signature has the names of the parameters of a Python class, in their order.
+// A signature is the list of parameter names of a Python class.
 type signature []string
 
-// bind returns the arguments by the names of their parameters.
+// bind returns the arguments by parameter name.
 func (s signature) bind(args any, keywords any) (pythonDict, error) {
 	list, ok := args.([]any)
 	if !ok {
-		list = []any{args} // a tuple of one, without its comma
+		list = []any{args} // a tuple of one without its comma
 	}
 	if len(list) > len(s) {
-		return nil, fmt.Errorf("there are %d, and at most %d are known: %s", len(list), len(s), strings.Join(s, ", "))
+		return nil, fmt.Errorf("there are %d, and at most %d are known: %s", len(list), len(s),
+			strings.Join(s, ", "))
 	}
 	bound := pythonDict{}
 	for i, value := range list {

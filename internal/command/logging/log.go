@@ -12,23 +12,23 @@ import (
 
 // Options are the inputs of a log besides the .ini file.
 type Options struct {
-	Global map[string]string // settings from outside, for interpolation
-	Set    []string          // settings of sections from outside, as pipeline.Options has them
+	Global map[string]string // settings of the command line for [DEFAULT]
+	Set    []string          // settings of the command line, as in pipeline.Options
 	Stdout io.Writer         // nil discards
 	Stderr io.Writer         // nil discards
-	Level  *slog.Level       // for everything, whatever the file says; nil is what that says
+	Level  *slog.Level       // overrides all levels of the file; nil means those
 
-	NoFiles bool // opens no file: lines that would go to files alone go to the standard error
+	NoFiles bool // open no file; lines for files only go to the standard error
 }
 
 // A Log is the log of a program. It is safe for concurrent use.
 type Log struct {
 	config  string
 	opts    Options
-	streams map[string]*stream // the standard ones, by name
+	streams map[string]*stream // stdout and stderr
 	logger  *slog.Logger
 
-	reload sync.Mutex // one at a time; guards noted
+	reload sync.Mutex // held by one Reload at a time; guards noted
 	noted  map[string]bool
 	state  atomic.Pointer[state]
 }
@@ -36,13 +36,14 @@ type Log struct {
 // A state is a plan with the files and syslogs opened for it.
 type state struct {
 	plan     *plan
-	handlers []slog.Handler // of the plan's sinks
+	handlers []slog.Handler // for the plan's sinks
 	files    map[string]*stream
 	syslogs  map[string]*syslog
 }
 
-// Open reads how to log from the file that a config names, as [pipeline.Load] takes it, and opens the files that it names. It
-// logs what in that file has no meaning. The error is of type [tree.Errors], and has every fault of these sections.
+// Open reads the logging sections of the file that config names, as for [pipeline.Load], and opens
+// the log files. It logs a warning for each setting without meaning. The error is of type
+// [pipeline.Errors], and has every error of these sections.
 func Open(config string, o Options) (*Log, error) {
 	l := &Log{config: config, opts: o, noted: map[string]bool{}, streams: map[string]*stream{
 		"stdout": {w: orDiscard(o.Stdout)}, "stderr": {w: orDiscard(o.Stderr)},
@@ -61,13 +62,13 @@ func orDiscard(w io.Writer) io.Writer {
 	return w
 }
 
-// Logger returns the logger. It stays valid until the process ends: when the log has been closed, what should go to a file goes
+// Logger returns the logger. It stays valid until the process ends: after Close, lines for files go
 // to the standard error.
 func (l *Log) Logger() *slog.Logger { return l.logger }
 
-// Reload reads anew how to log, and opens the files anew. No line is lost: one that is on its way to a file that is being
-// closed goes to the new file of the same path, or, if there is none, to the standard error. After a fault everything is as it
-// was.
+// Reload reads the file again, and reopens the log files. No line is lost: a line that is about to
+// be written to a file that is being closed goes to the new file with the same path or, if there is
+// none, to the standard error. After an error nothing has changed.
 func (l *Log) Reload() error {
 	l.reload.Lock()
 	defer l.reload.Unlock()
@@ -93,14 +94,15 @@ func (l *Log) Reload() error {
 	if last == nil {
 		return nil
 	}
-	if err := last.close(next); err != nil { // the sender of the signal can't use it
+	if err := last.close(next); err != nil { // not an error of the reload
 		l.logger.Warn("can't close the log file of before", slog.Any("error", err))
 	}
 	return nil
 }
 
-// Reopen opens the files anew, as they are named now, and reads nothing: it is for those that rename log files, whatever else
-// is wrong. No line is lost, as with Reload. A file that can't be opened stays as it is, and is named by the error.
+// Reopen reopens the log files by their names, and does not read the .ini file: it is for programs
+// that rename log files, even if the .ini file has errors. No line is lost, as with Reload. A file
+// that can't be opened stays as it is, and is named by the error.
 func (l *Log) Reopen() error {
 	l.reload.Lock()
 	defer l.reload.Unlock()
@@ -115,8 +117,8 @@ func (l *Log) Reopen() error {
 	return tree.JoinErrors(errs...)
 }
 
-// open opens what a plan needs, each file and each syslog once. What is open already is taken over from the last state, when all
-// else is open.
+// open opens the destinations of a plan, each file and each syslog once. Those that are open are
+// taken over from the last state, after all files are open.
 func (l *Log) open(p *plan) (*state, error) {
 	last := l.state.Load()
 	if last == nil {
@@ -192,10 +194,10 @@ func newHandler(w io.Writer, json bool, replace func([]string, slog.Attr) slog.A
 	return slog.NewTextHandler(w, options)
 }
 
-// Close closes the files. It is for when everything else has been closed; then nothing is to be reloaded any more.
+// Close closes the files. It must be the last call, except for calls of the logger.
 func (l *Log) Close() error { return l.state.Load().close(nil) }
 
-// close closes what the successor, which may be nil, has not taken over.
+// close closes the destinations that successor, which may be nil, has not taken over.
 func (s *state) close(successor *state) error {
 	if successor == nil {
 		successor = &state{}

@@ -9,7 +9,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A plan says which lines go where. It is data: nothing has been opened.
+// A plan maps lines to their destinations. It is data: nothing has been opened.
 type plan struct {
 	sinks []sink
 	route func(origin) route
@@ -23,14 +23,14 @@ type sink struct {
 	level  Level // the lowest level that is written
 }
 
-// A target is what lines are written to, and where the .ini file says so.
+// A target is a place that lines are written to, with the setting that names it.
 type target struct {
 	kind    targetKind
-	name    string // stderr, stdout, the path of a file, or what shows which syslog it is
-	setting tree.Setting
+	name    string // stderr, stdout, the path of a file, or the identity of a syslog
+	setting pipeline.Setting
 
 	rotation *rotation // of a file; nil for none
-	watch    bool      // of a file: it is opened again when it has been moved
+	watch    bool      // of a file: reopened when it was moved
 	syslog   syslogAddress
 }
 
@@ -50,10 +50,11 @@ type origin struct{ section, logger string }
 // A route is the level and the sinks for the lines of one origin.
 type route struct {
 	level Level
-	sinks []int // of the plan
+	sinks []int // indexes of the plan's sinks
 }
 
-// A note is about something in the file that is not as it says: a warning, or of the level debug when nothing is lost by it.
+// A note is about a setting that does not have its usual effect: a warning, or at level debug if
+// nothing is lost.
 type note struct {
 	level   slog.Level
 	warning tree.Warning
@@ -70,8 +71,8 @@ func (p *plan) warnings() []tree.Warning {
 	return all
 }
 
-// read makes the plan that the file of a config has. A config without a file, or a file that says nothing, logs text of the
-// level info to the standard error.
+// read returns the plan of the file that config names. Without a file or logging sections, the plan
+// is text at level info on the standard error.
 func read(config string, o Options) (*plan, error) {
 	src := newSource(config, o)
 	settings, err := pipeline.ReadSection[settings](config, "logging", src.opts)
@@ -96,7 +97,8 @@ func read(config string, o Options) (*plan, error) {
 	return p, nil
 }
 
-// leaveStreams takes files and syslogs out of the plan. What would go to none but those goes to the standard error.
+// leaveStreams removes files and syslogs from the plan. Lines for those only go to the standard
+// error.
 func (p *plan) leaveStreams() {
 	isStream := make([]bool, len(p.sinks))
 	for i := range p.sinks {
@@ -107,7 +109,8 @@ func (p *plan) leaveStreams() {
 	inner := p.route
 	p.route = func(o origin) route {
 		r := inner(o)
-		streams := slices.DeleteFunc(slices.Clone(r.sinks), func(i int) bool { return !isStream[i] })
+		streams := slices.DeleteFunc(slices.Clone(r.sinks),
+			func(i int) bool { return !isStream[i] })
 		if len(streams) == 0 && len(r.sinks) > 0 {
 			streams = slices.Clone(r.sinks[:1])
 		}
@@ -116,7 +119,7 @@ func (p *plan) leaveStreams() {
 	}
 }
 
-// force gives everything one level.
+// force sets one level for everything.
 func (p *plan) force(level Level) {
 	for i := range p.sinks {
 		p.sinks[i].level = everything
@@ -129,8 +132,9 @@ func (p *plan) force(level Level) {
 	}
 }
 
-func (p *plan) note(level slog.Level, s *tree.Setting, format string, args ...any) {
-	p.notes = append(p.notes, note{level, tree.Warning{
-		File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Message: fmt.Sprintf(format, args...),
+func (p *plan) note(level slog.Level, s *pipeline.Setting, format string, args ...any) {
+	p.notes = append(p.notes, note{level, pipeline.Warning{
+		File: s.File, Line: s.Line, Section: s.Section, Key: s.Written,
+		Message: fmt.Sprintf(format, args...),
 	}})
 }

@@ -12,30 +12,34 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A pythonReader reads the sections of Python's logging.config.fileConfig. What it can't use it notes.
+// A pythonReader reads the sections of Python's logging.config.fileConfig, and notes the settings
+// that it can't use.
 type pythonReader struct {
 	src     *source
 	plan    *plan
-	json    map[string]bool // the formatters by name, and whether they are JSON
+	json    map[string]bool // whether the formatter of that name is JSON
 	handler map[string]pythonHandler
 }
 
-// A pythonHandler is a [handler_…] section as this program understands it.
+// A pythonHandler is the meaning of a [handler_x] section.
 type pythonHandler struct {
-	sink int  // of the plan; -1 for none
-	null bool // whether it is to write nothing
+	sink int  // index of the plan's sink; -1 for none
+	null bool // writes nothing
 }
 
 // A pythonLogger is a [logger_x] section. The root has no name.
 type pythonLogger struct {
 	name     string
-	level    Level // everything for NOTSET
+	level    Level // everything if NOTSET
 	handlers []string
 	keeps    bool // propagate = 0
 }
 
 func readPython(src *source) *plan {
-	r := &pythonReader{src: src, plan: &plan{}, json: map[string]bool{}, handler: map[string]pythonHandler{}}
+	r := &pythonReader{
+		src: src, plan: &plan{}, json: map[string]bool{},
+		handler: map[string]pythonHandler{},
+	}
 	loggers := r.loggers()
 	for _, name := range r.keys("formatters") {
 		r.formatter(name)
@@ -48,26 +52,33 @@ func readPython(src *source) *plan {
 			}
 			if !slices.Contains(listed, name) {
 				r.handler[name] = pythonHandler{sink: -1}
-				continue // loggers has noted it
+				continue // already noted by loggers
 			}
 			r.handler[name] = r.readHandler(name)
 		}
 	}
 	for _, name := range listed {
 		if _, ok := r.handler[name]; !ok {
-			r.noteSection(slog.LevelDebug, "handler_"+name, "no logger has this handler, so it is not opened")
+			r.noteSection(slog.LevelDebug, "handler_"+name,
+				"no logger has this handler, so it is not opened")
 		}
 	}
 	r.share()
 	r.plan.route = r.router(loggers)
-	slices.SortStableFunc(r.plan.notes, func(a, b note) int { return cmp.Compare(a.warning.Line, b.warning.Line) })
+	slices.SortStableFunc(r.plan.notes,
+		func(a, b note) int { return cmp.Compare(a.warning.Line, b.warning.Line) })
 	return r.plan
 }
 
-// router returns what finds the most exact logger for the names of an origin, and goes up from there to the root.
+// router returns a function that finds the most specific logger for an origin, and follows
+// propagation from there to the root.
 func (r *pythonReader) router(loggers []pythonLogger) func(origin) route {
-	slices.SortFunc(loggers, func(a, b pythonLogger) int { return cmp.Compare(len(b.name), len(a.name)) }) // the root is the last
-	// Where nothing is left to write to, the standard error is better than silence.
+	// the root is last
+	slices.SortFunc(loggers, func(a, b pythonLogger) int {
+		return cmp.Compare(len(b.name),
+			len(a.name))
+	})
+	// A route without any sink uses the standard error instead.
 	fallback := len(r.plan.sinks)
 	r.plan.sinks = append(r.plan.sinks, sink{target: stderr, level: everything})
 	origins := map[string]string{}
@@ -75,9 +86,13 @@ func (r *pythonReader) router(loggers []pythonLogger) func(origin) route {
 		origins[section] = r.src.origin(section)
 	}
 	return func(o origin) route {
-		names := []string{o.logger, o.section, bareName(o.section), cmp.Or(origins[o.section], originOf(o.section))}
+		names := []string{
+			o.logger, o.section, bareName(o.section),
+			cmp.Or(origins[o.section], originOf(o.section)),
+		}
 		start := slices.IndexFunc(loggers, func(l pythonLogger) bool {
-			return slices.ContainsFunc(names, func(name string) bool { return isBelow(name, l.name) })
+			return slices.ContainsFunc(names,
+				func(name string) bool { return isBelow(name, l.name) })
 		})
 		at, found := loggers[start].name, route{level: everything}
 		null, keeps := false, false
@@ -107,12 +122,13 @@ func (r *pythonReader) router(loggers []pythonLogger) func(origin) route {
 	}
 }
 
-// isBelow reports whether a logger of that name takes after another: app.views after app, and all after the root.
+// isBelow reports whether name inherits from logger: app.views from app, and every name from the
+// root.
 func isBelow(name, logger string) bool {
 	return logger == "" || name == logger || strings.HasPrefix(name, logger+".")
 }
 
-// loggers reads the loggers; there is always a root.
+// loggers reads the loggers, which always include a root.
 func (r *pythonReader) loggers() []pythonLogger {
 	handlers := r.keys("handlers")
 	root := pythonLogger{level: Level(slog.LevelWarn)} // as in Python
@@ -150,17 +166,19 @@ func (r *pythonReader) loggers() []pythonLogger {
 			continue
 		}
 		if s := settings["qualname"]; logger.name != failures && !r.isSection(logger.name) {
-			r.plan.note(slog.LevelDebug, &s, "no section of this file is called so, or is from there: it is for lines with this name in the attribute logger")
+			r.plan.note(slog.LevelDebug, &s, "no section of this file is called so, or is from "+
+				"there: it is for lines with this name in the attribute logger")
 		}
 		loggers = append(loggers, logger)
 	}
 	return append(loggers, root)
 }
 
-// isSection reports whether a qualname stands for a section of the file.
+// isSection reports whether a qualname selects a section of the file.
 func (r *pythonReader) isSection(qualname string) bool {
 	return slices.ContainsFunc(r.src.sections(), func(section string) bool {
-		return isBelow(section, qualname) || isBelow(bareName(section), qualname) || isBelow(r.src.origin(section), qualname)
+		return isBelow(section, qualname) || isBelow(bareName(section), qualname) ||
+			isBelow(r.src.origin(section), qualname)
 	})
 }
 
@@ -170,7 +188,8 @@ func (r *pythonReader) level(s *tree.Setting, level *Level) {
 		return
 	}
 	if err := level.UnmarshalText([]byte(s.Value)); err != nil {
-		r.plan.note(slog.LevelWarn, s, "%q is no level that is known here, and not used; %v", s.Value, err)
+		r.plan.note(slog.LevelWarn, s, "%q is no level that is known here, and not used; %v",
+			s.Value, err)
 	}
 }
 
@@ -184,7 +203,8 @@ func (r *pythonReader) isZero(s *tree.Setting) bool {
 
 var jsonFormat = regexp.MustCompile(`^\s*\{\s*"`)
 
-// formatter reads a formatter. Its settings are templates, and so they are taken as they are written, as Python does.
+// formatter reads a formatter. Its settings are templates, so they are not interpolated, as in
+// Python.
 func (r *pythonReader) formatter(name string) {
 	section := "formatter_" + name
 	if !r.src.has(section) {
@@ -206,9 +226,9 @@ func (r *pythonReader) formatter(name string) {
 	r.noteSection(slog.LevelDebug, section, "lines are %s, and not laid out as it says", as)
 }
 
-// section returns the settings of a section by their keys, which Python takes in upper or lower case. Where one of them can't
-// be interpolated, those that need no interpolation are left.
-func (r *pythonReader) section(name string) map[string]tree.Setting {
+// section returns the settings of a section by their keys in lower case. If one can't be
+// interpolated, it returns those that need no interpolation.
+func (r *pythonReader) section(name string) map[string]pipeline.Setting {
 	settings, err := r.src.section(name)
 	if err != nil {
 		for _, s := range r.src.file.Settings(name) {
@@ -216,9 +236,10 @@ func (r *pythonReader) section(name string) map[string]tree.Setting {
 				settings = append(settings, s)
 			}
 		}
-		for _, fault := range tree.JoinErrors(err).(tree.Errors) { //nolint:errcheck,errorlint // JoinErrors returns nothing else
-			r.plan.notes = append(r.plan.notes, note{slog.LevelWarn, tree.Warning{
-				File: fault.File, Line: fault.Line, Section: fault.Section, Key: fault.Key, Message: "not used: " + fault.Err.Error(),
+		for _, fault := range pipeline.JoinErrors(err).(pipeline.Errors) { //nolint:errcheck,errorlint // JoinErrors returns nothing else
+			r.plan.notes = append(r.plan.notes, note{slog.LevelWarn, pipeline.Warning{
+				File: fault.File, Line: fault.Line, Section: fault.Section, Key: fault.Key,
+				Message: "not used: " + fault.Err.Error(),
 			}})
 		}
 	}
@@ -244,8 +265,8 @@ func listOf(text string) []string {
 	return list
 }
 
-// ignore notes the settings that have no meaning, also in Python.
-func (r *pythonReader) ignore(settings map[string]tree.Setting, known ...string) {
+// ignore notes the settings that have no meaning in Python either.
+func (r *pythonReader) ignore(settings map[string]pipeline.Setting, known ...string) {
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		if s := settings[key]; !slices.Contains(known, key) {
 			r.plan.note(slog.LevelDebug, &s, "not used")
@@ -262,7 +283,7 @@ func (r *pythonReader) noteKey(level slog.Level, section, key, format string, ar
 	}
 }
 
-// noteSection is for what concerns a section as a whole; its first setting says where that is.
+// noteSection notes a fault of a section as a whole, at the position of its first setting.
 func (r *pythonReader) noteSection(level slog.Level, section, format string, args ...any) {
 	s := tree.Setting{File: r.src.file.Name(), Section: section}
 	if all := r.src.file.Settings(section); len(all) > 0 {

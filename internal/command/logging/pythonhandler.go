@@ -14,43 +14,76 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A pythonClass is a class of handlers: its parameters, and how it is made from them.
+// A pythonClass is a class of handlers: its parameters, and the function that creates its target.
 type pythonClass struct {
 	parameters signature
 	target     func(*pythonReader, *pythonArgs) (target, bool)
 }
 
-// pythonClasses are those that have a meaning here, by the last part of their names.
+// pythonClasses are the supported classes, by the last part of their names.
 var pythonClasses = map[string]pythonClass{
-	"StreamHandler":            {signature{"stream"}, (*pythonReader).stream},
-	"FileHandler":              {signature{"filename", "mode", "encoding", "delay", "errors"}, (*pythonReader).file},
-	"WatchedFileHandler":       {signature{"filename", "mode", "encoding", "delay", "errors"}, (*pythonReader).watchedFile},
-	"RotatingFileHandler":      {signature{"filename", "mode", "maxBytes", "backupCount", "encoding", "delay", "errors"}, (*pythonReader).rotatedFile},
-	"TimedRotatingFileHandler": {signature{"filename", "when", "interval", "backupCount", "encoding", "delay", "utc", "atTime", "errors"}, (*pythonReader).timedFile},
-	"SysLogHandler":            {signature{"address", "facility", "socktype"}, (*pythonReader).sysLog},
+	"StreamHandler": {signature{"stream"}, (*pythonReader).stream},
+	"FileHandler": {
+		signature{"filename", "mode", "encoding", "delay", "errors"},
+		(*pythonReader).file,
+	},
+	"WatchedFileHandler": {
+		signature{"filename", "mode", "encoding", "delay", "errors"},
+		(*pythonReader).watchedFile,
+	},
+	"RotatingFileHandler": {signature{
+		"filename", "mode", "maxBytes", "backupCount",
+		"encoding", "delay", "errors",
+	}, (*pythonReader).rotatedFile},
+	"TimedRotatingFileHandler": {signature{
+		"filename", "when", "interval", "backupCount",
+		"encoding", "delay", "utc", "atTime", "errors",
+	}, (*pythonReader).timedFile},
+	"SysLogHandler": {
+		signature{"address", "facility", "socktype"},
+		(*pythonReader).sysLog,
+	},
 }
 
-// insteadOf says what to write in place of classes that have none, by a part of their names.
+// insteadOf has the remedies for unsupported classes, by a part of their names.
 var insteadOf = []struct{ part, remedy string }{
-	{"SMTPHandler", "no mail is sent from here; log to a file or to a SysLogHandler, and have mail sent by what watches that"},
-	{"ConcurrentRotatingFileHandler", "write class = handlers.RotatingFileHandler, which has the same args: one process writes the file"},
-	{"ConcurrentTimedRotatingFileHandler", "write class = handlers.TimedRotatingFileHandler: one process writes the file"},
+	{"SMTPHandler", "no mail is sent from here; log to a file or to a SysLogHandler, and have " +
+		"mail sent by what watches that"},
+	{"ConcurrentRotatingFileHandler", "write class = handlers.RotatingFileHandler, which has the " +
+		"same args: one process writes the file"},
+	{
+		"ConcurrentTimedRotatingFileHandler",
+		"write class = handlers.TimedRotatingFileHandler: one process writes the file",
+	},
 	{"MemoryHandler", "lines are not held back here; name the handler of its target in its place"},
-	{"QueueHandler", "lines are not held back here; name the handlers that take them from the queue in its place"},
-	{"HTTPHandler", "write a FileHandler or a SysLogHandler, and have a collector send its lines on"},
-	{"SocketHandler", "write a SysLogHandler, or a FileHandler and have a collector send its lines on"},
-	{"DatagramHandler", "write a SysLogHandler, or a FileHandler and have a collector send its lines on"},
+	{"QueueHandler", "lines are not held back here; name the handlers that take them from the " +
+		"queue in its place"},
+	{
+		"HTTPHandler",
+		"write a FileHandler or a SysLogHandler, and have a collector send its lines on",
+	},
+	{
+		"SocketHandler",
+		"write a SysLogHandler, or a FileHandler and have a collector send its lines on",
+	},
+	{
+		"DatagramHandler",
+		"write a SysLogHandler, or a FileHandler and have a collector send its lines on",
+	},
 	{"NTEventLogHandler", "write a FileHandler"},
-	{"Sentry", "register the middleware that the service has for Go as a filter, and write a StreamHandler or a FileHandler"},
-	{"raven", "register the middleware that the service has for Go as a filter, and write a StreamHandler or a FileHandler"},
+	{"Sentry", "register the middleware that the service has for Go as a filter, and write a " +
+		"StreamHandler or a FileHandler"},
+	{"raven", "register the middleware that the service has for Go as a filter, and write a " +
+		"StreamHandler or a FileHandler"},
 	{"StreamHandler", "write class = StreamHandler"},
 	{"FileHandler", "write class = FileHandler"},
-	{"", "write a StreamHandler, a FileHandler, handlers.RotatingFileHandler or handlers.SysLogHandler"},
+	{"", "write a StreamHandler, a FileHandler, handlers.RotatingFileHandler or " +
+		"handlers.SysLogHandler"},
 }
 
 // pythonArgs are the arguments of a handler.
 type pythonArgs struct {
-	setting tree.Setting // that has them
+	setting pipeline.Setting // the setting args or kwargs
 	bound   pythonDict
 }
 
@@ -68,8 +101,11 @@ func (r *pythonReader) readHandler(name string) pythonHandler {
 		return pythonHandler{sink: -1, null: true}
 	}
 	known, ok := pythonClasses[kind]
-	if prefix := strings.TrimSuffix(class.Value, kind); !slices.Contains([]string{"", "logging.", "handlers.", "logging.handlers."}, prefix) {
-		ok = false // of another package, whose args are not known
+	if prefix := strings.TrimSuffix(class.Value, kind); !slices.Contains([]string{
+		"", "logging.",
+		"handlers.", "logging.handlers.",
+	}, prefix) {
+		ok = false // a class of another package, with unknown parameters
 	}
 	switch {
 	case ok:
@@ -79,7 +115,8 @@ func (r *pythonReader) readHandler(name string) pythonHandler {
 	default:
 		for _, other := range insteadOf {
 			if strings.Contains(class.Value, other.part) {
-				r.plan.note(slog.LevelWarn, &class, "not used: there is no %s here; %s", class.Value, other.remedy)
+				r.plan.note(slog.LevelWarn, &class, "not used: there is no %s here; %s",
+					class.Value, other.remedy)
 				return none
 			}
 		}
@@ -100,20 +137,23 @@ func (r *pythonReader) readHandler(name string) pythonHandler {
 	return pythonHandler{sink: len(r.plan.sinks) - 1}
 }
 
-// arguments evaluates args and kwargs. Where they can't be, the handler is not used.
-func (r *pythonReader) arguments(settings map[string]tree.Setting, parameters signature) (*pythonArgs, bool) {
+// arguments evaluates args and kwargs. If that fails, the handler is not used.
+func (r *pythonReader) arguments(settings map[string]pipeline.Setting,
+	parameters signature,
+) (*pythonArgs, bool) {
 	args := &pythonArgs{setting: settings["class"]}
 	var values [2]any
 	for i, key := range []string{"args", "kwargs"} {
 		s := settings[key]
 		value, err := evaluate(s.Value)
 		if err != nil {
-			r.plan.note(slog.LevelWarn, &s, "not used: %v; write the values themselves, such as %s", err, example[key])
+			r.plan.note(slog.LevelWarn, &s, "not used: %v; write the values themselves, such as %s",
+				err, example[key])
 			return nil, false
 		}
 		values[i] = value
 		if list, ok := value.([]any); s.Key != "" && (!ok || len(list) > 0 || i == 0) {
-			args.setting = s // the one that says more, to show where it is
+			args.setting = s // for the position of errors
 		}
 	}
 	var err error
@@ -123,22 +163,27 @@ func (r *pythonReader) arguments(settings map[string]tree.Setting, parameters si
 	}
 	for name := range args.bound {
 		if !slices.Contains(parameters, name) {
-			r.plan.note(slog.LevelWarn, &args.setting, "%q is not known, and not used; known are %s", name, strings.Join(parameters, ", "))
+			r.plan.note(slog.LevelWarn, &args.setting,
+				"%q is not known, and not used; known are %s", name, strings.Join(parameters, ", "))
 		}
 	}
 	return args, true
 }
 
-var example = map[string]string{"args": "('%(here)s/site.log', 'a')", "kwargs": "{'filename': '%(here)s/site.log'}"}
+var example = map[string]string{
+	"args":   "('%(here)s/site.log', 'a')",
+	"kwargs": "{'filename': '%(here)s/site.log'}",
+}
 
-// stream finds the stream of a StreamHandler: the standard error, if nothing is said.
+// stream returns the target of a StreamHandler: the standard error by default.
 func (r *pythonReader) stream(args *pythonArgs) (target, bool) {
 	switch args.bound["stream"] {
 	case pythonName("sys.stdout"):
 		return target{name: "stdout"}, true
 	case pythonName("sys.stderr"), nil:
 	default:
-		r.plan.note(slog.LevelWarn, &args.setting, "neither sys.stdout nor sys.stderr: lines go to the standard error")
+		r.plan.note(slog.LevelWarn, &args.setting,
+			"neither sys.stdout nor sys.stderr: lines go to the standard error")
 	}
 	return stderr, true
 }
@@ -146,7 +191,8 @@ func (r *pythonReader) stream(args *pythonArgs) (target, bool) {
 func (r *pythonReader) file(args *pythonArgs) (target, bool) {
 	name, ok := args.bound["filename"].(string)
 	if !ok || name == "" {
-		r.plan.note(slog.LevelWarn, &args.setting, "not used: there is no path of a file in it, such as %s", example["args"])
+		r.plan.note(slog.LevelWarn, &args.setting,
+			"not used: there is no path of a file in it, such as %s", example["args"])
 		return target{}, false
 	}
 	path, err := filepath.Abs(name) // from the working directory, as in Python
@@ -171,7 +217,8 @@ func (r *pythonReader) watchedFile(args *pythonArgs) (target, bool) {
 	return t, ok
 }
 
-// rotatedFile is never rotated when one of the two numbers is 0, as in Python.
+// rotatedFile returns the target of a RotatingFileHandler. As in Python it does not rotate if one
+// of its two numbers is 0.
 func (r *pythonReader) rotatedFile(args *pythonArgs) (target, bool) {
 	t, ok := r.file(args)
 	if !ok {
@@ -183,7 +230,8 @@ func (r *pythonReader) rotatedFile(args *pythonArgs) (target, bool) {
 	case err != nil:
 		r.plan.note(slog.LevelWarn, &args.setting, "the file is not rotated: %v", err)
 	case bytes <= 0 || backups <= 0:
-		r.plan.note(slog.LevelWarn, &args.setting, "the file is not rotated, as in Python, and grows: both maxBytes and backupCount must be above 0")
+		r.plan.note(slog.LevelWarn, &args.setting, "the file is not rotated, as in Python, and "+
+			"grows: both maxBytes and backupCount must be above 0")
 	default:
 		t.rotation = &rotation{bytes: int64(bytes), backups: backups}
 	}
@@ -250,7 +298,8 @@ func timeOfDay(value any) (seconds int, err error) {
 	if name := string(call.function); !ok || name != "time" && !strings.HasSuffix(name, ".time") {
 		return 0, errors.New("atTime is no datetime.time(hour, minute)")
 	}
-	bound, err := signature{"hour", "minute", "second", "microsecond"}.bind(call.args, call.keywords)
+	bound, err := signature{"hour", "minute", "second", "microsecond"}.bind(call.args,
+		call.keywords)
 	if err != nil {
 		return 0, fmt.Errorf("atTime: %w", err)
 	}
@@ -268,7 +317,7 @@ func timeOfDay(value any) (seconds int, err error) {
 	return seconds, nil
 }
 
-// number returns a whole number.
+// number returns an integer argument.
 func (a *pythonArgs) number(name string, otherwise int) (int, error) {
 	switch value := a.bound[name].(type) {
 	case nil:
@@ -286,7 +335,7 @@ func (a *pythonArgs) number(name string, otherwise int) (int, error) {
 	return 0, fmt.Errorf("%s is no number that is known here", name)
 }
 
-// share makes one of the targets of each file: it is opened once, and rotated in one way.
+// share merges the targets of each file, so that it is opened once and rotated in one way.
 func (r *pythonReader) share() {
 	first := map[string]*target{}
 	for i := range r.plan.sinks {
@@ -303,7 +352,8 @@ func (r *pythonReader) share() {
 		case with.rotation == nil:
 			with.rotation = t.rotation
 		case t.rotation != nil && !t.rotation.equal(with.rotation):
-			r.plan.note(slog.LevelWarn, &t.setting, "the file is also that of [%s], and rotated as that says", with.setting.Section)
+			r.plan.note(slog.LevelWarn, &t.setting,
+				"the file is also that of [%s], and rotated as that says", with.setting.Section)
 		}
 		with.watch = with.watch || t.watch
 	}

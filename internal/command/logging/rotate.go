@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// A rotation says when a log file is put aside, and under which name, as Python's handlers do it.
+// A rotation defines when a log file is renamed to a backup, and its name, as Python's handlers do.
 type rotation struct {
-	bytes    int64     // the file is put aside before it would have as many; 0 with a schedule
-	backups  int       // how many are kept; with a schedule 0 is all
-	schedule *schedule // nil for one by size
+	bytes    int64     // size that the file must not reach; 0 with a schedule
+	backups  int       // number of backups; with a schedule, 0 means all
+	schedule *schedule // nil for a rotation by size
 }
 
-// due reports whether the file has to be put aside before a line of that many bytes is written. An empty file never is because
-// of its size, and nothing but a regular file ever.
+// due reports whether the file must be rotated before a line of that many bytes is written. An
+// empty file is never rotated because of its size, and only regular files are rotated at all.
 func (r *rotation) due(info fs.FileInfo, line int, at, now time.Time) bool {
 	switch {
 	case r == nil || !info.Mode().IsRegular():
@@ -33,7 +33,8 @@ func (r *rotation) due(info fs.FileInfo, line int, at, now time.Time) bool {
 	return info.Size() > 0 && info.Size()+int64(line) >= r.bytes
 }
 
-// next returns when a file is due that was written at a time. The zero time stands for a rotation by size.
+// next returns the time of the rotation of a file that was last written at a time. It is zero for a
+// rotation by size.
 func (r *rotation) next(written time.Time) time.Time {
 	if r == nil || r.schedule == nil {
 		return time.Time{}
@@ -41,8 +42,9 @@ func (r *rotation) next(written time.Time) time.Time {
 	return r.schedule.next(written)
 }
 
-// putAside gives the file at path, which was due at a time, the name of a backup, and removes the backups that are too many.
-// The file may be missing. It never replaces a backup that a schedule has made: the file then goes on under its own name.
+// putAside renames the file at path, whose rotation was due at a time, to a backup, and removes
+// surplus backups. The file may be missing. It never replaces a backup of a schedule: the file then
+// keeps its name.
 func (r *rotation) putAside(path string, at, now time.Time) error {
 	if r.schedule == nil {
 		return r.shift(path)
@@ -60,12 +62,13 @@ func (r *rotation) putAside(path string, at, now time.Time) error {
 	return r.prune(path)
 }
 
-// shift makes site.log.2 of site.log.1 and so on, and site.log.1 of site.log. It begins with the oldest, so that one that is
-// interrupted loses nothing.
+// shift renames site.log.1 to site.log.2 and so on, and site.log to site.log.1. It starts with the
+// oldest, so that an interruption loses nothing.
 func (r *rotation) shift(path string) error {
 	var numbers []int
 	err := eachBackup(path, func(_, suffix string) {
-		if n, err := strconv.Atoi(suffix); err == nil && 0 < n && n < r.backups && strconv.Itoa(n) == suffix {
+		if n, err := strconv.Atoi(suffix); err == nil && 0 < n && n < r.backups &&
+			strconv.Itoa(n) == suffix {
 			numbers = append(numbers, n)
 		}
 	})
@@ -74,7 +77,8 @@ func (r *rotation) shift(path string) error {
 	}
 	slices.Sort(numbers)
 	for _, n := range slices.Backward(numbers) {
-		if err := os.Rename(fmt.Sprintf("%s.%d", path, n), fmt.Sprintf("%s.%d", path, n+1)); err != nil {
+		if err := os.Rename(fmt.Sprintf("%s.%d", path, n),
+			fmt.Sprintf("%s.%d", path, n+1)); err != nil {
 			return err
 		}
 	}
@@ -84,7 +88,7 @@ func (r *rotation) shift(path string) error {
 	return nil
 }
 
-// eachBackup calls do for each file beside path whose name is that with a suffix.
+// eachBackup calls do for each file beside path whose name is that of path and a suffix.
 func eachBackup(path string, do func(name, suffix string)) error {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
@@ -98,7 +102,7 @@ func eachBackup(path string, do func(name, suffix string)) error {
 	return nil
 }
 
-// prune removes the oldest of the files that a schedule has put aside, compressed ones included.
+// prune removes the oldest backups of a schedule, including compressed ones.
 func (r *rotation) prune(path string) error {
 	if r.backups == 0 {
 		return nil
@@ -117,21 +121,21 @@ func (r *rotation) prune(path string) error {
 	return errors.Join(errs...)
 }
 
-// A schedule says at which times a file is put aside: every interval after it was written, or at a time of day.
+// A schedule has the times of rotations: every interval after the last write, or at a time of day.
 type schedule struct {
 	interval time.Duration
 	layout   string // of the time in a backup's name
 	location *time.Location
 
 	daily   bool // at a time of day
-	weekly  bool // on a weekday besides
+	weekly  bool // and on a weekday
 	weekday time.Weekday
-	seconds int // of that time of day, from its beginning; the end of the day is 86400
+	seconds int // from the beginning of the day; 86400 is its end
 }
 
 const day = 24 * time.Hour
 
-// newSchedule reads Python's parameters when and interval.
+// newSchedule converts Python's parameters when and interval.
 func newSchedule(when string, interval int) (*schedule, error) {
 	s := &schedule{location: time.Local, layout: "2006-01-02", seconds: int(day / time.Second)}
 	unit := day
@@ -146,11 +150,13 @@ func newSchedule(when string, interval int) (*schedule, error) {
 	case name == "MIDNIGHT":
 		s.daily = true
 	case len(name) == 2 && name[0] == 'W' && '0' <= name[1] && name[1] <= '6':
-		unit, s.daily, s.weekly, s.weekday = 7*day, true, true, time.Weekday((name[1]-'0'+1)%7) // Monday is 0 there
+		// Monday is 0 in Python
+		unit, s.daily, s.weekly, s.weekday = 7*day, true, true, time.Weekday((name[1]-'0'+1)%7)
 	default:
-		return nil, fmt.Errorf("%q is no time to rotate at: want S, M, H, D, midnight or W0 to W6", when)
+		return nil, fmt.Errorf("%q is no time to rotate at: want S, M, H, D, midnight or W0 to W6",
+			when)
 	}
-	const longest = 100 * 365 * day // is as good as never, and more would overflow
+	const longest = 100 * 365 * day // avoids an overflow
 	if interval < 1 || time.Duration(interval) > longest/unit {
 		return nil, fmt.Errorf("%d is no interval to rotate at: want 1 or a few more", interval)
 	}
@@ -158,8 +164,8 @@ func newSchedule(when string, interval int) (*schedule, error) {
 	return s, nil
 }
 
-// next returns when a file is due that was written at a time. What is at a time of day follows the clock on the wall, also when
-// that is put forward or back.
+// next returns the time of the rotation of a file that was last written at a time. Times of day are
+// local times, also when daylight saving time begins or ends.
 func (s *schedule) next(written time.Time) time.Time {
 	t := written.In(s.location).Truncate(time.Second)
 	if !s.daily {
@@ -177,12 +183,13 @@ func (s *schedule) next(written time.Time) time.Time {
 	return s.on(year, month, date+wait)
 }
 
-// on returns the schedule's time of a day.
+// on returns the schedule's time of day on a date.
 func (s *schedule) on(year int, month time.Month, date int) time.Time {
 	return time.Date(year, month, date, 0, 0, s.seconds, 0, s.location)
 }
 
-// suffix returns how a backup is called that was due at a time: by when its interval began, on the clock of now.
+// suffix returns the suffix of a backup that was due at a time: the beginning of its interval, in
+// the time zone of now.
 func (s *schedule) suffix(at, now time.Time) string {
 	began := at.Add(-s.interval).In(s.location)
 	switch is := now.In(s.location).IsDST(); {
@@ -197,7 +204,7 @@ func (s *schedule) suffix(at, now time.Time) string {
 
 var compressed = regexp.MustCompile(`^(\.\w+)?$`)
 
-// made reports whether that is the suffix of a backup of this schedule.
+// made reports whether suffix is that of a backup of this schedule.
 func (s *schedule) made(suffix string) bool {
 	if len(suffix) < len(s.layout) || !compressed.MatchString(suffix[len(s.layout):]) {
 		return false

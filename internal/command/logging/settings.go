@@ -13,7 +13,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// settings are those of [logging].
+// settings are the settings of [logging].
 type settings struct {
 	Level  Level          `ini:"level" default:"info" help:"what is logged at least: debug, info, warn or error"`
 	Format string         `ini:"format" default:"text" oneof:"text json" help:"how a line looks"`
@@ -21,22 +21,23 @@ type settings struct {
 	Levels []tree.Setting `ini:"*"`
 }
 
-const levelOf = "level." // and the name of a section
+const levelOf = "level." // followed by the name of a section
 
-// Settings describes what the section [logging] may have, for a help.
-func Settings() []tree.SettingInfo {
-	return append(pipeline.SettingsOf[settings](), tree.SettingInfo{
+// Settings describes the settings of the section [logging], for the help.
+func Settings() []pipeline.SettingInfo {
+	return append(pipeline.DescribeSettings[settings](), pipeline.SettingInfo{
 		Key: levelOf + "NAME",
 		Help: "the level of one section, by its name as in a pipeline: level.browserid; " +
-			"of one of several with that name: level.server.main, with a dot for the colon, which would end the key",
+			"of one of several with that name: level.server.main, with a dot for the colon, " +
+			"which would end the key",
 	})
 }
 
-// readNative makes the plan of a [logging] section, or of none.
+// readNative returns the plan of a [logging] section, or the default plan.
 func readNative(src *source, decoded settings, err error) (*plan, error) {
 	faults := []error{err}
-	written, _ := src.section("logging") // err has the settings that can't be interpolated
-	known := keysOf(pipeline.SettingsOf[settings]())
+	written, _ := src.section("logging") // err has the interpolation errors
+	known := keysOf(pipeline.DescribeSettings[settings]())
 	levels := map[string]Level{}
 	var output tree.Setting
 	for _, s := range written {
@@ -45,7 +46,8 @@ func readNative(src *source, decoded settings, err error) (*plan, error) {
 			faults = append(faults, err)
 			levels[name] = level
 		} else if !slices.Contains(known, s.Key) {
-			faults = append(faults, unquoted(&s, errors.New("unknown setting"), suggest.DidYouMean(s.Key, keysOf(Settings()))))
+			faults = append(faults, withoutValue(&s, errors.New("unknown setting"),
+				pipeline.DidYouMean(s.Key, keysOf(Settings()))))
 		}
 		if s.Key == "output" {
 			output = s
@@ -58,7 +60,8 @@ func readNative(src *source, decoded settings, err error) (*plan, error) {
 	p := decoded.plan(levels)
 	p.sinks[0].target = to
 	for _, s := range src.file.Settings("loggers") {
-		p.note(slog.LevelDebug, &s, "not used, and neither are the sections that it is about, because there is a [logging]")
+		p.note(slog.LevelDebug, &s,
+			"not used, and neither are the sections that it is about, because there is a [logging]")
 	}
 	return p, nil
 }
@@ -71,7 +74,7 @@ func keysOf(settings []tree.SettingInfo) []string {
 	return keys
 }
 
-// plan has one sink, and a level for each section that has one.
+// plan returns a plan with one sink and the given levels of sections.
 func (s *settings) plan(levels map[string]Level) *plan {
 	return &plan{
 		sinks: []sink{{target: stderr, json: s.Format == "json", level: everything}},
@@ -86,21 +89,26 @@ func (s *settings) plan(levels map[string]Level) *plan {
 	}
 }
 
-// levelOfSection reads level.NAME. Which sections included files have is not known.
-func levelOfSection(src *source, name string, s *tree.Setting) (Level, error) {
+// levelOfSection reads level.NAME. The sections of included files are not known.
+func levelOfSection(src *source, name string, s *pipeline.Setting) (Level, error) {
 	var faults []error
-	named := slices.DeleteFunc(src.sections(), func(section string) bool { return !slices.Contains(keyNames(section), name) })
+	named := slices.DeleteFunc(src.sections(),
+		func(section string) bool { return !slices.Contains(keyNames(section), name) })
 	switch {
 	case len(named) > 0:
-		if !slices.ContainsFunc(named, func(section string) bool { return !strings.HasPrefix(section, "pipeline:") }) {
-			faults = append(faults, unquoted(s, errors.New("a pipeline itself logs nothing"), "name one of its members"))
+		if !slices.ContainsFunc(named,
+			func(section string) bool { return !strings.HasPrefix(section, "pipeline:") }) {
+			faults = append(faults, withoutValue(s, errors.New("a pipeline itself logs nothing"),
+				"name one of its members"))
 		}
 	case src.includes():
 	default:
-		if rest, _, ok := strings.Cut(s.Value, "="); ok { // level.server:main = debug
-			return 0, unquoted(s, errors.New("the colon has ended the key"), fmt.Sprintf("write %s.%s = …", s.Key, strings.TrimSpace(rest)))
+		if rest, _, ok := strings.Cut(s.Value, "="); ok { // as in level.server:main = debug
+			return 0, withoutValue(s, errors.New("the colon has ended the key"),
+				fmt.Sprintf("write %s.%s = …", s.Key, strings.TrimSpace(rest)))
 		}
-		faults = append(faults, unquoted(s, errors.New("no section of that name"), suggest.DidYouMean(name, shortNames(src))))
+		faults = append(faults, withoutValue(s, errors.New("no section of that name"),
+			pipeline.DidYouMean(name, shortNames(src))))
 	}
 	var level Level
 	if err := level.UnmarshalText([]byte(s.Value)); err != nil {
@@ -109,15 +117,19 @@ func levelOfSection(src *source, name string, s *tree.Setting) (Level, error) {
 	return level, tree.JoinErrors(faults...)
 }
 
-// keyNames are what stands for a section in level.NAME, the most exact first.
+// keyNames returns the names for a section in level.NAME, the most specific first.
 func keyNames(section string) []string {
 	if section == "" {
 		return nil
 	}
-	return []string{strings.ReplaceAll(section, ":", "."), strings.ReplaceAll(bareName(section), ":", ".")}
+	return []string{
+		strings.ReplaceAll(section, ":", "."),
+		strings.ReplaceAll(bareName(section), ":", "."),
+	}
 }
 
-// shortNames are the names that sections have in level.NAME; of those of one name the long ones too.
+// shortNames returns the names of all sections for level.NAME, with the long names of sections that
+// share a short one.
 func shortNames(src *source) []string {
 	byShort := map[string][]string{}
 	for _, section := range src.sections() {
@@ -137,14 +149,15 @@ func shortNames(src *source) []string {
 	return all
 }
 
-// outputTarget is what output says. A relative path begins at the folder of the file.
-func outputTarget(src *source, output string, s tree.Setting) (target, error) {
+// outputTarget returns the target of the setting output. A relative path starts at the folder of
+// the file.
+func outputTarget(src *source, output string, s pipeline.Setting) (target, error) {
 	switch name := strings.ToLower(output); name {
 	case "stderr", "stdout":
 		return target{name: name}, nil
 	case "":
 		if s.Key == "" || s.Value != "" {
-			return stderr, nil // it is not there, or has a fault of its own
+			return stderr, nil // missing, or reported already
 		}
 		return target{}, fault(&s, errors.New("empty"), "want stderr, stdout or the path of a file")
 	}

@@ -10,13 +10,14 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A source is the .ini file that says how to log. It is read once, so that all of its sections are of the same time.
+// A source is the .ini file with the logging sections. It is read once, so that all sections are of
+// the same version.
 type source struct {
 	config string
 	opts   pipeline.Options
 	path   string
 	text   []byte
-	file   *tree.File // nil when there is none, or one with faults
+	file   *pipeline.File // nil without a file, or with a faulty one
 }
 
 func newSource(config string, o Options) *source {
@@ -34,11 +35,11 @@ func (s *source) read(path string) ([]byte, error) {
 		return nil, err
 	}
 	s.path, s.text = path, text
-	s.file, _ = tree.Parse(path, text) // ReadSection reports its faults
+	s.file, _ = pipeline.Parse(path, text) // ReadSection reports its errors
 	return text, nil
 }
 
-// here is the folder of the file.
+// here returns the folder of the file.
 func (s *source) here() (string, error) {
 	path, err := filepath.Abs(s.path)
 	return filepath.Dir(path), err
@@ -46,16 +47,17 @@ func (s *source) here() (string, error) {
 
 func (s *source) has(section string) bool { return slices.Contains(s.file.Sections(), section) }
 
-// section returns all settings of a section with their places, interpolated. The error has what can't be.
-func (s *source) section(name string) ([]tree.Setting, error) {
+// section returns all settings of a section with their positions, interpolated. The error joins
+// those that can't be interpolated.
+func (s *source) section(name string) ([]pipeline.Setting, error) {
 	all, err := pipeline.ReadSection[struct {
 		Settings []tree.Setting `ini:"*"`
 	}](s.config, name, s.opts)
 	return all.Settings, err
 }
 
-// sections returns the names of what logs: of the sections, but for those that are about logging, and of what stands in
-// pipelines without a section of its own.
+// sections returns the names that can be the attribute section of a line: the sections, except
+// those about logging, and the parts of pipelines without a section.
 func (s *source) sections() []string {
 	var names []string
 	for _, name := range s.file.Sections() {
@@ -85,7 +87,7 @@ func isAboutLogging(section string) bool {
 	return ok && slices.Contains([]string{"logger", "handler", "formatter"}, prefix)
 }
 
-// includes reports whether the file has parts in other files, whose sections are not known here.
+// includes reports whether the file has parts in other files, whose sections are not known.
 func (s *source) includes() bool {
 	return slices.ContainsFunc(append(s.file.Sections(), "DEFAULT"), func(section string) bool {
 		return slices.ContainsFunc(s.file.Settings(section), func(setting tree.Setting) bool {
@@ -94,7 +96,8 @@ func (s *source) includes() bool {
 	})
 }
 
-// origin returns the distribution or the module that a section's factory is from, "" for one that does not say so itself.
+// origin returns the distribution or module of a section's factory, or "" if the section does not
+// name it directly.
 func (s *source) origin(section string) string {
 	if strings.HasPrefix(section, "egg:") {
 		return originOf(section)
@@ -110,13 +113,14 @@ func (s *source) origin(section string) string {
 	return ""
 }
 
-// originOf takes a reference apart: "egg:repoze.retry#retry" is from repoze.retry.
+// originOf returns the distribution or module of a reference: repoze.retry for
+// "egg:repoze.retry#retry".
 func originOf(reference string) string {
 	scheme, rest, _ := strings.Cut(reference, ":")
 	switch scheme {
 	case "egg":
 		dist, _, _ := strings.Cut(rest, "#")
-		return strings.ReplaceAll(dist, "-", "_") // as the module is called
+		return strings.ReplaceAll(dist, "-", "_") // the name of the module
 	case "call":
 		module, _, _ := strings.Cut(rest, ":")
 		return module
@@ -124,7 +128,8 @@ func originOf(reference string) string {
 	return ""
 }
 
-// bareName is a section's name as pipelines write it, without its prefix; of "egg:Dist#name" it is the name.
+// bareName returns a section's name without its prefix, as pipelines write it; for "egg:Dist#name"
+// it is name.
 func bareName(section string) string {
 	prefix, rest, ok := strings.Cut(section, ":")
 	if !ok {
@@ -141,12 +146,15 @@ func bareName(section string) string {
 	return rest
 }
 
-func fault(s *tree.Setting, err error, hint string) *pipeline.Error {
-	return &pipeline.Error{File: s.File, Line: s.Line, Section: s.Section, Key: s.Written, Value: s.Value, Err: err, Hint: hint}
+func fault(s *pipeline.Setting, err error, hint string) *pipeline.Error {
+	return &pipeline.Error{
+		File: s.File, Line: s.Line, Section: s.Section, Key: s.Written,
+		Value: s.Value, Err: err, Hint: hint,
+	}
 }
 
-// unquoted returns an error without the value: an unknown key may hold a secret.
-func unquoted(s *tree.Setting, err error, hint string) *pipeline.Error {
+// withoutValue returns an error without the value: an unknown key may hold a secret.
+func withoutValue(s *pipeline.Setting, err error, hint string) *pipeline.Error {
 	f := fault(s, err, hint)
 	f.Value = ""
 	return f

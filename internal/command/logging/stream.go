@@ -14,18 +14,18 @@ import (
 	"github.com/pasteline/pasteline/internal/probe"
 )
 
-// A stream writes whole lines, for several handlers.
+// A stream writes whole lines for several handlers.
 type stream struct {
-	mu       sync.Mutex // guards all
+	mu       sync.Mutex // guards the rest
 	w        io.Writer
 	file     *os.File // the same file as w; nil if it must not be closed here
-	fallback *stream  // where lines go that can't be written; nil for nowhere
+	fallback *stream  // takes lines that can't be written; may be nil
 
-	// Of a file:
+	// The rest is for files.
 	target target
-	report func(message string, err error) // logs a fault, and does not wait for that
-	at     time.Time                       // when the file is due to be put aside
-	again  time.Time                       // not before is it tried again to put it aside, or to open it
+	report func(message string, err error) // logs an error, without waiting
+	at     time.Time                       // time of the next rotation
+	again  time.Time                       // earliest time of the next try to rotate or open it
 	full   bool                            // the last line could not be written
 }
 
@@ -54,7 +54,7 @@ func (s *stream) Write(line []byte) (int, error) {
 	return n, err
 }
 
-// tryAgain is how long a file that could not be put aside is written to before that is tried again.
+// tryAgain is the time between a failed rotation and the next try.
 const tryAgain = time.Minute
 
 // prepare rotates or reopens the file, if needed, before a line of that many bytes is written. The
@@ -76,7 +76,7 @@ func (s *stream) prepare(line int) (message string, err error) {
 	if err != nil || !s.target.rotation.due(info, line, s.at, now) {
 		return "", nil //nolint:nilerr // then the line can't be written either
 	}
-	if s.moved() { // by another program: the file that has its name now may be new
+	if s.moved() { // by another program, perhaps to a new file
 		if err := s.reopen(); err != nil {
 			return notOpened, err
 		}
@@ -92,7 +92,7 @@ func (s *stream) prepare(line int) (message string, err error) {
 
 const notOpened = "can't open a log file that was moved, the old one stays open"
 
-// moved reports whether the file has another name now, or none.
+// moved reports whether the path no longer names the open file.
 func (s *stream) moved() bool {
 	is, err := s.file.Stat()
 	named, nameErr := os.Stat(s.target.name)
@@ -102,13 +102,13 @@ func (s *stream) moved() bool {
 // putAside renames the file to a backup and begins a new one. After an error lines are still
 // written somewhere.
 func (s *stream) putAside(now time.Time) error {
-	if runtime.GOOS == "windows" { // an open file can't be renamed there
+	if runtime.GOOS == "windows" { // where an open file can't be renamed
 		_ = s.file.Close()
 	}
 	err := s.target.rotation.putAside(s.target.name, s.at, now)
 	if runtime.GOOS == "windows" || s.moved() {
 		if opened := s.reopen(); opened != nil {
-			return errors.Join(err, opened) // the next try finds that the file has been moved
+			return errors.Join(err, opened) // the next try finds the file moved
 		}
 	}
 	if err == nil {
@@ -125,7 +125,7 @@ func (s *stream) close() error {
 	return s.file.Close()
 }
 
-// Reopen goes on in the file that has the name of the target now.
+// Reopen opens the file that has the path of the target now.
 func (s *stream) Reopen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +141,7 @@ func (s *stream) reopen() error {
 	return err
 }
 
-// takeOver goes on in a file, which is of the same name, by what its target says.
+// takeOver replaces the target by a later one with the same path, and the file by f.
 func (s *stream) takeOver(t target, f openedFile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,19 +152,20 @@ func (s *stream) takeOver(t target, f openedFile) {
 func (s *stream) goOn(f openedFile) {
 	before := s.file
 	s.w, s.file, s.at = f.File, f.File, f.at
-	_ = before.Close() // all lines are written, and nothing is left to do about it
+	_ = before.Close() // all lines are written
 }
 
-// fileMode lets the group read: that is how logs are collected.
+// fileMode lets the group read, for programs that collect logs.
 const fileMode = 0o640
 
-// An openedFile is a log file, and when it is due to be put aside.
+// An openedFile is a log file with the time of its next rotation.
 type openedFile struct {
 	*os.File
 	at time.Time
 }
 
-// openFile opens a log file. When it is due depends on when it was last written, so that a restart does not put it off.
+// openFile opens a log file. Its next rotation depends on its last write, so that a restart does
+// not delay it.
 func openFile(t target) (openedFile, error) {
 	written := time.Now()
 	if info, err := os.Stat(t.name); err == nil {
@@ -181,7 +182,7 @@ func newStream(t target, f openedFile, fallback *stream, report func(string, err
 	return &stream{w: f.File, file: f.File, at: f.at, fallback: fallback, target: t, report: report}
 }
 
-// checkFile finds out whether a file could be opened, and changes nothing.
+// checkFile returns the error of openFile, and changes nothing.
 func checkFile(t target) error {
 	info, err := os.Stat(t.name)
 	switch {
@@ -190,7 +191,7 @@ func checkFile(t target) error {
 			if err := probe.Create(t.name); err != nil {
 				return t.fault(err)
 			}
-			return nil // it would be made
+			return nil // it would be created
 		}
 		return t.fault(fs.ErrNotExist)
 	case err != nil:
@@ -205,16 +206,19 @@ func checkFile(t target) error {
 	return f.Close()
 }
 
-// fault says why the file can't be opened, and what to do about it.
+// fault returns the error for a file that can't be opened, with a remedy.
 func (t target) fault(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		err = path.Err // the rest is said anyway
+		err = path.Err // the text below has the rest
 	}
-	if info, missing := os.Stat(filepath.Dir(t.name)); errors.Is(err, fs.ErrNotExist) && missing == nil && info.IsDir() {
+	if info, missing := os.Stat(filepath.Dir(t.name)); errors.Is(err, fs.ErrNotExist) &&
+		missing == nil && info.IsDir() {
 		err = probe.ErrNoFiles // as in /proc
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault(&t.setting, fmt.Errorf("there is no folder %s", filepath.Dir(t.name)), "make it, or name another file")
+		return fault(&t.setting, fmt.Errorf("there is no folder %s", filepath.Dir(t.name)),
+			"make it, or name another file")
 	}
-	return fault(&t.setting, fmt.Errorf("can't open the log file: %w", err), "want the path of a file that may be written to")
+	return fault(&t.setting, fmt.Errorf("can't open the log file: %w", err),
+		"want the path of a file that may be written to")
 }

@@ -14,24 +14,27 @@ import (
 	"time"
 )
 
-// A syslogAddress is where a syslog is, and as what lines go there.
+// A syslogAddress is the address of a syslog, with the facility of the lines.
 type syslogAddress struct {
-	networks string // those to try, with spaces between
+	networks string // to be tried in order, separated by spaces
 	address  string
 	facility int
 }
 
-// facilities are those of RFC 5424, by the names that Python has for them.
+// facilities are those of RFC 5424, by Python's names.
 var facilities = map[string]int{
-	"kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "security": 4, "syslog": 5, "lpr": 6, "news": 7, "uucp": 8, "cron": 9,
+	"kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "security": 4, "syslog": 5, "lpr": 6,
+	"news": 7, "uucp": 8, "cron": 9,
 	"authpriv": 10, "ftp": 11, "ntp": 12, "console": 14, "solcron": 15,
-	"local0": 16, "local1": 17, "local2": 18, "local3": 19, "local4": 20, "local5": 21, "local6": 22, "local7": 23,
+	"local0": 16, "local1": 17, "local2": 18, "local3": 19, "local4": 20, "local5": 21,
+	"local6": 22, "local7": 23,
 }
 
-// severities are those that levels have, the worst first: critical, error, warning, informational, debug.
+// severities are those of the levels, the most severe first: critical, error, warning,
+// informational, debug.
 var severities = [...]int{2, 3, 4, 6, 7}
 
-// severity returns the index of a level's.
+// severity returns the index in severities for a level.
 func severity(level slog.Level) int {
 	switch {
 	case Level(level) >= critical:
@@ -46,14 +49,17 @@ func severity(level slog.Level) int {
 	return 4
 }
 
-// sysLog reads the arguments of a SysLogHandler.
+// sysLog returns the target of a SysLogHandler.
 func (r *pythonReader) sysLog(args *pythonArgs) (target, bool) {
 	a, err := args.syslogAddress()
 	if err != nil {
 		r.plan.note(slog.LevelWarn, &args.setting, "not used: %v", err)
 		return target{}, false
 	}
-	return target{kind: toSyslog, name: fmt.Sprintf("%s %s %d", a.networks, a.address, a.facility), setting: args.setting, syslog: a}, true
+	return target{
+		kind: toSyslog, name: fmt.Sprintf("%s %s %d", a.networks, a.address, a.facility),
+		setting: args.setting, syslog: a,
+	}, true
 }
 
 func (a *pythonArgs) syslogAddress() (s syslogAddress, err error) {
@@ -104,7 +110,7 @@ func (a *pythonArgs) syslogAddress() (s syslogAddress, err error) {
 	return s, nil
 }
 
-// facility takes a number, a name, or Python's constant.
+// facility accepts a number, a name, or Python's constant.
 func (a *pythonArgs) facility() (int, error) {
 	name := ""
 	switch value := a.bound["facility"].(type) {
@@ -114,7 +120,8 @@ func (a *pythonArgs) facility() (int, error) {
 		if value >= 0 && value <= 23 && value == float64(int(value)) {
 			return int(value), nil
 		}
-		return 0, fmt.Errorf("%v is no facility: want a number from 0 to 23, or a name such as 'local0'", value)
+		return 0, fmt.Errorf("%v is no facility: want a number from 0 to 23, or a name such as "+
+			"'local0'", value)
 	case string:
 		name = value
 	case pythonName:
@@ -128,26 +135,26 @@ func (a *pythonArgs) facility() (int, error) {
 	return number, nil
 }
 
-// A syslog sends lines to a syslog. A line that can't be sent in time goes to the standard error, so that neither a daemon that is
-// not there nor one that takes nothing stops what logs.
+// A syslog sends lines to a syslog daemon. A line that can't be sent in time goes to the standard
+// error, so that a missing or stuck daemon does not block the program.
 //
-// Package log/syslog is not used for it: it is not there on Windows, connects and writes without a time limit, and can't be made
-// before the daemon answers.
+// Package log/syslog is not used: it is not available on Windows, connects and writes without a
+// time limit, and can't be created before the daemon answers.
 type syslog struct {
 	address  syslogAddress
 	report   func(message string, err error)
 	fallback *stream
 
 	mu      sync.Mutex // guards the rest
-	conn    net.Conn   // nil without one
+	conn    net.Conn   // nil if not connected
 	local   bool       // conn is a unix socket
-	ends    bool       // conn is a stream, in which lines have an end
-	again   time.Time  // not before is a connection tried again
+	ends    bool       // conn is a stream, in which lines need a terminator
+	again   time.Time  // earliest time of the next try to connect
 	failing bool       // the last line could not be sent
 	closed  bool
 }
 
-// How long is waited for a syslog that does not answer, and how long not for it again.
+// The time limit for a syslog that does not answer, and the pause before the next try.
 const (
 	syslogTimeout = time.Second
 	syslogAgain   = 5 * time.Second
@@ -165,13 +172,14 @@ func (s *syslog) connect() error {
 	for network := range strings.FieldsSeq(s.address.networks) {
 		conn, err := net.DialTimeout(network, s.address.address, syslogTimeout) //nolint:noctx // the log is no part of a request
 		if err == nil {
-			s.conn, s.local, s.ends = conn, strings.HasPrefix(network, "unix"), network == "unix" || network == "tcp"
+			s.conn, s.local, s.ends = conn, strings.HasPrefix(network, "unix"), network == "unix" ||
+				network == "tcp"
 			return nil
 		}
 		errs = append(errs, err)
 	}
 	s.again = time.Now().Add(syslogAgain)
-	return errs[0] // the others are of less common kinds of sockets
+	return errs[0] // the others are for less common kinds of sockets
 }
 
 // open connects for the first time.
@@ -216,14 +224,14 @@ func (s *syslog) send(severity int, line []byte) error {
 	if err := s.put(severity, line, now); err == nil {
 		return nil
 	}
-	if err := s.connect(); err != nil { // the daemon may have been restarted
+	if err := s.connect(); err != nil { // the daemon may have restarted
 		return err
 	}
 	return s.put(severity, line, now)
 }
 
-// put writes a line to the connection, with the header of RFC 3164 that daemons understand; from elsewhere with the full time and the
-// name of this machine.
+// put writes a line to the connection, with the header of RFC 3164 that daemons understand; over a
+// network with the full time and the name of this machine.
 func (s *syslog) put(severity int, line []byte, now time.Time) error {
 	b := fmt.Appendf(nil, "<%d>", s.address.facility<<3|severity)
 	if s.local {
@@ -257,7 +265,7 @@ func (s *syslog) close() error {
 	return s.conn.Close()
 }
 
-// A syslogHandler writes each line with its severity, and leaves the time to the syslog.
+// A syslogHandler writes each line with its severity, and without the time, which the syslog adds.
 type syslogHandler [len(severities)]slog.Handler
 
 func newSyslogHandler(s *syslog, json bool) slog.Handler {
@@ -273,7 +281,8 @@ func newSyslogHandler(s *syslog, json bool) slog.Handler {
 	return h
 }
 
-func (h *syslogHandler) Enabled(context.Context, slog.Level) bool { return true } // it has been decided before
+// the level has been checked before
+func (h *syslogHandler) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h *syslogHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h[severity(r.Level)].Handle(ctx, r)
@@ -305,7 +314,8 @@ func (w syslogWriter) Write(line []byte) (int, error) {
 	return w.syslog.write(severities[w.severity], line)
 }
 
-// checkSyslog finds out whether a syslog of this machine answers. One elsewhere is not asked.
+// checkSyslog returns an error if a syslog of this machine does not answer. Other machines are not
+// contacted.
 func checkSyslog(t target) error {
 	if !strings.Contains(t.syslog.networks, "unix") {
 		return nil

@@ -21,40 +21,42 @@ import (
 
 // Options are the inputs of Read besides the file.
 type Options struct {
-	// Standard registers what every program has.
+	// Standard registers the standard set.
 	Standard func(*pipeline.Registry)
-	// Idle reports whether requests may pass a filter, about which the registry says what to do instead, as if it were not there.
+	// Idle reports whether requests may pass a filter, given the hint of the registry about it, as
+	// if the filter were not there.
 	Idle func(hint string) bool
-	// Global are settings from outside, as pipeline.Options has them. They are added to [DEFAULT] of the copy.
+	// Global has settings of the command line, as in pipeline.Options. They are added to [DEFAULT]
+	// of the copy.
 	Global map[string]string
-	// Set replaces settings of the file, as pipeline.Options has it. It replaces their lines in the copy.
+	// Set replaces settings of the file, as in pipeline.Options, and their lines in the copy.
 	Set []string
 }
 
 // A Plan is the conversion of a file. It is safe for concurrent use once Read has returned.
 type Plan struct {
 	opts  Options
-	files []*file // the first one first
+	files []*file // the first is the one passed to Read
 	stays []string
 	stubs []*stub
-	roots []*tree.Tree // the sections that are served, and then the others
+	roots []*pipeline.Tree // served sections first
 
-	served int             // how many of the roots are served
+	served int             // number of served roots
 	notes  []note          // about settings
-	works  map[string]bool // sections, by file and name, whose factory is registered
-	extra  []string        // lines that are added to the first file
-	added  []string        // why, in words
+	works  map[string]bool // sections with a registered factory, by file and name
+	extra  []string        // lines added to the first file
+	added  []string        // descriptions of the added lines
 }
 
-// A file is one that is copied.
+// A file is a file to be copied.
 type file struct {
-	path   string // as it was named
+	path   string // as written
 	target string // in the project, with slashes
 	mode   os.FileMode
 	lines  []string
-	ending string // of its lines
-	parsed *tree.File
-	edits  map[int]bool // lines that have changed, from 1
+	ending string // line ending
+	parsed *pipeline.File
+	edits  map[int]bool // changed lines, from 1
 }
 
 // A note is about a line.
@@ -64,8 +66,8 @@ type note struct {
 	text string
 }
 
-// Read reads a file, and the files that it includes, and works out what becomes of them. The error has a line for each fault that
-// a person has to mend first; most are of type [tree.Errors].
+// Read reads a file and its includes, and plans their conversion. The error has a line for each
+// error that has to be corrected by hand first; most are of type [pipeline.Errors].
 func Read(ctx context.Context, config string, o Options) (*Plan, error) {
 	p := &Plan{opts: o, works: map[string]bool{}}
 	if err := p.collect(config); err != nil {
@@ -83,24 +85,28 @@ func Read(ctx context.Context, config string, o Options) (*Plan, error) {
 	return p, nil
 }
 
-// main returns the file that was named.
+// main returns the file that was passed to Read.
 func (p *Plan) main() *file { return p.files[0] }
 
-// standard returns a registry that has what every program has.
+// standard returns a registry with the standard set.
 func (p *Plan) standard() *pipeline.Registry {
 	r := pipeline.NewRegistry()
 	p.opts.Standard(r)
 	return r
 }
 
-// options are those for loading the old file.
+// options returns the options for loading the old file.
 func (p *Plan) options() pipeline.Options {
-	return pipeline.Options{Global: p.opts.Global, Set: p.opts.Set, Registry: p.standard(), RelativeTo: "."}
+	return pipeline.Options{
+		Global: p.opts.Global, Set: p.opts.Set, Registry: p.standard(),
+		RelativeTo: ".",
+	}
 }
 
-// isApp, isFilter and isServer tell from a section's prefix what it describes.
+// isApp, isFilter and isServer report the kind of a section by its prefix.
 func isApp(section string) bool {
-	return hasPrefix(section, "app", "application", "composite", "composit", "pipeline", "filter-app")
+	return hasPrefix(section, "app", "application", "composite", "composit", "pipeline",
+		"filter-app")
 }
 func isFilter(section string) bool { return hasPrefix(section, "filter") }
 func isServer(section string) bool { return hasPrefix(section, "server") }
@@ -115,8 +121,9 @@ func nameOf(section string) string {
 	return strings.TrimSpace(name)
 }
 
-// collect reads the files, and works out which of them are copied, and where to: all that are included by a relative path, in
-// the folders that they have to one another. One that is included by an absolute path stays where it is.
+// collect reads the files and decides which are copied, and where to: all that are included by a
+// relative path, keeping their folders relative to each other. A file that is included by an
+// absolute path is not copied.
 func (p *Plan) collect(config string) error {
 	if scheme, rest, ok := strings.Cut(config, ":"); ok && scheme == "config" {
 		config = rest
@@ -136,7 +143,7 @@ func (p *Plan) collect(config string) error {
 		switch {
 		case err == nil:
 		case errors.Is(err, fs.ErrNotExist) && len(p.files) > 0:
-			continue // the loader says where it is named, if what is served needs it
+			continue // the loader reports it if a served section needs it
 		default:
 			return err
 		}
@@ -154,7 +161,7 @@ func (p *Plan) collect(config string) error {
 	return p.assignTargets()
 }
 
-// maxFiles is far above the number of files of a site.
+// maxFiles is far above the number of files of any site.
 const maxFiles = 200
 
 // assignTargets gives each file its path in the project.
@@ -180,8 +187,12 @@ func (p *Plan) assignTargets() error {
 			return err
 		}
 		f.target = filepath.ToSlash(target)
-		if strings.ContainsFunc(f.target, func(r rune) bool { return r < ' ' || r == 0x7f || r == '#' }) {
-			return fmt.Errorf("%q is no name that a file of a project may have; rename a copy of it", f.path)
+		if strings.ContainsFunc(f.target, func(r rune) bool {
+			return r < ' ' || r == 0x7f ||
+				r == '#'
+		}) {
+			return fmt.Errorf("%q is no name that a file of a project may have; rename a copy of "+
+				"it", f.path)
 		}
 	}
 	return nil
@@ -192,12 +203,12 @@ func isBelow(dir, common string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// readFile reads a file that is to be copied.
+// readFile reads a file to be copied.
 func readFile(path string) (*file, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		// The loader has better words.
-		if _, ours := tree.Resolve(path, tree.KindApp, tree.Options{}); ours != nil {
+		// The error of the loader is clearer.
+		if _, ours := pipeline.Resolve(path, pipeline.KindApp, pipeline.Options{}); ours != nil {
 			return nil, ours
 		}
 		return nil, err
@@ -210,11 +221,15 @@ func readFile(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{path: path, mode: info.Mode().Perm() | 0o600, parsed: parsed, ending: "\n", edits: map[int]bool{}}
+	f := &file{
+		path: path, mode: info.Mode().Perm() | 0o600, parsed: parsed, ending: "\n",
+		edits: map[int]bool{},
+	}
 	if strings.Contains(string(text), "\r\n") {
 		f.ending = "\r\n"
 	}
-	f.lines = strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text)), "\n")
+	f.lines = strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text)),
+		"\n")
 	if last := len(f.lines) - 1; f.lines[last] == "" {
 		f.lines = f.lines[:last]
 	}
@@ -244,9 +259,11 @@ func (f *file) includes() []string {
 	return paths
 }
 
-// refers reports whether a setting may name another section: that of an app may have any text.
+// refers reports whether a setting may name another section. The settings of an app may have any
+// text.
 func refers(section, key string) bool {
-	return slices.Contains([]string{"use", "filter-with", "pipeline", "next"}, key) || hasPrefix(section, "composite", "composit")
+	return slices.Contains([]string{"use", "filter-with", "pipeline", "next"}, key) ||
+		hasPrefix(section, "composite", "composit")
 }
 
 func cutConfig(word string) (string, bool) {
@@ -259,13 +276,13 @@ func cutConfig(word string) (string, bool) {
 // text returns the file as it is written to the project.
 func (f *file) text() string { return strings.Join(f.lines, f.ending) + f.ending }
 
-// sections returns the names of those of a file that is is true of.
+// sections returns the names of the sections for which is returns true.
 func (f *file) sections(is func(string) bool) []string {
 	return slices.DeleteFunc(f.parsed.Sections(), func(section string) bool { return !is(section) })
 }
 
-// span returns the lines of a setting that starts at a line: the first, and the one behind the last. Lines that are indented
-// deeper go on with it; comments and blank lines between them too.
+// span returns the lines of a setting that starts at a line: the first, and the one after the last.
+// Deeper indented lines continue it, and so do comments and blank lines between them.
 func (f *file) span(line int) (from, to int) {
 	from, to = line-1, line
 	for i := to; i < len(f.lines); i++ {
@@ -283,10 +300,10 @@ func (f *file) span(line int) (from, to int) {
 
 func indent(line string) int { return len(line) - len(strings.TrimLeft(line, " \t\v\f")) }
 
-// mark is what a line begins with that is no longer a setting.
+// mark is the prefix of a line that is no longer a setting.
 const mark = "# (migrate) "
 
-// replace makes a comment of the setting at a line, or gives it another key and value.
+// replace comments out the setting at a line, or gives it another key and value.
 func (f *file) replace(line int, setting string) bool {
 	if line < 1 || line > len(f.lines) || f.edits[line] {
 		return false
@@ -303,16 +320,20 @@ func (f *file) replace(line int, setting string) bool {
 	return true
 }
 
-// fileAt returns the copied file of that name, nil if there is none.
+// fileAt returns the copied file with that path, or nil.
 func (p *Plan) fileAt(path string) *file {
-	i := slices.IndexFunc(p.files, func(f *file) bool { return f.path == path || filepath.Clean(f.path) == filepath.Clean(path) })
+	i := slices.IndexFunc(p.files, func(f *file) bool {
+		return f.path == path ||
+			filepath.Clean(f.path) == filepath.Clean(path)
+	})
 	if i < 0 {
 		return nil
 	}
 	return p.files[i]
 }
 
-// complete adds what the first file needs to be served: settings from outside, an app and a server called main.
+// complete adds the missing parts of the first file: settings of the command line, an app and a
+// server with the name main.
 func (p *Plan) complete() error {
 	f := p.main()
 	if len(f.sections(isApp)) == 0 {
@@ -323,14 +344,18 @@ func (p *Plan) complete() error {
 	}
 	var given []string
 	for _, key := range sortedKeys(p.opts.Global) {
-		if slices.ContainsFunc(f.parsed.Settings("DEFAULT"), func(s tree.Setting) bool { return s.Key == key }) {
-			return fmt.Errorf("%s=… was given, and [DEFAULT] of %s has that name: change it there", redact.Key(key), f.path)
+		if slices.ContainsFunc(f.parsed.Settings("DEFAULT"),
+			func(s pipeline.Setting) bool { return s.Key == key }) {
+			return fmt.Errorf("%s=… was given, and [DEFAULT] of %s has that name: change it there",
+				redact.Key(key), f.path)
 		}
 		value := p.opts.Global[key]
-		if !keyPattern.MatchString(key) || strings.ContainsAny(value, "\r\n") || strings.TrimSpace(value) != value {
-			return fmt.Errorf("%s=… was given, which can't be a line of an .ini file; write it in a copy of %s", oneLine(redact.Key(key)), f.path)
+		if !keyPattern.MatchString(key) || strings.ContainsAny(value, "\r\n") ||
+			strings.TrimSpace(value) != value {
+			return fmt.Errorf("%s=… was given, which can't be a line of an .ini file; write it "+
+				"in a copy of %s", oneLine(redact.Key(key)), f.path)
 		}
-		given = append(given, key+" = "+value) // it is interpolated in both places
+		given = append(given, key+" = "+value) // interpolated in both places
 		p.guard(key, value)
 	}
 	for _, assignment := range p.opts.Set {
@@ -340,8 +365,10 @@ func (p *Plan) complete() error {
 		}
 	}
 	if len(given) > 0 {
-		p.extra = append(append(p.extra, "", mark+"given when the file was migrated", "[DEFAULT]"), given...)
-		p.added = append(p.added, fmt.Sprintf("[DEFAULT] with %s, as given", strings.Join(sortedKeys(p.opts.Global), ", ")))
+		p.extra = append(append(p.extra, "", mark+"given when the file was migrated",
+			"[DEFAULT]"), given...)
+		p.added = append(p.added, fmt.Sprintf("[DEFAULT] with %s, as given",
+			strings.Join(sortedKeys(p.opts.Global), ", ")))
 	}
 	if !hasName(f.sections(isServer), "main") {
 		p.addServer()
@@ -349,14 +376,16 @@ func (p *Plan) complete() error {
 	return nil
 }
 
-// keyPattern is what a name may be that is given from outside.
+// keyPattern matches the keys of settings of the command line.
 var keyPattern = regexp.MustCompile(`^[\pL_][\pL\pN_.-]*$`)
 
-// guard has the copy of the first file be for its owner alone, if it gets a secret that the old file did not have.
+// guard makes the copy of the first file readable for its owner only, if it gets a secret that the
+// old file does not have.
 func (p *Plan) guard(key, value string) {
 	if redact.IsSecretKey(key) || redact.Value(key, value) != value {
 		p.main().mode &= 0o700
-		p.added = append(p.added, fmt.Sprintf("a secret, %s: so the copy is for its owner alone", shownKey(key)))
+		p.added = append(p.added, fmt.Sprintf("a secret, %s: so the copy is for its owner alone",
+			shownKey(key)))
 	}
 }
 
@@ -370,8 +399,12 @@ func (p *Plan) assign(assignment string) bool {
 			continue
 		}
 		for _, s := range f.parsed.Settings(section) {
-			if s.Key == key && !strings.Contains(value, "\n") && f.replace(s.Line, key+" = "+strings.ReplaceAll(value, "%", "%%")) {
-				p.notes = append(p.notes, note{tree.Position{File: f.path, Line: s.Line, Section: section}, key, "replaced as given"})
+			if s.Key == key && !strings.Contains(value, "\n") &&
+				f.replace(s.Line, key+" = "+strings.ReplaceAll(value, "%", "%%")) {
+				p.notes = append(p.notes, note{pipeline.Position{
+					File: f.path, Line: s.Line,
+					Section: section,
+				}, key, "replaced as given"})
 				p.guard(key, value)
 				return true
 			}
@@ -381,10 +414,11 @@ func (p *Plan) assign(assignment string) bool {
 }
 
 func hasName(sections []string, name string) bool {
-	return slices.ContainsFunc(sections, func(section string) bool { return nameOf(section) == name })
+	return slices.ContainsFunc(sections,
+		func(section string) bool { return nameOf(section) == name })
 }
 
-// addServer adds a server with the port that the file has for that of another program.
+// addServer adds a server, with the port that the file has for the server of another program.
 func (p *Plan) addServer() {
 	host, port, why := "127.0.0.1", "6543", "the file has none"
 	for _, section := range []string{"uwsgi", "DEFAULT"} {
@@ -403,8 +437,10 @@ func (p *Plan) addServer() {
 			}
 		}
 	}
-	p.extra = append(p.extra, "", mark+"the server", "[server:main]", "use = egg:Paste#http", "host = "+host, "port = "+port)
-	p.added = append(p.added, fmt.Sprintf("[server:main], which listens on %s: %s", net.JoinHostPort(host, port), why))
+	p.extra = append(p.extra, "", mark+"the server", "[server:main]", "use = egg:Paste#http",
+		"host = "+host, "port = "+port)
+	p.added = append(p.added, fmt.Sprintf("[server:main], which listens on %s: %s",
+		net.JoinHostPort(host, port), why))
 }
 
 func isPort(text string) bool {
@@ -416,5 +452,5 @@ func (p *Plan) Write(c scaffold.Config) ([]string, error) {
 	return scaffold.Migrate(c, p.project())
 }
 
-// Main returns the path in the project of the file that was named.
+// Main returns the path in the project of the file that was passed to Read.
 func (p *Plan) Main() string { return p.main().target }

@@ -31,9 +31,10 @@ type report struct {
 	rows [][2]string
 }
 
-func (r *report) print(format string, args ...any) { _, _ = fmt.Fprintf(r.out, format, args...) } // Flush tells
+// Flush returns the error
+func (r *report) print(format string, args ...any) { _, _ = fmt.Fprintf(r.out, format, args...) }
 
-// table prints rows with their second column lined up.
+// table prints rows with an aligned second column.
 func (r *report) table() {
 	width := 0
 	for _, row := range r.rows {
@@ -48,11 +49,11 @@ func (r *report) table() {
 	r.rows = nil
 }
 
-// widest is the length up to which lines take part in lining up the right column.
+// widest is the greatest length of a left column that is aligned.
 const widest = 64
 
-// place is a position as the report has it: the name of the file alone where there are several.
-func (p *Plan) place(at tree.Position) string {
+// place returns a position as text, with the name of the file only if there are several.
+func (p *Plan) place(at pipeline.Position) string {
 	switch {
 	case at.File == "":
 		return ""
@@ -62,7 +63,7 @@ func (p *Plan) place(at tree.Position) string {
 	return fmt.Sprintf("%s:%d", oneLine(at.File), at.Line)
 }
 
-// composition prints the trees: the served ones first.
+// composition prints the trees, the served ones first.
 func (r *report) composition() {
 	p := r.plan
 	r.print("%s composes, from the outermost to the innermost:\n\n", oneLine(p.main().path))
@@ -96,20 +97,21 @@ func (r *report) node(resolved *tree.Tree, n *tree.Node, indent string, drawn ma
 		return
 	}
 	drawn[key] = true
-	r.rows = append(r.rows, [2]string{indent + title, r.plan.fate(n)})
+	r.rows = append(r.rows, [2]string{indent + title, r.plan.describe(n)})
 	for _, part := range inner {
 		r.node(resolved, part, indent+"  ", drawn)
 	}
 	for i, c := range named2 {
 		if i == 0 || c.setting.Key != named2[i-1].setting.Key {
-			r.rows = append(r.rows, [2]string{indent + "  " + oneLine(redact.Key(c.setting.Key)) + ":", ""})
+			r.rows = append(r.rows,
+				[2]string{indent + "  " + oneLine(redact.Key(c.setting.Key)) + ":", ""})
 		}
 		r.node(resolved, c.node, indent+"    ", drawn)
 	}
 }
 
-// fate describes the conversion of a node in a few words.
-func (p *Plan) fate(n *tree.Node) string {
+// describe describes the conversion of a node.
+func (p *Plan) describe(n *pipeline.Node) string {
 	switch {
 	case n.Factory == (tree.Factory{}):
 		return ""
@@ -118,10 +120,11 @@ func (p *Plan) fate(n *tree.Node) string {
 	}
 	name := strings.TrimSuffix(n.Factory.String(), "#main")
 	for _, s := range p.stubs {
-		if s.way == value || !sameName(s.name, name) || s.kind != n.Kind && !areApps(s.kind, n.Kind) {
+		if s.conversion == value || !sameName(s.name, name) || s.kind != n.Kind &&
+			!areApps(s.kind, n.Kind) {
 			continue
 		}
-		switch s.way {
+		switch s.conversion {
 		case passes:
 			return "not needed here"
 		case sameAs:
@@ -139,7 +142,7 @@ func (p *Plan) fate(n *tree.Node) string {
 func (r *report) registration() {
 	p := r.plan
 	for _, s := range p.sorted() {
-		if s.way == toWrite {
+		if s.conversion == toWrite {
 			r.rows = append(r.rows, [2]string{p.place(s.at), s.line()})
 		}
 	}
@@ -156,32 +159,35 @@ and its name. A filter lets no request pass until then, since it may be the one 
 		r.table()
 	}
 	for _, s := range p.sorted() {
-		if s.way == value {
+		if s.conversion == value {
 			r.rows = append(r.rows, [2]string{p.place(s.at), s.line()})
 		}
 	}
 	if len(r.rows) > 0 {
-		r.print("\nNames in settings that stood for functions in Python. In the project each of them does what the usual one does; write yours\n" +
+		r.print("\nNames in settings that stood for functions in Python. In the project each of " +
+			"them does what the usual one does; write yours\n" +
 			"in its place:\n\n")
 		r.table()
 	}
 }
 
-// notNeeded prints the filters that requests pass, and names that stand for something else.
+// notNeeded prints the filters that let requests pass, and other names of registered factories.
 func (r *report) notNeeded() {
 	p := r.plan
 	for _, s := range p.sorted() {
-		if s.way == passes {
+		if s.conversion == passes {
 			r.rows = append(r.rows, [2]string{p.place(s.at), oneLine(s.name) + ": " + s.hint})
 		}
 	}
 	if len(r.rows) > 0 {
-		r.print("\nFilters that are not needed here. In the project requests pass them as if they were not there:\n\n")
+		r.print("\nFilters that are not needed here. In the project requests pass them as if " +
+			"they were not there:\n\n")
 		r.table()
 	}
 	for _, s := range p.sorted() {
-		if s.way == sameAs {
-			r.rows = append(r.rows, [2]string{p.place(s.at), oneLine(s.name) + ": taken for " + s.function + "; look whether it did more"})
+		if s.conversion == sameAs {
+			r.rows = append(r.rows, [2]string{p.place(s.at), oneLine(s.name) + ": taken for " +
+				s.function + "; look whether it did more"})
 		}
 	}
 	if len(r.rows) > 0 {
@@ -197,7 +203,8 @@ func (r *report) lines() {
 		return cmp.Or(cmp.Compare(a.at.File, b.at.File), cmp.Compare(a.at.Line, b.at.Line))
 	})
 	if len(notes) > 0 {
-		r.print("\nLines that mean something else here, or nothing. They stay in the copy as they are, but for those that are taken out or\n" +
+		r.print("\nLines that mean something else here, or nothing. They stay in the copy as " +
+			"they are, but for those that are taken out or\n" +
 			"replaced. Settings that are not named here are for the functions above, or work:\n\n")
 	}
 	done := map[int]bool{}
@@ -207,13 +214,15 @@ func (r *report) lines() {
 		}
 		keys := []string{shownKey(n.key)}
 		for j := i + 1; j < len(notes) && n.key != ""; j++ {
-			if other := notes[j]; other.text == n.text && other.at.File == n.at.File && other.at.Section == n.at.Section {
+			if other := notes[j]; other.text == n.text && other.at.File == n.at.File &&
+				other.at.Section == n.at.Section {
 				done[j] = true
 				keys = append(keys, shownKey(other.key))
 			}
 		}
 		var where []string
-		for _, part := range []string{p.place(n.at), strings.TrimSpace(section(n.at) + " " + strings.Join(keys, ", "))} {
+		for _, part := range []string{p.place(n.at), strings.TrimSpace(section(n.at) + " " +
+			strings.Join(keys, ", "))} {
 			if part != "" {
 				where = append(where, part)
 			}
@@ -221,7 +230,8 @@ func (r *report) lines() {
 		r.print("  %s\n", strings.Join(append(where, oneLine(redact.Text(n.text))), ": "))
 	}
 	if foreign := p.foreign(); len(foreign) > 0 {
-		r.print("\nSections that nothing here reads, so that they may stay: %s\n", strings.Join(foreign, ", "))
+		r.print("\nSections that nothing here reads, so that they may stay: %s\n",
+			strings.Join(foreign, ", "))
 	}
 }
 
@@ -232,7 +242,7 @@ func section(at tree.Position) string {
 	return "[" + oneLine(redact.Key(at.Section)) + "]"
 }
 
-// additions prints what the copy has more, and what is not copied.
+// additions prints the lines that the copy has in addition, and the files that are not copied.
 func (r *report) additions() {
 	p := r.plan
 	if len(p.added) > 0 {
@@ -242,18 +252,21 @@ func (r *report) additions() {
 		}
 	}
 	if len(p.stays) > 0 {
-		r.print("\nIncluded by its full path, and so not copied: %s\n", oneLine(redact.Text(strings.Join(p.stays, ", "))))
+		r.print("\nIncluded by its full path, and so not copied: %s\n",
+			oneLine(redact.Text(strings.Join(p.stays, ", "))))
 	}
 	if names := p.variables(); len(names) > 0 {
-		r.print("\nVariables of the environment that have to be set: %s\n", strings.Join(names, ", "))
+		r.print("\nVariables of the environment that have to be set: %s\n",
+			strings.Join(names, ", "))
 	}
 }
 
-// secrets prints where the copies have secrets.
+// secrets prints the positions of secrets in the copies.
 func (r *report) secrets() {
 	p := r.plan
 	for _, s := range p.secrets() {
-		r.rows = append(r.rows, [2]string{p.place(s.Position), section(s.Position) + " " + shownKey(s.key)})
+		r.rows = append(r.rows, [2]string{p.place(s.Position), section(s.Position) + " " +
+			shownKey(s.key)})
 	}
 	if len(r.rows) == 0 {
 		return

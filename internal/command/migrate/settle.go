@@ -27,12 +27,12 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// anySettings is the struct of the same name in a project.
+// anySettings is the type of that name in the project.
 type anySettings struct {
 	All map[string]string `ini:"*"`
 }
 
-// register does what the project's function Register does, with handlers that no request reaches.
+// register does the work of the project's function Register, with handlers that get no requests.
 func (p *Plan) register(r *pipeline.Registry) (err error) {
 	for _, s := range p.stubs {
 		if err := s.register(r); err != nil {
@@ -43,44 +43,48 @@ func (p *Plan) register(r *pipeline.Registry) (err error) {
 }
 
 func (s *stub) register(r *pipeline.Registry) (err error) {
-	defer func() { // a name that a file may have, and the registry not
+	defer func() { // the registry refuses some names that a file may have
 		if v := recover(); v != nil {
 			err = &pipeline.Error{
-				File: s.at.File, Line: s.at.Line, Section: s.at.Section, Err: fmt.Errorf("%q can't be registered", s.name),
-				Hint: "write paste.app_factory = module:function, or a name such as egg:Dist#name, in its place",
+				File: s.at.File, Line: s.at.Line, Section: s.at.Section,
+				Err: fmt.Errorf("%q can't be registered", s.name),
+				Hint: "write paste.app_factory = module:function, or a name such as " +
+					"egg:Dist#name, in its place",
 			}
 		}
 	}()
 	stub := http.NotFoundHandler()
 	app := func(*pipeline.Build, anySettings) (http.Handler, error) { return stub, nil }
 	switch {
-	case s.way == sameAs:
+	case s.conversion == sameAs:
 		r.Alias(s.name, s.function)
-	case s.way == value && s.function == "retryable":
+	case s.conversion == value && s.function == "retryable":
 		pipeline.Value(r, s.name, retry.Predicate(transaction.IsTransient))
-	case s.way == value:
+	case s.conversion == value:
 		pipeline.Value(r, s.name, tm.Veto(tm.RepozeVeto))
-	case s.way == isServed:
-	case s.kind == tree.KindApp:
+	case s.conversion == isServed:
+	case s.kind == pipeline.KindApp:
 		pipeline.App(r, s.name, app)
 	case s.kind == tree.KindComposite:
 		pipeline.Composite(r, s.name, app)
-	case s.kind == tree.KindFilter:
-		pipeline.Filter(r, s.name, func(*pipeline.Build, anySettings) (func(http.Handler) http.Handler, error) {
-			return func(next http.Handler) http.Handler { return next }, nil
-		})
+	case s.kind == pipeline.KindFilter:
+		pipeline.Filter(r, s.name,
+			func(*pipeline.Build, anySettings) (func(http.Handler) http.Handler, error) {
+				return func(next http.Handler) http.Handler { return next }, nil
+			})
 	}
 	return nil
 }
 
-// settle loads the copies, mends what can be mended without a person, and goes on until they can be served.
+// settle loads the copies, corrects the errors that need no decision, and repeats that until the
+// copies can be served.
 func (p *Plan) settle(ctx context.Context) error {
 	for _, s := range p.stubs {
-		if s.way == isServed {
+		if s.conversion == isServed {
 			p.serveInPlaceOf(s)
 		}
 	}
-	p.keepPlaces()
+	p.keepPaths()
 	folder, err := os.MkdirTemp("", "serve-migrate-")
 	if err != nil {
 		return err
@@ -93,7 +97,7 @@ func (p *Plan) settle(ctx context.Context) error {
 		}
 		mended := false
 		for _, fault := range faultsOf(faults) {
-			if p.mend(fault) {
+			if p.correct(fault) {
 				mended = true
 			}
 		}
@@ -103,9 +107,9 @@ func (p *Plan) settle(ctx context.Context) error {
 	}
 }
 
-// faultsOf takes an error apart.
-func faultsOf(err error) tree.Errors {
-	if faults, ok := errors.AsType[tree.Errors](err); ok {
+// faultsOf returns the errors that err joins.
+func faultsOf(err error) pipeline.Errors {
+	if faults, ok := errors.AsType[pipeline.Errors](err); ok {
 		return faults
 	}
 	return nil
@@ -132,7 +136,9 @@ func (p *Plan) try(ctx context.Context, folder string) error {
 	if err := p.register(r); err != nil {
 		return err
 	}
-	r.Opener().Intercept(func(_ context.Context, uri *url.URL, _ engine.OpenFunc) (engine.Engine, error) {
+	r.Opener().Intercept(func(_ context.Context, uri *url.URL,
+		_ engine.OpenFunc,
+	) (engine.Engine, error) {
 		return engine.StandIn{Engine: memory.New("stand-in").Engine(), Scheme: uri.Scheme}, nil
 	})
 	path := filepath.Join(folder, filepath.FromSlash(p.Main()))
@@ -163,7 +169,7 @@ func (p *Plan) try(ctx context.Context, folder string) error {
 	return nil
 }
 
-// original returns the path of the old file that a copy in a folder is of.
+// original returns the path of the old file for a copy in a folder.
 func (p *Plan) original(path, folder string) string {
 	if rel, err := filepath.Rel(folder, path); err == nil {
 		for _, f := range p.files {
@@ -175,14 +181,18 @@ func (p *Plan) original(path, folder string) string {
 	return path
 }
 
-// translate has faults name the old files in place of the copies in a folder, and this command in hints.
+// translate makes errors name the old files instead of the copies in a folder, and this command in
+// hints.
 func (p *Plan) translate(err error, folder string) error {
 	faults := faultsOf(err)
 	if faults == nil {
 		return err
 	}
-	// What could not be reached because of another fault was not found to need a stub.
-	isStubs := func(fault *pipeline.Error) bool { return errors.Is(fault.Err, tree.ErrNotRegistered) }
+	// A name behind another error was not seen, and so has no stub.
+	isStubs := func(fault *pipeline.Error) bool {
+		return errors.Is(fault.Err,
+			pipeline.ErrNotRegistered)
+	}
 	if others := slices.DeleteFunc(slices.Clone(faults), isStubs); len(others) > 0 {
 		faults = others
 	}
@@ -202,7 +212,7 @@ func (p *Plan) translate(err error, folder string) error {
 			fault.Err = errors.New(text)
 		}
 		if f := p.fileAt(fault.File); f != nil && fault.Line > len(f.lines) {
-			fault.Line = 0 // in what was added
+			fault.Line = 0 // in an added line
 		}
 	}
 	return faults
@@ -210,8 +220,8 @@ func (p *Plan) translate(err error, folder string) error {
 
 var notThere = regexp.MustCompile(`^("(?:[^"\\]|\\.)*") is not registered`)
 
-// mend changes the copies so that a fault is gone, if that takes no decision of a person.
-func (p *Plan) mend(fault *pipeline.Error) bool {
+// correct corrects an error in the copies, if that needs no decision, and reports whether it did.
+func (p *Plan) correct(fault *pipeline.Error) bool {
 	var f *file
 	for _, other := range p.files {
 		if strings.HasSuffix(filepath.ToSlash(fault.File), "/"+other.target) {
@@ -239,7 +249,8 @@ func (p *Plan) mend(fault *pipeline.Error) bool {
 		if !f.replace(fault.Line, "secret_key = "+hex.EncodeToString(secret)) {
 			return false
 		}
-		p.notes = append(p.notes, note{at, fault.Key, "replaced by a new random one, since the old one is short or well known; browsers get new ids"})
+		p.notes = append(p.notes, note{at, fault.Key, "replaced by a new random one, since the " +
+			"old one is short or well known; browsers get new ids"})
 		return true
 	case isLogging(fault.Section):
 		return p.logBeside(f, fault)
@@ -249,16 +260,19 @@ func (p *Plan) mend(fault *pipeline.Error) bool {
 			return false
 		}
 		name, err := strconv.Unquote(m[1])
-		if err != nil || slices.ContainsFunc(p.stubs, func(s *stub) bool { return s.way == value && s.name == name && s.function == fault.Key }) {
+		if err != nil || slices.ContainsFunc(p.stubs, func(s *stub) bool {
+			return s.conversion ==
+				value && s.name == name && s.function == fault.Key
+		}) {
 			return false
 		}
-		p.stubs = append(p.stubs, &stub{way: value, name: name, function: fault.Key, at: at})
+		p.stubs = append(p.stubs, &stub{conversion: value, name: name, function: fault.Key, at: at})
 		return true
 	}
 	return false
 }
 
-// logBeside has a log whose file can't be written go to one beside the copy.
+// logBeside moves a log file that can't be written beside the copy.
 func (p *Plan) logBeside(f *file, fault *pipeline.Error) bool {
 	for _, s := range f.parsed.Settings(fault.Section) {
 		m := quotedPath.FindStringSubmatch(s.Raw)
@@ -279,10 +293,10 @@ func (p *Plan) logBeside(f *file, fault *pipeline.Error) bool {
 	return false
 }
 
-// quotedPath finds a full path in the arguments of a handler.
+// quotedPath matches an absolute path in the arguments of a handler.
 var quotedPath = regexp.MustCompile(`(['"])(/[^'"]*[^'"/])['"]`)
 
-// serveInPlaceOf has a section use the server that is here.
+// serveInPlaceOf makes a section use the standard server.
 func (p *Plan) serveInPlaceOf(s *stub) {
 	f := p.fileAt(s.at.File)
 	if f == nil {
@@ -294,19 +308,20 @@ func (p *Plan) serveInPlaceOf(s *stub) {
 		case "use", "paste.server_factory", "paste.server_runner":
 			if f.replace(setting.Line, use) {
 				at := s.at
-				at.Line, use = setting.Line, "" // the next one is left out
-				p.notes = append(p.notes, note{at, setting.Key, fmt.Sprintf("%s is a server for Python: egg:Paste#http takes its place", oneLine(s.name))})
+				at.Line, use = setting.Line, "" // comment out the next one
+				p.notes = append(p.notes, note{at, setting.Key, fmt.Sprintf("%s is a server for "+
+					"Python: egg:Paste#http takes its place", oneLine(s.name))})
 			}
 		}
 	}
 }
 
-// keepPlaces has settings of what is registered go on naming files and folders beside the old file: %(here)s is another folder in
-// the project.
-func (p *Plan) keepPlaces() {
-	for _, resolved := range p.roots {
-		p.walk(resolved, resolved.Root, func(n *tree.Node) {
-			if !n.Registered || n.Kind == tree.KindServer && n.Factory.Dist == "" {
+// keepPaths makes settings of registered factories name the same files and folders as before:
+// %(here)s is another folder in the project.
+func (p *Plan) keepPaths() {
+	for _, tree := range p.roots {
+		p.walk(tree, tree.Root, func(n *pipeline.Node) {
+			if !n.Registered || n.Kind == pipeline.KindServer && n.Factory.Dist == "" {
 				return
 			}
 			for s := range n.LocalConf.All() {
@@ -335,7 +350,8 @@ func (p *Plan) keepPlace(s tree.Setting) {
 		return
 	}
 	if f.replace(s.Line, s.Written+" = "+strings.ReplaceAll(full, "%", "%%")) {
-		at := tree.Position{File: s.File, Line: s.Line, Section: s.Section}
-		p.notes = append(p.notes, note{at, s.Written, "names the old place by its full path: " + full})
+		at := pipeline.Position{File: s.File, Line: s.Line, Section: s.Section}
+		p.notes = append(p.notes,
+			note{at, s.Written, "names the old place by its full path: " + full})
 	}
 }

@@ -16,39 +16,39 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A way is the conversion of a name that is not registered.
-type way int
+// A conversion is the treatment of a name that is not registered.
+type conversion int
 
 const (
-	toWrite  way = iota // a stub that answers 501
-	passes              // a filter that does nothing
-	sameAs              // another name of a registered factory
-	value               // what a setting names
-	isServed            // a server: the section uses another
+	toWrite  conversion = iota // a stub that answers 501
+	passes                     // a filter that does nothing
+	sameAs                     // another name of a registered factory
+	value                      // a value that a setting names
+	isServed                   // a server, replaced by the standard one
 )
 
 // A stub is a name that the project registers.
 type stub struct {
-	way      way
-	kind     tree.Kind
-	name     string // as the file has it
-	function string // in Go; for sameAs the name that it is the same as, for value the key that names it
-	hint     string
-	at       tree.Position
-	settings []string
+	conversion conversion
+	kind       pipeline.Kind
+	name       string // as written in the file
+	function   string // in Go; for sameAs the registered name, for value the key of the setting
+	hint       string
+	at         pipeline.Position
+	settings   []string
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
-// survey resolves every section of the first file, and collects the names that are not registered. It fails if what is served can't
-// be resolved; other sections are noted.
+// survey resolves every section of the first file, and collects the names that are not registered.
+// It fails if a served section can't be resolved; other such sections are noted.
 func (p *Plan) survey() error {
 	f := p.main()
 	var faults, unused []error
-	inner := map[string]bool{} // sections that others use
-	var main *tree.Tree
-	var others []*tree.Tree
-	resolve := func(kind tree.Kind, section string) *tree.Tree {
+	inner := map[string]bool{} // sections used by others
+	var main *pipeline.Tree
+	var others []*pipeline.Tree
+	resolve := func(kind pipeline.Kind, section string) *pipeline.Tree {
 		options := p.options()
 		options.Name = nameOf(section)
 		resolved, err := tree.Resolve(f.path, kind, options.Tree())
@@ -67,7 +67,7 @@ func (p *Plan) survey() error {
 			if n.Source.Section != section || n.Source.File != f.path {
 				inner[n.Source.File+"\n"+n.Source.Section] = true
 			}
-			p.meet(n)
+			p.classify(n)
 		})
 		return resolved
 	}
@@ -77,8 +77,9 @@ func (p *Plan) survey() error {
 		trees[section] = resolve(tree.KindApp, section)
 	}
 	for _, section := range f.sections(isFilter) {
-		if resolved := resolve(tree.KindFilter, section); resolved != nil && !inner[f.path+"\n"+section] {
-			others = append(others, resolved)
+		if tree := resolve(pipeline.KindFilter, section); tree != nil &&
+			!inner[f.path+"\n"+section] {
+			others = append(others, tree)
 		}
 	}
 	for _, section := range apps {
@@ -91,7 +92,7 @@ func (p *Plan) survey() error {
 		}
 	}
 	if !hasName(apps, "main") {
-		main, others = p.choose(apps, trees, others)
+		main, others = p.addMainApp(apps, trees, others)
 	}
 	p.roots = append(p.roots, main)
 	for _, section := range f.sections(isServer) {
@@ -109,16 +110,21 @@ func (p *Plan) survey() error {
 		return err
 	}
 	if main == nil {
-		err := &pipeline.Error{File: f.path, Err: errors.New("no app of the file can be served"), Hint: "give one the name main"}
-		return tree.JoinErrors(append(unused, err)...)
+		err := &pipeline.Error{
+			File: f.path, Err: errors.New("no app of the file can be served"),
+			Hint: "give one the name main",
+		}
+		return pipeline.JoinErrors(append(unused, err)...)
 	}
 	p.remark()
 	p.nameFunctions()
 	return nil
 }
 
-// choose adds an app main to a file without one: the first that no other section uses.
-func (p *Plan) choose(apps []string, trees map[string]*tree.Tree, others []*tree.Tree) (*tree.Tree, []*tree.Tree) {
+// addMainApp adds an app main to a file without one: the first section that no other section uses.
+func (p *Plan) addMainApp(apps []string, trees map[string]*pipeline.Tree,
+	others []*pipeline.Tree,
+) (*pipeline.Tree, []*pipeline.Tree) {
 	var names []string
 	var main *tree.Tree
 	for _, section := range apps {
@@ -143,8 +149,8 @@ func (p *Plan) choose(apps []string, trees map[string]*tree.Tree, others []*tree
 	return main, others
 }
 
-// walk visits a node and all that it is made of, and what composites name.
-func (p *Plan) walk(resolved *tree.Tree, root *tree.Node, visit func(*tree.Node)) {
+// walk visits a node, its parts, and the nodes that its composites name.
+func (p *Plan) walk(tree *pipeline.Tree, root *pipeline.Node, visit func(*pipeline.Node)) {
 	seen := map[string]bool{}
 	var step func(n *tree.Node)
 	step = func(n *tree.Node) {
@@ -164,13 +170,13 @@ func (p *Plan) walk(resolved *tree.Tree, root *tree.Node, visit func(*tree.Node)
 	step(root)
 }
 
-// parts returns what a node is made of, outermost first.
-func parts(n *tree.Node) []*tree.Node {
+// parts returns the parts of a node, outermost first.
+func parts(n *pipeline.Node) []*pipeline.Node {
 	nodes := append(slices.Clone(n.Filters), n.App, n.Filter, n.Next)
 	return slices.DeleteFunc(nodes, func(part *tree.Node) bool { return part == nil })
 }
 
-// A child is an app, or a filter, that a setting of a composite names.
+// A child is an app or a filter that a setting of a composite names.
 type child struct {
 	setting tree.Setting
 	node    *tree.Node
@@ -191,8 +197,8 @@ func children(resolved *tree.Tree, n *tree.Node) []child {
 	return found
 }
 
-// meet records the conversion of a node's name, if that is not registered.
-func (p *Plan) meet(n *tree.Node) {
+// classify records the conversion of a node's name, if it is not registered.
+func (p *Plan) classify(n *pipeline.Node) {
 	if n.Registered {
 		p.works[n.Source.File+"\n"+n.Source.Section] = true
 	}
@@ -211,59 +217,69 @@ func (p *Plan) meet(n *tree.Node) {
 	same, _, _ = strings.Cut(same, ":")
 	same, _, _ = strings.Cut(same, ",")
 	switch {
-	case s.kind == tree.KindServer:
-		s.way = isServed
+	case s.kind == pipeline.KindServer:
+		s.conversion = isServed
 	case isSame:
-		s.way, s.function = sameAs, "egg:"+same
-	case s.kind == tree.KindFilter && s.hint != "" && p.opts.Idle(s.hint):
-		s.way = passes
-	case s.kind == tree.KindComposite && isMapOfPaths(n):
-		s.way, s.function = sameAs, "egg:Paste#urlmap"
+		s.conversion, s.function = sameAs, "egg:"+same
+	case s.kind == pipeline.KindFilter && s.hint != "" && p.opts.Idle(s.hint):
+		s.conversion = passes
+	case s.kind == pipeline.KindComposite && isMapOfPaths(n):
+		s.conversion, s.function = sameAs, "egg:Paste#urlmap"
 	}
 	for _, other := range p.stubs {
-		if sameName(other.name, s.name) && (other.kind == s.kind && s.way != isServed || areApps(other.kind, s.kind)) {
-			if s.kind == tree.KindComposite && other.way == toWrite {
-				other.kind = s.kind // it may be either; a composite can do more
+		if sameName(other.name, s.name) && (other.kind == s.kind && s.conversion != isServed ||
+			areApps(other.kind, s.kind)) {
+			if s.kind == pipeline.KindComposite && other.conversion == toWrite {
+				other.kind = s.kind // ambiguous: a composite can do more
 			}
 			return
 		}
 	}
-	if !slices.ContainsFunc(p.stubs, func(other *stub) bool { return other.kind == s.kind && other.at == s.at && other.name == s.name }) {
+	if !slices.ContainsFunc(p.stubs, func(other *stub) bool {
+		return other.kind == s.kind &&
+			other.at == s.at && other.name == s.name
+	}) {
 		p.stubs = append(p.stubs, s)
 	}
 }
 
-func areApps(kinds ...tree.Kind) bool {
-	return !slices.ContainsFunc(kinds, func(k tree.Kind) bool { return k != tree.KindApp && k != tree.KindComposite })
+func areApps(kinds ...pipeline.Kind) bool {
+	return !slices.ContainsFunc(kinds, func(k pipeline.Kind) bool {
+		return k != pipeline.KindApp &&
+			k != pipeline.KindComposite
+	})
 }
 
-// sameName compares as the registry does: of the distribution neither case counts, nor which of - _ . separates the words.
+// sameName compares names as the registry does: in a distribution, upper and lower case are equal,
+// and so are the separators - _ and period.
 func sameName(a, b string) bool {
 	normal := func(name string) string {
 		dist, entryPoint, _ := strings.Cut(name, "#")
 		if !strings.HasPrefix(name, "egg:") {
 			return name
 		}
-		return strings.ToLower(strings.Join(strings.FieldsFunc(dist, func(r rune) bool { return strings.ContainsRune("-_.", r) }), "-")) + "#" + entryPoint
+		return strings.ToLower(strings.Join(strings.FieldsFunc(dist,
+			func(r rune) bool { return strings.ContainsRune("-_.", r) }), "-")) + "#" + entryPoint
 	}
 	return normal(a) == normal(b)
 }
 
-// isMapOfPaths reports whether a composite is a copy of Paste's urlmap, as many programs have one.
-func isMapOfPaths(n *tree.Node) bool {
+// isMapOfPaths reports whether a composite is one of the many copies of Paste's urlmap.
+func isMapOfPaths(n *pipeline.Node) bool {
 	name := n.Factory.EntryPoint + n.Factory.Object
 	if !strings.HasSuffix(name, "urlmap_factory") && !strings.HasSuffix(name, "urlmap") {
 		return false
 	}
 	for s := range n.LocalConf.All() {
-		if !strings.HasPrefix(s.Key, "/") && !strings.HasPrefix(s.Key, "http://") && !strings.HasPrefix(s.Key, "https://") {
+		if !strings.HasPrefix(s.Key, "/") && !strings.HasPrefix(s.Key, "http://") &&
+			!strings.HasPrefix(s.Key, "https://") {
 			return false
 		}
 	}
 	return n.LocalConf.Len() > 0
 }
 
-// shownKey returns a key as it may be shown, in one line.
+// shownKey returns a key for output, in one line and without secrets.
 func shownKey(key string) string { return oneLine(redact.Key(key)) }
 
 func oneLine(text string) string {
@@ -273,11 +289,11 @@ func oneLine(text string) string {
 	return text
 }
 
-// nameFunctions gives each stub a function of its own.
+// nameFunctions gives each stub a unique function name.
 func (p *Plan) nameFunctions() {
 	taken := map[string]bool{}
 	for _, s := range p.stubs {
-		if s.way != toWrite {
+		if s.conversion != toWrite {
 			continue
 		}
 		kind := strings.ToUpper(string(s.kind[:1])) + string(s.kind[1:])
@@ -290,7 +306,8 @@ func (p *Plan) nameFunctions() {
 	}
 }
 
-// identifier makes the middle of a name in Go: of egg:My-Site#auth MySiteAuth, of call:acme.web:make_app WebMakeApp.
+// identifier returns the middle part of a Go name: MySiteAuth for egg:My-Site#auth, WebMakeApp for
+// call:acme.web:make_app.
 func identifier(name string) string {
 	if object, ok := strings.CutPrefix(name, "call:"); ok {
 		module, function, _ := strings.Cut(object, ":")
@@ -318,17 +335,20 @@ func identifier(name string) string {
 
 const longestName = 60
 
-// title is how a comment of the project calls what a stub is for.
+// title describes a stub for a comment in the project.
 func (p *Plan) title(s *stub) string {
 	return fmt.Sprintf("%s (%s)", oneLine(s.name), p.place(s.at))
 }
 
-// line returns the line of Go that registers a stub; "" if there is none.
+// line returns the line of Go that registers a stub, or "".
 func (s *stub) line() string {
 	name := strconv.Quote(s.name)
-	switch s.way {
+	switch s.conversion {
 	case toWrite:
-		call := map[tree.Kind]string{tree.KindApp: "App", tree.KindComposite: "Composite", tree.KindFilter: "Filter"}[s.kind]
+		call := map[pipeline.Kind]string{
+			pipeline.KindApp:       "App",
+			pipeline.KindComposite: "Composite", pipeline.KindFilter: "Filter",
+		}[s.kind]
 		return fmt.Sprintf("pipeline.%s(r, %s, %s)", call, name, s.function)
 	case passes:
 		return fmt.Sprintf("pipeline.Filter(r, %s, passOn)", name)
@@ -336,17 +356,19 @@ func (s *stub) line() string {
 		return fmt.Sprintf("r.Alias(%s, %q)", name, s.function)
 	case value:
 		if s.function == "retryable" {
-			return fmt.Sprintf("pipeline.Value(r, %s, retry.Predicate(transaction.IsTransient))", name)
+			return fmt.Sprintf("pipeline.Value(r, %s, retry.Predicate(transaction.IsTransient))",
+				name)
 		}
 		return fmt.Sprintf("pipeline.Value(r, %s, tm.Veto(tm.RepozeVeto))", name)
 	}
 	return ""
 }
 
-// Lines returns the lines of Go that register what has to be written, and the names that stand for something else.
+// Lines returns the lines of Go that register the stubs, and the other names of registered
+// factories.
 func (p *Plan) Lines() []string { return p.project().Lines }
 
-// project returns what the project is made of.
+// project returns the contents of the project.
 func (p *Plan) project() scaffold.Migrated {
 	var m scaffold.Migrated
 	for _, f := range p.files {
@@ -360,15 +382,18 @@ func (p *Plan) project() scaffold.Migrated {
 		if line := s.line(); line != "" {
 			m.Lines = append(m.Lines, line)
 		}
-		made := scaffold.Stub{Kind: string(s.kind), Title: p.title(s), Function: s.function, Settings: s.settings}
+		made := scaffold.Stub{
+			Kind: string(s.kind), Title: p.title(s), Function: s.function,
+			Settings: s.settings,
+		}
 		switch {
-		case s.way == passes:
+		case s.conversion == passes:
 			m.PassOn = true
-		case s.way == value:
+		case s.conversion == value:
 			m.Retry = m.Retry || s.function == "retryable"
 			m.Veto = m.Veto || s.function != "retryable"
-		case s.way != toWrite:
-		case s.kind == tree.KindFilter:
+		case s.conversion != toWrite:
+		case s.kind == pipeline.KindFilter:
 			m.Filters = append(m.Filters, made)
 		default:
 			m.Apps = append(m.Apps, made)
@@ -381,6 +406,7 @@ func (p *Plan) project() scaffold.Migrated {
 // sorted returns the stubs in the order of the file.
 func (p *Plan) sorted() []*stub {
 	return slices.SortedStableFunc(slices.Values(p.stubs), func(a, b *stub) int {
-		return cmp.Or(cmp.Compare(a.way, b.way), cmp.Compare(a.at.File, b.at.File), cmp.Compare(a.at.Line, b.at.Line))
+		return cmp.Or(cmp.Compare(a.conversion, b.conversion), cmp.Compare(a.at.File, b.at.File),
+			cmp.Compare(a.at.Line, b.at.Line))
 	})
 }

@@ -11,45 +11,64 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A word is a setting of programs in Python, and what becomes of it.
+// A word is a setting of Python programs, with its conversion.
 type word struct {
-	pattern string // of its key, as path.Match has it
+	pattern string // of the key, as in path.Match
 	text    string
 }
 
-// words are tried in their order.
+// words are tried in order.
 var words = []word{
-	{"pyramid.includes", "add-ons for Python; what an app in Go needs it imports. pyramid_tm, pyramid_retry: put egg:repoze.retry#retry and egg:repoze.tm2#tm into the pipeline; pyramid_debugtoolbar: serve FILE -v"},
+	{
+		"pyramid.includes",
+		"add-ons for Python; what an app in Go needs it imports. pyramid_tm, pyramid_retry: put " +
+			"egg:repoze.retry#retry and egg:repoze.tm2#tm into the pipeline; pyramid_debugtoolbar: " +
+			"serve FILE -v",
+	},
 	{"pyramid.tweens", "write filters into the pipeline"},
-	{"pyramid.reload_*", "no effect: after a change of Go code the program is built again; serve FILE --reload watches .ini files"},
-	{"reload_*", "no effect: after a change of Go code the program is built again; serve FILE --reload watches .ini files"},
-	{"pyramid.debug_*", "no effect: serve FILE -v logs what happens to each request, serve routes FILE lists what there is"},
-	{"debug_*", "no effect: serve FILE -v logs what happens to each request, serve routes FILE lists what there is"},
+	{"pyramid.reload_*", "no effect: after a change of Go code the program is built again; serve " +
+		"FILE --reload watches .ini files"},
+	{"reload_*", "no effect: after a change of Go code the program is built again; serve FILE " +
+		"--reload watches .ini files"},
+	{"pyramid.debug_*", "no effect: serve FILE -v logs what happens to each request, serve " +
+		"routes FILE lists what there is"},
+	{"debug_*", "no effect: serve FILE -v logs what happens to each request, serve routes FILE " +
+		"lists what there is"},
 	{"pyramid.*", "a setting of the framework Pyramid; an app in Go decides itself"},
-	{"debugtoolbar.*", "no effect: there is no debug toolbar; serve FILE -v logs what happens to each request"},
+	{"debugtoolbar.*", "no effect: there is no debug toolbar; serve FILE -v logs what happens to " +
+		"each request"},
 	{"exclog.*", "no effect: an error is logged anyway, see [logging]"},
 	{"tm.commit_veto", "write commit_veto in the section of egg:repoze.tm2#tm"},
 	{"tm.attempts", "write tries in the section of egg:repoze.retry#retry"},
 	{"retry.attempts", "write tries in the section of egg:repoze.retry#retry"},
 	{"tm.*", "of pyramid_tm; the filter egg:repoze.tm2#tm runs each request in a transaction"},
 	{"retry.*", "of pyramid_retry; the filter egg:repoze.retry#retry runs a request again"},
-	{"zodb*uri*", "ZODB is not read here; an app in Go opens a database of this server with b.Storage, such as bolt://%(here)s/data.db. Data have to be exported in Python"},
-	{"zodbconn.*", "ZODB is not read here; an app in Go opens a database of this server with b.Storage, such as bolt://%(here)s/data.db. Data have to be exported in Python"},
+	{"zodb*uri*", "ZODB is not read here; an app in Go opens a database of this server with " +
+		"b.Storage, such as bolt://%(here)s/data.db. Data have to be exported in Python"},
+	{"zodbconn.*", "ZODB is not read here; an app in Go opens a database of this server with " +
+		"b.Storage, such as bolt://%(here)s/data.db. Data have to be exported in Python"},
 	{"zope_conf", "Zope reads that file; nothing here does"},
-	{"sqlalchemy.*", "an app in Go opens its SQL database with database/sql, in the request's transaction by package sqltx"},
-	{"session.*", "sessions are of the app, by package session, behind the filters egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2. Those of Python are not read"},
-	{"beaker.session.*", "sessions are of the app, by package session, behind the filters egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2. Those of Python are not read"},
-	{"redis.sessions.*", "sessions are of the app, by package session, behind the filters egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2. Those of Python are not read"},
+	{"sqlalchemy.*", "an app in Go opens its SQL database with database/sql, in the request's " +
+		"transaction by package sqltx"},
+	{"session.*", "sessions are of the app, by package session, behind the filters " +
+		"egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2. Those of Python are not read"},
+	{"beaker.session.*", "sessions are of the app, by package session, behind the filters " +
+		"egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2. Those of Python are not read"},
+	{"redis.sessions.*", "sessions are of the app, by package session, behind the filters " +
+		"egg:repoze.browserid, egg:repoze.retry and egg:repoze.tm2. Those of Python are not read"},
 	{"beaker.cache.*", "a cache in Python; an app in Go keeps what it needs in memory"},
 	{"cache.*", "a cache in Python; an app in Go keeps what it needs in memory"},
 	{"cache_dir", "where Python's packages keep files; nothing here does"},
 	{"mako.*", "templates in Python; an app in Go has html/template"},
 	{"jinja2.*", "templates in Python; an app in Go has html/template"},
 	{"templating.*", "templates in Python; an app in Go has html/template"},
-	{"toscawidgets.*", "widgets in Python; the app links its files itself, and egg:Paste#static serves a folder of them"},
-	{"fanstatic.*", "widgets in Python; the app links its files itself, and egg:Paste#static serves a folder of them"},
+	{"toscawidgets.*", "widgets in Python; the app links its files itself, and egg:Paste#static " +
+		"serves a folder of them"},
+	{"fanstatic.*", "widgets in Python; the app links its files itself, and egg:Paste#static " +
+		"serves a folder of them"},
 	{"full_stack", "no effect: which filters are around the app is written in the pipeline"},
-	{"static_files", "no effect: egg:Paste#cascade with egg:Paste#static in front of the app serves files"},
+	{"static_files", "no effect: egg:Paste#cascade with egg:Paste#static in front of the app " +
+		"serves files"},
 	{"who.*", "log-ins are checked by a filter or app that you write"},
 	{"auth_tkt*", "log-ins are checked by a filter or app that you write"},
 	{"authtkt.*", "log-ins are checked by a filter or app that you write"},
@@ -64,7 +83,7 @@ var words = []word{
 	{"in_process", "no effect"},
 }
 
-// defaultWords are settings of [DEFAULT] in files of Swift, whose programs bring their server.
+// defaultWords are settings of [DEFAULT] in files of Swift, whose programs contain their server.
 var defaultWords = []word{
 	{"bind_ip", "Swift's server; host in [server:main] says it here"},
 	{"bind_port", "Swift's server; port in [server:main] says it here"},
@@ -90,7 +109,8 @@ func meaning(list []word, key string) string {
 	return ""
 }
 
-// remark notes what becomes of settings that programs in Python have, in the sections of stubs and in [DEFAULT].
+// remark notes the conversion of settings of Python programs, in the sections of stubs and in
+// [DEFAULT].
 func (p *Plan) remark() {
 	for _, f := range p.files {
 		for _, section := range append([]string{"DEFAULT"}, f.parsed.Sections()...) {
@@ -103,14 +123,17 @@ func (p *Plan) remark() {
 			}
 			for _, s := range f.parsed.Settings(section) {
 				if text := meaning(list, strings.TrimPrefix(s.Key, "set ")); text != "" {
-					p.notes = append(p.notes, note{tree.Position{File: f.path, Line: s.Line, Section: section}, s.Key, text})
+					p.notes = append(p.notes, note{pipeline.Position{
+						File: f.path, Line: s.Line,
+						Section: section,
+					}, s.Key, text})
 				}
 			}
 		}
 	}
 }
 
-// isStub reports whether a section is one that something has to be written for.
+// isStub reports whether a section needs a stub.
 func (p *Plan) isStub(f *file, section string) bool {
 	if !isApp(section) && !isFilter(section) {
 		return false
@@ -124,7 +147,7 @@ type place struct {
 	key string
 }
 
-// secrets returns the settings of the copies that hold one.
+// secrets returns the settings of the copies that contain a secret.
 func (p *Plan) secrets() []place {
 	var found []place
 	for _, f := range p.files {
@@ -133,11 +156,16 @@ func (p *Plan) secrets() []place {
 				continue
 			}
 			for _, s := range f.parsed.Settings(section) {
-				if s.Value == "" || refers(section, s.Key) || strings.HasPrefix(s.Key, "paste.") || strings.HasSuffix(s.Key, "session.key") || variablePattern.MatchString(s.Raw) && !strings.Contains(variablePattern.ReplaceAllString(s.Raw, ""), ":") {
+				if s.Value == "" || refers(section, s.Key) || strings.HasPrefix(s.Key, "paste.") ||
+					strings.HasSuffix(s.Key, "session.key") || variablePattern.MatchString(s.Raw) &&
+					!strings.Contains(variablePattern.ReplaceAllString(s.Raw, ""), ":") {
 					continue
 				}
 				if redact.IsSecretKey(s.Key) || redact.Value(s.Key, s.Raw) != s.Raw {
-					found = append(found, place{tree.Position{File: f.path, Line: s.Line, Section: section}, s.Key})
+					found = append(found, place{pipeline.Position{
+						File: f.path, Line: s.Line,
+						Section: section,
+					}, s.Key})
 				}
 			}
 		}
@@ -147,10 +175,10 @@ func (p *Plan) secrets() []place {
 
 var variablePattern = regexp.MustCompile(`%\(ENV_([A-Za-z_][A-Za-z0-9_]*)\)s`)
 
-// besidePattern finds the file of a log in a folder beside the .ini file.
+// besidePattern matches a log file in a folder beside the .ini file.
 var besidePattern = regexp.MustCompile(`%\(here\)s/([^'",()\s]+)/[^/'",()\s]+`)
 
-// folders returns those in the project that logs are written to, so that they are there.
+// folders returns the folders of log files in the project, which must exist.
 func (p *Plan) folders() []string {
 	var names []string
 	for _, f := range p.files {
@@ -160,7 +188,8 @@ func (p *Plan) folders() []string {
 			}
 			for _, s := range f.parsed.Settings(section) {
 				for _, m := range besidePattern.FindAllStringSubmatch(s.Raw, -1) {
-					if name := path.Join(path.Dir(f.target), m[1]); filepath.IsLocal(name) && name != "." && !strings.Contains(name, "%") {
+					if name := path.Join(path.Dir(f.target), m[1]); filepath.IsLocal(name) &&
+						name != "." && !strings.Contains(name, "%") {
 						names = append(names, name)
 					}
 				}
@@ -171,7 +200,7 @@ func (p *Plan) folders() []string {
 	return slices.Compact(names)
 }
 
-// variables returns the variables of the environment that the files name.
+// variables returns the environment variables that the files name.
 func (p *Plan) variables() []string {
 	var names []string
 	for _, f := range p.files {
@@ -190,7 +219,7 @@ func (p *Plan) variables() []string {
 	return slices.Compact(names)
 }
 
-// foreign returns the sections of the first file that nothing reads.
+// foreign returns the sections of the first file that are not read.
 func (p *Plan) foreign() []string {
 	var names []string
 	for _, section := range p.main().parsed.Sections() {
@@ -203,5 +232,6 @@ func (p *Plan) foreign() []string {
 
 func isLogging(section string) bool {
 	return slices.Contains([]string{"logging", "loggers", "handlers", "formatters"}, section) ||
-		slices.ContainsFunc([]string{"logger_", "handler_", "formatter_"}, func(prefix string) bool { return strings.HasPrefix(section, prefix) })
+		slices.ContainsFunc([]string{"logger_", "handler_", "formatter_"},
+			func(prefix string) bool { return strings.HasPrefix(section, prefix) })
 }
