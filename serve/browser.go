@@ -27,7 +27,7 @@ func openBrowser(ctx context.Context, addrs []net.Addr) error {
 		if err := run.Start(); err != nil {
 			return fmt.Errorf("%w; open %s", err, url)
 		}
-		go run.Wait() //nolint:errcheck // only reaps the process
+		go func() { _ = run.Wait() }() // reaps the process
 		return nil
 	}
 	return errors.New("there is no address that a browser can open")

@@ -12,26 +12,34 @@ var (
 		"secret", "secrets", "password", "passwords", "passwd", "passphrase", "pass", "pwd", "pw",
 		"token", "tokens", "key", "keys", "credential", "credentials", "salt", "signature",
 	}
-	// Words that end with one of these, or have it, are such words too: "dbpasswd", "secretkey".
-	secretEnds  = []string{"passwd", "passphrase", "pwd", "token", "apikey", "accesskey", "privatekey", "signingkey"}
-	secretParts = []string{"secret", "password"}
-	// Words that follow one of those and tell of something about the secret, not the secret.
-	aboutSecrets = []string{
-		"file", "path", "env", "dir", "directory", "folder", "name", "header", "length", "size", "lifetime", "timeout", "ttl", "age", "id", "prefix",
-		"spaces", "type", "algorithm", "field", "param", "url", "uri", "bits", "with", "required", "rotation",
+	// Words that end with one of these, or contain it, are secret words too: "dbpasswd",
+	// "secretkey".
+	secretEnds = []string{
+		"passwd", "passphrase", "pwd", "token", "apikey", "accesskey",
+		"privatekey", "signingkey",
 	}
-	// Those of them whose value is where the secret is found.
+	secretParts = []string{"secret", "password"}
+	// Words after a secret word that make the key name a property of the secret instead of the
+	// secret.
+	aboutSecrets = []string{
+		"file", "path", "env", "dir", "directory", "folder", "name", "header", "length", "size",
+		"lifetime", "timeout", "ttl", "age", "id", "prefix",
+		"spaces", "type", "algorithm", "field", "param", "url", "uri", "bits", "with",
+		"required", "rotation",
+	}
+	// Those of them that make the key name the place of the secret.
 	pathsOfSecrets     = []string{"file", "path", "dir", "directory", "folder"}
 	variablesOfSecrets = []string{"env"}
 )
 
-// IsSecretKey guesses from the key of a setting whether its value is a secret.
+// IsSecretKey reports whether the value of a setting is a secret, judging by its key.
 func IsSecretKey(key string) bool {
 	words, secret := wordsOf(key)
 	return secret && !slices.Contains(aboutSecrets, words[len(words)-1])
 }
 
-// IsPasswordKey is IsSecretKey for keys that leave no doubt: "tls_key" may be the name of a file, or "sort_key" that of a column.
+// IsPasswordKey is IsSecretKey for unambiguous keys only: "tls_key" may name a file, or "sort_key"
+// a column.
 func IsPasswordKey(key string) bool {
 	words, _ := wordsOf(key)
 	for i, word := range words {
@@ -42,18 +50,24 @@ func IsPasswordKey(key string) bool {
 	return IsSecretKey(strings.Join(words, "_"))
 }
 
-// wordsOf returns the words of a key, in lower case, and whether one of them is a word for a secret.
+// wordsOf returns the words of a key, in lower case, and reports whether one of them is a secret
+// word.
 func wordsOf(key string) (words []string, secret bool) {
-	words = strings.FieldsFunc(snakeCase(key), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	words = strings.FieldsFunc(snakeCase(key), func(r rune) bool {
+		return !unicode.IsLetter(r) &&
+			!unicode.IsDigit(r)
+	})
 	return words, slices.ContainsFunc(words, func(word string) bool {
 		word = strings.TrimRightFunc(word, unicode.IsDigit)
 		return slices.Contains(secretWords, word) ||
-			slices.ContainsFunc(secretEnds, func(end string) bool { return strings.HasSuffix(word, end) }) ||
-			slices.ContainsFunc(secretParts, func(part string) bool { return strings.Contains(word, part) })
+			slices.ContainsFunc(secretEnds,
+				func(end string) bool { return strings.HasSuffix(word, end) }) ||
+			slices.ContainsFunc(secretParts,
+				func(part string) bool { return strings.Contains(word, part) })
 	})
 }
 
-// snakeCase writes secretKey as secret_key.
+// snakeCase converts secretKey to secret_key.
 func snakeCase(key string) string {
 	var b strings.Builder
 	before := rune(0)
@@ -67,8 +81,8 @@ func snakeCase(key string) string {
 	return b.String()
 }
 
-// misplaced reports whether key names the place of a secret, and value has not the form of such a place, so that it may be
-// the secret itself.
+// misplaced reports whether key names the place of a secret but value does not look like a place,
+// so that it may be the secret itself.
 func misplaced(key, value string) bool {
 	words, secret := wordsOf(key)
 	if !secret || value == "" {
@@ -83,8 +97,8 @@ func misplaced(key, value string) bool {
 	return false
 }
 
-// Key returns the key of a setting as it may be shown. A line without a delimiter between key and value may have become one:
-// "secret_key aGVsbG8=".
+// Key returns the key of a setting for output. A line without a delimiter between key and value is
+// all key: "secret_key aGVsbG8=".
 func Key(key string) string {
 	if first, rest, ok := strings.Cut(strings.TrimSpace(key), " "); ok && rest != "" {
 		if _, secret := wordsOf(first); secret {
@@ -97,8 +111,8 @@ func Key(key string) string {
 	return Text(key)
 }
 
-// Name returns the name of a setting that %(name)s refers to in the value of key, or "ENV_" and the name of a variable, as it
-// may be shown: where a name is expected a secret may stand by mistake.
+// Name returns for output the name of a setting that %(name)s refers to in the value of key, or
+// "ENV_" and the name of a variable: it may be a secret that was put there by mistake.
 func Name(key, name string) string {
 	variable, isEnv := strings.CutPrefix(name, "ENV_")
 	switch {
@@ -116,9 +130,10 @@ var (
 	fileName     = regexp.MustCompile(`^[\pL\pN_-]+\.[a-z]{1,7}$`)
 )
 
-// isVariable reports whether s looks like the name of an environment variable: words of capitals, as is the custom.
+// isVariable reports whether s looks like the name of an environment variable: words in capitals.
 func isVariable(s string) bool {
-	return variableName.MatchString(s) && !isRandom(s) && (strings.Contains(s, "_") || !strings.ContainsAny(s, "0123456789"))
+	return variableName.MatchString(s) && !isRandom(s) &&
+		(strings.Contains(s, "_") || !strings.ContainsAny(s, "0123456789"))
 }
 
 // isPath reports whether s looks like the path of a file.
@@ -134,19 +149,22 @@ func isPath(s string) bool {
 		}
 	}
 	if len(parts) == 1 {
-		_, secret := wordsOf(s) // "secret": it is where most put it
-		return fileName.MatchString(s) || secret && strings.ToLower(s) == s && !strings.ContainsAny(s, "0123456789")
+		_, secret := wordsOf(s) // "secret" is a common folder of secrets
+		return fileName.MatchString(s) || secret && strings.ToLower(s) == s &&
+			!strings.ContainsAny(s, "0123456789")
 	}
 	switch parts[0] {
 	case "", ".", "..", "~":
 		return true
 	}
-	return strings.ToLower(s) == s // base64 has slashes, too
+	return strings.ToLower(s) == s // base64 contains slashes too
 }
 
-// isRandom reports whether s has a part that looks like a key: long, and of letters and digits that take turns.
+// isRandom reports whether s has a part that looks like a key: long, with alternating letters and
+// digits.
 func isRandom(s string) bool {
-	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(" ._-@~/", r) }) {
+	for word := range strings.FieldsFuncSeq(s,
+		func(r rune) bool { return strings.ContainsRune(" ._-@~/", r) }) {
 		turns, digits := 0, 0
 		before := rune(0)
 		for _, r := range word {

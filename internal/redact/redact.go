@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Hidden is shown in place of a secret.
+// Hidden is printed in place of a secret.
 const Hidden = "***"
 
-// Value returns the value of a setting as it may be shown. The key may be "".
+// Value returns the value of a setting for output. The key may be "".
 func Value(key, value string) string { return (*Secrets)(nil).Value(key, value) }
 
-// Text returns prose, such as the message of an error, without the secrets in URIs, options and the
-// like that it quotes.
+// Text returns prose, such as the message of an error, without secrets in the URIs, options and
+// similar forms that it quotes.
 func Text(text string) string { return hide(text, secretsOfText(text)) }
 
 // A span is a part of a text.
@@ -26,7 +26,10 @@ func hide(text string, spans []span) string {
 	if len(spans) == 0 {
 		return text
 	}
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to)) })
+	slices.SortFunc(spans, func(a, b span) int {
+		return cmp.Or(cmp.Compare(a.from, b.from),
+			cmp.Compare(b.to, a.to))
+	})
 	var b strings.Builder
 	at := 0
 	for _, s := range spans {
@@ -43,24 +46,28 @@ func hide(text string, spans []span) string {
 var (
 	scheme = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://`)
 
-	// An option whose name has a word for a secret in it. In prose nothing stands between name, delimiter and value, since
-	// prose says "key = value"; a colon is a delimiter there only in JSON.
+	// An option whose name contains a secret word. In prose no space may separate name, delimiter
+	// and value, because prose contains "key = value"; there, a colon is a delimiter in JSON only.
 	optionName  = `[\w.%-]*(?:pass|pwd|secret|token|key|credential|signature)[\w.%-]*`
 	valueOption = regexp.MustCompile(`(?i)` + optionName + `["']?\s*[=:]\s*`)
-	textOption  = regexp.MustCompile(`(?i)(?:` + optionName + `=|["']` + optionName + `\\?["']\s*:\s*\\?["'])`)
-	argument    = regexp.MustCompile(`(?i)--` + optionName + `\s+`)
-	nextOption  = regexp.MustCompile(`[\s&;,]+["']?[\w.%-]+["']?\s*=`)
+	textOption  = regexp.MustCompile(`(?i)(?:` + optionName + `=|["']` + optionName +
+		`\\?["']\s*:\s*\\?["'])`)
+	argument   = regexp.MustCompile(`(?i)--` + optionName + `\s+`)
+	nextOption = regexp.MustCompile(`[\s&;,]+["']?[\w.%-]+["']?\s*=`)
 )
 
-// Values that are, or end with, a secret of which no name tells.
+// Values that are, or end with, a secret without a name.
 var (
-	headerField  = regexp.MustCompile(`(?i)^(?:[\w-]*authorization\s*:\s*)?(?:basic|bearer|digest|token)\s+`)
-	passwordFile = regexp.MustCompile(`^[^:\s]+:(?:\d+|\*):[^:\s]*:[^:\s]*:`)        // a line of libpq's
-	beforeSlash  = regexp.MustCompile(`(?:^|[\s,;="'(])([^\s/:@]+/)[^\s@]+@[^\s/@]`) // user/password@host
-	privateKey   = "PRIVATE KEY-----"
+	headerField = regexp.MustCompile(`(?i)^(?:[\w-]*authorization\s*:\s*)?(?:basic|bearer|digest|token)\s+`)
+	// a line of libpq's password file
+	passwordFile = regexp.MustCompile(`^[^:\s]+:(?:\d+|\*):[^:\s]*:[^:\s]*:`)
+	// user/password@host
+	beforeSlash = regexp.MustCompile(`(?:^|[\s,;="'(])([^\s/:@]+/)[^\s@]+@[^\s/@]`)
+	privateKey  = "PRIVATE KEY-----"
 )
 
-// secretsOfValue finds the secrets in a value. A password may have any character: what follows it is known by its form.
+// secretsOfValue finds the secrets in a value. A password may contain any character, so its end is
+// recognized by the form of the following text.
 func secretsOfValue(value string) []span {
 	var spans []span
 	if i := strings.Index(value, privateKey); i >= 0 {
@@ -69,8 +76,10 @@ func secretsOfValue(value string) []span {
 	from := 0
 	for line := range strings.Lines(value) {
 		text := strings.TrimRight(line, "\r\n")
-		for _, s := range slices.Concat(userOfURIs(text, isNextURI, ""), userWithoutScheme(text), behindSlash(text),
-			options(text, valueOption, endOfOption), options(text, argument, endOfWord), rest(text, headerField), rest(text, passwordFile)) {
+		for _, s := range slices.Concat(userOfURIs(text, isNextURI, ""), userWithoutScheme(text),
+			behindSlash(text),
+			options(text, valueOption, endOfOption), options(text, argument, endOfWord), rest(text,
+				headerField), rest(text, passwordFile)) {
 			spans = append(spans, span{from + s.from, from + s.to})
 		}
 		from += len(line)
@@ -80,7 +89,8 @@ func secretsOfValue(value string) []span {
 
 // secretsOfText finds the secrets in prose, where white space and quotes end a quoted value.
 func secretsOfText(text string) []span {
-	spans := slices.Concat(userOfURIs(text, func(string, int) bool { return true }, " \t\r\n\"'`"), options(text, textOption, endOfWord))
+	users := userOfURIs(text, func(string, int) bool { return true }, " \t\r\n\"'`")
+	spans := slices.Concat(users, options(text, textOption, endOfWord))
 	for at := 0; at < len(text); {
 		end := endOfWord(text[at:]) + at
 		for _, s := range userWithoutScheme(text[at:end]) {
@@ -91,11 +101,13 @@ func secretsOfText(text string) []span {
 	return spans
 }
 
-// userOfURIs finds the user information of URIs: all between the scheme and the last @ before the next URI, or one of stops.
-// A URI without a host has none, unless it looks as if it had a slash too much.
+// userOfURIs finds the user information of URIs: the text between the scheme and the last @ before
+// the next URI, or before one of stops. A URI without a host has none, unless it seems to have a
+// surplus slash.
 func userOfURIs(text string, isNext func(string, int) bool, stops string) []span {
 	var spans []span
-	found := slices.DeleteFunc(scheme.FindAllStringIndex(text, -1), func(at []int) bool { return !isNext(text, at[0]) })
+	found := slices.DeleteFunc(scheme.FindAllStringIndex(text, -1),
+		func(at []int) bool { return !isNext(text, at[0]) })
 	for i, at := range found {
 		end := len(text)
 		if i+1 < len(found) {
@@ -105,23 +117,26 @@ func userOfURIs(text string, isNext func(string, int) bool, stops string) []span
 		if stop := strings.IndexAny(rest, stops); stop >= 0 {
 			rest = rest[:stop]
 		}
-		if user := strings.LastIndexByte(rest, '@'); user >= 0 && (rest[0] != '/' || strings.Contains(rest[:user], ":")) {
+		user := strings.LastIndexByte(rest, '@')
+		if user >= 0 && (rest[0] != '/' || strings.Contains(rest[:user], ":")) {
 			spans = append(spans, span{at[1], at[1] + user})
 		}
 	}
 	return spans
 }
 
-// kind is what may stand before a URI, as in "jdbc:mysql://".
+// kind matches a prefix of a URI, as in "jdbc:mysql://".
 var kind = regexp.MustCompile(`^(?:[A-Za-z]+:)+$`)
 
-// isNextURI reports whether what looks like a scheme is one: the first, or one behind a delimiter, and no part of a password.
+// isNextURI reports whether a scheme at that position begins a URI, rather than being a part of a
+// password: it is the first one, or follows a delimiter.
 func isNextURI(text string, at int) bool {
-	return at == 0 || strings.IndexByte(" \t,;|=\"'(", text[at-1]) >= 0 || kind.MatchString(text[:at])
+	return at == 0 || strings.IndexByte(" \t,;|=\"'(", text[at-1]) >= 0 ||
+		kind.MatchString(text[:at])
 }
 
-// userWithoutScheme finds the user information of "user:password@host": all from the beginning of the word with the first
-// colon to the last @.
+// userWithoutScheme finds the user information of "user:password@host": from the beginning of the
+// word with the first colon to the last @.
 func userWithoutScheme(text string) []span {
 	end := strings.LastIndexByte(text, '@')
 	if end < 0 || strings.Contains(text, "://") {
@@ -143,7 +158,7 @@ func behindSlash(text string) []span {
 	return []span{{m[3], strings.LastIndexByte(text, '@')}}
 }
 
-// rest finds the end of a form that text begins with.
+// rest returns the span after a prefix that matches begins.
 func rest(text string, begins *regexp.Regexp) []span {
 	if m := begins.FindStringIndex(text); m != nil && m[1] < len(text) {
 		return []span{{m[1], len(text)}}
@@ -151,7 +166,7 @@ func rest(text string, begins *regexp.Regexp) []span {
 	return nil
 }
 
-// options finds the values of options that look secret.
+// options finds the values of options with a secret name.
 func options(text string, option *regexp.Regexp, end func(string) int) []span {
 	var spans []span
 	for at := 0; at < len(text); {
@@ -164,14 +179,15 @@ func options(text string, option *regexp.Regexp, end func(string) int) []span {
 			at = from
 			continue
 		}
-		if text[from-1] == '"' || text[from-1] == '\'' { // of JSON
+		if text[from-1] == '"' || text[from-1] == '\'' { // in JSON
 			from--
 		}
 		to := from + endOfQuoted(text[from:])
 		if to == from {
 			to = from + end(text[from:])
 		}
-		if to > from && strings.TrimRight(text[from:to], ",.") != "value" { // that only says what to write
+		// a placeholder in a hint
+		if to > from && strings.TrimRight(text[from:to], ",.") != "value" {
 			spans = append(spans, span{from, to})
 		}
 		at = max(to, from)
@@ -179,8 +195,8 @@ func options(text string, option *regexp.Regexp, end func(string) int) []span {
 	return spans
 }
 
-// endOfQuoted returns the length of the quoted text at the start of s, 0 if there is none. A quote may be escaped by a
-// backslash, as libpq has it, or doubled.
+// endOfQuoted returns the length of the quoted text at the start of s, or 0. A quote may be escaped
+// by a backslash, as in libpq, or doubled.
 func endOfQuoted(s string) int {
 	if s == "" {
 		return 0
@@ -226,37 +242,40 @@ func endOfWord(s string) int {
 	return end
 }
 
-// Strays reports whether the user information of a URI reaches beyond what a parser takes for it, because it has one of / ? #
-// that is not percent-encoded: then an error about any other part of the URI may quote a part of the password.
+// Strays reports whether the user information of a URI is longer than a parser assumes, because it
+// contains / ? or # without percent-encoding. An error about any other part of the URI may then
+// quote a part of the password.
 func Strays(uri string) bool {
 	_, rest, ok := strings.Cut(uri, "://")
 	authority := rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority = rest[:i]
 	}
-	return ok && authority != "" && !strings.Contains(authority, "@") && strings.Contains(authority, ":") &&
+	return ok && authority != "" && !strings.Contains(authority, "@") &&
+		strings.Contains(authority, ":") &&
 		strings.Contains(rest, "@")
 }
 
-// shortest is how long a secret must be to be looked for in other text. A shorter one is found by chance, as are words such as
-// "secret", which are no secrets.
+// shortest is the minimum length of a secret that is searched for in other text. A shorter one
+// would match by chance, and so would words such as "secret".
 const (
 	shortest = 5
-	long     = 8 // from here on it is no part of another word
+	long     = 8 // from this length on it is not part of another word
 )
 
-// most bounds how many secrets are known, so that a hostile file can't keep the loader busy.
+// most limits the number of remembered secrets, so that a hostile file can't slow the loader down.
 const most = 1024
 
-// Secrets are secrets that are known by their values. The zero Secrets knows none.
+// Secrets hides secrets by their values. The zero Secrets has none.
 type Secrets struct {
 	values []string // the longest first
 }
 
-// Add learns the secrets in the value of a setting.
+// Add remembers the secrets in the value of a setting.
 func (s *Secrets) Add(key, value string) {
 	if IsSecretKey(key) || misplaced(key, value) {
-		if !strings.HasPrefix(value, "/") || !isPath(value) { // a path is no key, only the name of its file
+		// a path is the place of a key, not the key
+		if !strings.HasPrefix(value, "/") || !isPath(value) {
 			s.AddSecret(value)
 		}
 		return
@@ -265,17 +284,18 @@ func (s *Secrets) Add(key, value string) {
 		secret := value[at.from:at.to]
 		if !strings.HasPrefix(value[at.to:], "@") {
 			s.AddSecret(secret)
-		} else if value[max(0, at.from-1):at.from] == "/" && !strings.Contains(value, "://") { // user/password@host
+			// user/password@host
+		} else if value[max(0, at.from-1):at.from] == "/" && !strings.Contains(value, "://") {
 			s.AddSecret(secret)
 		} else if _, password, ok := strings.Cut(secret, ":"); ok {
 			s.AddSecret(password)
-		} else if isRandom(secret) { // a token, and no user's name
+		} else if isRandom(secret) { // a token rather than a user's name
 			s.AddSecret(secret)
 		}
 	}
 }
 
-// AddSecret learns a value that is a secret as a whole. Of one with several lines each is a secret.
+// AddSecret remembers a value that is a secret as a whole. Each of its lines is one secret.
 func (s *Secrets) AddSecret(value string) {
 	for line := range strings.Lines(value) {
 		line = strings.TrimSpace(line)
@@ -294,15 +314,17 @@ func (s *Secrets) AddSecret(value string) {
 	}
 }
 
-// add learns a value, and what %q and JSON make of it.
+// add remembers a value, also as quoted by %q and JSON.
 func (s *Secrets) add(value string) {
-	if len(value) < shortest || len(s.values) >= most || slices.Contains(secretWords, strings.ToLower(value)) {
+	if len(value) < shortest || len(s.values) >= most ||
+		slices.Contains(secretWords, strings.ToLower(value)) {
 		return
 	}
 	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\t", `\t`).Replace(value)
 	for _, form := range [...]string{value, quoted} {
 		if !slices.Contains(s.values, form) {
-			i, _ := slices.BinarySearchFunc(s.values, len(form), func(v string, n int) int { return n - len(v) })
+			i, _ := slices.BinarySearchFunc(s.values, len(form),
+				func(v string, n int) int { return n - len(v) })
 			s.values = slices.Insert(s.values, i, form)
 		}
 	}
@@ -358,5 +380,6 @@ func joined(text string, at int) bool {
 }
 
 func isWordByte(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' &&
+		c <= 'Z' || c >= 0x80
 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monotonicTime tells systemd when the reload began, by the clock of the same name: a unit of
-// Type=notify-reload ignores a RELOADING=1 that is older than its signal.
+// monotonicTime returns the assignment that dates a reload by CLOCK_MONOTONIC: systemd ignores a
+// RELOADING=1 of a unit of Type=notify-reload that is older than its signal.
 func monotonicTime() string {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

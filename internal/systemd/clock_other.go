@@ -2,5 +2,5 @@
 
 package systemd
 
-// monotonicTime returns nothing: systemd is for Linux.
+// monotonicTime returns no assignment: systemd is for Linux.
 func monotonicTime() string { return "" }

@@ -30,8 +30,8 @@ func SocketNames() []string {
 	return names
 }
 
-// Listeners returns the passed sockets of that name, or all of them if name is "". A socket can be
-// taken once: it is closed in this process when its listener is. After an error nothing is open.
+// Listeners returns the passed sockets of that name, or all of them if name is "". Each socket can
+// be used once: it is closed in this process with its listener. After an error nothing is open.
 func Listeners(name string) ([]net.Listener, error) {
 	names := SocketNames()
 	if names == nil {
@@ -40,7 +40,8 @@ func Listeners(name string) ([]net.Listener, error) {
 			return nil, fmt.Errorf("systemd has passed its sockets to process %s, and this is %s: "+
 				"start the program by exec, without a shell around it", pid, own)
 		}
-		return nil, errors.New("systemd has passed no socket: start the service by its .socket unit, or write host:port")
+		return nil, errors.New("systemd has passed no socket: start the service by its .socket " +
+			"unit, or write host:port")
 	}
 	var listeners []net.Listener
 	for i, passed := range names {
@@ -52,7 +53,8 @@ func Listeners(name string) ([]net.Listener, error) {
 			for _, l := range listeners {
 				_ = l.Close()
 			}
-			return nil, fmt.Errorf("what systemd has passed as number %d is no stream socket that listens: %w", firstFD+i, err)
+			return nil, fmt.Errorf("what systemd has passed as number %d is no stream socket "+
+				"that listens: %w", firstFD+i, err)
 		}
 		listeners = append(listeners, l)
 	}
@@ -62,7 +64,7 @@ func Listeners(name string) ([]net.Listener, error) {
 	return listeners, nil
 }
 
-// CheckListeners returns the error with which Listeners would fail, as far as it is known before it opens the sockets.
+// CheckListeners returns the errors of Listeners that can be detected without opening the sockets.
 func CheckListeners(name string) error {
 	names := SocketNames()
 	if names != nil && name != "" && !slices.Contains(names, name) {
@@ -89,11 +91,11 @@ func listNames(names []string) string {
 	return strings.Join(named, ", ")
 }
 
-// inherit makes a listener of an inherited file and closes the file. The listener has a copy that
-// child processes do not inherit.
+// inherit returns a listener for an inherited file and closes the file. The listener has a copy
+// that child processes do not inherit.
 func inherit(fd int) (net.Listener, error) {
 	f := os.NewFile(uintptr(fd), "systemd")
 	l, err := net.FileListener(f)
-	_ = f.Close() // nothing was written to it
+	_ = f.Close() // nothing was written
 	return l, err
 }

@@ -37,7 +37,7 @@
 //	FileHandler                  appends to a file, whatever its mode
 //	WatchedFileHandler           the same, and reopens a file that was moved
 //	RotatingFileHandler          rotates before maxBytes: site.log.1 is the newest of backupCount
-//	TimedRotatingFileHandler     rotates at a time: site.log.2026-11-29, as Python 3.13 computes it
+//	TimedRotatingFileHandler     rotates at a time: site.log.2026-11-29, as in Python 3.13
 //	SysLogHandler                sends lines to a syslog: over a unix socket, UDP or TCP
 //	NullHandler                  writes nothing
 //

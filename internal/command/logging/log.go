@@ -182,7 +182,8 @@ func (l *Log) openSyslog(p *plan, t target) *syslog {
 // report logs an error of a destination of the log. It does not wait, because its caller is writing
 // a line.
 func (l *Log) report(message string, err error) {
-	go l.logger.Error(message, slog.Any("error", err)) //nolint:sloglint // the message is the caller's constant
+	//nolint:sloglint // the message is the caller's constant
+	go l.logger.Error(message, slog.Any("error", err))
 }
 
 // newHandler returns slog's own handler. The level has been checked before it is called.

@@ -2,6 +2,7 @@ package logging
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"maps"
 	"regexp"
@@ -236,7 +237,8 @@ func (r *pythonReader) section(name string) map[string]pipeline.Setting {
 				settings = append(settings, s)
 			}
 		}
-		for _, fault := range pipeline.JoinErrors(err).(pipeline.Errors) { //nolint:errcheck,errorlint // JoinErrors returns nothing else
+		all, _ := errors.AsType[pipeline.Errors](pipeline.JoinErrors(err))
+		for _, fault := range all {
 			r.plan.notes = append(r.plan.notes, note{slog.LevelWarn, pipeline.Warning{
 				File: fault.File, Line: fault.Line, Section: fault.Section, Key: fault.Key,
 				Message: "not used: " + fault.Err.Error(),

@@ -170,7 +170,8 @@ func (s *syslog) connect() error {
 	}
 	var errs []error
 	for network := range strings.FieldsSeq(s.address.networks) {
-		conn, err := net.DialTimeout(network, s.address.address, syslogTimeout) //nolint:noctx // the log is no part of a request
+		//nolint:noctx // the log is not part of a request
+		conn, err := net.DialTimeout(network, s.address.address, syslogTimeout)
 		if err == nil {
 			s.conn, s.local, s.ends = conn, strings.HasPrefix(network, "unix"), network == "unix" ||
 				network == "tcp"

@@ -89,7 +89,7 @@ func (p *Plan) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // a copy, which no one else reads
+	defer func() { _ = os.RemoveAll(folder) }()
 	for {
 		faults := p.try(ctx, folder)
 		if faults == nil {

@@ -11,18 +11,18 @@ import (
 //go:embed migrated
 var migratedTemplates embed.FS
 
-// Migrated is a project that is made of .ini files of a program in Python.
+// Migrated is a project for the .ini files of a Python program.
 type Migrated struct {
-	Ini     []Ini  // the file to serve first
+	Ini     []Ini  // the first is the file to serve
 	Apps    []Stub // apps and composites
 	Filters []Stub
-	Lines   []string // of the function that registers all of it, in Go
-	PassOn  bool     // whether a line names passOn, the filter that does nothing
-	Veto    bool     // whether a line names package tm
-	Retry   bool     // whether a line names package retry
+	Lines   []string // of Go, in the function Register
+	PassOn  bool     // a line uses passOn, the filter that does nothing
+	Veto    bool     // a line uses package tm
+	Retry   bool     // a line uses package retry
 
-	Folders   []string // in the project, with slashes, that the files need
-	Variables []string // of the environment that the files need
+	Folders   []string // folders of the project that must exist, with slashes
+	Variables []string // environment variables that the files use
 }
 
 // An Ini is a file of settings.
@@ -35,9 +35,9 @@ type Ini struct {
 // A Stub is an app or filter that has to be written.
 type Stub struct {
 	Kind     string   // "app", "composite" or "filter"
-	Title    string   // what stands in the comment, in one line
-	Function string   // its name, in Go
-	Settings []string // keys, as they may be shown, in one line each
+	Title    string   // description for a comment, in one line
+	Function string   // name of the Go function
+	Settings []string // keys for output, one line each
 }
 
 var migratedFiles = []source{
@@ -51,10 +51,10 @@ var migratedFiles = []source{
 // Main returns the path of the file to serve.
 func (m Migrated) Main() string { return m.Ini[0].Path }
 
-// Command is the path as a shell takes it.
+// Command returns the path, quoted for a shell.
 func (m Migrated) Command() string { return QuoteForShell(m.Main()) }
 
-// Migrate writes a project for files of a program in Python, as New does one without.
+// Migrate writes a project for the files of a Python program, as New writes one without.
 func Migrate(c Config, m Migrated) ([]string, error) {
 	p, err := c.project()
 	if err != nil {

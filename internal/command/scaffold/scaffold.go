@@ -20,26 +20,27 @@ import (
 	"text/template"
 )
 
-// Pasteline is the module that projects require.
+// Pasteline is the path of the module that projects require.
 const Pasteline = "github.com/pasteline/pasteline"
 
 // Config describes the project to write.
 type Config struct {
-	// Dir is the folder. It may exist. Its name is that of the project: the app is egg:NAME to .ini files.
+	// Dir is the folder of the project, which may exist. Its name is the name of the project: .ini
+	// files use its app as egg:NAME.
 	Dir string
-	// Module is the path of the Go module; "" is example.com/NAME.
+	// Module is the path of the Go module. Empty means example.com/NAME.
 	Module string
 	// Version is the published version of Pasteline to require, such as "v1.2.0".
 	Version string
-	// Source is a folder with Pasteline's source, to use instead of a published version. With neither, go.mod explains how
-	// to name one.
+	// Source is a folder with Pasteline's source, used instead of a published version. If both are
+	// empty, go.mod explains how to set one.
 	Source string
 }
 
 //go:embed templates
 var templates embed.FS
 
-// files are the files of a project with their templates.
+// files are the files of a project, with their templates.
 var files = []source{
 	{"main.go.tmpl", "main.go"},
 	{"app.go.tmpl", "app.go"},
@@ -54,8 +55,8 @@ var files = []source{
 	{"site.css.tmpl", "static/site.css"},
 }
 
-// New writes a project and returns the paths of its files, the folder included. The error says what to do instead; then
-// nothing has been left behind.
+// New writes a project and returns the paths of its files, including the folder. After an error,
+// which includes the remedy, nothing is left behind.
 func New(c Config) ([]string, error) {
 	p, err := c.project()
 	if err != nil {
@@ -74,8 +75,8 @@ type file struct {
 	mode fs.FileMode
 }
 
-// writeAll writes files, by their paths in a folder, and returns the paths with the folder. If it fails, it removes what it
-// has made.
+// writeAll writes files, by their paths in a folder, and returns the paths including the folder. If
+// it fails, it removes everything that it has created.
 func writeAll(dir string, contents map[string]file) (written []string, err error) {
 	var folders []string
 	defer func() {
@@ -98,7 +99,8 @@ func writeAll(dir string, contents map[string]file) (written []string, err error
 	}
 	if len(there) > 0 {
 		slices.Sort(there)
-		return nil, fmt.Errorf("%s has %s already, and nothing is overwritten; choose another folder", dir, strings.Join(there, ", "))
+		return nil, fmt.Errorf("%s has %s already, and nothing is overwritten; choose another "+
+			"folder", dir, strings.Join(there, ", "))
 	}
 	names := slices.Sorted(maps.Keys(contents))
 	for _, name := range names {
@@ -115,7 +117,7 @@ func writeAll(dir string, contents map[string]file) (written []string, err error
 	return written, nil
 }
 
-// makeFolder is os.MkdirAll, and returns what it has made, the innermost folder first.
+// makeFolder is os.MkdirAll, and returns the created folders, the innermost first.
 func makeFolder(path string) (made []string, err error) {
 	switch _, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -138,7 +140,7 @@ func makeFolder(path string) (made []string, err error) {
 	return append([]string{path}, made...), nil
 }
 
-// write makes a new file.
+// write creates a file.
 func write(path string, content file) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, content.mode)
 	if err != nil {
@@ -155,7 +157,7 @@ func write(path string, content file) error {
 type project struct {
 	Name     string
 	Module   string
-	Variable string // of the environment, for the secret
+	Variable string // environment variable with the secret
 	Secret   string
 
 	version, source string
@@ -167,7 +169,7 @@ var (
 	versionPattern   = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+incompatible)?$`)
 )
 
-// project works out the names.
+// project returns the data for the templates.
 func (c Config) project() (project, error) {
 	full, err := filepath.Abs(c.Dir)
 	if err != nil {
@@ -177,11 +179,13 @@ func (c Config) project() (project, error) {
 	p := project{version: c.Version, source: c.Source}
 	p.Name = strings.Trim(noNameCharacters.ReplaceAllString(strings.ToLower(base), "-"), "-")
 	if p.Name == "" || c.Dir == "" {
-		return p, fmt.Errorf("no name of a project can be made of %q; choose a folder with letters in its name, such as guestbook", c.Dir)
+		return p, fmt.Errorf("no name of a project can be made of %q; choose a folder with "+
+			"letters in its name, such as guestbook", c.Dir)
 	}
 	p.Module = cmp.Or(c.Module, "example.com/"+p.Name)
 	if !modulePattern.MatchString(p.Module) || p.Module == Pasteline {
-		return p, fmt.Errorf("%q can't be the path of a module; want one such as example.com/%s", p.Module, p.Name)
+		return p, fmt.Errorf("%q can't be the path of a module; want one such as example.com/%s",
+			p.Module, p.Name)
 	}
 	if p.version != "" && !versionPattern.MatchString(p.version) {
 		return p, fmt.Errorf("%q is no version of a module; want one such as v1.2.0", p.version)
@@ -196,13 +200,13 @@ func (c Config) project() (project, error) {
 	return p, nil
 }
 
-// contents returns each file.
+// contents returns the files by their paths.
 func (p project) contents() (map[string]file, error) { return p.execute(templates, files, p) }
 
-// A source is a file and the template that it is made of.
+// A source is a file with its template.
 type source struct{ template, name string }
 
-// execute returns the files that a folder of templates makes, with go.mod and, if it can be known, go.sum.
+// execute returns the files of a folder of templates, with go.mod and, if known, go.sum.
 func (p project) execute(folder embed.FS, sources []source, data any) (map[string]file, error) {
 	all, err := template.New("").Delims("<<", ">>").Funcs(functions).ParseFS(folder, "*/*.tmpl")
 	if err != nil {
@@ -232,15 +236,15 @@ func (p project) execute(folder embed.FS, sources []source, data any) (map[strin
 	return contents, nil
 }
 
-// functions are what templates may call.
+// functions are the functions for templates.
 var functions = template.FuncMap{"quote": strconv.Quote}
 
-// goVersion is the version of the language that projects are written in.
+// goVersion is the Go version of new projects.
 const goVersion = "1.26.0"
 
 var requirePattern = regexp.MustCompile(`(?m)^(?:require )?\s*([^\s/]+\.[^\s]+) (v\S+)`)
 
-// goMod returns go.mod, and, if it can be known, go.sum.
+// goMod returns go.mod and, if known, go.sum.
 func (p project) goMod() (mod, sum string, err error) {
 	mod = fmt.Sprintf("module %s\n\ngo %s\n\n", p.Module, goVersion)
 	switch {
@@ -249,21 +253,23 @@ func (p project) goMod() (mod, sum string, err error) {
 	case p.version != "":
 		return mod + fmt.Sprintf("require %s %s\n", Pasteline, p.version), "", nil
 	}
-	return mod + `// The program that wrote this was built from a working tree, so there is no published version to name here.
-// Say where the tree is, such as ../pasteline:
+	return mod + `// The program that wrote this was built from a working tree, which has no published version.
+// Name the folder of the tree, such as ../pasteline:
 //
 //	go mod edit -replace ` + Pasteline + `=../pasteline && go mod tidy
 require ` + Pasteline + " v0.0.0\n", "", nil
 }
 
-// goModOfSource takes over what the source requires, and so the project builds without the network.
+// goModOfSource copies the requirements of the source, so that the project builds without the
+// network.
 func (p project) goModOfSource(mod string) (string, string, error) {
 	source, err := filepath.Abs(p.source)
 	if err != nil {
 		return "", "", err
 	}
 	theirs, err := os.ReadFile(filepath.Join(source, "go.mod"))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.HasPrefix(theirs, []byte("module "+Pasteline+"\n")) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil &&
+		!bytes.HasPrefix(theirs, []byte("module "+Pasteline+"\n")) {
 		return "", "", fmt.Errorf("%s is not the source of %s", p.source, Pasteline)
 	}
 	if err != nil {
@@ -287,10 +293,11 @@ func (p project) goModOfSource(mod string) (string, string, error) {
 	return b.String(), string(sum), nil
 }
 
-// QuoteForShell writes a word as a shell takes it.
+// QuoteForShell quotes a word for a shell, if necessary.
 func QuoteForShell(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("-_./~+,:=@%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		return !strings.ContainsRune("-_./~+,:=@%", r) &&
+			(r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A reference is a word of a composite's setting that names an app.
+// A reference is a word in a setting of a composite that names an app.
 type reference struct {
 	key  string // of the setting
 	name string

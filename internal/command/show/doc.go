@@ -1,23 +1,25 @@
-// Package show draws a resolved tree of package pipeline: as text for people, as JSON for programs, and as a picture in DOT
-// or SVG.
+// Package show prints a resolved tree of package pipeline: as text, as JSON for programs, and as a
+// picture in DOT or SVG.
 //
-//	tree, err := tree.Resolve("site.ini", tree.KindApp, pipeline.Options{Registry: registry})
+//	options := pipeline.Options{Registry: registry}
+//	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, options)
 //	…
 //	err = show.New(tree, show.Options{Registry: registry}).Text(os.Stdout)
 //
-// It needs no factory: names that are not registered are drawn too, and marked.
+// It needs no factories: names that are not registered are printed too, and marked.
 //
 // # Secrets
 //
-// Unless [Options] says Reveal, secrets are drawn as ***. The settings struct of a factory says which of its settings are
-// secret. Of settings that no struct knows those are taken for secrets whose key looks like it: secret, password, token, key
-// and their like. Wherever else in the tree the value of a secret turns up, by interpolation or "get", it is hidden there
-// too, and so is what a URI has as user and password.
+// Unless [Options] has Reveal set, secrets are printed as ***. The settings struct of a factory
+// declares its secret settings. A setting that no struct declares is a secret if its key looks like
+// one: secret, password, token, key and similar words. The value of a secret is also hidden
+// elsewhere in the tree, where interpolation or "get" has copied it, and so are user and password
+// of a URI.
 //
 // # Caveats
 //
-// The children of a composite are known for certain only when it has been created: it asks for them one by one. In the
-// text and the pictures the apps that its settings name stand for them; the JSON has none.
+// The children of a composite are only known once it has been created, because it requests them one
+// by one. The text and the pictures show the apps that its settings name; the JSON has no children.
 //
-// A View is safe for concurrent use if the tree is not changed, which nothing in package pipeline does.
+// A View is safe for concurrent use if the tree is not changed, which package pipeline never does.
 package show

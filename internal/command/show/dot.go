@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// DOT writes the tree in the language of Graphviz: a box for each factory, in the order in which a request passes them,
-// with what belongs to one section in a frame.
+// DOT writes the tree in the language of Graphviz: a box for each factory, in the order in which a
+// request passes them, and a frame around the boxes of one section.
 func (v *View) DOT(w io.Writer) error {
 	d := &dot{out: bufio.NewWriter(w)}
 	d.print("digraph pasteline {\n")
@@ -27,11 +27,11 @@ type dot struct {
 }
 
 func (d *dot) print(format string, args ...any) {
-	_, _ = fmt.Fprintf(d.out, format, args...) // Flush tells
+	_, _ = fmt.Fprintf(d.out, format, args...) // Flush returns the error
 }
 
-// part writes a part, and returns the boxes through which a request comes in and goes on. Both are of the same part when it
-// is one box. What a composite hands requests to goes on nowhere.
+// part writes a part, and returns the first and the last box on the path of a request. They are
+// equal if the part has one box. The path ends at a composite.
 func (d *dot) part(p *part, indent string) (first, last string) {
 	if len(p.inner) == 0 {
 		return d.box(p, indent)
@@ -67,7 +67,7 @@ func (d *dot) box(p *part, indent string) (first, last string) {
 	return id, id
 }
 
-// label has the title of a part and its settings, each line to the left.
+// label returns the title of a part and its settings, in lines aligned to the left.
 func (d *dot) label(p *part) string {
 	var b strings.Builder
 	for _, text := range p.caption() {
@@ -76,7 +76,7 @@ func (d *dot) label(p *part) string {
 	return quote(b.String())
 }
 
-// quote makes a string of DOT, with lines that begin at the left.
+// quote returns a DOT string whose lines are aligned to the left.
 func quote(s string) string {
 	s = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\l`).Replace(s)
 	return `"` + s + `"`

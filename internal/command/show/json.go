@@ -8,7 +8,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A node is a tree.Node as JSON has it. Keys that do not apply are left out.
+// A node is the JSON form of a pipeline.Node. Keys that do not apply are left out.
 type node struct {
 	Kind       tree.Kind         `json:"kind"`
 	Name       string            `json:"name"`
@@ -24,10 +24,10 @@ type node struct {
 	Next       *node             `json:"next,omitempty"`
 }
 
-// JSON writes the tree for programs. A node has the keys kind, name, use, protocol, registered, global_conf, local_conf,
-// source ("file:line"), filters, app, filter and next; those that do not apply to its kind are left out.
-// Values of settings are strings. A factory that a file names in the form paste.app_factory =
-// module:function has the use "call:module:function".
+// JSON writes the tree for programs. A node has the keys kind, name, use, protocol, registered,
+// global_conf, local_conf, source ("file:line"), filters, app, filter and next; those that do not
+// apply to its kind are left out. Values of settings are strings. A factory that a file names in
+// the form paste.app_factory = module:function has the use "call:module:function".
 func (v *View) JSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -47,8 +47,8 @@ func (v *View) node(n *tree.Node) *node {
 	if n.Factory != (tree.Factory{}) {
 		m.Use, m.Registered = v.key(n.Factory.String()), &n.Registered
 	}
-	if n.Kind == tree.KindPipeline {
-		m.Filters = []*node{} // even if there is none
+	if n.Kind == pipeline.KindPipeline {
+		m.Filters = []*node{} // [] rather than null
 	}
 	for _, filter := range n.Filters {
 		m.Filters = append(m.Filters, v.node(filter))

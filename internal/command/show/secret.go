@@ -9,8 +9,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// raw returns the value of a setting of n as it may be shown.
-func (v *View) raw(n *tree.Node, s tree.Setting) string {
+// raw returns the value of a setting of n for output, without secrets.
+func (v *View) raw(n *pipeline.Node, s pipeline.Setting) string {
 	if v.opts.Reveal {
 		return s.Value
 	}
@@ -23,10 +23,10 @@ func (v *View) raw(n *tree.Node, s tree.Setting) string {
 	return value
 }
 
-// value is raw in a form that text and pictures can have.
-func (v *View) value(n *tree.Node, s tree.Setting) string { return clean(v.raw(n, s)) }
+// value is raw without control characters.
+func (v *View) value(n *pipeline.Node, s pipeline.Setting) string { return clean(v.raw(n, s)) }
 
-// key returns the key of a setting, or the name of a section, as it may be shown.
+// key returns the key of a setting, or the name of a section, for output.
 func (v *View) key(key string) string {
 	if v.opts.Reveal {
 		return key
@@ -34,7 +34,8 @@ func (v *View) key(key string) string {
 	return redact.Key(key)
 }
 
-// clean makes control characters other than line breaks visible, so that a file can't write to the terminal.
+// clean makes control characters other than line breaks visible, so that a file can't control the
+// terminal.
 func clean(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !printable(r) }) {
 		return s

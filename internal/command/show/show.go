@@ -8,34 +8,36 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// Options say how to draw.
+// Options select the form of the output.
 type Options struct {
-	// Registry tells which settings the factories know, and what is secret and what the defaults are. Nil knows nothing.
+	// Registry has the settings of the factories, which of them are secret, and their defaults. It
+	// may be nil.
 	Registry *pipeline.Registry
 	// Reveal shows secrets.
 	Reveal bool
-	// Others are further trees of the same files: their secrets are hidden too, where they turn up in this tree.
-	Others []*tree.Tree
-	// Defaults adds the settings that are not written anywhere, with their defaults, to text and pictures.
+	// Others are further trees of the same files; their secrets are also hidden in this tree.
+	Others []*pipeline.Tree
+	// Defaults adds the settings that have their default to text and pictures.
 	Defaults bool
-	// Color adds colours to the text, for a terminal.
+	// Color adds colors to the text, for a terminal.
 	Color bool
 }
 
-// A View draws one tree.
+// A View prints one tree.
 type View struct {
 	tree   *tree.Tree
 	opts   Options
-	shapes *part // what text and pictures draw
+	shapes *part // the form for text and pictures
 }
 
 // New returns a view of a tree.
-func New(resolved *tree.Tree, opts Options) *View {
-	v := &View{tree: resolved, opts: opts}
-	children := map[*tree.Node][]reference{}
-	for _, t := range append(slices.Clip(opts.Others), resolved) { // all of it, before the first setting is drawn
-		var learn func(*tree.Node)
-		learn = func(n *tree.Node) {
+func New(tree *pipeline.Tree, opts Options) *View {
+	v := &View{tree: tree, opts: opts}
+	children := map[*pipeline.Node][]reference{}
+	// all secrets, before the first setting is printed
+	for _, t := range append(slices.Clip(opts.Others), tree) {
+		var learn func(*pipeline.Node)
+		learn = func(n *pipeline.Node) {
 			for _, inner := range partsOf(n) {
 				learn(inner)
 			}
@@ -50,16 +52,16 @@ func New(resolved *tree.Tree, opts Options) *View {
 	return v
 }
 
-// A part is a node as text and pictures have it.
+// A part is a node in the form for text and pictures.
 type part struct {
 	node     *tree.Node
 	kind     string
-	name     string // of the section, in brackets; "" for what has none
-	use      string // what makes it; "" for a pipeline and its like
-	missing  bool   // whether that is not registered
-	place    string // where it is described
+	name     string // section in brackets; "" without one
+	use      string // factory; "" for a pipeline and similar nodes
+	missing  bool   // the factory is not registered
+	place    string // file and line
 	settings []line
-	inner    []*part // what a pipeline and its like are made of, outermost first
+	inner    []*part // parts of a pipeline or similar node, outermost first
 	children []child // of a composite
 }
 
@@ -67,7 +69,7 @@ type part struct {
 type line struct {
 	key, value string
 	global     bool
-	fallback   bool // whether it is the default
+	fallback   bool // the default of the setting
 	place      string
 }
 
@@ -78,14 +80,14 @@ func (l line) label() string {
 	return l.key
 }
 
-// A child is an app that a composite's setting names.
+// A child is an app that a setting of a composite names.
 type child struct {
 	line
 	part *part
 }
 
-// shape makes the part of a node. Global settings that the outer node has too are left out.
-func (v *View) shape(n, outer *tree.Node, children map[*tree.Node][]reference) *part {
+// shape returns the part for a node. It omits global settings that the outer node has too.
+func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]reference) *part {
 	p := &part{node: n, kind: string(n.Kind), place: clean(position(n.Source))}
 	if n.Source.Section != "" && n.Source.Section == n.Name {
 		p.name = "[" + clean(v.key(n.Name)) + "]"
@@ -99,7 +101,8 @@ func (v *View) shape(n, outer *tree.Node, children map[*tree.Node][]reference) *
 			continue
 		}
 		if outer != nil {
-			if same, ok := outer.GlobalConf.Get(s.Key); ok && same.Value == s.Value && same.Line == s.Line && same.File == s.File {
+			if same, ok := outer.GlobalConf.Get(s.Key); ok && same.Value == s.Value &&
+				same.Line == s.Line && same.File == s.File {
 				continue
 			}
 		}
@@ -151,9 +154,9 @@ func (v *View) line(n *tree.Node, s tree.Setting, global bool) line {
 	return l
 }
 
-// defaults are the settings that the factory knows and the file does not have. Those without a
-// default have no effect when they are absent.
-func (v *View) defaults(n *tree.Node) []line {
+// defaults returns the settings that the factory declares and the file does not set. Those without
+// a default have no effect when they are absent.
+func (v *View) defaults(n *pipeline.Node) []line {
 	info, ok := describe(v.opts.Registry, n)
 	if !ok {
 		return nil
@@ -161,21 +164,25 @@ func (v *View) defaults(n *tree.Node) []line {
 	var lines []line
 	for _, s := range info.Settings {
 		if _, written := n.LocalConf.Get(s.Key); !written && s.HasDefault {
-			lines = append(lines, line{key: s.Key, value: s.Default, fallback: true, place: "default"})
+			lines = append(lines, line{
+				key: s.Key, value: s.Default, fallback: true,
+				place: "default",
+			})
 		}
 	}
 	return lines
 }
 
-// handsOn reports whether a setting of a filter-app or filter-with is drawn with the filter, or the app, that gets it.
-func handsOn(n *tree.Node, s tree.Setting) bool {
-	return slices.ContainsFunc(partsOf(n), func(part *tree.Node) bool {
+// handsOn reports whether a setting of a filter-app or filter-with is printed with the filter or
+// the app that gets it.
+func handsOn(n *pipeline.Node, s pipeline.Setting) bool {
+	return slices.ContainsFunc(partsOf(n), func(part *pipeline.Node) bool {
 		same, ok := part.LocalConf.Get(s.Key)
 		return ok && same.Value == s.Value && same.Line == s.Line && same.File == s.File
 	})
 }
 
-// title is the first line of a part.
+// title returns the first line of a part.
 func (p *part) title() string {
 	words := []string{p.kind}
 	if p.name != "" {
@@ -190,9 +197,9 @@ func (p *part) title() string {
 	return strings.Join(words, " ")
 }
 
-// partsOf returns what a node is made of, outermost first.
-func partsOf(n *tree.Node) []*tree.Node {
-	var parts []*tree.Node
+// partsOf returns the parts of a node, outermost first.
+func partsOf(n *pipeline.Node) []*pipeline.Node {
+	var parts []*pipeline.Node
 	parts = append(parts, n.Filters...)
 	for _, part := range []*tree.Node{n.App, n.Filter, n.Next} {
 		if part != nil {

@@ -9,18 +9,20 @@ import (
 	"unicode/utf8"
 )
 
-// SVG writes the tree as a picture that stands by itself: the way of a request from top to bottom, through the filters to the
-// apps. It is readable on light and on dark screens, and needs no other file.
+// SVG writes the tree as a self-contained picture: the path of a request from top to bottom,
+// through the filters to the apps. It is readable on light and on dark screens.
 func (v *View) SVG(w io.Writer) error {
 	b := measure(v.shapes)
 	s := &svg{out: bufio.NewWriter(w)}
 	width, height := b.width+2*margin, b.height+2*margin+entry
-	s.print(`<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" role="img">`+"\n", width, height)
+	s.print(`<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 `+
+		`%[1]d %[2]d" role="img">`+"\n", width, height)
 	s.print("<title>%s</title>\n%s", escape(v.shapes.title()), svgStyle)
 	s.print(`<rect class="page" width="%d" height="%d"/>`+"\n", width, height)
 	if b.part.kind != "server" {
 		x := margin + b.width/2
-		s.print(`<text x="%d" y="%d" text-anchor="middle" class="quiet">request</text>`+"\n", x, margin+4)
+		s.print(`<text x="%d" y="%d" text-anchor="middle" class="quiet">request</text>`+"\n",
+			x, margin+4)
 		s.arrow(x, margin+10, x, margin+entry)
 	}
 	s.draw(b, margin, margin+entry)
@@ -59,15 +61,15 @@ text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill
 
 // Sizes are in pixels.
 const (
-	letter     = 7.3 // the width of one, with something to spare: fonts differ
+	letter     = 7.3 // width of a letter, rounded up: fonts differ
 	lineHeight = 17  // the height of a line of text
 	pad        = 12  // between a frame and its contents
-	gap        = 26  // between two boxes that a request passes one after the other
+	gap        = 26  // between two boxes on the path of a request
 	branch     = 46  // between a composite and its apps
-	apart      = 18  // between two apps beside each other
+	apart      = 18  // between two apps side by side
 	margin     = 16
-	entry      = 34 // above everything, for the arrow that comes in
-	longest    = 72 // letters of a line; the rest is in a tool tip
+	entry      = 34 // at the top, for the incoming arrow
+	longest    = 72 // letters of a line; the rest is in a tooltip
 )
 
 // A block is a part with its size.
@@ -81,7 +83,7 @@ type block struct {
 	children      []*block
 }
 
-// measure computes the size of a part from those of its parts.
+// measure computes the size of a part from the sizes of its parts.
 func measure(p *part) *block {
 	b := &block{part: p, caption: p.caption()}
 	for _, text := range b.caption {
@@ -126,7 +128,7 @@ func textWidth(s string) int {
 type svg struct{ out *bufio.Writer }
 
 func (s *svg) print(format string, args ...any) {
-	_, _ = fmt.Fprintf(s.out, format, args...) // Flush tells
+	_, _ = fmt.Fprintf(s.out, format, args...) // Flush returns the error
 }
 
 // draw draws a block with its upper left corner at x, y.
@@ -140,7 +142,8 @@ func (s *svg) draw(b *block, x, y int) {
 	if b.part.missing {
 		class += " missing"
 	}
-	s.print(`<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="6"/>`+"\n", class, left, y, width, height)
+	s.print(`<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="6"/>`+"\n", class, left, y,
+		width, height)
 	for i, text := range b.caption {
 		look := ""
 		if i == 0 {
@@ -151,7 +154,8 @@ func (s *svg) draw(b *block, x, y int) {
 		if short != text {
 			tip = "<title>" + escape(text) + "</title>"
 		}
-		s.print(`<text x="%d" y="%d"%s>%s%s</text>`+"\n", left+pad, y+pad+lineHeight*(i+1)-6, look, tip, escape(short))
+		s.print(`<text x="%d" y="%d"%s>%s%s</text>`+"\n", left+pad, y+pad+lineHeight*(i+1)-6, look,
+			tip, escape(short))
 	}
 	below := y + b.own
 	for i, inner := range b.inner {
@@ -165,7 +169,7 @@ func (s *svg) draw(b *block, x, y int) {
 	s.branches(b, x, y+b.own)
 }
 
-// branches draws what a composite hands requests to, beside each other.
+// branches draws the apps of a composite side by side.
 func (s *svg) branches(b *block, x, y int) {
 	if len(b.children) == 0 {
 		return
@@ -179,15 +183,17 @@ func (s *svg) branches(b *block, x, y int) {
 	for i, c := range b.children {
 		to := x + c.width/2
 		s.arrow(middle, y, to, y+branch)
-		s.print(`<text x="%d" y="%d" class="quiet">%s</text>`+"\n", to+6, y+branch-10, escape(shorten(b.part.children[i].key)))
+		s.print(`<text x="%d" y="%d" class="quiet">%s</text>`+"\n", to+6, y+branch-10,
+			escape(shorten(b.part.children[i].key)))
 		s.draw(c, x, y+branch)
 		x += c.width + apart
 	}
 }
 
-// arrow draws the way from one point down to another.
+// arrow draws an arrow from one point down to another.
 func (s *svg) arrow(x1, y1, x2, y2 int) {
-	s.print(`<path class="way" d="M%d %dV%dH%dV%d"/><path class="head" d="M%d %dl-4 -8h8z"/>`+"\n", x1, y1, y1+(y2-y1)/3, x2, y2-6, x2, y2)
+	s.print(`<path class="way" d="M%d %dV%dH%dV%d"/><path class="head" d="M%d %dl-4 -8h8z"/>`+"\n",
+		x1, y1, y1+(y2-y1)/3, x2, y2-6, x2, y2)
 }
 
 func shorten(s string) string {
@@ -197,9 +203,9 @@ func shorten(s string) string {
 	return string([]rune(s)[:longest-1]) + "…"
 }
 
-// escape makes text of XML of a string.
+// escape escapes a string for XML.
 func escape(s string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder takes everything
+	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder never fails
 	return b.String()
 }

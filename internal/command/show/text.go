@@ -7,8 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Text writes the tree for people: each node with its settings below it, and where each comes from on the right. What a
-// pipeline is made of is indented, outermost first. A global setting is told once, where it begins to hold.
+// Text writes the tree as text: each node with its settings below it, and their positions on the
+// right. The parts of a pipeline are indented, outermost first. A global setting is printed once,
+// at the outermost node that has it.
 func (v *View) Text(w io.Writer) error {
 	t := &text{}
 	t.part(v.shapes, "")
@@ -25,7 +26,7 @@ func (v *View) Text(w io.Writer) error {
 	return out.Flush()
 }
 
-// widest is the length up to which lines take part in lining up the right column.
+// widest is the greatest length of a left column that is aligned.
 const widest = 76
 
 // A text is the rows of a tree.
@@ -75,7 +76,7 @@ func (t *text) part(p *part, indent string) {
 	}
 	last := line{}
 	for _, c := range p.children {
-		if c.line != last { // several words of one setting may name apps
+		if c.line != last { // words of one setting may name several apps
 			t.setting(c.line, indent)
 		}
 		last = c.line
@@ -86,17 +87,19 @@ func (t *text) part(p *part, indent string) {
 	}
 }
 
-// setting writes a value of several lines below each other.
+// setting writes the lines of a value below each other.
 func (t *text) setting(l line, indent string) {
 	first, rest, more := strings.Cut(l.value, "\n")
 	look := plain
 	if l.fallback {
 		look = dim
 	}
-	t.rows = append(t.rows, row{indent, []word{{strings.TrimRight(l.label()+" = "+first, " "), look}}, l.place})
+	t.rows = append(t.rows,
+		row{indent, []word{{strings.TrimRight(l.label()+" = "+first, " "), look}}, l.place})
 	if more {
 		for further := range strings.SplitSeq(rest, "\n") {
-			t.rows = append(t.rows, row{indent, []word{{strings.TrimRight("    "+further, " "), look}}, ""})
+			t.rows = append(t.rows,
+				row{indent, []word{{strings.TrimRight("    "+further, " "), look}}, ""})
 		}
 	}
 }
@@ -115,7 +118,7 @@ func (r row) write(out *bufio.Writer, column int, color bool) {
 		if color && look != plain && text != "" {
 			text = string(look) + text + string(normal)
 		}
-		_, _ = out.WriteString(text) // Flush tells
+		_, _ = out.WriteString(text) // Flush returns the error
 	}
 	if strings.TrimSpace(r.left()) != "" {
 		put(r.indent, plain)

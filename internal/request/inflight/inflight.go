@@ -1,4 +1,5 @@
-// Package inflight knows which requests run, so that what waits for their end can say which ones those are.
+// Package inflight keeps a list of the requests that are running, so that a shutdown or reload that
+// waits for them can log which ones.
 //
 //	var running inflight.Set
 //	…
@@ -10,8 +11,8 @@
 //
 // # Caveats
 //
-// Of a request no more is kept than its method, its path without the query, and whether it asks for another protocol: queries and
-// header fields may be secret. A Set is safe for concurrent use; its zero value is empty.
+// Queries and header fields may be secret, so only the method, the path and a requested protocol
+// upgrade are kept of a request. A Set is safe for concurrent use; its zero value is empty.
 package inflight
 
 import (
@@ -22,7 +23,7 @@ import (
 	"time"
 )
 
-// A Request is one that runs. It is a field of what there is for each request anyway, and must not be copied while it runs.
+// A Request is an element of a Set. It must not be copied while it is in one.
 type Request struct {
 	method, path   string
 	upgrade        string
@@ -30,16 +31,17 @@ type Request struct {
 	before, behind *Request
 }
 
-// A Set has the requests that run, the oldest first.
+// A Set is a list of running requests, the oldest first.
 type Set struct {
-	mu          sync.Mutex // guards the rest, and what connects requests
+	mu          sync.Mutex // guards the rest, and the links of the requests
 	first, last *Request
 	count       int
 }
 
-// Begin adds a request that is r's, whose method and path may be changed later.
+// Begin adds a request with the method and path that r has now.
 func (s *Set) Begin(request *Request, r *http.Request) {
-	request.method, request.path, request.upgrade, request.began = r.Method, r.URL.Path, "", time.Now()
+	request.method, request.path, request.upgrade = r.Method, r.URL.Path, ""
+	request.began = time.Now()
 	if r.Method == http.MethodConnect {
 		request.upgrade = http.MethodConnect
 	} else if lines := r.Header["Upgrade"]; len(lines) > 0 {
@@ -55,7 +57,7 @@ func (s *Set) Begin(request *Request, r *http.Request) {
 	s.last = request
 }
 
-// End takes out a request.
+// End removes a request.
 func (s *Set) End(request *Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,20 +75,21 @@ func (s *Set) End(request *Request) {
 	request.before, request.behind = nil, nil
 }
 
-// Len returns how many requests run.
+// Len returns the number of running requests.
 func (s *Set) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.count
 }
 
-// most is how many requests are named.
+// The limits of Attrs: the number of named requests, and the length of a path in bytes.
 const (
 	most    = 5
-	longest = 100 // of a path, in bytes
+	longest = 100
 )
 
-// Attrs returns how many requests run, and which are the oldest of them, for a line of a log.
+// Attrs returns the number of running requests and a description of the oldest ones, as attributes
+// of a log record.
 func (s *Set) Attrs() []any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +99,8 @@ func (s *Set) Attrs() []any {
 		if len(path) > longest {
 			path = path[:longest] + "…"
 		}
-		text := fmt.Sprintf("%s %q for %s", request.method, path, time.Since(request.began).Round(time.Second))
+		text := fmt.Sprintf("%s %q for %s", request.method, path,
+			time.Since(request.began).Round(time.Second))
 		if request.upgrade != "" {
 			text += fmt.Sprintf(" (asked for %.20q)", request.upgrade)
 		}

@@ -1,18 +1,22 @@
-// Command crashtest moves amounts between two databases, until it is killed: that is what the tests beside it do to it. What is
-// taken from one is given to the other, and both note the transfer by its id. So whatever happens, all balances together are 0, and a
-// transfer that only one of them knows of has a name.
+// Command crashtest moves amounts between two databases until it is killed; the tests beside it run
+// and kill it. An amount that is taken from one database is added to the other, and both record the
+// transfer by its id. So the sum of all balances is always 0, and a transfer that only one of them
+// has recorded can be named.
 //
 //	crashtest -name p1 postgres://… bolt:///…
 //
-// When it starts it recovers, as serve does, and says ready. Then it takes orders, one a line, from its standard input:
+// When it starts it runs recovery, as serve does, and prints ready. Then it reads commands, one a
+// line, from its standard input:
 //
-//	move 10     make 10 transfers; of each it says, in a line, "committed ID", "aborted ID: why" or "doubt ID: why"; then "moved"
-//	recover     recover once, and say "left N": how many parts are prepared still
-//	dump        say in one line, as JSON, what both databases hold
+//	move 10     make 10 transfers; print for each "committed ID", "aborted ID: reason" or
+//	            "doubt ID: reason"; then "moved"
+//	recover     run recovery once, and print "left N", the number of parts that are still prepared
+//	dump        print the contents of both databases as JSON, in one line
 //
-// At the end of its input it closes the databases and ends.
+// At the end of its input it closes the databases and exits.
 //
-// A URI is postgres://, where the tables of the tests have to be; bolt://; or sqlite: with what modernc.org/sqlite takes.
+// A URI is postgres://, with the tables of the tests; bolt://; or sqlite: followed by a data source
+// name of modernc.org/sqlite.
 package main
 
 import (
@@ -45,12 +49,12 @@ func main() {
 
 // A worker moves amounts from the first side to the second, or back.
 type worker struct {
-	name       string // what the ids of its transfers begin with
-	kind       int    // which of the ways to write are used; see way
+	name       string // prefix of the ids of its transfers
+	kind       int    // selects the ways to write; see way
 	goroutines int
 	set        *recovery.Set
 	sides      [2]*side
-	out        io.Writer // a write is a line, and whole
+	out        io.Writer // each write is one whole line
 	count      atomic.Int64
 }
 
@@ -58,7 +62,8 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 	w := &worker{out: out}
 	flags := flag.NewFlagSet("crashtest", flag.ContinueOnError)
 	flags.StringVar(&w.name, "name", "p", "what the ids of transfers begin with")
-	flags.IntVar(&w.kind, "kind", mixed, "how a database that can be written to in two ways is: 0 buckets, 1 and 2 both, 3 SQL, -1 in turn")
+	flags.IntVar(&w.kind, "kind", mixed, "how a database that can be written to in two ways is: "+
+		"0 buckets, 1 and 2 both, 3 SQL, -1 in turn")
 	flags.IntVar(&w.goroutines, "goroutines", 1, "how many transfers are made at once")
 	every := flags.Duration("every", 30*time.Second, "how often to recover")
 	if err := flags.Parse(args); err != nil {
@@ -88,7 +93,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 }
 
 func (w *worker) say(format string, args ...any) {
-	fmt.Fprintf(w.out, format+"\n", args...) //nolint:errcheck // nobody listens any more
+	_, _ = fmt.Fprintf(w.out, format+"\n", args...)
 }
 
 func (w *worker) obey(ctx context.Context, order string) error {
@@ -147,14 +152,17 @@ func (w *worker) move(ctx context.Context, n int) {
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// patience is enough for a server to be killed and started again.
-var patience = transaction.Policy{Tries: 60, Delay: 5 * time.Millisecond, MaxDelay: 200 * time.Millisecond, Jitter: 0.5}
+// patience retries long enough for a server to be killed and started again.
+var patience = transaction.Policy{
+	Tries: 60, Delay: 5 * time.Millisecond,
+	MaxDelay: 200 * time.Millisecond, Jitter: 0.5,
+}
 
-// transfer is one transaction. On the first side every goroutine has an account of its own, on the second they share a few, so that most
-// conflicts are with the first side prepared.
+// transfer is one transaction. On the first side every goroutine has its own account, on the second
+// they share a few, so that most conflicts occur while the first side is prepared.
 func (w *worker) transfer(ctx context.Context, id string, number, goroutine int) error {
-	amount := 1 + rand.Int64N(9) //nolint:gosec // not a secret
-	if rand.IntN(2) == 0 {       //nolint:gosec // not a secret
+	amount := 1 + rand.Int64N(9)
+	if rand.IntN(2) == 0 {
 		amount = -amount
 	}
 	account := [2]string{strconv.Itoa(goroutine), strconv.Itoa(number % 2)}
@@ -179,13 +187,13 @@ func (w *worker) transfer(ctx context.Context, id string, number, goroutine int)
 // mixed is the kind of a worker that uses all the others in turn.
 const mixed = -1
 
-// A state is what one database holds.
+// A state is the contents of one database.
 type state struct {
 	Balance   int64            `json:"balance"`
 	Transfers map[string]int64 `json:"transfers"`
 }
 
-// errEnough has a transaction aborted that was only to read: a commit would be one more in two phases.
+// errEnough aborts a transaction that only reads: a commit would be another two-phase commit.
 var errEnough = errors.New("enough was read")
 
 // dump must be called while there are no writers: two databases have no common snapshot.

@@ -17,11 +17,11 @@ import (
 	"github.com/pasteline/pasteline/storage/postgres"
 )
 
-// A way to write to a database, in the transaction of the context.
+// A way writes to a database, in the transaction of the context.
 type way interface {
 	add(ctx context.Context, account string, amount int64) error
-	note(ctx context.Context, id string, amount int64) error // an error if there is one of that id
-	read(ctx context.Context, s *state) error                // adds what there is
+	note(ctx context.Context, id string, amount int64) error // returns an error if the id exists
+	read(ctx context.Context, s *state) error                // adds the contents to s
 }
 
 // A side is one of the two databases.
@@ -30,7 +30,7 @@ type side struct {
 	close func() error
 }
 
-// way returns the second if there is one and n is not 0.
+// way returns the second way if there is one and n is not 0.
 func (s *side) way(n int) way {
 	if n != 0 {
 		return s.ways[len(s.ways)-1]
@@ -78,7 +78,7 @@ func (d *databases) openSQLite(ctx context.Context, source string) (*side, error
 	}}, nil
 }
 
-// buckets of package storage.
+// buckets writes with package storage.
 type buckets struct{ db *storage.DB }
 
 func (b buckets) bucket(ctx context.Context, name string) (storage.Bucket, error) {
@@ -121,7 +121,8 @@ func (b buckets) note(ctx context.Context, id string, amount int64) error {
 
 func (b buckets) read(ctx context.Context, s *state) error {
 	err := b.all(ctx, "accounts", func(_ string, n int64) { s.Balance += n })
-	return errors.Join(err, b.all(ctx, "transfers", func(id string, n int64) { s.Transfers[id] += n }))
+	return errors.Join(err,
+		b.all(ctx, "transfers", func(id string, n int64) { s.Transfers[id] += n }))
 }
 
 func (b buckets) all(ctx context.Context, name string, f func(key string, n int64)) error {
@@ -142,14 +143,16 @@ func (b buckets) all(ctx context.Context, name string, f func(key string, n int6
 	return nil
 }
 
-// The statements of those that write SQL. They are the same for PostgreSQL and SQLite.
+// The statements for PostgreSQL and SQLite.
 const (
-	addSQL  = `INSERT INTO accounts (id, balance) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET balance = accounts.balance + excluded.balance`
+	addSQL = `INSERT INTO accounts (id, balance) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET ` +
+		`balance = accounts.balance + excluded.balance`
 	noteSQL = `INSERT INTO transfers (id, amount) VALUES ($1, $2)`
-	readSQL = `SELECT 'balance', coalesce(sum(balance), 0) FROM accounts UNION ALL SELECT id, amount FROM transfers`
+	readSQL = `SELECT 'balance', coalesce(sum(balance), 0) FROM accounts UNION ALL SELECT id, ` +
+		`amount FROM transfers`
 )
 
-// rows is what pgx and database/sql have in common.
+// rows has the common methods of pgx.Rows and sql.Rows.
 type rows interface {
 	Next() bool
 	Scan(dest ...any) error
@@ -172,7 +175,7 @@ func (s *state) addRows(rows rows) error {
 	return rows.Err()
 }
 
-// ownSQL is the app's own, in the SQL transaction that the buckets are in.
+// ownSQL writes with the app's own SQL, in the SQL transaction of the buckets.
 type ownSQL struct{ db *storage.DB }
 
 func (o ownSQL) exec(ctx context.Context, sql string, args ...any) error {
@@ -205,7 +208,7 @@ func (o ownSQL) read(ctx context.Context, s *state) error {
 	return s.addRows(rows)
 }
 
-// driverSQL goes through a driver of database/sql.
+// driverSQL writes with a driver of database/sql.
 type driverSQL struct{ db *sqltx.DB }
 
 func (d driverSQL) exec(ctx context.Context, sql string, args ...any) error {
@@ -234,6 +237,6 @@ func (d driverSQL) read(ctx context.Context, s *state) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // the error is that of Err
+	defer func() { _ = rows.Close() }() // Err returns the error
 	return s.addRows(rows)
 }

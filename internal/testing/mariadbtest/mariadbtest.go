@@ -1,9 +1,14 @@
-// Package mariadbtest gives tests a MariaDB of their own, run from the binary that is installed (10.5 or later; on Debian:
-// apt-get install mariadb-server-core). A test that finds none is skipped, or fails when PASTELINE_REQUIRE_SERVICES is set.
+// Package mariadbtest runs private MariaDB servers for tests, from the installed binary (10.5 or
+// later; on Debian: apt-get install mariadb-server-core). A test is skipped if it is not installed,
+// or fails when PASTELINE_REQUIRE_SERVICES is set.
 //
-// The server has InnoDB, transactions and XA. It has no system tables, because to make them takes longer than most tests: so
-// there are no accounts or events, no stored procedures but for [Procedures], and everybody who connects may do everything. It listens on a port of the
-// loopback interface. Nothing of it outlives the test process, even one that is killed.
+//	dsn := mariadbtest.Database(t) // a new, empty database
+//	db, err := sql.Open("mysql", dsn)
+//
+// The server has InnoDB, transactions and XA. Its system tables are missing, because creating them
+// takes longer than most tests: it has no accounts, no events, and no stored procedures except by
+// [Procedures], and every client has all privileges. It listens on a port of the loopback
+// interface, and does not outlive the test process, even if that is killed.
 package mariadbtest
 
 import (
@@ -37,10 +42,12 @@ var software = testserver.Software{
 	Package: "mariadb-server-core",
 }
 
-// Database returns the data source name, for github.com/go-sql-driver/mysql, of a new, empty database on a server that the
-// process shares, started at the first call. It has no parameters: append "?parseTime=true" to choose some. The database stays
-// until the process ends: to drop it would wait for whatever a test has left open or prepared. What XA RECOVER lists is that of
-// all databases. The server never waits for a disk, and allows 200 connections. Database is safe for concurrent use.
+// Database returns the data source name, for github.com/go-sql-driver/mysql, of a new, empty
+// database on a server that the process shares, and that the first call starts. It has no
+// parameters; append "?parseTime=true" or others. The database stays until the process ends,
+// because dropping it would wait for open and prepared transactions. XA RECOVER lists those of all
+// databases. The server does not wait for the disk, and allows 200 connections. Database is safe
+// for concurrent use.
 func Database(tb testing.TB) string {
 	tb.Helper()
 	software.Require(tb)
@@ -55,8 +62,9 @@ func Database(tb testing.TB) string {
 	return dsn
 }
 
-// Procedures makes it possible to create stored procedures on the server of [Database], by the table for them that comes with it. The test is
-// skipped if that is not installed. Procedures is safe for concurrent use.
+// Procedures enables stored procedures on the server of [Database], with the table for them that
+// comes with MariaDB. The test is skipped if that is not installed. Procedures is safe for
+// concurrent use.
 func Procedures(tb testing.TB) {
 	tb.Helper()
 	software.Require(tb)
@@ -70,7 +78,7 @@ func Procedures(tb testing.TB) {
 	}
 }
 
-// makeProcedures makes the tables of the script mysql_system_tables.sql that procedures need.
+// makeProcedures creates the tables of the script mysql_system_tables.sql that procedures need.
 func (s *server) makeProcedures(ctx context.Context) (err error) {
 	db, err := sql.Open("mysql", s.dsn(""))
 	if err != nil {
@@ -81,7 +89,8 @@ func (s *server) makeProcedures(ctx context.Context) (err error) {
 	if err := db.QueryRowContext(ctx, "SELECT @@character_sets_dir").Scan(&charsets); err != nil {
 		return err
 	}
-	script, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Clean(charsets)), "mysql_system_tables.sql"))
+	script, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Clean(charsets)),
+		"mysql_system_tables.sql"))
 	if err != nil {
 		return err
 	}
@@ -91,10 +100,12 @@ func (s *server) makeProcedures(ctx context.Context) (err error) {
 	for line := range strings.Lines(string(script)) {
 		const create = "CREATE TABLE IF NOT EXISTS "
 		table, found := strings.CutPrefix(line, create)
-		if !found || !strings.HasPrefix(table, "proc ") && !strings.HasPrefix(table, "procs_priv ") {
+		if !found || !strings.HasPrefix(table, "proc ") &&
+			!strings.HasPrefix(table, "procs_priv ") {
 			continue
 		}
-		if _, err := db.ExecContext(ctx, create+"mysql."+strings.TrimRight(table, "; \n")); err != nil {
+		if _, err := db.ExecContext(ctx, create+"mysql."+strings.TrimRight(table,
+			"; \n")); err != nil {
 			return err
 		}
 	}
@@ -127,18 +138,18 @@ var shared = sync.OnceValues(func() (*server, error) {
 		if s.port, err = testserver.FreePort(); err != nil {
 			break
 		}
-		// Between the look and the start somebody else may have taken it, another test process for one.
+		// Another process may have taken the port in the meantime.
 		_, err = home.Start("ready for connections", program,
-			"--no-defaults", // no file of /etc
+			"--no-defaults", // ignore files in /etc
 			"--datadir="+data,
-			"--socket=socket", // relative, for the path of a socket must not be longer than 107 bytes
+			"--socket=socket", // relative, because the path of a socket is limited to 107 bytes
 			"--bind-address=127.0.0.1",
 			"--port="+strconv.Itoa(s.port),
 			"--skip-grant-tables",
 			"--skip-name-resolve",
 			"--character-set-server=utf8mb4",
 			"--max-connections=200",
-			"--innodb-stats-persistent=OFF", // its tables are not there
+			"--innodb-stats-persistent=OFF", // its tables are missing
 			"--innodb-buffer-pool-size=16M",
 			"--innodb-log-file-size=16M",
 			"--innodb-flush-log-at-trx-commit=0",
@@ -156,7 +167,7 @@ var shared = sync.OnceValues(func() (*server, error) {
 	return s, nil
 })
 
-// create makes an empty database.
+// create creates an empty database.
 func (s *server) create(ctx context.Context) (dsn string, err error) {
 	db, err := sql.Open("mysql", s.dsn(""))
 	if err != nil {

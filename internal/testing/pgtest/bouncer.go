@@ -25,7 +25,8 @@ var bouncerSoftware = testserver.Software{
 	Package: "pgbouncer",
 }
 
-// Bouncer is a PgBouncer of one test's own, in front of a database. It is safe for concurrent use.
+// Bouncer is the private PgBouncer of one test, in front of a database. It is safe for concurrent
+// use.
 type Bouncer struct {
 	tb       testing.TB
 	home     *testserver.Home
@@ -35,9 +36,9 @@ type Bouncer struct {
 }
 
 // StartBouncer starts a PgBouncer (1.18 or later; on Debian: apt-get install pgbouncer) in front of
-// the database of a URI that [Database] or [Server.CreateDatabase] has returned. Everything is as
-// PgBouncer has it by default, but for the lines of its section [pgbouncer], such as
-// "pool_mode = transaction". It is gone when the test ends.
+// the database of a URI that [Database] or [Server.CreateDatabase] has returned. It has PgBouncer's
+// default settings, except for the given lines of its section [pgbouncer], such as "pool_mode =
+// transaction". It is stopped when the test ends.
 func StartBouncer(tb testing.TB, uri string, lines ...string) *Bouncer {
 	tb.Helper()
 	b := &Bouncer{tb: tb, program: bouncerSoftware.Require(tb)}
@@ -73,25 +74,26 @@ func (b *Bouncer) start(lines []string) (err error) {
 
 func (b *Bouncer) file() string { return filepath.Join(b.home.Dir, "pgbouncer.ini") }
 
-// write writes the configuration. Any user is let in without a password, as by the server.
+// write writes the configuration. Users need no password, as with the server.
 func (b *Bouncer) write(lines []string) error {
 	text := fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"+
-		"listen_port = %d\nunix_socket_dir =\nauth_type = trust\nauth_file = %s\nadmin_users = %s\n%s\n",
+		"listen_port = %d\nunix_socket_dir =\nauth_type = trust\nauth_file = %s\nadmin_users "+
+		"= %s\n%s\n",
 		b.database.Hostname(), b.database.Port(), b.port, filepath.Join(b.home.Dir, "users"), user,
 		strings.Join(lines, "\n"))
 	return errors.Join(
-		os.WriteFile(filepath.Join(b.home.Dir, "users"), []byte(`"`+user+`" ""`+"\n"), 0o644), //nolint:gosec // no secrets
-		os.WriteFile(b.file(), []byte(text), 0o644))                                           //nolint:gosec // it runs as another user
+		os.WriteFile(filepath.Join(b.home.Dir, "users"), []byte(`"`+user+`" ""`+"\n"), 0o644),
+		os.WriteFile(b.file(), []byte(text), 0o644))
 }
 
-// URI returns the URI that leads to the database through PgBouncer.
+// URI returns the URI of the database through PgBouncer.
 func (b *Bouncer) URI() string {
 	through := *b.database
 	through.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(b.port))
 	return through.String()
 }
 
-// Admin returns the URI of PgBouncer's own console, which takes statements such as SHOW POOLS, and
+// Admin returns the URI of PgBouncer's console, which accepts statements such as SHOW POOLS, and
 // SET pool_mode = transaction, in the simple protocol only.
 func (b *Bouncer) Admin() string {
 	console := *b.database
@@ -101,5 +103,5 @@ func (b *Bouncer) Admin() string {
 	return console.String()
 }
 
-// Log returns what PgBouncer has said.
+// Log returns the log of PgBouncer.
 func (b *Bouncer) Log() string { return b.home.Log() }

@@ -26,11 +26,13 @@ var software = testserver.Software{
 	Package: "postgresql",
 }
 
-// Database returns the URI of a new, empty database, of which the user is a superuser. It is on a server that the process
-// shares, started at the first call, and is dropped when the test ends, with what is still connected to it or prepared in it.
+// Database returns the URI of a new, empty database; its user is a superuser. The server is shared
+// by the process, and started by the first call. The database is dropped when the test ends, with
+// its connections and prepared transactions.
 //
-// The server never waits for a disk, so it says nothing of the cost of a commit, and must not be killed: for both see [Start].
-// It allows 200 connections and 100 prepared transactions, over all tests. Database is safe for concurrent use.
+// The server does not wait for the disk, so it does not show the cost of a commit, and must not be
+// killed; see [Start] for both. It allows 200 connections and 100 prepared transactions, over all
+// tests. Database is safe for concurrent use.
 func Database(tb testing.TB) string {
 	tb.Helper()
 	software.Require(tb)
@@ -51,12 +53,13 @@ func Database(tb testing.TB) string {
 	return s.URI(name)
 }
 
-// shared starts the server that the process shares.
+// shared starts the shared server.
 var shared = sync.OnceValues(func() (*Server, error) {
 	return newServer([]string{"fsync = off", "synchronous_commit = off", "full_page_writes = off"})
 })
 
-// template makes the data directory that those of all servers of the process are copies of. It is gone with the process.
+// template creates the data directory that all servers of the process start with a copy of. It is
+// removed with the process.
 var template = sync.OnceValues(func() (string, error) {
 	postgres, err := software.Look()
 	if err != nil {
@@ -67,26 +70,30 @@ var template = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	data := filepath.Join(home.Dir, "data")
-	return data, home.Run(filepath.Join(filepath.Dir(postgres), "initdb"), "--pgdata="+data, "--username="+user, "--auth=trust",
+	return data, home.Run(filepath.Join(filepath.Dir(postgres), "initdb"), "--pgdata="+data,
+		"--username="+user, "--auth=trust",
 		"--encoding=UTF8", "--locale=C", "--no-sync")
 })
 
-// user is the superuser of the servers; and the account that they run as, where the tests run as root.
+// user is the superuser of the servers, and the account that they run under if the tests run as
+// root.
 const user = "postgres"
 
-// settings are those of every server.
+// settings are the settings of every server.
 var settings = []string{
 	"listen_addresses = '127.0.0.1'",
-	"unix_socket_directories = '.'", // relative, for the path of a socket must not be longer than 107 bytes
+	// relative, because the path of a socket is limited to 107 bytes
+	"unix_socket_directories = '.'",
 	"max_connections = 200",
 	"max_prepared_transactions = 100",
 	"shared_buffers = 16MB",
-	"dynamic_shared_memory_type = mmap", // in the data directory: nothing is left behind by a kill
+	// in the data directory, so that a kill leaves nothing behind
+	"dynamic_shared_memory_type = mmap",
 	"timezone = UTC",
 	"log_timezone = UTC",
 }
 
-// configure adds settings to those of a data directory. The last of a name counts.
+// configure appends settings to those of a data directory. The last one of a name applies.
 func configure(data string, settings []string) (err error) {
 	file, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -101,17 +108,19 @@ func configure(data string, settings []string) (err error) {
 	return nil
 }
 
-// create makes an empty database.
+// create creates an empty database.
 func (s *Server) create(ctx context.Context) (string, error) {
 	name := fmt.Sprintf("test_%d", s.databases.Add(1))
-	// Not from template1, the default: a client may be connected to that.
+	// Not from template1, the default: a client may be connected to it.
 	return name, s.do(ctx, "postgres", "CREATE DATABASE "+name+" TEMPLATE template0")
 }
 
-// drop drops a database. Prepared transactions would prevent that; they can be rolled back from inside it only.
+// drop drops a database. Its prepared transactions, which would prevent that, can only be rolled
+// back by a connection to it.
 func (s *Server) drop(ctx context.Context, name string) error {
 	return s.connect(ctx, "postgres", func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT format('ROLLBACK PREPARED %L', gid) FROM pg_prepared_xacts WHERE database = $1`, name)
+		rows, err := conn.Query(ctx, `SELECT format('ROLLBACK PREPARED %L', gid) FROM `+
+			`pg_prepared_xacts WHERE database = $1`, name)
 		if err != nil {
 			return err
 		}
@@ -137,7 +146,9 @@ func (s *Server) do(ctx context.Context, database, statement string) error {
 	})
 }
 
-func (s *Server) connect(ctx context.Context, database string, use func(*pgx.Conn) error) (err error) {
+func (s *Server) connect(ctx context.Context, database string,
+	use func(*pgx.Conn) error,
+) (err error) {
 	conn, err := pgx.Connect(ctx, s.URI(database))
 	if err != nil {
 		return err

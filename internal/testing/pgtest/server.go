@@ -20,8 +20,9 @@ import (
 	"github.com/pasteline/pasteline/internal/testing/testserver"
 )
 
-// Server is a server of one test's own. [Server.URI], [Server.CreateDatabase] and [Server.Log] are safe for concurrent use; Kill, Stop
-// and Start are for one goroutine at a time, which should be that of the test, for they end the test when they fail.
+// Server is the private server of one test. [Server.URI], [Server.CreateDatabase] and [Server.Log]
+// are safe for concurrent use. Kill, Stop and Start must be called by one goroutine at a time, that
+// of the test, because they end the test when they fail.
 type Server struct {
 	tb        testing.TB // nil for the shared one
 	home      *testserver.Home
@@ -37,16 +38,18 @@ type Option func(*options)
 
 type options struct{ settings []string }
 
-// Settings returns an option with lines for postgresql.conf, such as "max_prepared_transactions = 0".
+// Settings returns an option with lines for postgresql.conf, such as "max_prepared_transactions =
+// 0".
 func Settings(lines ...string) Option {
 	return func(o *options) { o.settings = append(o.settings, lines...) }
 }
 
-// Start starts a server. It waits for the disk as one in production does; allows 200 connections and 100 prepared transactions;
-// and is gone when the test ends.
+// Start starts a server, which is removed when the test ends. It waits for the disk as in
+// production, and allows 200 connections and 100 prepared transactions.
 //
-// A test that kills it many times may say "fsync = off": that loses nothing by a kill, only by a crash of the whole machine, and
-// a new start takes a fiftieth of the time, for otherwise recovery first has all files written to disk.
+// A test that kills it often can set "fsync = off": no data is lost by a kill, only by a crash of
+// the machine, and a restart is much faster, because recovery otherwise first writes all files to
+// disk.
 func Start(tb testing.TB, choices ...Option) *Server {
 	tb.Helper()
 	software.Require(tb)
@@ -63,7 +66,7 @@ func Start(tb testing.TB, choices ...Option) *Server {
 	return s
 }
 
-// newServer starts a server with a new data directory. The settings come after the usual ones.
+// newServer starts a server with a new data directory. The given settings follow the usual ones.
 func newServer(special []string) (_ *Server, err error) {
 	original, err := template()
 	if err != nil {
@@ -92,7 +95,7 @@ func newServer(special []string) (_ *Server, err error) {
 		if s.port, err = testserver.FreePort(); err != nil {
 			return nil, err
 		}
-		// Between the look and the start somebody else may have taken it, another test process for one.
+		// Another process may have taken the port in the meantime.
 		if err = s.start(); !errors.Is(err, testserver.ErrPortInUse) {
 			break
 		}
@@ -101,18 +104,20 @@ func newServer(special []string) (_ *Server, err error) {
 }
 
 func (s *Server) start() (err error) {
-	s.process, err = s.home.Start("database system is ready to accept connections", s.program, "-D", s.data, "-p", strconv.Itoa(s.port))
+	s.process, err = s.home.Start("database system is ready to accept connections", s.program, "-D",
+		s.data, "-p", strconv.Itoa(s.port))
 	return err
 }
 
-// URI returns the URI of a database of the server; "postgres" always exists. It is the same after a new start.
+// URI returns the URI of a database of the server; "postgres" always exists. It stays the same
+// after a restart.
 func (s *Server) URI(database string) string {
 	return (&url.URL{
 		Scheme:   "postgres",
 		User:     url.User(user),
 		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)),
 		Path:     "/" + database,
-		RawQuery: "sslmode=disable", // else it is tried first
+		RawQuery: "sslmode=disable", // TLS would be tried first
 	}).String()
 }
 
@@ -137,8 +142,8 @@ func (s *Server) Kill() {
 	}
 }
 
-// sweep removes what a killed server leaves beside its data. It is in the way of a new start only if another process has got the
-// old one's id by then; but a segment of System V's shared memory would outlive everything.
+// sweep removes files that a killed server leaves beside its data. They only prevent a restart if
+// another process has the old server's id; but a segment of System V shared memory would persist.
 func (s *Server) sweep() error {
 	pidfile := filepath.Join(s.data, "postmaster.pid")
 	text, err := os.ReadFile(pidfile)
@@ -150,8 +155,8 @@ func (s *Server) sweep() error {
 	}
 	if lines := strings.Split(string(text), "\n"); len(lines) > 6 {
 		if key := strings.Fields(lines[6]); len(key) == 2 {
-			// It may be missing, and so may the command; what is left is 56 bytes.
-			_ = exec.CommandContext(context.Background(), "ipcrm", "-m", key[1]).Run() //nolint:gosec // a number that the server wrote
+			// The segment may be missing, and so may the command; it has 56 bytes.
+			_ = exec.CommandContext(context.Background(), "ipcrm", "-m", key[1]).Run()
 		}
 	}
 	socketLock := filepath.Join(s.data, fmt.Sprintf(".s.PGSQL.%d.lock", s.port))
@@ -161,10 +166,11 @@ func (s *Server) sweep() error {
 	return os.Remove(pidfile)
 }
 
-// stopLimit is how long a server may take to end its connections and write its memory to disk.
+// stopLimit is the time limit for a shutdown.
 const stopLimit = time.Minute
 
-// Stop shuts the server down: open transactions are rolled back, connections closed. That is PostgreSQL's "fast" mode.
+// Stop shuts the server down: open transactions are rolled back, connections closed. That is
+// PostgreSQL's "fast" mode.
 func (s *Server) Stop() {
 	s.tb.Helper()
 	if err := s.process.Signal(syscall.SIGINT); err != nil {
@@ -179,7 +185,8 @@ func (s *Server) Stop() {
 	}
 }
 
-// Start starts the server again after Kill or Stop, with the data and the port that it had, and returns when it has recovered.
+// Start restarts the server after Kill or Stop, with its data and port, and returns when it has
+// recovered.
 func (s *Server) Start() {
 	s.tb.Helper()
 	err := s.start()
@@ -187,7 +194,7 @@ func (s *Server) Start() {
 		if !errors.Is(err, testserver.ErrPortInUse) {
 			break
 		}
-		time.Sleep(100 * time.Millisecond) // the port was taken meanwhile, most likely by a connection
+		time.Sleep(100 * time.Millisecond) // the port was taken, most likely by a connection
 		err = s.start()
 	}
 	if err != nil {
@@ -195,5 +202,5 @@ func (s *Server) Start() {
 	}
 }
 
-// Log returns what the server has said since its first start.
+// Log returns the log of the server since its first start.
 func (s *Server) Log() string { return s.home.Log() }

@@ -1,11 +1,17 @@
-// Package testserver runs the servers that tests need, from the programs that are installed, for packages that know one kind
-// of server each, such as pgtest.
+// Package testserver runs installed database servers for tests. Packages for one kind of server,
+// such as pgtest, are built on it.
 //
-// A [Home] is a folder with a server in it. Nothing of it outlives the test process, however that ends: by itself, by a panic,
-// by the time limit of go test or by kill -9. A watchdog sees to it, a shell which waits until the other end of a pipe is closed,
-// as only the end of the test process can do it, and then ends the server and removes the folder. So tests need no TestMain.
+//	home, err := testserver.NewHome("postgres")
+//	err = home.Run("initdb", "-D", "data")
+//	process, err := home.Start("ready to accept connections", "postgres", "-D", "data")
 //
-// Servers refuse to run as root. Where the tests do, in a container for instance, the server gets an account without rights.
+// A [Home] is a folder with a server. Neither outlives the test process, even if that panics,
+// exceeds the time limit of go test or is killed: a watchdog, a shell process, waits until the
+// other end of a pipe is closed, which only the end of the test process does, and then ends the
+// server and removes the folder. So tests need no TestMain.
+//
+// Servers refuse to run as root. If the tests run as root, for example in a container, the server
+// runs under an account without privileges.
 //
 // It works on Unix systems; elsewhere tests that need a server are skipped.
 package testserver

@@ -14,9 +14,10 @@ import (
 	"sync"
 )
 
-// watchdog is a shell script. $0 is the folder; the standard input ends with the test process, and file 3 with the last process
-// of the server, because they hold the other ends. The server is in the shell's process group, and so is whatever was being
-// started when the test process was killed. A server that does not end when asked is killed, at last with the shell itself.
+// watchdog is a shell script. $0 is the folder. The standard input ends with the test process, and
+// file 3 with the last process of the server, because they hold the other ends. The server is in
+// the shell's process group, and so is a process that was being started when the test process was
+// killed. A server that does not end on request is killed, at last together with the shell.
 const watchdog = `
 trap '' HUP INT QUIT TERM
 cat
@@ -28,25 +29,26 @@ rm -rf "$0"
 kill -KILL 0
 `
 
-// Home is a folder in which a server lives, with the watchdog that ends both. Its methods are for one goroutine at a time.
+// Home is a folder with a server, and the watchdog that removes both. Its methods must be called by
+// one goroutine at a time.
 type Home struct {
-	Dir string // absolute; belongs to the account of the server
+	Dir string // absolute; owned by the account of the server
 
-	as       *account  // nil: that of this process
+	as       *account  // nil means that of this process
 	watchdog *exec.Cmd // leads the process group of the server
-	alive    *os.File  // what the watchdog waits for first: only this process holds it
-	serving  *os.File  // what it waits for then: this process and the server hold it
+	alive    *os.File  // the watchdog waits for its end first; held by this process only
+	serving  *os.File  // the watchdog waits for its end next; held by this process and the server
 	log      *os.File
 }
 
-// homes keeps all that are not closed.
+// homes references all open homes.
 var homes sync.Map
 
 // account is an account of the system.
 type account struct{ uid, gid int }
 
-// NewHome makes a folder among the temporary files. When this process is root's, the folder and what runs in it belong to the
-// first of the users that exists, or to nobody.
+// NewHome creates a folder among the temporary files. If this process runs as root, the folder and
+// its processes belong to the first of the users that exists, or to the user "nobody".
 func NewHome(users ...string) (_ *Home, err error) {
 	h := &Home{}
 	if os.Geteuid() == 0 {
@@ -60,7 +62,8 @@ func NewHome(users ...string) (_ *Home, err error) {
 	if err := h.watch(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(h.Dir))
 	}
-	// From here on the watchdog removes it. It must not do so because nobody refers to the home any more, and its files are closed.
+	// From here on the watchdog removes it. A reference keeps the garbage collector from closing
+	// its files.
 	homes.Store(h, nil)
 	h.log, err = os.OpenFile(filepath.Join(h.Dir, "log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err == nil && h.as != nil {
@@ -89,7 +92,8 @@ func firstAccount(users []string) (*account, error) {
 		gid, err := strconv.Atoi(found.Gid)
 		return &account{uid, gid}, err
 	}
-	return nil, fmt.Errorf("servers do not run as root, and there is no user to run them as, of %q", users)
+	return nil, fmt.Errorf("servers do not run as root, and there is no user to run them as, of %q",
+		users)
 }
 
 // watch starts the watchdog.
@@ -103,7 +107,7 @@ func (h *Home) watch() error {
 		closeAll(life, alive)
 		return err
 	}
-	h.watchdog = exec.CommandContext(context.Background(), "/bin/sh", "-c", watchdog, h.Dir) //nolint:gosec // the folder is an argument of its own
+	h.watchdog = exec.CommandContext(context.Background(), "/bin/sh", "-c", watchdog, h.Dir)
 	h.watchdog.Dir = "/"
 	h.watchdog.Stdin = life
 	h.watchdog.ExtraFiles = []*os.File{service}
@@ -117,21 +121,21 @@ func (h *Home) watch() error {
 	return err
 }
 
-// closeAll closes pipes and logs, of which nothing is lost if that fails.
+// closeAll closes pipes and logs; a failure loses nothing.
 func closeAll(files ...*os.File) {
 	for _, file := range files {
 		_ = file.Close()
 	}
 }
 
-// Close ends what runs in the folder and removes it, as the end of the test process does.
+// Close ends the processes in the folder and removes it, as the end of the test process does.
 func (h *Home) Close() {
 	homes.Delete(h)
 	closeAll(h.alive, h.serving, h.log)
 	_ = h.watchdog.Wait() // it always ends by its own kill
 }
 
-// Log returns what all servers of this folder have said.
+// Log returns the output of all servers of this folder.
 func (h *Home) Log() string {
 	text, err := os.ReadFile(h.log.Name())
 	if err != nil {
@@ -140,7 +144,8 @@ func (h *Home) Log() string {
 	return string(text)
 }
 
-// Run runs a program to its end, in the folder and by its account. The error has what the program said.
+// Run runs a program to its end, in the folder and under its account. The error has the output of
+// the program.
 func (h *Home) Run(program string, args ...string) error {
 	if said, err := h.command(program, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", program, err, said)
@@ -149,22 +154,23 @@ func (h *Home) Run(program string, args ...string) error {
 }
 
 func (h *Home) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), program, args...) //nolint:gosec // tests choose what they run
+	cmd := exec.CommandContext(context.Background(), program, args...)
 	cmd.Dir = h.Dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C") // the log is read, for one thing
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // messages in English, for the log
 	cmd.ExtraFiles = []*os.File{h.serving}
 	cmd.SysProcAttr = attributes(h.watchdog.Process.Pid, h.as)
 	return cmd
 }
 
-// FreePort returns a TCP port that was free a moment ago, below those that the system gives to connections: there,
-// some connection could have it when a server is to come back.
+// FreePort returns a TCP port that was free a moment ago, outside of the range that the system
+// assigns to connections, so that a server can use it again after a restart.
 func FreePort() (int, error) {
 	var err error
 	for range 100 {
-		port := 10000 + rand.IntN(20000) //nolint:gosec // not a secret
+		port := 10000 + rand.IntN(20000)
 		var l net.Listener
-		l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp4",
+			net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			return port, l.Close()
 		}

@@ -11,31 +11,33 @@ import (
 	"time"
 )
 
-// startLimit is how long a server may take until it is ready. It takes a second; a machine may be very busy.
+// startLimit is the time limit for the start of a server on a very busy machine.
 const startLimit = 2 * time.Minute
 
-// ErrPortInUse says that a server did not start because its port is in use.
+// ErrPortInUse is returned if a server did not start because its port is in use.
 var ErrPortInUse = errors.New("the port is in use")
 
-// Process is a server that was started: its first process, and those that came of it. It is safe for concurrent use.
+// Process is a started server: its first process and the descendants. It is safe for concurrent
+// use.
 type Process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
 }
 
-// Start starts a server and returns when it says in its log that it is ready. If it ends before, the error has the log of
-// this start, and wraps [ErrPortInUse] if that is why.
+// Start starts a server and returns when its log says that it is ready. If it ends before, the
+// error has the log of this start, and wraps [ErrPortInUse] if that was the cause.
 func (h *Home) Start(ready, program string, args ...string) (*Process, error) {
 	said := &output{log: h.log, ready: []byte(ready), isReady: make(chan struct{})}
 	cmd := h.command(program, args...)
-	// One writer for both that is not a file: so Wait returns when all that inherited it have ended, not only the first process.
+	// With one writer that is not a file, Wait returns when all processes that inherited it have
+	// ended.
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait() // how it ended is in the log
+		_ = cmd.Wait() // the log has the result
 		close(p.ended)
 	}()
 	late := time.NewTimer(startLimit)
@@ -50,7 +52,8 @@ func (h *Home) Start(ready, program string, args ...string) (*Process, error) {
 		}
 		return nil, fmt.Errorf("%s ended before it was ready\n%s", program, text)
 	case <-late.C:
-		return nil, errors.Join(fmt.Errorf("%s was not ready within %v\n%s", program, startLimit, said.start()), p.Kill())
+		return nil, errors.Join(fmt.Errorf("%s was not ready within %v\n%s", program, startLimit,
+			said.start()), p.Kill())
 	}
 }
 
@@ -68,7 +71,7 @@ func (p *Process) Signal(signal os.Signal) error {
 	return nil
 }
 
-// Kill ends all processes of the server at once, as kill -9 does it, and returns when they have ended.
+// Kill ends all processes of the server at once, as kill -9 does, and returns when they have ended.
 func (p *Process) Kill() error {
 	if err := killFamily(p.cmd.Process); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -77,13 +80,14 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// output takes to the log what a server says, and looks for the words by which it is ready.
+// output writes the output of a server to the log, and searches it for the words that announce
+// readiness.
 type output struct {
 	mu      sync.Mutex // guards the next fields
 	log     *os.File
 	ready   []byte
 	isReady chan struct{}
-	text    []byte // its output until it was ready
+	text    []byte // the output until it was ready
 	done    bool
 }
 
@@ -97,7 +101,7 @@ func (o *output) Write(said []byte) (int, error) {
 			close(o.isReady)
 		}
 	}
-	// The log is closed before the server ends; it must not see a broken pipe for that.
+	// The log may be closed before the server ends, which must not break the server's pipe.
 	_, _ = o.log.Write(said)
 	return len(said), nil
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// processes lists all processes, from /proc: containers often have no ps.
+// processes lists all processes, from /proc, because containers often have no ps.
 func processes() ([]process, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

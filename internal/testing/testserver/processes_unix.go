@@ -11,7 +11,8 @@ import (
 
 // processes lists all processes.
 func processes() ([]process, error) {
-	text, err := exec.CommandContext(context.Background(), "ps", "-A", "-o", "pid=,ppid=,state=").Output()
+	text, err := exec.CommandContext(context.Background(), "ps", "-A", "-o",
+		"pid=,ppid=,state=").Output()
 	if err != nil {
 		return nil, err
 	}

@@ -12,16 +12,16 @@ import (
 	"testing"
 )
 
-// Software is a kind of server, and where it is found.
+// Software is a kind of server, and the places where it is installed.
 type Software struct {
-	Name    string   // as people call it
+	Name    string   // name for messages
 	Program string   // the server's program
-	Folders []string // patterns of folders to look in when it is not in PATH
+	Folders []string // patterns of folders, if it is not in PATH
 	Package string   // Debian's package
 }
 
-// Require returns the path of the program, with symbolic links resolved. If there is none, it ends the test: skipped, or failed
-// when PASTELINE_REQUIRE_SERVICES is set.
+// Require returns the path of the program, with symbolic links resolved. If it is not installed,
+// the test is skipped, or fails when PASTELINE_REQUIRE_SERVICES is set.
 func (s Software) Require(tb testing.TB) string {
 	tb.Helper()
 	if !supported {
@@ -38,8 +38,8 @@ func (s Software) Require(tb testing.TB) string {
 	return path
 }
 
-// Look returns the path of the program: that in PATH, or else the one of the highest version in the first pattern that has any.
-// The error says what to install.
+// Look returns the path of the program: from PATH, or else the highest version in the first pattern
+// that matches. The error names the package to install.
 func (s Software) Look() (string, error) {
 	if path, err := exec.LookPath(s.Program); err == nil {
 		return filepath.EvalSymlinks(path)
@@ -49,7 +49,8 @@ func (s Software) Look() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		slices.SortFunc(found, func(a, b string) int { return slices.Compare(version(b), version(a)) })
+		slices.SortFunc(found,
+			func(a, b string) int { return slices.Compare(version(b), version(a)) })
 		for _, path := range found {
 			if path, err := exec.LookPath(path); err == nil {
 				return filepath.EvalSymlinks(path)
@@ -57,12 +58,14 @@ func (s Software) Look() (string, error) {
 		}
 	}
 	places := strings.Join(append([]string{"PATH"}, s.Folders...), ", ")
-	return "", fmt.Errorf("%s is not installed (no %s in %s); on Debian: apt-get install %s", s.Name, s.Program, places, s.Package)
+	return "", fmt.Errorf("%s is not installed (no %s in %s); on Debian: apt-get install %s",
+		s.Name, s.Program, places, s.Package)
 }
 
 var numbers = regexp.MustCompile(`[0-9]+`)
 
-// version returns the numbers in a path: /usr/lib/postgresql/9.6/bin comes before /usr/lib/postgresql/15/bin.
+// version returns the numbers in a path: /usr/lib/postgresql/9.6/bin comes before
+// /usr/lib/postgresql/15/bin.
 func version(path string) []int {
 	var all []int
 	for _, text := range numbers.FindAllString(path, -1) {

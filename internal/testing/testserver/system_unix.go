@@ -12,23 +12,24 @@ import (
 
 const supported = true
 
-// attributes puts a process into a process group, a new one for 0, and gives it an account.
+// attributes puts a process into a process group, a new one if group is 0, and sets its account.
 func attributes(group int, as *account) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setpgid: true, Pgid: group}
 	if as != nil {
-		a.Credential = &syscall.Credential{Uid: uint32(as.uid), Gid: uint32(as.gid)} //nolint:gosec // ids of the system
+		a.Credential = &syscall.Credential{Uid: uint32(as.uid), Gid: uint32(as.gid)}
 	}
 	return a
 }
 
-// process is what the system says of a process.
+// process is a process in the list of the system.
 type process struct {
 	pid, parent int
-	state       string // its first letter is T when it is stopped
+	state       string // T… if it is stopped
 }
 
-// killFamily kills a process and its children. Children of PostgreSQL are in sessions of their own, and one that is busy does not
-// see for a long time that its parent is gone; so they are looked up, while the parent is stopped and can make no more.
+// killFamily kills a process and its children. Children of PostgreSQL have their own sessions, and
+// a busy one may notice late that its parent is gone; so they are looked up while the parent is
+// stopped and can't create more.
 func killFamily(parent *os.Process) error {
 	if err := parent.Signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -41,7 +42,7 @@ func killFamily(parent *os.Process) error {
 		return err
 	}
 	for _, pid := range children {
-		// Not reaped by a parent that is stopped or dead: the id is still its own, or that of nobody.
+		// A stopped or dead parent has not reaped it, so the id can't belong to another process.
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
@@ -49,7 +50,8 @@ func killFamily(parent *os.Process) error {
 	return nil
 }
 
-// frozen waits until a process that was told to stop has stopped, or ended, and returns its children.
+// frozen waits until a process that was told to stop has stopped or ended, and returns its
+// children.
 func frozen(pid int) ([]int, error) {
 	for stopped := false; ; {
 		all, err := processes()
