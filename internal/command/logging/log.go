@@ -43,7 +43,7 @@ type state struct {
 
 // Open reads the logging sections of the file that config names, as for [pipeline.Load], and opens
 // the log files. It logs a warning for each setting without meaning. The error is of type
-// [pipeline.Errors], and has every error of these sections.
+// [tree.Errors], and has every error of these sections.
 func Open(config string, o Options) (*Log, error) {
 	l := &Log{config: config, opts: o, noted: map[string]bool{}, streams: map[string]*stream{
 		"stdout": {w: orDiscard(o.Stdout)}, "stderr": {w: orDiscard(o.Stderr)},

@@ -27,7 +27,7 @@ type sink struct {
 type target struct {
 	kind    targetKind
 	name    string // stderr, stdout, the path of a file, or the identity of a syslog
-	setting pipeline.Setting
+	setting tree.Setting
 
 	rotation *rotation // of a file; nil for none
 	watch    bool      // of a file: reopened when it was moved
@@ -132,8 +132,8 @@ func (p *plan) force(level Level) {
 	}
 }
 
-func (p *plan) note(level slog.Level, s *pipeline.Setting, format string, args ...any) {
-	p.notes = append(p.notes, note{level, pipeline.Warning{
+func (p *plan) note(level slog.Level, s *tree.Setting, format string, args ...any) {
+	p.notes = append(p.notes, note{level, tree.Warning{
 		File: s.File, Line: s.Line, Section: s.Section, Key: s.Written,
 		Message: fmt.Sprintf(format, args...),
 	}})

@@ -229,7 +229,7 @@ func (r *pythonReader) formatter(name string) {
 
 // section returns the settings of a section by their keys in lower case. If one can't be
 // interpolated, it returns those that need no interpolation.
-func (r *pythonReader) section(name string) map[string]pipeline.Setting {
+func (r *pythonReader) section(name string) map[string]tree.Setting {
 	settings, err := r.src.section(name)
 	if err != nil {
 		for _, s := range r.src.file.Settings(name) {
@@ -237,9 +237,9 @@ func (r *pythonReader) section(name string) map[string]pipeline.Setting {
 				settings = append(settings, s)
 			}
 		}
-		all, _ := errors.AsType[pipeline.Errors](pipeline.JoinErrors(err))
+		all, _ := errors.AsType[tree.Errors](tree.JoinErrors(err))
 		for _, fault := range all {
-			r.plan.notes = append(r.plan.notes, note{slog.LevelWarn, pipeline.Warning{
+			r.plan.notes = append(r.plan.notes, note{slog.LevelWarn, tree.Warning{
 				File: fault.File, Line: fault.Line, Section: fault.Section, Key: fault.Key,
 				Message: "not used: " + fault.Err.Error(),
 			}})
@@ -268,7 +268,7 @@ func listOf(text string) []string {
 }
 
 // ignore notes the settings that have no meaning in Python either.
-func (r *pythonReader) ignore(settings map[string]pipeline.Setting, known ...string) {
+func (r *pythonReader) ignore(settings map[string]tree.Setting, known ...string) {
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		if s := settings[key]; !slices.Contains(known, key) {
 			r.plan.note(slog.LevelDebug, &s, "not used")

@@ -83,7 +83,7 @@ var insteadOf = []struct{ part, remedy string }{
 
 // pythonArgs are the arguments of a handler.
 type pythonArgs struct {
-	setting pipeline.Setting // the setting args or kwargs
+	setting tree.Setting // the setting args or kwargs
 	bound   pythonDict
 }
 
@@ -138,7 +138,7 @@ func (r *pythonReader) readHandler(name string) pythonHandler {
 }
 
 // arguments evaluates args and kwargs. If that fails, the handler is not used.
-func (r *pythonReader) arguments(settings map[string]pipeline.Setting,
+func (r *pythonReader) arguments(settings map[string]tree.Setting,
 	parameters signature,
 ) (*pythonArgs, bool) {
 	args := &pythonArgs{setting: settings["class"]}

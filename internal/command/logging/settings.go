@@ -24,8 +24,8 @@ type settings struct {
 const levelOf = "level." // followed by the name of a section
 
 // Settings describes the settings of the section [logging], for the help.
-func Settings() []pipeline.SettingInfo {
-	return append(pipeline.DescribeSettings[settings](), pipeline.SettingInfo{
+func Settings() []tree.SettingInfo {
+	return append(pipeline.SettingsOf[settings](), tree.SettingInfo{
 		Key: levelOf + "NAME",
 		Help: "the level of one section, by its name as in a pipeline: level.browserid; " +
 			"of one of several with that name: level.server.main, with a dot for the colon, " +
@@ -37,7 +37,7 @@ func Settings() []pipeline.SettingInfo {
 func readNative(src *source, decoded settings, err error) (*plan, error) {
 	faults := []error{err}
 	written, _ := src.section("logging") // err has the interpolation errors
-	known := keysOf(pipeline.DescribeSettings[settings]())
+	known := keysOf(pipeline.SettingsOf[settings]())
 	levels := map[string]Level{}
 	var output tree.Setting
 	for _, s := range written {
@@ -47,7 +47,7 @@ func readNative(src *source, decoded settings, err error) (*plan, error) {
 			levels[name] = level
 		} else if !slices.Contains(known, s.Key) {
 			faults = append(faults, withoutValue(&s, errors.New("unknown setting"),
-				pipeline.DidYouMean(s.Key, keysOf(Settings()))))
+				suggest.DidYouMean(s.Key, keysOf(Settings()))))
 		}
 		if s.Key == "output" {
 			output = s
@@ -90,7 +90,7 @@ func (s *settings) plan(levels map[string]Level) *plan {
 }
 
 // levelOfSection reads level.NAME. The sections of included files are not known.
-func levelOfSection(src *source, name string, s *pipeline.Setting) (Level, error) {
+func levelOfSection(src *source, name string, s *tree.Setting) (Level, error) {
 	var faults []error
 	named := slices.DeleteFunc(src.sections(),
 		func(section string) bool { return !slices.Contains(keyNames(section), name) })
@@ -108,7 +108,7 @@ func levelOfSection(src *source, name string, s *pipeline.Setting) (Level, error
 				fmt.Sprintf("write %s.%s = …", s.Key, strings.TrimSpace(rest)))
 		}
 		faults = append(faults, withoutValue(s, errors.New("no section of that name"),
-			pipeline.DidYouMean(name, shortNames(src))))
+			suggest.DidYouMean(name, shortNames(src))))
 	}
 	var level Level
 	if err := level.UnmarshalText([]byte(s.Value)); err != nil {
@@ -151,7 +151,7 @@ func shortNames(src *source) []string {
 
 // outputTarget returns the target of the setting output. A relative path starts at the folder of
 // the file.
-func outputTarget(src *source, output string, s pipeline.Setting) (target, error) {
+func outputTarget(src *source, output string, s tree.Setting) (target, error) {
 	switch name := strings.ToLower(output); name {
 	case "stderr", "stdout":
 		return target{name: name}, nil

@@ -17,7 +17,7 @@ type source struct {
 	opts   pipeline.Options
 	path   string
 	text   []byte
-	file   *pipeline.File // nil without a file, or with a faulty one
+	file   *tree.File // nil without a file, or with a faulty one
 }
 
 func newSource(config string, o Options) *source {
@@ -35,7 +35,7 @@ func (s *source) read(path string) ([]byte, error) {
 		return nil, err
 	}
 	s.path, s.text = path, text
-	s.file, _ = pipeline.Parse(path, text) // ReadSection reports its errors
+	s.file, _ = tree.Parse(path, text) // ReadSection reports its errors
 	return text, nil
 }
 
@@ -49,7 +49,7 @@ func (s *source) has(section string) bool { return slices.Contains(s.file.Sectio
 
 // section returns all settings of a section with their positions, interpolated. The error joins
 // those that can't be interpolated.
-func (s *source) section(name string) ([]pipeline.Setting, error) {
+func (s *source) section(name string) ([]tree.Setting, error) {
 	all, err := pipeline.ReadSection[struct {
 		Settings []tree.Setting `ini:"*"`
 	}](s.config, name, s.opts)
@@ -146,7 +146,7 @@ func bareName(section string) string {
 	return rest
 }
 
-func fault(s *pipeline.Setting, err error, hint string) *pipeline.Error {
+func fault(s *tree.Setting, err error, hint string) *pipeline.Error {
 	return &pipeline.Error{
 		File: s.File, Line: s.Line, Section: s.Section, Key: s.Written,
 		Value: s.Value, Err: err, Hint: hint,
@@ -154,7 +154,7 @@ func fault(s *pipeline.Setting, err error, hint string) *pipeline.Error {
 }
 
 // withoutValue returns an error without the value: an unknown key may hold a secret.
-func withoutValue(s *pipeline.Setting, err error, hint string) *pipeline.Error {
+func withoutValue(s *tree.Setting, err error, hint string) *pipeline.Error {
 	f := fault(s, err, hint)
 	f.Value = ""
 	return f

@@ -39,7 +39,7 @@ type Plan struct {
 	files []*file // the first is the one passed to Read
 	stays []string
 	stubs []*stub
-	roots []*pipeline.Tree // served sections first
+	roots []*tree.Tree // served sections first
 
 	served int             // number of served roots
 	notes  []note          // about settings
@@ -55,7 +55,7 @@ type file struct {
 	mode   os.FileMode
 	lines  []string
 	ending string // line ending
-	parsed *pipeline.File
+	parsed *tree.File
 	edits  map[int]bool // changed lines, from 1
 }
 
@@ -67,7 +67,7 @@ type note struct {
 }
 
 // Read reads a file and its includes, and plans their conversion. The error has a line for each
-// error that has to be corrected by hand first; most are of type [pipeline.Errors].
+// error that has to be corrected by hand first; most are of type [tree.Errors].
 func Read(ctx context.Context, config string, o Options) (*Plan, error) {
 	p := &Plan{opts: o, works: map[string]bool{}}
 	if err := p.collect(config); err != nil {
@@ -208,7 +208,7 @@ func readFile(path string) (*file, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		// The error of the loader is clearer.
-		if _, ours := pipeline.Resolve(path, pipeline.KindApp, pipeline.Options{}); ours != nil {
+		if _, ours := tree.Resolve(path, tree.KindApp, tree.Options{}); ours != nil {
 			return nil, ours
 		}
 		return nil, err
@@ -345,7 +345,7 @@ func (p *Plan) complete() error {
 	var given []string
 	for _, key := range sortedKeys(p.opts.Global) {
 		if slices.ContainsFunc(f.parsed.Settings("DEFAULT"),
-			func(s pipeline.Setting) bool { return s.Key == key }) {
+			func(s tree.Setting) bool { return s.Key == key }) {
 			return fmt.Errorf("%s=… was given, and [DEFAULT] of %s has that name: change it there",
 				redact.Key(key), f.path)
 		}
@@ -401,7 +401,7 @@ func (p *Plan) assign(assignment string) bool {
 		for _, s := range f.parsed.Settings(section) {
 			if s.Key == key && !strings.Contains(value, "\n") &&
 				f.replace(s.Line, key+" = "+strings.ReplaceAll(value, "%", "%%")) {
-				p.notes = append(p.notes, note{pipeline.Position{
+				p.notes = append(p.notes, note{tree.Position{
 					File: f.path, Line: s.Line,
 					Section: section,
 				}, key, "replaced as given"})

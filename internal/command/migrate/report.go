@@ -53,7 +53,7 @@ func (r *report) table() {
 const widest = 64
 
 // place returns a position as text, with the name of the file only if there are several.
-func (p *Plan) place(at pipeline.Position) string {
+func (p *Plan) place(at tree.Position) string {
 	switch {
 	case at.File == "":
 		return ""
@@ -111,7 +111,7 @@ func (r *report) node(resolved *tree.Tree, n *tree.Node, indent string, drawn ma
 }
 
 // describe describes the conversion of a node.
-func (p *Plan) describe(n *pipeline.Node) string {
+func (p *Plan) describe(n *tree.Node) string {
 	switch {
 	case n.Factory == (tree.Factory{}):
 		return ""

@@ -63,11 +63,11 @@ func (s *stub) register(r *pipeline.Registry) (err error) {
 	case s.conversion == value:
 		pipeline.Value(r, s.name, tm.Veto(tm.RepozeVeto))
 	case s.conversion == isServed:
-	case s.kind == pipeline.KindApp:
+	case s.kind == tree.KindApp:
 		pipeline.App(r, s.name, app)
 	case s.kind == tree.KindComposite:
 		pipeline.Composite(r, s.name, app)
-	case s.kind == pipeline.KindFilter:
+	case s.kind == tree.KindFilter:
 		pipeline.Filter(r, s.name,
 			func(*pipeline.Build, anySettings) (func(http.Handler) http.Handler, error) {
 				return func(next http.Handler) http.Handler { return next }, nil
@@ -108,8 +108,8 @@ func (p *Plan) settle(ctx context.Context) error {
 }
 
 // faultsOf returns the errors that err joins.
-func faultsOf(err error) pipeline.Errors {
-	if faults, ok := errors.AsType[pipeline.Errors](err); ok {
+func faultsOf(err error) tree.Errors {
+	if faults, ok := errors.AsType[tree.Errors](err); ok {
 		return faults
 	}
 	return nil
@@ -191,7 +191,7 @@ func (p *Plan) translate(err error, folder string) error {
 	// A name behind another error was not seen, and so has no stub.
 	isStubs := func(fault *pipeline.Error) bool {
 		return errors.Is(fault.Err,
-			pipeline.ErrNotRegistered)
+			tree.ErrNotRegistered)
 	}
 	if others := slices.DeleteFunc(slices.Clone(faults), isStubs); len(others) > 0 {
 		faults = others
@@ -319,9 +319,9 @@ func (p *Plan) serveInPlaceOf(s *stub) {
 // keepPaths makes settings of registered factories name the same files and folders as before:
 // %(here)s is another folder in the project.
 func (p *Plan) keepPaths() {
-	for _, tree := range p.roots {
-		p.walk(tree, tree.Root, func(n *pipeline.Node) {
-			if !n.Registered || n.Kind == pipeline.KindServer && n.Factory.Dist == "" {
+	for _, resolved := range p.roots {
+		p.walk(resolved, resolved.Root, func(n *tree.Node) {
+			if !n.Registered || n.Kind == tree.KindServer && n.Factory.Dist == "" {
 				return
 			}
 			for s := range n.LocalConf.All() {
@@ -350,7 +350,7 @@ func (p *Plan) keepPlace(s tree.Setting) {
 		return
 	}
 	if f.replace(s.Line, s.Written+" = "+strings.ReplaceAll(full, "%", "%%")) {
-		at := pipeline.Position{File: s.File, Line: s.Line, Section: s.Section}
+		at := tree.Position{File: s.File, Line: s.Line, Section: s.Section}
 		p.notes = append(p.notes,
 			note{at, s.Written, "names the old place by its full path: " + full})
 	}

@@ -30,11 +30,11 @@ const (
 // A stub is a name that the project registers.
 type stub struct {
 	conversion conversion
-	kind       pipeline.Kind
+	kind       tree.Kind
 	name       string // as written in the file
 	function   string // in Go; for sameAs the registered name, for value the key of the setting
 	hint       string
-	at         pipeline.Position
+	at         tree.Position
 	settings   []string
 }
 
@@ -46,9 +46,9 @@ func (p *Plan) survey() error {
 	f := p.main()
 	var faults, unused []error
 	inner := map[string]bool{} // sections used by others
-	var main *pipeline.Tree
-	var others []*pipeline.Tree
-	resolve := func(kind pipeline.Kind, section string) *pipeline.Tree {
+	var main *tree.Tree
+	var others []*tree.Tree
+	resolve := func(kind tree.Kind, section string) *tree.Tree {
 		options := p.options()
 		options.Name = nameOf(section)
 		resolved, err := tree.Resolve(f.path, kind, options.Tree())
@@ -77,9 +77,9 @@ func (p *Plan) survey() error {
 		trees[section] = resolve(tree.KindApp, section)
 	}
 	for _, section := range f.sections(isFilter) {
-		if tree := resolve(pipeline.KindFilter, section); tree != nil &&
+		if resolved := resolve(tree.KindFilter, section); resolved != nil &&
 			!inner[f.path+"\n"+section] {
-			others = append(others, tree)
+			others = append(others, resolved)
 		}
 	}
 	for _, section := range apps {
@@ -114,7 +114,7 @@ func (p *Plan) survey() error {
 			File: f.path, Err: errors.New("no app of the file can be served"),
 			Hint: "give one the name main",
 		}
-		return pipeline.JoinErrors(append(unused, err)...)
+		return tree.JoinErrors(append(unused, err)...)
 	}
 	p.remark()
 	p.nameFunctions()
@@ -122,9 +122,9 @@ func (p *Plan) survey() error {
 }
 
 // addMainApp adds an app main to a file without one: the first section that no other section uses.
-func (p *Plan) addMainApp(apps []string, trees map[string]*pipeline.Tree,
-	others []*pipeline.Tree,
-) (*pipeline.Tree, []*pipeline.Tree) {
+func (p *Plan) addMainApp(apps []string, trees map[string]*tree.Tree,
+	others []*tree.Tree,
+) (*tree.Tree, []*tree.Tree) {
 	var names []string
 	var main *tree.Tree
 	for _, section := range apps {
@@ -150,7 +150,7 @@ func (p *Plan) addMainApp(apps []string, trees map[string]*pipeline.Tree,
 }
 
 // walk visits a node, its parts, and the nodes that its composites name.
-func (p *Plan) walk(tree *pipeline.Tree, root *pipeline.Node, visit func(*pipeline.Node)) {
+func (p *Plan) walk(resolved *tree.Tree, root *tree.Node, visit func(*tree.Node)) {
 	seen := map[string]bool{}
 	var step func(n *tree.Node)
 	step = func(n *tree.Node) {
@@ -171,7 +171,7 @@ func (p *Plan) walk(tree *pipeline.Tree, root *pipeline.Node, visit func(*pipeli
 }
 
 // parts returns the parts of a node, outermost first.
-func parts(n *pipeline.Node) []*pipeline.Node {
+func parts(n *tree.Node) []*tree.Node {
 	nodes := append(slices.Clone(n.Filters), n.App, n.Filter, n.Next)
 	return slices.DeleteFunc(nodes, func(part *tree.Node) bool { return part == nil })
 }
@@ -198,7 +198,7 @@ func children(resolved *tree.Tree, n *tree.Node) []child {
 }
 
 // classify records the conversion of a node's name, if it is not registered.
-func (p *Plan) classify(n *pipeline.Node) {
+func (p *Plan) classify(n *tree.Node) {
 	if n.Registered {
 		p.works[n.Source.File+"\n"+n.Source.Section] = true
 	}
@@ -217,19 +217,19 @@ func (p *Plan) classify(n *pipeline.Node) {
 	same, _, _ = strings.Cut(same, ":")
 	same, _, _ = strings.Cut(same, ",")
 	switch {
-	case s.kind == pipeline.KindServer:
+	case s.kind == tree.KindServer:
 		s.conversion = isServed
 	case isSame:
 		s.conversion, s.function = sameAs, "egg:"+same
-	case s.kind == pipeline.KindFilter && s.hint != "" && p.opts.Idle(s.hint):
+	case s.kind == tree.KindFilter && s.hint != "" && p.opts.Idle(s.hint):
 		s.conversion = passes
-	case s.kind == pipeline.KindComposite && isMapOfPaths(n):
+	case s.kind == tree.KindComposite && isMapOfPaths(n):
 		s.conversion, s.function = sameAs, "egg:Paste#urlmap"
 	}
 	for _, other := range p.stubs {
 		if sameName(other.name, s.name) && (other.kind == s.kind && s.conversion != isServed ||
 			areApps(other.kind, s.kind)) {
-			if s.kind == pipeline.KindComposite && other.conversion == toWrite {
+			if s.kind == tree.KindComposite && other.conversion == toWrite {
 				other.kind = s.kind // ambiguous: a composite can do more
 			}
 			return
@@ -243,10 +243,10 @@ func (p *Plan) classify(n *pipeline.Node) {
 	}
 }
 
-func areApps(kinds ...pipeline.Kind) bool {
-	return !slices.ContainsFunc(kinds, func(k pipeline.Kind) bool {
-		return k != pipeline.KindApp &&
-			k != pipeline.KindComposite
+func areApps(kinds ...tree.Kind) bool {
+	return !slices.ContainsFunc(kinds, func(k tree.Kind) bool {
+		return k != tree.KindApp &&
+			k != tree.KindComposite
 	})
 }
 
@@ -265,7 +265,7 @@ func sameName(a, b string) bool {
 }
 
 // isMapOfPaths reports whether a composite is one of the many copies of Paste's urlmap.
-func isMapOfPaths(n *pipeline.Node) bool {
+func isMapOfPaths(n *tree.Node) bool {
 	name := n.Factory.EntryPoint + n.Factory.Object
 	if !strings.HasSuffix(name, "urlmap_factory") && !strings.HasSuffix(name, "urlmap") {
 		return false
@@ -345,9 +345,9 @@ func (s *stub) line() string {
 	name := strconv.Quote(s.name)
 	switch s.conversion {
 	case toWrite:
-		call := map[pipeline.Kind]string{
-			pipeline.KindApp:       "App",
-			pipeline.KindComposite: "Composite", pipeline.KindFilter: "Filter",
+		call := map[tree.Kind]string{
+			tree.KindApp:       "App",
+			tree.KindComposite: "Composite", tree.KindFilter: "Filter",
 		}[s.kind]
 		return fmt.Sprintf("pipeline.%s(r, %s, %s)", call, name, s.function)
 	case passes:
@@ -393,7 +393,7 @@ func (p *Plan) project() scaffold.Migrated {
 			m.Retry = m.Retry || s.function == "retryable"
 			m.Veto = m.Veto || s.function != "retryable"
 		case s.conversion != toWrite:
-		case s.kind == pipeline.KindFilter:
+		case s.kind == tree.KindFilter:
 			m.Filters = append(m.Filters, made)
 		default:
 			m.Apps = append(m.Apps, made)

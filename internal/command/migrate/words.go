@@ -123,7 +123,7 @@ func (p *Plan) remark() {
 			}
 			for _, s := range f.parsed.Settings(section) {
 				if text := meaning(list, strings.TrimPrefix(s.Key, "set ")); text != "" {
-					p.notes = append(p.notes, note{pipeline.Position{
+					p.notes = append(p.notes, note{tree.Position{
 						File: f.path, Line: s.Line,
 						Section: section,
 					}, s.Key, text})
@@ -162,7 +162,7 @@ func (p *Plan) secrets() []place {
 					continue
 				}
 				if redact.IsSecretKey(s.Key) || redact.Value(s.Key, s.Raw) != s.Raw {
-					found = append(found, place{pipeline.Position{
+					found = append(found, place{tree.Position{
 						File: f.path, Line: s.Line,
 						Section: section,
 					}, s.Key})

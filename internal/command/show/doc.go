@@ -2,7 +2,7 @@
 // picture in DOT or SVG.
 //
 //	options := pipeline.Options{Registry: registry}
-//	tree, err := pipeline.Resolve("site.ini", pipeline.KindApp, options)
+//	tree, err := tree.Resolve("site.ini", tree.KindApp, options)
 //	…
 //	err = show.New(tree, show.Options{Registry: registry}).Text(os.Stdout)
 //

@@ -8,7 +8,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// A node is the JSON form of a pipeline.Node. Keys that do not apply are left out.
+// A node is the JSON form of a tree.Node. Keys that do not apply are left out.
 type node struct {
 	Kind       tree.Kind         `json:"kind"`
 	Name       string            `json:"name"`
@@ -47,7 +47,7 @@ func (v *View) node(n *tree.Node) *node {
 	if n.Factory != (tree.Factory{}) {
 		m.Use, m.Registered = v.key(n.Factory.String()), &n.Registered
 	}
-	if n.Kind == pipeline.KindPipeline {
+	if n.Kind == tree.KindPipeline {
 		m.Filters = []*node{} // [] rather than null
 	}
 	for _, filter := range n.Filters {

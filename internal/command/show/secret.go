@@ -10,7 +10,7 @@ import (
 )
 
 // raw returns the value of a setting of n for output, without secrets.
-func (v *View) raw(n *pipeline.Node, s pipeline.Setting) string {
+func (v *View) raw(n *tree.Node, s tree.Setting) string {
 	if v.opts.Reveal {
 		return s.Value
 	}
@@ -24,7 +24,7 @@ func (v *View) raw(n *pipeline.Node, s pipeline.Setting) string {
 }
 
 // value is raw without control characters.
-func (v *View) value(n *pipeline.Node, s pipeline.Setting) string { return clean(v.raw(n, s)) }
+func (v *View) value(n *tree.Node, s tree.Setting) string { return clean(v.raw(n, s)) }
 
 // key returns the key of a setting, or the name of a section, for output.
 func (v *View) key(key string) string {

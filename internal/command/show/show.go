@@ -16,7 +16,7 @@ type Options struct {
 	// Reveal shows secrets.
 	Reveal bool
 	// Others are further trees of the same files; their secrets are also hidden in this tree.
-	Others []*pipeline.Tree
+	Others []*tree.Tree
 	// Defaults adds the settings that have their default to text and pictures.
 	Defaults bool
 	// Color adds colors to the text, for a terminal.
@@ -31,13 +31,13 @@ type View struct {
 }
 
 // New returns a view of a tree.
-func New(tree *pipeline.Tree, opts Options) *View {
-	v := &View{tree: tree, opts: opts}
-	children := map[*pipeline.Node][]reference{}
+func New(resolved *tree.Tree, opts Options) *View {
+	v := &View{tree: resolved, opts: opts}
+	children := map[*tree.Node][]reference{}
 	// all secrets, before the first setting is printed
-	for _, t := range append(slices.Clip(opts.Others), tree) {
-		var learn func(*pipeline.Node)
-		learn = func(n *pipeline.Node) {
+	for _, t := range append(slices.Clip(opts.Others), resolved) {
+		var learn func(*tree.Node)
+		learn = func(n *tree.Node) {
 			for _, inner := range partsOf(n) {
 				learn(inner)
 			}
@@ -87,7 +87,7 @@ type child struct {
 }
 
 // shape returns the part for a node. It omits global settings that the outer node has too.
-func (v *View) shape(n, outer *pipeline.Node, children map[*pipeline.Node][]reference) *part {
+func (v *View) shape(n, outer *tree.Node, children map[*tree.Node][]reference) *part {
 	p := &part{node: n, kind: string(n.Kind), place: clean(position(n.Source))}
 	if n.Source.Section != "" && n.Source.Section == n.Name {
 		p.name = "[" + clean(v.key(n.Name)) + "]"
@@ -156,7 +156,7 @@ func (v *View) line(n *tree.Node, s tree.Setting, global bool) line {
 
 // defaults returns the settings that the factory declares and the file does not set. Those without
 // a default have no effect when they are absent.
-func (v *View) defaults(n *pipeline.Node) []line {
+func (v *View) defaults(n *tree.Node) []line {
 	info, ok := describe(v.opts.Registry, n)
 	if !ok {
 		return nil
@@ -175,8 +175,8 @@ func (v *View) defaults(n *pipeline.Node) []line {
 
 // handsOn reports whether a setting of a filter-app or filter-with is printed with the filter or
 // the app that gets it.
-func handsOn(n *pipeline.Node, s pipeline.Setting) bool {
-	return slices.ContainsFunc(partsOf(n), func(part *pipeline.Node) bool {
+func handsOn(n *tree.Node, s tree.Setting) bool {
+	return slices.ContainsFunc(partsOf(n), func(part *tree.Node) bool {
 		same, ok := part.LocalConf.Get(s.Key)
 		return ok && same.Value == s.Value && same.Line == s.Line && same.File == s.File
 	})
@@ -198,8 +198,8 @@ func (p *part) title() string {
 }
 
 // partsOf returns the parts of a node, outermost first.
-func partsOf(n *pipeline.Node) []*pipeline.Node {
-	var parts []*pipeline.Node
+func partsOf(n *tree.Node) []*tree.Node {
+	var parts []*tree.Node
 	parts = append(parts, n.Filters...)
 	for _, part := range []*tree.Node{n.App, n.Filter, n.Next} {
 		if part != nil {
