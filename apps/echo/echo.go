@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -34,44 +35,38 @@ import (
 
 // Config configures the app. The zero Config is the default.
 type Config struct {
-	// MaxBody is how many bytes of the body are shown, 64 KB if 0. The rest is only counted.
-	MaxBody pipeline.Bytes `ini:"max_body" default:"64KB" min:"1" help:"bytes of the body that are shown; the rest is counted"`
+	// MaxBody is how many bytes of the body are shown; the rest is only counted. Zero means 64 KiB,
+	// a negative number all.
+	MaxBody int64
 
 	// Secrets shows cookies and credentials too.
-	Secrets bool `ini:"-"`
+	Secrets bool
 }
 
-// Validate returns an error if the config has a fault.
-func (c Config) Validate() error {
-	if c.MaxBody < 0 {
-		return &pipeline.Error{
-			Key: "max_body",
-			Err: errors.New("want a size in bytes, such as 64KB"),
-		}
-	}
-	return nil
+// settings are the settings of an .ini section.
+type settings struct {
+	MaxBody pipeline.Bytes `ini:"max_body" default:"64KB" min:"1" help:"bytes of the body that are shown; the rest is counted"`
 }
 
 // Register adds the app to r under "egg:pasteline#echo" and the names of Paste's app test.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#echo"
-	pipeline.App(r, name, func(b *pipeline.Build, c Config) (http.Handler, error) {
-		c.Secrets = b.Debug()
-		return New(c)
+	pipeline.App(r, name, func(b *pipeline.Build, s settings) (http.Handler, error) {
+		return New(Config{MaxBody: int64(s.MaxBody), Secrets: b.Debug()}), nil
 	})
 	r.Alias("egg:Paste#test", name)
 	r.Alias("call:paste.debug.debugapp:make_test_app", name)
 }
 
-// New returns the app. The error is that of [Config.Validate]. The app is safe for concurrent use.
-func New(c Config) (http.Handler, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	if c.MaxBody == 0 {
+// New returns the app. It is safe for concurrent use.
+func New(c Config) http.Handler {
+	switch {
+	case c.MaxBody == 0:
 		c.MaxBody = 64 << 10
+	case c.MaxBody < 0:
+		c.MaxBody = math.MaxInt64
 	}
-	return handler.Func(c.serve), nil
+	return handler.Func(c.serve)
 }
 
 func (c Config) serve(w http.ResponseWriter, r *http.Request) error {
@@ -122,7 +117,7 @@ func (c Config) body(text *bytes.Buffer, r *http.Request) error {
 	if r.Body == nil {
 		return nil
 	}
-	shown, err := io.ReadAll(io.LimitReader(r.Body, int64(c.MaxBody)))
+	shown, err := io.ReadAll(io.LimitReader(r.Body, c.MaxBody))
 	if err != nil {
 		return bodyError(err)
 	}

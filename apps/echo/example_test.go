@@ -10,11 +10,7 @@ import (
 )
 
 func Example() {
-	app, err := echo.New(echo.Config{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	app := echo.New(echo.Config{})
 	r := httptest.NewRequest(http.MethodPut, "http://example.org/page?q=1", strings.NewReader("Hello!"))
 	r.Header.Set("Content-Type", "text/plain")
 	w := httptest.NewRecorder()

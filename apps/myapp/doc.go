@@ -6,7 +6,7 @@
 //	zodb_uri = bolt://%(here)s/data.db
 //
 // (The setting has its name from ZODB, the object database of the Python original.) [Register] adds
-// the app to a registry as "egg:myapp#app"; its [Settings] are the keys of the section. To start a
+// the app to a registry as "egg:myapp#app"; "serve help app myapp" lists its settings. To start a
 // program of your own, read myapp.go and programs.go: they contain the parts that every app needs.
 // The rest is the page for browsers.
 //

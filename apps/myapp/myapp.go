@@ -22,8 +22,8 @@ func Register(r *pipeline.Registry) {
 	pipeline.App(r, "egg:myapp#app", newApp)
 }
 
-// Settings are the keys of a section that uses the app.
-type Settings struct {
+// settings are the keys of a section that uses the app.
+type settings struct {
 	ZodbURI string `ini:"zodb_uri" required:"true" help:"the database, such as bolt://%(here)s/data.db"`
 
 	Timeout time.Duration `ini:"timeout" default:"1200" min:"1ms" help:"a session ends when it has not been used for this long"`
@@ -41,30 +41,30 @@ type app struct {
 	sessions *session.Manager
 	pages    *pages
 	streams  streams
-	settings Settings
+	settings settings
 	logger   *slog.Logger
 }
 
-func newApp(b *pipeline.Build, settings Settings) (http.Handler, error) {
-	db, err := b.Storage(settings.ZodbURI)
+func newApp(b *pipeline.Build, s settings) (http.Handler, error) {
+	db, err := b.Storage(s.ZodbURI)
 	if err != nil {
 		return nil, &pipeline.Error{Key: "zodb_uri", Err: err}
 	}
 	sessions, err := session.NewManager(db, session.Config{
-		Timeout: settings.Timeout,
-		Period:  settings.Period,
+		Timeout: s.Timeout,
+		Period:  s.Period,
 		Logger:  b.Logger(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	pages, err := newPages(b, settings)
+	pages, err := newPages(b, s)
 	if err != nil {
 		return nil, err
 	}
 	b.OnClose(sessions.StartSweeper().Close)
 	b.RequireSessions(sessions)
-	a := &app{db: db, sessions: sessions, pages: pages, settings: settings, logger: b.Logger()}
+	a := &app{db: db, sessions: sessions, pages: pages, settings: s, logger: b.Logger()}
 	routes := a.routes()
 	b.Routes(routes)
 	// Refuses forms of other sites, which browsers mark as such; programs don't, and pass.

@@ -35,10 +35,10 @@ type pages struct {
 }
 
 // newPages parses the templates, so that a fault in them is found when the program starts.
-func newPages(b *pipeline.Build, settings Settings) (*pages, error) {
+func newPages(b *pipeline.Build, s settings) (*pages, error) {
 	p := &pages{files: embedded}
-	if settings.ReloadTemplates {
-		folder, err := templateFolder(b, settings.TemplateDir)
+	if s.ReloadTemplates {
+		folder, err := templateFolder(b, s.TemplateDir)
 		if err != nil {
 			return nil, err
 		}

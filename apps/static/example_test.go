@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pasteline/pasteline/apps/static"
 )
@@ -22,7 +23,7 @@ func Example() {
 		return
 	}
 
-	app, err := static.New(static.Config{DocumentRoot: folder, CacheMaxAge: 3600})
+	app, err := static.New(static.Config{DocumentRoot: folder, CacheMaxAge: time.Hour})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -21,16 +22,15 @@ import (
 
 // Config configures the app. DocumentRoot is required.
 type Config struct {
-	// DocumentRoot is the folder to serve. In an .ini a relative path begins at the folder of the
-	// .ini.
-	DocumentRoot string `ini:"document_root" required:"true" help:"the folder whose files are served"`
+	// DocumentRoot is the folder to serve.
+	DocumentRoot string
 
-	// CacheMaxAge is how many seconds browsers and proxies may use a file without revalidation. If
-	// 0, no Cache-Control is sent.
-	CacheMaxAge int64 `ini:"cache_max_age" min:"0" help:"seconds for which browsers and proxies may keep a file without asking; if 0, nothing is said"`
+	// CacheMaxAge is how long browsers and proxies may use a file without revalidation; fractions
+	// of a second don't count. If 0, no Cache-Control is sent.
+	CacheMaxAge time.Duration
 
 	// DotFiles also serves files whose names begin with a dot, and files in such folders.
-	DotFiles bool `ini:"dot_files" default:"false" help:"whether to serve files and folders whose names begin with a dot; .well-known in the root is served anyway"`
+	DotFiles bool
 }
 
 // Validate returns an error if the config has a fault.
@@ -52,7 +52,21 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:paste.urlparser:make_static", name)
 }
 
-func build(b *pipeline.Build, c Config) (http.Handler, error) {
+// settings are the settings of an .ini section.
+type settings struct {
+	DocumentRoot string `ini:"document_root" required:"true" help:"the folder whose files are served"`
+	CacheMaxAge  int64  `ini:"cache_max_age" min:"0" help:"seconds for which browsers and proxies may keep a file without asking; if 0, nothing is said"`
+	DotFiles     bool   `ini:"dot_files" default:"false" help:"whether to serve files and folders whose names begin with a dot; .well-known in the root is served anyway"`
+}
+
+// build is New for a section of an .ini: a relative path begins at the folder of the file.
+func build(b *pipeline.Build, s settings) (http.Handler, error) {
+	const longest = math.MaxInt64 / int64(time.Second)
+	c := Config{
+		DocumentRoot: s.DocumentRoot,
+		CacheMaxAge:  time.Duration(min(s.CacheMaxAge, longest)) * time.Second,
+		DotFiles:     s.DotFiles,
+	}
 	here, ok := b.Global("here")
 	if ok && c.DocumentRoot != "" && !filepath.IsAbs(c.DocumentRoot) {
 		c.DocumentRoot = filepath.Join(here, c.DocumentRoot)
@@ -86,7 +100,7 @@ func New(c Config) (*App, error) {
 	case err != nil:
 		err = fmt.Errorf("folder can't be opened: %w", err)
 	default:
-		return &App{Config: c, root: root, now: time.Now}, nil
+		return &App{config: c, root: root, now: time.Now}, nil
 	}
 	if root != nil {
 		_ = root.Close() // OpenRoot("") opens the current folder
@@ -96,9 +110,9 @@ func New(c Config) (*App, error) {
 
 // An App serves the files of a folder. It is safe for concurrent use.
 type App struct {
-	Config
-	root *os.Root
-	now  func() time.Time
+	config Config
+	root   *os.Root
+	now    func() time.Time
 }
 
 // Close closes the folder. Later requests are answered with 404.
@@ -107,7 +121,7 @@ func (a *App) Close() error { return a.root.Close() }
 // ServeHTTP serves one file.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, ok := fileName(r.URL.Path)
-	if !ok || !a.DotFiles && isHidden(name) {
+	if !ok || !a.config.DotFiles && isHidden(name) {
 		notFound(w)
 		return
 	}
@@ -148,9 +162,10 @@ func (a *App) send(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	header := w.Header()
-	if a.CacheMaxAge > 0 {
-		header.Set("Cache-Control", "public, max-age="+strconv.FormatInt(a.CacheMaxAge, 10))
-		expires := a.now().Add(time.Duration(a.CacheMaxAge) * time.Second)
+	if age := a.config.CacheMaxAge.Truncate(time.Second); age > 0 {
+		seconds := strconv.FormatInt(int64(age/time.Second), 10)
+		header.Set("Cache-Control", "public, max-age="+seconds)
+		expires := a.now().Add(age)
 		header.Set("Expires", expires.UTC().Format(http.TimeFormat))
 	}
 	header.Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))

@@ -157,7 +157,7 @@ func TestHeaders(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(root, "a.txt"), at, at); err != nil {
 		t.Fatal(err)
 	}
-	app := newApp(t, static.Config{DocumentRoot: root, CacheMaxAge: 60})
+	app := newApp(t, static.Config{DocumentRoot: root, CacheMaxAge: time.Minute})
 	static.SetNow(app, func() time.Time { return at })
 	do := func(method, target string, header http.Header) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, target, nil)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/pipeline"
 )
 
 // TestAllocations holds the budget of a request with a valid cookie: what the filter knows of it, which includes
@@ -19,7 +20,7 @@ func TestAllocations(t *testing.T) {
 		budget float64
 	}{
 		{"default", browserid.Config{}, 1},
-		{"rotated", browserid.Config{OldSecretKeys: browserid.Keys{"a former secret"}}, 1},
+		{"rotated", browserid.Config{OldSecretKeys: []pipeline.Secret{"a former secret"}}, 1},
 		{"lazy", browserid.Config{Lazy: true}, 1},
 		{"vary", browserid.Config{Vary: []string{"REMOTE_ADDR", "HTTP_USER_AGENT"}}, 2},
 	}
@@ -38,7 +39,7 @@ func TestAllocations(t *testing.T) {
 // TestAllocationsOfNewVisitor holds the budget of a request that is answered with a cookie: beside the above the id, the text, and
 // the lists of the two header fields.
 func TestAllocationsOfNewVisitor(t *testing.T) {
-	h, _ := known(t, browserid.Config{CookieLifetime: browserid.Lifetime(time.Hour), CookieSecure: browserid.On})
+	h, _ := known(t, browserid.Config{CookieLifetime: time.Hour, CookieSecure: browserid.SecureOn})
 	r := get()
 	w := discard{http.Header{}}
 	got := testing.AllocsPerRun(1000, func() {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/pipeline"
 )
 
 const testSecret = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -109,26 +110,26 @@ func TestSetCookieText(t *testing.T) {
 		{name: "https", request: secured, want: "repoze.browserid=V; Path=/; HttpOnly; Secure; SameSite=Lax"},
 		{
 			name: "all", config: browserid.Config{
-				CookieName: "bid", CookiePath: "/sub", CookieDomain: ".example.org", CookieLifetime: browserid.Lifetime(time.Hour),
-				CookieSecure: browserid.On, CookieHTTPOnly: browserid.Off, CookieSameSite: browserid.SameSiteNone,
+				CookieName: "bid", CookiePath: "/sub", CookieDomain: ".example.org", CookieLifetime: time.Hour,
+				CookieSecure: browserid.SecureOn, CookieHTTPOnly: new(false), CookieSameSite: browserid.SameSiteNone,
 			},
 			want: "bid=V; Path=/sub; Domain=example.org; Expires=Thu, 01 Jan 1970 01:00:01 GMT; Max-Age=3600; Secure; SameSite=None",
 		},
 		{name: "host", config: browserid.Config{CookieName: "__Host-id"}, want: "__Host-id=V; Path=/; HttpOnly; Secure; SameSite=Lax"},
 		{
 			name: "bare", config: browserid.Config{
-				CookiePath: browserid.NoPath, CookieHTTPOnly: browserid.Off, CookieSecure: browserid.Off, CookieSameSite: browserid.SameSiteOff,
+				CookiePath: browserid.NoPath, CookieHTTPOnly: new(false), CookieSecure: browserid.SecureOff, CookieSameSite: browserid.SameSiteOff,
 			},
 			request: secured, want: "repoze.browserid=V",
 		},
 		{
 			name:   "the original's with more",
-			config: browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: browserid.On, CookieSameSite: browserid.SameSiteStrict},
+			config: browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true), CookieSameSite: browserid.SameSiteStrict},
 			want:   "repoze.browserid=V; Path=/; HttpOnly; SameSite=Strict; ",
 		},
 		{
 			name:    "the original's, secure, with more",
-			config:  browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: browserid.On, CookieSecure: browserid.Auto},
+			config:  browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true), CookieSecure: browserid.SecureAuto},
 			request: secured, want: "repoze.browserid=V; Path=/; Secure; HttpOnly; ",
 		},
 	}
@@ -292,7 +293,7 @@ func TestMovingASite(t *testing.T) {
 
 func TestLazy(t *testing.T) {
 	t.Parallel()
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret, OldSecretKeys: browserid.Keys{"former"}, Lazy: true})
+	filter := mustNew(t, browserid.Config{SecretKey: testSecret, OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
 	old := visitWith(t, mustNew(t, browserid.Config{SecretKey: "former"}), get())
 	ignore := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })
 	for name, r := range map[string]*http.Request{"new": get(), "old key": get(old.cookie())} {
@@ -312,7 +313,7 @@ func TestLazy(t *testing.T) {
 
 func TestLazyAskedTooLate(t *testing.T) {
 	t.Parallel()
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret, OldSecretKeys: browserid.Keys{"former"}, Lazy: true})
+	filter := mustNew(t, browserid.Config{SecretKey: testSecret, OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
 	known := visitWith(t, filter, get())
 	old := visitWith(t, mustNew(t, browserid.Config{SecretKey: "former"}), get())
 	ask := func(early bool, r *http.Request) (ok bool) {

@@ -18,77 +18,74 @@ import (
 type Config struct {
 	// SecretKey signs the cookies. A holder of the secret can forge the id of any browser. Use at
 	// least 32 random bytes, such as the output of "openssl rand -hex 32".
-	SecretKey pipeline.Secret `ini:"secret_key" help:"the secret that signs the cookies"`
+	SecretKey pipeline.Secret
 
 	// SecretKeyFile names a file with one secret per line. The first signs new cookies; cookies
 	// signed with any of them are accepted, and replaced by one signed with the first. White space
 	// around a line and empty lines are ignored.
-	SecretKeyFile string `ini:"secret_key_file" nonempty:"true" help:"a file with the secret on its first line, and older ones that are still accepted below"`
+	SecretKeyFile string
 
 	// SecretKeyEnv names an environment variable with the secret, in the format of SecretKeyFile.
-	SecretKeyEnv string `ini:"secret_key_env" nonempty:"true" help:"an environment variable with the secret"`
+	SecretKeyEnv string
 
 	// OldSecretKeys verify cookies but don't sign new ones. After a change of SecretKey, keep the
-	// old value here until cookies signed with it have expired. In an .ini, there is one per line,
-	// since a secret may contain blanks.
-	OldSecretKeys Keys `ini:"old_secret_keys" secret:"true" help:"earlier secrets that are still accepted, one per line"`
+	// old value here until cookies signed with it have expired.
+	OldSecretKeys []pipeline.Secret
 
 	// ReplaceSecrets lets a reload replace all secrets at once, which makes every browser a new
 	// one. By default, if none of the secrets in use is among the new ones, as when the file is
 	// just being written, a reload keeps the secrets in use.
-	ReplaceSecrets bool `ini:"replace_secrets" default:"false" help:"whether a reload may replace all secrets at once, so that every browser gets a new id"`
+	ReplaceSecrets bool
 
 	// CookieName is the cookie's name, "repoze.browserid" if empty. Browsers accept a cookie whose
 	// name begins with "__Host-" only from this exact host, over https, so that a neighbouring
 	// subdomain can't plant one.
-	CookieName string `ini:"cookie_name" nonempty:"true" default:"repoze.browserid" help:"the cookie's name"`
+	CookieName string
 
-	// CookiePath is the path below which browsers send the cookie, "/" if empty. NoPath, or an
-	// empty setting in an .ini, omits it: then the browser uses the folder of the first page that
-	// was visited, and has a different id for each folder.
-	CookiePath string `ini:"cookie_path" default:"/" help:"the path below which the browser sends the cookie"`
+	// CookiePath is the path below which browsers send the cookie, "/" if empty. NoPath omits it:
+	// then the browser uses the folder of the first page that was visited, and has a different id
+	// for each folder.
+	CookiePath string
 
 	// CookieDomain is the domain whose hosts all get the cookie. If empty, only the host that set
 	// it does.
-	CookieDomain string `ini:"cookie_domain" help:"the domain whose subdomains get the cookie too; the host alone if empty"`
+	CookieDomain string
 
-	// CookieLifetime is how long the browser keeps the cookie after it was issued; using the site
-	// does not prolong it. If 0, the browser keeps it until it is closed. In an .ini, it is in
-	// seconds.
-	CookieLifetime Lifetime `ini:"cookie_lifetime" help:"seconds for which the browser keeps the cookie; until it is closed if empty"`
+	// CookieLifetime is how long the browser keeps the cookie after it was issued, in whole
+	// seconds; using the site does not prolong it. If 0, the browser keeps it until it is closed.
+	CookieLifetime time.Duration
 
-	// CookieSecure restricts the cookie to https: On, Off or Auto. Auto, the default, does so if
-	// the request came over https. Behind a proxy that ends TLS, set On. The default is On for
-	// names with a prefix, and Off with CompatRepoze.
-	CookieSecure Toggle `ini:"cookie_secure" help:"send the cookie over https only: true, false, or auto (for visitors who came over https); auto if not given"`
+	// CookieSecure restricts the cookie to https. Behind a proxy that ends TLS, set SecureOn. The
+	// default is SecureAuto; SecureOn for names with a prefix, and SecureOff with CompatRepoze.
+	CookieSecure Secure
 
-	// CookieHTTPOnly hides the cookie from scripts of the page: On (the default; Off with
-	// CompatRepoze) or Off.
-	CookieHTTPOnly Toggle `ini:"cookie_httponly" help:"hide the cookie from scripts: true or false; true if not given"`
+	// CookieHTTPOnly hides the cookie from scripts of the page. Nil means the default: true, or
+	// false with CompatRepoze.
+	CookieHTTPOnly *bool
 
 	// CookiePartitioned gives the browser a separate id for each site that embeds this one. Without
 	// it, browsers that block third-party cookies refuse or lose the cookie in an embedded page. It
-	// needs CookieSecure On, and CookieSameSite "none" for the cookie to be sent from embedded
+	// needs SecureOn, and CookieSameSite "none" for the cookie to be sent from embedded
 	// pages at all.
-	CookiePartitioned bool `ini:"cookie_partitioned" default:"false" help:"for a site that others embed: the browser keeps a cookie for each of them"`
+	CookiePartitioned bool
 
 	// CookieSameSite says whether requests from pages of other sites carry the cookie. The default
 	// is SameSiteLax (SameSiteOff with CompatRepoze): only if a link was followed.
-	CookieSameSite SameSite `ini:"cookie_samesite" oneof:"lax strict none off" help:"which requests from other sites carry the cookie; lax if not given"`
+	CookieSameSite SameSite
 
 	// Vary names WSGI environ variables that the id is bound to, such as HTTP_USER_AGENT: a cookie
 	// is valid only while they have the same values. With REMOTE_ADDR, a browser loses its id when
 	// its address changes (a phone that leaves the house, an office with several uplinks); behind a
 	// proxy it is the address of the proxy. (An environ is the dictionary that describes a request
 	// in WSGI, Python's server interface.)
-	Vary []string `ini:"vary" help:"environ names such as HTTP_USER_AGENT; a cookie is good only while they stay the same"`
+	Vary []string
 
 	// Lazy issues a cookie only to browsers whose id the app has asked for.
-	Lazy bool `ini:"lazy" default:"false" help:"issue a cookie only if the app asks for the browser id"`
+	Lazy bool
 
 	// Compat selects how cookies of repoze.browserid are treated, which must have the same secret,
 	// name and vary.
-	Compat Compat `ini:"compat" oneof:"none read repoze" help:"cookies of the Python original: none, read (accept them, issue new ones), repoze (issue them too)"`
+	Compat Compat
 
 	readFile func(name string) ([]byte, error) // for SecretKeyFile; nil means os.ReadFile
 
@@ -123,63 +120,15 @@ const (
 	SameSiteOff    SameSite = "off"
 )
 
-// A Toggle is a boolean that can be unset. The zero Toggle means the default.
-type Toggle uint8
+// A Secure says when the cookie is restricted to https. The zero Secure means the default.
+type Secure string
 
-// Values of a Toggle.
+// Values of CookieSecure.
 const (
-	Default Toggle = iota
-	On
-	Off
-	Auto // depends on the request; only for CookieSecure
+	SecureAuto Secure = "auto" // if the request came over https
+	SecureOn   Secure = "on"
+	SecureOff  Secure = "off"
 )
-
-// UnmarshalText accepts "auto" and the booleans of PasteDeploy; empty is Off, as in the original.
-func (t *Toggle) UnmarshalText(text []byte) error {
-	switch strings.ToLower(strings.TrimSpace(string(text))) {
-	case "true", "yes", "on", "y", "t", "1":
-		*t = On
-	case "false", "no", "off", "n", "f", "0", "":
-		*t = Off
-	case "auto":
-		*t = Auto
-	default:
-		return fmt.Errorf("want true, false or auto, not %q", text)
-	}
-	return nil
-}
-
-// MarshalText is the inverse of UnmarshalText; the default is empty.
-func (t Toggle) MarshalText() ([]byte, error) {
-	return []byte([...]string{"", "true", "false", "auto"}[t&3]), nil
-}
-
-// A Lifetime is a time.Duration that is written in an .ini as a number of seconds, or with units
-// such as "720h".
-type Lifetime time.Duration
-
-// UnmarshalText accepts whole seconds, a duration with units, or an empty text, which is 0.
-func (l *Lifetime) UnmarshalText(text []byte) error {
-	s := strings.TrimSpace(string(text))
-	if s == "" {
-		*l = 0
-		return nil
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		d, err = time.ParseDuration(s + "s")
-	}
-	if err != nil || d%time.Second != 0 {
-		return fmt.Errorf("want whole seconds such as 86400, or a duration such as 24h, not %q", s)
-	}
-	*l = Lifetime(d)
-	return nil
-}
-
-// MarshalText is the inverse of UnmarshalText.
-func (l Lifetime) MarshalText() ([]byte, error) {
-	return fmt.Appendf(nil, "%d", time.Duration(l)/time.Second), nil
-}
 
 // Validate returns an error that joins all faults of c, or nil: a missing or empty secret, more
 // than one source for it, characters that a cookie can't have, combinations of attributes that
@@ -233,21 +182,18 @@ func (c Config) resolve() (Config, error) {
 // fillAttributes fills in the defaults that depend on other settings.
 func (c *Config) fillAttributes() {
 	original := c.Compat == CompatRepoze
-	if c.CookieSecure == Default {
+	if c.CookieSecure == "" {
 		switch {
 		case hasPrefix(c.CookieName, securePrefix), hasPrefix(c.CookieName, hostPrefix):
-			c.CookieSecure = On
+			c.CookieSecure = SecureOn
 		case original:
-			c.CookieSecure = Off
+			c.CookieSecure = SecureOff
 		default:
-			c.CookieSecure = Auto
+			c.CookieSecure = SecureAuto
 		}
 	}
-	if c.CookieHTTPOnly == Default {
-		c.CookieHTTPOnly = On
-		if original {
-			c.CookieHTTPOnly = Off
-		}
+	if c.CookieHTTPOnly == nil {
+		c.CookieHTTPOnly = new(!original)
 	}
 	if c.CookieSameSite == "" {
 		c.CookieSameSite = SameSiteLax
@@ -317,25 +263,26 @@ func isLabel(s string) bool {
 }
 
 func (c *Config) checkAttributes(f *faults) {
-	lifetime := time.Duration(c.CookieLifetime)
-	switch {
+	switch lifetime := c.CookieLifetime; {
 	case lifetime < 0:
 		f.add("cookie_lifetime", lifetime.String(), "a cookie that has expired when it is sent "+
 			"makes every request a new visitor: want 1 second or more")
 	case lifetime%time.Second != 0:
 		f.add("cookie_lifetime", lifetime.String(), "want whole seconds")
 	}
-	if c.CookiePartitioned && c.CookieSecure != On {
+	switch c.CookieSecure {
+	case SecureAuto, SecureOn, SecureOff:
+	default:
+		f.add("cookie_secure", string(c.CookieSecure), "want true, false or auto")
+	}
+	if c.CookiePartitioned && c.CookieSecure != SecureOn {
 		f.add("cookie_partitioned", "true",
 			"browsers refuse such a cookie if it is not secure: set cookie_secure = true")
-	}
-	if c.CookieHTTPOnly == Auto {
-		f.add("cookie_httponly", "auto", "want true or false")
 	}
 	switch c.CookieSameSite {
 	case SameSiteLax, SameSiteStrict, SameSiteOff:
 	case SameSiteNone:
-		if c.CookieSecure != On {
+		if c.CookieSecure != SecureOn {
 			f.add("cookie_samesite", "none",
 				"browsers refuse such a cookie if it is not secure: set cookie_secure = true")
 		}
@@ -353,7 +300,7 @@ const (
 
 func (c *Config) checkPrefix(f *faults) {
 	for _, prefix := range []string{securePrefix, hostPrefix} {
-		if hasPrefix(c.CookieName, prefix) && c.CookieSecure != On {
+		if hasPrefix(c.CookieName, prefix) && c.CookieSecure != SecureOn {
 			f.add("cookie_secure", "", "browsers refuse a cookie named %s… that is not secure: "+
 				"set cookie_secure = true, or leave it out", prefix)
 		}
@@ -401,10 +348,10 @@ func (c Config) with(secrets []string) *filter {
 		cookie: cookieAttributes{
 			path:        c.CookiePath,
 			domain:      c.CookieDomain,
-			lifetime:    time.Duration(c.CookieLifetime),
+			lifetime:    c.CookieLifetime,
 			secure:      c.CookieSecure,
 			partitioned: c.CookiePartitioned,
-			httpOnly:    c.CookieHTTPOnly == On,
+			httpOnly:    *c.CookieHTTPOnly,
 			sameSite:    c.CookieSameSite,
 		},
 		now:   time.Now,

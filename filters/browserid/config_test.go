@@ -20,15 +20,15 @@ func TestValidate(t *testing.T) {
 	}{
 		{name: "the least"},
 		{name: "secure prefix", config: browserid.Config{CookieName: "__Secure-id", CookieDomain: "example.org", CookiePath: "/sub"}},
-		{name: "host prefix", config: browserid.Config{CookieName: "__Host-id", CookieSecure: browserid.On}},
-		{name: "none and secure", config: browserid.Config{CookieSameSite: browserid.SameSiteNone, CookieSecure: browserid.On}},
+		{name: "host prefix", config: browserid.Config{CookieName: "__Host-id", CookieSecure: browserid.SecureOn}},
+		{name: "none and secure", config: browserid.Config{CookieSameSite: browserid.SameSiteNone, CookieSecure: browserid.SecureOn}},
 		{name: "address as domain", config: browserid.Config{CookieDomain: "127.0.0.1"}},
 		{name: "the original's path", config: browserid.Config{CookiePath: "/a b/ü", Compat: browserid.CompatRepoze}},
 
 		{name: "no secret", config: browserid.Config{SecretKey: "-"}, want: []string{"secret_key"}},
 		{name: "two secrets", config: browserid.Config{SecretKeyFile: "f"}, want: []string{"secret_key_file"}},
 		{name: "three secrets", config: browserid.Config{SecretKeyFile: "f", SecretKeyEnv: "E"}, want: []string{"secret_key_file"}},
-		{name: "empty old secret", config: browserid.Config{OldSecretKeys: browserid.Keys{"a", ""}}, want: []string{"old_secret_keys"}},
+		{name: "empty old secret", config: browserid.Config{OldSecretKeys: []pipeline.Secret{"a", ""}}, want: []string{"old_secret_keys"}},
 		{name: "name with a blank", config: browserid.Config{CookieName: "a b"}, want: []string{"cookie_name"}},
 		{name: "name with an umlaut", config: browserid.Config{CookieName: "ä"}, want: []string{"cookie_name"}},
 		{name: "path without slash", config: browserid.Config{CookiePath: "sub"}, want: []string{"cookie_path"}},
@@ -41,17 +41,17 @@ func TestValidate(t *testing.T) {
 		{name: "domain that net/http leaves out", config: browserid.Config{CookieDomain: "my_site.example.org"}, want: []string{"cookie_domain"}},
 		{name: "the original's domain", config: browserid.Config{CookieDomain: "my_site.example.org", Compat: browserid.CompatRepoze}},
 		{name: "domain with a line", config: browserid.Config{CookieDomain: "a\nb", Compat: browserid.CompatRepoze}, want: []string{"cookie_domain"}},
-		{name: "negative lifetime", config: browserid.Config{CookieLifetime: -browserid.Lifetime(time.Second)}, want: []string{"cookie_lifetime"}},
-		{name: "half a second", config: browserid.Config{CookieLifetime: browserid.Lifetime(time.Second / 2)}, want: []string{"cookie_lifetime"}},
-		{name: "httponly auto", config: browserid.Config{CookieHTTPOnly: browserid.Auto}, want: []string{"cookie_httponly"}},
+		{name: "negative lifetime", config: browserid.Config{CookieLifetime: -time.Second}, want: []string{"cookie_lifetime"}},
+		{name: "half a second", config: browserid.Config{CookieLifetime: time.Second / 2}, want: []string{"cookie_lifetime"}},
+		{name: "secure", config: browserid.Config{CookieSecure: "perhaps"}, want: []string{"cookie_secure"}},
 		{name: "none, not secure", config: browserid.Config{CookieSameSite: browserid.SameSiteNone}, want: []string{"cookie_samesite"}},
 		{name: "unknown samesite", config: browserid.Config{CookieSameSite: "Lax"}, want: []string{"cookie_samesite"}},
 		{name: "unknown compat", config: browserid.Config{Compat: "python"}, want: []string{"compat"}},
-		{name: "secure prefix, not secure", config: browserid.Config{CookieName: "__secure-id", CookieSecure: browserid.Auto}, want: []string{"cookie_secure"}},
+		{name: "secure prefix, not secure", config: browserid.Config{CookieName: "__secure-id", CookieSecure: browserid.SecureAuto}, want: []string{"cookie_secure"}},
 		{
 			name: "host prefix, all wrong",
 			config: browserid.Config{
-				CookieName: "__HOST-id", CookieSecure: browserid.Off, CookiePath: "/sub", CookieDomain: "example.org", Compat: "x",
+				CookieName: "__HOST-id", CookieSecure: browserid.SecureOff, CookiePath: "/sub", CookieDomain: "example.org", Compat: "x",
 			},
 			want: []string{"compat", "cookie_secure", "cookie_path", "cookie_domain"},
 		},
@@ -91,7 +91,7 @@ func TestValidate(t *testing.T) {
 
 func TestNewDoesNotPrintSecrets(t *testing.T) {
 	t.Parallel()
-	c := browserid.Config{SecretKey: testSecret, OldSecretKeys: browserid.Keys{testSecret}}
+	c := browserid.Config{SecretKey: testSecret, OldSecretKeys: []pipeline.Secret{testSecret}}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		if text := fmt.Sprintf(format, c); strings.Contains(text, testSecret) {
 			t.Errorf("%s prints the secret: %s", format, text)

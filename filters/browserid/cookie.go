@@ -45,7 +45,7 @@ type cookieAttributes struct {
 	path, domain string // empty: omitted
 	place        string // path and domain in the form of placeOf
 	lifetime     time.Duration
-	secure       Toggle // On, Off or Auto
+	secure       Secure
 	httpOnly     bool
 	sameSite     SameSite
 	partitioned  bool
@@ -86,7 +86,7 @@ func (a *cookieAttributes) appendTo(b []byte, r *http.Request, now time.Time) []
 }
 
 func (a *cookieAttributes) isSecure(r *http.Request) bool {
-	return a.secure == On || a.secure == Auto && isHTTPS(r)
+	return a.secure == SecureOn || a.secure == SecureAuto && isHTTPS(r)
 }
 
 // isHTTPS reports whether the client uses https, to this server or to a proxy in front: a filter

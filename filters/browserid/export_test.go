@@ -56,3 +56,16 @@ func FormerSign(secret, cookieName string, varyNames, values []string, id ID) st
 	m := newCodec([]string{secret}, cookieName, varyNames).former[0].get()
 	return string(id) + "." + string(m.tag([]byte(id), values))
 }
+
+// The settings of an .ini section that have a text form of their own.
+type (
+	Toggle   = toggle
+	Lifetime = lifetime
+)
+
+// Values of a Toggle.
+const (
+	On   = on
+	Off  = off
+	Auto = auto
+)

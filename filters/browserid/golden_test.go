@@ -199,13 +199,13 @@ func TestGoldenSetCookies(t *testing.T) {
 		config := browserid.Config{
 			SecretKey: pipeline.Secret(c.SecretKey), Vary: c.Vary, Compat: browserid.CompatRepoze,
 			CookieName: c.CookieName, CookiePath: browserid.NoPath, CookieDomain: c.CookieDomain,
-			CookieLifetime: browserid.Lifetime(time.Duration(c.CookieLifetime) * time.Second),
+			CookieLifetime: time.Duration(c.CookieLifetime) * time.Second,
 		}
 		if c.CookiePath != nil && *c.CookiePath != "" {
 			config.CookiePath = *c.CookiePath
 		}
 		if c.CookieSecure {
-			config.CookieSecure = browserid.On
+			config.CookieSecure = browserid.SecureOn
 		}
 		if c.CookieLifetime < 0 { // differences: negative lifetime
 			if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "cookie_lifetime") {

@@ -128,7 +128,7 @@ func TestDomainAndPartitioned(t *testing.T) {
 			t.Errorf("%s: %v", lines, err)
 		}
 	}
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret, CookiePartitioned: true, CookieSecure: browserid.On})
+	filter := mustNew(t, browserid.Config{SecretKey: testSecret, CookiePartitioned: true, CookieSecure: browserid.SecureOn})
 	if got := visitWith(t, filter, get()); !strings.HasSuffix(got.setCookie, "; Partitioned") {
 		t.Errorf("got %q", got.setCookie)
 	}

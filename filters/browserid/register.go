@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/order"
@@ -25,20 +24,18 @@ func Register(r *pipeline.Registry) {
 
 // build is New for a section of an .ini: relative paths begin at the folder of the file, and
 // dangerous settings are refused or warned about at their place in the file.
-func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error) {
-	if c.CookiePath == "" {
-		c.CookiePath = NoPath // the setting is present and empty; an absent one is "/" by now
-	}
+func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
+	c, faults := s.config()
 	here, ok := b.Global("here")
 	if ok && c.SecretKeyFile != "" && !filepath.IsAbs(c.SecretKeyFile) {
 		c.SecretKeyFile = filepath.Join(here, c.SecretKeyFile)
 	}
 	c.readFile = b.ReadFile
-	settings, err := c.resolve()
-	if err != nil {
+	resolved, err := c.resolve()
+	if err := errors.Join(faults, err); err != nil {
 		return nil, err
 	}
-	secrets, err := settings.secrets()
+	secrets, err := resolved.secrets()
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +43,9 @@ func build(b *pipeline.Build, c Config) (func(http.Handler) http.Handler, error)
 		return nil, err
 	}
 	secrets = c.keepSecrets(b, secrets)
-	settings.warnOfNamesakes(b, secrets)
-	settings.declare(b)
-	f := settings.with(secrets)
+	resolved.warnOfNamesakes(b, secrets)
+	resolved.declare(b)
+	f := resolved.with(secrets)
 	if c.SecretKeyFile != "" {
 		c.warnOfFile(b)
 	}
@@ -116,7 +113,7 @@ func (c Config) keepSecrets(b *pipeline.Build, secrets []string) []string {
 func (c Config) declare(b *pipeline.Build) {
 	b.Offer(order.BrowserID, order.Cookie{
 		Name:     c.CookieName,
-		Lifetime: time.Duration(c.CookieLifetime),
+		Lifetime: c.CookieLifetime,
 		Lazy:     c.Lazy,
 	})
 	b.Require(
@@ -140,9 +137,9 @@ func (c Config) declare(b *pipeline.Build) {
 				"can't wait for the commit; write it in front of that",
 		},
 	)
-	if c.CookieSecure == Auto || len(c.Vary) > 0 {
+	if c.CookieSecure == SecureAuto || len(c.Vary) > 0 {
 		lost := "it does not see what visitors use, so that a cookie may go without its Secure"
-		if c.CookieSecure != Auto {
+		if c.CookieSecure != SecureAuto {
 			lost = "what it varies on is the proxy's and not the visitor's"
 		}
 		b.Require(order.Requirement{

@@ -193,6 +193,7 @@ func TestLoadFaults(t *testing.T) {
 		{"host and path", "secret_key = " + testSecret + "\ncookie_name = __Host-id\ncookie_path = /sub", "site.ini:10:", []string{"cookie_path", "__Host-"}},
 		{"unknown key", "secret_key = " + testSecret + "\ncookie_nam = x", "site.ini:9:", []string{"cookie_name"}},
 		{"bad boolean", "secret_key = " + testSecret + "\ncookie_secure = maybe", "site.ini:9:", []string{"cookie_secure", "maybe", "true, false or auto"}},
+		{"httponly auto", "secret_key = " + testSecret + "\ncookie_httponly = auto", "site.ini:9:", []string{"cookie_httponly", "true or false"}},
 		{"bad lifetime", "secret_key = " + testSecret + "\ncookie_lifetime = 1.5", "site.ini:9:", []string{"cookie_lifetime", "86400"}},
 		{"bad compat", "secret_key = " + testSecret + "\ncompat = python", "site.ini:9:", []string{"compat", "none, read or repoze"}},
 	}

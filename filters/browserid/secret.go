@@ -10,18 +10,6 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// Keys are secrets. In an .ini, there is one per line.
-type Keys []pipeline.Secret
-
-// UnmarshalText parses one secret per line.
-func (k *Keys) UnmarshalText(text []byte) error {
-	*k = nil
-	for _, line := range lines(string(text)) {
-		*k = append(*k, pipeline.Secret(line))
-	}
-	return nil
-}
-
 // lines returns the non-empty lines of text without the white space around them.
 func lines(text string) []string {
 	var all []string

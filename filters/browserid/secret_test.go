@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/pipeline"
 )
 
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRepoze} {
 		before := mustNew(t, browserid.Config{SecretKey: "the first secret there was", Compat: compat})
-		now := mustNew(t, browserid.Config{SecretKey: "a newer secret", OldSecretKeys: browserid.Keys{"other", "the first secret there was"}, Compat: compat})
+		now := mustNew(t, browserid.Config{SecretKey: "a newer secret", OldSecretKeys: []pipeline.Secret{"other", "the first secret there was"}, Compat: compat})
 		later := mustNew(t, browserid.Config{SecretKey: "a newer secret", Compat: compat})
 
 		first := visitWith(t, before, get())

@@ -18,56 +18,36 @@ import (
 type Config struct {
 	// Prefix is the path below which clients see the app, such as "/james". A slash at the end is
 	// ignored, so that "/" means no prefix.
-	Prefix string `ini:"prefix" default:"/" help:"the path below which visitors see the app, such as /james"`
+	Prefix string
 
-	// IgnoreForwarded leaves the X-Forwarded fields in place. In an .ini, it is
-	// translate_forwarded_server = false.
-	IgnoreForwarded bool `ini:"-"`
+	// IgnoreForwarded leaves the X-Forwarded fields in place.
+	IgnoreForwarded bool
 
 	// ForcePort is the port to set in the Host: a number, or DefaultPort for the default port of
-	// the scheme, which is then omitted (in an .ini, an empty value). The zero ForcePort changes
-	// nothing.
-	ForcePort Port `ini:"force_port" help:"the port that visitors see: a number, or empty for the scheme's own"`
+	// the scheme, which is then omitted. Zero changes nothing.
+	ForcePort int
 
 	// Scheme is "http" or "https", for every request. If empty, the scheme is taken from a trusted
 	// proxy or else from the connection.
-	Scheme string `ini:"scheme" help:"the scheme that visitors see, http or https, for every request"`
+	Scheme string
 
 	// TrustedProxies are the proxies whose X-Forwarded fields are trusted: IP addresses, networks
 	// such as "10.0.0.0/8", "unix", or "unix:" with the path of a socket that the server listens
 	// on. If empty, none.
-	TrustedProxies []string `ini:"trusted_proxies" help:"addresses, networks or unix sockets of the proxies whose X-Forwarded fields are trusted"`
+	TrustedProxies []string
 
 	// TrustedProxyHeaders are the fields of those proxies that are trusted: some of
 	// x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme and
 	// x-forwarded-server. Name only fields that the outermost proxy sets for every request: any
 	// other field may come from the client. Empty means x-forwarded-for and x-forwarded-proto.
-	TrustedProxyHeaders []string `ini:"trusted_proxy_headers" help:"the fields of those proxies that are trusted, all of them set by the outermost: some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme, x-forwarded-server; x-forwarded-for and x-forwarded-proto if not given"`
+	TrustedProxyHeaders []string
 
 	// Logger receives one record about fields that are not trusted. Nil discards it.
-	Logger *slog.Logger `ini:"-"`
+	Logger *slog.Logger
 }
 
-// A Port is a forced port. The zero Port forces nothing.
-type Port int
-
-// DefaultPort is the default port of the scheme.
-const DefaultPort Port = -1
-
-// UnmarshalText parses a number; an empty text is DefaultPort.
-func (p *Port) UnmarshalText(text []byte) error {
-	s := strings.TrimSpace(string(text))
-	if s == "" {
-		*p = DefaultPort
-		return nil
-	}
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n == 0 {
-		return errors.New("want a port from 1 to 65535, or nothing for the scheme's own")
-	}
-	*p = Port(n)
-	return nil
-}
+// DefaultPort as ForcePort is the default port of the scheme.
+const DefaultPort = -1
 
 // Validate returns an error that joins all faults of the config, or nil.
 func (c Config) Validate() error {
@@ -134,19 +114,47 @@ func Register(r *pipeline.Registry) {
 
 // settings are the settings of an .ini section.
 type settings struct {
-	Config
-	TranslateForwardedServer bool `ini:"translate_forwarded_server" default:"true" help:"take host, scheme and address from the X-Forwarded fields of trusted proxies"`
+	Prefix                   string   `ini:"prefix" default:"/" help:"the path below which visitors see the app, such as /james"`
+	ForcePort                port     `ini:"force_port" help:"the port that visitors see: a number, or empty for the scheme's own"`
+	Scheme                   string   `ini:"scheme" help:"the scheme that visitors see, http or https, for every request"`
+	TrustedProxies           []string `ini:"trusted_proxies" help:"addresses, networks or unix sockets of the proxies whose X-Forwarded fields are trusted"`
+	TrustedProxyHeaders      []string `ini:"trusted_proxy_headers" help:"the fields of those proxies that are trusted, all of them set by the outermost: some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme, x-forwarded-server; x-forwarded-for and x-forwarded-proto if not given"`
+	TranslateForwardedServer bool     `ini:"translate_forwarded_server" default:"true" help:"take host, scheme and address from the X-Forwarded fields of trusted proxies"`
+}
+
+// A port is a Config.ForcePort.
+type port int
+
+// UnmarshalText parses a number; an empty text is DefaultPort.
+func (p *port) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	if s == "" {
+		*p = DefaultPort
+		return nil
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		return errors.New("want a port from 1 to 65535, or nothing for the scheme's own")
+	}
+	*p = port(n)
+	return nil
 }
 
 func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
 	b.Offer(order.Prefix, nil)
-	s.Logger = b.Logger()
-	s.IgnoreForwarded = !s.TranslateForwardedServer
-	if s.IgnoreForwarded && len(s.TrustedProxies) > 0 {
+	if !s.TranslateForwardedServer && len(s.TrustedProxies) > 0 {
 		b.Warn("trusted_proxies", "no proxy is trusted with translate_forwarded_server = false: "+
 			"leave one of the two out")
 	}
-	return New(s.Config)
+	return New(Config{
+		Prefix:              s.Prefix,
+		IgnoreForwarded:     !s.TranslateForwardedServer,
+		ForcePort:           int(s.ForcePort),
+		Scheme:              s.Scheme,
+		TrustedProxies:      s.TrustedProxies,
+		TrustedProxyHeaders: s.TrustedProxyHeaders,
+		Logger:              b.Logger(),
+	})
 }
 
 func parseTrusted(words []string) (forwarded.Peers, error) {

@@ -133,7 +133,7 @@ func nth(lines []string, n int) string {
 }
 
 // withPort returns host with another port.
-func withPort(host string, port Port) string {
+func withPort(host string, port int) string {
 	u := url.URL{Host: host}
 	name := u.Hostname()
 	if port == DefaultPort {

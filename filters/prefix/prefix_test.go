@@ -268,7 +268,7 @@ func TestSchemeOfTLS(t *testing.T) {
 
 func TestForcePortOfIPv6(t *testing.T) {
 	t.Parallel()
-	for port, want := range map[prefix.Port]string{8080: "[::1]:8080", prefix.DefaultPort: "[::1]", 0: "[::1]:99"} {
+	for port, want := range map[int]string{8080: "[::1]:8080", prefix.DefaultPort: "[::1]", 0: "[::1]:99"} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = "[::1]:99"
 		if got, _ := through(t, prefix.Config{ForcePort: port}, r); got.Host != want {
