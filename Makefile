@@ -43,7 +43,8 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 CRASHES ?= 1000
 
 .PHONY: stress
-stress: ## crash two-phase commits at each step, and CRASHES times (default 1000) at random moments
+stress: ## crash two-phase commits at each step, and CRASHES times (default 1000) at random moments; kill servers under load
+	go test -count=1 -timeout 0 -v ./cmd/serve -run 'Lost|Killed|Cut|UnderLoad' -all
 	go test -count=1 -timeout 0 -v ./internal/testing/crashtest -all -crashes $(CRASHES)
 
 .PHONY: microbench

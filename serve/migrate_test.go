@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -396,19 +397,28 @@ func TestMigrateRecorded(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	parent := t.TempDir()
-	made := 0
-	for i, file := range files {
-		code, out, errs := run(t, "", []string{"migrate", file, filepath.Join(parent, fmt.Sprint("p", i)), "--source", source})
-		if code > 1 || (code == 0) == (out == "") || (code == 1) == (errs == "") || strings.Contains(out+errs, "panic") {
-			t.Errorf("%s: exit code %d\n%s%s", file, code, out, errs)
+	var made atomic.Int64
+	t.Cleanup(func() {
+		if int(made.Load()) < len(files)/10 {
+			t.Errorf("of %d files %d became projects", len(files), made.Load())
 		}
-		if code == 0 {
-			made++
-		}
-	}
-	if made < len(files)/10 {
-		t.Errorf("of %d files %d became projects", len(files), made)
+	})
+	for chunk := range slices.Chunk(files, 50) {
+		t.Run(filepath.Base(chunk[0]), func(t *testing.T) {
+			t.Parallel()
+			parent := t.TempDir()
+			for i, file := range chunk {
+				dir := filepath.Join(parent, fmt.Sprint("p", i))
+				code, out, errs := run(t, "", []string{"migrate", file, dir, "--source", source})
+				if code > 1 || (code == 0) == (out == "") || (code == 1) == (errs == "") ||
+					strings.Contains(out+errs, "panic") {
+					t.Errorf("%s: exit code %d\n%s%s", file, code, out, errs)
+				}
+				if code == 0 {
+					made.Add(1)
+				}
+			}
+		})
 	}
 }
 

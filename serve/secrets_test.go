@@ -16,11 +16,10 @@ import (
 
 // Whatever a command prints about a file, no secret of the file is in it.
 func TestCommandsShowNoSecrets(t *testing.T) {
-	for name, value := range redacttest.Env {
-		t.Setenv(name, value)
-	}
+	t.Parallel()
 	for _, c := range redacttest.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			ini := filepath.Join(dir, "site.ini")
 			if err := os.WriteFile(ini, []byte(c.INI), 0o600); err != nil {
@@ -52,9 +51,7 @@ func TestCommandsShowNoSecrets(t *testing.T) {
 // Nor is one in the log, when a server starts with the file, or when it is to load it while it
 // runs.
 func TestServerLogsNoSecrets(t *testing.T) {
-	for name, value := range redacttest.Env {
-		t.Setenv(name, value)
-	}
+	t.Parallel()
 	w := newWorkshopWith(t, myapp.Register, workshopSite, "--verbose")
 	for _, c := range redacttest.Cases() {
 		dir := t.TempDir()

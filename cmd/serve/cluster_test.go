@@ -189,7 +189,7 @@ func TestKilledInACluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, pgtest.Database(t))
 	crowd := newStampede(t, &c.door, 8)
-	for i := range 2 * len(c.sites) {
+	for i := range sized(1, 2) * len(c.sites) {
 		crowd.goesOn(20)
 		s := c.sites[i%len(c.sites)]
 		s.kill()
@@ -206,7 +206,7 @@ func TestDatabaseKilledUnderACluster(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Settings("fsync = off")) // by a kill that loses nothing
 	c := newCluster(t, server.CreateDatabase(t))
 	crowd := newStampede(t, &c.door, 8)
-	for range 3 {
+	for range sized(1, 3) {
 		crowd.goesOn(20)
 		server.Kill()
 		server.Start()
@@ -225,7 +225,7 @@ func TestConnectionsCutUnderACluster(t *testing.T) {
 	c := newCluster(t, uri)
 	conn := connect(t, uri)
 	crowd := newStampede(t, &c.door, 8)
-	for range 25 {
+	for range sized(8, 25) {
 		crowd.goesOn(2)
 		_, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity `+
 			`WHERE datname = current_database() AND pid <> pg_backend_pid()`)

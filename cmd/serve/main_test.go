@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,16 @@ import (
 	"github.com/pasteline/pasteline/apps/myapp"
 	"github.com/pasteline/pasteline/serve"
 )
+
+var all = flag.Bool("all", false, "run crowds, kills and reloads at their full size")
+
+// sized returns the size of a test for every day, or with -all the full size.
+func sized(everyday, full int) int {
+	if *all {
+		return full
+	}
+	return everyday
+}
 
 // The test binary is the command, so that tests run the very main, as a process of its own.
 // serve-test is the same with filters that make things go wrong.

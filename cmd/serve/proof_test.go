@@ -99,7 +99,7 @@ func noUpdateIsLost(t *testing.T, d *door) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := d.newVisitor()
-			good, busy := hammer(t, v, tt.incr, 64, 50)
+			good, busy := hammer(t, v, tt.incr, 64, sized(10, 50))
 			if got := v.number("GET", tt.read); got != good {
 				t.Errorf("the counter is %d after %d requests were acknowledged", got, good)
 			}
@@ -144,14 +144,14 @@ func hammer(t *testing.T, v *visitor, path string, clients, each int) (good, bus
 // kill -9 under load loses nothing that was acknowledged, and the file opens every time.
 func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	const kills, clients = 20, 64
+	const clients = 64
 	s := newSite(t, "serve", tutorial(t))
 	ada := s.newVisitor()
 	counters := []*watched{
 		{name: "session", incr: "/incr", read: "/read"},
 		{name: "shared", incr: "/shared/incr", read: "/shared"},
 	}
-	for range kills {
+	for range sized(5, 20) {
 		var enough, loaded sync.WaitGroup
 		for i := range clients {
 			c, v := counters[i%len(counters)], *ada

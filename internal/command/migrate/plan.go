@@ -35,7 +35,9 @@ type Options struct {
 
 // A Plan is the conversion of a file. It is safe for concurrent use once Read has returned.
 type Plan struct {
-	opts  Options
+	opts     Options
+	registry *pipeline.Registry // the standard set
+
 	files []*file // the first is the one passed to Read
 	stays []string
 	stubs []*stub
@@ -70,6 +72,7 @@ type note struct {
 // error that has to be corrected by hand first; most are of type [tree.Errors].
 func Read(ctx context.Context, config string, o Options) (*Plan, error) {
 	p := &Plan{opts: o, works: map[string]bool{}}
+	p.registry = p.standard()
 	if err := p.collect(config); err != nil {
 		return nil, err
 	}
@@ -88,7 +91,7 @@ func Read(ctx context.Context, config string, o Options) (*Plan, error) {
 // main returns the file that was passed to Read.
 func (p *Plan) main() *file { return p.files[0] }
 
-// standard returns a registry with the standard set.
+// standard returns a new registry with the standard set.
 func (p *Plan) standard() *pipeline.Registry {
 	r := pipeline.NewRegistry()
 	p.opts.Standard(r)
@@ -98,7 +101,7 @@ func (p *Plan) standard() *pipeline.Registry {
 // options returns the options for loading the old file.
 func (p *Plan) options() pipeline.Options {
 	return pipeline.Options{
-		Global: p.opts.Global, Set: p.opts.Set, Registry: p.standard(),
+		Global: p.opts.Global, Set: p.opts.Set, Registry: p.registry,
 		RelativeTo: ".",
 	}
 }

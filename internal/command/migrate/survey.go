@@ -48,8 +48,8 @@ func (p *Plan) survey() error {
 	inner := map[string]bool{} // sections used by others
 	var main *tree.Tree
 	var others []*tree.Tree
+	options := p.options()
 	resolve := func(kind tree.Kind, section string) *tree.Tree {
-		options := p.options()
 		options.Name = nameOf(section)
 		resolved, err := tree.Resolve(f.path, kind, options.Tree())
 		if err != nil && nameOf(section) == "main" && kind != tree.KindFilter {
@@ -212,7 +212,7 @@ func (p *Plan) classify(n *tree.Node) {
 	for setting := range n.LocalConf.All() {
 		s.settings = append(s.settings, shownKey(setting.Key))
 	}
-	s.hint = p.standard().Elsewhere(s.kind, n.Factory)
+	s.hint = p.registry.Elsewhere(s.kind, n.Factory)
 	same, isSame := strings.CutPrefix(s.hint, "write use = egg:")
 	same, _, _ = strings.Cut(same, ":")
 	same, _, _ = strings.Cut(same, ",")
