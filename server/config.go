@@ -25,7 +25,7 @@ type Config struct {
 	// address, and * for all IPv4 and IPv6 addresses; a name stands for all of its addresses;
 	// "unix:" and a path; "systemd" for the sockets that systemd passes to the process, or
 	// "systemd:" and a name for those of that name.
-	Listen []string `ini:"listen" nonempty:"true" help:"places to listen on, instead of host and port: host:port, [::1]:port, *:port for every address, unix:/path, systemd (the sockets of a .socket unit) or systemd:name"`
+	Listen []string `ini:"listen" nonempty:"true" help:"addresses to listen on, instead of host and port: host:port, [::1]:port, *:port for every address, unix:/path, systemd (the sockets of a .socket unit) or systemd:name"`
 
 	// Network limits * and names in Listen to one kind of address: "tcp4" or "tcp6". Empty means
 	// both.
@@ -33,22 +33,22 @@ type Config struct {
 
 	// UnixSocket is the path of a unix socket to listen on, in addition to Listen. A socket left
 	// over by a server that has ended is replaced.
-	UnixSocket string `ini:"unix_socket" nonempty:"true" help:"the path of a unix socket to listen on, instead of host and port"`
+	UnixSocket string `ini:"unix_socket" nonempty:"true" help:"path of a unix socket to listen on, instead of host and port"`
 
 	// UnixSocketPerms are the permissions of unix sockets, except those of systemd. 0 means 0600.
-	UnixSocketPerms Perms `ini:"unix_socket_perms" default:"600" help:"permissions of unix sockets, as an octal number: 660 also lets the group connect"`
+	UnixSocketPerms Perms `ini:"unix_socket_perms" default:"600" help:"permissions of unix sockets, in octal; 660 lets the group connect"`
 
 	// TLSCertificate is a PEM file with the server's certificate, followed by those of its issuers.
 	// With it, the server speaks only TLS. Certificate and key are reloaded when the files change.
 	// In an .ini file, relative paths of both start at the folder of the .ini file.
-	TLSCertificate string `ini:"tls_certificate" nonempty:"true" help:"a PEM file with the certificate, and those of its issuers behind it: the server speaks https; a changed file is used without restart"`
+	TLSCertificate string `ini:"tls_certificate" nonempty:"true" help:"PEM file with the certificate, followed by those of its issuers; the server then speaks https; a changed file is reloaded"`
 
 	// TLSKey is a file with the key of the certificate. Empty means TLSCertificate, for both in one
 	// file.
-	TLSKey string `ini:"tls_key" nonempty:"true" help:"a PEM file with the certificate's key; not needed when that is in the same file"`
+	TLSKey string `ini:"tls_key" nonempty:"true" help:"PEM file with the key of the certificate, if it is in another file"`
 
 	// TLSMinVersion is "1.2" or "1.3". Empty means 1.2.
-	TLSMinVersion string `ini:"tls_min_version" default:"1.2" oneof:"1.2 1.3" help:"the oldest version of TLS that clients may speak"`
+	TLSMinVersion string `ini:"tls_min_version" default:"1.2" oneof:"1.2 1.3" help:"oldest allowed version of TLS"`
 
 	// TLSSelfSigned generates a self-signed certificate at start, for development.
 	TLSSelfSigned bool `ini:"-"`
@@ -57,65 +57,65 @@ type Config struct {
 	DisableHTTP2 bool `ini:"-"`
 
 	// H2C enables HTTP/2 without TLS, for clients that start with it: proxies, and gRPC.
-	H2C bool `ini:"h2c" help:"whether clients may speak HTTP/2 without TLS, too, as some proxies do"`
+	H2C bool `ini:"h2c" help:"allow HTTP/2 without TLS, as some proxies use it"`
 
 	// TrustedProxy are the proxies whose forwarded header fields are trusted: addresses, networks,
 	// "unix" for unix sockets, "unix:" and the path of one, "localhost" for this machine, or "*"
 	// for all clients. Empty means none.
-	TrustedProxy []string `ini:"trusted_proxy" help:"the proxies whose forwarded header fields are believed: addresses, networks (10.0.0.0/8), unix (sockets), localhost, or * for all"`
+	TrustedProxy []string `ini:"trusted_proxy" help:"proxies whose forwarded header fields are trusted: addresses, networks (10.0.0.0/8), unix (sockets), localhost, or * for all"`
 
 	// TrustedProxyCount is the number of proxies in a chain that all add to the fields. 0 means 1.
-	TrustedProxyCount int `ini:"trusted_proxy_count" min:"1" max:"100" help:"how many proxies there are, one behind the other, that all add to the header fields; 1 if not given"`
+	TrustedProxyCount int `ini:"trusted_proxy_count" min:"1" max:"100" help:"number of proxies in a chain that all add to the header fields (default 1)"`
 
 	// TrustedProxyHeaders are the trusted fields: "forwarded" alone, or some of "x-forwarded-for",
 	// "-host", "-port", "-proto" and "-by". Empty means x-forwarded-proto.
-	TrustedProxyHeaders []string `ini:"trusted_proxy_headers" help:"the header fields that are believed: forwarded, or some of x-forwarded-for, x-forwarded-host, x-forwarded-port, x-forwarded-proto, x-forwarded-by; x-forwarded-proto alone if not given"`
+	TrustedProxyHeaders []string `ini:"trusted_proxy_headers" help:"trusted header fields: forwarded, or some of x-forwarded-for, x-forwarded-host, x-forwarded-port, x-forwarded-proto, x-forwarded-by (default x-forwarded-proto)"`
 
 	// ClearUntrustedProxyHeaders removes forwarded header fields that are not trusted, so that no
 	// app trusts them either.
-	ClearUntrustedProxyHeaders bool `ini:"clear_untrusted_proxy_headers" default:"false" help:"whether forwarded header fields that are not believed are removed; leave it off for the filter prefix to read them"`
+	ClearUntrustedProxyHeaders bool `ini:"clear_untrusted_proxy_headers" default:"false" help:"remove forwarded header fields that are not trusted; must be off for the filter prefix"`
 
 	// LogUntrustedProxyHeaders logs the removed fields.
-	LogUntrustedProxyHeaders bool `ini:"log_untrusted_proxy_headers" default:"false" help:"whether the log says which fields were removed"`
+	LogUntrustedProxyHeaders bool `ini:"log_untrusted_proxy_headers" default:"false" help:"log the removed header fields"`
 
 	// URLScheme is the scheme of all requests for which no trusted proxy sends another one. "" and
 	// "http" mean the scheme of the connection.
-	URLScheme string `ini:"url_scheme" default:"http" oneof:"http https" help:"the scheme that visitors use: https if a proxy in front speaks TLS with them"`
+	URLScheme string `ini:"url_scheme" default:"http" oneof:"http https" help:"scheme that clients use: https if a proxy in front terminates TLS"`
 
 	// URLPrefix is the path below which clients see the app: its script name. It is removed from
 	// the path of requests that have it.
-	URLPrefix string `ini:"url_prefix" help:"the path below which visitors see the app, such as /james"`
+	URLPrefix string `ini:"url_prefix" help:"path below which clients see the app, such as /james"`
 
 	// ServerHeader is the value of the Server field of responses. If empty, the field is not sent.
 	ServerHeader string `ini:"-"`
 
 	// ReadHeaderTimeout is the time a client has to send the header of a request. 0 means 10
 	// seconds.
-	ReadHeaderTimeout time.Duration `ini:"read_header_timeout" default:"10s" min:"1ms" help:"how long a client may take to send the header of a request"`
+	ReadHeaderTimeout time.Duration `ini:"read_header_timeout" default:"10s" min:"1ms" help:"time limit for the header of a request"`
 
 	// ReadTimeout is the longest pause of a client while it sends a body. 0 means 30 seconds.
-	ReadTimeout time.Duration `ini:"read_timeout" default:"30s" min:"1ms" help:"how long a client may pause while it sends the body of a request"`
+	ReadTimeout time.Duration `ini:"read_timeout" default:"30s" min:"1ms" help:"longest pause of a client while it sends the body of a request"`
 
 	// WriteTimeout is the longest time a client may accept no byte of a response. 0 means 30
 	// seconds.
-	WriteTimeout time.Duration `ini:"write_timeout" default:"30s" min:"1ms" help:"how long a client may keep a response waiting; streams are not cut"`
+	WriteTimeout time.Duration `ini:"write_timeout" default:"30s" min:"1ms" help:"longest pause of a client while it receives a response; streams are not cut"`
 
 	// IdleTimeout is the time a connection is kept open for the next request. 0 means 2 minutes.
-	IdleTimeout time.Duration `ini:"idle_timeout" default:"2m" min:"1ms" help:"how long a connection is kept open for the next request"`
+	IdleTimeout time.Duration `ini:"idle_timeout" default:"2m" min:"1ms" help:"time that a connection is kept open for the next request"`
 
 	// ShutdownTimeout is the time that running requests have after Shutdown. 0 means 10 seconds.
-	ShutdownTimeout time.Duration `ini:"shutdown_timeout" default:"10s" min:"1ms" help:"how long running requests may go on when the server is stopped"`
+	ShutdownTimeout time.Duration `ini:"shutdown_timeout" default:"10s" min:"1ms" help:"time that running requests have to finish when the server is stopped"`
 
 	// MaxHeaderBytes is the size limit of a request's header in bytes. 0 means 64 KB.
-	MaxHeaderBytes pipeline.Bytes `ini:"max_header_bytes" default:"64KB" min:"1KB" max:"16MB" help:"the largest header of a request"`
+	MaxHeaderBytes pipeline.Bytes `ini:"max_header_bytes" default:"64KB" min:"1KB" max:"16MB" help:"size limit for the header of a request"`
 
 	// MaxBodyBytes is the size limit of a request's body in bytes; a larger one is answered with
 	// 413. 0 means no limit except those of filters and apps.
-	MaxBodyBytes pipeline.Bytes `ini:"max_body_bytes" help:"the largest body of a request; no limit if not given"`
+	MaxBodyBytes pipeline.Bytes `ini:"max_body_bytes" help:"size limit for the body of a request (default: no limit)"`
 
 	// MaxConnections limits the open connections; more wait in the system's queue. 0 means no
 	// limit.
-	MaxConnections int `ini:"max_connections" min:"1" help:"how many connections may be open at once, the others wait; no limit if not given"`
+	MaxConnections int `ini:"max_connections" min:"1" help:"limit for open connections; further ones wait (default: no limit)"`
 }
 
 // The limits of the zero Config, and the default ports of sections.

@@ -109,11 +109,11 @@ var foreignServers = []foreignServer{
 // foreignSettings are the settings of a section that uses a Python server. Others collects that
 // server's own settings, which the factory sorts.
 type foreignSettings struct {
-	Host   string `ini:"host" nonempty:"true" help:"the name or address to listen on"`
-	Port   Port   `ini:"port" help:"the port; 0 takes a free one"`
-	Bind   string `ini:"bind" nonempty:"true" help:"of Gunicorn: the same as listen, with commas in between"`
+	Host   string `ini:"host" nonempty:"true" help:"name or address to listen on"`
+	Port   Port   `ini:"port" help:"port; 0 selects a free one"`
+	Bind   string `ini:"bind" nonempty:"true" help:"of Gunicorn: the same as listen, separated by commas"`
 	Socket string `ini:"socket" nonempty:"true" help:"of flup: the same as unix_socket"`
-	HTTP2  bool   `ini:"http2" default:"true" help:"whether clients may speak HTTP/2, over TLS"`
+	HTTP2  bool   `ini:"http2" default:"true" help:"allow HTTP/2 over TLS"`
 
 	CertFile string `ini:"certfile" nonempty:"true" help:"of Gunicorn: the same as tls_certificate"`
 	KeyFile  string `ini:"keyfile" nonempty:"true" help:"of Gunicorn: the same as tls_key"`

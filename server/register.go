@@ -79,12 +79,12 @@ func (c *Config) beside(b *pipeline.Build) {
 
 // pasteSettings are the settings of a section that uses egg:Paste#http.
 type pasteSettings struct {
-	Host  string `ini:"host" nonempty:"true" help:"the name or address to listen on; 127.0.0.1 if not given; 0.0.0.0 for every IPv4 address, [::] for every address of both kinds"`
-	Port  Port   `ini:"port" help:"the port; 0 takes a free one; 8080 if not given, with ssl_pem 4443"`
-	HTTP2 bool   `ini:"http2" default:"true" help:"whether clients may speak HTTP/2, over TLS"`
+	Host  string `ini:"host" nonempty:"true" help:"name or address to listen on (default 127.0.0.1); 0.0.0.0 for every IPv4 address, [::] for every IPv4 and IPv6 address"`
+	Port  Port   `ini:"port" help:"port; 0 selects a free one (default 8080, with ssl_pem 4443)"`
+	HTTP2 bool   `ini:"http2" default:"true" help:"allow HTTP/2 over TLS"`
 
-	SSLPEM        string        `ini:"ssl_pem" nonempty:"true" help:"of Paste: the same as tls_certificate, for a file with both certificate and key; * makes a certificate for development"`
-	ServerVersion string        `ini:"server_version" help:"of Paste: the header field Server of responses; not sent if not given"`
+	SSLPEM        string        `ini:"ssl_pem" nonempty:"true" help:"of Paste: tls_certificate for a file with certificate and key; * generates a certificate for development"`
+	ServerVersion string        `ini:"server_version" help:"of Paste: header field Server of responses (default: not sent)"`
 	SocketTimeout time.Duration `ini:"socket_timeout" min:"1ms" help:"of Paste: sets read_header_timeout, read_timeout, write_timeout and idle_timeout"`
 	Config
 	pastePython
@@ -131,19 +131,19 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 // interfaces by default. Where Waitress has another name for a setting of Config, the field here
 // takes precedence.
 type waitressSettings struct {
-	Host  string `ini:"host" nonempty:"true" help:"the name or address to listen on; 0.0.0.0 if not given, 127.0.0.1 for this machine alone, [::] for every address of both kinds"`
-	Port  Port   `ini:"port" help:"the port; 0 takes a free one; 8080 if not given"`
-	HTTP2 bool   `ini:"http2" default:"true" help:"whether clients may speak HTTP/2, over TLS"`
+	Host  string `ini:"host" nonempty:"true" help:"name or address to listen on (default 0.0.0.0); 127.0.0.1 for this machine only, [::] for every IPv4 and IPv6 address"`
+	Port  Port   `ini:"port" help:"port; 0 selects a free one (default 8080)"`
+	HTTP2 bool   `ini:"http2" default:"true" help:"allow HTTP/2 over TLS"`
 
-	ClearUntrustedProxyHeaders bool `ini:"clear_untrusted_proxy_headers" default:"true" help:"whether forwarded header fields that are not believed are removed; false for the filter prefix to read them"`
+	ClearUntrustedProxyHeaders bool `ini:"clear_untrusted_proxy_headers" default:"true" help:"remove forwarded header fields that are not trusted; must be off for the filter prefix"`
 
-	MaxHeaderBytes pipeline.Bytes `ini:"max_request_header_size" default:"256KB" min:"1KB" max:"16MB" help:"the largest header of a request (max_header_bytes of Paste#http)"`
-	MaxBodyBytes   pipeline.Bytes `ini:"max_request_body_size" default:"1GB" min:"1" help:"the largest body of a request (max_body_bytes of Paste#http)"`
-	MaxConnections int            `ini:"connection_limit" min:"1" help:"how many connections may be open at once, the others wait (max_connections of Paste#http); no limit if not given, as a connection costs little here"`
-	IdleTimeout    time.Duration  `ini:"channel_timeout" default:"2m" min:"1ms" help:"how long a connection is kept open for the next request (idle_timeout of Paste#http)"`
-	Ident          string         `ini:"ident" help:"the header field Server of responses; not sent if not given"`
-	IPv4           bool           `ini:"ipv4" default:"true" help:"whether * and names stand for IPv4 addresses, too"`
-	IPv6           bool           `ini:"ipv6" default:"true" help:"whether * and names stand for IPv6 addresses, too"`
+	MaxHeaderBytes pipeline.Bytes `ini:"max_request_header_size" default:"256KB" min:"1KB" max:"16MB" help:"size limit for the header of a request (max_header_bytes of Paste#http)"`
+	MaxBodyBytes   pipeline.Bytes `ini:"max_request_body_size" default:"1GB" min:"1" help:"size limit for the body of a request (max_body_bytes of Paste#http)"`
+	MaxConnections int            `ini:"connection_limit" min:"1" help:"limit for open connections; further ones wait (max_connections of Paste#http; default: no limit)"`
+	IdleTimeout    time.Duration  `ini:"channel_timeout" default:"2m" min:"1ms" help:"time that a connection is kept open for the next request (idle_timeout of Paste#http)"`
+	Ident          string         `ini:"ident" help:"header field Server of responses (default: not sent)"`
+	IPv4           bool           `ini:"ipv4" default:"true" help:"listen on the IPv4 addresses of * and names"`
+	IPv6           bool           `ini:"ipv6" default:"true" help:"listen on the IPv6 addresses of * and names"`
 	Config
 	waitressPython
 }

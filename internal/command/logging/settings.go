@@ -15,9 +15,9 @@ import (
 
 // settings are the settings of [logging].
 type settings struct {
-	Level  Level          `ini:"level" default:"info" help:"what is logged at least: debug, info, warn or error"`
-	Format string         `ini:"format" default:"text" oneof:"text json" help:"how a line looks"`
-	Output string         `ini:"output" default:"stderr" help:"where to: stderr, stdout, or the path of a file, which is appended to; a relative one begins at the folder of the .ini file"`
+	Level  Level          `ini:"level" default:"info" help:"lowest level that is logged: debug, info, warn or error"`
+	Format string         `ini:"format" default:"text" oneof:"text json" help:"format of a line"`
+	Output string         `ini:"output" default:"stderr" help:"stderr, stdout, or the path of a file to append to, relative to the folder of the .ini file"`
 	Levels []tree.Setting `ini:"*"`
 }
 
@@ -27,9 +27,9 @@ const levelOf = "level." // followed by the name of a section
 func Settings() []tree.SettingInfo {
 	return append(pipeline.SettingsOf[settings](), tree.SettingInfo{
 		Key: levelOf + "NAME",
-		Help: "the level of one section, by its name as in a pipeline: level.browserid; " +
-			"of one of several with that name: level.server.main, with a dot for the colon, " +
-			"which would end the key",
+		Help: "level of one section, by its name in a pipeline, as in level.browserid; " +
+			"if several sections have that name, with their prefix and a dot for the colon: " +
+			"level.server.main",
 	})
 }
 
