@@ -39,6 +39,7 @@ func commands() []command {
 		serveCommand(),
 		showCommand(),
 		checkCommand(),
+		fmtCommand(),
 		routesCommand(),
 		requestCommand(),
 		recoverCommand(),
@@ -116,7 +117,7 @@ var elsewhereCommands = map[string]string{
 	"scaffold": "new FOLDER",
 	"convert":  "migrate FILE FOLDER", "import": "migrate FILE FOLDER",
 	"port": "migrate FILE FOLDER",
-	"tree": "show FILE", "dump": "show FILE", "config": "show FILE", "print": "show FILE",
+	"tree": "show FILE", "dump": "show FILE", "config": "show FILE", "print": "show FILE", "format": "fmt FILE",
 	"inspect": "show FILE",
 	"urls":    "routes FILE", "pviews": "routes FILE", "proutes": "routes FILE",
 	"prequest": "request FILE PATH", "get": "request FILE PATH",
@@ -139,9 +140,6 @@ func (c *call) meant(word string) string {
 	case "status":
 		return fmt.Sprintf("ask the service manager that started the server; %s FILE --addr-file "+
 			"NAME writes its addresses", c.program)
-	case "fmt", "format":
-		return fmt.Sprintf("files are not reformatted; %s check FILE checks one, and %s show "+
-			"FILE prints what it composes", c.program, c.program)
 	}
 	return hint(word, commandNames(), "have "+strings.Join(commandNames(), ", "))
 }

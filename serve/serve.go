@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -176,8 +175,8 @@ func (o *serveOptions) announce(ctx context.Context, c *call, addrs []net.Addr,
 		list.WriteString(addr.String() + "\n")
 	}
 	if o.addrFile != "" {
-		if err := writeFile(o.addrFile, list.String()); err != nil {
-			return nil, err
+		if err := writeFile(o.addrFile, []byte(list.String()), 0o644); err != nil {
+			return nil, fmt.Errorf("--addr-file: %w", err)
 		}
 		stopped = func() { _ = os.Remove(o.addrFile) } // it may be removed already
 	}
@@ -197,21 +196,4 @@ func localURL(addr net.Addr) (string, bool) {
 	}
 	scheme, _, _ := strings.Cut(site.URL(addr), ":")
 	return fmt.Sprintf("%s://localhost:%d", scheme, a.Port()), true
-}
-
-// writeFile writes a file atomically.
-func writeFile(name, content string) error {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return fmt.Errorf("--addr-file: %w", err)
-	}
-	_, err = f.WriteString(content)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("--addr-file: %w", err)
-	}
-	return nil
 }

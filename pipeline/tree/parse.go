@@ -57,12 +57,7 @@ func Parse(name string, data []byte) (*File, error) {
 		lines: map[string]map[string][]int{ini.DefaultSection: {}},
 	}}
 	p.file.ini.BlockMode = false // no writes after parsing, so no lock
-	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)),
-		"\n")
-	if last := len(lines) - 1; lines[last] == "" {
-		lines = lines[:last]
-	}
-	for i, line := range lines {
+	for i, line := range splitLines(data) {
 		p.line(i+1, line)
 	}
 	p.endOption()
@@ -127,7 +122,7 @@ func (p *parser) fail(n int, key string, err error, hint string) {
 func (p *parser) line(n int, line string) {
 	text := pystr.Strip(line)
 	switch {
-	case strings.HasPrefix(text, "#"), strings.HasPrefix(text, ";"):
+	case isComment(text):
 		return
 	case text == "":
 		if p.key != "" {
@@ -135,20 +130,14 @@ func (p *parser) line(n int, line string) {
 		}
 		return
 	}
-	indent := 0
-	for _, r := range line {
-		if !pystr.IsSpace(r) {
-			break
-		}
-		indent++
-	}
+	indent := indentation(line)
 	if p.key != "" && indent > p.indent {
 		p.add(n, text)
 		return
 	}
 	p.indent = indent
-	if end := strings.LastIndexByte(text, ']'); text[0] == '[' && end > 1 {
-		p.startSection(n, text[1:end])
+	if name, ok := headerName(text); ok {
+		p.startSection(n, name)
 		return
 	}
 	if p.section == "" {
@@ -161,6 +150,40 @@ func (p *parser) line(n int, line string) {
 		return
 	}
 	p.option(n, text)
+}
+
+// splitLines splits a file into lines, which end with LF, CRLF or CR.
+func splitLines(data []byte) []string {
+	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), "\n")
+	if last := len(lines) - 1; lines[last] == "" {
+		lines = lines[:last]
+	}
+	return lines
+}
+
+// isComment reports whether a line, without the white space around it, is a comment.
+func isComment(text string) bool {
+	return strings.HasPrefix(text, "#") || strings.HasPrefix(text, ";")
+}
+
+// indentation returns the number of characters of white space in front of a line.
+func indentation(line string) int {
+	n := 0
+	for _, r := range line {
+		if !pystr.IsSpace(r) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// headerName returns the name of the section that a line starts.
+func headerName(text string) (name string, ok bool) {
+	if end := strings.LastIndexByte(text, ']'); text[0] == '[' && end > 1 {
+		return text[1:end], true
+	}
+	return "", false
 }
 
 func (p *parser) add(n int, text string) {
