@@ -140,7 +140,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		return nil
 	}
 	for _, note := range notes {
-		c.complain("note: " + note)
+		c.printError("note: " + note)
 	}
 	_, err = fmt.Fprintf(c.Out, "%s: OK\n", config)
 	return err

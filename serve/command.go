@@ -79,8 +79,8 @@ func (c *call) dispatch(ctx context.Context, args []string) error {
 		return c.overview(c.Out)
 	case slices.Contains([]string{"-version", "--version"}, args[0]):
 		return version(ctx, c, args[1:])
-	case isNeither(args[0]):
-		return usagef("%q is neither a file nor a command; %s", args[0], c.meant(args[0]))
+	case isMisspelt(args[0]):
+		return usagef("%q is neither a file nor a command; %s", args[0], c.commandHint(args[0]))
 	}
 	flags, run := cmd.flags()
 	rest, wantHelp, err := parse(flags, args)
@@ -125,9 +125,9 @@ var elsewhereCommands = map[string]string{
 	"plugins": "list", "man": "help",
 }
 
-// meant returns the hint for an unknown command: the command that does the job here, or one with a
+// commandHint returns the hint for an unknown command: the command that does the job here, or one with a
 // similar name.
-func (c *call) meant(word string) string {
+func (c *call) commandHint(word string) string {
 	if here, ok := elsewhereCommands[strings.ToLower(word)]; ok {
 		return fmt.Sprintf("%s %s does that", c.program, here)
 	}
@@ -144,9 +144,9 @@ func (c *call) meant(word string) string {
 	return hint(word, commandNames(), "have "+strings.Join(commandNames(), ", "))
 }
 
-// isNeither reports whether a word that is no command looks like a misspelt command rather than
+// isMisspelt reports whether a word that is no command looks like a misspelt command rather than
 // like a CONFIG.
-func isNeither(word string) bool {
+func isMisspelt(word string) bool {
 	if word == "" || strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
 		return false
 	}
@@ -164,7 +164,7 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, er
 		case errors.Is(err, flag.ErrHelp):
 			return nil, true, nil
 		case err != nil:
-			return nil, false, &usageError{err: inOurWords(err, flags)}
+			return nil, false, &usageError{err: flagError(err, flags)}
 		case flags.NArg() == 0:
 			return rest, false, nil
 		}
@@ -176,8 +176,8 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, wantHelp bool, er
 	}
 }
 
-// inOurWords writes flags as the help does, which package flag does not.
-func inOurWords(err error, flags *flag.FlagSet) error {
+// flagError writes flags as the help does, which package flag does not.
+func flagError(err error, flags *flag.FlagSet) error {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		var long []string

@@ -99,8 +99,8 @@ var elsewhere = []struct {
 	{tree.KindComposite, "write use = egg:Paste#urlmap", []string{"egg:rutter#urlmap"}},
 }
 
-// sayElsewhere registers the hints for these names.
-func sayElsewhere(r *pipeline.Registry) {
+// registerHints registers the hints for these names.
+func registerHints(r *pipeline.Registry) {
 	for _, e := range elsewhere {
 		for _, name := range e.names {
 			r.Instead(e.kind, name, e.hint)

@@ -137,7 +137,7 @@ func useStandIns(r *pipeline.Registry, note func(text string)) (engines map[stri
 func (c *call) warn(warnings []tree.Warning) {
 	for _, w := range warnings {
 		w.Message = "warning: " + w.Message
-		c.complain(w)
+		c.printError(w)
 	}
 }
 

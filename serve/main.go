@@ -86,10 +86,10 @@ func (c *call) run(ctx context.Context, args []string) int {
 	if usage, ok := errors.AsType[*usageError](err); ok {
 		command := strings.TrimSpace(c.program + " " + usage.command)
 		help := strings.TrimSpace(c.program + " help " + usage.command)
-		c.complain(fmt.Sprintf("%s: %v (%s says more)", command, usage, help))
+		c.printError(fmt.Sprintf("%s: %v (%s says more)", command, usage, help))
 		return ExitUsage
 	}
-	c.complain(err)
+	c.printError(err)
 	return ExitFailed
 }
 
@@ -114,8 +114,8 @@ type call struct {
 	level    *slog.Level            // of the log, from the command line; nil means that of the file
 }
 
-// complain prints a line to the standard error. A failure to do so can't be reported.
-func (c *call) complain(line any) { _, _ = fmt.Fprintln(c.Err, line) }
+// printError prints a line to the standard error. A failure to do so can't be reported.
+func (c *call) printError(line any) { _, _ = fmt.Fprintln(c.Err, line) }
 
 // A usageError is an error in the command line.
 type usageError struct {

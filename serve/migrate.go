@@ -75,7 +75,7 @@ func (o *migrateOptions) run(ctx context.Context, c *call, args []string) error 
 		Global: given.global, Set: given.set,
 	})
 	if err != nil {
-		c.complain(fmt.Sprintf("%s can't be served yet, and nothing was written; correct a copy "+
+		c.printError(fmt.Sprintf("%s can't be served yet, and nothing was written; correct a copy "+
 			"of it, or give the missing values:", redact.Key(config)))
 		return err
 	}

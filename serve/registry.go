@@ -37,7 +37,7 @@ func Standard(r *pipeline.Registry) {
 	echo.Register(r)
 	vars.Register(r)
 	server.Register(r)
-	sayElsewhere(r)
+	registerHints(r)
 	bolt.Register(r.Opener())
 	memory.Register(r.Opener())
 	postgres.Register(r.Opener())

@@ -98,7 +98,7 @@ func isNotOfToken(r rune) bool {
 
 func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err error) {
 	if len(args) > 0 && strings.Contains(args[0], "://") {
-		return o.askServer(ctx, c, args)
+		return o.sendToServer(ctx, c, args)
 	}
 	if len(args) < 2 {
 		return usagef("want the path of an .ini file and the path of a page, such as " +
@@ -140,8 +140,8 @@ func (o *requestOptions) run(ctx context.Context, c *call, args []string) (err e
 	return errors.Join(o.send(c, request, p, logger), p.Close())
 }
 
-// askServer sends the request to a running server.
-func (o *requestOptions) askServer(ctx context.Context, c *call, args []string) error {
+// sendToServer sends the request to a running server.
+func (o *requestOptions) sendToServer(ctx context.Context, c *call, args []string) error {
 	target, err := url.Parse(strings.ReplaceAll(args[0], " ", "%20"))
 	switch {
 	case err != nil || target.Scheme != "http" && target.Scheme != "https" || target.Host == "" ||

@@ -162,7 +162,7 @@ func (c *conn) Read(b []byte) (n int, err error) {
 		n, err = c.Conn.Read(b)
 		if again := c.reading.end(err); !again || n > 0 {
 			if f := c.framing.Load(); f != nil {
-				f.note(b[:n])
+				f.scan(b[:n])
 			}
 			return n, err
 		}

@@ -174,8 +174,8 @@ func newForeign(b *pipeline.Build, s foreignSettings) (pipeline.Server, error) {
 		}
 		c.Listen, names["listen"] = f.places(s.Bind), "bind"
 	}
-	c.beside(b)
-	if err := c.place(s.Host, s.Port, f.host, f.port); err != nil {
+	c.resolvePaths(b)
+	if err := c.setAddress(s.Host, s.Port, f.host, f.port); err != nil {
 		return nil, renamed(err, names)
 	}
 	if f.protocol != "" {

@@ -29,8 +29,8 @@ const (
 	encodingName = "transfer-encoding"
 )
 
-// note scans the next received bytes.
-func (f *framing) note(p []byte) {
+// scan scans the next received bytes.
+func (f *framing) scan(p []byte) {
 	if len(p) == 0 {
 		return
 	}

@@ -191,7 +191,7 @@ func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
 		errs = append(errs, err)
 	}
 	err := errors.Join(errs...)
-	if err == nil && !s.keep(listeners) {
+	if err == nil && !s.setListeners(listeners) {
 		err = errors.New("server: Listen was called twice, or after Shutdown")
 	}
 	if err != nil {
@@ -250,8 +250,8 @@ func (s *Server) isDown() bool {
 	return s.down
 }
 
-// keep stores the listeners, unless the server has some or has been shut down.
-func (s *Server) keep(listeners []*listener) bool {
+// setListeners stores the listeners, unless the server has some or has been shut down.
+func (s *Server) setListeners(listeners []*listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down || s.listeners != nil {

@@ -147,7 +147,7 @@ func (t *translator) translate(r *http.Request) (*http.Request, error) {
 			if err != nil {
 				return nil, err
 			}
-			v = said.over(v, r)
+			v = said.apply(v, r)
 			cut = slices.DeleteFunc(present, func(name string) bool { return !t.trusted[name] })
 		}
 	}
@@ -192,15 +192,15 @@ func present(header http.Header) []string {
 // A claim has the values sent by trusted proxies.
 type claim struct{ client, host, port, scheme string }
 
-// over returns v with the values of the claim in place of its own.
-func (c claim) over(v forwarded.View, r *http.Request) forwarded.View {
+// apply returns v with the values of the claim in place of its own.
+func (c claim) apply(v forwarded.View, r *http.Request) forwarded.View {
 	if c.scheme != "" {
 		v.Scheme = c.scheme
 	}
 	if c.host != "" {
 		v.Host = c.host
 		if _, _, err := net.SplitHostPort(c.host); err != nil && c.port != "" &&
-			c.port != defaultPorts[visitorScheme(v, r)] {
+			c.port != defaultPorts[clientScheme(v, r)] {
 			v.Host = c.host + ":" + c.port
 		}
 	}
@@ -216,7 +216,7 @@ func (c claim) over(v forwarded.View, r *http.Request) forwarded.View {
 
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
-func visitorScheme(v forwarded.View, r *http.Request) string {
+func clientScheme(v forwarded.View, r *http.Request) string {
 	if v.Scheme != "" {
 		return v.Scheme
 	}

@@ -44,8 +44,8 @@ func (p Port) String() string {
 	return strconv.Itoa(p.number)
 }
 
-// place sets host and port from a section, with defaults unless it has listen or unix_socket.
-func (c *Config) place(host string, port Port, defaultHost string, defaultPort int) error {
+// setAddress sets host and port from a section, with defaults unless it has listen or unix_socket.
+func (c *Config) setAddress(host string, port Port, defaultHost string, defaultPort int) error {
 	elsewhere := "listen"
 	if c.UnixSocket != "" {
 		elsewhere = "unix_socket"
@@ -67,8 +67,8 @@ func (c *Config) place(host string, port Port, defaultHost string, defaultPort i
 	return nil
 }
 
-// beside makes relative paths of certificate files relative to the folder of the .ini file.
-func (c *Config) beside(b *pipeline.Build) {
+// resolvePaths makes relative paths of certificate files relative to the folder of the .ini file.
+func (c *Config) resolvePaths(b *pipeline.Build) {
 	here, ok := b.Global("here")
 	for _, name := range []*string{&c.TLSCertificate, &c.TLSKey} {
 		if ok && *name != "" && !filepath.IsAbs(*name) {
@@ -113,8 +113,8 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 	if t := s.SocketTimeout; t > 0 {
 		c.ReadHeaderTimeout, c.ReadTimeout, c.WriteTimeout, c.IdleTimeout = t, t, t, t
 	}
-	c.beside(b)
-	if err := c.place(s.Host, s.Port, defaultHost, port); err != nil {
+	c.resolvePaths(b)
+	if err := c.setAddress(s.Host, s.Port, defaultHost, port); err != nil {
 		return nil, err
 	}
 	srv, err := New(c, b.Logger())
@@ -167,8 +167,8 @@ func newWaitress(b *pipeline.Build, s waitressSettings) (pipeline.Server, error)
 	case !s.IPv6:
 		c.Network = "tcp4"
 	}
-	c.beside(b)
-	if err := c.place(s.Host, s.Port, "0.0.0.0", defaultPort); err != nil {
+	c.resolvePaths(b)
+	if err := c.setAddress(s.Host, s.Port, "0.0.0.0", defaultPort); err != nil {
 		return nil, err
 	}
 	srv, err := New(c, b.Logger())

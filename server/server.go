@@ -215,7 +215,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	ctx, done := context.WithTimeout(ctx, s.config.ShutdownTimeout)
 	defer done()
-	said := time.AfterFunc(s.patience, func() { s.tellRunning("shutting down waits for requests") })
+	said := time.AfterFunc(s.patience, func() { s.logRunning("shutting down waits for requests") })
 	defer said.Stop()
 	s.drain(ctx)
 	// An error other than that of ctx is of a listener, which drain has closed before: then all
@@ -225,14 +225,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	cut := s.running.Len()
-	s.tellRunning("the time to shut down is over, and requests are cut off")
+	s.logRunning("the time to shut down is over, and requests are cut off")
 	s.cancel()
 	_ = s.http.Close() // the listeners are closed already, and the connections' errors don't matter
 	// A cancelled handler needs a moment to return, and its resources should not be closed before.
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), lastGrace)
 	defer done()
 	if !s.settled(last) {
-		s.tellRunning("requests go on although their contexts are cancelled, and are left behind")
+		s.logRunning("requests go on although their contexts are cancelled, and are left behind")
 	}
 	what := "connections were"
 	switch {
@@ -266,9 +266,9 @@ func (s *Server) drain(ctx context.Context) {
 	}
 }
 
-// tellRunning logs the running requests. If there are none, Shutdown waits for a connection on
+// logRunning logs the running requests. If there are none, Shutdown waits for a connection on
 // which a request is being received or a response sent.
-func (s *Server) tellRunning(message string) {
+func (s *Server) logRunning(message string) {
 	if s.running.Len() == 0 {
 		s.logger.Warn("shutting down waits for connections on which a request is still received " +
 			"or an answer is still sent")

@@ -17,7 +17,7 @@ import (
 type settings struct {
 	Level  Level          `ini:"level" default:"info" help:"lowest level that is logged: debug, info, warn or error"`
 	Format string         `ini:"format" default:"text" oneof:"text json" help:"format of a line"`
-	Output string         `ini:"output" default:"stderr" help:"stderr, stdout, or the path of a file to append to, relative to the folder of the .ini file"`
+	Output string         `ini:"output" default:"stderr" help:"destination: stderr, stdout, or the path of a file to append to, relative to the folder of the .ini file"`
 	Levels []tree.Setting `ini:"*"`
 }
 

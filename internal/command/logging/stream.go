@@ -136,7 +136,7 @@ func (s *stream) Reopen() error {
 func (s *stream) reopen() error {
 	f, err := openFile(s.target)
 	if err == nil {
-		s.goOn(f)
+		s.useFile(f)
 	}
 	return err
 }
@@ -146,10 +146,10 @@ func (s *stream) takeOver(t target, f openedFile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.target = t
-	s.goOn(f)
+	s.useFile(f)
 }
 
-func (s *stream) goOn(f openedFile) {
+func (s *stream) useFile(f openedFile) {
 	before := s.file
 	s.w, s.file, s.at = f.File, f.File, f.at
 	_ = before.Close() // all lines are written

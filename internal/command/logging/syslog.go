@@ -220,20 +220,20 @@ func (s *syslog) send(severity int, line []byte) error {
 		if err := s.connect(); err != nil {
 			return err
 		}
-		return s.put(severity, line, now)
+		return s.sendLine(severity, line, now)
 	}
-	if err := s.put(severity, line, now); err == nil {
+	if err := s.sendLine(severity, line, now); err == nil {
 		return nil
 	}
 	if err := s.connect(); err != nil { // the daemon may have restarted
 		return err
 	}
-	return s.put(severity, line, now)
+	return s.sendLine(severity, line, now)
 }
 
-// put writes a line to the connection, with the header of RFC 3164 that daemons understand; over a
-// network with the full time and the name of this machine.
-func (s *syslog) put(severity int, line []byte, now time.Time) error {
+// sendLine writes a line to the connection, with the header of RFC 3164 that daemons understand;
+// over a network with the full time and the name of this machine.
+func (s *syslog) sendLine(severity int, line []byte, now time.Time) error {
 	b := fmt.Appendf(nil, "<%d>", s.address.facility<<3|severity)
 	if s.local {
 		b = now.AppendFormat(b, time.Stamp)

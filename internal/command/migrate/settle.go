@@ -325,13 +325,13 @@ func (p *Plan) keepPaths() {
 				return
 			}
 			for s := range n.LocalConf.All() {
-				p.keepPlace(s)
+				p.keepPath(s)
 			}
 		})
 	}
 }
 
-func (p *Plan) keepPlace(s tree.Setting) {
+func (p *Plan) keepPath(s tree.Setting) {
 	f := p.fileAt(s.File)
 	if f == nil || s.Line == 0 || strings.Contains(s.Value, "\n") {
 		return

@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 	}
 	recovering := recovery.Start(ctx, w.set, *every, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	defer recovering.Close()
-	w.say("ready")
+	w.print("ready")
 	orders := bufio.NewScanner(in)
 	for orders.Scan() {
 		if err := w.obey(ctx, orders.Text()); err != nil {
@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 	return orders.Err()
 }
 
-func (w *worker) say(format string, args ...any) {
+func (w *worker) print(format string, args ...any) {
 	_, _ = fmt.Fprintf(w.out, format+"\n", args...)
 }
 
@@ -105,7 +105,7 @@ func (w *worker) obey(ctx context.Context, order string) error {
 			return err
 		}
 		w.move(ctx, n)
-		w.say("moved")
+		w.print("moved")
 	case "recover":
 		left := 0
 		for _, f := range w.set.Recover(ctx, recovery.Options{}) {
@@ -113,13 +113,13 @@ func (w *worker) obey(ctx context.Context, order string) error {
 				left++
 			}
 		}
-		w.say("left %d", left)
+		w.print("left %d", left)
 	case "dump":
 		text, err := w.dump(ctx)
 		if err != nil {
 			return err
 		}
-		w.say("%s", text)
+		w.print("%s", text)
 	default:
 		return fmt.Errorf("no order %q: want move N, recover or dump", order)
 	}
@@ -138,11 +138,11 @@ func (w *worker) move(ctx context.Context, n int) {
 				id := fmt.Sprintf("%s-%d", w.name, number)
 				switch err := w.transfer(ctx, id, int(number), g); {
 				case err == nil:
-					w.say("committed %s", id)
+					w.print("committed %s", id)
 				case errors.Is(err, transaction.ErrInDoubt):
-					w.say("doubt %s: %s", id, oneLine(err))
+					w.print("doubt %s: %s", id, oneLine(err))
 				default:
-					w.say("aborted %s: %s", id, oneLine(err))
+					w.print("aborted %s: %s", id, oneLine(err))
 				}
 			}
 		})
@@ -175,7 +175,7 @@ func (w *worker) transfer(ctx context.Context, id string, number, goroutine int)
 			if err := s.way(kind&1).add(ctx, account[i], amount); err != nil {
 				return err
 			}
-			if err := s.way(kind&2).note(ctx, id, amount); err != nil {
+			if err := s.way(kind&2).record(ctx, id, amount); err != nil {
 				return err
 			}
 			amount = -amount

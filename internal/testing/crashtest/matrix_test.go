@@ -216,7 +216,7 @@ func (w *world) survivesServers(s step, victims ...int) {
 	p := w.start("PASTELINE_PAUSE=" + place)
 	if moves > 0 {
 		p.expect("ready")
-		p.tell("move %d", moves)
+		p.send("move %d", moves)
 	}
 	p.awaitPause()
 	for _, i := range victims {

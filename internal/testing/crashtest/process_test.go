@@ -202,11 +202,11 @@ func (p *process) next() (line string) {
 
 // order gives an order, and returns the answer.
 func (p *process) order(format string, args ...any) string {
-	p.tell(format, args...)
+	p.send(format, args...)
 	return p.next()
 }
 
-func (p *process) tell(format string, args ...any) {
+func (p *process) send(format string, args ...any) {
 	fmt.Fprintf(p.orders, format+"\n", args...) // if it has died, there is no answer
 }
 

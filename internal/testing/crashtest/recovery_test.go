@@ -85,7 +85,7 @@ func (w *world) slowOwner() {
 	w.t.Helper()
 	slow := w.start("PASTELINE_PAUSE=before decision:3")
 	slow.expect("ready")
-	slow.tell("move 8")
+	slow.send("move 8")
 	slow.awaitPause()
 	other := w.bystander()
 	if left := other.left(); left != 1 {
@@ -109,7 +109,7 @@ func (w *world) takenForDead() {
 	w.t.Helper()
 	owner := w.start("PASTELINE_PAUSE=before decision:3")
 	owner.expect("ready")
-	owner.tell("move 8")
+	owner.send("move 8")
 	owner.awaitPause()
 	first := w.prepared()
 	cut := w.pg[0].number(w.t, `SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
@@ -151,7 +151,7 @@ func (w *world) deciderAway() {
 	w.t.Helper()
 	p := w.start("PASTELINE_PAUSE=postgres: decision recorded:3")
 	p.expect("ready")
-	p.tell("move 3")
+	p.send("move 3")
 	p.awaitPause()
 	w.servers[1].Kill()
 	p.goOnForGood()

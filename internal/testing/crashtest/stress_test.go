@@ -90,14 +90,14 @@ func (w *world) crashSomehow(r *rand.Rand, died toll) int {
 		name, _ := splitPlace(place)
 		died[name]++
 	case anyTime:
-		p.tell("move 100000")
+		p.send("move 100000")
 		p.awaitAnswers(r.IntN(40))
 		<-time.After(time.Duration(r.Int64N(int64(20 * time.Millisecond))))
 		p.kill()
 		died["process, at any time"]++
 	default:
 		victim := r.IntN(len(w.pg))
-		p.tell("move 80")
+		p.send("move 80")
 		p.awaitAnswers(r.IntN(40))
 		w.servers[victim].Kill()
 		w.servers[victim].Start()

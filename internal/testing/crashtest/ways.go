@@ -20,8 +20,8 @@ import (
 // A way writes to a database, in the transaction of the context.
 type way interface {
 	add(ctx context.Context, account string, amount int64) error
-	note(ctx context.Context, id string, amount int64) error // returns an error if the id exists
-	read(ctx context.Context, s *state) error                // adds the contents to s
+	record(ctx context.Context, id string, amount int64) error // returns an error if the id exists
+	read(ctx context.Context, s *state) error                  // adds the contents to s
 }
 
 // A side is one of the two databases.
@@ -105,7 +105,7 @@ func (b buckets) add(ctx context.Context, account string, amount int64) error {
 	return accounts.Put([]byte(account), strconv.AppendInt(nil, balance+amount, 10))
 }
 
-func (b buckets) note(ctx context.Context, id string, amount int64) error {
+func (b buckets) record(ctx context.Context, id string, amount int64) error {
 	transfers, err := b.bucket(ctx, "transfers")
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (o ownSQL) add(ctx context.Context, account string, amount int64) error {
 	return o.exec(ctx, addSQL, account, amount)
 }
 
-func (o ownSQL) note(ctx context.Context, id string, amount int64) error {
+func (o ownSQL) record(ctx context.Context, id string, amount int64) error {
 	return o.exec(ctx, noteSQL, id, amount)
 }
 
@@ -224,7 +224,7 @@ func (d driverSQL) add(ctx context.Context, account string, amount int64) error 
 	return d.exec(ctx, addSQL, account, amount)
 }
 
-func (d driverSQL) note(ctx context.Context, id string, amount int64) error {
+func (d driverSQL) record(ctx context.Context, id string, amount int64) error {
 	return d.exec(ctx, noteSQL, id, amount)
 }
 
