@@ -1,10 +1,9 @@
-// Package show prints a resolved tree of package pipeline: as text, as JSON for programs, and as a
+// Package show prints a tree of package pipeline/tree: as text, as JSON for programs, and as a
 // picture in DOT or SVG.
 //
-//	options := pipeline.Options{Registry: registry}
-//	tree, err := tree.Resolve("site.ini", tree.KindApp, options)
+//	resolved, err := tree.Resolve("site.ini", tree.KindApp, tree.Options{Catalog: registry})
 //	…
-//	err = show.New(tree, show.Options{Registry: registry}).Text(os.Stdout)
+//	err = show.New(resolved, show.Options{Registry: registry}).Text(os.Stdout)
 //
 // It needs no factories: names that are not registered are printed too, and marked.
 //
