@@ -110,7 +110,7 @@ var foreignServers = []foreignServer{
 // server's own settings, which the factory sorts.
 type foreignSettings struct {
 	Host   string `ini:"host" nonempty:"true" help:"name or address to listen on"`
-	Port   Port   `ini:"port" help:"port; 0 selects a free one"`
+	Port   Port   `ini:"port" help:"TCP port; 0 selects a free one"`
 	Bind   string `ini:"bind" nonempty:"true" help:"of Gunicorn: the same as listen, separated by commas"`
 	Socket string `ini:"socket" nonempty:"true" help:"of flup: the same as unix_socket"`
 	HTTP2  bool   `ini:"http2" default:"true" help:"allow HTTP/2 over TLS"`

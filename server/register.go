@@ -80,7 +80,7 @@ func (c *Config) resolvePaths(b *pipeline.Build) {
 // pasteSettings are the settings of a section that uses egg:Paste#http.
 type pasteSettings struct {
 	Host  string `ini:"host" nonempty:"true" help:"name or address to listen on (default 127.0.0.1); 0.0.0.0 for every IPv4 address, [::] for every IPv4 and IPv6 address"`
-	Port  Port   `ini:"port" help:"port; 0 selects a free one (default 8080, with ssl_pem 4443)"`
+	Port  Port   `ini:"port" help:"TCP port; 0 selects a free one; by default 8080, with ssl_pem 4443"`
 	HTTP2 bool   `ini:"http2" default:"true" help:"allow HTTP/2 over TLS"`
 
 	SSLPEM        string        `ini:"ssl_pem" nonempty:"true" help:"of Paste: tls_certificate for a file with certificate and key; * generates a certificate for development"`
@@ -132,7 +132,7 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 // takes precedence.
 type waitressSettings struct {
 	Host  string `ini:"host" nonempty:"true" help:"name or address to listen on (default 0.0.0.0); 127.0.0.1 for this machine only, [::] for every IPv4 and IPv6 address"`
-	Port  Port   `ini:"port" help:"port; 0 selects a free one (default 8080)"`
+	Port  Port   `ini:"port" help:"TCP port; 0 selects a free one; by default 8080"`
 	HTTP2 bool   `ini:"http2" default:"true" help:"allow HTTP/2 over TLS"`
 
 	ClearUntrustedProxyHeaders bool `ini:"clear_untrusted_proxy_headers" default:"true" help:"remove forwarded header fields that are not trusted; must be off for the filter prefix"`
