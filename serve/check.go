@@ -12,7 +12,7 @@ import (
 
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/tree"
-	"github.com/pasteline/pasteline/storage/engine"
+	"github.com/pasteline/pasteline/storage"
 )
 
 // checkOptions are the flags of serve check.
@@ -115,7 +115,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		if err == nil {
 			found.warn(app.Warnings())
 			trees = append(trees, app.Tree())
-			err = errors.Join(engine.CheckTwoPhase(engines), app.Close())
+			err = errors.Join(storage.CheckTwoPhase(engines), app.Close())
 		} else if resolved, err := tree.Resolve(config, tree.KindApp, options.Tree()); err == nil {
 			found.warn(resolved.Warnings())
 		}

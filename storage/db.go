@@ -57,7 +57,8 @@ func (db *DB) Engine() engine.Engine { return db.core.engine }
 func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
-		return nil, fmt.Errorf("storage: %s: %w: put the filter \"egg:repoze.tm2#tm\" before the app, or use transaction.Run",
+		return nil, fmt.Errorf("storage: %s: %w: "+
+			"put the filter \"egg:repoze.tm2#tm\" before the app, or use transaction.Run",
 			db.Name(), transaction.ErrNoTransaction)
 	}
 	if tx, ok := t.Data(db.core).(*Tx); ok {
@@ -100,29 +101,29 @@ func (db *DB) Shared(key any, newValue func() any) any {
 }
 
 // TryLock takes the lock of that name unless it is held, in this process or in another that uses
-// the same database: for work that only one of them has to do. It returns at once. The lock is
+// the same database: for work that one process does at a time. It returns at once. The lock is
 // released by unlock, or by the end of the process. Errors are the engine's, or of ctx.
 func (db *DB) TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
-	leave, ok := db.core.locks.try(name)
-	locker, among := db.core.engine.(engine.Locker)
-	if !ok || !among {
-		return leave, ok, nil
+	release, ok := db.core.locks.try(name)
+	locker, shared := db.core.engine.(engine.Locker)
+	if !ok || !shared {
+		return release, ok, nil
 	}
-	free, ok, err := locker.TryLock(ctx, name)
+	unlockAll, ok, err := locker.TryLock(ctx, name)
 	if !ok || err != nil {
-		leave()
+		release()
 		if err != nil {
 			err = fmt.Errorf("storage: %s: %w", db.Name(), err)
 		}
 		return func() {}, false, err
 	}
-	return sync.OnceFunc(func() { free(); leave() }), true, nil
+	return sync.OnceFunc(func() { unlockAll(); release() }), true, nil
 }
 
 // locks are the named locks held in this process.
 type locks struct{ held sync.Map }
 
-func (l *locks) try(name string) (leave func(), ok bool) {
+func (l *locks) try(name string) (release func(), ok bool) {
 	if _, taken := l.held.LoadOrStore(name, struct{}{}); taken {
 		return func() {}, false
 	}

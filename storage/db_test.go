@@ -11,7 +11,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// beginning tells of the context of each snapshot.
+// beginning is an engine that records the context of each snapshot.
 type beginning struct {
 	engine.Engine
 	contexts chan context.Context
@@ -22,8 +22,7 @@ func (b beginning) Begin(ctx context.Context) (engine.View, error) {
 	return b.Engine.Begin(ctx)
 }
 
-// A snapshot lives as long as its transaction, and not as long as the context of the call that
-// happened to come first.
+// A snapshot lives as long as its transaction, even if the context of the first call ends earlier.
 func TestSnapshotOutlivesTheFirstCall(t *testing.T) {
 	t.Parallel()
 	contexts := make(chan context.Context, 1)
@@ -54,7 +53,7 @@ func TestSnapshotOutlivesTheFirstCall(t *testing.T) {
 	}
 }
 
-// What is shared is so among all who have opened one database, and with nobody else.
+// Shared values belong to one open database, and are the same for all its users.
 func TestShared(t *testing.T) {
 	t.Parallel()
 	type key struct{}

@@ -37,7 +37,7 @@ type ConflictError struct {
 	// writes since are forgotten.
 	Err error
 
-	queue *keyQueue // nil: there is no queue to wait in
+	queue *keyQueue // nil: none
 	held  *ticket   // the ticket of the losing attempt, if any
 	lost  span      // the keys that it lost over, if known
 	about claim     // all keys that it had read and written
@@ -59,8 +59,8 @@ func (e *ConflictError) Error() string {
 	if len(key) > 8 {
 		key, more = key[:8], "…"
 	}
-	return fmt.Sprintf("storage: %s: conflict: bucket %q, key %q%s was changed by another transaction",
-		e.DB, e.Bucket, key, more)
+	return fmt.Sprintf("storage: %s: conflict: "+
+		"bucket %q, key %q%s was changed by another transaction", e.DB, e.Bucket, key, more)
 }
 
 // Transient reports true: another attempt may succeed.
@@ -80,8 +80,8 @@ func (e *ConflictError) Unwrap() error { return e.Err }
 // engine is an [engine.KeyLocker] (of a range, that covers only the one key that had changed).
 // After waiting too long, Wait returns without a ticket and without an error; a ticket that is held
 // too long expires. The error is the context's.
-func (e *ConflictError) Wait(ctx context.Context) (next context.Context, release func(),
-	err error,
+func (e *ConflictError) Wait(ctx context.Context) (
+	next context.Context, release func(), err error,
 ) {
 	if e.queue == nil {
 		return ctx, func() {}, nil

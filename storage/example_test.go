@@ -48,8 +48,8 @@ func Example() {
 	// ben was here
 }
 
-// Of the keys that are looked at, only those on which the answer depends have to be unchanged at
-// the commit.
+// Of the keys that were read, only those that the result depends on must be unchanged at the
+// commit.
 func ExampleBucket_Snapshot() {
 	db := memory.New("example")
 	defer db.Close()
@@ -59,7 +59,7 @@ func ExampleBucket_Snapshot() {
 			return err
 		}
 		jobs := tx.Bucket("jobs")
-		// Others may take or add jobs meanwhile; just this one must still be there.
+		// Other transactions may take or add jobs; only this one must still exist.
 		for item, err := range jobs.Snapshot().Range(storage.Prefix([]byte("waiting/"))) {
 			if err != nil {
 				return err

@@ -2,14 +2,14 @@ package storage
 
 import "slices"
 
-// Exported for tests of turns.
+// Exported for tests of the key queue.
 const (
 	MaxTurnWait = maxTicketWait
 	MaxTurnHold = maxTicketHold
 )
 
-// Turns returns the number of tickets, granted or waiting, and of commits in flight.
-func Turns(db *DB) (queued, admitted int) {
+// Tickets returns the number of tickets, granted or waiting, and of commits in flight.
+func Tickets(db *DB) (queued, admitted int) {
 	ts := &db.core.queue
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -33,7 +33,7 @@ func Intervals(pairs ...[2]string) (set [][2]string, contain func(string) bool) 
 	return set, slices.Clone(s).contain
 }
 
-// KeySet adds keys to a set, and returns it, with how many it has room for.
+// KeySet adds keys to a set, and returns them with the capacity of the set.
 func KeySet(keys ...string) (sorted []string, room int) {
 	var s keySet
 	for _, key := range keys {

@@ -10,7 +10,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A meeting is an engine that is asked by two goroutines at a time.
+// A meeting is an engine whose Begin waits until two goroutines have called it.
 type meeting struct {
 	engine.Engine
 	arrived sync.WaitGroup
@@ -22,8 +22,8 @@ func (m *meeting) CanPrepare() bool {
 	return false
 }
 
-// Of two goroutines that are the first to use a database in a transaction, one joins it, and both
-// have the same view.
+// If two goroutines are the first to use a database in a transaction, one joins it, and both get
+// the same view.
 func TestFirstUseByTwo(t *testing.T) {
 	t.Parallel()
 	e := &meeting{Engine: memory.New("m").Engine()}

@@ -10,8 +10,7 @@ import (
 	"github.com/pasteline/pasteline/storage/memory"
 )
 
-// Whoever intercepts sees each database once, and what it returns is shared as the real one would
-// be.
+// Intercept is called once for each database, and its engine is shared as the real one would be.
 func TestIntercept(t *testing.T) {
 	t.Parallel()
 	o := newOpener()

@@ -38,7 +38,7 @@ func TestIntervals(t *testing.T) {
 	}
 }
 
-// FuzzIntervals compares with asking every interval.
+// FuzzIntervals compares the set with a list of its intervals.
 func FuzzIntervals(f *testing.F) {
 	f.Add([]byte("bdcefgaz"))
 	f.Fuzz(func(t *testing.T, bounds []byte) {

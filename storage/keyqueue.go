@@ -59,9 +59,7 @@ type claim struct {
 // and returns a claim that covers at least c and other.
 func (c claim) and(other claim) claim {
 	all := claim{slices.Concat(c.spans, other.spans), slices.Concat(c.keys, other.keys)}
-	slices.SortFunc(all.spans, func(a,
-		b span,
-	) int {
+	slices.SortFunc(all.spans, func(a, b span) int {
 		return cmp.Or(cmp.Compare(a.bucket, b.bucket), cmp.Compare(a.from, b.from))
 	})
 	all.spans = slices.CompactFunc(all.spans, func(a, b span) bool { return a == b })
@@ -92,8 +90,8 @@ func claimOf(c *engine.Changes) claim {
 		all.spans = append(all.spans, span{r.Bucket, r.From, r.To})
 	}
 	for _, w := range c.Writes {
-		all.spans, all.keys = append(all.spans, single(w.Bucket, w.Key)), append(all.keys,
-			engine.ReadKey{Bucket: w.Bucket, Key: w.Key})
+		all.spans = append(all.spans, single(w.Bucket, w.Key))
+		all.keys = append(all.keys, engine.ReadKey{Bucket: w.Bucket, Key: w.Key})
 	}
 	return claim{}.and(all)
 }
@@ -106,7 +104,7 @@ type ticket struct {
 	about   claim
 	before  int           // the number of overlapping tickets before it in the queue
 	granted chan struct{} // closed when before is 0
-	pass    func()        // releases the ticket; nil until it is granted
+	release func()        // nil until it is granted
 }
 
 func (t *ticket) overlaps(other *ticket) bool {
@@ -183,8 +181,7 @@ func (q *keyQueue) inFlight(t *ticket) (decided []<-chan struct{}) {
 	defer q.mu.Unlock()
 	for a := range q.admitted {
 		if slices.ContainsFunc(t.spans, func(s span) bool {
-			_,
-				ok := s.written(a.writes)
+			_, ok := s.written(a.writes)
 			return ok
 		}) {
 			if a.decided == nil {
@@ -202,37 +199,37 @@ func (q *keyQueue) waitFor(ctx context.Context, held, t *ticket) (context.Contex
 		q.release(held)
 	}
 	t.granted = make(chan struct{})
-	patience, cancel := context.WithTimeout(ctx, maxTicketWait)
+	limited, cancel := context.WithTimeout(ctx, maxTicketWait)
 	defer cancel()
 	q.enqueue(t)
-	granted := wait(patience, t.granted)
+	granted := wait(limited, t.granted)
 	if granted {
 		for _, decided := range q.inFlight(t) {
-			granted = granted && wait(patience, decided)
+			granted = granted && wait(limited, decided)
 		}
 	}
 	if !granted {
 		q.release(t)
 		return ctx, func() {}, ctx.Err() // nil after a time-out: the attempt runs without a ticket
 	}
-	pass := func() {}
+	unlock := func() {}
 	if q.locker != nil {
-		free, err := q.locker.LockKeys(patience, t.keys)
+		free, err := q.locker.LockKeys(limited, t.keys)
 		switch {
 		case err == nil:
-			pass = free
+			unlock = free
 		case ctx.Err() != nil:
 			q.release(t)
 			return ctx, func() {}, ctx.Err()
 		}
 	}
 	release := sync.OnceFunc(func() {
-		pass()
+		unlock()
 		q.release(t)
 	})
 	lapse := time.AfterFunc(maxTicketHold, release)
-	t.pass = func() { lapse.Stop(); release() }
-	return context.WithValue(ctx, ticketContext{q}, t), t.pass, nil
+	t.release = func() { lapse.Stop(); release() }
+	return context.WithValue(ctx, ticketContext{q}, t), t.release, nil
 }
 
 func wait(ctx context.Context, closed <-chan struct{}) bool {

@@ -68,7 +68,7 @@ func TestTryLock(t *testing.T) {
 	}
 }
 
-// When nothing is known of the other processes, nobody has the lock.
+// If the engine's TryLock fails, the lock is not held.
 func TestTryLockFails(t *testing.T) {
 	t.Parallel()
 	e := &locking{memory.New("db").Engine(), &sync.Map{}, errors.New("no connection")}

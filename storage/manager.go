@@ -53,8 +53,8 @@ func (m *dataManager) IsTransient(err error) bool {
 // commit would meet, if the engine can tell.
 func (m *dataManager) Conflict(context.Context) error {
 	tx := (*Tx)(m)
-	if told := tx.transient.Load(); told != nil {
-		return *told
+	if earlier := tx.transient.Load(); earlier != nil {
+		return *earlier
 	}
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
@@ -80,13 +80,13 @@ func (m *dataManager) Commit(ctx context.Context, t resource.Txn) error {
 			c = &deciding
 		}
 		if tx.ticket != nil && len(c.Writes) == 0 {
-			tx.ticket.pass()
+			tx.ticket.release()
 		}
 		err = tx.explain(view.Commit(ctx, c), c)
 	}
 	tx.end()
 	if err == nil && tx.ticket != nil {
-		tx.ticket.pass() // no effect if it was released when the commit was accepted
+		tx.ticket.release() // no effect if it was released when the commit was accepted
 		runtime.Gosched()
 	}
 	return err
@@ -97,7 +97,7 @@ func (m *dataManager) Commit(ctx context.Context, t resource.Txn) error {
 // on a contended key.
 func (tx *Tx) releaseTicket() {
 	tx.discharge()
-	tx.ticket.pass()
+	tx.ticket.release()
 }
 
 // Abort drops the writes and the view. It is also called after a Commit or Prepare that failed, and
@@ -148,7 +148,7 @@ func (tx *Tx) awaitReads(ctx context.Context) error {
 		return nil
 	}
 	if tx.ticket != nil {
-		tx.ticket.pass()
+		tx.ticket.release()
 	}
 	return tx.explain(view.Commit(ctx, &nothing), &nothing)
 }
@@ -162,9 +162,9 @@ var nothing engine.Changes
 func (tx *Tx) handOver() (engine.View, *engine.Changes, error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if told := tx.transient.Load(); told != nil {
+	if earlier := tx.transient.Load(); earlier != nil {
 		tx.ended = true
-		return nil, &nothing, *told
+		return nil, &nothing, *earlier
 	}
 	c := tx.changes()
 	tx.ended = true

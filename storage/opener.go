@@ -21,14 +21,14 @@ import (
 // An Opener opens databases by URI, and shares one that is opened several times. It is safe for
 // concurrent use by multiple goroutines.
 type Opener struct {
-	mu      sync.Mutex // guards the next two
-	schemes map[string]scheme
-	opened  map[string]bool // databases opened with this Opener, by canonical URI without query
-	between func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error)
-	open    *openSet
-	renewed bool
-	logger  *slog.Logger
-	trial   atomic.Bool
+	mu        sync.Mutex // guards the next two
+	schemes   map[string]scheme
+	opened    map[string]bool // databases opened with this Opener, by canonical URI without query
+	intercept func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error)
+	open      *openSet
+	renewed   bool
+	logger    *slog.Logger
+	trial     atomic.Bool
 }
 
 type scheme struct {
@@ -45,8 +45,8 @@ type openSet struct {
 	recovery  recovery.Set
 }
 
-// A name is the database that a URI stands for while databases are open that were opened with it.
-// If a symbolic link is changed meanwhile, the URI leads to another database.
+// A name is the database that a URI leads to, while it is open through that URI. If a symbolic link
+// is changed meanwhile, the URI leads to another database.
 type name struct {
 	id    string
 	users int
@@ -58,7 +58,8 @@ type shared struct {
 	users int
 	core  *core // nil: not open
 	query string
-	leave func() // removes it from the recovery set
+	// removes it from the recovery set
+	removeFromRecovery func()
 }
 
 // NewOpener returns an Opener without schemes: bolt.Register and memory.Register add theirs.
@@ -116,7 +117,7 @@ func (o *Opener) RegisterCanonical(name string, open engine.OpenFunc,
 func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL,
 	open engine.OpenFunc) (engine.Engine, error),
 ) {
-	o.between = f
+	o.intercept = f
 }
 
 // Recovery returns the set of databases for recovery after a crash (see package recovery). All open
@@ -164,7 +165,7 @@ func (o *Opener) CheckTwoPhase() error {
 		}
 		s.mu.Unlock()
 	}
-	return engine.CheckTwoPhase(engines)
+	return CheckTwoPhase(engines)
 }
 
 // Schemes returns the registered schemes, sorted.
@@ -197,13 +198,14 @@ func (o *Opener) Open(ctx context.Context, uri string) (*DB, error) {
 type unquotedError struct{ err error }
 
 func (e *unquotedError) Error() string {
-	return "can't be opened, and why is not shown, since it may quote a part of the password: " +
+	return "can't be opened; the reason is hidden, because it may quote a part of the password: " +
 		escapes
 }
 
 func (e *unquotedError) Unwrap() error { return e.err }
 
-const escapes = "in a path or password write %25 for %, %23 for #, %3F for ?, %40 for @, and / for \\"
+const escapes = "in a path or password write %25 for %, %23 for #, %3F for ?, %40 for @, " +
+	"and / for \\"
 
 func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, error) {
 	written := withoutQuery(uri)
@@ -213,7 +215,7 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 	}
 	query, bare := uri.RawQuery, withoutQuery(uri)
 	c := opening{id: bare.String(), name: written.String()}
-	if c.shared, err = o.open.claim(c); err != nil {
+	if c.shared, err = o.open.acquire(c); err != nil {
 		return nil, err
 	}
 	s := c.shared
@@ -222,7 +224,7 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 	opened := false
 	defer func() { // deferred for an engine that panics
 		if !opened {
-			o.open.unclaim(c)
+			o.open.release(c)
 		}
 	}()
 	switch {
@@ -231,20 +233,20 @@ func (o *Opener) openDB(ctx context.Context, scheme scheme, uri *url.URL) (*DB, 
 		if err != nil {
 			return nil, err
 		}
-		leave, err := o.locate(e, written)
+		release, err := o.locate(e, written)
 		if err != nil {
 			return nil, errors.Join(err, e.Close())
 		}
-		c.leave = leave
+		c.release = release
 		if r, ok := e.(engine.Reporter); ok {
 			r.Report(o.logger)
 		}
 		s.core, s.query = newCore(redact.Value("", bare.String()), e), query
-		s.leave = o.open.recovery.Add(e)
+		s.removeFromRecovery = o.open.recovery.Add(e)
 	case s.query != query:
 		return nil, o.otherOptions(c.id, s.query)
 	default:
-		if c.leave, err = o.locate(s.core.engine, written); err != nil {
+		if c.release, err = o.locate(s.core.engine, written); err != nil {
 			return nil, err
 		}
 	}
@@ -262,7 +264,7 @@ func withoutQuery(uri *url.URL) *url.URL {
 }
 
 // locate tells a Located engine the URI that it was opened with.
-func (o *Opener) locate(e engine.Engine, written *url.URL) (leave func(), err error) {
+func (o *Opener) locate(e engine.Engine, written *url.URL) (release func(), err error) {
 	located, ok := e.(engine.Located)
 	if !ok {
 		return func() {}, nil
@@ -287,8 +289,8 @@ func (o *Opener) otherOptions(id, query string) error {
 func (o *Opener) engine(ctx context.Context, uri *url.URL,
 	open engine.OpenFunc,
 ) (engine.Engine, error) {
-	if o.between != nil {
-		return o.between(ctx, uri, open)
+	if o.intercept != nil {
+		return o.intercept(ctx, uri, open)
 	}
 	return open(ctx, uri)
 }
@@ -297,19 +299,19 @@ func (o *Opener) engine(ctx context.Context, uri *url.URL,
 type opening struct {
 	id, name string
 	shared   *shared
-	leave    func() // see Located
+	release  func() // of Locate
 }
 
-// claim adds a user to the database of c, and to its name, until unclaim.
-func (o *openSet) claim(c opening) (*shared, error) {
+// acquire adds a user to the database of c, and to its name, until release.
+func (o *openSet) acquire(c opening) (*shared, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := o.names[c.name]
 	if n.users > 0 && n.id != c.id {
 		return nil, fmt.Errorf("%w: it leads to %s now, and opening that would leave behind "+
 			"the data of the open one: "+
-			"have the link lead there again, or restart the program", ErrMoved, redact.Value("",
-			c.id))
+			"have the link lead there again, or restart the program",
+			ErrMoved, redact.Value("", c.id))
 	}
 	o.names[c.name] = name{c.id, n.users + 1}
 	s := o.databases[c.id]
@@ -321,8 +323,8 @@ func (o *openSet) claim(c opening) (*shared, error) {
 	return s, nil
 }
 
-// unclaim drops one user and reports whether it was the last.
-func (o *openSet) unclaim(c opening) (last bool) {
+// release drops one user and reports whether it was the last.
+func (o *openSet) release(c opening) (last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := o.names[c.name]; n.users > 1 {
@@ -343,13 +345,13 @@ func (o *openSet) close(c opening, discard bool) error {
 	s := c.shared
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.leave()
-	if !o.unclaim(c) {
+	c.release()
+	if !o.release(c) {
 		return nil
 	}
 	e := s.core.engine
 	s.core = nil
-	s.leave()
+	s.removeFromRecovery()
 	end := e.Close
 	if d, ok := e.(engine.Discarder); ok && discard {
 		end = d.Discard
@@ -370,7 +372,8 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 		return scheme{}, nil, fmt.Errorf("not a URI of a database: write %s",
 			&url.URL{Scheme: "bolt", Path: text})
 	case !ok:
-		return scheme{}, nil, errors.New("not a URI of a database: want one such as bolt:///path/to/data.db")
+		return scheme{}, nil, errors.New("not a URI of a database: " +
+			"want one such as bolt:///path/to/data.db")
 	}
 	o.mu.Lock()
 	s, known := o.schemes[name]
@@ -390,7 +393,8 @@ func (o *Opener) parse(text string) (scheme, *url.URL, error) {
 		return s, nil, errors.New("not a well-formed URI: " + escapes)
 	}
 	if uri.Fragment != "" || strings.Contains(text, "#") {
-		return s, nil, errors.New("a URI of a database has no #fragment: in a path or password write %23 for #")
+		return s, nil, errors.New("a URI of a database has no #fragment: " +
+			"in a path or password write %23 for #")
 	}
 	return s, uri, nil
 }

@@ -65,7 +65,7 @@ func get(tb testing.TB, db *storage.DB, key string) (value string) {
 	return value
 }
 
-// However it is named, a database is opened once, and closed with its last user.
+// A database is opened once, whatever its URIs, and closed with its last user.
 func TestOpenerShares(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -92,8 +92,8 @@ func TestOpenerShares(t *testing.T) {
 		}
 	}
 
-	// In one transaction it takes part once, whoever's DB is used; two bolt databases could not
-	// commit together.
+	// In one transaction it joins once, through any DB; two bolt databases could not commit
+	// together.
 	err = transaction.Run(t.Context(), func(ctx context.Context) error {
 		for _, db := range dbs {
 			tx, err := db.Tx(ctx)
@@ -140,8 +140,8 @@ func TestOpenerShares(t *testing.T) {
 	}
 }
 
-// An opener and the one that it was renewed to open a database once, and close it with the last
-// user of both.
+// An opener and the one that Renew made of it open a database once, and close it with the last user
+// of both.
 func TestRenewedOpenerShares(t *testing.T) {
 	t.Parallel()
 	opened, closed := 0, 0
@@ -182,7 +182,7 @@ func TestRenewedOpenerShares(t *testing.T) {
 	}
 }
 
-// closing counts how often it is closed.
+// closing is an engine that counts its Close calls.
 type closing struct {
 	engine.Engine
 	closed *int
@@ -193,8 +193,6 @@ func (c closing) Close() error {
 	return c.Engine.Close()
 }
 
-// An engine that panics leaves nothing behind.
-// onePhase can't prepare.
 type onePhase struct {
 	engine.Engine
 	why error // it could be otherwise
@@ -243,7 +241,7 @@ func TestCheckTwoPhase(t *testing.T) {
 		})
 	}
 
-	// What is to be replaced is still open then, and does not count.
+	// The databases of the old configuration are still open, and do not count.
 	o := register(storage.NewOpener())
 	mustOpen(t, o, "never://old")
 	mustOpen(t, o, "never://kept")
@@ -281,7 +279,7 @@ func TestOpenPanics(t *testing.T) {
 	}
 }
 
-// Opening and closing at once, by many, never meets a database that is half closed.
+// Concurrent opening and closing never returns a closed database.
 func TestOpenerConcurrently(t *testing.T) {
 	t.Parallel()
 	o := newOpener()
@@ -390,7 +388,7 @@ func TestOpenerErrors(t *testing.T) {
 	}
 }
 
-// A folder of sockets may be the host, percent-encoded as libpq has it.
+// The host may be a folder of sockets, percent-encoded as in libpq.
 func TestOpenerSocketFolders(t *testing.T) {
 	t.Parallel()
 	for uri, want := range map[string]string{
@@ -412,7 +410,7 @@ func TestOpenerSocketFolders(t *testing.T) {
 	}
 }
 
-// The same options in other words are the same.
+// Options that are equal in another form are the same.
 func TestOpenerOptions(t *testing.T) {
 	t.Parallel()
 	o := newOpener()

@@ -117,17 +117,17 @@ func (s *scan) run() error {
 		replaced := false
 		for own.ok && !replaced && own.notAfter(item.Key) {
 			replaced = own.key() == string(item.Key)
-			if !s.giveOwn(own) {
+			if !s.yieldOwn(own) {
 				return tx.errEnded()
 			}
 			own.next()
 		}
-		if !replaced && !s.give(item) {
+		if !replaced && !s.yieldItem(item) {
 			return tx.errEnded()
 		}
 	}
 	for ; own.ok; own.next() {
-		if !s.giveOwn(own) {
+		if !s.yieldOwn(own) {
 			return tx.errEnded()
 		}
 	}
@@ -135,19 +135,19 @@ func (s *scan) run() error {
 	return nil
 }
 
-func (s *scan) giveOwn(own *ownWrites) bool {
+func (s *scan) yieldOwn(own *ownWrites) bool {
 	value := own.value()
 	if value == nil {
 		return true // deleted
 	}
 	// an empty value is not nil
 	item := Item{Key: []byte(own.key()), Value: append(make([]byte, 0, len(value)), value...)}
-	return s.give(item)
+	return s.yieldItem(item)
 }
 
-// give calls the loop body and reports whether to continue: the loop was not left, and the
+// yieldItem calls the loop body and reports whether to continue: the loop was not left, and the
 // transaction not ended in its body.
-func (s *scan) give(item Item) bool {
+func (s *scan) yieldItem(item Item) bool {
 	s.last = append(s.last[:0], item.Key...)
 	s.left = !s.callBody(item)
 	return !s.left && !s.bucket.tx.ended

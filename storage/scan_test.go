@@ -12,7 +12,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// listing is an engine whose views are Listers, and count how often they are.
+// listing is an engine whose views are Listers, and count their calls.
 type listing struct {
 	engine.Engine
 	lists *int
@@ -39,7 +39,7 @@ func (l lister) List(bucket string, r storage.Range) (items []storage.Item, err 
 	return items, nil
 }
 
-// What the transaction has written shows in Items, and the engine lists what it has not written to.
+// Items include the transaction's own writes, and the engine lists ranges without any.
 func TestItems(t *testing.T) {
 	t.Parallel()
 	lists := 0

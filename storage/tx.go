@@ -129,8 +129,8 @@ func (tx *Tx) begin() (engine.View, error) {
 	return tx.core.engine.Begin(tx.ctx)
 }
 
-// With calls f with the engine's view, for packages of engines that can do more than this package
-// knows of. The view is made if there is none yet. No other call of tx, nor the end of its
+// With calls f with the engine's view, which it begins if necessary, for packages of engines that
+// offer more than this package. No other call of tx, nor the end of its
 // transaction, runs concurrently, so f must not use tx, nor keep the view. It returns
 // [transaction.ErrEnded], the engine's error, or that of f.
 func (tx *Tx) With(f func(engine.View) error) error {
@@ -176,8 +176,8 @@ func (tx *Tx) readOnly() bool {
 	return !tx.wrote()
 }
 
-// changes returns the transaction's work, for the engine; nil if it has only read, because then
-// there is nothing to validate. It is called with mu locked.
+// changes returns the transaction's reads and writes, for the engine. It returns nil if tx has only
+// read, because such a transaction is not validated. It is called with mu locked.
 func (tx *Tx) changes() *engine.Changes {
 	for _, s := range tx.scans { // a commit from inside a loop
 		s.record()
@@ -256,7 +256,7 @@ func (tx *Tx) explainRead(err error, bucket string, iv interval) error {
 		return nil
 	}
 	var c engine.Changes
-	for _, s := range tx.scans { // the failed one may be among them, and others are running
+	for _, s := range tx.scans { // the failed one may be among the running ones
 		s.record()
 	}
 	tx.collect(&c)
@@ -264,7 +264,7 @@ func (tx *Tx) explainRead(err error, bucket string, iv interval) error {
 	return tx.explain(err, &c)
 }
 
-// explain adds to an engine's error of a transaction that did c what only this package knows.
+// explain completes an engine's error of a transaction with the changes c.
 func (tx *Tx) explain(err error, c *engine.Changes) (explained error) {
 	defer func() { tx.remember(explained) }()
 	e, ok := errors.AsType[*ConflictError](err)
@@ -274,7 +274,7 @@ func (tx *Tx) explain(err error, c *engine.Changes) (explained error) {
 	case !ok:
 		return tx.named(err)
 	}
-	if c == &nothing { // the engine may not have been given the reads
+	if c == &nothing { // the engine may not have got the reads
 		c = new(engine.Changes)
 		tx.mu.Lock()
 		tx.collect(c)
@@ -306,7 +306,7 @@ func rangeWith(c *engine.Changes, bucket, key string) span {
 // remember stores the first transient error that is returned, in case the app ignores it.
 func (tx *Tx) remember(err error) {
 	if err != nil && transaction.IsTransient(err) {
-		told := err // moved to the heap only here, so that a nil err costs no allocation
-		tx.transient.CompareAndSwap(nil, &told)
+		first := err // moved to the heap only here, so that a nil err costs no allocation
+		tx.transient.CompareAndSwap(nil, &first)
 	}
 }

@@ -76,7 +76,7 @@ func TestLookingChangesNothingOnPostgres(t *testing.T) {
 			"no such database", wrong,
 			[]string{"check", "site.ini"},
 			"",
-			`does not exist: make it, with createdb, say`, 1, 0,
+			`does not exist: create it, with createdb for example`, 1, 0,
 		},
 		{
 			"an option that is none", uri + "&pool_max_con=3",

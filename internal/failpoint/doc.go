@@ -1,17 +1,22 @@
-// Package failpoint names the moments at which a crash is told apart from every other: between the steps of a two-phase
-// commit, say. In a program that was built with the tag failpoints, the environment says where it dies:
+// Package failpoint marks places in the code at which a test build can crash or pause, such as the
+// steps of a two-phase commit. [Here] marks a place:
 //
-//	PASTELINE_CRASH="after decision"      the first time that it gets there
-//	PASTELINE_CRASH="after decision:3"    the third time
+//	failpoint.Here("after decision")
 //
-// It dies as by kill -9: nothing is written, closed or said. Or the environment says where it waits, while somebody kills its server, or
-// recovers in another process:
+// In a program that is built with the tag failpoints, an environment variable names the place where
+// it crashes:
 //
-//	PASTELINE_PAUSE="before decision"     the first time that it gets there, and every time after that
-//	PASTELINE_PAUSE="before decision:3"   the third time, and every time after that
+//	PASTELINE_CRASH="after decision"      at the first call
+//	PASTELINE_CRASH="after decision:3"    at the third call
 //
-// It writes the name of the place, as a line, to file descriptor 3, and goes on when it can read a byte from file descriptor 4. When that is at
-// its end, it waits no more.
+// The process kills itself with SIGKILL, so it neither writes nor closes anything. Another variable
+// names the place where it pauses, while a test kills its server, or recovers in another process:
 //
-// In every other program [Here] is empty, and costs nothing.
+//	PASTELINE_PAUSE="before decision"     at every call
+//	PASTELINE_PAUSE="before decision:3"   at the third call, and every later one
+//
+// It writes a line with the name of the place to file descriptor 3, and continues when it has read
+// a byte from file descriptor 4, or that is at its end.
+//
+// In all other programs Here is an empty function.
 package failpoint

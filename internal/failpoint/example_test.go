@@ -8,7 +8,7 @@ import (
 
 func ExampleHere() {
 	fmt.Println("prepared")
-	failpoint.Here("after prepare") // nothing, unless the program was built to die here
+	failpoint.Here("after prepare") // does nothing without the build tag
 	fmt.Println("decided")
 	// Output:
 	// prepared

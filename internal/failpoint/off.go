@@ -2,5 +2,5 @@
 
 package failpoint
 
-// Here does nothing.
+// Here does nothing in this build.
 func Here(string) {}

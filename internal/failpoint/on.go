@@ -11,15 +11,16 @@ import (
 	"sync/atomic"
 )
 
-// A visit is one of the times that the program gets to a place.
-type visit struct {
+// A plan says at which call of Here for a place the program acts.
+type plan struct {
 	place string
-	left  atomic.Int64 // how many more times, until it is that one
+	left  atomic.Int64 // the calls until then
 }
 
-// planned returns the visit that the environment names. Names of places may have a colon, too, but with no number behind it.
-func planned(variable string) *visit {
-	v := &visit{place: os.Getenv(variable)}
+// planned returns the plan in an environment variable. The name of a place may have a colon, but no
+// number behind it.
+func planned(variable string) *plan {
+	v := &plan{place: os.Getenv(variable)}
 	n := 1
 	if i := strings.LastIndexByte(v.place, ':'); i >= 0 {
 		if number, err := strconv.Atoi(v.place[i+1:]); err == nil {
@@ -33,8 +34,9 @@ func planned(variable string) *visit {
 	return v
 }
 
-// reached counts, and returns how many more times it will be; 0 is the one.
-func (v *visit) reached(name string) (left int64, ok bool) {
+// reached counts a call, and returns the number of calls that are left; ok is false for other
+// places.
+func (v *plan) reached(name string) (left int64, ok bool) {
 	if v.place == "" || v.place != name {
 		return 0, false
 	}
@@ -43,18 +45,19 @@ func (v *visit) reached(name string) (left int64, ok bool) {
 
 var crash, pause = planned("PASTELINE_CRASH"), planned("PASTELINE_PAUSE")
 
-// The two ends of the conversation about a pause, which is one at a time. Without one, the descriptors are somebody else's.
+// The files of a pause; only one goroutine pauses at a time. Without PASTELINE_PAUSE the
+// descriptors may belong to other files.
 var (
-	pausing    sync.Mutex
-	tell, told = func() (tell, told *os.File) {
+	pausing        sync.Mutex
+	paused, resume = func() (paused, resume *os.File) {
 		if pause.place == "" {
 			return nil, nil
 		}
-		return os.NewFile(3, "PASTELINE_PAUSE: says where it is"), os.NewFile(4, "PASTELINE_PAUSE: is told to go on")
+		return os.NewFile(3, "PASTELINE_PAUSE: paused"), os.NewFile(4, "PASTELINE_PAUSE: resume")
 	}()
 )
 
-// Here ends the process if the environment says so, and does not return then; or waits.
+// Here kills the process, or pauses, as the environment says.
 func Here(name string) {
 	if left, ok := crash.reached(name); ok && left == 0 {
 		die()
@@ -78,13 +81,13 @@ func die() {
 func wait(name string) {
 	pausing.Lock()
 	defer pausing.Unlock()
-	if told == nil {
+	if resume == nil {
 		return
 	}
-	if _, err := fmt.Fprintln(tell, name); err != nil {
+	if _, err := fmt.Fprintln(paused, name); err != nil {
 		panic(err)
 	}
-	if _, err := told.Read(make([]byte, 1)); err != nil {
-		told = nil // whoever has told us so does it no more
+	if _, err := resume.Read(make([]byte, 1)); err != nil {
+		resume = nil // the other end is closed: pause no more
 	}
 }

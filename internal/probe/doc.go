@@ -1,3 +1,5 @@
-// Package probe finds out what could be done with a file, and does not do it: for commands that look whether a program could
-// start, and change nothing.
+// Package probe checks whether a file could be created or written, and changes nothing. Commands
+// such as serve check use it to report errors that a start would have:
+//
+//	err := probe.Create("/var/log/site/access.log") // nil: it could be created
 package probe

@@ -8,12 +8,13 @@ import (
 	"path/filepath"
 )
 
-// ErrNoFiles is the reason why a folder can't have a new file: those in it are made by the system alone, as in /proc.
+// ErrNoFiles is returned for a folder in which only the system creates files, such as /proc.
 var ErrNoFiles = errors.New("no file can be made in that folder")
 
-// Create returns the error with which os.OpenFile would fail to make a file of that name, which must not exist. Where the system
-// can't tell in advance, it returns nil. Errors are those of package os: a folder that does not exist is fs.ErrNotExist, one that
-// can't be written to fs.ErrPermission, or what else the system says.
+// Create returns the error with which os.OpenFile would fail to create the file name, which must
+// not exist. It returns nil if the system can't tell in advance. Errors are those of package os:
+// for a folder that does not exist fs.ErrNotExist, for one that can't be written to
+// fs.ErrPermission, or another error of the system.
 func Create(name string) error {
 	dir := filepath.Dir(name)
 	info, err := os.Stat(dir)
@@ -29,7 +30,8 @@ func Create(name string) error {
 	return nil
 }
 
-// Write returns the error with which os.OpenFile would fail to open a file that exists for writing. The file stays as it is.
+// Write returns the error with which os.OpenFile would fail to open the existing file name for
+// writing. It does not change the file.
 func Write(name string) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {

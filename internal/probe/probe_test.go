@@ -11,7 +11,7 @@ import (
 	"github.com/pasteline/pasteline/internal/probe"
 )
 
-// What Create says is what making the file says, and nothing is made.
+// Create returns the same kind of error as creating the file, and creates none.
 func TestCreate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func TestCreate(t *testing.T) {
 		name := filepath.Join(folder, "pasteline-probe-test")
 		got := probe.Create(name)
 		if after, _ := os.ReadDir(folder); len(after) != len(before) && folder != "/proc" {
-			t.Errorf("%s: something was made", folder)
+			t.Errorf("%s: a file was created", folder)
 		}
 		f, want := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if want == nil {
@@ -66,9 +66,9 @@ func TestWrite(t *testing.T) {
 		t.Errorf("got %q, %v", text, err)
 	}
 	if err := probe.Write(filepath.Join(dir, "other")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want that there is none", err)
+		t.Errorf("got %v, want fs.ErrNotExist", err)
 	}
 	if err := probe.Write(dir); err == nil {
-		t.Error("a folder can't be written")
+		t.Error("no error for a folder")
 	}
 }

@@ -6,7 +6,7 @@ import "syscall"
 
 const errNotDir = syscall.ENOTDIR
 
-const wOK, xOK = 2, 1 // of access
+const wOK, xOK = 2, 1 // of access(2)
 
-// create asks for the permissions of the folder.
+// create checks the permissions of the folder.
 func create(dir string) error { return syscall.Access(dir, wOK|xOK) }

@@ -52,7 +52,7 @@ type database struct {
 	history  *occ.History // the accepted commits, for validation
 	queue    commitQueue
 	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit; replaced by tests
-	writer   sync.Mutex            // see lockWriter: bbolt gives a failed transaction's id to the next
+	writer   sync.Mutex            // see lockWriter
 	location location
 	// the error of all operations once the engine is unusable; else nil
 	broken atomic.Pointer[error]

@@ -319,8 +319,18 @@ func TestOpenErrors(t *testing.T) {
 		t.Helper()
 		path = filepath.Join(dir, name)
 		db := open(t, path)
-		for i := range 300 {
-			mustPut(t, db, fmt.Sprintf("%04d", i*7%300), strings.Repeat("v", 300))
+		for i := range 10 {
+			err := transaction.Run(t.Context(), func(ctx context.Context) error {
+				tx, err := db.Tx(ctx)
+				for j := range 30 {
+					key := fmt.Appendf(nil, "%04d", (i*30+j)*7%300)
+					err = errors.Join(err, tx.Bucket("b").Put(key, bytes.Repeat([]byte("v"), 300)))
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 		closeDB(t, db)
 		content, err := os.ReadFile(path)

@@ -55,8 +55,9 @@ func checkFormat(tx *bbolt.Tx) error {
 			return err
 		}
 		if version > formatVersion {
-			return fmt.Errorf("the database has format %d, and this program knows formats up to %d: "+
-				"use a newer version of it", version, formatVersion)
+			return fmt.Errorf("the database has format %d, "+
+				"and this program knows formats up to %d: use a newer version of it",
+				version, formatVersion)
 		}
 		return nil
 	}

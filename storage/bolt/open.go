@@ -153,8 +153,8 @@ func (e *database) closeFile() error {
 	return errors.Join(e.removeCreated(), closeFile(e.db))
 }
 
-// removeCreated deletes the file if it is to be discarded. The lock is held: another process that waits
-// for it finds the file gone.
+// removeCreated deletes the file if it is to be discarded. The lock is held: another process that
+// waits for it finds the file gone.
 func (e *database) removeCreated() error {
 	if !e.created || e.used.Load() || !e.discarded.Load() {
 		return nil

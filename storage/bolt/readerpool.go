@@ -112,7 +112,8 @@ func (e *database) releaseReader(r *reader) {
 
 func (r *reader) end() { _ = rollback(r.tx) }
 
-// lockWriter must be held from before a bbolt write transaction begins until its outcome is known.
+// lockWriter must be held from before a bbolt write transaction begins until its outcome is known,
+// because bbolt gives the id of a failed transaction to the next one.
 func (e *database) lockWriter() {
 	e.writer.Lock()
 	for _, r := range e.readers.nextEra() {

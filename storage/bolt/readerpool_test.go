@@ -110,7 +110,7 @@ func TestReadsAcknowledgedCommits(t *testing.T) {
 			}
 		})
 	}
-	for n := range int64(300) {
+	for n := range int64(100) {
 		mustPut(t, db, "k", strconv.FormatInt(n+1, 10))
 		acknowledged.Store(n + 1)
 		if n%10 == 0 {

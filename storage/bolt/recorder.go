@@ -73,8 +73,8 @@ func lookUp(tx *bbolt.Tx, id string) (committed bool, err error) {
 }
 
 // Settle reports whether the transaction was committed here; if not, it records that it is aborted.
-// It writes in a bbolt transaction of its own. bbolt has one writer at a time, so no commit comes in
-// between, and the state it has seen is on the disk when its own transaction is.
+// It writes in a bbolt transaction of its own. bbolt has one writer at a time, so no commit comes
+// in between, and the state it has seen is on the disk when its own transaction is.
 func (e *database) Settle(_ context.Context, id string) (committed bool, err error) {
 	if err := e.acquire(); err != nil {
 		return false, err

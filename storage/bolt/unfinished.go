@@ -11,8 +11,8 @@ import (
 )
 
 // bbolt initializes a file by writing its first pages at once. After a power cut during that, the
-// file holds a part of them and zeros, and no commit: it can be initialized again. (Writing the pages to
-// a file of another name and renaming it would lose the lock, which belongs to the file.)
+// file holds a part of them and zeros, and no commit: it can be initialized again. (Writing the
+// pages to a file of another name and renaming it would lose the lock, which belongs to the file.)
 
 // firstPages is the number of pages that bbolt writes to an empty file.
 const firstPages = 4

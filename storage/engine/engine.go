@@ -126,12 +126,11 @@ type Speculative interface {
 type Located interface {
 	Engine
 
-	// Locate tells the engine that the database was opened as uri, in which no link was followed.
-	// It returns an error that wraps storage.ErrMoved if uri does not lead to the open database.
-	// Until leave is called, the engine refuses commits once uri leads elsewhere, though perhaps
-	// not those of the next second. It tells the logger, which may be nil, when that begins and
-	// when it ends.
-	Locate(uri *url.URL, logger *slog.Logger) (leave func(), err error)
+	// Locate records that the database was opened as uri, in which no link was followed. It
+	// returns an error that wraps storage.ErrMoved if uri does not lead to the open database.
+	// Until release is called, the engine refuses commits once uri leads elsewhere, though perhaps
+	// not those of the next second. It logs, if logger is not nil, when that begins and ends.
+	Locate(uri *url.URL, logger *slog.Logger) (release func(), err error)
 }
 
 // A Reporter is an [Engine] that watches its database while it is open. Report is called once,
@@ -229,7 +228,7 @@ type Clock interface {
 type KeyLocker interface {
 	Engine
 
-	// LockKeys waits for the locks of all keys. Release gives them back at once. A commit of the
+	// LockKeys waits for the locks of all keys. Release unlocks all of them. A commit of the
 	// holder names the keys in Changes.Locked. The error is that of ctx, or says why the keys can't
 	// be locked.
 	LockKeys(ctx context.Context, keys []ReadKey) (release func(), err error)

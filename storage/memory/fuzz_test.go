@@ -7,7 +7,7 @@ import (
 	"github.com/pasteline/pasteline/storage/storagetest"
 )
 
-// FuzzOps: any sequence of operations gives what the model says.
+// FuzzOps checks that sequences of operations have the results of the model.
 func FuzzOps(f *testing.F) {
 	f.Add([]byte("seed of some operations, each letter a choice"))
 	f.Fuzz(func(t *testing.T, choices []byte) {

@@ -1,5 +1,5 @@
-// Package memory keeps a database in the memory of the process: for tests, for development, and for
-// data that need not survive it.
+// Package memory is the engine of package storage for tests, for development and for data that need
+// not survive the process: a transactional key-value database in memory.
 //
 //	db := memory.New("scratch")           // not shared
 //	memory.Register(opener)               // or by URI: memory://scratch
@@ -171,21 +171,21 @@ func (v *view) Range(name string, r storage.Range) iter.Seq2[storage.Item, error
 		if !ok {
 			return
 		}
-		give := func(key string, value []byte) bool {
+		yieldItem := func(key string, value []byte) bool {
 			return yield(storage.Item{Key: []byte(key), Value: bytes.Clone(value)}, nil)
 		}
 		switch {
 		case !r.Reverse:
 			b.Ascend(string(r.From), func(key string, value []byte) bool {
-				return (r.To == nil || key < string(r.To)) && give(key, value)
+				return (r.To == nil || key < string(r.To)) && yieldItem(key, value)
 			})
 		case r.To == nil:
 			b.Reverse(func(key string, value []byte) bool {
-				return key >= string(r.From) && give(key, value)
+				return key >= string(r.From) && yieldItem(key, value)
 			})
 		default:
 			b.Descend(string(r.To), func(key string, value []byte) bool {
-				return key == string(r.To) || key >= string(r.From) && give(key, value)
+				return key == string(r.To) || key >= string(r.From) && yieldItem(key, value)
 			})
 		}
 	}

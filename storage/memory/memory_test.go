@@ -35,15 +35,15 @@ func BenchmarkGetPut(b *testing.B) {
 	}
 }
 
-// unknown is a data manager that decides, and does not know what.
+// unknown is a data manager that decides, with an unknown outcome.
 type unknown struct{}
 
 func (unknown) SortKey() string                            { return "" }
 func (unknown) Commit(context.Context, resource.Txn) error { return transaction.ErrInDoubt }
 func (unknown) Abort(context.Context, resource.Txn) error  { return nil }
 
-// What is prepared for a transaction in doubt keeps others from its keys, as it may be committed,
-// but does not keep the database open: nobody will come to finish it.
+// Prepared work of a transaction in doubt locks its keys, because it may be committed, but does not
+// keep the database open.
 func TestCloseInDoubt(t *testing.T) {
 	t.Parallel()
 	db := memory.New("doubt")

@@ -13,28 +13,31 @@ import (
 )
 
 // errBusy is the error of a use of the connection within another one.
-var errBusy = errors.New("storage/postgres: the SQL transaction is in use by the CopyFrom or batch that this function is called by")
+var errBusy = errors.New("storage/postgres: the SQL transaction is in use by the CopyFrom or " +
+	"batch that this function is called by")
 
-// An access is the app's way to the connection of its SQL transaction, which it shares with its
-// savepoints. The app may keep it, and use it from another goroutine: each use counts whole, before
-// the end of the transaction, or is refused.
+// An access controls the app's use of the connection of its SQL transaction; the savepoints in it
+// share the access. The app may keep it, and use it from another goroutine: each use either takes
+// place whole, before the end of the transaction, or is refused.
 type access struct {
 	engine *database
 	conn   *pgx.Conn
-	limit  time.Duration // for how long it may be open; 0: for ever
+	limit  time.Duration // how long the SQL transaction may be open; 0: no limit
 	timer  *time.Timer   // nil without a limit
 
-	mu    sync.Mutex // guards the next six
-	over  bool
-	late  bool // it was open for longer than limit
-	inUse bool
-	lent  bool      // in use, and functions of the app are called meanwhile
-	free  sync.Cond // inUse has become false, or another may not wait for that any more
-	open  func()    // closes the last results; nil: there were none
+	mu         sync.Mutex // guards the next six
+	over       bool
+	late       bool // the SQL transaction was open for longer than limit
+	inUse      bool
+	inCallback bool      // in use, by a call that calls functions of the app
+	free       sync.Cond // inUse has become false, or waiting for that is over
+	open       func()    // closes the last results; nil: there were none
 
-	released bool // origin has been, for the end
+	released bool // the savepoint origin was released, for the end
 
-	ended *endedError // the app's own SQL has ended the transaction; written by the goroutine that is in, or after the end
+	// the app's own SQL has ended the transaction; written by the current user of the connection,
+	// or after the end
+	ended *endedError
 }
 
 func newAccess(ctx context.Context, e *database, conn *pgx.Conn) *access {
@@ -51,8 +54,8 @@ func newAccess(ctx context.Context, e *database, conn *pgx.Conn) *access {
 	return a
 }
 
-// expire cuts the connection of a transaction that is open for too long: the server rolls it back,
-// and the app, which may be in the midst of a statement, gets an error.
+// expire closes the connection of a transaction that is open for too long: the server rolls it
+// back, and the app, which may be running a statement, gets an error.
 func (a *access) expire() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -61,7 +64,7 @@ func (a *access) expire() {
 	}
 	a.late = true
 	a.free.Broadcast()
-	_ = a.conn.PgConn().Conn().Close() // the only thing that may be done to it from another goroutine
+	_ = a.conn.PgConn().Conn().Close() // safe from another goroutine
 }
 
 func (a *access) expired() bool {
@@ -70,12 +73,12 @@ func (a *access) expired() bool {
 	return a.late
 }
 
-// enter begins a use of the connection. It returns transaction.ErrEnded, or why the transaction is
-// of no use any more.
-func (a *access) enter() error {
+// acquire begins a use of the connection; release ends it. The error is transaction.ErrEnded, or
+// the reason why the transaction can't be used any more.
+func (a *access) acquire() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.take(); err != nil {
+	if err := a.acquireLocked(); err != nil {
 		return err
 	}
 	if a.endedBySQL(pgconn.CommandTag{}) { // by a query, whose rows have been read since
@@ -86,10 +89,10 @@ func (a *access) enter() error {
 	return nil
 }
 
-func (a *access) leave() {
+func (a *access) release() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.inUse, a.lent = false, false
+	a.inUse, a.inCallback = false, false
 	a.free.Broadcast()
 }
 
@@ -100,7 +103,7 @@ func (a *access) shut() {
 	}
 }
 
-// refuse is shut, but for the results, which the function that it returns closes.
+// refuse is shut, except that the function that it returns closes the results.
 func (a *access) refuse() (end func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -117,25 +120,28 @@ func (a *access) refuse() (end func()) {
 	return end
 }
 
-// endedBySQL asks the connection whether there is a transaction still. The tag is that of the last
-// statement, if it is known.
+// endedBySQL reports whether a statement of the app has ended the transaction. The tag is that of
+// the last statement, if it is known.
 func (a *access) endedBySQL(tag pgconn.CommandTag) bool {
-	if pg := a.conn.PgConn(); a.ended == nil && !a.conn.IsClosed() && !pg.IsBusy() && pg.TxStatus() == 'I' {
+	if pg := a.conn.PgConn(); a.ended == nil && !a.conn.IsClosed() && !pg.IsBusy() &&
+		pg.TxStatus() == 'I' {
 		a.ended = &endedError{by: tag.String()}
 	}
 	return a.ended != nil
 }
 
-// replaced is for a transaction that is not the one that was begun: origin is not in it.
-func (a *access) replaced() *endedError {
+// endReplaced records that the app's own SQL has ended the transaction and begun another one, in
+// which the savepoint origin does not exist.
+func (a *access) endReplaced() *endedError {
 	a.ended = &endedError{}
 	return a.ended
 }
 
-// lostOrigin reports whether a statement that names a savepoint did not find origin.
-func lostOrigin(err error) bool {
+// originMissing reports whether err says that the savepoint origin does not exist.
+func originMissing(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == "3B001" && e.Message == `savepoint "`+origin+`" does not exist` // invalid_savepoint_specification
+	// invalid_savepoint_specification
+	return ok && e.Code == "3B001" && e.Message == `savepoint "`+origin+`" does not exist`
 }
 
 // An endedError says that the app's own SQL has ended its SQL transaction.
@@ -144,15 +150,19 @@ type endedError struct {
 }
 
 func (e *endedError) Error() string {
-	what := "a statement of the app's own SQL ended the SQL transaction: what was done before it is kept if it was a COMMIT, and gone if it was a ROLLBACK"
+	text := "a statement of the app's own SQL ended the SQL transaction: " +
+		"what was done before it is kept if it was a COMMIT, and gone if it was a ROLLBACK"
 	switch e.by {
 	case "COMMIT":
-		what = "a COMMIT in the app's own SQL ended the SQL transaction: what was done before it is kept"
+		text = "a COMMIT in the app's own SQL ended the SQL transaction: " +
+			"what was done before it is kept"
 	case "ROLLBACK":
-		what = "a ROLLBACK in the app's own SQL ended the SQL transaction: what was done before it is gone"
+		text = "a ROLLBACK in the app's own SQL ended the SQL transaction: " +
+			"what was done before it is gone"
 	}
-	return what + "; all else is not committed, and is not run again: leave the end to the transaction (" + ErrByHand.Error() + ")"
+	return text + "; all else is not committed, and is not run again: " +
+		"leave the end to the transaction (" + ErrByHand.Error() + ")"
 }
 
-// Unwrap makes that the work is not run again, whatever else has failed.
+// Unwrap includes transaction.ErrPartlyKept, so that the work is never run again.
 func (e *endedError) Unwrap() []error { return []error{ErrByHand, transaction.ErrPartlyKept} }

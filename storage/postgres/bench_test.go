@@ -23,14 +23,15 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// What a session costs: one read, or one read and one write, in each of the designs that were
-// thought through (see the package's documentation). Each client has a session of its own. The
-// server waits for the disk, as one in production does.
+// BenchmarkSession measures a read, or a read and a write, of a session, with each of the designs
+// that were considered (see the package documentation). Each client has its own session. The server
+// waits for the disk, as in production.
 func BenchmarkSession(b *testing.B) {
 	server := pgtest.Start(b)
 	for _, design := range []struct {
 		name string
-		make func(b *testing.B, uri string) (read, write func(ctx context.Context, key string) error)
+		make func(b *testing.B, uri string) (read, write func(ctx context.Context,
+			key string) error)
 	}{
 		{"lazy", func(b *testing.B, uri string) (read, write func(context.Context, string) error) {
 			b.Helper()
@@ -44,54 +45,57 @@ func BenchmarkSession(b *testing.B) {
 	} {
 		for _, clients := range []int{1, 16} {
 			for _, work := range []string{"read", "write"} {
-				b.Run(fmt.Sprintf("design=%s/clients=%d/work=%s", design.name, clients, work), func(b *testing.B) {
-					read, write := design.make(b, with(server.CreateDatabase(b), "pool_max_conns=20"))
-					f := read
-					if work == "write" {
-						f = write
-					}
-					for client := range clients {
-						if err := write(b.Context(), strconv.Itoa(client)); err != nil {
-							b.Fatal(err)
+				b.Run(fmt.Sprintf("design=%s/clients=%d/work=%s", design.name, clients, work),
+					func(b *testing.B) {
+						read, write := design.make(b, with(server.CreateDatabase(b),
+							"pool_max_conns=20"))
+						f := read
+						if work == "write" {
+							f = write
 						}
-					}
-					b.ReportAllocs()
-					b.ResetTimer()
-					var left atomic.Int64
-					left.Store(int64(b.N))
-					var crowd sync.WaitGroup
-					for client := range clients {
-						crowd.Go(func() {
-							for key := strconv.Itoa(client); left.Add(-1) >= 0; {
-								if err := f(b.Context(), key); err != nil {
-									b.Error(err)
-									return
-								}
+						for client := range clients {
+							if err := write(b.Context(), strconv.Itoa(client)); err != nil {
+								b.Fatal(err)
 							}
-						})
-					}
-					crowd.Wait()
-				})
+						}
+						b.ReportAllocs()
+						b.ResetTimer()
+						var left atomic.Int64
+						left.Store(int64(b.N))
+						var crowd sync.WaitGroup
+						for client := range clients {
+							crowd.Go(func() {
+								for key := strconv.Itoa(client); left.Add(-1) >= 0; {
+									if err := f(b.Context(), key); err != nil {
+										b.Error(err)
+										return
+									}
+								}
+							})
+						}
+						crowd.Wait()
+					})
 			}
 		}
 	}
 }
 
-// What room on the pages of the table is worth to a crowd in which each client changes keys of its
-// own, at random: how many updates stay on their page, and how many commits the server calls a
-// conflict though they share no key. The table is full at first, as after a restore.
+// BenchmarkFillFactor measures the effect of room on the pages of the table, with clients that
+// change their own keys at random: how many updates stay on their page, and how many commits are
+// reported as conflicts though they share no key. The table is full at first, as after a restore.
 func BenchmarkFillFactor(b *testing.B) {
 	for _, work := range []string{"bucket", "sql"} {
 		for _, size := range []int{300, 1000} {
 			for _, fill := range [][2]int{{100, 100}, {100, 80}, {90, 90}, {80, 80}, {70, 70}} {
-				name := fmt.Sprintf("work=%s/value=%d/filled=%d/fillfactor=%d", work, size, fill[0], fill[1])
+				name := fmt.Sprintf("work=%s/value=%d/filled=%d/fillfactor=%d", work, size,
+					fill[0], fill[1])
 				b.Run(name, func(b *testing.B) { updateAtRandom(b, work == "sql", size, fill) })
 			}
 		}
 	}
 }
 
-// updateAtRandom fills the table up to fill[0] percent of each page, and sets fill[1] then.
+// updateAtRandom fills the table with the fill factor fill[0], and sets fill[1] then.
 func updateAtRandom(b *testing.B, sql bool, size int, fill [2]int) {
 	b.Helper()
 	const clients, keys = 16, 4000
@@ -135,7 +139,8 @@ func updateAtRandom(b *testing.B, sql bool, size int, fill [2]int) {
 			random := rand.New(rand.NewPCG(1, uint64(client)))
 			for left.Add(-1) >= 0 {
 				key := sessionKey(random.IntN(keys/clients)*clients + client)
-				if err := transaction.Run(b.Context(), func(ctx context.Context) error { return change(ctx, key) },
+				if err := transaction.Run(b.Context(),
+					func(ctx context.Context) error { return change(ctx, key) },
 					transaction.Policy{Tries: 100}); err != nil {
 					b.Error(err)
 					return
@@ -151,18 +156,20 @@ func updateAtRandom(b *testing.B, sql bool, size int, fill [2]int) {
 	until(b, conn, `SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()`)
 	b.ReportMetric(ask[float64](b, conn, `SELECT coalesce(100.0 * n_tup_hot_upd / nullif(n_tup_upd, 0), 0)::float8
 		FROM pg_stat_user_tables WHERE relname = 'pasteline_data'`), "%hot")
-	b.ReportMetric(1000*float64(strings.Count(server.Log(), "could not serialize access"))/float64(b.N), "40001/1000op")
+	b.ReportMetric(1000*float64(strings.Count(server.Log(),
+		"could not serialize access"))/float64(b.N), "40001/1000op")
 	b.ReportMetric(full, "MiB-full")
 	b.ReportMetric(ask[float64](b, conn, bytes), "MiB-then")
 }
 
-// sessionKey returns a key such as a session has: neighbours were not made one after the other.
+// sessionKey returns a random key, as sessions have: keys that are close together were not created
+// one after the other.
 func sessionKey(n int) []byte {
 	sum := sha256.Sum256(strconv.AppendInt(nil, int64(n), 10))
 	return hex.AppendEncode(nil, sum[:16])
 }
 
-// session is about what a small one comes to.
+// session is a value of the size of a small session.
 var session = make([]byte, 300)
 
 func buckets(b *testing.B, uri string) (read, write func(ctx context.Context, key string) error) {
@@ -196,8 +203,7 @@ func buckets(b *testing.B, uri string) (read, write func(ctx context.Context, ke
 	return read, write
 }
 
-// bySQL is one SERIALIZABLE transaction from the beginning of the request to its end, written by
-// hand.
+// bySQL is one SERIALIZABLE transaction from the beginning of the request to its end, in plain SQL.
 func bySQL(b *testing.B, uri string) (read, write func(ctx context.Context, key string) error) {
 	b.Helper()
 	pool, err := pgxpool.New(b.Context(), uri)
@@ -205,7 +211,8 @@ func bySQL(b *testing.B, uri string) (read, write func(ctx context.Context, key 
 		b.Fatal(err)
 	}
 	b.Cleanup(pool.Close)
-	if _, err := pool.Exec(b.Context(), `CREATE TABLE sessions (key text PRIMARY KEY, value bytea NOT NULL)`); err != nil {
+	if _, err := pool.Exec(b.Context(),
+		`CREATE TABLE sessions (key text PRIMARY KEY, value bytea NOT NULL)`); err != nil {
 		b.Fatal(err)
 	}
 	run := func(ctx context.Context, f func(tx pgx.Tx) error) error {

@@ -7,10 +7,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// now is not the beginning of the SQL transaction, as now() is.
+// now returns the current time; SQL's now() would return the beginning of the SQL transaction.
 const now = "SELECT pg_catalog.clock_timestamp()"
 
-// Now asks the server. It counts as no read: the view needs no snapshot for it.
+// Now returns the server's time. It does not count as a read, so the view needs no snapshot for it.
 func (v *view) Now() (time.Time, error) {
 	var t time.Time
 	scan := func(rows pgx.Rows) (err error) {
@@ -21,7 +21,7 @@ func (v *view) Now() (time.Time, error) {
 		err := v.read(now, nil, scan)
 		return t, err
 	}
-	err := v.engine.alone(v.ctx, func(conn *pgxpool.Conn) error {
+	err := v.engine.runStatement(v.ctx, func(conn *pgxpool.Conn) error {
 		rows, err := conn.Query(v.ctx, now)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -33,7 +34,7 @@ func openAs(tb testing.TB, uri string, register func(*storage.Opener)) *storage.
 	return db
 }
 
-// with adds options to a URI.
+// with returns a URI with more options.
 func with(uri, options string) string {
 	switch {
 	case options == "":
@@ -52,23 +53,25 @@ func TestConformance(t *testing.T) {
 	}{
 		{"snapshot=lazy", "", postgres.Register},
 		{"snapshot=first", "snapshot=first", postgres.Register},
-		{"simple server", "", postgres.RegisterSimple}, // one that lacks what is not in every server that speaks the protocol
+		{"simple server", "", postgres.RegisterSimple}, // without features that some servers lack
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			if testing.Short() && tt.name != "snapshot=lazy" {
-				t.Skip("the same again takes its time")
+				t.Skip("short")
 			}
 			uri := with(pgtest.Database(t), tt.options)
-			crowd := 16
-			if tt.name == "snapshot=lazy" && !testing.Short() { // once is enough: it takes minutes
-				crowd = 0
+			clients, transactions, rounds := 12, 15, 2
+			if os.Getenv("STORAGETEST_LONG") != "" { // as make stress sets it
+				clients, transactions, rounds = 0, 0, 0
 			}
 			var schemas atomic.Int64
 			storagetest.Run(t, storagetest.Engine{
-				Open: func(tb testing.TB) *storage.DB { // to make a schema is faster than to make a database
+				// a new schema takes less time than a new database
+				Open: func(tb testing.TB) *storage.DB {
 					tb.Helper()
-					return openAs(tb, with(uri, fmt.Sprintf("schema=s%d&pool_max_conns=10", schemas.Add(1))), tt.register)
+					return openAs(tb, with(uri, fmt.Sprintf("schema=s%d&pool_max_conns=10",
+						schemas.Add(1))), tt.register)
 				},
 				Reopen: func(tb testing.TB, db *storage.DB) *storage.DB {
 					tb.Helper()
@@ -78,15 +81,16 @@ func TestConformance(t *testing.T) {
 					}
 					return openAs(tb, with(uri, "pool_max_conns=10&schema="+schema), tt.register)
 				},
-				Crowd:         crowd,
+				Clients:       clients,
+				Transactions:  transactions,
+				Rounds:        rounds,
 				ReadsConflict: tt.options != "snapshot=first",
 			})
 		})
 	}
 }
 
-// The same random sequences of operations give the same answers, which are the model's, in every
-// kind of database.
+// Random sequences of operations have the same results with every engine, those of the model.
 func TestSameAsOthers(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)

@@ -28,7 +28,7 @@ func (s settings) with(others settings) settings {
 	return all
 }
 
-// unlimited is for connections that wait for something else than an answer to their own work.
+// unlimited are the settings of connections that wait for locks or hold them.
 var unlimited = settings{
 	"idle_session_timeout": "0",
 	"lock_timeout":         "0",
@@ -38,43 +38,47 @@ var unlimited = settings{
 
 const settingsKey = "pasteline: settings"
 
-// optional are the settings of ours that not every server has.
-var optional = []string{"enable_seqscan", "idle_session_timeout", "plan_cache_mode", "transaction_timeout"}
+// optional are settings that some servers lack.
+var optional = []string{
+	"enable_seqscan", "idle_session_timeout", "jit", "plan_cache_mode", "transaction_timeout",
+}
 
-// sessionKey is a setting that exists only because it is set: a session that does not have it is
-// another one.
+// sessionKey is a setting that marks the session of a connection. A session without it is another
+// one.
 const sessionKey = "pasteline.session"
 
-// text returns the query that sets all, and more; its last column is the id of the server's
-// process.
+// text returns a query that sets all settings and has more columns. Its last column is the id of
+// the server's process.
 func (s settings) text(more ...string) string {
 	columns := more
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		column := setConfig(name, literal(s[name]), false)
 		if slices.Contains(optional, name) {
-			column = "CASE WHEN pg_catalog.current_setting(" + literal(name) + ", true) IS NOT NULL THEN " + column + " END"
+			column = "CASE WHEN pg_catalog.current_setting(" + literal(name) +
+				", true) IS NOT NULL THEN " + column + " END"
 		}
 		columns = append(columns, column)
 	}
 	if _, given := s["synchronous_commit"]; !given {
 		columns = append(columns, setConfig("synchronous_commit", durably, false))
 	}
-	if role, given := s["role"]; given { // last, as it may not have the right to the others
+	if role, given := s["role"]; given { // last, because it may lack the right to set the others
 		columns = append(columns, setConfig("role", literal(role), false))
 	}
 	return "SELECT " + strings.Join(append(columns, "pg_catalog.pg_backend_pid()"), ", ")
 }
 
-// durably is the level of synchronous_commit of acknowledged commits: on, or a stronger one.
-const durably = "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'remote_apply'" +
-	" THEN 'remote_apply' ELSE 'on' END"
+// durably is the level of synchronous_commit for durable commits: on, or a stronger one.
+const durably = "CASE WHEN pg_catalog.current_setting('synchronous_commit')" +
+	" OPERATOR(pg_catalog.=) 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
 
 // setConfig returns an expression that sets a parameter, for the transaction or the session.
 func setConfig(name, value string, local bool) string {
-	return "pg_catalog.set_config(" + literal(name) + ", " + value + ", " + strconv.FormatBool(local) + ")"
+	return "pg_catalog.set_config(" + literal(name) + ", " + value + ", " +
+		strconv.FormatBool(local) + ")"
 }
 
-// literal writes a string that is the same whatever standard_conforming_strings is.
+// literal returns an SQL string literal that does not depend on standard_conforming_strings.
 func literal(text string) string {
 	if strings.Contains(text, `\`) {
 		return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(text) + "'"
@@ -82,16 +86,17 @@ func literal(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }
 
-// configure makes every connection of config, once it is made, one with the settings, and looks
-// whether it really is.
+// configure makes every new connection of config set the settings, and verify that it has a session
+// of its own, with transactions that are serializable.
 func (e *database) configure(config *pgconn.Config, s settings) {
 	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		ctx, cancel := context.WithTimeout(ctx, e.options.acquireTimeout)
 		defer cancel()
 		err := e.setUp(ctx, conn, s)
 		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return &lackError{fmt.Errorf("no answer to the first statement in %s: if a connection pooler is between,"+
-				" it may have no connection left (pool_size): %w", e.options.acquireTimeout, err)}
+			return &transientError{fmt.Errorf("no answer to the first statement in %s: "+
+				"if a connection pooler is between, it may have no connection left (pool_size): %w",
+				e.options.acquireTimeout, err)}
 		}
 		return err
 	}
@@ -103,9 +108,10 @@ func (e *database) setUp(ctx context.Context, conn *pgconn.PgConn, s settings) e
 	if err != nil {
 		return err
 	}
-	conn.CustomData()[settingsKey] = s // to come back to
-	// In a transaction of its own, which a pooler may give to another of the server's sessions.
-	is, err := oneRow(ctx, conn, "SELECT pg_catalog.current_setting('transaction_isolation'), "+sessionNow)
+	conn.CustomData()[settingsKey] = s // for cleanSession
+	// This is another transaction, for which a pooler may use another session of the server.
+	is, err := oneRow(ctx, conn,
+		"SELECT pg_catalog.current_setting('transaction_isolation'), "+sessionNow)
 	switch {
 	case err != nil:
 		return err
@@ -114,14 +120,14 @@ func (e *database) setUp(ctx context.Context, conn *pgconn.PgConn, s settings) e
 	case is[0] != "serializable":
 		return errNotSerializable
 	case row[len(row)-1] == strconv.FormatUint(uint64(conn.PID()), 10):
-		return nil // nothing but a network is between
+		return nil // no pooler is between
 	}
 	return e.poolers.inspect(ctx, e, conn, session)
 }
 
 const sessionNow = "coalesce(pg_catalog.current_setting('" + sessionKey + "', true), '')"
 
-// oneRow returns the last row that a text of statements has as its result.
+// oneRow runs statements, and returns the last row of their results.
 func oneRow(ctx context.Context, conn *pgconn.PgConn, text string) ([]string, error) {
 	results, err := conn.Exec(ctx, text).ReadAll()
 	if err != nil {
@@ -141,50 +147,55 @@ func oneRow(ctx context.Context, conn *pgconn.PgConn, text string) ([]string, er
 
 // errNotSerializable is the error of a connection whose transactions are not serializable although
 // that was set.
-var errNotSerializable error = &sessionError{"the transactions of the connection are not serializable, though that was set: a connection pooler is between" +
-	" which gives away the server's session after each transaction (PgBouncer in mode transaction or statement?):" +
-	" set pool_mode = session, or connect to the server itself"}
+var errNotSerializable error = &sessionError{"the transactions of the connection " +
+	"are not serializable, though that was set: a connection pooler is between, " +
+	"which uses another session of the server for each transaction " +
+	"(PgBouncer in mode transaction or statement?): " +
+	"set pool_mode = session, or connect to the server itself"}
 
 // pooled returns the error of a connection that has no session of its own.
 func pooled(conn *pgconn.PgConn) error {
-	return &sessionError{fmt.Sprintf("%s is a connection pooler which gives away the server's session after each transaction"+
-		" (PgBouncer in mode transaction or statement), and with it isolation level, time-outs and locks: set pool_mode = session there,"+
-		" or connect to the server itself", conn.Conn().RemoteAddr())}
+	return &sessionError{fmt.Sprintf("%s is a connection pooler, "+
+		"which uses another session of the server for each transaction "+
+		"(PgBouncer in mode transaction or statement), "+
+		"so that isolation level, time-outs and locks are lost: "+
+		"set pool_mode = session there, or connect to the server itself", conn.Conn().RemoteAddr())}
 }
 
-// A sessionError is that of a session which is not as it was set. Another attempt has no better
-// one.
+// A sessionError reports a session that does not keep its settings. A retry would not help.
 type sessionError struct{ text string }
 
 func (e *sessionError) Error() string { return e.text }
 
-// poolers are those that connections lead through.
+// poolers are the connection poolers between this process and the server.
 type poolers struct {
-	mu    sync.Mutex // guards the rest, and is held while one is inspected
-	known map[string]knowledge
+	mu    sync.Mutex       // guards the rest, and is held during an inspection
+	known map[string]trust // by address
 }
 
-// knowledge says whether there is a pooler, as far as that is known.
-type knowledge int
+// trust says whether a pooler is known to leave a session to its client.
+type trust int
 
 const (
-	unknown knowledge = iota
-	doubted           // it left the sessions to their clients, but may have been given another mode
+	unknown trust = iota
+	suspect       // it did, but its mode may have changed
 	trusted
 )
 
-// doubt has all poolers inspected once more, with the next connection.
-func (p *poolers) doubt() {
+// suspectAll makes the next connections inspect all poolers again.
+func (p *poolers) suspectAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for address := range p.known {
-		p.known[address] = doubted
+		p.known[address] = suspect
 	}
 }
 
-// inspect finds out whether a pooler leaves conn its session, which is named session, as long as it
-// is connected, or gives it to another client between two transactions.
-func (p *poolers) inspect(ctx context.Context, e *database, conn *pgconn.PgConn, session string) error {
+// inspect finds out whether a pooler leaves conn its session, which has the name session, as long
+// as conn is connected. Otherwise it returns an error.
+func (p *poolers) inspect(ctx context.Context, e *database, conn *pgconn.PgConn,
+	session string,
+) error {
 	address := conn.Conn().RemoteAddr()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -198,30 +209,33 @@ func (p *poolers) inspect(ctx context.Context, e *database, conn *pgconn.PgConn,
 		return new(net.Dialer).DialContext(ctx, address.Network(), address.String())
 	}
 	err := inspect(ctx, &config.Config, conn, session)
-	if _, proven := errors.AsType[*sessionError](err); err != nil && (known == unknown || proven || conn.IsClosed()) {
+	_, proven := errors.AsType[*sessionError](err)
+	if err != nil && (known == unknown || proven || conn.IsClosed()) {
 		return err
 	}
 	if p.known == nil {
-		p.known = map[string]knowledge{}
+		p.known = map[string]trust{}
 	}
 	if err == nil {
 		p.known[address.String()] = trusted
 	}
-	return nil // where a pooler was good, and has no connection to spare now, it counts as good
+	return nil // a pooler that was trusted, and has no connection to spare now, stays trusted
 }
 
 const (
-	// inspections is how often a pooler is tried. Where nothing else uses it, the first shows its
-	// mode; else other clients may have got in between.
+	// inspections is the number of attempts to detect the mode of a pooler. Without other clients
+	// the first one succeeds; other clients may use the session in between.
 	inspections = 10
-	// spareTimeout is how long to wait for a pooler to spare another connection.
+	// spareTimeout limits the wait for a second connection through the pooler.
 	spareTimeout = 2 * time.Second
 )
 
-// inspect connects another client. That begins transactions, for each of which a pooler gives it a
-// session of the server's: if it can be that of conn, the one that was used last, most likely.
-// The other client keeps it, so that conn is given another one then.
-func inspect(ctx context.Context, config *pgconn.Config, conn *pgconn.PgConn, session string) error {
+// inspect connects another client, which begins transactions. A pooler in the wrong mode gives it a
+// session of the server for each, most likely the last one used, that of conn. While the client
+// keeps it, conn gets another one.
+func inspect(ctx context.Context, config *pgconn.Config, conn *pgconn.PgConn,
+	session string,
+) error {
 	spare, cancel := context.WithTimeout(ctx, spareTimeout)
 	defer cancel()
 	other, err := pgconn.ConnectConfig(spare, config)
@@ -231,12 +245,15 @@ func inspect(ctx context.Context, config *pgconn.Config, conn *pgconn.PgConn, se
 	defer func() { _ = other.Close(context.WithoutCancel(ctx)) }()
 	for range inspections {
 		theirs, err := oneRow(spare, other, "BEGIN; SELECT "+sessionNow)
-		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "08P01" { // no transactions at all
+		// protocol_violation: PgBouncer in mode statement refuses BEGIN
+		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "08P01" {
 			return pooled(conn)
 		}
 		if err != nil {
-			return &lackError{fmt.Errorf("the connection pooler at %s has no second connection to the server: its pool_size"+
-				" must be at least pool_max_conns and 9 more, for each process: %w", conn.Conn().RemoteAddr(), err)}
+			return &transientError{fmt.Errorf(
+				"the connection pooler at %s has no second connection to the server: "+
+					"its pool_size must be at least pool_max_conns and 9 more, "+
+					"for each process: %w", conn.Conn().RemoteAddr(), err)}
 		}
 		if theirs[0] != "" {
 			return pooled(conn)
@@ -255,25 +272,27 @@ func inspect(ctx context.Context, config *pgconn.Config, conn *pgconn.PgConn, se
 	return nil
 }
 
-// untidyKey is kept with a connection on which the app's own SQL was run.
-const untidyKey = "pasteline: untidy"
+// dirtyKey marks a connection on which the app's own SQL was run.
+const dirtyKey = "pasteline: dirty"
 
-func isTidy(conn *pgconn.PgConn) bool { return conn.CustomData()[untidyKey] == nil }
+func isClean(conn *pgconn.PgConn) bool { return conn.CustomData()[dirtyKey] == nil }
 
-func makeUntidy(conn *pgconn.PgConn) { conn.CustomData()[untidyKey] = true }
+func markDirty(conn *pgconn.PgConn) { conn.CustomData()[dirtyKey] = true }
 
-// forget ends what belongs to a session and not to a transaction, as DISCARD ALL does; but what pgx
-// has prepared stays, which it counts on.
-const forget = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;" +
-	" DISCARD TEMP; DISCARD SEQUENCES; "
+// resetSession resets the state of a session, as DISCARD ALL does, except for prepared statements,
+// which pgx relies on.
+const resetSession = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all();" +
+	" SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES; "
 
-// cleanUp restores the session of a connection to its state before the app's own SQL, except for
-// the app's statements that pgx has prepared under names of its own choice.
-func cleanUp(ctx context.Context, conn *pgx.Conn) error {
+// cleanSession restores the session of a connection to its state before the app's own SQL, except
+// for the app's statements that pgx has prepared under names of its own choice.
+func cleanSession(ctx context.Context, conn *pgx.Conn) error {
 	pg := conn.PgConn()
 	s, _ := pg.CustomData()[settingsKey].(settings)
-	results, err := pg.Exec(ctx, forget+s.text()+qualify("; SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql"+
-		" OR NOT pg_catalog.starts_with(name, 'stmtcache_') AND NOT pg_catalog.starts_with(name, 'stmt_')")).ReadAll()
+	results, err := pg.Exec(ctx, resetSession+s.text()+
+		"; SELECT name FROM pg_catalog.pg_prepared_statements"+
+		" WHERE from_sql OR NOT pg_catalog.starts_with(name, 'stmtcache_')"+
+		" AND NOT pg_catalog.starts_with(name, 'stmt_')").ReadAll()
 	if err != nil {
 		return err
 	}
@@ -282,6 +301,6 @@ func cleanUp(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
-	delete(pg.CustomData(), untidyKey)
+	delete(pg.CustomData(), dirtyKey)
 	return nil
 }

@@ -1,22 +1,23 @@
-// Package postgres keeps a database in PostgreSQL, for sites that run on several machines, and lets
-// the app's own SQL run in the same transaction.
+// Package postgres is the engine of package storage for sites that run on several machines: it
+// keeps a transactional key-value database in PostgreSQL tables, and lets the app's own SQL run in
+// the same transaction.
 //
-//	postgres.Register(opener)                                   // postgres://user:password@host:5432/site
+//	postgres.Register(opener)                                  // an opener is storage.NewOpener()
 //	db, err := opener.Open(ctx, "postgres://localhost/site")
-//	tx, err := postgres.Tx(ctx, db)                              // a pgx.Tx: the app's own SQL
+//	tx, err := postgres.Tx(ctx, db)                            // a pgx.Tx: the app's own SQL
 //
 // Buckets are rows of one table. Each row has the version that its last write's commit gave it.
 //
-// # How a transaction goes
+// # How a transaction runs
 //
-// There are two ways to run a transaction. One opens a SERIALIZABLE SQL transaction at the first
-// use and keeps it until the commit: BEGIN, the reads, the writes, COMMIT, and a connection that is
+// A transaction runs in one of two ways. One opens a SERIALIZABLE SQL transaction at the first use
+// and keeps it until the commit: BEGIN, the reads, the writes, COMMIT, and a connection that is
 // idle in a transaction while the handler does something else. The other, which is used for
 // buckets, holds no connection:
 //
-//   - The first read is one statement, a transaction of its own and one round trip, which is all
-//     that a request costs that only reads its session. Only caching sessions in the process could
-//     save it, and then another process could have changed them.
+//   - The first read is one statement, a transaction of its own and one round trip. A request that
+//     only reads its session needs nothing else. Only caching sessions in the process could save
+//     it, and then another process could have changed them.
 //   - Further reads come from a snapshot, which is a read-only SQL transaction that begins with the
 //     second read (in the same round trip). It checks that the result of the first read is
 //     unchanged. If it is not, the read is a conflict, and the work is run again. A second or later
@@ -24,10 +25,10 @@
 //   - A transaction that only read ends its snapshot by COMMIT, and waits for the answer: one more
 //     round trip. The server has to remember the reads until all concurrent transactions have
 //     ended. If it has ended the snapshot (a time-out, a terminated session, a lost connection), it
-//     has forgotten them, and the work is run again. With one read there is no such snapshot.
+//     has forgotten them, and the work is run again. With one read no snapshot exists.
 //   - The commit is one statement, one round trip: it compares the versions of all reads, ranges by
 //     number and sum, and writes only if nothing differs. It names the key that differed, after
-//     another query if the keys were few. It also leaves a record of itself, which is deleted
+//     another query if the keys were few. It also inserts a record of itself, which is deleted
 //     later, with many others.
 //
 // All statements run at the isolation level SERIALIZABLE, so the commits are serializable among
@@ -36,53 +37,60 @@
 // commit statement is simply run again then, or the snapshot begun again, without running the
 // handler again.
 //
-// [Tx] is the first way, because SQL that this package does not see can't be compared: from there
-// on the transaction is one SERIALIZABLE SQL transaction, which the buckets use too; PostgreSQL
-// alone then decides about conflicts.
+// [Tx] is the first way, because this package can't compare the results of SQL that it does not
+// see: from there on the transaction is one SERIALIZABLE SQL transaction, which the buckets use
+// too; PostgreSQL alone then decides about conflicts.
 //
 // # Options
 //
 // The URI is that of libpq, with all of its parameters (sslmode, sslrootcert, connect_timeout,
 // target_session_attrs …), those of the pool, and any run-time parameter of the server, which is
-// set by a statement after connecting. Times are as PostgreSQL writes them, such as 5s.
+// set by a statement after connecting. Times are in PostgreSQL's notation, such as 5s.
 //
-//	pool_max_conns            the most connections (4, or the number of processors if that is more)
-//	pool_min_conns, pool_min_idle_conns, pool_max_conn_lifetime, pool_max_conn_idle_time, pool_health_check_period, …
-//	                          see pgxpool.ParseConfig
-//	acquire_timeout=5s        how long to wait for a free connection; then the request fails, and may be tried again
-//	statement_timeout=30s     the server ends a statement that takes longer
-//	lock_timeout=5s           … that waits longer for a lock
+//	pool_max_conns          the most connections (4, or the number of processors if that is more)
+//	pool_min_conns, pool_min_idle_conns, pool_max_conn_lifetime, pool_max_conn_idle_time,
+//	pool_health_check_period, …
+//	                        see pgxpool.ParseConfig
+//	acquire_timeout=5s      how long to wait for a free connection; after that the request fails
+//	                        with a transient error
+//	statement_timeout=30s   the server cancels a statement that takes longer
+//	lock_timeout=5s         … that waits longer for a lock
 //	idle_in_transaction_session_timeout=1min
-//	                          the server ends a transaction whose client does nothing for so long
-//	synchronous_commit=on     off, local: commits may be lost that were acknowledged, but never one that decides over others. Without it
-//	                          commits run with on, or remote_apply if the server says so
-//	app_sql_timeout=1min      how long the app's own SQL may be open; then it is rolled back, and may be run again. 0: for ever
-//	schema=name               where the tables are; made if it does not exist (the first of the search_path)
-//	table_prefix=pasteline_   what their names begin with
-//	snapshot=lazy             first: the snapshot begins with the first read, so that no read is ever a conflict, and a connection is
-//	                          held from there on
-//	two_phase=auto            off: no transaction writes here and to another database that can't prepare
-//	program=pasteline         what this program calls itself in the ids of prepared transactions: letters, digits, -, up to 32
+//	                        the server ends a transaction that is idle for longer
+//	synchronous_commit=on   off, local: commits may be lost that were acknowledged, but never one
+//	                        that decides over others. Without it commits run with on, or
+//	                        remote_apply if that is the server's setting
+//	app_sql_timeout=1min    how long the app's own SQL may be open; after that it is rolled back,
+//	                        and may be run again. 0: no limit
+//	schema=name             of the tables; created if it does not exist (default: the first of
+//	                        the search_path)
+//	table_prefix=pasteline_ the beginning of their names
+//	snapshot=lazy           first: the snapshot begins with the first read, so that no read is
+//	                        ever a conflict, and the transaction holds a connection from there on
+//	two_phase=auto          off: no transaction writes here and to another database that can't
+//	                        prepare
+//	program=pasteline       the name of this program in the ids of prepared transactions: letters,
+//	                        digits, -, up to 32
 //
 // # When the server has no room for more locks
 //
 // The server remembers the reads of a serializable transaction until all concurrent transactions
 // have ended. A transaction that is open for long fills the lock table, and then all reads and
 // writes fail (SQLSTATE 53200), until it has ended. Such errors are transient, and name the oldest
-// transaction; [ReadLocks] tells before how full the table is. The time of the app's own SQL is
+// transaction; [ReadLocks] returns how full the table is. The time of the app's own SQL is
 // limited by app_sql_timeout, that of a single statement by statement_timeout. See
 // docs/databases.md for the server's settings.
 //
 // # Several databases in one transaction
 //
-// If the server allows it (max_prepared_transactions is more than 0), a database can prepare, with
-// PREPARE TRANSACTION, under
+// If the server allows it (max_prepared_transactions is more than 0), a database can prepare its
+// part of a transaction, with PREPARE TRANSACTION, under the name
 //
 //	pasteline:program:tables:transaction:process:recorder
 //
 // where tables is an id that the tables were given when they were created. It can also decide over
-// others; it keeps a record of that until all have finished. See package recovery for the settling
-// of such work after a crash.
+// others; it keeps a record of that until all have finished. Package recovery settles such work
+// after a crash.
 //
 // # Contended keys
 //

@@ -12,35 +12,43 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// What was acknowledged outlives a kill of the servers, though they are set not to wait for the
-// disk: by one database, by two, with the app's own SQL, and even if the app asks for less.
+// Acknowledged commits survive a kill of the server, though it is configured not to wait for the
+// disk: commits of one database, of two, and with the app's own SQL, even if the app asks for less.
+// (With fsync off the server still writes each durable commit to its files, which survive the
+// kill.)
 func TestDurableCommits(t *testing.T) {
 	t.Parallel()
+	server := pgtest.Start(t, pgtest.Settings("fsync = off",
+		"synchronous_commit = off", "wal_writer_delay = 10s", "wal_writer_flush_after = 1GB"))
 	for _, tt := range []struct {
 		name, options string
-		two           bool // another database takes part, over which the first decides
+		two           bool // the database decides over the prepared work of another one
 		sql           []string
 	}{
 		{"one", "", false, nil},
-		{"sql", "", false, []string{`SET LOCAL synchronous_commit = off`, `CREATE TABLE orders (id int)`}},
+		{"sql", "", false, []string{
+			`SET LOCAL synchronous_commit = off`,
+			`CREATE TABLE orders (id int)`,
+		}},
 		{"two", "", true, nil},
 		{"two, less durable", "synchronous_commit=off", true, nil},
-		{"two, sql", "synchronous_commit=local", true, []string{`SET LOCAL synchronous_commit = off`, `CREATE TABLE orders (id int)`}},
+		{
+			"two, sql", "synchronous_commit=local", true,
+			[]string{`SET LOCAL synchronous_commit = off`, `CREATE TABLE orders (id int)`},
+		},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			if testing.Short() && tt.name != "two, sql" {
-				t.Skip("one with all is enough")
-			}
-			server := pgtest.Start(t, pgtest.Settings("synchronous_commit = off", "wal_writer_delay = 10s", "wal_writer_flush_after = 1GB"))
+		if testing.Short() && tt.name != "two, sql" {
+			continue
+		}
+		func() { // one after the other, because a later commit makes the earlier ones durable
 			uri := server.CreateDatabase(t)
 			db := openDB(t, with(uri, strings.TrimSuffix("table_prefix=decides_&"+tt.options, "&")))
-			t.Cleanup(func() { _ = db.Close() })
+			defer db.Close()
 			mustPut(t, db, "warm", "1")
 			dbs := []*storage.DB{db}
 			if tt.two {
 				other := openDB(t, pgtest.Database(t))
-				t.Cleanup(func() { _ = other.Close() })
+				defer other.Close()
 				dbs = append(dbs, other)
 			}
 			run(t, func(ctx context.Context) error {
@@ -57,14 +65,15 @@ func TestDurableCommits(t *testing.T) {
 			})
 			server.Kill()
 			server.Start()
-			if n := ask[int](t, connect(t, uri), `SELECT count(*) FROM decides_data WHERE convert_from(key, 'UTF8') = 'a'`); n != 1 {
-				t.Error("what was acknowledged is gone")
+			if n := ask[int](t, connect(t, uri),
+				`SELECT count(*) FROM decides_data WHERE convert_from(key, 'UTF8') = 'a'`); n != 1 {
+				t.Errorf("%s: an acknowledged commit is lost", tt.name)
 			}
-		})
+		}()
 	}
 }
 
-// Without room for another prepared transaction, another attempt may find some.
+// The error for lack of room for another prepared transaction is transient.
 func TestPreparedFull(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off", "max_prepared_transactions = 1"))
@@ -72,10 +81,12 @@ func TestPreparedFull(t *testing.T) {
 	db := openDB(t, uri)
 	t.Cleanup(func() { _ = db.Close() })
 	conn := connect(t, uri)
-	exec(t, conn, `CREATE TABLE orders (id int)`, `BEGIN`, `INSERT INTO orders VALUES (1)`, `PREPARE TRANSACTION 'other'`)
+	exec(t, conn, `CREATE TABLE orders (id int)`, `BEGIN`, `INSERT INTO orders VALUES (1)`,
+		`PREPARE TRANSACTION 'other'`)
 	l := &last{recorder: strings.Repeat("D", 64)}
 	err := decide(t.Context(), db, l, "a", "1")
-	if !transaction.IsTransient(err) || !strings.Contains(err.Error(), "max_prepared_transactions") {
+	if !transaction.IsTransient(err) || !strings.Contains(err.Error(),
+		"max_prepared_transactions") {
 		t.Errorf("got %v, want that it is full, which is transient", err)
 	}
 	exec(t, conn, `COMMIT PREPARED 'other'`)
@@ -84,17 +95,21 @@ func TestPreparedFull(t *testing.T) {
 	}
 }
 
-// What the server can't prepare fails, and nothing of it is kept.
+// A transaction that the server can't prepare fails, and none of it is kept.
 func TestNotToBePrepared(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "")
-	for _, statement := range []string{`NOTIFY a`, `LISTEN a`, `CREATE TEMP TABLE t (n int)`, `DECLARE c CURSOR WITH HOLD FOR SELECT 1`} {
+	for _, statement := range []string{
+		`NOTIFY a`, `LISTEN a`, `CREATE TEMP TABLE t (n int)`,
+		`DECLARE c CURSOR WITH HOLD FOR SELECT 1`,
+	} {
 		err := transaction.Run(t.Context(), func(ctx context.Context) error {
 			if err := sqlDo(ctx, db, statement); err != nil {
 				return err
 			}
 			txn, _ := transaction.FromContext(ctx)
-			return errors.Join(put(ctx, db, "a", "1"), txn.Join(&last{recorder: strings.Repeat("D", 64)}))
+			return errors.Join(put(ctx, db, "a", "1"),
+				txn.Join(&last{recorder: strings.Repeat("D", 64)}))
 		})
 		if err == nil || !strings.Contains(err.Error(), "cannot PREPARE a transaction") {
 			t.Errorf("%s: got %v, want that it can't be prepared", statement, err)

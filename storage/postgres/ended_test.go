@@ -13,19 +13,18 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// rawly runs a text past all that looks at it.
+// rawly runs a text in a way that the package does not inspect.
 func rawly(ctx context.Context, tx pgx.Tx, text string) {
 	_, _ = tx.Conn().PgConn().Exec(ctx, text).ReadAll()
 }
 
-// byQuery runs it as one statement of the extended protocol.
+// byQuery runs a text as one statement of the extended protocol.
 func byQuery(ctx context.Context, tx pgx.Tx, text string) {
 	_ = tx.Conn().PgConn().ExecParams(ctx, text, nil, nil, nil, nil).Read()
 }
 
-// A statement of the app's that ends the SQL transaction is noticed, whatever it looks like. Then
-// nothing else is committed, and nothing is run again, whatever else goes wrong: what the statement
-// has kept would be done twice.
+// A statement of the app that ends the SQL transaction is detected, in any form. Then nothing else
+// is committed, and the work is never run again, even after other errors: it could be done twice.
 func TestSQLEndsTransaction(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "")
@@ -35,7 +34,8 @@ func TestSQLEndsTransaction(t *testing.T) {
 	nothing := func(context.Context, pgx.Tx) error { return nil }
 	n := 0
 	for _, text := range []string{ // those with a semicolon are no one statement
-		"COMMIT", "COMMIT AND CHAIN", "SELECT 1; COMMIT", "COMMIT; BEGIN", "COMMIT; BEGIN ISOLATION LEVEL SERIALIZABLE; SAVEPOINT a", "ROLLBACK; BEGIN", "ROLLBACK",
+		"COMMIT", "COMMIT AND CHAIN", "SELECT 1; COMMIT", "COMMIT; BEGIN",
+		"COMMIT; BEGIN ISOLATION LEVEL SERIALIZABLE; SAVEPOINT a", "ROLLBACK; BEGIN", "ROLLBACK",
 		"COMMIT; BEGIN; SELECT 1/0", "PREPARE TRANSACTION 'own'; ROLLBACK PREPARED 'own'",
 	} {
 		for i, run := range []func(context.Context, pgx.Tx, string){rawly, byQuery} {
@@ -57,11 +57,17 @@ func TestSQLEndsTransaction(t *testing.T) {
 					_, err := tx.Exec(ctx, `INSERT INTO orders VALUES (-1)`)
 					return err
 				}},
-				{"a statement, whose error is passed over", func(ctx context.Context, tx pgx.Tx) error {
-					_, _ = tx.Exec(ctx, `INSERT INTO orders VALUES (-1)`)
-					return put(ctx, db, "left", "1")
+				{
+					"a statement, whose error is passed over",
+					func(ctx context.Context, tx pgx.Tx) error {
+						_, _ = tx.Exec(ctx, `INSERT INTO orders VALUES (-1)`)
+						return put(ctx, db, "left", "1")
+					},
+				},
+				{"a write", func(ctx context.Context, _ pgx.Tx) error {
+					return put(ctx, db,
+						"left", "1")
 				}},
-				{"a write", func(ctx context.Context, _ pgx.Tx) error { return put(ctx, db, "left", "1") }},
 				{"a savepoint", func(ctx context.Context, _ pgx.Tx) error {
 					txn, _ := transaction.FromContext(ctx)
 					sp, err := txn.Savepoint()
@@ -90,13 +96,16 @@ func TestSQLEndsTransaction(t *testing.T) {
 					run(ctx, tx, text)
 					return then.do(ctx, tx)
 				})
-				if err == nil || transaction.IsTransient(err) || attempts != 1 || !endedByHand(err) {
-					t.Errorf("%s, then %s: got %v after %d attempts, want that the transaction was ended by hand", text, then.name, err, attempts)
+				if err == nil || transaction.IsTransient(err) || attempts != 1 ||
+					!endedByHand(err) {
+					t.Errorf("%s, then %s: got %v after %d attempts, want that the transaction "+
+						"was ended by hand", text, then.name, err, attempts)
 				}
 			}
 		}
 	}
-	if got := ask[int](t, conn, `SELECT count(*) FROM orders WHERE id = -1`) + ask[int](t, conn, `SELECT count(*) FROM pasteline_data`); got != 0 {
+	if got := ask[int](t, conn, `SELECT count(*) FROM orders WHERE id = -1`) +
+		ask[int](t, conn, `SELECT count(*) FROM pasteline_data`); got != 0 {
 		t.Errorf("%d writes were kept after the end of the transaction", got)
 	}
 	run(t, func(ctx context.Context) error {
@@ -108,13 +117,14 @@ func TestSQLEndsTransaction(t *testing.T) {
 	until(t, conn, nobodyIdles)
 }
 
-// endedByHand reports whether err says that a statement has ended the transaction, and not that a
-// commit is in doubt.
+// endedByHand reports whether err says that a statement has ended the transaction, rather than that
+// a commit is in doubt.
 func endedByHand(err error) bool {
-	return errors.Is(err, postgres.ErrByHand) && errors.Is(err, transaction.ErrPartlyKept) && !errors.Is(err, transaction.ErrInDoubt)
+	return errors.Is(err, postgres.ErrByHand) && errors.Is(err, transaction.ErrPartlyKept) &&
+		!errors.Is(err, transaction.ErrInDoubt)
 }
 
-// A text that Exec sends, which looks like none that ends the transaction, is told at once.
+// A text that ends the transaction, though it does not look like that, makes Exec return an error.
 func TestExecEndsTransaction(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "")
@@ -138,7 +148,7 @@ func TestExecEndsTransaction(t *testing.T) {
 	}
 }
 
-// What ends nothing is not refused, nor taken for an end.
+// Statements that end no transaction are not refused, nor reported as an end.
 func TestSQLEndsNothing(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "")
@@ -148,20 +158,25 @@ func TestSQLEndsNothing(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, text := range []string{`CALL ends()`, `DO $$ BEGIN COMMIT; END $$`} { // which PostgreSQL refuses here
-			if err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, text); return err }); err == nil {
+		// which PostgreSQL refuses here
+		for _, text := range []string{`CALL ends()`, `DO $$ BEGIN COMMIT; END $$`} {
+			if err := pgx.BeginFunc(ctx, tx,
+				func(tx pgx.Tx) error { _, err := tx.Exec(ctx, text); return err }); err == nil {
 				t.Errorf("%s: got no error", text)
 			}
 		}
-		return sqlDo(ctx, db, `SAVEPOINT a; INSERT INTO orders VALUES (1); ROLLBACK TO a; RELEASE a`,
-			`DO $$ BEGIN IF true THEN PERFORM 1; END IF; END $$`, `INSERT INTO orders VALUES (2); SELECT 'it''s over; end'`)
+		return sqlDo(ctx, db,
+			`SAVEPOINT a; INSERT INTO orders VALUES (1); ROLLBACK TO a; RELEASE a`,
+			`DO $$ BEGIN IF true THEN PERFORM 1; END IF; END $$`, `INSERT INTO orders VALUES `+
+				`(2); SELECT 'it''s over; end'`)
 	})
 	if got := ask[int](t, conn, `SELECT sum(id) FROM orders`); got != 2 {
 		t.Errorf("got orders with the sum %d, want 2", got)
 	}
 }
 
-// What a goroutine that is left over does with the SQL transaction is committed whole, or refused.
+// Statements of a goroutine that still runs at the end of the transaction are committed whole, or
+// refused.
 func TestLeftOverStatements(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "")
@@ -175,7 +190,8 @@ func TestLeftOverStatements(t *testing.T) {
 			}
 			go func() {
 				for n := 0; ; n++ {
-					if _, left = tx.Exec(ctx, `INSERT INTO orders VALUES ($1)`, 1000*round+n); left != nil {
+					if _, left = tx.Exec(ctx, `INSERT INTO orders VALUES ($1)`,
+						1000*round+n); left != nil {
 						done <- n
 						return
 					}
@@ -191,7 +207,8 @@ func TestLeftOverStatements(t *testing.T) {
 		if !errors.Is(left, transaction.ErrEnded) {
 			t.Errorf("got %v, want ErrEnded", left)
 		}
-		if got := ask[int](t, conn, `SELECT count(*) FROM orders WHERE id >= $1`, 1000*round); got != n {
+		if got := ask[int](t, conn, `SELECT count(*) FROM orders WHERE id >= $1`,
+			1000*round); got != n {
 			t.Errorf("got %d orders, want the %d that were reported", got, n)
 		}
 	}

@@ -51,22 +51,27 @@ type database struct {
 	poolers    poolers
 	schema     string // where the tables are
 	statements *statements
-	separately bool // a commit is several statements
+	separately bool // a commit is several statements, for servers that lack features
 	id         string
 	canPrepare bool
 
-	turns   *pgxpool.Pool // of connections that only hold advisory locks; nil: there are none
-	owner   owner
-	decided decided
-	locks   lockWatch
-	appSQL  sync.Map // what each SQL transaction of the app's that is open is for, by the process id of the server's
+	// of connections that only hold advisory locks; nil: the server has none
+	lockPool  *pgxpool.Pool
+	owner     owner
+	forgotten forgotten
+	locks     lockWatch
+	// descriptions of the open transactions with the app's own SQL, by the id of the server's
+	// process
+	appSQL sync.Map
 
 	mu     sync.Mutex // guards the next two
 	closed bool
-	views  sync.WaitGroup // the open ones, and the connections that are just being given back
+	active sync.WaitGroup // the open views and other operations, such as returning a connection
 }
 
-func open(ctx context.Context, uri *url.URL) (engine.Engine, error) { return openAs(ctx, uri, false) }
+func open(ctx context.Context, uri *url.URL) (engine.Engine, error) {
+	return openAs(ctx, uri, false)
+}
 
 // openAs opens a database. With simple set, or on a server without the needed features, commits use
 // several statements.
@@ -77,9 +82,10 @@ func openAs(ctx context.Context, uri *url.URL, simple bool) (_ engine.Engine, er
 	}
 	e := &database{options: o, config: config, separately: simple}
 	e.owner.engine = e
-	e.locks.ask, e.locks.due, e.locks.stop = e.ask, make(chan struct{}, 1), make(chan struct{})
+	e.locks.read = e.readForAll
+	e.locks.due, e.locks.stop = make(chan struct{}, 1), make(chan struct{})
 	e.configure(&config.ConnConfig.Config, o.settings)
-	config.ConnConfig.OnPgError = keepError
+	config.ConnConfig.OnPgError = recordError
 	if e.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, explainOpen(err)
 	}
@@ -106,13 +112,16 @@ var ownSettings = settings{
 	// On small tables the planner prefers a sequential scan, whose predicate lock covers the whole
 	// table and causes false conflicts.
 	"enable_seqscan": "off",
+	// A sequential scan that can't be avoided then has such a high cost that the server would
+	// compile the query (JIT), which takes much longer than the query.
+	"jit": "off",
 	// Otherwise each commit would be planned again, because for an array of unknown length
 	// PostgreSQL assumes more elements than ours have.
 	"plan_cache_mode": "force_generic_plan",
 }
 
-// inspect finds out the server's features and the tables' schema: the one that the search path
-// gives now, whatever an app makes of that later.
+// inspect finds out the server's features and the tables' schema. A later change of the search path
+// does not change that.
 func (e *database) inspect(ctx context.Context) error {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
@@ -120,29 +129,37 @@ func (e *database) inspect(ctx context.Context) error {
 	}
 	defer conn.Release()
 	var version, role string
-	err = conn.QueryRow(ctx, "SELECT pg_catalog.version(), pg_catalog.current_setting('role'), coalesce((SELECT n.nspname::text"+
-		" FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"+
-		" WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)), pg_catalog.current_schema()::text, '')",
+	err = conn.QueryRow(ctx,
+		qualify("SELECT pg_catalog.version(), pg_catalog.current_setting('role'),"+
+			" coalesce((SELECT n.nspname::text FROM pg_catalog.pg_class AS c"+
+			" JOIN pg_catalog.pg_namespace AS n ON n.oid {=} c.relnamespace"+
+			" WHERE c.oid {=} pg_catalog.to_regclass($1)), pg_catalog.current_schema()::text, '')"),
 		e.options.prefix+"migrations").Scan(&version, &role, &e.schema)
 	if err != nil {
 		return err
 	}
 	e.schema = cmp.Or(e.options.schema, e.schema)
 	if e.schema == "" {
-		return errors.New("no schema of the search path exists: write schema=name, or search_path=name")
+		return errors.New("no schema of the search path exists: " +
+			"write schema=name, or search_path=name")
 	}
 	_, weak := e.options.settings["synchronous_commit"]
 	e.statements = newStatements(e.table, role, weak)
-	if e.separately = e.separately || !strings.HasPrefix(version, "PostgreSQL") || strings.Contains(version, "-YB-"); e.separately {
+	if !strings.HasPrefix(version, "PostgreSQL") || strings.Contains(version, "-YB-") {
+		e.separately = true
+	}
+	if e.separately {
 		return nil // advisory locks and PREPARE TRANSACTION are missing there, or do nothing
 	}
-	var most string
-	if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting('max_prepared_transactions')").Scan(&most); err != nil {
+	var limit string
+	err = conn.QueryRow(ctx,
+		"SELECT pg_catalog.current_setting('max_prepared_transactions')").Scan(&limit)
+	if err != nil {
 		return err
 	}
-	n, err := strconv.Atoi(most)
+	n, err := strconv.Atoi(limit)
 	e.canPrepare = err == nil && n > 0 && !e.options.noTwoPhase
-	return e.openTurns(ctx)
+	return e.openLockPool(ctx)
 }
 
 // table returns the name of one of this package's tables.
@@ -150,25 +167,28 @@ func (e *database) table(name string) string { return e.options.table(e.schema, 
 
 // Begin needs no round trip: an unused view holds no connection.
 func (e *database) Begin(ctx context.Context) (engine.View, error) {
-	if err := e.enter(); err != nil {
+	if err := e.acquire(); err != nil {
 		return nil, err
 	}
-	// A second attempt has lost a race already: with a snapshot from its first read on, it can lose
-	// only at its commit, when all that it is about is known, and the third can have its turn on
-	// that.
+	// A second attempt has already lost a race. With a snapshot from its first read on, it can lose
+	// only at its commit, when all its keys are known, so that the third attempt can queue for
+	// them.
 	attempt, _ := transaction.AttemptFromContext(ctx)
 	return &view{engine: e, ctx: ctx, pinFirst: e.options.pinFirst || attempt.Number > 1}, nil
 }
 
-func (e *database) enter() error {
+// acquire keeps the engine open until release is called, unless it is closed already.
+func (e *database) acquire() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return storage.ErrClosed
 	}
-	e.views.Add(1)
+	e.active.Add(1)
 	return nil
 }
+
+func (e *database) release() { e.active.Done() }
 
 // Close waits for the open views.
 func (e *database) Close() error {
@@ -176,68 +196,70 @@ func (e *database) Close() error {
 	again := e.closed
 	e.closed = true
 	e.mu.Unlock()
-	e.views.Wait()
+	e.active.Wait()
 	if again {
 		return nil
 	}
 	close(e.locks.stop)
-	e.decided.flush(e)
+	e.forgotten.flush(context.Background(), e)
 	e.owner.close()
-	if e.turns != nil {
-		e.turns.Close()
+	if e.lockPool != nil {
+		e.lockPool.Close()
 	}
 	e.pool.Close()
 	return nil
 }
 
-// acquire takes a connection from the pool. It waits for a limited time: the holders of the others
-// may be waiting for another one.
-func (e *database) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	patience, cancel := context.WithTimeout(ctx, e.options.acquireTimeout)
+// acquireConn returns a connection from the pool. It waits for a limited time, because the holders
+// of all connections may be waiting for another one.
+func (e *database) acquireConn(ctx context.Context) (*pgxpool.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, e.options.acquireTimeout)
 	defer cancel()
-	conn, err := e.pool.Acquire(patience)
+	conn, err := e.pool.Acquire(limited)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return nil, &lackError{fmt.Errorf("no connection became free in %s: more requests than connections (pool_max_conns is %d)",
+		return nil, &transientError{fmt.Errorf("no connection became free in %s: "+
+			"more requests than connections (pool_max_conns is %d)",
 			e.options.acquireTimeout, e.config.MaxConns)}
 	}
 	return conn, e.explain(err)
 }
 
-// alone runs f, a single read-only statement, and runs it again where that can help.
-func (e *database) alone(ctx context.Context, f func(*pgxpool.Conn) error) error {
-	conn, err := e.acquire(ctx)
+// runStatement runs f, which sends a single statement, again as long as PostgreSQL reports a
+// conflict.
+func (e *database) runStatement(ctx context.Context, f func(*pgxpool.Conn) error) error {
+	conn, err := e.acquireConn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
 	for n := 1; ; n++ {
 		err := f(conn)
-		if err == nil || n == rounds || !isSerialization(err) {
+		if err == nil || n == maxRuns || !isSerialization(err) {
 			return e.explain(err)
 		}
 	}
 }
 
-// rounds is how often a statement is run when PostgreSQL reports a conflict, which may be a false
-// one.
-const rounds = 20
+// maxRuns is the number of times that a statement is run while PostgreSQL reports conflicts, which
+// may be false.
+const maxRuns = 20
 
-// end rolls back the SQL transaction on conn, if there is one, and releases conn, in the
-// background.
-func (e *database) end(conn *pgxpool.Conn) {
+// end rolls back the SQL transaction on conn, if any, and releases conn, in the background.
+func (e *database) end(ctx context.Context, conn *pgxpool.Conn) {
 	pg := conn.Conn().PgConn()
-	idle, tidy := pg.TxStatus() == 'I', isTidy(pg)
-	if conn.Conn().IsClosed() || idle && tidy || pg.IsBusy() { // busy: a reader has not finished
+	idle, clean := pg.TxStatus() == 'I', isClean(pg)
+	if conn.Conn().IsClosed() || idle && clean || pg.IsBusy() { // busy: a reader has not finished
 		conn.Release() // closes a busy connection
 		return
 	}
-	e.views.Go(func() { // the caller is counted, so it is not too late
-		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	e.active.Go(func() { // the caller keeps the engine open
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 		defer cancel()
 		if !idle {
-			_, _ = conn.Exec(ctx, "ROLLBACK") // if that fails, the pool closes the connection, which is a rollback
+			// if that fails, the pool closes the connection, which is a rollback
+			_, _ = conn.Exec(ctx, "ROLLBACK")
 		}
-		if !tidy && pg.TxStatus() == 'I' && cleanUp(ctx, conn.Conn()) != nil {
+		if !clean && pg.TxStatus() == 'I' && cleanSession(ctx, conn.Conn()) != nil {
 			_ = conn.Conn().Close(ctx)
 		}
 		conn.Release()
@@ -246,24 +268,32 @@ func (e *database) end(conn *pgxpool.Conn) {
 
 const endTimeout = 5 * time.Second
 
-// conflict returns an error that names the key that differed. For a range that takes another query,
-// on the same connection: if all commits waited for a second connection, none might get it.
-func (e *database) conflict(ctx context.Context, conn *pgxpool.Conn, d differs, c *engine.Changes, s *seen) error {
+// conflict returns an error that names the key that differed. For a range it runs another query, on
+// the same connection: if all commits waited for a second connection, none might get it.
+func (e *database) conflict(ctx context.Context, conn *pgxpool.Conn, d mismatch, c *engine.Changes,
+	s *readSet,
+) error {
 	i := d.n - 1
 	switch d.what {
 	case badRead:
 		return &storage.ConflictError{Bucket: c.Reads[i].Bucket, Key: []byte(c.Reads[i].Key)}
-	case badTurn:
+	case badLock:
 		return &storage.ConflictError{Bucket: c.Writes[i].Bucket, Key: []byte(c.Writes[i].Key)}
 	}
 	r := c.Ranges[i]
-	return &storage.ConflictError{Bucket: r.Bucket, Key: []byte(e.changed(ctx, conn, r, s.bucket(r.Bucket)))}
+	return &storage.ConflictError{
+		Bucket: r.Bucket,
+		Key:    []byte(e.changed(ctx, conn, r, s.bucket(r.Bucket))),
+	}
 }
 
 // changed returns the first key in r that has changed since it was read, or the beginning of r if
 // that is unknown.
-func (e *database) changed(ctx context.Context, conn *pgxpool.Conn, r engine.ReadRange, b *seenBucket) string {
-	text := qualify("SELECT key, version FROM " + e.statements.data + " WHERE bucket {=} $1 AND key {>=} $2")
+func (e *database) changed(ctx context.Context, conn *pgxpool.Conn, r engine.ReadRange,
+	b *readBucket,
+) string {
+	text := qualify("SELECT key, version FROM " + e.statements.data +
+		" WHERE bucket {=} $1 AND key {>=} $2")
 	args := []any{[]byte(r.Bucket), []byte(r.From)}
 	if r.To != "" {
 		text, args = text+qualify(" AND key {<} $3"), append(args, []byte(r.To))

@@ -22,8 +22,9 @@ func isNetwork(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) ||
+		strings.Contains(err.Error(), "conn closed")
 }
 
 // explain classifies an error that came before anything was committed: a conflict, a lost
@@ -33,67 +34,73 @@ func (e *database) explain(err error) error {
 	case err == nil:
 		return nil
 	case isNotSerializable(err):
-		e.poolers.doubt()
+		e.poolers.suspectAll()
 		e.pool.Reset()
 		return errNotSerializable
-	case isLost(err), isForgotten(err):
-		e.poolers.doubt()
-		e.pool.Reset() // the other connections are probably lost, too
-		return &lackError{err}
+	case isLost(err), isStatementLost(err):
+		e.poolers.suspectAll()
+		e.pool.Reset() // the other connections are probably lost too
+		return &transientError{err}
 	case isExhausted(err):
 		return e.exhausted(err)
 	case isSerialization(err):
 		return &storage.ConflictError{Err: err}
-	case isConflict(err), isOutdated(err):
-		return &lackError{err}
+	case isConflict(err), isPlanOutdated(err):
+		return &transientError{err}
 	}
 	return err
 }
 
 // IsTransient classifies the errors of the app's own SQL.
 func (e *database) IsTransient(err error) bool {
-	return isConflict(err) || isLost(err) || isOutdated(err) || isForgotten(err) || isExhausted(err)
+	return isConflict(err) || isLost(err) || isPlanOutdated(err) || isStatementLost(err) ||
+		isExhausted(err)
 }
 
-// A lackError wraps an error after which a retry may succeed.
-type lackError struct{ err error }
+// A transientError wraps an error after which a retry may succeed.
+type transientError struct{ err error }
 
-func (e *lackError) Error() string { return e.err.Error() }
-func (e *lackError) Unwrap() error { return e.err }
+func (e *transientError) Error() string { return e.err.Error() }
+func (e *transientError) Unwrap() error { return e.err }
 
 // Transient reports true.
-func (e *lackError) Transient() bool { return true }
+func (e *transientError) Transient() bool { return true }
 
-// isConflict reports whether the server gave up a transaction because it conflicted with others.
+// isConflict is isSerialization, or a wait for a lock that took too long.
 func isConflict(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return isSerialization(err) || ok && e.Code == "55P03" // lock_not_available: lock_timeout
 }
 
-// isOutdated reports whether a statement was prepared before a table was changed, so that it would
-// return other columns now, as SELECT * does. The next use prepares it again.
-func isOutdated(err error) bool {
+// isPlanOutdated reports whether a statement was prepared before a table was changed, so that it
+// would return other columns now, as SELECT * does. The next use prepares it again.
+func isPlanOutdated(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == "0A000" && e.Routine == "RevalidateCachedQuery" // feature_not_supported, which is much else, too
+	// feature_not_supported, which has other causes too
+	return ok && e.Code == "0A000" && e.Routine == "RevalidateCachedQuery"
 }
 
-// isForgotten reports whether the server and pgx disagree about the prepared statements: the app
-// has deallocated all, or it is another session.
-func isForgotten(err error) bool {
+// isStatementLost reports whether the server and pgx disagree about the prepared statements: the
+// app has deallocated all, or it is another session.
+func isStatementLost(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code == "26000" || e.Code == "42P05") && // invalid_sql_statement_name, duplicate_prepared_statement
+	// invalid_sql_statement_name, duplicate_prepared_statement
+	return ok && (e.Code == "26000" || e.Code == "42P05") &&
 		strings.Contains(e.Message, "stmtcache_")
 }
 
-// isSerialization reports whether the server gave up a transaction that may succeed in a retry.
+// isSerialization reports whether the server aborted a transaction because of a conflict or
+// deadlock.
 func isSerialization(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code == "40001" || e.Code == "40P01") // serialization_failure, deadlock_detected
+	// serialization_failure, deadlock_detected
+	return ok && (e.Code == "40001" || e.Code == "40P01")
 }
 
 // errReadOnly is the error of a commit in the app's SQL transaction, if that is read-only: the
 // commit's record can't be written.
-var errReadOnly = errors.New("the app's own SQL has made it read-only (SET TRANSACTION READ ONLY), and nothing can be committed with it: leave that out")
+var errReadOnly = errors.New("the app's own SQL has made the transaction read-only " +
+	"(SET TRANSACTION READ ONLY), so nothing can be committed with it: leave that out")
 
 // isReadOnly reports whether a write was refused because the transaction is read-only.
 func isReadOnly(err error) bool {
@@ -101,15 +108,16 @@ func isReadOnly(err error) bool {
 	return ok && e.Code == "25006" // read_only_sql_transaction
 }
 
-// isNotSerializable reports whether a statement found that it does not run at that isolation level.
+// isNotSerializable reports whether a statement did not run at the isolation level SERIALIZABLE.
 func isNotSerializable(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == "42704" && strings.Contains(e.Message, notSerializable) // undefined_object
+	// undefined_object
+	return ok && e.Code == "42704" && strings.Contains(e.Message, notSerializable)
 }
 
 // isFatal reports whether the server ends the connection with an error.
 func isFatal(e *pgconn.PgError) bool {
-	switch cmp.Or(e.SeverityUnlocalized, e.Severity) { // the first is in English, whatever the server's language
+	switch cmp.Or(e.SeverityUnlocalized, e.Severity) { // SeverityUnlocalized is always in English
 	case "FATAL", "PANIC":
 		return true
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// What is written to a bucket and what the app's own SQL writes are committed together. (It is
-// compiled only: it needs a server.)
+// Writes to a bucket and of the app's own SQL are committed together. (The example is only
+// compiled, because it needs a server.)
 func ExampleTx() { //nolint:testableexamples // it needs a server
 	ctx := context.Background()
 	opener := storage.NewOpener()
@@ -44,12 +44,13 @@ func ExampleTx() { //nolint:testableexamples // it needs a server
 	}
 }
 
-// A URI is checked before anything is opened; an error says what to write instead, and shows no
+// A URI is checked before the database is opened. The error says how to correct it, and shows no
 // password.
 func ExampleRegister() {
 	opener := storage.NewOpener()
 	postgres.Register(opener)
-	_, err := opener.Open(context.Background(), "postgres://site:secret@localhost/site?table_prefix=My-Tables")
+	_, err := opener.Open(context.Background(),
+		"postgres://site:secret@localhost/site?table_prefix=My-Tables")
 	fmt.Println(err)
 	// Output:
 	// storage: postgres://***@localhost/site?table_prefix=My-Tables: table_prefix=My-Tables: want small letters, digits and _, such as site_

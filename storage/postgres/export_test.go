@@ -11,10 +11,14 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// RegisterSimple is Register, and takes every server for one that has no more than all have that
-// speak the protocol.
+// RegisterSimple is Register, except that it uses only features that all servers of the protocol
+// have.
 func RegisterSimple(o *storage.Opener) {
-	o.RegisterCanonical("postgres", func(ctx context.Context, uri *url.URL) (engine.Engine, error) { return openAs(ctx, uri, true) }, canonical)
+	o.RegisterCanonical("postgres", func(ctx context.Context,
+		uri *url.URL,
+	) (engine.Engine, error) {
+		return openAs(ctx, uri, true)
+	}, canonical)
 }
 
 // Schema returns the schema that db was opened with.
@@ -23,19 +27,26 @@ func Schema(db *storage.DB) string {
 	return e.options.schema
 }
 
-// Turns is how many connections there are for turns and locks.
-const Turns = turnConns
+// Setting returns the value of a run-time parameter for the package's own statements.
+func Setting(ctx context.Context, db *storage.DB, name string) (value string, err error) {
+	e, _ := db.Engine().(*database)
+	err = e.pool.QueryRow(ctx, "SHOW "+name).Scan(&value)
+	return value, err
+}
 
-// The parsers, for fuzz tests.
+// LockConns is the size of the pool of connections for advisory locks.
+const LockConns = lockConns
+
+// Exported for fuzz tests.
 var Canonical = canonical
 
-// GID takes the name of a prepared transaction apart, and puts it together again.
+// GID parses the name of a prepared transaction and formats it again.
 func GID(name string) (again string, ok bool) {
 	g, ok := parseGID(name)
 	return g.String(), ok
 }
 
-// Flags returns what a parameter options sets, sorted, or no if it can't be set by statements.
+// Flags returns the settings in a parameter options, sorted, or "no" if statements can't set them.
 func Flags(text string) string {
 	s, ok := parseFlags(text)
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// connect returns a connection that does not go through this package.
+// connect returns a connection that is independent of this package.
 func connect(tb testing.TB, uri string) *pgx.Conn {
 	tb.Helper()
 	conn, err := pgx.Connect(tb.Context(), uri)
@@ -27,7 +27,7 @@ func exec(tb testing.TB, conn *pgx.Conn, statements ...string) {
 	}
 }
 
-// ask returns the one value that a query has as its result.
+// ask returns the single value of a query's result.
 func ask[T any](tb testing.TB, conn *pgx.Conn, query string, args ...any) T {
 	tb.Helper()
 	rows, err := conn.Query(tb.Context(), query, args...)

@@ -17,7 +17,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// marked begins every value that these tests write, so that the proxy knows it.
+// marked is the prefix of every value that these tests write, which the proxy recognizes.
 const marked = "counter-value:"
 
 // increment adds one to a counter in a bucket.
@@ -40,7 +40,7 @@ func increment(ctx context.Context, db *storage.DB, key string) error {
 	return b.Put([]byte(key), fmt.Appendf(nil, "%s%d", marked, n+1))
 }
 
-// create writes a key that nobody else does, without a look, as a new session is.
+// create writes a new key without a read, as for a new session.
 func create(ctx context.Context, db *storage.DB, key string) error {
 	tx, err := db.Tx(ctx)
 	if err != nil {
@@ -58,13 +58,14 @@ func remove(ctx context.Context, db *storage.DB, key string) error {
 	return tx.Bucket("created").Delete([]byte(key))
 }
 
-// incrementSQL adds one to a counter in a table of the app's.
+// incrementSQL adds one to a counter in a table of the app.
 func incrementSQL(ctx context.Context, db *storage.DB, key string) error {
 	tx, err := postgres.Tx(ctx, db)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO counters VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET n = counters.n + 1`, key)
+	_, err = tx.Exec(ctx, `INSERT INTO counters VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET n `+
+		`= counters.n + 1`, key)
 	return err
 }
 
@@ -75,24 +76,28 @@ func incrementBoth(ctx context.Context, db *storage.DB, key string) error {
 	return incrementSQL(ctx, db, key)
 }
 
-// counters are all counters of a database, straight from its tables.
+// counters returns all counters of a database, read from its tables.
 func counters(tb testing.TB, uri string) (inBucket, inTable map[string]int) {
 	tb.Helper()
 	conn := connect(tb, uri)
 	inBucket, inTable = map[string]int{}, map[string]int{}
 	var key string
 	var n int
-	rows, err := conn.Query(tb.Context(), `SELECT convert_from(key, 'UTF8'), substr(convert_from(value, 'UTF8'), $1)::int FROM pasteline_data WHERE bucket = 'counters'`,
+	rows, err := conn.Query(tb.Context(),
+		`SELECT convert_from(key, 'UTF8'), substr(convert_from(value, 'UTF8'), $1)::int FROM `+
+			`pasteline_data WHERE bucket = 'counters'`,
 		len(marked)+1)
 	if err == nil {
-		_, err = pgx.ForEachRow(rows, []any{&key, &n}, func() error { inBucket[key] = n; return nil })
+		_, err = pgx.ForEachRow(rows, []any{&key, &n},
+			func() error { inBucket[key] = n; return nil })
 	}
 	if err != nil {
 		tb.Fatal(err)
 	}
 	rows, err = conn.Query(tb.Context(), `SELECT id, n FROM counters`)
 	if err == nil {
-		_, err = pgx.ForEachRow(rows, []any{&key, &n}, func() error { inTable[key] = n; return nil })
+		_, err = pgx.ForEachRow(rows, []any{&key, &n},
+			func() error { inTable[key] = n; return nil })
 	}
 	if err != nil {
 		tb.Fatal(err)
@@ -102,9 +107,9 @@ func counters(tb testing.TB, uri string) (inBucket, inTable map[string]int) {
 
 const countersTable = `CREATE TABLE counters (id text PRIMARY KEY, n int NOT NULL)`
 
-// The answer to a commit is lost, or the commit is, or the server gets it when the client has long
-// gone. Whatever is acknowledged is there, once; and since the server can be asked, nothing is in
-// doubt.
+// The answer to a commit is lost, or the commit, or the server receives the commit after the client
+// has looked it up. Exactly the acknowledged commits are stored, once, and since the server can be
+// reached, none is in doubt.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -128,9 +133,11 @@ func TestLostAnswers(t *testing.T) {
 			for round := range 6 {
 				for _, f := range []fault{none, before, middle, after, answer, late} {
 					p.arm(f, tt.commit)
-					err := transaction.Run(t.Context(), func(ctx context.Context) error { return tt.work(ctx, db, "n") })
+					err := transaction.Run(t.Context(),
+						func(ctx context.Context) error { return tt.work(ctx, db, "n") })
 					if err != nil {
-						t.Fatalf("round %d, %s: got %v, want that it is found out, and done again if it was not committed", round, f, err)
+						t.Fatalf("round %d, %s: got %v, want that it is found out, and done "+
+							"again if it was not committed", round, f, err)
 					}
 					want++
 				}
@@ -149,8 +156,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// A commit that writes without having read, and one that only deletes, leave no version by which
-// they could be known.
+// A lost answer to a commit that writes without reading, or only deletes, is also resolved: such
+// commits leave no version to look up.
 func TestLostAnswersOfBlindWrites(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -159,7 +166,8 @@ func TestLostAnswersOfBlindWrites(t *testing.T) {
 	defer db.Close()
 	conn := connect(t, uri)
 	has := func(key string) bool {
-		return ask[bool](t, conn, `SELECT EXISTS (SELECT FROM pasteline_data WHERE bucket = 'created' AND key = $1)`, []byte(key))
+		return ask[bool](t, conn, `SELECT EXISTS (SELECT FROM pasteline_data WHERE bucket = `+
+			`'created' AND key = $1)`, []byte(key))
 	}
 	for _, f := range []fault{none, before, middle, after, answer, late} {
 		for _, step := range []struct {
@@ -171,7 +179,9 @@ func TestLostAnswersOfBlindWrites(t *testing.T) {
 			{"delete", "key of " + f.String(), remove, false},
 		} {
 			p.arm(f, step.text)
-			again := 0 // after the fault: on a busy machine an attempt may be lost before that, with a connection that was
+			// after the fault: on a busy machine an attempt may fail before it, with a lost
+			// connection
+			again := 0
 			err := transaction.Run(t.Context(), func(ctx context.Context) error {
 				if f == answer && !p.armed() {
 					again++
@@ -179,20 +189,23 @@ func TestLostAnswersOfBlindWrites(t *testing.T) {
 				return step.do(ctx, db, "key of "+f.String())
 			})
 			if got := has("key of " + f.String()); err != nil || got != step.want {
-				t.Errorf("%s, %s: got %v, there: %t; want it done, there: %t", step.name, f, err, got, step.want)
+				t.Errorf("%s, %s: got %v, there: %t; want it done, there: %t", step.name, f, err,
+					got, step.want)
 			}
 			if again > 0 {
-				t.Errorf("%s, %s: got %d further attempts, want none: it was committed", step.name, f, again)
+				t.Errorf("%s, %s: got %d further attempts, want none: it was committed",
+					step.name, f, again)
 			}
 		}
 	}
 }
 
-// After a crash the server gives the number of a transaction that it had not written down to
-// another. That one's fate is not ours.
+// After a crash the server may reuse the number of a transaction that it had not written to disk.
+// The outcome of the second transaction must not count as that of the first.
 func TestLostAnswerAndCrash(t *testing.T) {
 	t.Parallel()
-	server := pgtest.Start(t, pgtest.Settings("fsync = off", "wal_writer_delay = 10s", "autovacuum = off"))
+	server := pgtest.Start(t, pgtest.Settings("fsync = off", "wal_writer_delay = 10s",
+		"autovacuum = off"))
 	uri := server.CreateDatabase(t)
 	exec(t, connect(t, uri), countersTable)
 	p, through := newProxy(t, uri)
@@ -213,14 +226,16 @@ func TestLostAnswerAndCrash(t *testing.T) {
 		server.Start()
 		conn := connect(t, uri)
 		for range 20 {
-			exec(t, conn, `INSERT INTO counters VALUES ('other', 1) ON CONFLICT (id) DO UPDATE SET n = counters.n + 1`)
+			exec(t, conn, `INSERT INTO counters VALUES ('other', 1) ON CONFLICT (id) DO UPDATE `+
+				`SET n = counters.n + 1`)
 		}
 		p.free()
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
 		if attempts < 2 {
-			t.Errorf("got %d attempts, want another one: the first was lost with the server", attempts)
+			t.Errorf("got %d attempts, want another one: the first was lost with the server",
+				attempts)
 		}
 	}
 	if _, got := counters(t, uri); got["n"] != 3 {
@@ -228,8 +243,8 @@ func TestLostAnswerAndCrash(t *testing.T) {
 	}
 }
 
-// The server is killed again and again, while many work. Each worker has counters of its own, and
-// all have one together.
+// The server is killed several times while clients work. Each client has its own counters, and all
+// share one.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off"))

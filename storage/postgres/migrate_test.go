@@ -21,12 +21,15 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Some tests need other processes; they are this test binary, which a variable tells what to be.
+// Some tests need other processes: this test binary, in a mode that an environment variable names.
 const childVar = "STORAGE_POSTGRES_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	mode, uri, _ := strings.Cut(os.Getenv(childVar), " ")
-	child := map[string]func(context.Context, *storage.DB) error{"open": childOpen, "lock": childLock, "prepare": childPrepare}[mode]
+	child := map[string]func(context.Context, *storage.DB) error{
+		"open": childOpen,
+		"lock": childLock, "prepare": childPrepare,
+	}[mode]
 	if child == nil {
 		os.Exit(m.Run())
 	}
@@ -42,7 +45,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// start runs a child until its standard input ends, and returns what it says first.
+// start runs a child until its standard input ends, and returns its first line.
 func start(tb testing.TB, mode, uri string) (cmd *osexec.Cmd, said string, end func() error) {
 	tb.Helper()
 	cmd = osexec.CommandContext(tb.Context(), os.Args[0])
@@ -79,10 +82,14 @@ func childOpen(ctx context.Context, db *storage.DB) error {
 }
 
 func openOnce(ctx context.Context, db *storage.DB) error {
-	return transaction.Run(ctx, func(ctx context.Context) error { return increment(ctx, db, "opened") }, transaction.Policy{Tries: 100})
+	return transaction.Run(ctx, func(ctx context.Context) error {
+		return increment(ctx, db,
+			"opened")
+	}, transaction.Policy{Tries: 100})
 }
 
-// Ten processes, and ten goroutines with openers of their own, find a database that is empty.
+// Ten processes, and ten goroutines with their own openers, open an empty database at the same
+// time.
 func TestManyOpenAtOnce(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -107,14 +114,16 @@ func TestManyOpenAtOnce(t *testing.T) {
 			if err := openOnce(t.Context(), db); err != nil {
 				t.Error(err)
 			}
-			if err := postgres.Migrate(t.Context(), db, "app", files("1.sql", `CREATE TABLE once (id int); INSERT INTO once VALUES (1)`)); err != nil {
+			if err := postgres.Migrate(t.Context(), db, "app", files("1.sql",
+				`CREATE TABLE once (id int); INSERT INTO once VALUES (1)`)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	crowd.Wait()
 	conn := connect(t, uri)
-	if got := ask[string](t, conn, `SELECT convert_from(value, 'UTF8') FROM site.pasteline_data`); got != fmt.Sprint(marked, 2*many) {
+	if got := ask[string](t, conn, `SELECT convert_from(value, 'UTF8') FROM `+
+		`site.pasteline_data`); got != fmt.Sprint(marked, 2*many) {
 		t.Errorf("got %s, want %d", got, 2*many)
 	}
 	if n := ask[int](t, conn, `SELECT count(*) FROM once`); n != 1 {
@@ -125,7 +134,7 @@ func TestManyOpenAtOnce(t *testing.T) {
 	}
 }
 
-// files are names and texts.
+// files returns a file system with pairs of a name and a text.
 func files(pairs ...string) fs.FS {
 	all := fstest.MapFS{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -147,26 +156,37 @@ func TestMigrate(t *testing.T) {
 		{"first", "app", files("1.sql", one), ""},
 		{"again", "app", files("1.sql", one), ""},
 		{"one more", "app", files("1.sql", one, "2.sql", two, "README", "no SQL"), ""},
-		{"older", "app", files("1.sql", one), "the tables of app were upgraded by a newer version (2.sql): use that one"},
-		{"changed", "app", files("1.sql", one+" ", "2.sql", two), "migration 1.sql of app was changed after it was run: write what is new into another file"},
-		{"missing", "app", files("2.sql", two, "3.sql", two), "the tables of app were made by another version: migration 1.sql was run, which is not here, or 2.sql was not"},
-		{"mistake", "app", files("1.sql", one, "2.sql", two, "3.sql", `CREATE TABLE {prefix}two (id int); oh`), `migration 3.sql: ERROR: syntax error at or near "oh"`},
-		{"mistake corrected", "app", files("1.sql", one, "2.sql", two, "3.sql", `CREATE TABLE {prefix}two (id int)`), ""},
+		{
+			"older", "app", files("1.sql", one),
+			"the tables of app were upgraded by a newer version (2.sql): use that one",
+		},
+		{
+			"changed", "app", files("1.sql", one+" ", "2.sql", two),
+			"migration 1.sql of app was changed after it was run: write the changes into another file",
+		},
+		{"missing", "app", files("2.sql", two, "3.sql", two), "the tables of app were made by " +
+			"another version: migration 1.sql was run, which is not here, or 2.sql was not"},
+		{"mistake", "app", files("1.sql", one, "2.sql", two, "3.sql", `CREATE TABLE {prefix}two `+
+			`(id int); oh`), `migration 3.sql: ERROR: syntax error at or near "oh"`},
+		{"mistake corrected", "app", files("1.sql", one, "2.sql", two, "3.sql",
+			`CREATE TABLE {prefix}two (id int)`), ""},
 		{"another app", "other", files("1.sql", `CREATE TABLE three (id int)`), ""},
-		{"without a name", "", files(), `want a name for the app whose tables these are, not ""`},
+		{"without a name", "", files(), `want the name of the app that owns the tables, not ""`},
 	} { // each stands on the ones before
 		err := postgres.Migrate(t.Context(), db, tt.app, tt.files)
-		if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
+		if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(),
+			tt.wantErr) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.wantErr)
 		}
 	}
-	exec3 := `SELECT count(*) FROM information_schema.tables WHERE table_name IN ('pasteline_one', 'pasteline_two', 'three')`
+	exec3 := `SELECT count(*) FROM information_schema.tables WHERE table_name IN ` +
+		`('pasteline_one', 'pasteline_two', 'three')`
 	if n := ask[int](t, conn, exec3); n != 3 {
 		t.Errorf("got %d tables, want 3", n)
 	}
 }
 
-// A role that may do less than a superuser opens what it may.
+// A role that is no superuser can open the database with its rights.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -175,26 +195,35 @@ func TestRights(t *testing.T) {
 		wantErr       string
 	}{
 		{"no right", "", func(*testing.T, string, string, *pgx.Conn) {}, "GRANT CREATE ON SCHEMA"},
-		{"a schema that somebody has made for it", "schema=site", func(t *testing.T, _, role string, conn *pgx.Conn) {
+		{"a schema that somebody has made for it", "schema=site", func(t *testing.T, _, role string,
+			conn *pgx.Conn,
+		) {
 			t.Helper()
 			exec(t, conn, `CREATE SCHEMA site AUTHORIZATION `+role)
 		}, ""},
-		{"tables that somebody has made for it", "schema=site", func(t *testing.T, uri, role string, conn *pgx.Conn) {
+		{"tables that somebody has made for it", "schema=site", func(t *testing.T, uri, role string,
+			conn *pgx.Conn,
+		) {
 			t.Helper()
 			if err := openDB(t, with(uri, "schema=site")).Close(); err != nil {
 				t.Fatal(err)
 			}
-			exec(t, conn, `GRANT USAGE ON SCHEMA site TO `+role, `GRANT ALL ON ALL TABLES IN SCHEMA site TO `+role,
-				`ALTER TABLE site.pasteline_data RESET (fillfactor)`) // which only their owner may set
+			exec(t, conn, `GRANT USAGE ON SCHEMA site TO `+role,
+				`GRANT ALL ON ALL TABLES IN SCHEMA site TO `+role,
+				// only their owner may set it
+				`ALTER TABLE site.pasteline_data RESET (fillfactor)`)
 		}, ""},
 		{"tables of a newer version", "", func(t *testing.T, uri, role string, conn *pgx.Conn) {
 			t.Helper()
 			if err := openDB(t, uri).Close(); err != nil {
 				t.Fatal(err)
 			}
-			exec(t, conn, `GRANT ALL ON ALL TABLES IN SCHEMA public TO `+role, `INSERT INTO pasteline_migrations VALUES ('pasteline/storage', '999.sql', '')`)
+			exec(t, conn, `GRANT ALL ON ALL TABLES IN SCHEMA public TO `+role,
+				`INSERT INTO pasteline_migrations VALUES ('pasteline/storage', '999.sql', '')`)
 		}, "newer version (999.sql)"},
-		{"a schema whose name is a word of SQL", "schema=user", func(t *testing.T, _, role string, conn *pgx.Conn) {
+		{"a schema whose name is a word of SQL", "schema=user", func(t *testing.T, _, role string,
+			conn *pgx.Conn,
+		) {
 			t.Helper()
 			exec(t, conn, `CREATE SCHEMA "user" AUTHORIZATION `+role)
 		}, ""},
@@ -208,8 +237,10 @@ func TestRights(t *testing.T) {
 			tt.prepare(t, uri, role, conn)
 			opener := storage.NewOpener()
 			postgres.Register(opener)
-			db, err := opener.Open(t.Context(), with(strings.Replace(uri, "postgres@", role+"@", 1), tt.options))
-			if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
+			db, err := opener.Open(t.Context(), with(strings.Replace(uri, "postgres@", role+"@", 1),
+				tt.options))
+			if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(),
+				tt.wantErr) {
 				t.Fatalf("got %v, want %q", err, tt.wantErr)
 			}
 			if err == nil {
@@ -220,17 +251,22 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// The table of data has room on its pages, also one that a build made that did not know of it, and
-// that build goes on using the table: nothing is recorded that it would take for a newer version.
+// The data table gets a fill factor, also one that an older build created. That build can still use
+// the table: no migration is recorded, which it would refuse as a newer version.
 func TestFillFactor(t *testing.T) {
 	t.Parallel()
-	const options = `SELECT coalesce(array_to_string(reloptions, ','), '') FROM pg_class WHERE oid = 'pasteline_data'::regclass`
+	const options = `SELECT coalesce(array_to_string(reloptions, ','), '') FROM pg_class WHERE ` +
+		`oid = 'pasteline_data'::regclass`
 	for _, tt := range []struct{ name, before, want string }{
 		{"new", "", "fillfactor=80"},
-		{"made by an earlier build", `ALTER TABLE pasteline_data RESET (fillfactor)`, "fillfactor=80"},
+		{
+			"made by an earlier build", `ALTER TABLE pasteline_data RESET (fillfactor)`,
+			"fillfactor=80",
+		},
 		{"chosen", `ALTER TABLE pasteline_data SET (fillfactor = 100)`, "fillfactor=100"},
 		{
-			"other options", `ALTER TABLE pasteline_data RESET (fillfactor), SET (autovacuum_vacuum_scale_factor = 0.01)`,
+			"other options", `ALTER TABLE pasteline_data RESET (fillfactor), SET ` +
+				`(autovacuum_vacuum_scale_factor = 0.01)`,
 			"autovacuum_vacuum_scale_factor=0.01,fillfactor=80",
 		},
 	} {
@@ -250,14 +286,15 @@ func TestFillFactor(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 			mustPut(t, db, "a", "2")
-			if got := ask[string](t, conn, `SELECT string_agg(app || ' ' || name, ', ') FROM pasteline_migrations`); got != "pasteline/storage 001_tables.sql" {
+			if got := ask[string](t, conn, `SELECT string_agg(app || ' ' || name, ', ') FROM `+
+				`pasteline_migrations`); got != "pasteline/storage 001_tables.sql" {
 				t.Errorf("the migrations are %s", got)
 			}
 		})
 	}
 }
 
-// A table that is locked, or another's, is opened as it is.
+// A table that is locked, or has another owner, is opened without a change.
 func TestFillFactorRefused(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -269,7 +306,8 @@ func TestFillFactorRefused(t *testing.T) {
 	db := openDB(t, uri)
 	defer db.Close()
 	mustPut(t, db, "a", "1")
-	if n := ask[int](t, conn, `SELECT count(*) FROM pg_class WHERE oid = 'pasteline_data'::regclass AND reloptions IS NOT NULL`); n != 0 {
+	if n := ask[int](t, conn, `SELECT count(*) FROM pg_class WHERE oid = `+
+		`'pasteline_data'::regclass AND reloptions IS NOT NULL`); n != 0 {
 		t.Error("the fill factor was set in spite of the lock")
 	}
 }
@@ -286,7 +324,8 @@ func TestWithoutChanges(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-	if n := ask[int](t, connect(t, uri), `SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'pasteline%'`); n != 0 {
+	if n := ask[int](t, connect(t, uri), `SELECT count(*) FROM information_schema.tables WHERE `+
+		`table_name LIKE 'pasteline%'`); n != 0 {
 		t.Errorf("got %d tables, want none", n)
 	}
 }

@@ -28,7 +28,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Each option reaches the server, or what it is for.
+// Each option reaches the server or has its own effect.
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -41,8 +41,12 @@ func TestOptions(t *testing.T) {
 		{"statement_timeout=7s", "SHOW statement_timeout", "7s"},
 		{"statement_timeout=0", "SHOW statement_timeout", "0"},
 		{"lock_timeout=7s", "SHOW lock_timeout", "7s"},
-		{"idle_in_transaction_session_timeout=2min", "SHOW idle_in_transaction_session_timeout", "2min"},
+		{
+			"idle_in_transaction_session_timeout=2min",
+			"SHOW idle_in_transaction_session_timeout", "2min",
+		},
 		{"application_name=site", "SHOW application_name", "site"},
+		{"", "SHOW jit", "on"}, // for the app's own SQL
 		{"work_mem=8MB", "SHOW work_mem", "8MB"},
 		{"options=-c%20work_mem%3D9MB", "SHOW work_mem", "9MB"},
 		{"schema=there", "SELECT count(*)::text FROM there.pasteline_data", "0"},
@@ -73,7 +77,19 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// A pool has as many connections as the URI says, and a request waits for one as long as it says.
+// The package's own statements run without sequential scans where possible, and are never compiled.
+func TestOwnSettings(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, pgtest.Database(t))
+	defer db.Close()
+	for _, name := range []string{"enable_seqscan", "jit"} {
+		if got, err := postgres.Setting(t.Context(), db, name); err != nil || got != "off" {
+			t.Errorf("%s: got %q, %v, want off", name, got, err)
+		}
+	}
+}
+
+// A pool has at most pool_max_conns connections, and a request waits for one for acquire_timeout.
 func TestPoolSize(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -83,14 +99,23 @@ func TestPoolSize(t *testing.T) {
 		if _, err := postgres.Tx(ctx, db); err != nil {
 			return err
 		}
-		err := transaction.Run(t.Context(), func(ctx context.Context) error { _, err := get(ctx, db, "a"); return err }, transaction.Policy{Tries: 1})
-		if want := "no connection became free in 50ms: more requests than connections (pool_max_conns is 1)"; err == nil ||
+		err := transaction.Run(t.Context(), func(ctx context.Context) error {
+			_,
+				err := get(ctx, db, "a")
+			return err
+		}, transaction.Policy{Tries: 1})
+		if want := "no connection became free in 50ms: more requests than connections " +
+			"(pool_max_conns is 1)"; err == nil ||
 			!strings.Contains(err.Error(), want) || !transaction.IsTransient(err) {
 			t.Errorf("got %v, want %s, which is transient", err, want)
 		}
 		ctx2, cancel := context.WithCancel(t.Context())
 		cancel()
-		err = transaction.Run(ctx2, func(ctx context.Context) error { _, err := get(ctx, db, "a"); return err })
+		err = transaction.Run(ctx2, func(ctx context.Context) error {
+			_,
+				err := get(ctx, db, "a")
+			return err
+		})
 		if !errors.Is(err, context.Canceled) || transaction.IsTransient(err) {
 			t.Errorf("got %v, want that of the context", err)
 		}
@@ -98,7 +123,8 @@ func TestPoolSize(t *testing.T) {
 	})
 }
 
-// What can't be opened is one line that says why and what to do, without the password.
+// The error of a database that can't be opened is one line with the reason and the remedy, without
+// the password.
 func TestOpenErrors(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -107,26 +133,60 @@ func TestOpenErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody.Close()
-	strict := pgtest.Start(t, pgtest.Settings("fsync = off", "hba_file = '"+hba(t, "host all limited all md5\nhost all all all trust\n")+"'"))
+	strict := pgtest.Start(t, pgtest.Settings("fsync = off",
+		"hba_file = '"+hba(t, "host all limited all md5\nhost all all all trust\n")+"'"))
 	exec(t, connect(t, strict.URI("postgres")), `CREATE ROLE limited LOGIN PASSWORD 'right'`)
 	for _, tt := range []struct{ name, uri, want string }{
-		{"unknown option", with(uri, "colour=red"), `unrecognized configuration parameter "colour": the options of this kind of database are acquire_timeout, app_sql_timeout, program, schema`},
-		{"malformed value", with(uri, "work_mem=much"), `invalid value for parameter "work_mem": "much"`},
+		{
+			"unknown option", with(uri, "colour=red"),
+			`unrecognized configuration parameter "colour": the options of this kind of database are ` +
+				`acquire_timeout, app_sql_timeout, program, schema`,
+		},
+		{
+			"malformed value", with(uri, "work_mem=much"),
+			`invalid value for parameter "work_mem": "much"`,
+		},
 		{"pool", with(uri, "pool_max_conns=many"), "pool_max_conns"},
-		{"twice", with(uri, "schema=a&schema=b"), "the option schema is there 2 times"},
-		{"schema", with(uri, "schema=A-b"), "schema=A-b: want a name of small letters, digits and _, such as site"},
-		{"prefix", with(uri, "table_prefix=A"), "table_prefix=A: want small letters, digits and _, such as site_"},
+		{"twice", with(uri, "schema=a&schema=b"), "the option schema is given 2 times"},
+		{
+			"schema", with(uri, "schema=A-b"),
+			"schema=A-b: want a name of small letters, digits and _, such as site",
+		},
+		{
+			"prefix", with(uri, "table_prefix=A"),
+			"table_prefix=A: want small letters, digits and _, such as site_",
+		},
 		{"program", with(uri, "program=a:b"), "program=a:b: want 1 to 32 letters, digits and -"},
-		{"acquire_timeout", with(uri, "acquire_timeout=0"), "acquire_timeout=0: want a time above 0, such as 5s"},
+		{
+			"acquire_timeout", with(uri, "acquire_timeout=0"),
+			"acquire_timeout=0: want a time above 0, such as 5s",
+		},
 		{"snapshot", with(uri, "snapshot=late"), "snapshot=late: want lazy or first"},
 		{"two_phase", with(uri, "two_phase=on"), "two_phase=on: want auto or off"},
-		{"isolation", with(uri, "default_transaction_isolation=serializable"), "default_transaction_isolation is always serializable here: leave it out"},
+		{
+			"isolation", with(uri, "default_transaction_isolation=serializable"),
+			"default_transaction_isolation is always serializable here: leave it out",
+		},
 		{"sslmode", strings.Replace(uri, "sslmode=disable", "sslmode=perhaps", 1), "sslmode"},
-		{"TLS that is not there", strings.Replace(uri, "sslmode=disable", "sslmode=require", 1), "server refused TLS connection"},
-		{"no such database", strict.URI("nothing"), `database "nothing" does not exist: make it, with createdb, say`},
-		{"wrong password", strings.Replace(strict.URI("postgres"), "postgres@", "limited:very-secret@", 1), "password authentication failed for user \"limited\": check user and password"},
-		{"nobody listens", "postgres://me:very-secret@" + nobody.Addr().String() + "/site", "is the server running, and are host and port right?"},
-		{"no such host", "postgres://me:very-secret@no-such-host.invalid/site", "is the server running, and are host and port right?"},
+		{
+			"TLS that is not there", strings.Replace(uri, "sslmode=disable", "sslmode=require", 1),
+			"server refused TLS connection",
+		},
+		{
+			"no such database", strict.URI("nothing"),
+			`database "nothing" does not exist: create it, with createdb for example`,
+		},
+		{"wrong password", strings.Replace(strict.URI("postgres"), "postgres@",
+			"limited:very-secret@", 1), "password authentication failed for user \"limited\": check " +
+			"user and password"},
+		{
+			"nobody listens", "postgres://me:very-secret@" + nobody.Addr().String() + "/site",
+			"is the server running, and are host and port right?",
+		},
+		{
+			"no such host", "postgres://me:very-secret@no-such-host.invalid/site",
+			"is the server running, and are host and port right?",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -136,14 +196,16 @@ func TestOpenErrors(t *testing.T) {
 			if err == nil {
 				db.Close()
 			}
-			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "very-secret") {
+			if err == nil || !strings.Contains(err.Error(), tt.want) ||
+				strings.Contains(err.Error(), "\n") ||
+				strings.Contains(err.Error(), "very-secret") {
 				t.Errorf("got %v, want one line with %q", err, tt.want)
 			}
 		})
 	}
 }
 
-// hba writes who may connect how to a file that the server may read.
+// hba writes a pg_hba.conf that the server can read.
 func hba(tb testing.TB, text string) string {
 	tb.Helper()
 	return shareFile(tb, "pg_hba.conf", []byte(text), 0o644)
@@ -158,7 +220,8 @@ func shareFile(tb testing.TB, name string, text []byte, mode os.FileMode) string
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, name)
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, text, mode), os.Chmod(path, mode)); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, text, mode),
+		os.Chmod(path, mode)); err != nil {
 		tb.Fatal(err)
 	}
 	return path
@@ -171,8 +234,10 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -184,25 +249,31 @@ func TestTLS(t *testing.T) {
 	}
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	cert := shareFile(t, "server.crt", certificate, 0o644)
-	keyFile := shareFile(t, "server.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600)
-	if os.Getuid() == 0 { // the server runs as another user, and takes a key of root's that its group may read
+	keyFile := shareFile(t, "server.key",
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600)
+	// the server runs as another user, and accepts a key of root that its group may read
+	if os.Getuid() == 0 {
 		account, err := user.Lookup("postgres")
 		if err != nil {
 			t.Skip(err)
 		}
 		group, err := strconv.Atoi(account.Gid)
-		if err := errors.Join(err, os.Chown(keyFile, 0, group), os.Chmod(keyFile, 0o640)); err != nil {
+		if err := errors.Join(err, os.Chown(keyFile, 0, group),
+			os.Chmod(keyFile, 0o640)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	server := pgtest.Start(t, pgtest.Settings("fsync = off", "ssl = on", "ssl_cert_file = '"+cert+"'", "ssl_key_file = '"+keyFile+"'"))
+	server := pgtest.Start(t, pgtest.Settings("fsync = off", "ssl = on",
+		"ssl_cert_file = '"+cert+"'", "ssl_key_file = '"+keyFile+"'"))
 	uri := server.CreateDatabase(t)
 	for _, tt := range []struct{ mode, want string }{
-		{"disable", "false"}, {"prefer", "true"}, {"require", "true"}, {"verify-full&sslrootcert=" + url.QueryEscape(cert), "true"}, {"verify-full", "certificate"},
+		{"disable", "false"}, {"prefer", "true"}, {"require", "true"}, {"verify-full&sslrootcert=" +
+			url.QueryEscape(cert), "true"}, {"verify-full", "certificate"},
 	} {
 		opener := storage.NewOpener()
 		postgres.Register(opener)
-		db, err := opener.Open(t.Context(), strings.Replace(uri, "sslmode=disable", "sslmode="+tt.mode, 1))
+		db, err := opener.Open(t.Context(), strings.Replace(uri, "sslmode=disable",
+			"sslmode="+tt.mode, 1))
 		if err != nil {
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s: got %v, want %s", tt.mode, err, tt.want)
@@ -215,7 +286,8 @@ func TestTLS(t *testing.T) {
 				return err
 			}
 			got := ""
-			if err := tx.QueryRow(ctx, `SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()`).Scan(&got); err != nil || got != tt.want {
+			if err := tx.QueryRow(ctx, `SELECT ssl::text FROM pg_stat_ssl WHERE pid = `+
+				`pg_backend_pid()`).Scan(&got); err != nil || got != tt.want {
 				t.Errorf("%s: got %s, %v, want %s", tt.mode, got, err, tt.want)
 			}
 			return nil
@@ -226,7 +298,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// Much at once: many keys in a commit, many reads, large values.
+// Large work: many keys in a commit, many reads, large values.
 func TestLarge(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -293,7 +365,7 @@ func TestLarge(t *testing.T) {
 	})
 }
 
-// To go through large values takes each of them over the network once.
+// An iteration over large values sends each value over the network once.
 func TestLargeValues(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -329,15 +401,19 @@ func TestLargeValues(t *testing.T) {
 			return nil
 		})
 		if got, most := p.received.Load()-before, int64(values*size*11/10); got > most {
-			t.Errorf("reverse %t: %d bytes came from the server, want at most %d", reverse, got, most)
+			t.Errorf("reverse %t: %d bytes came from the server, want at most %d",
+				reverse, got, most)
 		}
 	}
 }
 
-// A port that is said is that port, whatever the environment has for those who say none.
+// The port of the URI counts, not that of the environment.
 func TestPort(t *testing.T) {
 	t.Setenv("PGPORT", "5433")
-	for text, want := range map[string]string{"postgres://H:5432/d": "postgres://h:5432/d", "postgresql://h/d": "postgres://h/d"} {
+	for text, want := range map[string]string{
+		"postgres://H:5432/d": "postgres://h:5432/d",
+		"postgresql://h/d":    "postgres://h/d",
+	} {
 		uri, err := url.Parse(text)
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 	"github.com/pasteline/pasteline/transaction/transactiontest"
 )
 
-// A leftOver is a transaction with SQL of the app's that two goroutines use while another ends it.
+// A leftOver is a transaction with the app's SQL that two goroutines use while a third one ends it.
 type leftOver struct {
 	db     *storage.DB
 	ctx    context.Context
@@ -51,8 +51,8 @@ func readAll(rows pgx.Rows, err error) error {
 	return rows.Err()
 }
 
-// Whatever two goroutines do with the app's SQL, with buckets and with the transaction while
-// another ends that: each call counts whole or is refused, and no connection is kept.
+// Whatever two goroutines do with the app's SQL, with buckets and with the transaction while a
+// third one ends it, each call takes effect whole or is refused, and no connection is kept.
 func TestAllPairsOfSQL(t *testing.T) {
 	t.Parallel()
 	db := openDB(t, with(pgtest.Database(t), "pool_max_conns=3"))
@@ -76,7 +76,11 @@ func TestAllPairsOfSQL(t *testing.T) {
 	const series = "SELECT generate_series(1, 100)"
 	type op = transactiontest.Operation[*leftOver]
 	ops := []op{
-		{Name: "Tx", Do: func(l *leftOver) error { _, err := postgres.Tx(l.ctx, l.db); return err }},
+		{Name: "Tx", Do: func(l *leftOver) error {
+			_,
+				err := postgres.Tx(l.ctx, l.db)
+			return err
+		}},
 		{Name: "Exec", Do: (*leftOver).insert},
 		{Name: "Query", Do: func(l *leftOver) error { return readAll(l.tx.Query(l.ctx, series)) }},
 		{Name: "QueryRow", Do: func(l *leftOver) error {
@@ -103,10 +107,11 @@ func TestAllPairsOfSQL(t *testing.T) {
 			return errors.Join(readAll(results.Query()), results.Close())
 		}},
 		{Name: "CopyFrom", Do: func(l *leftOver) error {
-			_, err := l.tx.CopyFrom(l.ctx, pgx.Identifier{"pairs"}, []string{"n"}, pgx.CopyFromSlice(2, func(int) ([]any, error) {
-				_ = l.bucket.Put([]byte("copied"), nil)
-				return []any{-l.number}, nil
-			}))
+			_, err := l.tx.CopyFrom(l.ctx, pgx.Identifier{"pairs"}, []string{"n"},
+				pgx.CopyFromSlice(2, func(int) ([]any, error) {
+					_ = l.bucket.Put([]byte("copied"), nil)
+					return []any{-l.number}, nil
+				}))
 			return err
 		}},
 		{Name: "Begin", Do: func(l *leftOver) error {
@@ -117,9 +122,17 @@ func TestAllPairsOfSQL(t *testing.T) {
 			return nested.Rollback(l.ctx)
 		}},
 		{Name: "Conn", Do: func(l *leftOver) error { _ = l.tx.Conn(); return nil }},
-		{Name: "Get", Do: func(l *leftOver) error { _, err := l.bucket.Get([]byte("a")); return err }},
+		{Name: "Get", Do: func(l *leftOver) error {
+			_,
+				err := l.bucket.Get([]byte("a"))
+			return err
+		}},
 		{Name: "Put", Do: func(l *leftOver) error { return l.bucket.Put([]byte("a"), nil) }},
-		{Name: "Items", Do: func(l *leftOver) error { _, err := l.bucket.Items(storage.Range{}); return err }},
+		{Name: "Items", Do: func(l *leftOver) error {
+			_,
+				err := l.bucket.Items(storage.Range{})
+			return err
+		}},
 	}
 	for _, op := range transactiontest.Transaction(func(l *leftOver) *transaction.Txn { return l.txn }) {
 		if slices.Contains([]string{"Commit", "Abort", "Savepoint", "Rollback"}, op.Name) {
@@ -146,16 +159,21 @@ func TestAllPairsOfSQL(t *testing.T) {
 			}
 			return l, l.txn
 		},
-		Refused: func(err error) bool { // a connection does one thing at a time, and a failed statement fails all that follow
+		// a connection runs one statement at a time, and a failed statement makes all later ones
+		// fail
+		Refused: func(err error) bool {
 			_, server := errors.AsType[*pgconn.PgError](err)
-			return server || errors.Is(err, pgx.ErrTxCommitRollback) || strings.Contains(err.Error(), "conn busy") ||
-				strings.Contains(err.Error(), "in use by the CopyFrom") || strings.Contains(err.Error(), "failed earlier")
+			return server || errors.Is(err, pgx.ErrTxCommitRollback) ||
+				strings.Contains(err.Error(), "conn busy") ||
+				strings.Contains(err.Error(), "in use by the CopyFrom") ||
+				strings.Contains(err.Error(), "failed earlier")
 		},
 		Check: func(tb testing.TB, l *leftOver, committed bool, _, _ string) {
 			tb.Helper()
 			n := 0
 			run(func(ctx context.Context, tx pgx.Tx) error {
-				return tx.QueryRow(ctx, "SELECT count(*) FROM pairs WHERE n = $1", l.number).Scan(&n)
+				return tx.QueryRow(ctx, "SELECT count(*) FROM pairs WHERE n = $1",
+					l.number).Scan(&n)
 			})
 			if committed != (n > 0) {
 				tb.Errorf("committed %t, and %d rows", committed, n)

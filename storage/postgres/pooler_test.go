@@ -14,12 +14,13 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// ignored are the start-up parameters that users of PgBouncer are told to have it ignore.
-const ignored = "ignore_startup_parameters = extra_float_digits,options,default_transaction_isolation,statement_timeout,lock_timeout," +
+// ignored is the line with the start-up parameters that users of PgBouncer commonly let it ignore.
+const ignored = "ignore_startup_parameters = " +
+	"extra_float_digits,options,default_transaction_isolation,statement_timeout,lock_timeout," +
 	"idle_in_transaction_session_timeout"
 
-// twoWriters runs two transactions at once, each of which reads x and y and writes one of them. It
-// returns how many of them were committed, and their errors; if both were, that is a write skew.
+// twoWriters runs two concurrent transactions, each of which reads x and y and writes one of them.
+// It returns the number of commits, and the errors; two commits would be a write skew.
 func twoWriters(t *testing.T, db *storage.DB, errs []error) (committed int) {
 	t.Helper()
 	var both, read sync.WaitGroup
@@ -44,8 +45,8 @@ func twoWriters(t *testing.T, db *storage.DB, errs []error) (committed int) {
 	return committed
 }
 
-// A pooler that leaves a client its session works as it is, and whether it ignores what it does not
-// know or not.
+// A pooler that leaves a client its session needs no further configuration, with or without
+// ignore_startup_parameters.
 func TestPoolerSession(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -66,12 +67,13 @@ func TestPoolerSession(t *testing.T) {
 			db := openDB(t, with(bouncer.URI(), tt.options+"&pool_max_conns=3"))
 			t.Cleanup(func() { _ = db.Close() })
 			committed := 0
-			for range 20 {
+			for range 8 {
 				errs := make([]error, 2)
 				n := twoWriters(t, db, errs)
 				for _, err := range errs {
 					if n > 1 || err != nil && !transaction.IsTransient(err) {
-						t.Errorf("%d of two transactions were committed that exclude each other: %v", n, err)
+						t.Errorf("%d of two transactions were committed that exclude each other: "+
+							"%v", n, err)
 					}
 				}
 				committed += n
@@ -98,8 +100,8 @@ func TestPoolerSession(t *testing.T) {
 	}
 }
 
-// testPoolerLocks does what holds locks as long as a session lasts: turns on a key, a lock of a
-// name, and a transaction that is prepared.
+// testPoolerLocks uses the features that hold locks as long as a session lasts: a ticket for a key,
+// a named lock, and a prepared transaction.
 func testPoolerLocks(t *testing.T, db *storage.DB) {
 	t.Helper()
 	const crowd, each = 4, 3
@@ -107,7 +109,9 @@ func testPoolerLocks(t *testing.T, db *storage.DB) {
 	for range crowd {
 		workers.Go(func() {
 			for range each {
-				if err := transaction.Run(t.Context(), func(ctx context.Context) error { return increment(ctx, db, "n") }); err != nil {
+				if err := transaction.Run(t.Context(),
+					func(ctx context.Context) error { return increment(ctx, db, "n") }); err !=
+					nil {
 					t.Error(err)
 				}
 			}
@@ -125,19 +129,20 @@ func testPoolerLocks(t *testing.T, db *storage.DB) {
 	if _, err := inDoubt(t.Context(), db, "doubt", "1"); err != nil {
 		t.Fatal(err)
 	}
-	if list := prepared(t, db); len(list) != 1 || !list[0].Orphan { // of this process, which is not at it any more
+	// of this process, which does not settle it any more
+	if list := prepared(t, db); len(list) != 1 || !list[0].Orphan {
 		t.Errorf("got %v, want one that is prepared", list)
 	}
 }
 
-// A pooler that gives the session away after each transaction is refused before anything is done,
-// by one line.
+// A pooler that uses another session for each transaction is refused when the database is opened,
+// with one line.
 func TestPoolerRefused(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, options string
 		lines         []string
-		load          int // other clients of the pooler, which are at work
+		load          int // other busy clients of the pooler
 	}{
 		{"transaction", "", []string{"pool_mode = transaction"}, 0},
 		{"statement", "", []string{"pool_mode = statement"}, 0},
@@ -146,8 +151,14 @@ func TestPoolerRefused(t *testing.T) {
 		{"one connection", "", []string{"pool_mode = transaction", "default_pool_size = 1"}, 0},
 		{"round robin", "", []string{"pool_mode = transaction", "server_round_robin = 1"}, 0},
 		{"load", "", []string{"pool_mode = transaction"}, 6},
-		{"load, round robin", "default_query_exec_mode=exec", []string{"pool_mode = transaction", "server_round_robin = 1", ignored}, 6},
-		{"more load than connections", "", []string{"pool_mode = transaction", "default_pool_size = 3"}, 6},
+		{"load, round robin", "default_query_exec_mode=exec", []string{
+			"pool_mode = transaction",
+			"server_round_robin = 1", ignored,
+		}, 6},
+		{"more load than connections", "", []string{
+			"pool_mode = transaction",
+			"default_pool_size = 3",
+		}, 6},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -160,7 +171,8 @@ func TestPoolerRefused(t *testing.T) {
 				exec(t, other, `SELECT 1`)
 				load.Go(func() {
 					for ctx.Err() == nil {
-						if _, err := other.Exec(t.Context(), `BEGIN; SELECT pg_sleep(random() / 1000); COMMIT`); err != nil {
+						if _, err := other.Exec(t.Context(),
+							`BEGIN; SELECT pg_sleep(random() / 1000); COMMIT`); err != nil {
 							t.Error(err)
 							return
 						}
@@ -174,8 +186,10 @@ func TestPoolerRefused(t *testing.T) {
 				if err == nil {
 					_ = db.Close()
 				}
-				if err == nil || !strings.Contains(err.Error(), "PgBouncer in mode transaction or statement") ||
-					!strings.Contains(err.Error(), "set pool_mode = session") || strings.Contains(err.Error(), "\n") {
+				if err == nil || !strings.Contains(err.Error(),
+					"PgBouncer in mode transaction or statement") ||
+					!strings.Contains(err.Error(), "set pool_mode = session") ||
+					strings.Contains(err.Error(), "\n") {
 					t.Errorf("got %v, want one line that names pooler and remedy", err)
 				}
 			}
@@ -183,7 +197,7 @@ func TestPoolerRefused(t *testing.T) {
 	}
 }
 
-// Where a pooler is given another mode later, nothing is committed that is not serializable, and
+// After the mode of a pooler has changed, no transaction is committed that is not serializable, and
 // new connections are refused.
 func TestPoolerChangesItsMode(t *testing.T) {
 	t.Parallel()
@@ -196,8 +210,9 @@ func TestPoolerChangesItsMode(t *testing.T) {
 			mustPut(t, db, "x", "1")
 			exec(t, connect(t, bouncer.Admin()), `SET pool_mode = transaction`)
 			refused := 0
-			for range 10 {
-				exec(t, connect(t, bouncer.Admin()), `RECONNECT`) // the server's sessions that are not in use are new ones then
+			for range 4 {
+				// replaces the sessions that are not in use
+				exec(t, connect(t, bouncer.Admin()), `RECONNECT`)
 				errs := make([]error, 2)
 				n := twoWriters(t, db, errs)
 				if n > 1 {
@@ -214,7 +229,7 @@ func TestPoolerChangesItsMode(t *testing.T) {
 				}
 			}
 			if refused == 0 {
-				t.Error("nothing was refused")
+				t.Error("no transaction was refused")
 			}
 		})
 	}

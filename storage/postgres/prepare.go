@@ -26,13 +26,15 @@ func (e *database) WhyNotPrepare() error {
 	case e.canPrepare || e.options.noTwoPhase:
 		return nil
 	case e.separately:
-		return errors.New("this server knows no PREPARE TRANSACTION: write ?two_phase=off if no request writes to both")
+		return errors.New("this server has no PREPARE TRANSACTION: " +
+			"write ?two_phase=off if no request writes to both")
 	}
-	return errors.New("the server has max_prepared_transactions = 0: set it to max_connections or more and restart the server," +
-		" or write ?two_phase=off if no request writes to both")
+	return errors.New("the server has max_prepared_transactions = 0: " +
+		"set it to max_connections or more and restart the server, " +
+		"or write ?two_phase=off if no request writes to both")
 }
 
-// Prepare does the whole commit except for COMMIT.
+// Prepare does everything of the commit except COMMIT.
 func (v *view) Prepare(ctx context.Context, t resource.Txn, c *engine.Changes) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
@@ -40,19 +42,19 @@ func (v *view) Prepare(ctx context.Context, t resource.Txn, c *engine.Changes) (
 	if err != nil {
 		return v.engine.explain(fmt.Errorf("preparing: %w", err))
 	}
-	if err := v.shutSQL(); err != nil { //nolint:contextcheck // an end is told with a context of its own
+	if err := v.shutSQL(ctx); err != nil {
 		return err
 	}
-	w, err := v.work(c)
+	w, err := v.commitParams(c)
 	if err != nil {
 		return err
 	}
-	conn, err := v.take(ctx)
+	conn, err := v.claimConn(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { //nolint:contextcheck // an end is told with a context of its own
-		if ended := v.end(conn); ended != nil {
+	defer func() {
+		if ended := v.end(ctx, conn); ended != nil {
 			err = ended
 		}
 	}()
@@ -62,19 +64,21 @@ func (v *view) Prepare(ctx context.Context, t resource.Txn, c *engine.Changes) (
 	v.prepared = gid{v.engine.options.program, v.engine.id, t.ID(), owner, t.Recorder()}.String()
 	v.engine.owner.begin(v.prepared)
 	failpoint.Here("postgres: staged")
-	text := "SELECT " + setConfig("synchronous_commit", durably, true) + "; PREPARE TRANSACTION '" + v.prepared + "'"
+	text := "SELECT " + setConfig("synchronous_commit", durably, true) + "; PREPARE TRANSACTION '" +
+		v.prepared + "'"
 	if v.sql != nil {
 		v.sql.released = true
 		text = releaseOrigin + text
 	}
 	tag, err := conn.Exec(ctx, text)
 	switch {
-	case lostOrigin(err):
-		return v.sql.replaced()
+	case originMissing(err):
+		return v.sql.endReplaced()
 	case isExhausted(err):
-		return &lackError{fmt.Errorf("preparing: %w: raise max_prepared_transactions to max_connections", err)}
+		return &transientError{fmt.Errorf(
+			"preparing: %w: raise max_prepared_transactions to max_connections", err)}
 	case err != nil:
-		return v.engine.explain(err) // if the answer was lost, the abort that follows looks for it
+		return v.engine.explain(err) // if the answer was lost, the abort settles it
 	case tag.String() != "PREPARE TRANSACTION":
 		return fmt.Errorf("nothing was prepared: the server answered %s", tag)
 	}
@@ -100,9 +104,9 @@ func (v *view) Leave() {
 
 // rollbackPrepared rolls back a prepared transaction. If the server can't be reached, recovery will
 // do it.
-func (e *database) rollbackPrepared(name string) {
+func (e *database) rollbackPrepared(ctx context.Context, name string) {
 	defer e.owner.end(name)
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	_ = e.settle(ctx, "ROLLBACK PREPARED", name)
 }
@@ -126,7 +130,7 @@ func (e *database) settle(ctx context.Context, how, name string) error {
 }
 
 func (e *database) settleOnce(ctx context.Context, how, name string) error {
-	conn, err := e.acquire(ctx)
+	conn, err := e.acquireConn(ctx)
 	if err != nil {
 		return err
 	}
@@ -137,7 +141,7 @@ func (e *database) settleOnce(ctx context.Context, how, name string) error {
 		switch {
 		case err == nil, pgErr != nil && pgErr.Code == "42704": // undefined_object
 			return nil
-		case pgErr != nil && pgErr.Code == "55000" && n < rounds: // another session is settling it
+		case pgErr != nil && pgErr.Code == "55000" && n < maxRuns: // another session is settling it
 			time.Sleep(outcomePause)
 		default:
 			return e.explain(err)
@@ -157,8 +161,8 @@ type gid struct {
 const gidPrefix = "pasteline:"
 
 func (g gid) String() string {
-	return gidPrefix +
-		strings.Join([]string{g.program, g.tables, g.transaction, g.owner, g.recorder}, ":")
+	parts := []string{g.program, g.tables, g.transaction, g.owner, g.recorder}
+	return gidPrefix + strings.Join(parts, ":")
 }
 
 func parseGID(name string) (g gid, ok bool) {
@@ -170,14 +174,14 @@ func parseGID(name string) (g gid, ok bool) {
 	return gid{parts[0], parts[1], parts[2], parts[3], parts[4]}, true
 }
 
-// An owner shows other processes that this one lives: as long as it does, it holds an advisory
+// An owner shows other processes that this process is alive: while it is, it holds an advisory
 // lock, on a connection of its own.
 type owner struct {
 	engine *database
 
 	mu     sync.Mutex    // guards the rest
-	id     string        // empty: it has never prepared anything
-	lost   chan struct{} // closed when the connection is; nil: there never was one
+	id     string        // empty: this process has prepared nothing yet
+	lost   chan struct{} // closed when the connection is; nil: none was made yet
 	stop   context.CancelFunc
 	active map[string]bool // the prepared transactions, and whether they are being settled
 }
@@ -200,10 +204,11 @@ func (o *owner) name(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_lock($1)", ownerLock(o.id)); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_lock($1)",
+		ownerLock(o.id)); err != nil {
 		return "", errors.Join(err, conn.Close(ctx))
 	}
-	o.watch(conn) //nolint:contextcheck // it lives as long as the connection
+	o.watch(conn) //nolint:contextcheck // until the connection ends
 	return o.id, nil
 }
 
@@ -221,7 +226,7 @@ func (o *owner) lives() bool {
 }
 
 // watch blocks on the idle owner connection to notice when it breaks: the advisory lock is lost
-// with it, and later prepared transactions would be taken for those of a dead process. It is called
+// with it, and later prepared transactions would look like those of a dead process. It is called
 // with mu locked.
 func (o *owner) watch(conn *pgx.Conn) {
 	ctx, stop := context.WithCancel(context.Background())
@@ -236,7 +241,7 @@ func (o *owner) watch(conn *pgx.Conn) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		defer cancel()
-		_ = conn.Close(ctx) //nolint:contextcheck // it is gone already, or is not needed any more
+		_ = conn.Close(ctx) //nolint:contextcheck // broken or not needed any more
 	}()
 }
 
@@ -252,8 +257,7 @@ func (o *owner) end(name string) {
 	delete(o.active, name)
 }
 
-// has reports whether a prepared transaction is this process's own, and whether it is being settled
-// now.
+// has reports whether this process has prepared a transaction, and whether it is settling it now.
 func (o *owner) has(g gid) (mine, active bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -284,24 +288,26 @@ func (e *database) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 	if !e.canPrepare {
 		return nil, nil
 	}
-	conn, err := e.acquire(ctx)
+	conn, err := e.acquireConn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Release()
 	rows, err := conn.Query(ctx, qualify("SELECT gid, prepared FROM pg_catalog.pg_prepared_xacts"+
-		" WHERE database {=} pg_catalog.current_database() AND pg_catalog.starts_with(gid, $1) ORDER BY prepared, gid"),
+		" WHERE database {=} pg_catalog.current_database()"+
+		" AND pg_catalog.starts_with(gid, $1) ORDER BY prepared, gid"),
 		gidPrefix+e.options.program+":"+e.id+":")
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p recovery.Prepared, err error) {
-		return p, row.Scan(&p.Name, &p.Since)
-	})
+	list, err := pgx.CollectRows(rows,
+		func(row pgx.CollectableRow) (p recovery.Prepared, err error) {
+			return p, row.Scan(&p.Name, &p.Since)
+		})
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	known := make(map[string]bool) // which owners are gone
+	known := make(map[string]bool) // by owner: its process has ended
 	found := list[:0]
 	for _, p := range list {
 		g, ok := parseGID(p.Name)
@@ -316,7 +322,9 @@ func (e *database) Prepared(ctx context.Context) ([]recovery.Prepared, error) {
 		case asked:
 			p.Orphan = gone
 		default:
-			if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_xact_lock($1)", ownerLock(g.owner)).Scan(&p.Orphan); err != nil {
+			err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_xact_lock($1)",
+				ownerLock(g.owner)).Scan(&p.Orphan)
+			if err != nil {
 				return nil, e.explain(err)
 			}
 			known[g.owner] = p.Orphan

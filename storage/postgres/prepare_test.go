@@ -16,7 +16,7 @@ import (
 	"github.com/pasteline/pasteline/transaction/resource"
 )
 
-// A last is the data manager that decides over what the others have prepared.
+// A last is the data manager that decides over the prepared work of the others.
 type last struct {
 	err      error
 	recorder string
@@ -32,7 +32,7 @@ func (l *last) Commit(_ context.Context, t resource.Txn) error {
 func (l *last) Forget(context.Context, resource.Txn)      {}
 func (l *last) Abort(context.Context, resource.Txn) error { return nil }
 
-// decide commits a write, together with l.
+// decide commits a write in a transaction with l.
 func decide(ctx context.Context, db *storage.DB, l *last, key, value string) error {
 	return transaction.Run(ctx, func(ctx context.Context) error {
 		txn, _ := transaction.FromContext(ctx)
@@ -40,7 +40,7 @@ func decide(ctx context.Context, db *storage.DB, l *last, key, value string) err
 	}, transaction.Policy{Tries: 1})
 }
 
-// inDoubt leaves a prepared transaction behind.
+// inDoubt leaves a prepared transaction in doubt.
 func inDoubt(ctx context.Context, db *storage.DB, key, value string) (id string, err error) {
 	l := &last{err: transaction.ErrInDoubt, recorder: strings.Repeat("D", 64)}
 	if err := decide(ctx, db, l, key, value); !errors.Is(err, transaction.ErrInDoubt) {
@@ -49,7 +49,7 @@ func inDoubt(ctx context.Context, db *storage.DB, key, value string) (id string,
 	return l.id, nil
 }
 
-// childPrepare leaves a prepared transaction in doubt, and lives on.
+// childPrepare leaves a prepared transaction in doubt, and waits for the end of its input.
 func childPrepare(ctx context.Context, db *storage.DB) error {
 	id, err := inDoubt(ctx, db, "a", "child")
 	if err == nil {
@@ -74,12 +74,14 @@ func TestPrepare(t *testing.T) {
 	db, conn := openDB(t, uri), connect(t, uri)
 	defer db.Close()
 	value := func() string {
-		return ask[string](t, conn, `SELECT coalesce((SELECT convert_from(value, 'UTF8') FROM pasteline_data), '-')`)
+		return ask[string](t, conn,
+			`SELECT coalesce((SELECT convert_from(value, 'UTF8') FROM pasteline_data), '-')`)
 	}
 	if err := decide(t.Context(), db, &last{}, "a", "1"); err != nil || value() != "1" {
 		t.Errorf("committed: got %v, %s", err, value())
 	}
-	if err := decide(t.Context(), db, &last{err: errors.New("no")}, "a", "2"); err == nil || value() != "1" {
+	if err := decide(t.Context(), db, &last{err: errors.New("no")}, "a", "2"); err == nil ||
+		value() != "1" {
 		t.Errorf("aborted: got %v, %s", err, value())
 	}
 	if list := prepared(t, db); len(list) != 0 {
@@ -95,7 +97,8 @@ func TestPrepare(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := prepared(t, db)
-		if len(list) != 1 || list[0].Transaction != id || list[0].Recorder != strings.Repeat("D", 64) || !list[0].Orphan || list[0].Since.IsZero() || len(list[0].Name) > 199 {
+		if len(list) != 1 || list[0].Transaction != id || list[0].Recorder != strings.Repeat("D",
+			64) || !list[0].Orphan || list[0].Since.IsZero() || len(list[0].Name) > 199 {
 			t.Fatalf("got %+v, want transaction %s, an orphan: it was left", list, id)
 		}
 		for range 2 { // what is settled is no error
@@ -109,12 +112,15 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
-// What is not ours is not seen, and stays.
+// Prepared transactions of other programs and tables are not listed, and stay.
 func TestPreparedByOthers(t *testing.T) {
 	t.Parallel()
 	uri, elsewhere := pgtest.Database(t), pgtest.Database(t)
 	var all []*storage.DB
-	for _, uri := range []string{uri, with(uri, "program=other"), with(uri, "table_prefix=other_"), elsewhere} {
+	for _, uri := range []string{
+		uri, with(uri, "program=other"), with(uri, "table_prefix=other_"),
+		elsewhere,
+	} {
 		db := openDB(t, uri)
 		defer db.Close()
 		all = append(all, db)
@@ -123,7 +129,8 @@ func TestPreparedByOthers(t *testing.T) {
 		}
 	}
 	conn := connect(t, uri)
-	exec(t, conn, `BEGIN`, `CREATE TABLE theirs (id int)`, `PREPARE TRANSACTION 'theirs'`, `BEGIN`, `CREATE TABLE near (id int)`, `PREPARE TRANSACTION 'pasteline:pasteline:x'`)
+	exec(t, conn, `BEGIN`, `CREATE TABLE theirs (id int)`, `PREPARE TRANSACTION 'theirs'`, `BEGIN`,
+		`CREATE TABLE near (id int)`, `PREPARE TRANSACTION 'pasteline:pasteline:x'`)
 	for i, db := range all {
 		list := prepared(t, db)
 		if want := 1; len(list) != want {
@@ -135,12 +142,13 @@ func TestPreparedByOthers(t *testing.T) {
 			}
 		}
 	}
-	if n := ask[int](t, conn, `SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()`); n != 2 {
+	if n := ask[int](t, conn,
+		`SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()`); n != 2 {
 		t.Errorf("got %d prepared transactions, want the two of others", n)
 	}
 }
 
-// A process that lives is not disturbed; with its end, what it has prepared is an orphan.
+// Prepared transactions of a process that is alive are not settled; after its end they are orphans.
 func TestOrphans(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -161,7 +169,8 @@ func TestOrphans(t *testing.T) {
 			}
 		case "kill":
 			child, said, wait := start(t, "prepare", uri)
-			if list := prepared(t, watching); len(list) != 1 || list[0].Orphan || list[0].Transaction != said {
+			if list := prepared(t, watching); len(list) != 1 || list[0].Orphan ||
+				list[0].Transaction != said {
 				t.Errorf("got %v, want %s, no orphan: its process lives", list, said)
 			}
 			if err := child.Process.Kill(); err != nil {
@@ -169,7 +178,7 @@ func TestOrphans(t *testing.T) {
 			}
 			_ = wait()
 		}
-		// The server finds out a moment later, a closed connection too.
+		// The server notices a closed connection a moment later.
 		until(t, connect(t, uri), `SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 		list := prepared(t, watching)
@@ -182,7 +191,7 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-// Records are deleted when nobody will ask for them any more, at the latest with the close.
+// Records that are no longer needed are deleted, at the latest when the database is closed.
 func TestForget(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -208,13 +217,17 @@ func TestCanPrepare(t *testing.T) {
 	}{
 		{pgtest.Database(t), true, ""},
 		{with(pgtest.Database(t), "two_phase=off"), false, ""},
-		{server.CreateDatabase(t), false, "set it to max_connections or more and restart the server, or write ?two_phase=off"},
+		{
+			server.CreateDatabase(t), false,
+			"set it to max_connections or more and restart the server, or write ?two_phase=off",
+		},
 		{with(server.CreateDatabase(t), "two_phase=off"), false, ""},
 	} {
 		db := openDB(t, tt.uri)
 		can := db.Engine().(engine.Preparer).CanPrepare()
 		why := cmp.Or(db.Engine().(engine.PrepareChecker).WhyNotPrepare(), errors.New(""))
-		if can != tt.can || !strings.Contains(why.Error(), tt.want) || (tt.want == "") != (why.Error() == "") {
+		if can != tt.can || !strings.Contains(why.Error(), tt.want) ||
+			(tt.want == "") != (why.Error() == "") {
 			t.Errorf("%s: got %t, %v, want %t, %q", tt.uri, can, why, tt.can, tt.want)
 		}
 		if err := db.Close(); err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A fault is what happens to a connection whose client sends what the proxy looks for.
+// A fault is an action of the proxy on a connection whose client sends a certain text.
 type fault int
 
 const (
@@ -18,15 +18,17 @@ const (
 	middle       // half of it reaches the server
 	after        // it reaches the server, and is cut then
 	answer       // the server answers, and the client never hears it
-	late         // the client is cut off, and the server gets it when the client has looked what became of it
-	hold         // it is kept until the test says so, and then cut
+	// the connection of the client is cut, and the server receives the text after the client has
+	// looked up the outcome
+	late
+	hold // it is kept until the test says so, and then cut
 )
 
 func (f fault) String() string {
 	return [...]string{"none", "before", "middle", "after", "answer", "late", "hold"}[f]
 }
 
-// A proxy is between a client and a server, and cuts connections at the worst of times.
+// A proxy is between a client and a server, and cuts connections with faults.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -43,7 +45,7 @@ type proxy struct {
 	struck chan struct{} // gets something when something is held
 }
 
-// newProxy returns a proxy, and the URI that leads through it.
+// newProxy returns a proxy, and the URI of the database through it.
 func newProxy(tb testing.TB, uri string) (*proxy, string) {
 	tb.Helper()
 	u, err := url.Parse(uri)
@@ -54,7 +56,10 @@ func newProxy(tb testing.TB, uri string) (*proxy, string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &proxy{listener: listener, target: u.Host, open: map[net.Conn]bool{}, struck: make(chan struct{}, 1)}
+	p := &proxy{
+		listener: listener, target: u.Host, open: map[net.Conn]bool{},
+		struck: make(chan struct{}, 1),
+	}
 	u.Host = listener.Addr().String()
 	p.group.Go(func() {
 		for {
@@ -81,14 +86,14 @@ func (p *proxy) arm(f fault, text string) {
 	p.fault, p.look, p.held = f, bytes.ToLower([]byte(text)), make(chan struct{})
 }
 
-// armed reports whether the fault has yet to come.
+// armed reports whether the fault is still pending.
 func (p *proxy) armed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.fault != none
 }
 
-// free lets go of what is held.
+// free forwards held text.
 func (p *proxy) free() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +122,7 @@ func (p *proxy) keep(conn net.Conn, open bool) {
 	}
 }
 
-// strikes returns the fault that is due, once.
+// strikes returns the pending fault if text triggers it, once.
 func (p *proxy) strikes(data []byte) (fault, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

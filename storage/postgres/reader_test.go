@@ -12,15 +12,19 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// endings are the ways in which a server may forget what an open transaction has read, and has not
-// committed. Each gets a connection that watches, and ends the transaction that "reader" has open.
+// endings are the ways in which a server may forget the reads of an open transaction. Each gets a
+// connection, over which it ends the transaction of the application "reader".
 var endings = []struct {
 	name    string
 	options string
 	end     func(*testing.T, *pgx.Conn, *proxy)
 }{
-	{"idle time-out", "idle_in_transaction_session_timeout=200ms", func(*testing.T, *pgx.Conn, *proxy) {}},
-	{"transaction time-out", "transaction_timeout=500ms", func(*testing.T, *pgx.Conn, *proxy) {}}, // from 17 on
+	{
+		"idle time-out", "idle_in_transaction_session_timeout=200ms",
+		func(*testing.T, *pgx.Conn, *proxy) {},
+	},
+	// PostgreSQL 17 and later
+	{"transaction time-out", "transaction_timeout=500ms", func(*testing.T, *pgx.Conn, *proxy) {}},
 	{"terminated", "", func(t *testing.T, conn *pgx.Conn, _ *proxy) {
 		t.Helper()
 		exec(t, conn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -32,10 +36,10 @@ var endings = []struct {
 const readerGone = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity
 	WHERE application_name = 'reader' AND datname = current_database() AND state LIKE 'idle in transaction%')`
 
-// A transaction that only read, and whose snapshot the server has ended, must not report success:
-// the server has forgotten what was read. The first transaction here reads y before the second
-// changes it, so it comes first; the reader comes after the second, and must come before the first,
-// which changes x after that was read.
+// A transaction that only read must not succeed after the server has ended its snapshot and
+// forgotten its reads. Here the first transaction reads y before the second changes it, so it comes
+// first; the reader comes after the second, and before the first, which changes x after the reader
+// has read it. That is a cycle.
 func TestReaderWhoseSnapshotIsLost(t *testing.T) {
 	t.Parallel()
 	for _, tt := range endings {
@@ -45,13 +49,15 @@ func TestReaderWhoseSnapshotIsLost(t *testing.T) {
 				uri := pgtest.Database(t)
 				conn := connect(t, uri)
 				if strings.HasPrefix(tt.options, "transaction_timeout") &&
-					!ask[bool](t, conn, `SELECT current_setting('transaction_timeout', true) IS NOT NULL`) {
+					!ask[bool](t, conn,
+						`SELECT current_setting('transaction_timeout', true) IS NOT NULL`) {
 					t.Skip("this server has no transaction_timeout, which came with PostgreSQL 17")
 				}
 				p, through := newProxy(t, uri)
 				db := openDB(t, uri)
 				defer db.Close()
-				reader := openDB(t, with(through, "application_name=reader&snapshot="+snapshot+"&"+tt.options))
+				reader := openDB(t,
+					with(through, "application_name=reader&snapshot="+snapshot+"&"+tt.options))
 				defer reader.Close()
 				mustPut(t, db, "x", "0", "y", "0")
 
@@ -92,7 +98,8 @@ func TestReaderWhoseSnapshotIsLost(t *testing.T) {
 					t.Fatalf("got %v after %d attempts, want success", err3, attempts)
 				}
 				if attempts < 2 {
-					t.Errorf("got success at once for a snapshot that was lost, and %v for who wrote", err1)
+					t.Errorf("got success at once for a snapshot that was lost, and %v for who "+
+						"wrote", err1)
 				}
 				if err1 == nil && saw != "11" {
 					t.Errorf("got y and x = %s, want 11, which has been committed", saw)

@@ -9,19 +9,19 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// The results of the app's SQL read from the connection. So each read is a use of it: it excludes
-// others, and is refused after the end, which closes open results.
+// The results of the app's SQL read from the connection. So each read is a use of the connection,
+// which excludes other uses and is refused after the end, which closes open results.
 
-// rows are pgx.Rows in which that is so.
+// rows are pgx.Rows whose reads are uses of the connection.
 type rows struct {
 	pgx.Rows
 	access *access
-	failed error // why no more rows came, if that is not the Rows' own error
+	failed error // why a read was refused
 }
 
-// use reports whether r may be read. If so, the caller calls access.leave.
+// use reports whether r may be read. If so, the caller calls access.release.
 func (r *rows) use() bool {
-	err := r.access.enterReading()
+	err := r.access.acquireForRead()
 	if err == nil {
 		return true
 	}
@@ -33,7 +33,7 @@ func (r *rows) use() bool {
 	return false
 }
 
-// ended returns why r can't be read, if it can't.
+// ended returns the error of the refused read, if any.
 func (r *rows) ended() error {
 	r.access.mu.Lock()
 	defer r.access.mu.Unlock()
@@ -42,14 +42,14 @@ func (r *rows) ended() error {
 
 func (r *rows) Close() {
 	if r.use() {
-		defer r.access.leave()
+		defer r.access.release()
 		r.Rows.Close()
 	}
 }
 
 func (r *rows) Err() error {
 	if r.use() {
-		defer r.access.leave()
+		defer r.access.release()
 		return r.Rows.Err()
 	}
 	return r.ended()
@@ -57,7 +57,7 @@ func (r *rows) Err() error {
 
 func (r *rows) CommandTag() pgconn.CommandTag {
 	if r.use() {
-		defer r.access.leave()
+		defer r.access.release()
 		return r.Rows.CommandTag()
 	}
 	return pgconn.CommandTag{}
@@ -65,7 +65,7 @@ func (r *rows) CommandTag() pgconn.CommandTag {
 
 func (r *rows) Next() bool {
 	if r.use() {
-		defer r.access.leave()
+		defer r.access.release()
 		return r.Rows.Next()
 	}
 	return false
@@ -73,7 +73,7 @@ func (r *rows) Next() bool {
 
 func (r *rows) Scan(dest ...any) error {
 	if r.use() {
-		defer r.access.leave()
+		defer r.access.release()
 		return r.Rows.Scan(dest...)
 	}
 	return r.ended()
@@ -81,7 +81,7 @@ func (r *rows) Scan(dest ...any) error {
 
 func (r *rows) Values() ([]any, error) {
 	if r.use() {
-		defer r.access.leave()
+		defer r.access.release()
 		return r.Rows.Values()
 	}
 	return nil, r.ended()
@@ -93,7 +93,7 @@ func (r *rows) RawValues() [][]byte {
 	if !r.use() {
 		return nil
 	}
-	defer r.access.leave()
+	defer r.access.release()
 	values := r.Rows.RawValues()
 	own := make([][]byte, len(values))
 	for i, value := range values {
@@ -127,18 +127,18 @@ type results struct {
 }
 
 func (r *results) Exec() (pgconn.CommandTag, error) {
-	if err := r.access.enterReading(); err != nil {
+	if err := r.access.acquireForRead(); err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	defer r.access.leave()
+	defer r.access.release()
 	return r.BatchResults.Exec()
 }
 
 func (r *results) Query() (pgx.Rows, error) {
-	if err := r.access.enterReading(); err != nil {
+	if err := r.access.acquireForRead(); err != nil {
 		return failed{err}, err
 	}
-	defer r.access.leave()
+	defer r.access.release()
 	inner, err := r.BatchResults.Query()
 	return &rows{Rows: inner, access: r.access}, err
 }
@@ -153,24 +153,25 @@ func (r *results) QueryRow() pgx.Row {
 
 // Close calls the functions that the app has given with the batch.
 func (r *results) Close() error {
-	if err := r.access.enterReading(); err != nil {
+	if err := r.access.acquireForRead(); err != nil {
 		return err
 	}
-	r.access.lend()
-	defer r.access.leave()
+	r.access.beginCallbacks()
+	defer r.access.release()
 	return r.BatchResults.Close()
 }
 
-// enterReading is enter for results, which may be read when a statement has ended the transaction.
-func (a *access) enterReading() error {
+// acquireForRead is acquire for results, which may be read when a statement has ended the
+// transaction.
+func (a *access) acquireForRead() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.take()
+	return a.acquireLocked()
 }
 
-// take waits until no other goroutine uses the connection. The caller holds mu.
-func (a *access) take() error {
-	for a.inUse && !a.lent && !a.over && !a.late {
+// acquireLocked waits until no other goroutine uses the connection. The caller holds mu.
+func (a *access) acquireLocked() error {
+	for a.inUse && !a.inCallback && !a.over && !a.late {
 		a.free.Wait()
 	}
 	switch {
@@ -185,17 +186,17 @@ func (a *access) take() error {
 	return nil
 }
 
-// lend tells that the connection is in use while functions of the app are called: these must not
-// wait for it.
-func (a *access) lend() {
+// beginCallbacks records that the current use of the connection calls functions of the app: these
+// must not wait for the connection.
+func (a *access) beginCallbacks() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lent = true
+	a.inCallback = true
 	a.free.Broadcast()
 }
 
-// opened records a function that closes the current results before the next use of the connection.
-// It is called by the user of the connection.
+// opened records a function that closes the open results at the end of the transaction. It is
+// called by the user of the connection.
 func (a *access) opened(end func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

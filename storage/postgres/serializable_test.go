@@ -55,7 +55,7 @@ func mustPut(tb testing.TB, db *storage.DB, pairs ...string) {
 	})
 }
 
-// until asks again and again until the answer is yes.
+// until repeats a query until it returns true.
 func until(tb testing.TB, conn *pgx.Conn, query string, args ...any) {
 	tb.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -80,13 +80,15 @@ func holdY(tb testing.TB, conn *pgx.Conn) (free func()) {
 }
 
 const (
-	someoneWaits = `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
-	nobodyIdles  = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database())`
+	someoneWaits = `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT ` +
+		`oid FROM pg_database WHERE datname = current_database()))`
+	nobodyIdles = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE state LIKE 'idle in ` +
+		`transaction%' AND datname = current_database())`
 )
 
-// The anomaly of a transaction that only reads: one has read x and is about to write y, another
-// changes x and commits, and a reader sees that, but not y. The first must not commit then as if it
-// had been before the second.
+// The anomaly of read-only transactions: one transaction has read x and is about to write y,
+// another one changes x and commits, and a reader sees that, but not y. Then the first must not
+// commit as if it came before the second.
 func TestReadersAreSerializable(t *testing.T) {
 	t.Parallel()
 	for _, options := range []string{"", "snapshot=first"} {
@@ -123,18 +125,20 @@ func TestReadersAreSerializable(t *testing.T) {
 			until(t, watch, nobodyIdles)
 			free()
 			if err := <-done; err != nil || saw != "1" {
-				t.Errorf("got %v, having seen x=%s, want 1: somebody has seen that, but not what is written because of x", err, saw)
+				t.Errorf("got %v, having seen x=%s, want 1: somebody has seen that, but not what "+
+					"is written because of x", err, saw)
 			}
 		})
 	}
 }
 
-// With one connection, nothing may need a second one: neither to name the key of a range that has
-// changed, nor after a lost answer.
+// With one connection, no operation needs a second one: neither the query for the changed key of a
+// range, nor the look-up after a lost answer.
 func TestOneConnection(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
-	db, other := openDB(t, with(uri, "pool_max_conns=1&acquire_timeout=100ms")), openDB(t, with(uri, "application_name=other"))
+	db, other := openDB(t, with(uri, "pool_max_conns=1&acquire_timeout=100ms")), openDB(t,
+		with(uri, "application_name=other"))
 	defer db.Close()
 	defer other.Close()
 	mustPut(t, other, "a", "1", "b", "1", "c", "1")
@@ -158,7 +162,8 @@ func TestOneConnection(t *testing.T) {
 		} else {
 			_, err = tx.Bucket("other").Get([]byte("a"))
 		}
-		if err == nil || !strings.Contains(err.Error(), `key "b"`) || !transaction.IsTransient(err) {
+		if err == nil || !strings.Contains(err.Error(), `key "b"`) ||
+			!transaction.IsTransient(err) {
 			t.Errorf("got %v, want a conflict that names b", err)
 		}
 		if err := txn.Abort(ctx); err != nil {
@@ -167,8 +172,8 @@ func TestOneConnection(t *testing.T) {
 	}
 }
 
-// An error that comes only with the end of the transaction, as a serialization failure may, is one
-// of the commit.
+// An error that the server reports only at the end of the transaction, as a serialization failure
+// may be, fails the commit.
 func TestErrorAtTheEnd(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)
@@ -178,9 +183,12 @@ func TestErrorAtTheEnd(t *testing.T) {
 	conn := connect(t, uri)
 	const records = `SELECT count(*) FROM pasteline_decisions`
 	before := ask[int](t, conn, records)
-	exec(t, conn, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'too late'; END $$`,
-		`CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON pasteline_data DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
-	for _, reads := range []int{0, 1, 2} { // with two there is a snapshot that is ended in the same round trip
+	exec(t, conn, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE `+
+		`'too late'; END $$`,
+		`CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON pasteline_data DEFERRABLE `+
+			`INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	// with two reads, a snapshot is ended in the same round trip
+	for _, reads := range []int{0, 1, 2} {
 		err := transaction.Run(t.Context(), func(ctx context.Context) error {
 			for i := range reads {
 				if _, err := get(ctx, db, fmt.Sprint(i)); err != nil {
@@ -189,7 +197,8 @@ func TestErrorAtTheEnd(t *testing.T) {
 			}
 			return put(ctx, db, "x", "1")
 		})
-		if err == nil || !strings.Contains(err.Error(), "too late") || transaction.IsTransient(err) {
+		if err == nil || !strings.Contains(err.Error(), "too late") ||
+			transaction.IsTransient(err) {
 			t.Errorf("%d reads: got %v, want the error, which is not transient", reads, err)
 		}
 	}
@@ -198,7 +207,7 @@ func TestErrorAtTheEnd(t *testing.T) {
 	}
 }
 
-// Who waits for a lock waits as long as lock_timeout says, and no more than once in an attempt.
+// A statement waits for a lock for lock_timeout, once in an attempt.
 func TestLockTimeout(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off"))
@@ -208,7 +217,10 @@ func TestLockTimeout(t *testing.T) {
 	mustPut(t, db, "x", "0")
 	conn := connect(t, uri)
 	exec(t, conn, `BEGIN`, `SELECT * FROM pasteline_data FOR UPDATE`)
-	err := transaction.Run(t.Context(), func(ctx context.Context) error { return put(ctx, db, "x", "1") }, transaction.Policy{Tries: 1})
+	err := transaction.Run(t.Context(), func(ctx context.Context) error {
+		return put(ctx, db, "x",
+			"1")
+	}, transaction.Policy{Tries: 1})
 	if !transaction.IsTransient(err) || !strings.Contains(err.Error(), "lock timeout") {
 		t.Errorf("got %v, want that of a lock timeout, which is transient", err)
 	}
@@ -225,8 +237,8 @@ func TestLockTimeout(t *testing.T) {
 	mustPut(t, db, "x", "1")
 }
 
-// A read that failed leaves a snapshot in which nothing goes any more. A commit of writes does not
-// need it; without any, what was read before the failure is forgotten, and the commit fails.
+// After a failed read the snapshot is unusable. A commit with writes does not need it; without
+// writes, the earlier reads are not valid any more, and the commit fails.
 func TestCommitAfterFailedRead(t *testing.T) {
 	t.Parallel()
 	for _, register := range []func(*storage.Opener){postgres.Register, postgres.RegisterSimple} {
@@ -238,9 +250,12 @@ func TestCommitAfterFailedRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		role := "reader_of_" + ask[string](t, conn, `SELECT current_database()`)
-		exec(t, conn, `CREATE ROLE `+role+` LOGIN`, `GRANT ALL ON ALL TABLES IN SCHEMA public TO `+role,
-			`CREATE FUNCTION good(key bytea) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN IF key = 'bad' THEN RAISE 'bad'; END IF; RETURN true; END $$`,
-			`CREATE POLICY good ON pasteline_data USING (good(key))`, `ALTER TABLE pasteline_data ENABLE ROW LEVEL SECURITY`)
+		exec(t, conn, `CREATE ROLE `+role+` LOGIN`,
+			`GRANT ALL ON ALL TABLES IN SCHEMA public TO `+role,
+			`CREATE FUNCTION good(key bytea) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN IF key = `+
+				`'bad' THEN RAISE 'bad'; END IF; RETURN true; END $$`,
+			`CREATE POLICY good ON pasteline_data USING `+
+				`(good(key))`, `ALTER TABLE pasteline_data ENABLE ROW LEVEL SECURITY`)
 		db := openAs(t, strings.Replace(uri, "postgres@", role+"@", 1), register)
 		read := func(ctx context.Context) error {
 			for _, key := range []string{"a", "b"} {
@@ -259,8 +274,12 @@ func TestCommitAfterFailedRead(t *testing.T) {
 			}
 			return nil
 		}
-		run(t, func(ctx context.Context) error { return errors.Join(read(ctx), put(ctx, db, "d", "1")) })
-		if err := transaction.Run(t.Context(), read); err == nil || !strings.Contains(err.Error(), "bad") {
+		run(t, func(ctx context.Context) error {
+			return errors.Join(read(ctx),
+				put(ctx, db, "d", "1"))
+		})
+		if err := transaction.Run(t.Context(), read); err == nil ||
+			!strings.Contains(err.Error(), "bad") {
 			t.Errorf("got %v, want the error that was passed over", err)
 		}
 		if err := db.Close(); err != nil {

@@ -7,30 +7,31 @@ import (
 	"sync"
 )
 
-// statements are the texts of the package's SQL; pgx prepares each once for each connection. Their
+// statements are the SQL texts of the package; pgx prepares each once for each connection. Their
 // meaning does not depend on settings of the app in a shared SQL transaction: all names are
-// qualified, operators too.
+// qualified, and operators too.
 type statements struct {
-	data      string // the table's name
-	decisions string
-	durable   bool // commits wait for the disk, also those that decide over nothing
-	ourselves string
-	theApp    string
-	get       string
-	scans     [2][2]string // by: in reverse, with an upper bound
-	firsts    [2][2]string // the same for a first page: null for a large value
+	data           string // the name of the table
+	decisions      string
+	durable        bool // all commits wait for the disk, not only decisions
+	setOwnRole     string
+	restoreAppRole string
+	get            string
+	scans          [2][2]string // by: in reverse, with an upper bound
+	firsts         [2][2]string // the same for a first page: null for a large value
 
 	mu     sync.Mutex // guards the rest
 	texts  map[textKey]string
 	shapes map[shape]string
 }
 
-// A shape is a commit of few reads and writes.
+// A shape describes a small commit, for its statement.
 type shape struct {
 	reads, puts int
-	replaces    bool // its one put is of a key that is there, and that was read; it is not counted among the reads
-	turns       bool
-	durable     bool
+	// the only put is of an existing key, which was read; that read is not counted
+	replaces bool
+	locks    bool
+	durable  bool
 }
 
 type textKey struct {
@@ -38,75 +39,88 @@ type textKey struct {
 	parts parts
 }
 
-// parts are what a commit consists of. One that lacks some of them is a shorter statement.
+// parts are the parts that a commit consists of.
 type parts uint8
 
 const (
-	reads     parts = 1 << iota // compare the versions of keys: buckets, keys, versions
-	ranges                      // compare number and sum of the versions in ranges: buckets, from, to, numbers, sums
-	turnsPart                   // no other process holds a lock: locks
-	deletes                     // buckets, keys
-	puts                        // buckets, keys, values, version
-	decision                    // id, under which the commit is recorded
-	durable                     // the commit waits for the disk, whatever the session does; no part by itself
+	reads parts = 1 << iota // compare the versions of keys: buckets, keys, versions
+	// compare ranges: buckets, from, to, numbers of keys, sums of versions
+	ranges
+	keyLocks // check that no other process holds a lock: locks
+	deletes  // buckets, keys
+	puts     // buckets, keys, values, version
+	decision // record the commit: id
+	// a flag: the commit waits for the disk, whatever the session's setting
+	durable
 )
 
-const checks = reads | ranges | turnsPart
+const checks = reads | ranges | keyLocks
 
-// What differed: the first column of the result of a check; the second is its index, from 1.
+// The first column of the result of a check. The second is the index of the read, range or lock,
+// from 1.
 const (
 	badRead  = 1
 	badRange = 2
-	badTurn  = 3
+	badLock  = 3
 )
 
-// operators are how those of PostgreSQL are written where a search path may put others before them.
-var operators = strings.NewReplacer("{=}", operator("="), "{<>}", operator("<>"), "{<}", operator("<"), "{<=}", operator("<="),
-	"{>=}", operator(">="), "{-}", operator("-"))
+// operators writes PostgreSQL's own operators, because a search path may put others before them.
+var operators = strings.NewReplacer("{=}", operator("="), "{<>}", operator("<>"),
+	"{<}", operator("<"), "{<=}", operator("<="), "{>=}", operator(">="),
+	"{-}", operator("-"), "{+}", operator("+"), "{*}", operator("*"))
 
 func operator(name string) string { return "OPERATOR(pg_catalog." + name + ")" }
 
 // qualify writes {=} and the like as PostgreSQL's own operators.
 func qualify(text string) string { return operators.Replace(text) }
 
-// serializable is true, or an error if the statement does not run at that isolation level: see
-// isNotSerializable. For a statement that is a transaction by itself that rests on a setting of the
-// session.
-const serializable = "CASE WHEN pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'serializable' THEN true" +
+// serializable is an SQL expression that is true, or fails if the statement does not run at that
+// isolation level (see isNotSerializable). The level of a statement that is a transaction of its
+// own depends on a setting of the session.
+const serializable = "CASE WHEN pg_catalog.current_setting('transaction_isolation')" +
+	" OPERATOR(pg_catalog.=) 'serializable' THEN true" +
 	" ELSE pg_catalog.current_setting('" + notSerializable + "')::boolean END"
 
 // notSerializable is a setting that does not exist.
 const notSerializable = "pasteline.not_serializable"
 
-// newStatements returns those for tables; weak says that the sessions ask for less than durable
-// commits.
+// newStatements returns the statements for tables; weak says that the sessions' setting of
+// synchronous_commit is less than durable.
 func newStatements(table func(name string) string, role string, weak bool) *statements {
-	s := &statements{data: table("data"), decisions: table("decisions"), durable: !weak, texts: map[textKey]string{}, shapes: map[shape]string{}}
-	s.ourselves, s.theApp = asides(role)
-	s.get = qualify("SELECT version, value FROM " + s.data + " WHERE bucket {=} $1 AND key {=} $2 AND " + serializable)
+	s := &statements{
+		data: table("data"), decisions: table("decisions"), durable: !weak,
+		texts: map[textKey]string{}, shapes: map[shape]string{},
+	}
+	s.setOwnRole, s.restoreAppRole = roleSwitches(role)
+	s.get = qualify("SELECT version, value FROM " + s.data +
+		" WHERE bucket {=} $1 AND key {=} $2 AND " + serializable)
 	for reverse, order := range []string{"key", "key DESC"} {
 		for bounded, bound := range []string{"", " AND key {<} $4"} {
 			where := "bucket {=} $1 AND key {>=} $2" + bound + " AND " + serializable
 			// Nearly all ranges end on their first page and have small values only: without the sum
 			// below the query is cheaper.
 			s.firsts[reverse][bounded] = qualify(fmt.Sprintf("SELECT key, version,"+
-				" CASE WHEN pg_catalog.octet_length(value) {<=} %[4]d THEN value END FROM %[1]s WHERE %[3]s ORDER BY %[2]s LIMIT $3",
+				" CASE WHEN pg_catalog.octet_length(value) {<=} %[4]d THEN value END"+
+				" FROM %[1]s WHERE %[3]s ORDER BY %[2]s LIMIT $3",
 				s.data, order, where, pageBytes/firstPage))
 			// As many bytes are returned as fit into a page, and one value more: the others are not
 			// even read.
-			s.scans[reverse][bounded] = qualify(fmt.Sprintf("SELECT key, version, value FROM (SELECT key, version, value,"+
-				" pg_catalog.sum(pg_catalog.octet_length(value)) OVER (ORDER BY %[2]s ROWS UNBOUNDED PRECEDING)"+
+			s.scans[reverse][bounded] = qualify(fmt.Sprintf("SELECT key, version, value"+
+				" FROM (SELECT key, version, value, pg_catalog.sum(pg_catalog.octet_length(value))"+
+				" OVER (ORDER BY %[2]s ROWS UNBOUNDED PRECEDING)"+
 				" {-} pg_catalog.octet_length(value) AS before"+
-				" FROM (SELECT key, version, value FROM %[1]s WHERE %[3]s ORDER BY %[2]s LIMIT $3) AS few) AS page"+
+				" FROM (SELECT key, version, value FROM %[1]s"+
+				" WHERE %[3]s ORDER BY %[2]s LIMIT $3) AS few) AS page"+
 				" WHERE before {<=} %[4]d ORDER BY %[2]s", s.data, order, where, pageBytes))
 		}
 	}
 	return s
 }
 
-// asides returns two queries for the app's SQL transaction: after the first, statements run as the
-// role that opened the connection, after the second again as the role that the app has set, if any.
-func asides(role string) (ourselves, theApp string) {
+// roleSwitches returns two queries for the app's SQL transaction: after the first, statements run
+// as the role that opened the connection, after the second again as the role that the app has set,
+// if any.
+func roleSwitches(role string) (setOwnRole, restoreAppRole string) {
 	var save, set, restore []string
 	for _, s := range []struct{ name, value string }{
 		{"session_authorization", "NULL"}, // the default
@@ -116,22 +130,25 @@ func asides(role string) (ourselves, theApp string) {
 		saved := "pasteline." + s.name
 		save = append(save, setConfig(saved, "pg_catalog.current_setting('"+s.name+"')", true))
 		set = append(set, setConfig(s.name, s.value, true))
-		restore = append(restore, setConfig(s.name, "pg_catalog.current_setting('"+saved+"')", true))
+		restore = append(restore,
+			setConfig(s.name, "pg_catalog.current_setting('"+saved+"')", true))
 	}
-	return "SELECT " + strings.Join(append(save, set...), ", "), "SELECT " + strings.Join(restore, ", ")
+	return "SELECT " + strings.Join(append(save, set...), ", "),
+		"SELECT " + strings.Join(restore, ", ")
 }
 
-// recorded is the value true for the column committed of a decision, which every commit records.
-// Two things that it rests on are set or verified there: that it waits for the disk if it is to be
-// durable, and the isolation level.
+// recorded returns an SQL expression that is true, for the column committed of the record that
+// every commit inserts. The expression also verifies the isolation level, and makes a durable
+// commit wait for the disk.
 func recorded(p parts) string {
 	if p&durable == 0 {
 		return "(" + serializable + ")"
 	}
-	return "(" + serializable + " AND " + setConfig("synchronous_commit", durably, true) + " IS NOT NULL)"
+	return "(" + serializable + " AND " + setConfig("synchronous_commit", durably, true) +
+		" IS NOT NULL)"
 }
 
-// recordedIf is recorded for what decides over others, and for all if commits are durable.
+// recordedIf is recorded with durable for decisions over others, and for all commits if s.durable.
 func (s *statements) recordedIf(decides bool) string {
 	if decides || s.durable {
 		return recorded(durable)
@@ -139,8 +156,8 @@ func (s *statements) recordedIf(decides bool) string {
 	return recorded(0)
 }
 
-// commit is the whole commit in one statement. It returns a row for what differed, and has written
-// nothing then; else none.
+// commit returns a statement that is a whole commit. If validation fails, the statement writes
+// nothing and returns a row with the mismatch; otherwise it returns none.
 func (s *statements) commit(p parts) string {
 	return s.text(1, p, func(n *numbering) string {
 		var with []string
@@ -158,9 +175,9 @@ func (s *statements) commit(p parts) string {
 	})
 }
 
-// few is the whole commit in one statement for few keys, without arrays. It reports the number of
-// rows written; zero means validation failed (use [statements.check] to find the key).
-func (s *statements) few(f shape) string {
+// smallCommit returns a statement that is a whole small commit, without arrays. Its result is the
+// number of rows written; zero means that validation failed ([statements.check] finds the key).
+func (s *statements) smallCommit(f shape) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text, ok := s.shapes[f]
@@ -168,57 +185,65 @@ func (s *statements) few(f shape) string {
 		if f.replaces {
 			text = s.makeReplace(f)
 		} else {
-			text = s.makeFew(f)
+			text = s.makeSmallCommit(f)
 		}
 		s.shapes[f] = text
 	}
 	return text
 }
 
-// makeReplace returns the statement for the most common commit: an existing session is written.
-// Looking for the row, comparing its version and changing it is one step then, where ON CONFLICT
-// takes three.
+// makeReplace returns the statement for the most common commit, which writes an existing session.
+// Finding the row, comparing its version and changing it is one step then; ON CONFLICT takes three.
 func (s *statements) makeReplace(f shape) string {
 	var n numbering
-	mark, version := n.next(), n.next()
+	id, version := n.next(), n.next()
 	bucket, key, was, value := n.next(), n.next(), n.next(), n.next()
-	return qualify(fmt.Sprintf("WITH changed AS (UPDATE %[1]s SET value = %[2]s, version = %[3]s"+
-		" WHERE bucket {=} %[4]s AND key {=} %[5]s AND version {=} %[6]s AND %[7]s RETURNING 1)"+
+	return qualify(fmt.Sprintf("WITH changed AS"+
+		" (UPDATE %[1]s SET value = %[2]s, version = %[3]s WHERE bucket {=} %[4]s"+
+		" AND key {=} %[5]s AND version {=} %[6]s AND %[7]s RETURNING 1)"+
 		" INSERT INTO %[8]s (id, committed) SELECT %[9]s::pg_catalog.text, %[10]s FROM changed",
-		s.data, value, version, bucket, key, was, s.conditions(f, &n), s.decisions, mark, recorded(f.parts())))
+		s.data, value, version, bucket, key, was, s.conditions(f, &n),
+		s.decisions, id, recorded(f.parts())))
 }
 
-func (s *statements) makeFew(f shape) string {
+func (s *statements) makeSmallCommit(f shape) string {
 	var n numbering
-	mark, version := n.next(), n.next()
+	id, version := n.next(), n.next()
 	conditions := s.conditions(f, &n)
 	var rows []string
 	for range f.puts {
-		rows = append(rows, fmt.Sprintf("(%s::pg_catalog.bytea, %s::pg_catalog.bytea, %s::pg_catalog.bytea)", n.next(), n.next(), n.next()))
+		rows = append(rows, fmt.Sprintf(
+			"(%s::pg_catalog.bytea, %s::pg_catalog.bytea, %s::pg_catalog.bytea)",
+			n.next(), n.next(), n.next()))
 	}
-	return fmt.Sprintf("WITH mark AS (INSERT INTO %[1]s (id, committed) SELECT %[2]s::pg_catalog.text, %[7]s WHERE %[3]s RETURNING 1)"+
-		" INSERT INTO %[4]s AS d (bucket, key, value, version) SELECT w.bucket, w.key, w.value, %[5]s::bigint"+
-		" FROM mark CROSS JOIN (VALUES %[6]s) AS w(bucket, key, value)"+
-		" ON CONFLICT (bucket, key) DO UPDATE SET value = excluded.value, version = excluded.version",
-		s.decisions, mark, conditions, s.data, version, strings.Join(rows, ", "), recorded(f.parts()))
+	return fmt.Sprintf("WITH record AS (INSERT INTO %[1]s (id, committed)"+
+		" SELECT %[2]s::pg_catalog.text, %[7]s WHERE %[3]s RETURNING 1)"+
+		" INSERT INTO %[4]s AS d (bucket, key, value, version)"+
+		" SELECT w.bucket, w.key, w.value, %[5]s::bigint"+
+		" FROM record CROSS JOIN (VALUES %[6]s) AS w(bucket, key, value)"+
+		" ON CONFLICT (bucket, key)"+
+		" DO UPDATE SET value = excluded.value, version = excluded.version",
+		s.decisions, id, conditions, s.data, version, strings.Join(rows, ", "), recorded(f.parts()))
 }
 
-// conditions are what a commit of few keys needs.
+// conditions returns the condition of a small commit.
 func (s *statements) conditions(f shape, n *numbering) string {
 	conditions := []string{"true"}
 	for range f.reads {
-		conditions = append(conditions, fmt.Sprintf("coalesce((SELECT version FROM %s WHERE bucket {=} %s AND key {=} %s), 0) {=} %s",
+		conditions = append(conditions, fmt.Sprintf(
+			"coalesce((SELECT version FROM %s WHERE bucket {=} %s AND key {=} %s), 0) {=} %s",
 			s.data, n.next(), n.next(), n.next()))
 	}
-	if f.turns {
+	if f.locks {
 		for range f.puts {
-			conditions = append(conditions, "pg_catalog.pg_try_advisory_xact_lock_shared("+n.next()+") IS NOT FALSE")
+			conditions = append(conditions,
+				"pg_catalog.pg_try_advisory_xact_lock_shared("+n.next()+") IS NOT FALSE")
 		}
 	}
 	return qualify(strings.Join(conditions, " AND "))
 }
 
-// parts returns what of it recorded looks at.
+// parts returns the parts that recorded depends on.
 func (f shape) parts() parts {
 	if f.durable {
 		return decision | durable
@@ -226,12 +251,12 @@ func (f shape) parts() parts {
 	return decision
 }
 
-// check is the first half of a commit alone.
+// check returns a statement that only checks, as the first half of a commit.
 func (s *statements) check(p parts) string {
 	return s.text(2, p&checks, func(n *numbering) string { return s.bad(p&checks, n) + " LIMIT 1" })
 }
 
-// write is one of the parts of the second half alone.
+// write returns a statement for one of the writing parts of a commit.
 func (s *statements) write(p parts) string {
 	return s.text(3, p, func(n *numbering) string { return s.writes(p, n, "")[0] })
 }
@@ -248,7 +273,7 @@ func (s *statements) text(kind int, p parts, make func(*numbering) string) strin
 	return text
 }
 
-// numbering gives out the placeholders $1, $2, …
+// numbering generates the placeholders $1, $2, …
 type numbering int
 
 func (n *numbering) next() string {
@@ -256,28 +281,36 @@ func (n *numbering) next() string {
 	return "$" + strconv.Itoa(int(*n))
 }
 
-// bad has a row for each thing that forbids the commit. The lookups are lateral, so that they go by
-// the index, whatever is known of the table.
+// bad returns a query with a row for each mismatch. Its lookups are lateral, so that they use the
+// index regardless of the table's statistics.
 func (s *statements) bad(p parts, n *numbering) string {
 	var union []string
 	if p&reads != 0 {
-		// Of several arrays, unnest is always PostgreSQL's own, and has no other name.
+		// unnest of several arrays is always PostgreSQL's own, and can't be qualified.
 		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n"+
-			" FROM unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[], %s::bigint[]) WITH ORDINALITY AS r(bucket, key, version, n)"+
-			" LEFT JOIN LATERAL (SELECT d.version FROM %s AS d WHERE d.bucket {=} r.bucket AND d.key {=} r.key) AS d ON true"+
-			" WHERE coalesce(d.version, 0) {<>} r.version", badRead, n.next(), n.next(), n.next(), s.data))
+			" FROM unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[], %s::bigint[])"+
+			" WITH ORDINALITY AS r(bucket, key, version, n)"+
+			" LEFT JOIN LATERAL (SELECT d.version FROM %s AS d"+
+			" WHERE d.bucket {=} r.bucket AND d.key {=} r.key) AS d ON true"+
+			" WHERE coalesce(d.version, 0) {<>} r.version",
+			badRead, n.next(), n.next(), n.next(), s.data))
 	}
 	if p&ranges != 0 {
-		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n FROM unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[],"+
+		union = append(union, fmt.Sprintf("SELECT %d AS what, r.n"+
+			" FROM unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[],"+
 			" %s::pg_catalog.bytea[], %s::bigint[], %s::pg_catalog.text[])"+
 			" WITH ORDINALITY AS r(bucket, low, high, number, total, n)"+
-			" CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS number, coalesce(pg_catalog.sum(d.version), 0) AS total FROM %s AS d"+
-			" WHERE d.bucket {=} r.bucket AND d.key {>=} r.low AND (r.high IS NULL OR d.key {<} r.high)) AS d"+
-			" WHERE d.number {<>} r.number OR d.total {<>} r.total::numeric", badRange, n.next(), n.next(), n.next(), n.next(), n.next(), s.data))
+			" CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS number,"+
+			" coalesce(pg_catalog.sum(d.version), 0) AS total FROM %s AS d"+
+			" WHERE d.bucket {=} r.bucket AND d.key {>=} r.low"+
+			" AND (r.high IS NULL OR d.key {<} r.high)) AS d"+
+			" WHERE d.number {<>} r.number OR d.total {<>} r.total::numeric",
+			badRange, n.next(), n.next(), n.next(), n.next(), n.next(), s.data))
 	}
-	if p&turnsPart != 0 {
-		union = append(union, fmt.Sprintf("SELECT %d AS what, t.n FROM pg_catalog.unnest(%s::bigint[]) WITH ORDINALITY AS t(lock, n)"+
-			" WHERE NOT pg_catalog.pg_try_advisory_xact_lock_shared(t.lock)", badTurn, n.next()))
+	if p&keyLocks != 0 {
+		union = append(union, fmt.Sprintf("SELECT %d AS what, t.n"+
+			" FROM pg_catalog.unnest(%s::bigint[]) WITH ORDINALITY AS t(lock, n)"+
+			" WHERE NOT pg_catalog.pg_try_advisory_xact_lock_shared(t.lock)", badLock, n.next()))
 	}
 	return qualify(strings.Join(union, " UNION ALL "))
 }
@@ -285,18 +318,23 @@ func (s *statements) bad(p parts, n *numbering) string {
 func (s *statements) writes(p parts, n *numbering, condition string) []string {
 	var list []string
 	if p&deletes != 0 {
-		list = append(list, fmt.Sprintf("DELETE FROM %s AS d USING unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[]) AS w(bucket, key)"+
-			" WHERE d.bucket {=} w.bucket AND d.key {=} w.key%s", s.data, n.next(), n.next(), condition))
+		list = append(list, fmt.Sprintf("DELETE FROM %s AS d"+
+			" USING unnest(%s::pg_catalog.bytea[], %s::pg_catalog.bytea[]) AS w(bucket, key)"+
+			" WHERE d.bucket {=} w.bucket AND d.key {=} w.key%s",
+			s.data, n.next(), n.next(), condition))
 	}
 	if p&puts != 0 {
 		list = append(list, fmt.Sprintf("INSERT INTO %s AS d (bucket, key, value, version)"+
 			" SELECT w.bucket, w.key, w.value, %[5]s::bigint"+
-			" FROM unnest(%[2]s::pg_catalog.bytea[], %[3]s::pg_catalog.bytea[], %[4]s::pg_catalog.bytea[]) AS w(bucket, key, value) WHERE true%[6]s"+
-			" ON CONFLICT (bucket, key) DO UPDATE SET value = excluded.value, version = excluded.version",
+			" FROM unnest(%[2]s::pg_catalog.bytea[], %[3]s::pg_catalog.bytea[],"+
+			" %[4]s::pg_catalog.bytea[]) AS w(bucket, key, value) WHERE true%[6]s"+
+			" ON CONFLICT (bucket, key)"+
+			" DO UPDATE SET value = excluded.value, version = excluded.version",
 			s.data, n.next(), n.next(), n.next(), n.next(), condition))
 	}
 	if p&decision != 0 {
-		list = append(list, fmt.Sprintf("INSERT INTO %s (id, committed) SELECT %s::pg_catalog.text, %s WHERE true%s",
+		list = append(list, fmt.Sprintf("INSERT INTO %s (id, committed)"+
+			" SELECT %s::pg_catalog.text, %s WHERE true%s",
 			s.decisions, n.next(), recorded(p), condition))
 	}
 	for i := range list {
@@ -305,23 +343,25 @@ func (s *statements) writes(p parts, n *numbering, condition string) []string {
 	return list
 }
 
-// commitAs is a COMMIT that records the transaction under id, which is only letters, digits and -.
-// The record is made at the last moment: whoever looks for it must not have to wait for a client
-// that is gone.
+// commitAs returns a COMMIT that records the transaction under id, which has only letters, digits
+// and -. The record is inserted at the last moment, because Settle waits for a transaction that has
+// inserted it, and its client may be gone.
 func (s *statements) commitAs(id string) string {
 	return s.record(id) + "; COMMIT"
 }
 
-// commitSQLAs is commitAs for the app's SQL transaction, which may have written nothing, and need
-// no record. It fails if that is not the transaction that was begun.
+// commitSQLAs is commitAs for the app's SQL transaction. A transaction that has written nothing
+// needs no record. The text fails if the app's own SQL has replaced the transaction by another one.
 func (s *statements) commitSQLAs(id string, separately bool) string {
 	if separately {
 		return releaseOrigin + s.commitAs(id)
 	}
-	// A transaction is given a number with its first write.
-	return releaseOrigin + s.ourselves + "; " + s.record(id) + " WHERE pg_catalog.txid_current_if_assigned() IS NOT NULL; " + s.theApp + "; COMMIT"
+	// A transaction gets a number with its first write.
+	return releaseOrigin + s.setOwnRole + "; " + s.record(id) +
+		" WHERE pg_catalog.txid_current_if_assigned() IS NOT NULL; " + s.restoreAppRole + "; COMMIT"
 }
 
 func (s *statements) record(id string) string {
-	return "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', " + s.recordedIf(false)
+	return "INSERT INTO " + s.decisions + " (id, committed) SELECT '" + id + "', " +
+		s.recordedIf(false)
 }

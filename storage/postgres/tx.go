@@ -19,8 +19,9 @@ import (
 )
 
 // ErrByHand is returned for a commit or rollback of the transaction that [Tx] returns.
-var ErrByHand = errors.New("storage/postgres: this SQL transaction is committed, or rolled back, with the transaction that it belongs to:" +
-	" return an error to have it rolled back, and use Begin for a part of it")
+var ErrByHand = errors.New("storage/postgres: this SQL transaction is committed, " +
+	"or rolled back, with the transaction that it belongs to: " +
+	"return an error to have it rolled back, and use Begin for a part of it")
 
 // Tx returns the SQL transaction of db that belongs to the transaction of ctx, for the app's own
 // statements. It begins with the first call, at the isolation level SERIALIZABLE; later calls
@@ -31,9 +32,9 @@ var ErrByHand = errors.New("storage/postgres: this SQL transaction is committed,
 // far as its text tells. Its Begin makes a savepoint, as with every pgx.Tx, and that one's Commit
 // and Rollback work. After the end every method returns transaction.ErrEnded.
 //
-// The text doesn't show everything, so the server is asked: if a statement of the app has ended the
-// SQL transaction nonetheless, the transaction is never committed, and never run again, because the
-// work done until then may be kept. The error says so, and wraps ErrByHand and
+// The text doesn't show everything, so the server's state is checked too: if a statement of the app
+// has ended the SQL transaction nonetheless, the transaction is never committed, and never run
+// again, because the work done until then may be kept. The error says so, and wraps ErrByHand and
 // [transaction.ErrPartlyKept].
 //
 // A server's error that reports a conflict, or a lost connection, is transient: if the handler
@@ -52,13 +53,14 @@ func Tx(ctx context.Context, db *storage.DB) (pgx.Tx, error) {
 		return nil, err
 	}
 	var sql *appTx
-	err = tx.With(func(general engine.View) error { //nolint:contextcheck // the view has the transaction's
+	err = tx.With(func(general engine.View) error {
 		v, ok := general.(*view)
 		if !ok {
-			return fmt.Errorf("storage/postgres: %s is no PostgreSQL database, which the app's own SQL needs: write postgres://host/database", db.Name())
+			return fmt.Errorf("storage/postgres: %s is no PostgreSQL database, "+
+				"which the app's own SQL needs: write postgres://host/database", db.Name())
 		}
 		if v.sql == nil {
-			if v.sql, err = v.beginSQL(); err != nil {
+			if v.sql, err = v.beginSQL(ctx); err != nil {
 				return fmt.Errorf("storage: %s: %w", db.Name(), err)
 			}
 		}
@@ -71,18 +73,21 @@ func Tx(ctx context.Context, db *storage.DB) (pgx.Tx, error) {
 	return sql, nil
 }
 
-// origin is the savepoint from before the first write. It also distinguishes the transaction from
-// others.
+// origin is the name of a savepoint before the first write. It also distinguishes the transaction
+// from others.
 const origin = "pasteline_origin"
 
-// releaseOrigin begins the text that ends the app's SQL transaction, so that no other is ended: one
-// that a statement of the app's began after it had ended the first has no such savepoint.
+// releaseOrigin begins the text that ends the app's SQL transaction. If a statement of the app has
+// ended that and begun another transaction, the text fails, because that has no such savepoint.
 const releaseOrigin = "RELEASE SAVEPOINT " + origin + "; "
 
-// beginSQL replaces the snapshot, if there is one, by a transaction of the app's.
-func (v *view) beginSQL() (*appTx, error) {
-	v.mark = newMark()
-	options := pgx.TxOptions{AccessMode: pgx.ReadWrite, CommitQuery: v.engine.statements.commitSQLAs(v.mark, v.engine.separately)}
+// beginSQL begins the app's SQL transaction, which replaces the view's snapshot.
+func (v *view) beginSQL(ctx context.Context) (*appTx, error) {
+	v.commitID = newCommitID()
+	options := pgx.TxOptions{
+		AccessMode:  pgx.ReadWrite,
+		CommitQuery: v.engine.statements.commitSQLAs(v.commitID, v.engine.separately),
+	}
 	tx, err := v.begin(options, func(b *pgx.Batch) {
 		b.Queue("SAVEPOINT " + origin)
 		for _, name := range slices.Sorted(maps.Keys(ownSettings)) {
@@ -90,11 +95,11 @@ func (v *view) beginSQL() (*appTx, error) {
 		}
 	})
 	if err != nil {
-		v.release()
+		v.release(ctx)
 		return nil, err
 	}
-	makeUntidy(tx.Conn().PgConn())
-	return &appTx{Tx: tx, access: newAccess(v.ctx, v.engine, tx.Conn())}, nil
+	markDirty(tx.Conn().PgConn())
+	return &appTx{Tx: tx, access: newAccess(ctx, v.engine, tx.Conn())}, nil
 }
 
 // An appTx is the SQL transaction of a view, or a savepoint in it, as the app sees it.
@@ -104,17 +109,17 @@ type appTx struct {
 	nested bool
 }
 
-// begin returns why a statement can't be run, if it can't. Otherwise done is to be called when the
-// connection has answered.
+// begin acquires the connection for a statement; done releases it. It returns an error if the
+// statement would end the transaction.
 func (t *appTx) begin(sql string) (done func(), err error) {
-	if err := t.enter(); err != nil {
+	if err := t.acquire(); err != nil {
 		return nil, err
 	}
 	if sqltext.PostgreSQL.Look(sql).Ends {
-		t.leave()
+		t.release()
 		return nil, ErrByHand
 	}
-	return t.leave, nil
+	return t.release, nil
 }
 
 func (t *appTx) Commit(ctx context.Context) error { return t.endNested(ctx, t.Tx.Commit) }
@@ -189,12 +194,14 @@ func (t *appTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return row{rows}
 }
 
-func (t *appTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+func (t *appTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string,
+	rows pgx.CopyFromSource,
+) (int64, error) {
 	done, err := t.begin("")
 	if err != nil {
 		return 0, err
 	}
-	t.lend()
+	t.beginCallbacks()
 	defer done()
 	return t.Tx.CopyFrom(ctx, table, columns, rows)
 }
@@ -213,14 +220,16 @@ func (t *appTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	inner := t.Tx.SendBatch(ctx, b)
 	t.opened(func() {
 		for _, q := range b.QueuedQueries {
-			q.Fn = nil // the app's own are not called by the end
+			q.Fn = nil // the end of the transaction calls no functions of the app
 		}
-		_ = inner.Close() // what failed is found by the commit
+		_ = inner.Close() // the commit fails too
 	})
 	return &results{BatchResults: inner, access: t.access}
 }
 
-func (t *appTx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
+func (t *appTx) Prepare(ctx context.Context, name, sql string) (
+	*pgconn.StatementDescription, error,
+) {
 	done, err := t.begin(sql)
 	if err != nil {
 		return nil, err
@@ -229,8 +238,8 @@ func (t *appTx) Prepare(ctx context.Context, name, sql string) (*pgconn.Statemen
 	return t.Tx.Prepare(ctx, name, sql)
 }
 
-// Conn is for what the connection knows, such as its types. It is nil after the end: another
-// transaction has the connection then.
+// Conn returns the connection, for its type map for example. After the end it returns nil, because
+// another transaction may have the connection.
 func (t *appTx) Conn() *pgx.Conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -240,7 +249,7 @@ func (t *appTx) Conn() *pgx.Conn {
 	return t.Tx.Conn()
 }
 
-// failed is a result that is only an error.
+// failed is a result that has only an error.
 type failed struct{ err error }
 
 func (f failed) Close()                                       {}
@@ -257,7 +266,7 @@ func (f failed) TypeMap() *pgtype.Map                         { return nil }
 // Written reports whether the app has an SQL transaction: its statements may have written.
 func (v *view) Written() bool { return v.sql != nil }
 
-// Savepoint is one in SQL.
+// Savepoint makes an SQL savepoint.
 func (v *view) Savepoint() (rollback func() error, err error) {
 	if v.sql == nil {
 		return v.Undo, nil
@@ -270,7 +279,7 @@ func (v *view) Savepoint() (rollback func() error, err error) {
 	return func() error { return v.exec("ROLLBACK TO SAVEPOINT " + name) }, nil
 }
 
-// Undo leaves the SQL transaction as it began.
+// Undo rolls the SQL transaction back to its beginning.
 func (v *view) Undo() error {
 	if v.sql == nil {
 		return nil
@@ -278,28 +287,28 @@ func (v *view) Undo() error {
 	return v.exec("ROLLBACK TO SAVEPOINT " + origin)
 }
 
-// exec is for savepoints.
+// exec runs a savepoint statement in the app's SQL transaction.
 func (v *view) exec(sql string) error {
-	if err := v.sql.enter(); err != nil {
+	if err := v.sql.acquire(); err != nil {
 		return err
 	}
-	defer v.sql.leave()
+	defer v.sql.release()
 	_, err := v.conn.Exec(v.ctx, sql)
-	if lostOrigin(err) {
-		return v.sql.replaced()
+	if originMissing(err) {
+		return v.sql.endReplaced()
 	}
 	return v.engine.explain(err)
 }
 
 // Abandon rolls back the app's SQL transaction, if it still exists.
-func (v *view) Abandon(context.Context) error {
-	if ended := v.abandon(); ended != nil { //nolint:contextcheck // an end is told with a context of its own
+func (v *view) Abandon(ctx context.Context) error {
+	if ended := v.abandon(ctx); ended != nil {
 		return ended
 	}
 	return nil
 }
 
-func (v *view) abandon() *endedError {
+func (v *view) abandon(ctx context.Context) *endedError {
 	if v.sql == nil || v.conn == nil {
 		return nil
 	}
@@ -308,12 +317,12 @@ func (v *view) abandon() *endedError {
 	}
 	conn := v.conn
 	v.conn = nil
-	return v.end(conn)
+	return v.end(ctx, conn)
 }
 
 // shutSQL refuses further use of the app's SQL transaction before its commit, and returns an error
 // if it can't be committed.
-func (v *view) shutSQL() error {
+func (v *view) shutSQL(ctx context.Context) error {
 	if v.sql == nil {
 		return nil
 	}
@@ -328,7 +337,7 @@ func (v *view) shutSQL() error {
 	if err == nil {
 		return nil
 	}
-	if ended := v.abandon(); ended != nil {
+	if ended := v.abandon(ctx); ended != nil {
 		return ended
 	}
 	return err
@@ -344,17 +353,18 @@ func (v *view) usable() error {
 	if err == nil {
 		err = errors.New("the server gave no reason")
 	}
-	return v.engine.explain(fmt.Errorf("a statement failed earlier, its error was passed over, and the server refuses to commit: "+
-		"return the error, or put Begin and Rollback around what may fail: %w", err))
+	return v.engine.explain(fmt.Errorf("a statement failed earlier, its error was ignored, "+
+		"and the server refuses to commit: "+
+		"return the error, or run statements that may fail between Begin and Rollback: %w", err))
 }
 
 // Validate returns the conflict that a statement has failed with, in case the app has ignored it.
 func (v *view) Validate(*engine.Changes) error {
-	if v.sql != nil { // a goroutine that is left over may be at work with the connection
-		if err := v.sql.enter(); err != nil {
-			return nil // the transaction is of no use any more, and says so by itself
+	if v.sql != nil { // another goroutine of the app may still use the connection
+		if err := v.sql.acquire(); err != nil {
+			return nil // the commit will return the reason
 		}
-		defer v.sql.leave()
+		defer v.sql.release()
 	}
 	if err := v.usable(); transaction.IsTransient(err) {
 		return err
@@ -366,11 +376,11 @@ func (v *view) Validate(*engine.Changes) error {
 // consequences.
 const firstErrorKey = "pasteline: first error"
 
-func keepError(conn *pgconn.PgConn, e *pgconn.PgError) bool {
+func recordError(conn *pgconn.PgConn, e *pgconn.PgError) bool {
 	if conn.TxStatus() == 'T' {
 		conn.CustomData()[firstErrorKey] = e
 	}
-	return !isFatal(e) && !isForgotten(e) // false closes the connection
+	return !isFatal(e) && !isStatementLost(e) // false closes the connection
 }
 
 func firstError(conn *pgx.Conn) error {

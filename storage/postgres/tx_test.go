@@ -19,18 +19,19 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A site is a database with a table of the app's.
+// newSite returns a database with a table of the app.
 func newSite(tb testing.TB, options string) (db *storage.DB, conn *pgx.Conn, uri string) {
 	tb.Helper()
 	uri = pgtest.Database(tb)
 	conn = connect(tb, uri)
-	exec(tb, conn, `CREATE TABLE orders (id int PRIMARY KEY, n int NOT NULL DEFAULT 0 CHECK (n < 1000000))`)
+	exec(tb, conn, `CREATE TABLE orders (id int PRIMARY KEY, n int NOT NULL DEFAULT 0 CHECK (n `+
+		`< 1000000))`)
 	db = openDB(tb, with(uri, options))
 	tb.Cleanup(func() { _ = db.Close() })
 	return db, conn, uri
 }
 
-// sqlDo runs statements of the app's in the transaction of ctx.
+// sqlDo runs the app's statements in the transaction of ctx.
 func sqlDo(ctx context.Context, db *storage.DB, statements ...string) error {
 	tx, err := postgres.Tx(ctx, db)
 	if err != nil {
@@ -60,7 +61,8 @@ func TestTx(t *testing.T) {
 			return sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`)
 		}, "1:1 a=1", ""},
 		{"neither commits", func(ctx context.Context, db *storage.DB) error {
-			return errors.Join(put(ctx, db, "a", "1"), sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`), boom)
+			return errors.Join(put(ctx, db, "a", "1"),
+				sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`), boom)
 		}, "", "boom"},
 		{"sql only", func(ctx context.Context, db *storage.DB) error {
 			return sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`, `UPDATE orders SET n = n + 1`)
@@ -72,7 +74,8 @@ func TestTx(t *testing.T) {
 			if _, err := get(ctx, db, "b"); err != nil { // a snapshot
 				return err
 			}
-			return errors.Join(sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`), put(ctx, db, "b", "2"))
+			return errors.Join(sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`),
+				put(ctx, db, "b", "2"))
 		}, "1:1 b=2", ""},
 		{"the same again", func(ctx context.Context, db *storage.DB) error {
 			one, err := postgres.Tx(ctx, db)
@@ -84,12 +87,15 @@ func TestTx(t *testing.T) {
 			}
 			return nil
 		}, "", ""},
-		{"an error passed over", func(ctx context.Context, db *storage.DB) error {
-			_ = sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`, `INSERT INTO orders VALUES (1, 1)`)
+		{"an ignored error", func(ctx context.Context, db *storage.DB) error {
+			_ = sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`,
+				`INSERT INTO orders VALUES (1, 1)`)
 			_ = sqlDo(ctx, db, `SELECT 1`)
 			return put(ctx, db, "a", "1")
-		}, "", `a statement failed earlier, its error was passed over, and the server refuses to commit: return the error, or put Begin and Rollback` +
-			` around what may fail: ERROR: duplicate key value violates unique constraint "orders_pkey" (SQLSTATE 23505)`},
+		}, "", `a statement failed earlier, its error was ignored, and the server refuses to ` +
+			`commit: return the error, or run statements that may fail` +
+			` between Begin and Rollback: ERROR: duplicate key value violates unique constraint ` +
+			`"orders_pkey" (SQLSTATE 23505)`},
 		{"an error in a savepoint", func(ctx context.Context, db *storage.DB) error {
 			tx, err := postgres.Tx(ctx, db)
 			if err != nil {
@@ -114,7 +120,8 @@ func TestTx(t *testing.T) {
 		}, "0:1 2:1", ""},
 		{"rolled back to a savepoint", func(ctx context.Context, db *storage.DB) error {
 			txn, _ := transaction.FromContext(ctx)
-			if err := errors.Join(put(ctx, db, "a", "1"), sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`)); err != nil {
+			if err := errors.Join(put(ctx, db, "a", "1"),
+				sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`)); err != nil {
 				return err
 			}
 			sp, err := txn.Savepoint()
@@ -122,7 +129,8 @@ func TestTx(t *testing.T) {
 				return err
 			}
 			for range 2 {
-				if err := errors.Join(put(ctx, db, "a", "2"), sqlDo(ctx, db, `UPDATE orders SET n = 2`), sp.Rollback()); err != nil {
+				if err := errors.Join(put(ctx, db, "a", "2"),
+					sqlDo(ctx, db, `UPDATE orders SET n = 2`), sp.Rollback()); err != nil {
 					return err
 				}
 			}
@@ -138,7 +146,8 @@ func TestTx(t *testing.T) {
 				return err
 			}
 			for range 2 {
-				err := errors.Join(put(ctx, db, "a", "2"), sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`), sp.Rollback())
+				err := errors.Join(put(ctx, db, "a", "2"),
+					sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`), sp.Rollback())
 				if err != nil {
 					return err
 				}
@@ -151,7 +160,8 @@ func TestTx(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			err = errors.Join(put(ctx, db, "a", "2"), sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`), sp.Rollback())
+			err = errors.Join(put(ctx, db, "a", "2"),
+				sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`), sp.Rollback())
 			return errors.Join(err, sqlDo(ctx, db, `INSERT INTO orders VALUES (2, 2)`))
 		}, "2:2", ""},
 		{"a savepoint heals an error", func(ctx context.Context, db *storage.DB) error {
@@ -169,14 +179,16 @@ func TestTx(t *testing.T) {
 			return sp.Rollback()
 		}, "1:1", ""},
 		{"a constraint at the end", func(ctx context.Context, db *storage.DB) error {
-			return sqlDo(ctx, db, `CREATE TABLE parts (id int REFERENCES orders DEFERRABLE INITIALLY DEFERRED)`, `INSERT INTO parts VALUES (7)`)
+			return sqlDo(ctx, db, `CREATE TABLE parts (id int REFERENCES orders DEFERRABLE `+
+				`INITIALLY DEFERRED)`, `INSERT INTO parts VALUES (7)`)
 		}, "", "violates foreign key constraint"},
 		{"everything that a pgx.Tx does", func(ctx context.Context, db *storage.DB) error {
 			tx, err := postgres.Tx(ctx, db)
 			if err != nil {
 				return err
 			}
-			if _, err := tx.CopyFrom(ctx, pgx.Identifier{"orders"}, []string{"id"}, pgx.CopyFromRows([][]any{{1}, {2}})); err != nil {
+			if _, err := tx.CopyFrom(ctx, pgx.Identifier{"orders"}, []string{"id"},
+				pgx.CopyFromRows([][]any{{1}, {2}})); err != nil {
 				return err
 			}
 			b := &pgx.Batch{}
@@ -184,7 +196,8 @@ func TestTx(t *testing.T) {
 			if err := tx.SendBatch(ctx, b).Close(); err != nil {
 				return err
 			}
-			if _, err := tx.Prepare(ctx, "twice", `UPDATE orders SET n = 2 * n WHERE id = $1`); err != nil {
+			if _, err := tx.Prepare(ctx, "twice",
+				`UPDATE orders SET n = 2 * n WHERE id = $1`); err != nil {
 				return err
 			}
 			if _, err := tx.Exec(ctx, "twice", 2); err != nil {
@@ -211,8 +224,10 @@ func TestTx(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			db, conn, _ := newSite(t, "")
-			err := transaction.Run(t.Context(), func(ctx context.Context) error { return tt.f(ctx, db) })
-			if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
+			err := transaction.Run(t.Context(),
+				func(ctx context.Context) error { return tt.f(ctx, db) })
+			if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(),
+				tt.wantErr) {
 				t.Errorf("got %v, want %q", err, tt.wantErr)
 			}
 			got := ask[string](t, conn, `SELECT trim(concat_ws(' ', (SELECT string_agg(id || ':' || n, ' ' ORDER BY id) FROM orders),
@@ -239,8 +254,10 @@ func TestTxByHand(t *testing.T) {
 			return err
 		}
 		for _, text := range []string{
-			"COMMIT", "commit;", "END", "ROLLBACK", " /* a */ rollback", "-- a\nABORT", "BEGIN", "START TRANSACTION", "PREPARE TRANSACTION 'a'",
-			"SELECT 1; COMMIT", "COMMIT AND CHAIN", "ROLLBACK AND NO CHAIN", "ROLLBACK PREPARED 'a'",
+			"COMMIT", "commit;", "END", "ROLLBACK", " /* a */ rollback", "-- a\nABORT", "BEGIN",
+			"START TRANSACTION", "PREPARE TRANSACTION 'a'",
+			"SELECT 1; COMMIT", "COMMIT AND CHAIN", "ROLLBACK AND NO CHAIN",
+			"ROLLBACK PREPARED 'a'",
 		} {
 			b := &pgx.Batch{}
 			b.Queue("SELECT 1")
@@ -250,7 +267,8 @@ func TestTxByHand(t *testing.T) {
 			rows.Close()
 			_, prepareErr := tx.Prepare(ctx, "p", text)
 			for i, err := range []error{
-				execErr, queryErr, rows.Err(), prepareErr, tx.QueryRow(ctx, text).Scan(), tx.SendBatch(ctx, b).Close(),
+				execErr, queryErr, rows.Err(), prepareErr, tx.QueryRow(ctx, text).Scan(),
+				tx.SendBatch(ctx, b).Close(),
 			} {
 				if !errors.Is(err, postgres.ErrByHand) {
 					t.Errorf("%s, way %d: got %v, want ErrByHand", text, i, err)
@@ -269,7 +287,7 @@ func TestTxByHand(t *testing.T) {
 	}
 }
 
-// What is kept after the end refuses everything, and so does what came from it.
+// The SQL transaction, and objects made from it, return errors after the end.
 func TestTxEnded(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
@@ -310,10 +328,12 @@ func TestTxEnded(t *testing.T) {
 				_, beginErr := tx.Begin(ctx)
 				_, execErr := tx.Exec(ctx, `SELECT 1`)
 				rows, queryErr := tx.Query(ctx, `SELECT 1`)
-				_, copyErr := tx.CopyFrom(ctx, pgx.Identifier{"orders"}, []string{"id"}, pgx.CopyFromRows([][]any{{1}}))
+				_, copyErr := tx.CopyFrom(ctx, pgx.Identifier{"orders"}, []string{"id"},
+					pgx.CopyFromRows([][]any{{1}}))
 				_, prepareErr := tx.Prepare(ctx, "p", `SELECT 1`)
 				for i, err := range []error{
-					beginErr, execErr, queryErr, rows.Err(), copyErr, prepareErr, tx.QueryRow(ctx, `SELECT 1`).Scan(), tx.SendBatch(ctx, &pgx.Batch{}).Close(),
+					beginErr, execErr, queryErr, rows.Err(), copyErr, prepareErr,
+					tx.QueryRow(ctx, `SELECT 1`).Scan(), tx.SendBatch(ctx, &pgx.Batch{}).Close(),
 				} {
 					if !errors.Is(err, transaction.ErrEnded) {
 						t.Errorf("way %d: got %v, want ErrEnded", i, err)
@@ -341,7 +361,8 @@ func TestTxOfAnother(t *testing.T) {
 	db := memory.New("fast")
 	defer db.Close()
 	run(t, func(ctx context.Context) error {
-		if _, err := postgres.Tx(ctx, db); err == nil || !strings.Contains(err.Error(), "fast is no PostgreSQL database") {
+		if _, err := postgres.Tx(ctx, db); err == nil || !strings.Contains(err.Error(),
+			"fast is no PostgreSQL database") {
 			t.Errorf("got %v, want that it is not PostgreSQL", err)
 		}
 		return nil
@@ -351,17 +372,22 @@ func TestTxOfAnother(t *testing.T) {
 	}
 }
 
-// What the server calls a lost race is transient, as it is and wrapped, and run again.
+// An error that the server reports as a conflict is transient, also wrapped, and the work is run
+// again.
 func TestTxTransient(t *testing.T) {
 	t.Parallel()
 	db, _, _ := newSite(t, "")
-	for _, code := range []string{"40001", "40P01", "55P03", "57P01", "25P03", "25P04", "23505", "57014", "P0001"} {
+	for _, code := range []string{
+		"40001", "40P01", "55P03", "57P01", "25P03", "25P04", "23505",
+		"57014", "P0001",
+	} {
 		attempts := 0
 		err := transaction.Run(t.Context(), func(ctx context.Context) error {
 			if attempts++; attempts > 1 {
 				return nil
 			}
-			err := sqlDo(ctx, db, fmt.Sprintf(`DO $$ BEGIN RAISE 'now' USING ERRCODE = '%s'; END $$`, code))
+			err := sqlDo(ctx, db,
+				fmt.Sprintf(`DO $$ BEGIN RAISE 'now' USING ERRCODE = '%s'; END $$`, code))
 			return fmt.Errorf("the app: %w", err)
 		})
 		passedOver := 0
@@ -369,15 +395,18 @@ func TestTxTransient(t *testing.T) {
 			if passedOver++; passedOver > 1 {
 				return nil
 			}
-			_ = sqlDo(ctx, db, fmt.Sprintf(`DO $$ BEGIN RAISE 'now' USING ERRCODE = '%s'; END $$`, code))
+			_ = sqlDo(ctx, db,
+				fmt.Sprintf(`DO $$ BEGIN RAISE 'now' USING ERRCODE = '%s'; END $$`, code))
 			return nil
 		})
 		want := 2
 		if code == "23505" || code == "57014" || code == "P0001" {
 			want = 1
 		}
-		if attempts != want || passedOver != want || (err == nil) != (want == 2) || (overErr == nil) != (want == 2) {
-			t.Errorf("%s: got %d attempts, %v; passed over: %d, %v; want %d", code, attempts, err, passedOver, overErr, want)
+		if attempts != want || passedOver != want || (err == nil) != (want == 2) ||
+			(overErr == nil) != (want == 2) {
+			t.Errorf("%s: got %d attempts, %v; passed over: %d, %v; want %d", code, attempts, err,
+				passedOver, overErr, want)
 		}
 	}
 }
@@ -393,7 +422,8 @@ func TestTxIncrements(t *testing.T) {
 		crowd.Go(func() {
 			for range each {
 				if err := transaction.Run(t.Context(), func(ctx context.Context) error {
-					return errors.Join(sqlDo(ctx, db, `UPDATE orders SET n = n + 1`), increment(ctx, db, "n"))
+					return errors.Join(sqlDo(ctx, db, `UPDATE orders SET n = n + 1`),
+						increment(ctx, db, "n"))
 				}, policy); err != nil {
 					t.Error(err)
 				}
@@ -417,27 +447,32 @@ func TestTxIncrements(t *testing.T) {
 	})
 }
 
-// busyConnections are those of this package that are in a transaction, or at work.
-const busyConnections = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pasteline' AND state <> 'idle'`
+// busyConnections counts connections of this package that are in a transaction or run a statement.
+const busyConnections = `SELECT count(*) FROM pg_stat_activity WHERE datname = ` +
+	`current_database() AND application_name = 'pasteline' AND state <> 'idle'`
 
-// locksHeld are those of others on tables and keys.
+// locksHeld counts locks of other connections on tables and keys.
 const locksHeld = `SELECT count(*) FROM pg_locks WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
 	AND pid <> pg_backend_pid() AND mode <> 'SIReadLock'`
 
-// A handler that does something else holds no connection, as far as that can be; and however it
-// ends, nothing is left.
+// A handler holds no connection between its calls, as far as possible, and no connection or lock
+// after its end, however it ends.
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	db, _, uri := newSite(t, "")
 	conn := connect(t, uri)
 	mustPut(t, db, "a", "1", "b", "1")
 	connections := func() int {
-		return ask[int](t, conn, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pasteline'`)
+		return ask[int](t, conn, `SELECT count(*) FROM pg_stat_activity WHERE datname = `+
+			`current_database() AND application_name = 'pasteline'`)
 	}
 	before := connections()
 	read := func(ctx context.Context) error { _, err := get(ctx, db, "a"); return err }
 	snapshot := func(ctx context.Context) error { _, err := get(ctx, db, "b"); return err }
-	sql := func(ctx context.Context) error { return sqlDo(ctx, db, `INSERT INTO orders VALUES (1, 1)`) }
+	sql := func(ctx context.Context) error {
+		return sqlDo(ctx, db,
+			`INSERT INTO orders VALUES (1, 1)`)
+	}
 	for _, tt := range []struct {
 		name string
 		do   []func(context.Context) error
@@ -446,7 +481,10 @@ func TestNothingIsLeft(t *testing.T) {
 		{"nothing", nil, 0},
 		{"one read", []func(context.Context) error{read, read}, 0},
 		{"two reads", []func(context.Context) error{read, snapshot}, 1},
-		{"write", []func(context.Context) error{read, func(ctx context.Context) error { return put(ctx, db, "a", "2") }}, 0},
+		{"write", []func(context.Context) error{
+			read,
+			func(ctx context.Context) error { return put(ctx, db, "a", "2") },
+		}, 0},
 		{"sql", []func(context.Context) error{read, sql}, 1},
 	} {
 		for _, end := range []string{"error", "panic", "veto", "cancel"} {
@@ -493,7 +531,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// A statement that was prepared before another changed what it returns is prepared anew.
+// A prepared statement whose result type has changed is prepared again.
 func TestChangedTable(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "pool_max_conns=1")

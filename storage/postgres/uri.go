@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// options are those of the URI that are this package's own.
+// options are this package's own options in the URI.
 type options struct {
 	schema         string
 	prefix         string
@@ -30,12 +30,16 @@ type options struct {
 
 const defaultPrefix = "pasteline_"
 
-var ours = []string{"acquire_timeout", "app_sql_timeout", "program", "schema", "snapshot", "table_prefix", "two_phase"}
+// ownOptions are the names of options.
+var ownOptions = []string{
+	"acquire_timeout", "app_sql_timeout", "program", "schema", "snapshot", "table_prefix",
+	"two_phase",
+}
 
 // defaults are run-time parameters that the URI may set to something else.
 var defaults = settings{
 	"application_name":                    "pasteline",
-	"bytea_output":                        "hex", // which is what pgx reads, where it asks for text
+	"bytea_output":                        "hex", // the only one that pgx reads in text format
 	"idle_in_transaction_session_timeout": "1min",
 	"lock_timeout":                        "5s",
 	"statement_timeout":                   "30s",
@@ -46,8 +50,8 @@ var (
 	programSyntax = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
 )
 
-// canonical writes what names the same database in one way, as far as that can be known without
-// asking: options are sorted, and the port that is the default is left out.
+// canonical returns the same text for all URIs of a database, as far as the URIs show that: options
+// are sorted, and the default port is left out.
 func canonical(uri *url.URL) (*url.URL, error) {
 	if _, _, err := parse(uri); err != nil {
 		return nil, err
@@ -55,7 +59,7 @@ func canonical(uri *url.URL) (*url.URL, error) {
 	c := *uri
 	c.Scheme = "postgres"
 	c.Host = strings.ToLower(c.Host)
-	if os.Getenv("PGPORT") == "" { // else the default is another
+	if os.Getenv("PGPORT") == "" { // otherwise the default is another one
 		c.Host = strings.TrimSuffix(c.Host, ":5432")
 	}
 	query, err := parseQuery(&c)
@@ -66,23 +70,27 @@ func canonical(uri *url.URL) (*url.URL, error) {
 	return &c, nil
 }
 
-// parseQuery and encodeQuery take a + for a +, as libpq does: it does not stand for a space.
+// parseQuery and encodeQuery leave a + as it is, as libpq does: it does not stand for a space.
 func parseQuery(uri *url.URL) (url.Values, error) {
 	return url.ParseQuery(strings.ReplaceAll(uri.RawQuery, "+", "%2B"))
 }
 
 func encodeQuery(query url.Values) string { return strings.ReplaceAll(query.Encode(), "+", "%20") }
 
-// parse returns what a URI says to the pool and to us.
+// parse returns the configuration of the pool and the options that a URI contains.
 func parse(uri *url.URL) (*pgxpool.Config, options, error) {
-	o := options{prefix: defaultPrefix, program: "pasteline", acquireTimeout: 5 * time.Second, appSQLTimeout: time.Minute}
+	o := options{
+		prefix: defaultPrefix, program: "pasteline",
+		acquireTimeout: 5 * time.Second, appSQLTimeout: time.Minute,
+	}
 	query, err := parseQuery(uri)
 	if err != nil {
-		return nil, o, errors.New("the options after the ? are not well-formed: write name=value&name=value")
+		return nil, o, errors.New("the options after the ? are not well-formed: " +
+			"write name=value&name=value")
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if len(query[name]) > 1 {
-			return nil, o, fmt.Errorf("the option %s is there %d times", name, len(query[name]))
+			return nil, o, fmt.Errorf("the option %s is given %d times", name, len(query[name]))
 		}
 		if err := o.set(name, query.Get(name)); err != nil {
 			return nil, o, err
@@ -90,7 +98,7 @@ func parse(uri *url.URL) (*pgxpool.Config, options, error) {
 	}
 	rest := *uri
 	rest.Scheme = "postgres"
-	for _, name := range ours {
+	for _, name := range ownOptions {
 		query.Del(name)
 	}
 	rest.RawQuery = encodeQuery(query)
@@ -101,14 +109,15 @@ func parse(uri *url.URL) (*pgxpool.Config, options, error) {
 	params := config.ConnConfig.RuntimeParams
 	o.settings = defaults.with(ownSettings).with(takeSettings(params))
 	o.settings["default_transaction_isolation"] = "serializable"
-	params["application_name"] = o.settings["application_name"] // to be seen from the first moment
+	// visible from the start of the session
+	params["application_name"] = o.settings["application_name"]
 	return config, o, nil
 }
 
-// startUp are the run-time parameters that a session can be given only when it begins.
+// startUp are the run-time parameters that can only be set when a session begins.
 var startUp = []string{
-	"client_encoding", "ignore_system_indexes", "jit_debugging_support", "jit_profiling_support", "log_connections",
-	"log_disconnections", "options", "post_auth_delay", "replication",
+	"client_encoding", "ignore_system_indexes", "jit_debugging_support", "jit_profiling_support",
+	"log_connections", "log_disconnections", "options", "post_auth_delay", "replication",
 }
 
 // takeSettings removes the settings that can also be set later from the parameters of a start-up
@@ -129,7 +138,7 @@ func takeSettings(params map[string]string) settings {
 }
 
 // parseFlags reads the settings in the parameter options: -c name=value or --name=value, with \
-// before a space or a \. It is not ok if there is anything else.
+// before a space or a \. With anything else in the text, ok is false.
 func parseFlags(text string) (s settings, ok bool) {
 	var words []string
 	var word strings.Builder
@@ -174,12 +183,14 @@ func (o *options) set(name, value string) error {
 	switch name {
 	case "schema":
 		if !nameSyntax.MatchString(value) {
-			return fmt.Errorf("schema=%s: want a name of small letters, digits and _, such as site", value)
+			return fmt.Errorf("schema=%s: want a name of small letters, digits and _, such as site",
+				value)
 		}
 		o.schema = value
 	case "table_prefix":
 		if !nameSyntax.MatchString(value) {
-			return fmt.Errorf("table_prefix=%s: want small letters, digits and _, such as site_", value)
+			return fmt.Errorf("table_prefix=%s: want small letters, digits and _, such as site_",
+				value)
 		}
 		o.prefix = value
 	case "program":
@@ -196,7 +207,8 @@ func (o *options) set(name, value string) error {
 	case "app_sql_timeout":
 		d, err := parseTime(value)
 		if err != nil || d < 0 {
-			return fmt.Errorf("app_sql_timeout=%s: want a time such as 1min, or 0 for no limit", value)
+			return fmt.Errorf("app_sql_timeout=%s: want a time such as 1min, or 0 for no limit",
+				value)
 		}
 		o.appSQLTimeout = d
 	case "snapshot":
@@ -215,13 +227,13 @@ func (o *options) set(name, value string) error {
 	return nil
 }
 
-// parseTime takes a time as PostgreSQL writes it, too.
+// parseTime parses a time in Go's or in PostgreSQL's notation.
 func parseTime(value string) (time.Duration, error) {
 	return time.ParseDuration(strings.Replace(value, "min", "m", 1))
 }
 
-// table returns the name of a table in a schema. That is quoted, for it may be a word of SQL; the
-// rest is checked not to need it.
+// table returns the name of a table in a schema. The schema is quoted, because it may be a keyword
+// of SQL; options.set checks that the rest needs no quotes.
 func (o *options) table(schema, name string) string {
 	if schema == "" {
 		return o.prefix + name
@@ -229,8 +241,7 @@ func (o *options) table(schema, name string) string {
 	return pgx.Identifier{schema}.Sanitize() + "." + o.prefix + name
 }
 
-// explainParse leaves out the URI, which the error of pgx quotes: the opener adds it, without
-// its secrets.
+// explainParse removes the URI from an error of pgx: the opener adds it, without its secrets.
 func explainParse(err error) error {
 	parseErr, ok := errors.AsType[*pgconn.ParseConfigError](err)
 	if !ok {
@@ -255,28 +266,33 @@ func password(uri string) string {
 	return p
 }
 
-// explainOpen returns an error of the first connection with its meaning and the remedy.
+// explainOpen adds the meaning and the remedy to an error of the first connection.
 func explainOpen(err error) error {
 	if e, ok := errors.AsType[*sessionError](err); ok {
 		return e
 	}
-	if e, ok := errors.AsType[*lackError](err); ok {
+	if e, ok := errors.AsType[*transientError](err); ok {
 		return e
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if strings.HasPrefix(e.Message, "unsupported startup parameter") { // as PgBouncer says
-			return fmt.Errorf("the connection pooler says: %s: leave it out, or add it to ignore_startup_parameters there", e.Message)
+		if strings.HasPrefix(e.Message, "unsupported startup parameter") { // from PgBouncer
+			return fmt.Errorf("the connection pooler says: %s: "+
+				"leave it out, or add it to ignore_startup_parameters there", e.Message)
 		}
 		switch e.Code {
 		case "42704", "22023": // undefined_object, invalid_parameter_value
-			return fmt.Errorf("%s: the options of this kind of database are %s, those of the pool (pool_max_conns …), those of libpq (sslmode …)"+
-				" and the run-time parameters of the server", e.Message, strings.Join(ours, ", "))
+			return fmt.Errorf("%s: the options of this kind of database are %s, "+
+				"those of the pool (pool_max_conns …), those of libpq (sslmode …) "+
+				"and the run-time parameters of the server",
+				e.Message, strings.Join(ownOptions, ", "))
 		case "3D000":
-			return fmt.Errorf("%s: make it, with createdb, say", e.Message)
+			return fmt.Errorf("%s: create it, with createdb for example", e.Message)
 		case "28P01", "28000":
-			return fmt.Errorf("%s: check user and password in the URI, or PGPASSWORD, or ~/.pgpass", e.Message)
+			return fmt.Errorf("%s: check user and password in the URI, or PGPASSWORD, or ~/.pgpass",
+				e.Message)
 		case "42501":
-			return fmt.Errorf("%s: the tables are made by the user of the URI, who needs the right to: GRANT CREATE ON SCHEMA … TO …", e.Message)
+			return fmt.Errorf("%s: the user of the URI creates the tables, so it needs the right: "+
+				"GRANT CREATE ON SCHEMA … TO …", e.Message)
 		}
 		return fmt.Errorf("the server says: %s", e.Message)
 	}
@@ -284,13 +300,14 @@ func explainOpen(err error) error {
 		if inner := e.Unwrap(); inner != nil {
 			err = inner
 		}
-		return fmt.Errorf("no connection: %s: is the server running, and are host and port right?", oneLine(err))
+		return fmt.Errorf("no connection: %s: is the server running, and are host and port right?",
+			oneLine(err))
 	}
 	return err
 }
 
-// oneLine joins the lines of an error and drops repeated ones: without a setting for TLS in the URI,
-// two connections are tried.
+// oneLine joins the lines of an error and drops repeated ones: without a setting for TLS in the
+// URI, pgx tries two connections.
 func oneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {

@@ -14,36 +14,36 @@ import (
 
 // A page is the part of a range that is fetched in one round trip.
 const (
-	firstPage = 128     // keys
-	nextPage  = 1024    // keys
-	pageBytes = 8 << 20 // what a page holds at most is this, and one more value
-	keptBytes = 1 << 20
+	firstPage   = 128     // keys
+	nextPage    = 1024    // keys
+	pageBytes   = 8 << 20 // a page holds at most this, and one more value
+	cachedBytes = 1 << 20
 )
 
 // A view is one transaction's view. Until its second read it holds no connection.
 type view struct {
-	engine *database
-	ctx    context.Context
-	seen   seen
-	conn   *pgxpool.Conn // on which there is an SQL transaction; nil: there is none
-	sql    *appTx        // the transaction is the app's, too
-	mark   string        // under which that records itself
-	closed bool
+	engine   *database
+	ctx      context.Context
+	reads    readSet
+	conn     *pgxpool.Conn // on which the view has an SQL transaction; nil: none
+	sql      *appTx        // the app also uses that transaction; nil: it does not
+	commitID string        // the id of the record of that transaction
+	closed   bool
 
 	savepoints int // of sql, so far
 
 	pinFirst    bool  // the snapshot begins with the first read
-	hasRead     bool  // if only once, it is
-	first       *page // what that returned, unless it is too much to be kept
+	hasRead     bool  // the first read was made
+	first       *page // the result of the first read, unless that is too large to be cached
 	firstBucket string
 
-	prepared string // the name under which it is; empty: it is not
+	prepared string // the name of the prepared transaction; empty: none
 }
 
 // A page is what one read returned.
 type page struct {
 	items []storage.Item
-	got   interval // the known part: the requested range, or as much of it as fitted
+	got   interval // the requested range, or as much of it as fitted
 }
 
 func (v *view) Get(bucket string, key []byte) ([]byte, error) {
@@ -68,18 +68,18 @@ func (v *view) Get(bucket string, key []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.seen.bucket(bucket).versions.Set(one.from, version)
+	v.reads.bucket(bucket).versions.Set(one.from, version)
 	p := &page{got: one}
 	if value != nil {
 		p.items = []storage.Item{{Key: key, Value: value}}
 	}
-	v.keep(bucket, p)
+	v.cacheFirst(bucket, p)
 	return value, nil
 }
 
 // Watch fetches the version of a key, unless it is known.
 func (v *view) Watch(bucket string, key []byte) error {
-	if _, known := v.seen.bucket(bucket).version(string(key)); known {
+	if _, known := v.reads.bucket(bucket).version(string(key)); known {
 		return nil
 	}
 	_, err := v.Get(bucket, key)
@@ -112,7 +112,7 @@ func (v *view) Range(bucket string, r storage.Range) iter.Seq2[storage.Item, err
 	}
 }
 
-// page returns the beginning of a range; its end, if it is gone through in reverse.
+// page returns the first part of a range, in its direction.
 func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, error) {
 	if v.cached(bucket, r) {
 		return v.first.part(r, reverse), nil
@@ -123,16 +123,18 @@ func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, 
 			return p, err
 		}
 		if v.conn == nil {
-			v.hasRead = false // nothing came of it
+			v.hasRead = false // it returned nothing
 		}
 	}
 	return v.fetch(bucket, r, reverse, limit, &v.engine.statements.scans)
 }
 
-// fetch asks the database for a page, by one of texts. If that gives no value for a key, which is
-// too large for it then, the page ends before that: it is empty if it is the first, and nothing is
-// known of the range.
-func (v *view) fetch(bucket string, r interval, reverse bool, limit int, texts *[2][2]string) (*page, error) {
+// fetch queries a page, with one of texts. If the query returns null for a value, because that is
+// too large, the page ends before it. If that is the first key, the page is empty and does not
+// count as read.
+func (v *view) fetch(bucket string, r interval, reverse bool, limit int,
+	texts *[2][2]string,
+) (*page, error) {
 	text := texts[index(reverse)][index(r.to != "")]
 	args := []any{[]byte(bucket), []byte(r.from), limit}
 	if r.to != "" {
@@ -155,13 +157,13 @@ func (v *view) fetch(bucket string, r interval, reverse bool, limit int, texts *
 				} else {
 					p.got.to = string(item.Key)
 				}
-				rows.Close() // for its last error, which may say that the reads do not count
+				rows.Close() // for the last error, which may invalidate the reads
 				return rows.Err()
 			}
 			p.items, versions = append(p.items, item), append(versions, version)
 			size += len(item.Value)
 		}
-		if n := len(p.items); n == limit || size > pageBytes { // there may be more
+		if n := len(p.items); n == limit || size > pageBytes { // the range may have more
 			last := string(p.items[n-1].Key)
 			if reverse {
 				p.got.from = last
@@ -177,12 +179,12 @@ func (v *view) fetch(bucket string, r interval, reverse bool, limit int, texts *
 	if len(p.items) == 0 && p.got != r {
 		return p, nil
 	}
-	b := v.seen.bucket(bucket)
+	b := v.reads.bucket(bucket)
 	for i, item := range p.items {
 		b.versions.Set(string(item.Key), versions[i])
 	}
 	b.covered = append(b.covered, p.got)
-	v.keep(bucket, p)
+	v.cacheFirst(bucket, p)
 	return p, nil
 }
 
@@ -193,9 +195,9 @@ func index(b bool) int {
 	return 0
 }
 
-// keep stores the result of the first read, so that reading it again, as sessions do, needs no
-// round trip and no snapshot.
-func (v *view) keep(bucket string, p *page) {
+// cacheFirst stores the result of the first read, so that reading it again, as sessions do, needs
+// no round trip and no snapshot.
+func (v *view) cacheFirst(bucket string, p *page) {
 	if v.conn != nil || v.first != nil {
 		return
 	}
@@ -203,7 +205,7 @@ func (v *view) keep(bucket string, p *page) {
 	for _, item := range p.items {
 		size += len(item.Key) + len(item.Value)
 	}
-	if size <= keptBytes {
+	if size <= cachedBytes {
 		v.first, v.firstBucket = p.copy(p.items), bucket
 	}
 }
@@ -230,11 +232,12 @@ func (p *page) part(r interval, reverse bool) *page {
 	return part
 }
 
-// copy returns a page of its own that has these items.
+// copy returns a page with copies of items.
 func (p *page) copy(items []storage.Item) *page {
 	c := &page{got: p.got, items: make([]storage.Item, len(items))}
 	for i, item := range items {
-		c.items[i] = storage.Item{Key: bytes.Clone(item.Key), Value: append(make([]byte, 0, len(item.Value)), item.Value...)}
+		value := append(make([]byte, 0, len(item.Value)), item.Value...) // never nil
+		c.items[i] = storage.Item{Key: bytes.Clone(item.Key), Value: value}
 	}
 	return c
 }
@@ -247,7 +250,7 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 		return storage.ErrClosed
 	case v.conn == nil && !v.pinFirst && !v.hasRead:
 		v.hasRead = true
-		return v.engine.alone(v.ctx, func(conn *pgxpool.Conn) error {
+		return v.engine.runStatement(v.ctx, func(conn *pgxpool.Conn) error {
 			rows, err := conn.Query(v.ctx, text, args...)
 			if err != nil {
 				return err
@@ -256,17 +259,17 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 			return f(rows)
 		})
 	case v.conn == nil:
-		return v.beginReading(text, args, f)
+		return v.beginSnapshot(text, args, f)
 	}
 	if v.sql != nil {
-		if err := v.sql.enterReading(); err != nil {
+		if err := v.sql.acquireForRead(); err != nil {
 			return err
 		}
-		defer v.sql.leave()
+		defer v.sql.release()
 	}
-	if v.asides() {
+	if v.sharesAppSQL() {
 		b := &pgx.Batch{}
-		v.aside(b, true, func() { b.Queue(text, args...).Query(f) })
+		v.asOwnRole(b, true, func() { b.Queue(text, args...).Query(f) })
 		return v.engine.explain(v.conn.SendBatch(v.ctx, b).Close())
 	}
 	rows, err := v.conn.Query(v.ctx, text, args...)
@@ -274,59 +277,62 @@ func (v *view) read(text string, args []any, f func(pgx.Rows) error) error {
 		err = f(rows)
 		rows.Close()
 	}
-	if isSerialization(err) && v.sql == nil { // the versions will tell whether there is a snapshot in which nothing has changed
-		return v.beginReading(text, args, f)
+	if isSerialization(err) && v.sql == nil { // it may be a false conflict: compare the versions
+		return v.beginSnapshot(text, args, f)
 	}
 	return v.engine.explain(err)
 }
 
-// beginReading begins a snapshot with a query.
-func (v *view) beginReading(text string, args []any, f func(pgx.Rows) error) error {
-	_, err := v.begin(pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(b *pgx.Batch) { b.Queue(text, args...).Query(f) })
+// beginSnapshot begins a snapshot with a query.
+func (v *view) beginSnapshot(text string, args []any, f func(pgx.Rows) error) error {
+	_, err := v.begin(pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(b *pgx.Batch) {
+		b.Queue(text, args...).Query(f)
+	})
 	return err
 }
 
-// aside queues a statement that runs as the role that opened the connection, whatever role the app
-// has set in its SQL transaction.
-func (v *view) aside(b *pgx.Batch, any bool, queue func()) {
-	if !any || !v.asides() {
+// asOwnRole calls queue, which queues statements. They run as the role that opened the connection,
+// whatever role the app has set in its SQL transaction. With any false, queue queues none.
+func (v *view) asOwnRole(b *pgx.Batch, any bool, queue func()) {
+	if !any || !v.sharesAppSQL() {
 		queue()
 		return
 	}
-	b.Queue(v.engine.statements.ourselves)
+	b.Queue(v.engine.statements.setOwnRole)
 	queue()
-	b.Queue(v.engine.statements.theApp)
+	b.Queue(v.engine.statements.restoreAppRole)
 }
 
-// asides reports whether there is an app's SQL transaction with a state that could be another.
-func (v *view) asides() bool { return v.sql != nil && !v.engine.separately }
+// sharesAppSQL reports whether statements run in the app's SQL transaction, which may have set
+// another role.
+func (v *view) sharesAppSQL() bool { return v.sql != nil && !v.engine.separately }
 
 // begin begins an SQL transaction, checks that everything read until now is unchanged, and runs the
-// queued statements, all in one round trip (and one more if a snapshot has to be ended first). A
-// conflict that PostgreSQL reports may be false: as long as nothing that was read has changed, the
-// transaction is simply begun again.
+// statements that queue adds, all in one round trip (and one more if a snapshot has to be ended
+// first). A conflict that PostgreSQL reports may be false: as long as nothing that was read has
+// changed, begin begins the transaction again.
 func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, error) {
 	v.hasRead = true
-	before, err := newWork(v.seen.all(), &v.seen, nil)
+	before, err := newCommitParams(v.reads.all(), &v.reads, nil)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := v.take(v.ctx)
+	conn, err := v.claimConn(v.ctx)
 	if err != nil {
 		return nil, err
 	}
-	options.IsoLevel, options.DeferrableMode = pgx.Serializable, pgx.NotDeferrable // whatever is the default
+	options.IsoLevel, options.DeferrableMode = pgx.Serializable, pgx.NotDeferrable
 	for n := 1; ; n++ {
 		tx, bad, err := v.beginOnce(conn, options, before, queue)
 		switch {
-		case isSerialization(err) && n < rounds:
+		case isSerialization(err) && n < maxRuns:
 			continue
 		case err != nil:
-			v.engine.end(conn)
+			v.engine.end(v.ctx, conn)
 			return nil, v.engine.explain(err)
 		case bad.what != 0:
-			err = v.engine.conflict(v.ctx, conn, bad, before.changes, &v.seen)
-			v.engine.end(conn) // nothing more is to be read from it, as it does not fit
+			err = v.engine.conflict(v.ctx, conn, bad, before.changes, &v.reads)
+			v.engine.end(v.ctx, conn) // its snapshot does not fit the earlier reads
 			return nil, err
 		}
 		v.conn = conn
@@ -334,7 +340,9 @@ func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, err
 	}
 }
 
-func (v *view) beginOnce(conn *pgxpool.Conn, options pgx.TxOptions, before *work, queue func(*pgx.Batch)) (_ pgx.Tx, bad differs, err error) {
+func (v *view) beginOnce(conn *pgxpool.Conn, options pgx.TxOptions, before *commitParams,
+	queue func(*pgx.Batch),
+) (_ pgx.Tx, bad mismatch, err error) {
 	b := &pgx.Batch{}
 	b.BeginTx(options)
 	if before.parts != 0 {
@@ -351,14 +359,14 @@ func (v *view) beginOnce(conn *pgxpool.Conn, options pgx.TxOptions, before *work
 	return results.Tx(), bad, err
 }
 
-// differs is the result of a check; the field what is 0 if nothing differs.
-type differs struct {
-	what int
-	n    int64 // from 1
+// A mismatch is the result of a check.
+type mismatch struct {
+	what int   // badRead, badRange or badLock; 0: nothing differs
+	n    int64 // the index, from 1
 }
 
-func (d *differs) scan(rows pgx.Rows) error {
-	*d = differs{}
+func (d *mismatch) scan(rows pgx.Rows) error {
+	*d = mismatch{}
 	for rows.Next() {
 		if err := rows.Scan(&d.what, &d.n); err != nil {
 			return err
@@ -368,45 +376,47 @@ func (d *differs) scan(rows pgx.Rows) error {
 }
 
 // Close ends the view, and rolls back prepared work.
-func (v *view) Close() {
+func (v *view) Close() { v.close(v.ctx) }
+
+func (v *view) close(ctx context.Context) {
 	if v.closed {
 		return
 	}
 	v.closed = true
-	v.release()
+	v.release(ctx)
 	if v.prepared != "" {
-		v.engine.rollbackPrepared(v.prepared)
+		v.engine.rollbackPrepared(ctx, v.prepared)
 	}
-	v.engine.views.Done()
+	v.engine.release()
 }
 
 // release releases the connection. It does not wait for the end of the SQL transaction.
-func (v *view) release() {
+func (v *view) release(ctx context.Context) {
 	if conn := v.conn; conn != nil {
 		v.conn = nil
-		_ = v.end(conn) // an abort has asked for that before
+		_ = v.end(ctx, conn) // Abandon reports the error
 	}
 }
 
 // end returns the connection to the pool. An appTx that the application kept returns ErrEnded from
-// now on; objects that pgx made of it (large objects) do so once it is committed or rolled back,
-// for which end waits. It returns an error if the transaction that is rolled back is not the one
-// that was begun.
-func (v *view) end(conn *pgxpool.Conn) (ended *endedError) {
+// now on; objects that pgx made from it (large objects) do so once it is committed or rolled back,
+// for which end waits. It returns an error if the app's own SQL has replaced the transaction by
+// another one.
+func (v *view) end(ctx context.Context, conn *pgxpool.Conn) (ended *endedError) {
 	if sql := v.sql; sql != nil {
 		v.sql = nil
 		sql.shut()
 		if pg := conn.Conn().PgConn(); pg.TxStatus() != 'I' && !pg.IsBusy() {
-			ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 			defer cancel()
 			if !sql.released {
-				if _, err := conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+origin); lostOrigin(err) {
-					ended = sql.replaced()
+				if _, err := conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+origin); originMissing(err) {
+					ended = sql.endReplaced()
 				}
 			}
 			_ = sql.Tx.Rollback(ctx) // if that fails, the connection is closed
 		}
 	}
-	v.engine.end(conn)
+	v.engine.end(ctx, conn)
 	return ended
 }

@@ -42,14 +42,16 @@ func testEmptyValue(t *suite) {
 		if err := c.bucket.Put([]byte("k"), value); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // own write, then stored
+		for range 2 { // an own write, then a stored value
 			got, err := c.bucket.Get([]byte("k"))
 			if err != nil || got == nil || len(got) != 0 {
-				t.Errorf("got %v (nil: %t), %v, want an empty value that is not nil", got, got == nil, err)
+				t.Errorf("got %v (nil: %t), %v, want an empty value that is not nil", got,
+					got == nil, err)
 			}
 			for item, err := range c.bucket.Range(storage.Range{}) {
 				if err != nil || item.Value == nil || len(item.Value) != 0 {
-					t.Errorf("range: got %v, %v, want an empty value that is not nil", item.Value, err)
+					t.Errorf("range: got %v, %v, want an empty value that is not nil",
+						item.Value, err)
 				}
 			}
 			c.commit()
@@ -95,10 +97,13 @@ func testBucketsAreApart(t *suite) {
 	c.abort()
 }
 
-// Keys are ordered by their bytes, whatever these are.
+// Keys are ordered by their bytes, of any value.
 func testBinaryKeys(t *suite) {
 	db := t.open()
-	keys := []string{"\x00", "\x00\x00", "\x00\xff", "\x01", "a", "a\x00", "a\x00b", "a\x01", "aa", "b", "\x7f", "\x80", "é", "\xff", "\xff\x00", "\xff\xff"}
+	keys := []string{
+		"\x00", "\x00\x00", "\x00\xff", "\x01", "a", "a\x00", "a\x00b", "a\x01", "aa",
+		"b", "\x7f", "\x80", "é", "\xff", "\xff\x00", "\xff\xff",
+	}
 	c := begin(t, db)
 	for _, key := range keys {
 		c.put(key, "v")
@@ -124,7 +129,7 @@ func testBinaryKeys(t *suite) {
 	}
 }
 
-// Keys and values that can't be stored are refused by Put, so that a commit never fails by them.
+// Put refuses keys and values that can't be stored, so that they never make a commit fail.
 func testLimits(t *suite) {
 	db := t.open()
 	c := begin(t, db)
@@ -145,11 +150,17 @@ func testLimits(t *suite) {
 		{"delete empty key", c.bucket.Delete(nil), "empty key"},
 		{"conflict on empty key", c.bucket.AddReadConflict(nil), "empty key"},
 		{"no bucket name", tx.Bucket("").Put([]byte("k"), nil), "want a name"},
-		{"long bucket name", tx.Bucket(strings.Repeat("b", storage.MaxBucketName+1)).Put([]byte("k"), nil), "256 bytes"},
+		{
+			"long bucket name",
+			tx.Bucket(strings.Repeat("b", storage.MaxBucketName+1)).Put([]byte("k"), nil),
+			"256 bytes",
+		},
 		{"reserved bucket name", tx.Bucket("\x00meta").Put([]byte("k"), nil), "reserved"},
 	} {
-		if tt.err == nil || !strings.Contains(tt.err.Error(), tt.want) || !strings.Contains(tt.err.Error(), db.Name()) {
-			t.Errorf("%s: got %v, want an error with %q and the database's name", tt.name, tt.err, tt.want)
+		if tt.err == nil || !strings.Contains(tt.err.Error(), tt.want) ||
+			!strings.Contains(tt.err.Error(), db.Name()) {
+			t.Errorf("%s: got %v, want an error with %q and the database's name", tt.name,
+				tt.err, tt.want)
 		}
 	}
 	if _, err := c.bucket.Get(nil); err == nil {
@@ -171,7 +182,7 @@ func testLimits(t *suite) {
 	}
 }
 
-// Slices that are passed in may be reused, and those that are returned may be changed and kept.
+// The caller may reuse slices that it has passed, and change and keep those that were returned.
 func testSlicesAreCopies(t *suite) {
 	db := t.open()
 	c := begin(t, db)
@@ -212,9 +223,11 @@ func testSlicesAreCopies(t *suite) {
 func testNoTransaction(t *suite) {
 	db := t.open()
 	_, err := db.Tx(t.Context())
-	if !errors.Is(err, transaction.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") ||
+	if !errors.Is(err, transaction.ErrNoTransaction) || !strings.Contains(err.Error(),
+		"egg:repoze.tm2#tm") ||
 		!strings.Contains(err.Error(), "transaction.Run") {
-		t.Errorf("got %v, want ErrNoTransaction with the names of the filter and function that are missing", err)
+		t.Errorf("got %v, want ErrNoTransaction, which names the filter and the function to use",
+			err)
 	}
 }
 
@@ -234,8 +247,10 @@ func testEnded(t *suite) {
 			rangeErr = err
 		}
 		for op, err := range map[string]error{
-			"get": getErr, "put": c.bucket.Put([]byte("k"), nil), "delete": c.bucket.Delete([]byte("k")),
-			"add read conflict": c.bucket.AddReadConflict([]byte("k")), "range": rangeErr, "Tx": txErr,
+			"get": getErr, "put": c.bucket.Put([]byte("k"), nil),
+			"delete":            c.bucket.Delete([]byte("k")),
+			"add read conflict": c.bucket.AddReadConflict([]byte("k")), "range": rangeErr,
+			"Tx": txErr,
 		} {
 			if !errors.Is(err, transaction.ErrEnded) {
 				t.Errorf("%s after %s: got %v, want ErrEnded", op, end.name, err)

@@ -1,11 +1,9 @@
 package storagetest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,8 +13,6 @@ import (
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
 )
-
-const each = 50 // transactions of each client
 
 func add(b storage.Bucket, key string, n int) error {
 	value, err := b.Get([]byte(key))
@@ -32,7 +28,7 @@ func add(b storage.Bucket, key string, n int) error {
 	return b.Put([]byte(key), strconv.AppendInt(nil, int64(now+n), 10))
 }
 
-// run is transaction.Run with the bucket.
+// run calls transaction.Run, with the bucket for f.
 func run(db *storage.DB, f func(b storage.Bucket) error) error {
 	return transaction.Run(context.Background(), func(ctx context.Context) error {
 		tx, err := db.Tx(ctx)
@@ -43,16 +39,17 @@ func run(db *storage.DB, f func(b storage.Bucket) error) error {
 	})
 }
 
-// every runs f for all clients at once, each several times, and returns how often it was committed. A conflict that persisted
-// through all tries is allowed for one in a hundred; another error is not.
-func every(t *suite, db *storage.DB, f func(client, n int, b storage.Bucket) error) (committed int) {
+// every runs f in the transactions of all clients, and returns the number of commits. A conflict in
+// all tries is allowed for one transaction in a hundred; other errors are not.
+func every(t *suite, db *storage.DB,
+	f func(client, n int, b storage.Bucket) error,
+) (committed int) {
 	t.Helper()
 	var done, failed atomic.Int64
 	var group sync.WaitGroup
-	crowd := cmp.Or(t.Crowd, defaultCrowd)
-	for client := range crowd {
+	for client := range t.Clients {
 		group.Go(func() {
-			for n := range each {
+			for n := range t.Transactions {
 				err := run(db, func(b storage.Bucket) error { return f(client, n, b) })
 				switch {
 				case err == nil:
@@ -66,14 +63,15 @@ func every(t *suite, db *storage.DB, f func(client, n int, b storage.Bucket) err
 		})
 	}
 	group.Wait()
-	if failed.Load() > int64(crowd*each/100) {
-		t.Errorf("%d of %d transactions conflicted in all their tries, want at most 1 %%", failed.Load(), crowd*each)
+	if n := t.Clients * t.Transactions; failed.Load() > int64(n/100) {
+		t.Errorf("%d of %d transactions conflicted in all their tries, want at most 1 %%",
+			failed.Load(), n)
 	}
 	return int(done.Load())
 }
 
-// A handler that is given up, as by http.TimeoutHandler, may still be at work when its transaction ends. What it does counts whole,
-// or is refused.
+// A handler may still run when its transaction ends, after http.TimeoutHandler has answered for
+// example. Each of its calls then either takes effect whole or is refused.
 func testEndsWhileUsed(t *suite) {
 	db := t.open()
 	for i := range 20 {
@@ -83,7 +81,11 @@ func testEndsWhileUsed(t *suite) {
 			started := make(chan struct{}, 2)
 			var left sync.WaitGroup
 			for name, f := range map[string]func(storage.Bucket, []byte) error{
-				"get":    func(b storage.Bucket, key []byte) error { _, err := b.Get(key); return err },
+				"get": func(b storage.Bucket, key []byte) error {
+					_,
+						err := b.Get(key)
+					return err
+				},
 				"put":    func(b storage.Bucket, key []byte) error { return b.Put(key, key) },
 				"delete": storage.Bucket.Delete,
 				"range": func(b storage.Bucket, _ []byte) error {
@@ -126,7 +128,7 @@ func testEndsWhileUsed(t *suite) {
 	}
 }
 
-// No increment is lost, and with the queue for keys nearly all succeed.
+// No increment is lost, and nearly all succeed, because of the queue for contended keys.
 func testIncrements(t *suite) {
 	db := t.open()
 	committed := every(t, db, func(_, _ int, b storage.Bucket) error {
@@ -137,7 +139,7 @@ func testIncrements(t *suite) {
 	}
 }
 
-// Two keys that some want in one order and some in the other.
+// Clients increment two keys in opposite order.
 func testIncrementsOppositeOrder(t *suite) {
 	db := t.open()
 	committed := every(t, db, func(client, _ int, b storage.Bucket) error {
@@ -157,7 +159,7 @@ func testIncrementsOppositeOrder(t *suite) {
 	}
 }
 
-// Many look at a whole range before they add to it, so that each change is one of a new key.
+// Clients read a whole range before they add a key to it, so that each conflict is over a new key.
 func testCountAndAdd(t *suite) {
 	db := t.open()
 	committed := every(t, db, func(_, n int, b storage.Bucket) error {
@@ -176,7 +178,7 @@ func testCountAndAdd(t *suite) {
 	}
 }
 
-// Money moves between accounts while others count it.
+// Some clients move money between accounts while others count it.
 func testTransfers(t *suite) {
 	db := t.open()
 	const accounts, total = 40, 40 * 100
@@ -203,8 +205,8 @@ func testTransfers(t *suite) {
 			}
 			return nil
 		}
-		// The same in each attempt, as work is.
-		random := rand.New(rand.NewPCG(uint64(client), uint64(n))) //nolint:gosec // small, and no secret
+		// Each attempt uses the same accounts.
+		random := newRandom(fmt.Sprint(client, n))
 		from, to := random.IntN(accounts), random.IntN(accounts-1)
 		if to >= from {
 			to++
@@ -224,7 +226,7 @@ func testTransfers(t *suite) {
 			sum += m
 		}
 		if sum != total {
-			return errors.New("money was made or lost: " + strconv.Itoa(sum))
+			return errors.New("the sum has changed: " + strconv.Itoa(sum))
 		}
 		return nil
 	})

@@ -1,6 +1,6 @@
 package storagetest
 
-// Serializable reports whether some order explains what transactions read and wrote.
+// Serializable reports whether a serial order explains the reads and writes of transactions.
 func Serializable(transactions ...[2]map[string]string) bool {
 	var done []record
 	for _, t := range transactions {

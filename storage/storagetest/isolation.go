@@ -49,8 +49,10 @@ func testSnapshot(t *suite) {
 	}
 }
 
-// testConflicts lets a transaction do something, another one commit "k=other", and the first one write and commit.
+// testConflicts lets a transaction do something, another one commit "k=other", and the first one
+// write and commit.
 func testConflicts(t *suite) {
+	db := t.open()
 	for _, tt := range []struct {
 		name     string
 		before   func(*client)
@@ -64,7 +66,11 @@ func testConflicts(t *suite) {
 		{"blind delete", func(c *client) { c.get("j"); c.delete("k") }, false},
 		{"delete, then read", func(c *client) { c.get("j"); c.delete("k"); c.get("k") }, false},
 		{"snapshot read", func(c *client) { c.bucket = c.bucket.Snapshot(); c.get("k") }, false},
-		{"snapshot range", func(c *client) { c.bucket = c.bucket.Snapshot(); c.list(storage.Range{}, 0) }, false},
+		{"snapshot range", func(c *client) {
+			c.bucket = c.bucket.Snapshot()
+			c.list(storage.Range{},
+				0)
+		}, false},
 		{"snapshot read with conflict", func(c *client) {
 			c.bucket = c.bucket.Snapshot()
 			c.get("k")
@@ -85,14 +91,14 @@ func testConflicts(t *suite) {
 		}, true},
 	} {
 		t.sub(tt.name, func(t *suite) {
-			for _, there := range []bool{true, false} { // that a key is absent is something to read, too
+			for _, exists := range []bool{true, false} { // reading an absent key is a read, too
 				for _, how := range []string{"put", "delete"} {
-					if !there && how == "delete" {
+					if !exists && how == "delete" {
 						continue // changes nothing, so it may be a conflict or not
 					}
-					db := t.open()
+					reset(t, db)
 					set(t, db, "j", "1")
-					if there {
+					if exists {
 						set(t, db, "k", "1")
 					}
 					c := begin(t, db)
@@ -108,7 +114,7 @@ func testConflicts(t *suite) {
 					err := c.txn.Commit(c.ctx)
 					if !tt.conflict {
 						if err != nil {
-							t.Errorf("there %t, %s: %v, want no conflict", there, how, err)
+							t.Errorf("exists %t, %s: %v, want no conflict", exists, how, err)
 						}
 						continue
 					}
@@ -133,12 +139,14 @@ func wantConflict(tb testing.TB, db *storage.DB, err error, key string) {
 		tb.Error("the conflict is not transient")
 	}
 	if e.DB != db.Name() || e.Bucket != "b" || string(e.Key) != key {
-		tb.Errorf("got a conflict over %s %q %q, want %s \"b\" %q", e.DB, e.Bucket, e.Key, db.Name(), key)
+		tb.Errorf("got a conflict over %s %q %q, want %s \"b\" %q",
+			e.DB, e.Bucket, e.Key, db.Name(), key)
 	}
 }
 
-// What an iteration went through counts, and no more.
+// Exactly the part of a range that an iteration went through counts as read.
 func testConflictInRanges(t *suite) {
+	db := t.open()
 	for _, tt := range []struct {
 		name     string
 		r        storage.Range
@@ -169,10 +177,15 @@ func testConflictInRanges(t *suite) {
 		{"stopped at an own write", storage.Range{}, 2, "bb", "c", false},
 		{"stopped at an own write, before it", storage.Range{}, 2, "bb", "ba", true},
 		{"reverse, stopped at an own write", storage.Range{Reverse: true}, 2, "cc", "c", false},
-		{"reverse, stopped at an own write, after it", storage.Range{Reverse: true}, 2, "cc", "ccc", true},
+		{
+			"reverse, stopped at an own write, after it",
+			storage.Range{Reverse: true},
+			2, "cc",
+			"ccc", true,
+		},
 	} {
 		t.sub(tt.name, func(t *suite) {
-			db := t.open()
+			reset(t, db)
 			set(t, db, "b", "1", "c", "1", "d", "1")
 			c := begin(t, db)
 			if tt.own != "" {
@@ -191,10 +204,11 @@ func testConflictInRanges(t *suite) {
 	}
 }
 
-// A commit from inside a loop knows what the loop has gone through so far.
+// A commit inside a loop over a range validates the part that the loop has gone through so far.
 func testCommitInsideLoop(t *suite) {
+	db := t.open()
 	for _, conflict := range []bool{true, false} {
-		db := t.open()
+		reset(t, db)
 		set(t, db, "b", "1", "c", "1", "d", "1")
 		c := begin(t, db)
 		c.put("result", "x")
@@ -217,14 +231,15 @@ func testCommitInsideLoop(t *suite) {
 				}
 			}
 		}
-		if n != 3 { // the third round says that the transaction has ended
+		if n != 3 { // the error of the third round is ErrEnded
 			t.Errorf("got %d rounds, want 3", n)
 		}
 	}
 }
 
-// Two doctors on call, each of whom goes home if the other one stays.
+// Two doctors are on call, and each goes home if the other one stays.
 func testWriteSkew(t *suite) {
+	db := t.open()
 	for _, read := range []struct {
 		name string
 		f    func(c *client, other string)
@@ -236,7 +251,7 @@ func testWriteSkew(t *suite) {
 			}
 		}},
 	} {
-		db := t.open()
+		reset(t, db)
 		set(t, db, "a", "on", "b", "on")
 		one, two := begin(t, db), begin(t, db)
 		read.f(one, "b")
@@ -340,11 +355,11 @@ func testSavepoints(t *suite) {
 	rollback(first, "a=2 b=1 c=2 e=4")
 	set(t, db, "a", "6")
 	c.put("g", "7")
-	wantConflict(t, db, c.txn.Commit(c.ctx), "a") // what was read has been read
+	wantConflict(t, db, c.txn.Commit(c.ctx), "a") // the read still counts
 }
 
-// A rollback to before the database was first used undoes what was written, and the transaction goes on: with the same snapshot,
-// and what was read has been read.
+// A rollback to a savepoint from before the first use of the database undoes the writes. The
+// transaction continues with the same snapshot, and its reads still count.
 func testSavepointBeforeFirstUse(t *suite) {
 	db := t.open()
 	for _, conflict := range []bool{false, true} {
@@ -366,7 +381,8 @@ func testSavepointBeforeFirstUse(t *suite) {
 			if err := sp.Rollback(); err != nil {
 				t.Fatal(err)
 			}
-			if got := c.list(storage.Range{}, 1); got != "a=1" { // goes on, and the next round's Tx is the same
+			// the transaction continues, and the next round's Tx is the same
+			if got := c.list(storage.Range{}, 1); got != "a=1" {
 				t.Errorf("after the rollback: got %q, want a=1", got)
 			}
 			if conflict {

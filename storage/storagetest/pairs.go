@@ -16,7 +16,7 @@ import (
 	"github.com/pasteline/pasteline/transaction/transactiontest"
 )
 
-// A leftOver is a transaction that two goroutines use while another ends it.
+// A leftOver is a transaction that two goroutines use while a third one ends it.
 type leftOver struct {
 	db        *storage.DB
 	ctx       context.Context
@@ -31,7 +31,7 @@ type leftOver struct {
 
 var leftOvers atomic.Int64
 
-// newLeftOver begins a transaction. If it is fresh, the goroutines are the first to use the database in it.
+// newLeftOver begins a transaction. If it is fresh, only the goroutines use the database in it.
 func newLeftOver(tb testing.TB, db *storage.DB, fresh bool) *leftOver {
 	tb.Helper()
 	l := &leftOver{db: db, prefix: fmt.Sprintf("%d/", leftOvers.Add(1))}
@@ -64,7 +64,7 @@ func (l *leftOver) bucket() (storage.Bucket, error) {
 	return tx.Bucket("b"), nil
 }
 
-// put puts a key of its own, and remembers whether that was acknowledged.
+// put puts a new key, and records whether that was acknowledged.
 func (l *leftOver) put() error {
 	key := fmt.Sprintf("%s%03d", l.prefix, leftOvers.Add(1))
 	b, err := l.bucket()
@@ -81,7 +81,7 @@ func (l *leftOver) put() error {
 	return err
 }
 
-// loop goes through the keys with a body.
+// loop calls body for each key.
 func (l *leftOver) loop(reverse bool, body func() error) error {
 	b, err := l.bucket()
 	if err != nil {
@@ -100,7 +100,8 @@ func (l *leftOver) loop(reverse bool, body func() error) error {
 	return nil
 }
 
-// check looks whether all that was acknowledged is there if the transaction was committed, and nothing otherwise.
+// check checks that the database has all acknowledged puts if the transaction was committed, and
+// none of its puts otherwise.
 func (l *leftOver) check(tb testing.TB, committed, undone bool) {
 	tb.Helper()
 	ctx, txn := transaction.Begin(context.Background())
@@ -113,26 +114,27 @@ func (l *leftOver) check(tb testing.TB, committed, undone bool) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	there := map[string]bool{}
+	stored := map[string]bool{}
 	for _, item := range items {
-		there[string(item.Key)] = true
+		stored[string(item.Key)] = true
 	}
-	if !committed && len(there) > 0 {
-		tb.Errorf("not committed, and there are %v", there)
+	if !committed && len(stored) > 0 {
+		tb.Errorf("not committed, but stored: %v", stored)
 	}
 	for _, key := range l.lost {
-		if there[key] {
-			tb.Errorf("the put of %s was refused, and yet it is there", key)
+		if stored[key] {
+			tb.Errorf("the put of %s was refused, but it is stored", key)
 		}
 	}
 	for _, key := range l.present {
-		if committed && !undone && !there[key] {
-			tb.Errorf("the put of %s was acknowledged and committed, but there are only %v", key, there)
+		if committed && !undone && !stored[key] {
+			tb.Errorf("the put of %s was acknowledged and committed, but only these are stored: %v",
+				key, stored)
 		}
 	}
 }
 
-// leftOverOperations are those of package storage, and of transactions.
+// leftOverOperations returns operations of package storage and of transactions.
 func leftOverOperations() []transactiontest.Operation[*leftOver] {
 	type op = transactiontest.Operation[*leftOver]
 	in := func(f func(l *leftOver, b storage.Bucket) error) func(*leftOver) error {
@@ -146,7 +148,10 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 	}
 	nothing := func() error { return nil }
 	return append(transactiontest.Transaction(func(l *leftOver) *transaction.Txn { return l.txn }),
-		op{Name: "Rollback of an earlier savepoint", Do: func(l *leftOver) error { return l.savepoint.Rollback() }},
+		op{
+			Name: "Rollback of an earlier savepoint",
+			Do:   func(l *leftOver) error { return l.savepoint.Rollback() },
+		},
 		op{Name: "DB.Tx", Do: func(l *leftOver) error { _, err := l.db.Tx(l.ctx); return err }},
 		op{Name: "With", Do: func(l *leftOver) error {
 			tx, err := l.db.Tx(l.ctx)
@@ -155,17 +160,32 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 			}
 			return err
 		}},
-		op{Name: "Get", Do: in(func(l *leftOver, b storage.Bucket) error { _, err := b.Get([]byte(l.prefix)); return err })},
+		op{Name: "Get", Do: in(func(l *leftOver, b storage.Bucket) error {
+			_,
+				err := b.Get([]byte(l.prefix))
+			return err
+		})},
 		op{Name: "Get of a snapshot", Do: in(func(_ *leftOver, b storage.Bucket) error {
 			_, err := b.Snapshot().Get([]byte("other"))
 			return err
 		})},
-		op{Name: "AddReadConflict", Do: in(func(_ *leftOver, b storage.Bucket) error { return b.AddReadConflict([]byte("other")) })},
+		op{Name: "AddReadConflict", Do: in(func(_ *leftOver,
+			b storage.Bucket,
+		) error {
+			return b.AddReadConflict([]byte("other"))
+		})},
 		op{Name: "Put", Do: (*leftOver).put},
-		op{Name: "Delete", Do: in(func(l *leftOver, b storage.Bucket) error { return b.Delete([]byte(l.prefix + "x")) })},
+		op{Name: "Delete", Do: in(func(l *leftOver,
+			b storage.Bucket,
+		) error {
+			return b.Delete([]byte(l.prefix + "x"))
+		})},
 		op{Name: "Range", Do: func(l *leftOver) error { return l.loop(false, nothing) }},
 		op{Name: "Range in reverse", Do: func(l *leftOver) error { return l.loop(true, nothing) }},
-		op{Name: "Range with Put in it", Do: func(l *leftOver) error { return l.loop(false, l.put) }},
+		op{
+			Name: "Range with Put in it",
+			Do:   func(l *leftOver) error { return l.loop(false, l.put) },
+		},
 		op{Name: "Range with Get in it", Do: in(func(l *leftOver, b storage.Bucket) error {
 			return l.loop(true, func() error { _, err := b.Get([]byte("other")); return err })
 		})},
@@ -175,7 +195,10 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 		op{Name: "Range with Abort in it", Do: func(l *leftOver) error {
 			return l.loop(true, func() error { return l.txn.Abort(context.Background()) })
 		}},
-		op{Name: "Range with Rollback in it", Do: func(l *leftOver) error { return l.loop(false, l.savepoint.Rollback) }},
+		op{
+			Name: "Range with Rollback in it",
+			Do:   func(l *leftOver) error { return l.loop(false, l.savepoint.Rollback) },
+		},
 		op{Name: "Items", Do: in(func(l *leftOver, b storage.Bucket) error {
 			_, err := b.Items(storage.Prefix([]byte(l.prefix)))
 			return err
@@ -188,8 +211,8 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 	)
 }
 
-// Whatever two goroutines do in a transaction while another ends it, each call counts whole or is refused, and nothing is held
-// afterwards.
+// Whatever two goroutines do in a transaction while a third one ends it, each call takes effect
+// whole or is refused, and none keeps a resource.
 func testAllPairs(t *suite) {
 	for _, fresh := range []bool{false, true} {
 		t.sub(fmt.Sprintf("fresh=%t", fresh), func(t *suite) {
@@ -205,9 +228,10 @@ func testAllPairs(t *suite) {
 				Refused:    func(err error) bool { return errors.Is(err, transaction.ErrDoomed) },
 				Check: func(tb testing.TB, l *leftOver, committed bool, a, b string) {
 					tb.Helper()
-					l.check(tb, committed, slices.ContainsFunc([]string{a, b}, func(name string) bool {
-						return strings.Contains(name, "Rollback")
-					}))
+					l.check(tb, committed, slices.ContainsFunc([]string{a, b},
+						func(name string) bool {
+							return strings.Contains(name, "Rollback")
+						}))
 				},
 				Rounds: t.Rounds,
 			})

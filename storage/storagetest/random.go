@@ -1,14 +1,16 @@
 package storagetest
 
 import (
+	"cmp"
 	"context"
+	crand "crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,30 +19,35 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// seed is new each time, unless STORAGETEST_SEED says which.
-func seed(tb testing.TB) *rand.Rand {
+// seeded returns a generator with the seed STORAGETEST_SEED, or a new one, and logs the seed.
+func seeded(tb testing.TB) *rand.Rand {
 	tb.Helper()
-	n := rand.Uint64() //nolint:gosec // no secret
-	if text := os.Getenv("STORAGETEST_SEED"); text != "" {
-		var err error
-		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	tb.Logf("STORAGETEST_SEED=%d", n)
-	return rand.New(rand.NewPCG(n, 0)) //nolint:gosec // repeatable on purpose
+	seed := cmp.Or(os.Getenv("STORAGETEST_SEED"), crand.Text())
+	tb.Logf("STORAGETEST_SEED=%s", seed)
+	return newRandom(seed)
 }
 
-// testRandomAgainstModel runs several transactions, interleaved step by step, and compares each answer with the model's.
+// newRandom returns a generator that repeats its numbers for the same seed.
+func newRandom(seed string) *rand.Rand {
+	return rand.New(rand.NewChaCha8(sha256.Sum256([]byte(seed)))) //nolint:gosec // not secret
+}
+
+// randomByte returns one of 256 values.
+func randomByte(random *rand.Rand) byte { return byte(random.Uint32() >> 24) }
+
+// testRandomAgainstModel runs several transactions, interleaved step by step, and compares each
+// result with the model's.
 func testRandomAgainstModel(t *suite) {
-	random := seed(t)
+	random := seeded(t)
+	db := t.open()
 	for range 20 {
-		ops(t, t.open(), t.ReadsConflict, func() byte { return byte(random.UintN(256)) }, 400) //nolint:gosec // fits
+		ops(t, db, t.ReadsConflict, func() byte { return randomByte(random) }, 400)
+		reset(t, db)
 	}
 }
 
-// Ops does n random steps on an empty database, chosen by the bytes that next returns, and compares all that it answers with a
-// model. Fuzz tests of an engine call it with the fuzzer's bytes.
+// Ops does n random steps on an empty database, chosen by the bytes that next returns, and compares
+// the results with a model. Fuzz tests of an engine call it with the fuzzer's bytes.
 func Ops(tb testing.TB, db *storage.DB, next func() byte, n int) {
 	tb.Helper()
 	ops(tb, db, false, next, n)
@@ -70,7 +77,7 @@ func ops(tb testing.TB, db *storage.DB, readsConflict bool, next func() byte, n 
 	}
 }
 
-// A model is all versions of a bucket: by number of the commit, its state.
+// A model is all versions of a bucket, by the number of the commit.
 type model struct {
 	now      int
 	history  []map[string]string
@@ -91,20 +98,21 @@ func (m *model) at(seq int) map[string]string {
 // A modelClient is a transaction on a database and on the model.
 type modelClient struct {
 	*client
-	model      *model
-	id         int
-	snapshot   int                                  // of the model, plus one; 0: not taken
-	saw        []func(state map[string]string) bool // whether a snapshot is what the transaction has seen until now
-	own        map[string]*string
-	reads      map[string]bool // of keys in the model's small world
+	model    *model
+	id       int
+	snapshot int // of the model, plus one; 0: not taken
+	own      map[string]*string
+	reads    map[string]bool // of keys in the model's small world
+	// for each read until now, whether a state gives its result
+	saw        []func(state map[string]string) bool
 	savepoints []modelSavepoint
 }
 
-// begin starts a transaction with a savepoint, before it comes to the database.
+// begin begins a transaction with a savepoint from before the first use of the database.
 func (m *model) begin(tb testing.TB, db *storage.DB, id int) *modelClient {
 	tb.Helper()
 	ctx, txn := transaction.Begin(tb.Context())
-	tb.Cleanup(func() { _ = txn.Abort(context.Background()) }) // of those that a failed test left open
+	tb.Cleanup(func() { _ = txn.Abort(context.Background()) }) // if a failed test left it open
 	sp, err := txn.Savepoint()
 	if err != nil {
 		tb.Fatal(err)
@@ -114,7 +122,10 @@ func (m *model) begin(tb testing.TB, db *storage.DB, id int) *modelClient {
 		tb.Fatal(err)
 	}
 	return &modelClient{
-		client: &client{t: tb, ctx: ctx, txn: txn, bucket: tx.Bucket("b"), mayLose: m.readsConflict}, model: m, id: id, own: map[string]*string{}, reads: map[string]bool{},
+		client: &client{
+			t: tb, ctx: ctx, txn: txn, bucket: tx.Bucket("b"), mayLose: m.readsConflict,
+		},
+		model: m, id: id, own: map[string]*string{}, reads: map[string]bool{},
 		savepoints: []modelSavepoint{{map[string]*string{}, sp}},
 	}
 }
@@ -124,18 +135,19 @@ type modelSavepoint struct {
 	sp  *transaction.Savepoint
 }
 
-// The world of keys, small so that they meet.
+// world is all keys. They are few, so that transactions conflict.
 var world = []string{"a", "aa", "ab", "b", "ba", "c", "d", "da", "daa", "e"}
 
-// begins takes the snapshot, if there is none yet.
+// begins takes the snapshot of the model, unless it is taken.
 func (c *modelClient) begins() {
 	if c.snapshot == 0 {
 		c.snapshot = c.model.now + 1
 	}
 }
 
-// snapshots are the states of the model that the transaction may be seeing: the one of its first read, and, if an engine begins its
-// snapshot with the second, later ones in which all that was seen until now is the same.
+// snapshots returns the states of the model that the transaction may see: the one of its first read
+// and, if an engine begins its snapshot with the second read, later ones that give the same results
+// of all reads until now.
 func (c *modelClient) snapshots() []int {
 	if !c.model.readsConflict || c.snapshot == 0 {
 		return []int{c.snapshot - 1}
@@ -143,14 +155,16 @@ func (c *modelClient) snapshots() []int {
 	var list []int
 	for seq := c.snapshot - 1; seq <= c.model.now; seq++ {
 		state := c.model.at(seq)
-		if !slices.ContainsFunc(c.saw, func(same func(map[string]string) bool) bool { return !same(state) }) {
+		if !slices.ContainsFunc(c.saw,
+			func(same func(map[string]string) bool) bool { return !same(state) }) {
 			list = append(list, seq)
 		}
 	}
 	return list
 }
 
-// sees compares what a read returned with what it should have, as want tells from a state in which the transaction's own writes are.
+// sees compares the result of a read with the wanted one, which want returns for a state that
+// includes the transaction's own writes.
 func (c *modelClient) sees(what, got string, want func(state map[string]string) string) {
 	c.t.Helper()
 	if c.lost != nil {
@@ -176,7 +190,8 @@ func (c *modelClient) sees(what, got string, want func(state map[string]string) 
 	}
 	before := c.model.at(c.snapshots()[0])
 	c.saw = append(c.saw, func(state map[string]string) bool { return want(full(state)) == got })
-	if list := c.snapshots(); len(list) == 0 || !c.model.readsConflict && want(full(c.model.at(list[0]))) != got {
+	if list := c.snapshots(); len(list) == 0 || !c.model.readsConflict &&
+		want(full(c.model.at(list[0]))) != got {
 		c.t.Errorf("%s: got %q, want %q", what, got, want(full(before)))
 	}
 }
@@ -300,7 +315,7 @@ func (c *modelClient) scan(next func() byte) {
 		return
 	}
 	items := strings.Fields(got)
-	if limit > 0 && len(items) == limit { // left early
+	if limit > 0 && len(items) == limit { // the loop was left
 		last, _, _ := strings.Cut(items[limit-1], "=")
 		if r.Reverse {
 			r.From = []byte(last)
@@ -319,7 +334,7 @@ func inside(r storage.Range, key string) bool {
 	return key >= string(r.From) && (r.To == nil || key < string(r.To))
 }
 
-// show is what client.list answers.
+// show returns the result of client.list for a state.
 func show(state map[string]string, r storage.Range, limit int) string {
 	keys := slices.Sorted(maps.Keys(state))
 	if r.Reverse {
@@ -334,10 +349,10 @@ func show(state map[string]string, r storage.Range, limit int) string {
 	return strings.Join(items, " ")
 }
 
-// finish commits in both.
+// finish commits on the database and on the model.
 func (c *modelClient) finish() {
 	c.t.Helper()
-	conflict, perhaps := true, false // in all that it may have seen, or in some
+	conflict, perhaps := true, false // for all snapshots that it may have seen, or for some
 	for _, seq := range c.snapshots() {
 		one := false
 		for key := range c.reads {
@@ -345,7 +360,7 @@ func (c *modelClient) finish() {
 			_, was := c.model.at(seq)[key]
 			_, is := c.model.at(c.model.now)[key]
 			one = one || changed && (was || is)
-			perhaps = perhaps || changed // a key that was absent is absent again, or still
+			perhaps = perhaps || changed // an absent key that is absent again may conflict or not
 		}
 		conflict = conflict && one
 	}
@@ -383,16 +398,17 @@ func (c *modelClient) finish() {
 	c.model.history = append(c.model.history, next)
 }
 
-// testRandomConcurrent runs random transactions at once, and then looks for an order in which they could have run one by one.
+// testRandomConcurrent runs random transactions concurrently, and then checks that a serial order
+// explains their results.
 func testRandomConcurrent(t *suite) {
-	random := seed(t)
+	random := seeded(t)
 	db := t.open()
 	const clients, transactions, keys = 8, 60, 12
 	var mu sync.Mutex
 	var done []record
 	var group sync.WaitGroup
 	for client := range clients {
-		random := rand.New(rand.NewPCG(random.Uint64(), 0)) //nolint:gosec // repeatable on purpose
+		random := newRandom(fmt.Sprint(random.Uint64()))
 		group.Go(func() {
 			for n := range transactions {
 				var r record
@@ -420,12 +436,13 @@ func testRandomConcurrent(t *suite) {
 	}
 }
 
-// A record is what a committed transaction read and wrote. Each value is written once, and each key is read before it is written,
-// so that the versions of a key are known; the first one, absent, is "".
+// A record is the reads and writes of a committed transaction. Each value is written once, and each
+// key is read before it is written, so the versions of a key are known. The first one, absent, is
+// "".
 type record struct{ reads, writes map[string]string }
 
 func (r *record) fill(b storage.Bucket, random *rand.Rand, keys int, name string) error {
-	if random.IntN(4) == 0 { // the presence and absence of all keys is read
+	if random.IntN(4) == 0 { // read all keys, present or absent
 		for i := range keys {
 			r.reads[fmt.Sprintf("%02d", i)] = ""
 		}
@@ -456,12 +473,12 @@ func (r *record) fill(b storage.Bucket, random *rand.Rand, keys int, name string
 	return nil
 }
 
-// findCycle returns transactions each of which must come before the next, and the last before the first; nil if there are none,
-// which means that they are serializable.
+// findCycle returns transactions each of which must come before the next, and the last before the
+// first. It returns nil if done is serializable.
 func findCycle(done []record) []record {
 	type at struct{ key, value string }
-	writer := map[at]int{}     // who wrote a version
-	overwriter := map[at]int{} // who replaced it
+	writer := map[at]int{}     // the transaction that wrote a version
+	overwriter := map[at]int{} // the transaction that replaced it
 	for i, r := range done {
 		for key, value := range r.writes {
 			writer[at{key, value}] = i

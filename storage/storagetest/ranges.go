@@ -1,7 +1,6 @@
 package storagetest
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// bounds makes a range; "" is open.
+// bounds returns a range; an empty bound is open.
 func bounds(from, to string, reverse bool) storage.Range {
 	r := storage.Range{Reverse: reverse}
 	if from != "" {
@@ -146,7 +145,7 @@ func testRangeWhileWriting(t *suite) {
 	}
 }
 
-// A transaction that ends inside a loop ends the loop.
+// The end of a transaction inside a loop ends the loop.
 func testRangeEnded(t *suite) {
 	db := t.open()
 	set(t, db, "a", "1", "b", "2")
@@ -164,11 +163,11 @@ func testRangeEnded(t *suite) {
 	}
 }
 
-// More than fits a page or a node, changed here and there, read in parts.
+// A bucket that is larger than a page or node of the engine is changed in places and read in parts.
 func testLargeBucket(t *suite) {
 	db := t.open()
 	const n = 3000
-	key := func(i int) string { return string(binary.BigEndian.AppendUint32(nil, uint32(i))) } //nolint:gosec // small
+	key := func(i int) string { return fmt.Sprintf("%04d", i) }
 	c := begin(t, db)
 	for i := range n {
 		c.put(key(i*7919%n), fmt.Sprint(i*7919%n)) // in no order
@@ -199,18 +198,20 @@ func testLargeBucket(t *suite) {
 					i = len(want) - 1 - got
 				}
 				if i < 0 || i >= len(want) || string(item.Value) != fmt.Sprint(want[i]) {
-					t.Fatalf("%d to %d, reverse %t: item %d is %q", r.from, r.to, reverse, got, item.Value)
+					t.Fatalf("%d to %d, reverse %t: item %d is %q", r.from, r.to, reverse,
+						got, item.Value)
 				}
 				got++
 			}
 			if got != len(want) {
-				t.Errorf("%d to %d, reverse %t: got %d items, want %d", r.from, r.to, reverse, got, len(want))
+				t.Errorf("%d to %d, reverse %t: got %d items, want %d", r.from, r.to, reverse,
+					got, len(want))
 			}
 		}
 	}
 }
 
-// Items gives what the loop gives, with own writes and without.
+// Items returns the same items as a loop, with own writes and without.
 func testItems(t *suite) {
 	db := t.open()
 	set(t, db, "b", "1", "d", "2", "da", "", "f", "4")
@@ -236,7 +237,8 @@ func testItems(t *suite) {
 		} {
 			want := c.list(r, 0)
 			if got := c.items(r); got != want {
-				t.Errorf("%q to %q, reverse %t, own writes %t: got %q, want %q", r.From, r.To, r.Reverse, own, got, want)
+				t.Errorf("%q to %q, reverse %t, own writes %t: got %q, want %q", r.From, r.To,
+					r.Reverse, own, got, want)
 			}
 		}
 	}
@@ -284,8 +286,10 @@ func testItemsCountAsRead(t *suite) {
 		set(t, db, tt.key, "1")
 		c.put("mine", "1")
 		err := c.txn.Commit(c.ctx)
-		if _, conflict := errors.AsType[*storage.ConflictError](err); conflict != tt.conflict || err != nil && !conflict {
-			t.Errorf("key %q, snapshot %t: got %v, want a conflict: %t", tt.key, tt.snapshot, err, tt.conflict)
+		if _, conflict := errors.AsType[*storage.ConflictError](err); conflict != tt.conflict ||
+			err != nil && !conflict {
+			t.Errorf("key %q, snapshot %t: got %v, want a conflict: %t", tt.key, tt.snapshot, err,
+				tt.conflict)
 		}
 	}
 }

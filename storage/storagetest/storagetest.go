@@ -1,7 +1,8 @@
-// Package storagetest tests that an engine keeps the contract of package storage: every promise of its documentation, alone and
-// under concurrency, and random work against a model.
+// Package storagetest is the conformance test of an engine of package storage: it tests every
+// guarantee of the contract, for single transactions and under concurrency, and compares random
+// work with a model.
 //
-// An engine's own test calls [Run] with a way to open empty databases:
+// An engine's own test calls [Run] with a function that opens empty databases:
 //
 //	func TestConformance(t *testing.T) {
 //		storagetest.Run(t, storagetest.Engine{
@@ -11,11 +12,13 @@
 //
 // # Caveats
 //
-// Random tests print their seed; the same seed makes the same work, and with a single client the same result. Databases are
-// closed by the suite after each test, when Open's own clean-ups have not run yet.
+// Random tests log their seed, which the environment variable STORAGETEST_SEED sets. The same seed
+// makes the same work, and with a single client the same result. The suite closes each database
+// before the clean-ups of Open run.
 package storagetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -25,33 +28,44 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// An Engine says how to make databases of the kind that is to be tested.
+// An Engine describes the engine to test.
 type Engine struct {
-	// Open returns a new, empty database. The suite closes it. It fails t if it can't.
+	// Open returns a new, empty database, which the suite closes. It fails t after an error. It is
+	// called by several goroutines.
 	Open func(t testing.TB) *storage.DB
 
-	// Reopen closes db and opens the same database again. Nil: the engine does not keep data, and durability is not tested.
+	// Reopen closes db and opens the same database again. Nil: the engine does not keep data, and
+	// durability is not tested.
 	Reopen func(t testing.TB, db *storage.DB) *storage.DB
 
-	// ReadsConflict says that a snapshot begins with the second read, not with the first, which is then found to be out of date if
-	// somebody has changed it in between: the second read is a conflict then.
+	// ReadsConflict says that a snapshot begins with the second read. If the result of the first
+	// read has changed by then, the second read is a conflict.
 	ReadsConflict bool
 
-	// Crowd is how many clients are at work at once where a test is about a crowd; 0: 64. A smaller one takes less time.
-	Crowd int
+	// Clients is the number of concurrent clients in tests of contention; 0: 64. Each runs
+	// Transactions transactions; 0: 50. Smaller numbers take less time.
+	Clients, Transactions int
 
-	// Rounds is how often each pair of operations is run against each other; 0: 4. Fewer take less time.
+	// Rounds is the number of times that each pair of operations is run together; 0: 4. A smaller
+	// number takes less time.
 	Rounds int
 
-	// Check looks whether the database is sound; it is called after each test, when db has been closed. It may be nil.
+	// Check fails t if the closed database db is damaged. It is called after each test. It may be
+	// nil.
 	Check func(t testing.TB, db *storage.DB)
 }
 
-const defaultCrowd = 64
+// The defaults of [Engine].
+const (
+	defaultClients      = 64
+	defaultTransactions = 50
+)
 
 // Run runs the whole suite.
 func Run(t *testing.T, e Engine) {
 	t.Helper()
+	e.Clients = cmp.Or(e.Clients, defaultClients)
+	e.Transactions = cmp.Or(e.Transactions, defaultTransactions)
 	all := &suite{t, e}
 	for _, test := range []struct {
 		name string
@@ -132,8 +146,7 @@ func (t *suite) closeLater(db *storage.DB) {
 	})
 }
 
-// A client is one transaction under way, whose steps a test writes one after the other; any error that is not asked for fails
-// the test.
+// A client runs one transaction, step by step. Unexpected errors fail the test.
 type client struct {
 	t      testing.TB
 	ctx    context.Context
@@ -144,20 +157,21 @@ type client struct {
 	lost    error // that conflict
 }
 
-// failed notes an error of a read, and reports whether it was expected to be possible.
+// failed reports whether err, the error of a read, is an allowed conflict, and records it.
 func (c *client) failed(err error) bool {
-	if _, ok := errors.AsType[*storage.ConflictError](err); !ok || !c.mayLose || !transaction.IsTransient(err) {
+	_, conflict := errors.AsType[*storage.ConflictError](err)
+	if !conflict || !c.mayLose || !transaction.IsTransient(err) {
 		return false
 	}
 	c.lost = err
 	return true
 }
 
-// begin starts a transaction on one bucket.
+// begin begins a transaction that uses the bucket b.
 func begin(tb testing.TB, db *storage.DB) *client {
 	tb.Helper()
 	ctx, txn := transaction.Begin(tb.Context())
-	tb.Cleanup(func() { _ = txn.Abort(context.Background()) }) // of those that a failed test left open
+	tb.Cleanup(func() { _ = txn.Abort(context.Background()) }) // if a failed test left it open
 	tx, err := db.Tx(ctx)
 	if err != nil {
 		tb.Fatalf("Tx: %v", err)
@@ -201,13 +215,13 @@ func (c *client) delete(key string) {
 	}
 }
 
-// list goes through a range, at most limit keys of it (0: all), and returns "a=1 b=2".
+// list returns the items of a range, at most limit (0: all), as "a=1 b=2".
 func (c *client) list(r storage.Range, limit int) string {
 	c.t.Helper()
 	return c.listWhile(r, limit, func(string) {})
 }
 
-// listWhile is list with something to do in the loop, with each key.
+// listWhile is list, except that it calls do in the loop, with each key.
 func (c *client) listWhile(r storage.Range, limit int, do func(key string)) string {
 	c.t.Helper()
 	text, n := "", 0
@@ -223,7 +237,7 @@ func (c *client) listWhile(r storage.Range, limit int, do func(key string)) stri
 		}
 		text += string(item.Key) + "=" + string(item.Value)
 		do(string(item.Key))
-		clear(item.Key) // it is ours
+		clear(item.Key) // the caller owns it
 		if n++; n == limit {
 			break
 		}
@@ -245,12 +259,26 @@ func (c *client) abort() {
 	}
 }
 
-// set commits keys and values.
+// set commits pairs of a key and its value.
 func set(tb testing.TB, db *storage.DB, pairs ...string) {
 	tb.Helper()
 	c := begin(tb, db)
 	for pair := range slices.Chunk(pairs, 2) {
 		c.put(pair[0], pair[1])
+	}
+	c.commit()
+}
+
+// reset deletes all keys of the bucket, for the next case of a table.
+func reset(tb testing.TB, db *storage.DB) {
+	tb.Helper()
+	c := begin(tb, db)
+	items, err := c.bucket.Items(storage.Range{})
+	if err != nil {
+		tb.Fatalf("items: %v", err)
+	}
+	for _, item := range items {
+		c.delete(string(item.Key))
 	}
 	c.commit()
 }

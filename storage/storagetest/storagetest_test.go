@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/storage/storagetest"
 )
 
-// A faulty engine has one fault; the random test must find it.
+// A faulty engine has one fault, which the random test must detect.
 type faulty struct {
 	engine.Engine
 	fault string
@@ -83,7 +83,7 @@ func TestRandomFindsFaults(t *testing.T) {
 	}
 }
 
-// opsFail runs random work against an engine with a fault.
+// opsFail reports whether random work against an engine with a fault fails.
 func opsFail(tb testing.TB, seed uint64, fault string) bool {
 	tb.Helper()
 	random := rand.New(rand.NewPCG(seed, 0))

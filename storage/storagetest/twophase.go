@@ -31,7 +31,7 @@ func canPrepare(db *storage.DB) bool {
 
 func testTwoDatabases(t *suite) {
 	one, two := t.open(), memory.New("two")
-	defer func() { _ = two.Close() }() // holds nothing
+	defer func() { _ = two.Close() }() // releases nothing
 	a, b := both(t, one, two)
 	a.put("k", "1")
 	b.put("k", "2")
@@ -50,14 +50,14 @@ func testTwoDatabases(t *suite) {
 	}
 
 	a, b = both(t, one, two)
-	a.want("k", "1") // only read here
+	a.want("k", "1") // only a read
 	b.put("k", "3")
 	a.commit()
 	if got := all(t, one) + ", " + all(t, two); got != "k=1, k=3" {
 		t.Errorf("one only read: got %q", got)
 	}
 
-	// Two of the same kind: both commit, or they can't and say so, having changed nothing.
+	// Two databases of the same engine: both commit, or the commit is refused and changes nothing.
 	third := t.open()
 	a, b = both(t, one, third)
 	a.put("k", "4")
@@ -69,7 +69,8 @@ func testTwoDatabases(t *suite) {
 		}
 		return
 	}
-	if !errors.Is(err, transaction.ErrOnePhase) || !strings.Contains(err.Error(), one.Name()) || !strings.Contains(err.Error(), third.Name()) {
+	if !errors.Is(err, transaction.ErrOnePhase) || !strings.Contains(err.Error(), one.Name()) ||
+		!strings.Contains(err.Error(), third.Name()) {
 		t.Errorf("two that can't prepare: got %v, want an error that names both", err)
 	}
 	if got := all(t, one) + ", " + all(t, third); got != "k=1, " {
@@ -77,10 +78,10 @@ func testTwoDatabases(t *suite) {
 	}
 }
 
-// A conflict in either leaves both as they were, and releases prepared work.
+// A conflict in one database leaves both unchanged, and releases prepared work.
 func testTwoDatabasesConflict(t *suite) {
 	one, two := t.open(), memory.New("two")
-	defer func() { _ = two.Close() }() // holds nothing
+	defer func() { _ = two.Close() }() // releases nothing
 	set(t, one, "k", "1")
 	set(t, two, "k", "1")
 	for _, changed := range []*storage.DB{one, two} {
@@ -100,7 +101,7 @@ func testTwoDatabasesConflict(t *suite) {
 	}
 }
 
-// Whoever decides over others records the decision, and only then.
+// A database records a decision exactly if its commit decides over the prepared work of others.
 func testDecision(t *suite) {
 	db := t.open()
 	recorder, ok := db.Engine().(engine.Recorder)
@@ -129,23 +130,23 @@ func testDecision(t *suite) {
 	if id, err := commit(); err != nil || decided(id) {
 		t.Errorf("alone: %v, decided %t, want no record", err, decided(id))
 	}
-	// The sort key of the fake is before all others, so the database is last, and decides.
+	// The sort key of the fake is the first, so the database is the last, and decides.
 	id, err := commit(&fakePreparer{finish: errors.New("died")})
 	if err != nil || !decided(id) {
 		t.Errorf("with another: %v, decided %t, want a record", err, decided(id))
 	}
 	if yes, err := recorder.Settle(t.Context(), id); err != nil || !yes {
-		t.Errorf("settle what was committed: got %t, %v", yes, err)
+		t.Errorf("settle a committed transaction: got %t, %v", yes, err)
 	}
-	recorder.Forget(id) // some time, at the latest with the close
+	recorder.Forget(id)
 	if id, err := commit(&fakePreparer{err: errors.New("boom")}); err == nil || decided(id) {
-		t.Errorf("with one that can't: %v, decided %t, want no record", err, decided(id))
+		t.Errorf("with a failing one: %v, decided %t, want no record", err, decided(id))
 	}
 	if decided("never") {
-		t.Error("a transaction that never was is decided")
+		t.Error("an unknown transaction is decided")
 	}
 
-	// What recovery has given up can't be committed any more.
+	// A transaction that recovery has aborted can't be committed any more.
 	for _, settled := range []bool{false, true} {
 		set(t, db, "k", "1")
 		c := begin(t, db)
@@ -165,16 +166,17 @@ func testDecision(t *suite) {
 		if settled {
 			want = "k=1"
 		}
-		if got := all(t, db); got != want || (err != nil) != settled || transaction.IsTransient(err) != settled {
-			t.Errorf("given up %t: got %v, %q, want %q", settled, err, got, want)
+		if got := all(t, db); got != want || (err != nil) != settled ||
+			transaction.IsTransient(err) != settled {
+			t.Errorf("settled %t: got %v, %q, want %q", settled, err, got, want)
 		}
 		if settled && decided(c.txn.ID()) {
-			t.Error("what was given up is decided")
+			t.Error("the aborted transaction is decided")
 		}
 	}
 }
 
-// fakePreparer takes part in two-phase commits, with errors in Prepare and Finish if it has them.
+// fakePreparer is a data manager that can prepare. Prepare, Commit and Finish return its errors.
 type fakePreparer struct{ err, finish error }
 
 func (p *fakePreparer) SortKey() string                             { return "" }

@@ -15,8 +15,8 @@ import (
 	"github.com/pasteline/pasteline/internal/testing/pgtest"
 )
 
-// The test process here runs itself as another, which is killed while it has two servers. (Other ways to end are shown with a
-// simple server in package testserver.)
+// This test runs itself as another process, which is killed while it has two servers. (Package
+// testserver tests other ways to end, with a simple server.)
 func TestNothingOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("PGTEST_CHILD") != "" {

@@ -72,7 +72,7 @@ var template = sync.OnceValues(func() (string, error) {
 	data := filepath.Join(home.Dir, "data")
 	return data, home.Run(filepath.Join(filepath.Dir(postgres), "initdb"), "--pgdata="+data,
 		"--username="+user, "--auth=trust",
-		"--encoding=UTF8", "--locale=C", "--no-sync")
+		"--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1")
 })
 
 // user is the superuser of the servers, and the account that they run under if the tests run as

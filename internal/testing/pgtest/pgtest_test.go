@@ -61,7 +61,8 @@ func TestDatabasesAreApart(t *testing.T) {
 	}
 }
 
-// What a test leaves behind does not keep its database from being dropped.
+// A database is dropped in spite of connections, locks and prepared transactions that a test has
+// left.
 func TestDatabaseIsDropped(t *testing.T) { //nolint:tparallel // what comes after its subtest is about the end of that
 	t.Parallel()
 	watching := connect(t, pgtest.Database(t))
@@ -123,7 +124,7 @@ func TestKillAndStart(t *testing.T) {
 	exec(t, conn, `CREATE TABLE t (n int)`, `INSERT INTO t VALUES (1)`,
 		`BEGIN`, `INSERT INTO t VALUES (2)`, `PREPARE TRANSACTION 'two'`, `BEGIN`, `INSERT INTO t VALUES (3)`)
 
-	// One is busy, and would not see that the server is gone.
+	// One connection runs a query when the server is killed.
 	busy := make(chan error, 1)
 	other := connect(t, uri)
 	pid := ask[int](t, other, `SELECT pg_backend_pid()`)

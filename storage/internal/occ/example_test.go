@@ -11,7 +11,7 @@ func Example() {
 	h := occ.New(7) // the engine's last commit so far
 	snapshot := h.Open()
 
-	// Meanwhile somebody else commits.
+	// Another transaction commits.
 	h.Commit(8, []engine.Write{{Bucket: "b", Key: "hot"}})
 
 	for _, key := range []string{"cold", "hot"} {

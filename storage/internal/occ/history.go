@@ -14,7 +14,6 @@
 // Writes that no open snapshot needs are forgotten, and the rest is limited in size: beyond the
 // limit the oldest writes are forgotten, and transactions whose snapshot is older than those can't
 // be validated and conflict.
-// and transactions whose snapshot is older than those can't be validated any more and conflict.
 package occ
 
 import (

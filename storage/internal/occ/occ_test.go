@@ -46,7 +46,7 @@ func TestValidate(t *testing.T) {
 		{"range, changed before", readRange("b", "d"), 11, ""},
 		{"range between", readRange("d", "e"), 10, ""},
 		{"range to the end", readRange("d", ""), 11, "e"},
-		{"range of all, the first that matters", readRange("", ""), 11, "a"},
+		{"range of all keys", readRange("", ""), 11, "a"},
 		{"range of another bucket", &engine.Changes{Ranges: []engine.ReadRange{{Bucket: "x"}}}, 10, ""},
 	} {
 		conflict := h.Validate(tt.read, tt.seq)
@@ -56,7 +56,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// What no open snapshot needs is not kept, nor more than one entry a key.
+// The history keeps only the commits that an open snapshot needs, and one entry per key.
 func TestForgets(t *testing.T) {
 	t.Parallel()
 	h := occ.New(0)
@@ -85,15 +85,14 @@ func TestForgets(t *testing.T) {
 	h.Commit(102, writes("c"))
 	wantSize(2, 1)
 	if conflict := h.Validate(read("d"), 99); conflict == nil {
-		t.Error("what an open snapshot needs was forgotten")
+		t.Error("a commit that an open snapshot needs was forgotten")
 	}
 	h.Close(third)
 	h.Commit(103, writes("e"))
 	wantSize(0, 0)
 }
 
-// Beyond the bound, those whose snapshot is too old conflict; a lost update is never the price of
-// memory.
+// Beyond the bound, transactions with an old snapshot conflict; no update is lost.
 func TestBound(t *testing.T) {
 	t.Parallel()
 	h := occ.New(0)
@@ -110,7 +109,7 @@ func TestBound(t *testing.T) {
 		t.Errorf("a snapshot that is too old: got %v, want a conflict without a key", conflict)
 	}
 	if conflict := h.Validate(&engine.Changes{Writes: writes("x")}, 0); conflict != nil {
-		t.Errorf("one that read nothing: got %v, want none", conflict)
+		t.Errorf("a transaction without reads: got %v, want none", conflict)
 	}
 	if conflict := h.Validate(read("never written"), 990); conflict != nil {
 		t.Errorf("a young snapshot: got %v, want no conflict", conflict)
@@ -129,9 +128,9 @@ func TestOverlap(t *testing.T) {
 	}{
 		{"apart", &engine.Changes{Writes: writes("a")}, &engine.Changes{Writes: writes("b")}, ""},
 		{"both write", &engine.Changes{Writes: writes("a")}, &engine.Changes{Writes: writes("a")}, "a"},
-		{"reads what is prepared", &engine.Changes{Writes: writes("a")}, read("a"), "a"},
-		{"writes what it relies on", read("a"), &engine.Changes{Writes: writes("a")}, "a"},
-		{"writes into its range", readRange("a", "c"), &engine.Changes{Writes: writes("b")}, "b"},
+		{"reads a prepared write", &engine.Changes{Writes: writes("a")}, read("a"), "a"},
+		{"writes a prepared read", read("a"), &engine.Changes{Writes: writes("a")}, "a"},
+		{"writes into a prepared range", readRange("a", "c"), &engine.Changes{Writes: writes("b")}, "b"},
 		{"both read", read("a"), read("a"), ""},
 	} {
 		conflict := occ.Overlap(tt.prepared, tt.c)

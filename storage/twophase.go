@@ -1,4 +1,4 @@
-package engine
+package storage
 
 import (
 	"errors"
@@ -6,21 +6,24 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // CheckTwoPhase returns an error if more than one of the engines can't prepare, so that a
 // transaction that writes to two of those must fail, and one of them says that its configuration is
-// why ([PrepareChecker]). The keys are the names that errors use. The engines may be closed
-// already; nil stands for one that can't prepare.
-func CheckTwoPhase(engines map[string]Engine) error {
+// why ([engine.PrepareChecker]). The keys are the names that errors use. The engines may be closed
+// already; nil stands for one that can't prepare. [Opener.CheckTwoPhase] does the same for open
+// databases.
+func CheckTwoPhase(engines map[string]engine.Engine) error {
 	var names []string
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(engines)) {
-		if p, ok := engines[name].(Preparer); ok && p.CanPrepare() {
+		if p, ok := engines[name].(engine.Preparer); ok && p.CanPrepare() {
 			continue
 		}
 		names = append(names, name)
-		if e, ok := engines[name].(PrepareChecker); ok {
+		if e, ok := engines[name].(engine.PrepareChecker); ok {
 			if err := e.WhyNotPrepare(); err != nil {
 				errs = append(errs, fmt.Errorf("storage: %s: %w", name, err))
 			}

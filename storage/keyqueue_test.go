@@ -17,7 +17,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// attempt reads and writes keys in a transaction of ctx, with something to do before the commit.
+// attempt reads and writes keys in a transaction of ctx, and calls before ahead of the commit.
 func attempt(ctx context.Context, db *storage.DB, before func(), keys ...string) error {
 	ctx, txn := transaction.Begin(ctx)
 	defer func() { _ = txn.Abort(ctx) }()
@@ -58,15 +58,15 @@ func lose(ctx context.Context, tb testing.TB, db *storage.DB, keys ...string) *s
 
 func noneLeft(tb testing.TB, db *storage.DB) {
 	tb.Helper()
-	if held, admitted := storage.Turns(db); held != 0 || admitted != 0 {
-		tb.Errorf("%d turns and %d admissions are left", held, admitted)
+	if held, admitted := storage.Tickets(db); held != 0 || admitted != 0 {
+		tb.Errorf("%d tickets and %d admissions are left", held, admitted)
 	}
 }
 
-// Whoever has the turn can't lose over that key, and the others lose at once.
-func TestTurnKeepsOthersAway(t *testing.T) {
+// The holder of a ticket can't lose over its key; other transactions lose at once.
+func TestTicketExcludesOthers(t *testing.T) {
 	t.Parallel()
-	db := memory.New("turns")
+	db := memory.New("queue")
 	defer db.Close()
 	ctx, release, err := lose(t.Context(), t, db, "k").Wait(t.Context())
 	if err != nil {
@@ -81,7 +81,7 @@ func TestTurnKeepsOthersAway(t *testing.T) {
 		}
 	}, "k")
 	if err != nil {
-		t.Errorf("the one whose turn it is: %v", err)
+		t.Errorf("the holder of the ticket: %v", err)
 	}
 	release()
 	release() // again, without harm
@@ -91,11 +91,11 @@ func TestTurnKeepsOthersAway(t *testing.T) {
 	noneLeft(t, db)
 }
 
-// Turns are passed on in the order in which they were waited for.
-func TestTurnsAreFirstComeFirstServed(t *testing.T) {
+// Tickets are granted in the order of arrival.
+func TestTicketsInOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := memory.New("turns")
+		db := memory.New("queue")
 		defer db.Close()
 		conflict := lose(t.Context(), t, db, "k")
 		_, release, err := conflict.Wait(t.Context())
@@ -124,10 +124,10 @@ func TestTurnsAreFirstComeFirstServed(t *testing.T) {
 	})
 }
 
-// One who loses over a second key waits for the turn on both.
-func TestTurnOnSeveralKeys(t *testing.T) {
+// A transaction that loses over a second key queues for both.
+func TestTicketForSeveralKeys(t *testing.T) {
 	t.Parallel()
-	db := memory.New("turns")
+	db := memory.New("queue")
 	defer db.Close()
 	ctx, release, err := lose(t.Context(), t, db, "z").Wait(t.Context())
 	if err != nil {
@@ -151,11 +151,11 @@ func TestTurnOnSeveralKeys(t *testing.T) {
 	noneLeft(t, db)
 }
 
-// One who lost over a range that he went through has the turn on all of it: the next change in it
-// is one of another key.
-func TestTurnOnARange(t *testing.T) {
+// A transaction that lost over a range that it read gets a ticket for the whole range, because the
+// next conflict in it would be over another key.
+func TestTicketForARange(t *testing.T) {
 	t.Parallel()
-	db := memory.New("turns")
+	db := memory.New("queue")
 	defer db.Close()
 	scan := func(ctx context.Context, before func()) error {
 		ctx, txn := transaction.Begin(ctx)
@@ -196,7 +196,7 @@ func TestTurnOnARange(t *testing.T) {
 		}
 	})
 	if err != nil {
-		t.Errorf("the one whose turn it is: %v", err)
+		t.Errorf("the holder of the ticket: %v", err)
 	}
 	release()
 	if err := write("d"); err != nil {
@@ -205,19 +205,19 @@ func TestTurnOnARange(t *testing.T) {
 	noneLeft(t, db)
 }
 
-// Turns that have nothing in common come at once; one that overlaps with several waits for all of
-// them, and those behind it for it.
-func TestTurnsThatOverlap(t *testing.T) {
+// Tickets without common keys are granted at once; a ticket that overlaps with several waits for
+// all of them, and later ones that overlap wait for it.
+func TestOverlappingTickets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := memory.New("turns")
+		db := memory.New("queue")
 		defer db.Close()
 		come := map[string]func(){}
 		want := func(names string) {
 			t.Helper()
 			synctest.Wait()
 			if got := strings.Join(slices.Sorted(maps.Keys(come)), " "); got != names {
-				t.Errorf("got the turns of %q, want %q", got, names)
+				t.Errorf("got the tickets of %q, want %q", got, names)
 			}
 		}
 		var mu sync.Mutex
@@ -258,11 +258,11 @@ func TestTurnsThatOverlap(t *testing.T) {
 	})
 }
 
-// Neither waiting nor holding lasts for ever.
-func TestTurnsAreBounded(t *testing.T) {
+// The time in the queue and the time of holding a ticket are limited.
+func TestTicketsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := memory.New("turns")
+		db := memory.New("queue")
 		defer db.Close()
 		conflict := lose(t.Context(), t, db, "k")
 		held, release, err := conflict.Wait(t.Context())
@@ -272,8 +272,8 @@ func TestTurnsAreBounded(t *testing.T) {
 		time.Sleep(storage.MaxTurnHold / 2) // so that no two things happen at one time
 		start := time.Now()
 
-		// One who is not served in time goes on without a turn: there are 6 before, who hold it for
-		// as long as is allowed.
+		// The seventh waits too long, and goes on without a ticket: the six before it hold theirs
+		// for the longest time.
 		var group sync.WaitGroup
 		for range 6 {
 			group.Go(func() {
@@ -291,13 +291,13 @@ func TestTurnsAreBounded(t *testing.T) {
 			t.Errorf("got %v after %s, want no error after %s", err, time.Since(start), storage.MaxTurnWait)
 		}
 		if next != t.Context() {
-			t.Error("one who was not served carries a turn")
+			t.Error("the context carries a ticket")
 		}
 		releaseNext()
 
-		// The first one's turn has lapsed, so he is kept away as everybody else is.
+		// The first ticket has expired, so its transaction loses like any other.
 		if err := attempt(held, db, nil, "k"); !transaction.IsTransient(err) {
-			t.Errorf("the turn has lapsed: got %v, want a conflict", err)
+			t.Errorf("the ticket has expired: got %v, want a conflict", err)
 		}
 		release()
 		group.Wait()
@@ -305,11 +305,11 @@ func TestTurnsAreBounded(t *testing.T) {
 	})
 }
 
-// A context that is done ends the wait.
-func TestTurnWaitIsCancelled(t *testing.T) {
+// The end of the context ends the wait.
+func TestTicketWaitIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := memory.New("turns")
+		db := memory.New("queue")
 		defer db.Close()
 		conflict := lose(t.Context(), t, db, "k")
 		_, release, err := conflict.Wait(t.Context())
@@ -356,8 +356,9 @@ func TestConflictError(t *testing.T) {
 	}
 }
 
-// The next one need not wait until the attempt has ended: its response may take long to send.
-func TestTurnPassesWithTheCommit(t *testing.T) {
+// A ticket is released when the commit is visible, not when the attempt has ended: its response may
+// take long to send.
+func TestTicketIsReleasedByTheCommit(t *testing.T) {
 	t.Parallel()
 	db := memory.New("x")
 	defer db.Close()
@@ -366,7 +367,7 @@ func TestTurnPassesWithTheCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	if queued, _ := storage.Turns(db); queued != 1 {
+	if queued, _ := storage.Tickets(db); queued != 1 {
 		t.Fatalf("before the commit: got %d in the queue, want 1", queued)
 	}
 	if err := attempt(next, db, nil, "k"); err != nil {

@@ -15,13 +15,14 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// One SQL transaction that stays open fills the server's table of predicate locks. Those who fail
-// because of that may try again, and are told which transaction it is; when it has ended, all is
-// well.
+// One SQL transaction that stays open fills the server's table of predicate locks. The errors are
+// transient and name that transaction; after its end, commits succeed again.
 func TestPredicateLocksUsedUp(t *testing.T) {
 	t.Parallel()
-	server := pgtest.Start(t, pgtest.Settings("fsync = off", "max_connections = 15", "max_prepared_transactions = 0",
-		"max_pred_locks_per_transaction = 10", "max_pred_locks_per_relation = 100000", "max_pred_locks_per_page = 100000"))
+	server := pgtest.Start(t, pgtest.Settings("fsync = off", "max_connections = 15",
+		"max_prepared_transactions = 0",
+		"max_pred_locks_per_transaction = 10", "max_pred_locks_per_relation = "+
+			"100000", "max_pred_locks_per_page = 100000"))
 	uri := server.CreateDatabase(t)
 	holder := openDB(t, with(uri, "application_name=holder&pool_max_conns=2"))
 	defer holder.Close()
@@ -60,14 +61,16 @@ func TestPredicateLocksUsedUp(t *testing.T) {
 			}
 		}
 	}
-	if err == nil || !transaction.IsTransient(err) || !strings.Contains(err.Error(), "application 'holder'") {
+	if err == nil || !transaction.IsTransient(err) || !strings.Contains(err.Error(),
+		"application 'holder'") {
 		t.Errorf("got %v, want a transient error that names the holder", err)
 	}
 	if most.Held < most.Capacity/2 || !strings.Contains(most.Oldest, "holder") || most.Age <= 0 {
 		t.Errorf("got %+v, want that most locks are held, because of the holder", most)
 	}
 	sqlErr := transaction.Run(t.Context(), func(ctx context.Context) error {
-		return sqlDo(ctx, db, `SELECT count(*) FROM pasteline_data`, `SELECT * FROM pasteline_data WHERE key > '5'`)
+		return sqlDo(ctx, db, `SELECT count(*) FROM pasteline_data`,
+			`SELECT * FROM pasteline_data WHERE key > '5'`)
 	}, transaction.Policy{Tries: 1})
 	if sqlErr != nil && !transaction.IsTransient(sqlErr) {
 		t.Errorf("the app's own SQL: got %v, want a transient error, if any", sqlErr)
@@ -78,11 +81,12 @@ func TestPredicateLocksUsedUp(t *testing.T) {
 	mustPut(t, db, "x", "1")
 }
 
-// The log is told before the table is full, once, which transaction is to blame, and so are
-// metrics.
+// Before the table is full, one warning is logged that names the oldest transaction, and metrics
+// show the state.
 func TestWarningOfPredicateLocks(t *testing.T) {
 	t.Parallel()
-	server := pgtest.Start(t, pgtest.Settings("fsync = off", "max_pred_locks_per_relation = 100000", "max_pred_locks_per_page = 100000"))
+	server := pgtest.Start(t, pgtest.Settings("fsync = off", "max_pred_locks_per_relation = 100000",
+		"max_pred_locks_per_page = 100000"))
 	var log lockedBuffer
 	opener := storage.NewOpener()
 	opener.SetLogger(slog.New(slog.NewTextHandler(&log, nil)))
@@ -111,22 +115,25 @@ func TestWarningOfPredicateLocks(t *testing.T) {
 			t.Fatalf("%d commits, then %v, and no warning", i, err)
 		}
 	}
-	if got := log.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, `the app's own SQL of \"/report\"`) {
+	if got := log.String(); strings.Count(got, "level=WARN") != 1 ||
+		!strings.Contains(got, `the app's own SQL of \"/report\"`) {
 		t.Errorf("got %q, want one warning that names the report", got)
 	}
 	gauges := opener.Gauges()[db.Name()]
-	if held := gauges["predicate_locks"]; held == 0 || gauges["predicate_locks_capacity"] <= held || gauges["oldest_transaction_seconds"] <= 0 {
+	if held := gauges["predicate_locks"]; held == 0 || gauges["predicate_locks_capacity"] <= held ||
+		gauges["oldest_transaction_seconds"] <= 0 {
 		t.Errorf("got %v", opener.Gauges())
 	}
 	if err := held.Abort(ctx); err != nil {
 		t.Error(err)
 	}
-	if l, err := postgres.ReadLocks(t.Context(), db); err != nil || strings.Contains(l.Oldest, "report") {
+	if l, err := postgres.ReadLocks(t.Context(), db); err != nil ||
+		strings.Contains(l.Oldest, "report") {
 		t.Errorf("after the report: got %+v, %v", l, err)
 	}
 }
 
-// lockedBuffer is a log that may be read meanwhile.
+// lockedBuffer is a log that may be read concurrently.
 type lockedBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -148,13 +155,14 @@ func TestReadLocksOfAnother(t *testing.T) {
 	t.Parallel()
 	db := memory.New("fast")
 	defer db.Close()
-	if _, err := postgres.ReadLocks(t.Context(), db); err == nil || !strings.Contains(err.Error(), "fast is no PostgreSQL database") {
+	if _, err := postgres.ReadLocks(t.Context(), db); err == nil || !strings.Contains(err.Error(),
+		"fast is no PostgreSQL database") {
 		t.Errorf("got %v, want that it is not PostgreSQL", err)
 	}
 }
 
-// An SQL transaction of the app's that is open for too long is rolled back, be the app at work or
-// not, and the work may be run again.
+// The app's SQL transaction that is open for longer than app_sql_timeout is rolled back, idle or
+// running a statement, and the error is transient.
 func TestAppSQLTimeout(t *testing.T) {
 	t.Parallel()
 	db, conn, _ := newSite(t, "app_sql_timeout=300ms")
@@ -167,8 +175,15 @@ func TestAppSQLTimeout(t *testing.T) {
 			until(t, conn, nobodyIdles)
 			return sqlDo(ctx, db, `SELECT 1`)
 		}},
-		{"a statement", func(ctx context.Context) error { return sqlDo(ctx, db, `SELECT pg_sleep(30)`) }},
-		{"a write", func(ctx context.Context) error { until(t, conn, nobodyIdles); return put(ctx, db, "left", "1") }},
+		{
+			"a statement",
+			func(ctx context.Context) error { return sqlDo(ctx, db, `SELECT pg_sleep(30)`) },
+		},
+		{"a write", func(ctx context.Context) error {
+			until(t, conn, nobodyIdles)
+			return put(ctx,
+				db, "left", "1")
+		}},
 	} {
 		err := transaction.Run(t.Context(), func(ctx context.Context) error {
 			if err := sqlDo(ctx, db, `INSERT INTO orders VALUES (1)`); err != nil {
@@ -176,11 +191,13 @@ func TestAppSQLTimeout(t *testing.T) {
 			}
 			return tt.do(ctx)
 		}, transaction.Policy{Tries: 1})
-		if err == nil || !transaction.IsTransient(err) || !strings.Contains(err.Error(), "open for more than 300ms") {
+		if err == nil || !transaction.IsTransient(err) || !strings.Contains(err.Error(),
+			"open for more than 300ms") {
 			t.Errorf("%s: got %v, want that it was open for too long", tt.name, err)
 		}
 	}
-	if n := ask[int](t, conn, `SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM pasteline_data)`); n != 0 {
+	if n := ask[int](t, conn,
+		`SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM pasteline_data)`); n != 0 {
 		t.Errorf("%d writes were kept", n)
 	}
 }

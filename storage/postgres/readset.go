@@ -10,12 +10,12 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// seen is the keys and ranges that a view has read, with the versions that it found.
-type seen struct {
-	buckets []*seenBucket // a transaction uses few
+// A readSet is the keys and ranges that a view has read, with the versions that it found.
+type readSet struct {
+	buckets []*readBucket // a transaction uses few
 }
 
-type seenBucket struct {
+type readBucket struct {
 	name     string
 	versions btree.Map[string, int64] // 0: the key does not exist
 	covered  []interval               // ranges in which all existing keys are in versions
@@ -30,28 +30,28 @@ func (i interval) holds(other interval) bool {
 	return i.from <= other.from && (i.to == "" || other.to != "" && other.to <= i.to)
 }
 
-func (s *seen) bucket(name string) *seenBucket {
+func (s *readSet) bucket(name string) *readBucket {
 	for _, b := range s.buckets {
 		if b.name == name {
 			return b
 		}
 	}
-	b := &seenBucket{name: name}
+	b := &readBucket{name: name}
 	s.buckets = append(s.buckets, b)
 	return b
 }
 
 // version returns the version of a key that the view shows, if it is known.
-func (b *seenBucket) version(key string) (version int64, known bool) {
+func (b *readBucket) version(key string) (version int64, known bool) {
 	if version, known = b.versions.Get(key); known {
 		return version, true
 	}
 	return 0, slices.ContainsFunc(b.covered, func(i interval) bool { return i.contains(key) })
 }
 
-// sum describes the content of a range, so that any change shows: the number of keys, and the sum
-// of their versions.
-func (b *seenBucket) sum(i interval) (number int64, total string) {
+// sum returns values that differ after any change in a range: the number of keys, and the sum of
+// their versions.
+func (b *readBucket) sum(i interval) (number int64, total string) {
 	var sum, one big.Int
 	b.versions.Ascend(i.from, func(key string, version int64) bool {
 		if !i.contains(key) {
@@ -66,8 +66,8 @@ func (b *seenBucket) sum(i interval) (number int64, total string) {
 	return number, sum.String()
 }
 
-// all returns everything as if it had been read: to look whether it is unchanged.
-func (s *seen) all() *engine.Changes {
+// all returns reads of all keys and ranges of s, to check that they are unchanged.
+func (s *readSet) all() *engine.Changes {
 	c := &engine.Changes{}
 	for _, b := range s.buckets {
 		for _, i := range b.covered {

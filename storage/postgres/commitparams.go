@@ -9,43 +9,47 @@ import (
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
-// maxTurns is the number of written keys up to which a commit checks whether other processes hold
-// the lock of one. The locks are only for fairness, and the server's table of locks is too small
-// for bulk writes.
-const maxTurns = 32
+// maxKeyLocks is the number of written keys up to which a commit checks whether other processes
+// hold the lock of one. The locks are only for fairness, and the server's table of locks is too
+// small for bulk writes.
+const maxKeyLocks = 32
 
-// work is a commit, as parameters.
-type work struct {
+// commitParams are the parameters of a commit's statements.
+type commitParams struct {
 	parts   parts
 	args    []any
-	version int64 // the version of the written rows
+	version int64 // of the written rows
 
 	changes *engine.Changes
 
-	// The same for small commits, one by one: see few.
+	// The same parameters one by one, for small commits: see small.
 	read struct {
 		buckets, keys [][]byte
 		versions      []int64
 	}
-	locks []*int64
-	put   [3][][]byte
-	mark  string
+	locks    []*int64
+	put      [3][][]byte
+	commitID string
 }
 
 // A pair is a bucket and a key.
 type pair struct{ bucket, key string }
 
-// newWork makes the parameters of c. The versions of the reads are in s. locks says whether to
-// check for locks.
-func newWork(c *engine.Changes, s *seen, lock func(bucket, key string) int64) (*work, error) {
-	w := &work{changes: c, version: rand.Int64N(1<<62) + 1} //nolint:gosec // differs from all others, and keeps no secret
+// newCommitParams returns the parameters of c. The versions of the reads are in s. A commit checks
+// the locks of its keys unless lock, which returns their numbers, is nil.
+func newCommitParams(c *engine.Changes, s *readSet,
+	lock func(bucket, key string) int64,
+) (*commitParams, error) {
+	w := &commitParams{changes: c}
+	w.version = rand.Int64N(1<<62) + 1 //nolint:gosec // unique, not secret
 	if n := len(c.Reads); n > 0 {
 		w.parts |= reads
 		buckets, keys, versions := make([][]byte, n), make([][]byte, n), make([]int64, n)
 		for i, r := range c.Reads {
 			version, known := s.bucket(r.Bucket).version(r.Key)
 			if !known {
-				return nil, fmt.Errorf("nothing is known of key %.32q in bucket %q, which counts as read", r.Key, r.Bucket)
+				return nil, fmt.Errorf("key %.32q in bucket %q counts as read, "+
+					"but has no known version", r.Key, r.Bucket)
 			}
 			buckets[i], keys[i], versions[i] = []byte(r.Bucket), []byte(r.Key), version
 		}
@@ -65,16 +69,16 @@ func newWork(c *engine.Changes, s *seen, lock func(bucket, key string) int64) (*
 		}
 		w.args = append(w.args, buckets, lows, highs, numbers, totals)
 	}
-	w.addTurns(c, lock)
+	w.addKeyLocks(c, lock)
 	w.addWrites(c)
 	return w, nil
 }
 
-func (w *work) addTurns(c *engine.Changes, lock func(bucket, key string) int64) {
-	if lock == nil || len(c.Writes) == 0 || len(c.Writes) > maxTurns {
+func (w *commitParams) addKeyLocks(c *engine.Changes, lock func(bucket, key string) int64) {
+	if lock == nil || len(c.Writes) == 0 || len(c.Writes) > maxKeyLocks {
 		return
 	}
-	w.parts |= turnsPart
+	w.parts |= keyLocks
 	mine := make(map[pair]bool, len(c.Locked))
 	for _, k := range c.Locked {
 		mine[pair{k.Bucket, k.Key}] = true
@@ -88,7 +92,7 @@ func (w *work) addTurns(c *engine.Changes, lock func(bucket, key string) int64) 
 	w.locks, w.args = locks, append(w.args, locks)
 }
 
-func (w *work) addWrites(c *engine.Changes) {
+func (w *commitParams) addWrites(c *engine.Changes) {
 	var deleted [3][][]byte
 	put := &w.put
 	for _, write := range c.Writes {
@@ -96,7 +100,8 @@ func (w *work) addWrites(c *engine.Changes) {
 		if write.Value == nil {
 			deleted[0], deleted[1] = append(deleted[0], bucket), append(deleted[1], key)
 		} else {
-			put[0], put[1], put[2] = append(put[0], bucket), append(put[1], key), append(put[2], write.Value)
+			put[0], put[1] = append(put[0], bucket), append(put[1], key)
+			put[2] = append(put[2], write.Value)
 		}
 	}
 	if len(deleted[0]) > 0 {
@@ -109,27 +114,31 @@ func (w *work) addWrites(c *engine.Changes) {
 	}
 }
 
-// addMark adds the id of the commit's record; it is called last. waits says that the commit waits
+// addCommitID adds the id of the commit's record; it is called last. With waits, the commit waits
 // for the disk, whatever the session's setting is.
-func (w *work) addMark(id string, waits bool) {
-	w.mark = id
+func (w *commitParams) addCommitID(id string, waits bool) {
+	w.commitID = id
 	w.parts, w.args = w.parts|decision, append(w.args, id)
 	if waits {
 		w.parts |= durable
 	}
 }
 
-// mostFew is the number of keys that a commit may read, or write, to be sent as [statements.few].
-const mostFew = 4
+// maxSmall is the largest number of keys that a small commit reads, and that it writes.
+const maxSmall = 4
 
-// few returns the shape and the parameters of a small commit, which needs no arrays, as nearly all
-// are; ok is false for others.
-func (w *work) few() (s shape, args []any, ok bool) {
-	s = shape{reads: len(w.read.keys), puts: len(w.put[0]), turns: len(w.locks) > 0, durable: w.parts&durable != 0}
-	if w.parts&(ranges|deletes) != 0 || w.parts&decision == 0 || s.puts == 0 || s.puts > mostFew || s.reads > mostFew {
+// small returns the shape and the parameters of a small commit, whose statement needs no arrays;
+// nearly all commits are small. For others ok is false.
+func (w *commitParams) small() (s shape, args []any, ok bool) {
+	s = shape{
+		reads: len(w.read.keys), puts: len(w.put[0]),
+		locks: len(w.locks) > 0, durable: w.parts&durable != 0,
+	}
+	if w.parts&(ranges|deletes) != 0 || w.parts&decision == 0 ||
+		s.puts == 0 || s.puts > maxSmall || s.reads > maxSmall {
 		return s, nil, false
 	}
-	args = append(make([]any, 0, 2+3*s.reads+len(w.locks)+3*s.puts), w.mark, w.version)
+	args = append(make([]any, 0, 2+3*s.reads+len(w.locks)+3*s.puts), w.commitID, w.version)
 	replaced := w.replaced()
 	if replaced >= 0 {
 		s.reads, s.replaces = s.reads-1, true
@@ -151,21 +160,22 @@ func (w *work) few() (s shape, args []any, ok bool) {
 	return s, args, true
 }
 
-// replaced returns the index of the read whose row the only put replaces; -1 if there is none.
-func (w *work) replaced() int {
+// replaced returns the index of the read whose row the only put replaces, or -1.
+func (w *commitParams) replaced() int {
 	if len(w.put[0]) != 1 {
 		return -1
 	}
 	for i, version := range w.read.versions {
-		if version != 0 && bytes.Equal(w.read.buckets[i], w.put[0][0]) && bytes.Equal(w.read.keys[i], w.put[1][0]) {
+		if version != 0 && bytes.Equal(w.read.buckets[i], w.put[0][0]) &&
+			bytes.Equal(w.read.keys[i], w.put[1][0]) {
 			return i
 		}
 	}
 	return -1
 }
 
-// split returns the parameters of the checks, and those of each of the writes.
-func (w *work) split() (check []any, writes []partial) {
+// split returns the parameters of the check, and those of each write.
+func (w *commitParams) split() (check []any, writes []partial) {
 	rest := w.args
 	take := func(p parts, n int) []any {
 		if w.parts&p == 0 {
@@ -177,8 +187,12 @@ func (w *work) split() (check []any, writes []partial) {
 	}
 	check = append(check, take(reads, 3)...)
 	check = append(check, take(ranges, 5)...)
-	check = append(check, take(turnsPart, 1)...)
-	for _, part := range []partial{{deletes, take(deletes, 2)}, {puts, take(puts, 4)}, {decision | w.parts&durable, take(decision, 1)}} {
+	check = append(check, take(keyLocks, 1)...)
+	for _, part := range []partial{
+		{deletes, take(deletes, 2)},
+		{puts, take(puts, 4)},
+		{decision | w.parts&durable, take(decision, 1)},
+	} {
 		if part.args != nil {
 			writes = append(writes, part)
 		}
@@ -186,7 +200,7 @@ func (w *work) split() (check []any, writes []partial) {
 	return check, writes
 }
 
-// partial is one part of a commit, by itself.
+// A partial is one part of a commit, for a statement of its own.
 type partial struct {
 	part parts
 	args []any
