@@ -95,7 +95,7 @@ func Cut(r *http.Request, prefix string) (*http.Request, bool) {
 		path, s.exact = "/", true
 	}
 	s.url.Path, s.url.RawPath = path, raw
-	r = r.WithContext(s) //nolint:contextcheck // derived from the request's context
+	r = r.WithContext(s)
 	r.URL = &s.url
 	return r, true
 }
@@ -104,7 +104,7 @@ func Cut(r *http.Request, prefix string) (*http.Request, bool) {
 // proxy in front has cut off.
 func Set(r *http.Request, name string) *http.Request {
 	s := &scope{Context: r.Context(), name: name, exact: Exact(r.Context())}
-	return r.WithContext(s) //nolint:contextcheck // derived from the request's context
+	return r.WithContext(s)
 }
 
 // Below returns r for an app that is mounted below prefix as a whole: with prefix as the script

@@ -136,7 +136,6 @@ func (r *ref) records(room *ref) storage.Range {
 
 // appendSlice appends a slice such that byte order is time order. A slice is never negative.
 func appendSlice(b []byte, slice int64) []byte {
-	//nolint:gosec // not negative: see clock.read
 	return binary.BigEndian.AppendUint64(b, uint64(slice))
 }
 
@@ -145,7 +144,7 @@ func readSlice(b []byte) (int64, bool) {
 		return 0, false
 	}
 	slice := binary.BigEndian.Uint64(b)
-	return int64(slice), slice <= math.MaxInt64 //nolint:gosec // checked
+	return int64(slice), slice <= math.MaxInt64
 }
 
 // sliceOf returns the slice of a used record with a valid key.
@@ -210,7 +209,6 @@ func (m meta) fitsShort() bool {
 
 func (m meta) appendShort(b []byte) []byte {
 	var room [8]byte
-	//nolint:gosec // not negative: see fitsShort
 	n := uint64(short+m.age())<<shortBits | uint64(m.created-shortFrom)
 	binary.BigEndian.PutUint64(room[:], n)
 	return append(b, room[len(room)-shortSize:]...)
@@ -222,7 +220,7 @@ func readShortMeta(b []byte) (m meta, problem string) {
 	}
 	var room [8]byte
 	copy(room[len(room)-shortSize+1:], b[1:])
-	m.created = shortFrom + int64(binary.BigEndian.Uint64(room[:])) //nolint:gosec // 40 bits
+	m.created = shortFrom + int64(binary.BigEndian.Uint64(room[:]))
 	m.used = (m.created/second - int64(b[0]-short)) * second
 	return m, ""
 }

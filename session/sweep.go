@@ -324,7 +324,6 @@ func (s *Sweeper) Close() error {
 func (m *Manager) sweepForever(ctx context.Context) {
 	for {
 		wait := m.config.SweepInterval
-		//nolint:gosec // jitter needs no secure random numbers
 		wait += time.Duration((rand.Float64() - 0.5) / 5 * float64(wait))
 		select {
 		case <-ctx.Done():

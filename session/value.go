@@ -319,7 +319,7 @@ func decodeUint[U uint | uint8 | uint16 | uint32 | uint64](
 	var v uint64
 	switch {
 	case e[0] == tagInt && e.int() >= 0:
-		v = uint64(e.int()) //nolint:gosec // not negative
+		v = uint64(e.int())
 	case e[0] == tagInt:
 		return true, errType
 	case e[0] == tagUint:

@@ -74,7 +74,8 @@ func recognise(err error) (errorClass, bool) {
 	switch err.Error() {
 	// pgx.ErrTxCommitRollback, and that of lib/pq: the answer to COMMIT was ROLLBACK, because a
 	// statement had failed.
-	case "commit unexpectedly resulted in rollback", "pq: Could not complete operation in a failed transaction":
+	case "commit unexpectedly resulted in rollback",
+		"pq: Could not complete operation in a failed transaction":
 		return errorClass{answered: true}, true
 	}
 	return errorClass{}, false

@@ -177,7 +177,8 @@ func (db *DB) tryOptions(ctx context.Context) error {
 	}
 	if !queryOnly {
 		return errors.New("SQLite does not refuse writes in a read-only transaction: " +
-			"open the database with _pragma=query_only(1) (modernc.org/sqlite) or _query_only=1 (mattn/go-sqlite3)")
+			"open the database with _pragma=query_only(1) (modernc.org/sqlite) or _query_only=1 " +
+			"(mattn/go-sqlite3)")
 	}
 	return nil
 }
@@ -195,7 +196,8 @@ func (db *DB) Name() string { return db.options.Name }
 func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
-		return nil, db.named(fmt.Errorf("%w: put the filter \"egg:repoze.tm2#tm\" before the app, or use transaction.Run", transaction.ErrNoTransaction))
+		return nil, db.named(fmt.Errorf("%w: put the filter \"egg:repoze.tm2#tm\" before the "+
+			"app, or use transaction.Run", transaction.ErrNoTransaction))
 	}
 	if tx, ok := t.Data(db).(*Tx); ok {
 		return tx, tx.check()

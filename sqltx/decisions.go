@@ -34,7 +34,8 @@ var errGivenUp = transaction.Transient(errors.New("recovery has aborted the tran
 
 func (db *DB) createTable() string {
 	return "CREATE TABLE " + db.table +
-		" (id VARCHAR(64) NOT NULL PRIMARY KEY, outcome VARCHAR(64) NOT NULL, decided_at BIGINT NOT NULL)"
+		" (id VARCHAR(64) NOT NULL PRIMARY KEY, outcome VARCHAR(64) NOT NULL, " +
+		"decided_at BIGINT NOT NULL)"
 }
 
 func (db *DB) insert(id, outcome string) string {

@@ -153,15 +153,19 @@ func (d dialect) inTransaction(ctx context.Context, tx *sql.Tx) (answer, error) 
 			return inTransaction, nil
 		}
 	case sqltext.MySQL:
-		// This is for the next transaction, and is refused as long as there is one. MySQL has no @@in_transaction.
-		if _, err = tx.ExecContext(ctx, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"); err == nil {
+		// This sets the level of the next transaction, and is refused within one. MySQL has no
+		// @@in_transaction.
+		_, err = tx.ExecContext(ctx, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+		if err == nil {
 			return noTransaction, nil
 		}
 		if errorCode(err) == "1568" { // ER_CANT_CHANGE_TX_CHARACTERISTICS
 			return inTransaction, nil
 		}
 	case sqltext.PostgreSQL:
-		if _, err = tx.ExecContext(ctx, "SAVEPOINT pasteline_probe; RELEASE SAVEPOINT pasteline_probe"); err == nil {
+		_, err = tx.ExecContext(ctx,
+			"SAVEPOINT pasteline_probe; RELEASE SAVEPOINT pasteline_probe")
+		if err == nil {
 			return inTransaction, nil
 		}
 		switch errorCode(err) {

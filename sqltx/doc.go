@@ -5,7 +5,7 @@
 //	pool, err := sql.Open("pgx", uri)
 //	db, err := sqltx.New(ctx, pool, sqltx.Options{Name: "shop"})
 //	...
-//	tx, err := db.Tx(ctx) // ctx is that of the request, or of the function that transaction.Run runs
+//	tx, err := db.Tx(ctx) // ctx: of the request, or of the function that transaction.Run runs
 //	_, err = tx.ExecContext(ctx, "UPDATE stock SET n = n - 1 WHERE item = $1", item)
 //
 // [DB.Tx] joins the transaction. An SQL transaction begins with the first statement, SERIALIZABLE
@@ -27,7 +27,11 @@
 // transaction, and of several data managers it is the last, whose own commit is the decision (see
 // package transaction). With that commit it leaves a record, a row in a table that New creates:
 //
-//	CREATE TABLE pasteline_decided (id VARCHAR(64) NOT NULL PRIMARY KEY, outcome VARCHAR(64) NOT NULL, decided_at BIGINT NOT NULL)
+//	CREATE TABLE pasteline_decided (
+//		id         VARCHAR(64) NOT NULL PRIMARY KEY,
+//		outcome    VARCHAR(64) NOT NULL,
+//		decided_at BIGINT NOT NULL
+//	)
 //
 // Recovery looks there, after a crash. One row is the identity of the database, and must never be
 // changed. Rows are deleted some time after all data managers have finished, a hundred at a time. A
@@ -74,7 +78,7 @@
 // requests write, use BEGIN IMMEDIATE from the start, and WAL in any case; a busy time-out of 5 s
 // is set if there is none. For modernc.org/sqlite:
 //
-//	file:shop.db?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)
+//	file:shop.db?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)
 //
 // For work that only reads, make another pool with _pragma=query_only(1) and without _txlock, and a
 // DB with [Options.ReadOnly]. Isolation levels make no difference: SQLite is always serializable.

@@ -180,7 +180,8 @@ func (tx *Tx) ready(ctx context.Context, query string) (facts sqltext.Facts, err
 	}
 	facts = tx.db.dialect.text.Look(query)
 	if facts.Ends {
-		return facts, tx.db.named(fmt.Errorf("%.40q is refused: the SQL transaction begins and ends with that of the request or job; "+
+		return facts, tx.db.named(fmt.Errorf("%.40q is refused: "+
+			"the SQL transaction begins and ends with that of the request or job; "+
 			"return an error, or call Txn.Doom, to have it rolled back", query))
 	}
 	if err := tx.lookAfterRows(ctx); err != nil {
@@ -190,8 +191,9 @@ func (tx *Tx) ready(ctx context.Context, query string) (facts sqltext.Facts, err
 		return facts, err
 	}
 	if facts.Commits {
-		tx.failure = transaction.Permanent(tx.db.named(fmt.Errorf("%.60q is refused: the server would commit what the request "+
-			"or job has done so far; run it outside of the transaction, with the sql.DB", query)))
+		tx.failure = transaction.Permanent(tx.db.named(fmt.Errorf("%.60q is refused: "+
+			"the server would commit the work of the request or job so far; "+
+			"run it outside of the transaction, with the sql.DB", query)))
 		tx.final = true
 		return facts, tx.failure
 	}
@@ -221,7 +223,7 @@ func (tx *Tx) begin(ctx context.Context) (err error) {
 	// begun.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
-	attempt, _ := transaction.AttemptFromContext(tx.txn.Context()) //nolint:contextcheck // ctx may be a statement's
+	attempt, _ := transaction.AttemptFromContext(tx.txn.Context())
 	conn, sqlTx, err := tx.db.connect(ctx, life, attempt.Number > 1)
 	if err == nil && !stop() {
 		_ = sqlTx.Rollback() // it has been already, or is just being
@@ -333,7 +335,8 @@ func (tx *Tx) errFailed(ctx context.Context) error {
 	if tx.failure == nil || tx.final {
 		return tx.failure
 	}
-	return tx.db.named(fmt.Errorf("an earlier statement has failed, and the transaction with it: %w", tx.failure))
+	return tx.db.named(fmt.Errorf(
+		"an earlier statement has failed, and the transaction with it: %w", tx.failure))
 }
 
 // check returns an error if the transaction is over.

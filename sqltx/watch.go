@@ -69,7 +69,8 @@ func (tx *Tx) end(query string, err error) {
 	if err != nil && !classify(err).answered {
 		reason = fmt.Sprintf("may have ended the SQL transaction (asked for that: %v)", err)
 	}
-	tx.failure = tx.db.named(fmt.Errorf("%w: %.60q %s, which kept what was done before it (%s) and perhaps a part of its own work; "+
+	tx.failure = tx.db.named(fmt.Errorf("%w: %.60q %s, which kept what was done before it (%s) "+
+		"and perhaps a part of its own work; "+
 		"what follows is refused, and the work is not done again", transaction.ErrPartlyKept, query, reason, kept))
 	tx.final, tx.over, tx.leaves = true, true, true
 }
@@ -77,7 +78,8 @@ func (tx *Tx) end(query string, err error) {
 // lookAfterRows is called before a statement. Open rows keep the connection busy until then.
 func (tx *Tx) lookAfterRows(ctx context.Context) error {
 	if tx.busy() {
-		return tx.db.named(errors.New("rows of an earlier statement are still open: close them before the next one"))
+		return tx.db.named(errors.New("rows of an earlier statement are still open: close them " +
+			"before the next one"))
 	}
 	if tx.watched == "" {
 		return nil

@@ -51,7 +51,7 @@ func (t *Txn) Classify(ctx context.Context, err error) error {
 	if err == nil || IsTransient(err) || final(err) {
 		return err
 	}
-	if t.IsTransient(err) { //nolint:contextcheck // a data manager needs none to classify an error
+	if t.IsTransient(err) {
 		return Transient(err)
 	}
 	if conflict := t.Conflict(ctx); conflict != nil {

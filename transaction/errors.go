@@ -36,7 +36,8 @@ var (
 	// ErrPartlyKept is wrapped by the error of a transaction whose part in a database was ended
 	// there early, for example by a procedure that commits: the work done until then is, or may be,
 	// kept. Such an error is never transient: another attempt might do that work twice.
-	ErrPartlyKept = errors.New("transaction: was ended in the database before its time, and a part of its work may be kept")
+	ErrPartlyKept = errors.New("transaction: was ended in the database before its time, and a " +
+		"part of its work may be kept")
 
 	// ErrNoSavepoint is returned by [Txn.Savepoint] if a data manager of the transaction has no
 	// savepoints; in that case an optimistic savepoint returns it from Rollback.

@@ -68,7 +68,7 @@ func (p Policy) delay(number int) time.Duration {
 	}
 	d := float64(p.Delay) * math.Pow(factor, float64(number-1))
 	d = min(d, float64(longest))
-	d -= d * p.Jitter * rand.Float64() //nolint:gosec // it spreads load and keeps no secret
+	d -= d * p.Jitter * rand.Float64()
 	if d >= math.MaxInt64 {
 		return math.MaxInt64
 	}

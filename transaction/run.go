@@ -36,7 +36,7 @@ func (m *Manager) Run(ctx context.Context, f func(context.Context) error, policy
 	attempts := p.Attempts(ctx)
 	defer attempts.End()
 	for {
-		err := m.attempt(attempts.Context(), f) //nolint:contextcheck // it is derived from ctx
+		err := m.attempt(attempts.Context(), f)
 		if !attempts.Again(err) {
 			return err
 		}

@@ -67,7 +67,6 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 }
 
 func writeEvent(w http.ResponseWriter, number int, shared uint64) {
-	//nolint:gosec // the text consists of numbers
 	fmt.Fprintf(w, "id: %d\ndata: {\"event\": %d, \"shared\": %d}\n\n", number, number, shared)
 }
 

@@ -156,6 +156,6 @@ func (p *pages) static(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.RawQuery == digest(content) {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	_, err = w.Write(content) //nolint:gosec // a file of this app
+	_, err = w.Write(content)
 	return err
 }

@@ -154,7 +154,6 @@ func (a *app) body(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Failed-Attempt", strconv.Itoa(number))
 		w.Header().Add("Set-Cookie", "failed-attempt="+strconv.Itoa(number))
 		w.WriteHeader(http.StatusAccepted)
-		//nolint:gosec // plain text, and hexadecimal digits
 		fmt.Fprintf(w, "the failed attempt %d read %s\n", number, digest)
 		return transaction.Transient(fmt.Errorf("attempt %d was asked to conflict", number))
 	}

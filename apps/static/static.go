@@ -78,8 +78,9 @@ func build(b *pipeline.Build, s settings) (http.Handler, error) {
 	b.OnClose(app.Close)
 	if ini, ok := b.Global("__file__"); ok {
 		if path, err := filepath.Rel(c.DocumentRoot, ini); err == nil && filepath.IsLocal(path) {
-			b.Warn("document_root", "this .ini file is in the folder, so every visitor can read it, "+
-				"with its secrets: serve a folder of its own, such as %(here)s/static")
+			b.Warn("document_root",
+				"this .ini file is in the folder, so every visitor can read it, "+
+					"with its secrets: serve a folder of its own, such as %(here)s/static")
 		}
 	}
 	return app, nil
@@ -155,7 +156,7 @@ func (a *App) send(w http.ResponseWriter, r *http.Request, name string) {
 		notFound(w) // deleted meanwhile, or not readable for this process
 		return
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer func() { _ = file.Close() }() // it was only read
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		notFound(w)

@@ -130,7 +130,6 @@ func (m *urlMap) defaultNotFound(debug bool) http.Handler {
 		if !debug {
 			return
 		}
-		//nolint:gosec // the response is plain text
 		fmt.Fprintf(w, "\nNo app is the place of path %q of host %q.\n", r.URL.Path, r.Host)
 		if name := mount.FromContext(r.Context()); name != "" {
 			fmt.Fprintf(w, "(Before that, %q was cut off.)\n", name)

@@ -72,7 +72,6 @@ type filter struct {
 	makeID func(seed [visitor.SeedSize]byte) ID
 }
 
-//nolint:contextcheck // the state embeds the request's context
 func (f *filter) wrap(next http.Handler) http.Handler {
 	if next, ok := next.(copier); ok {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

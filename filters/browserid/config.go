@@ -230,7 +230,8 @@ func (c *Config) checkDomain(f *faults) {
 		return
 	}
 	domain := strings.ToLower(strings.Trim(c.CookieDomain, "."))
-	if suffix, _ := publicsuffix.PublicSuffix(domain); suffix == domain && domain != "localhost" && net.ParseIP(domain) == nil {
+	suffix, _ := publicsuffix.PublicSuffix(domain)
+	if suffix == domain && domain != "localhost" && net.ParseIP(domain) == nil {
 		f.add("cookie_domain", c.CookieDomain,
 			"browsers refuse a cookie for a public suffix, below which anyone can have a name: "+
 				"want a domain such as example.%s", domain)

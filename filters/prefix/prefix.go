@@ -142,5 +142,5 @@ func withPort(host string, port int) string {
 		}
 		return name
 	}
-	return net.JoinHostPort(name, strconv.Itoa(int(port)))
+	return net.JoinHostPort(name, strconv.Itoa(port))
 }

@@ -32,11 +32,11 @@
 // take part in the transaction) report such a conflict ([transaction.Txn.Conflict]). At the last
 // attempt the handler's own answer is sent, and tm logs the reason.
 //
-// After a conflict of package storage, the next attempt waits in a queue for the contended data, with
-// PostgreSQL also across processes, so that three attempts are enough for any number of clients (see
-// Waiter in package transaction/resource). Attempts after other errors are separated by Delay. For
-// races in an app's own SQL, a higher number of tries and a Delay of some milliseconds with Jitter
-// work better than attempts in quick succession.
+// After a conflict of package storage, the next attempt waits in a queue for the contended data,
+// with PostgreSQL also across processes, so that three attempts are enough for any number of
+// clients (see Waiter in package transaction/resource). Attempts after other errors are separated
+// by Delay. For races in an app's own SQL, a higher number of tries and a Delay of some
+// milliseconds with Jitter work better than attempts in quick succession.
 //
 // # Caveats
 //

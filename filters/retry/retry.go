@@ -94,7 +94,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		if attempts.Attempt().Number > 1 {
 			held = new(respbuf.Writer) // a goroutine of the first attempt may still use its writer
 		}
-		err := f.attempt(w, held, source, attempts) //nolint:contextcheck // attempts carries it
+		err := f.attempt(w, held, source, attempts)
 		if err == nil {
 			return
 		}
@@ -110,7 +110,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 				slog.Any("error", err))
 		}
 		if f.OnRetry != nil {
-			r := source.bodiless(attempts.Context(), attempts.Attempt()) //nolint:contextcheck // it is derived from r's
+			r := source.bodiless(attempts.Context(), attempts.Attempt())
 			f.OnRetry(r, err)
 		}
 	}

@@ -124,7 +124,9 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 
 // run runs the handler in a transaction, ends the transaction, and records the outcome in held's
 // result. The body is that of r, if it has been received, or nil.
-func (f *filter) run(ctx context.Context, held *respbuf.Writer, r *http.Request, body *replay.Body) {
+func (f *filter) run(ctx context.Context, held *respbuf.Writer, r *http.Request,
+	body *replay.Body,
+) {
 	user := ""
 	if f.User != nil {
 		user = f.User(r)
@@ -139,12 +141,12 @@ func (f *filter) run(ctx context.Context, held *respbuf.Writer, r *http.Request,
 	txn.Note(r.URL.Path)
 	txn.SetUser(user)
 	held.SetCommitter(t)
-	t.passed = *r.WithContext(t) //nolint:contextcheck // t is the context
+	t.passed = *r.WithContext(t)
 	if body != nil {
 		t.passed.Body = body.Attempt(&t.Result, true)
 	}
 	returned := false
-	defer func() { //nolint:contextcheck // t is the context
+	defer func() {
 		if !returned { // the handler panics; the panic is not recovered
 			t.Result.Shut()
 			held.Returned()
@@ -156,7 +158,7 @@ func (f *filter) run(ctx context.Context, held *respbuf.Writer, r *http.Request,
 	returned = true
 	t.Result.Shut()
 	held.Returned()
-	_ = t.Commit() //nolint:contextcheck // t is the context; the error is in result
+	_ = t.Commit()
 }
 
 // A run is one transactional request: its context and its commit decision.

@@ -52,7 +52,7 @@ func (l *accessLog) serve(w http.ResponseWriter, r *http.Request, next http.Hand
 		query:   r.URL.RawQuery,
 		addr:    r.RemoteAddr,
 	}
-	defer func() { //nolint:contextcheck // the context is r's; a handler that panics is logged, too
+	defer func() {
 		p := recover()
 		//nolint:errorlint // a panic's value, compared as by net/http
 		e.panicked = !e.returned && p != http.ErrAbortHandler

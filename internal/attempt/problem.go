@@ -70,7 +70,8 @@ func (p problem) html() []byte {
 	title := html.EscapeString(p.title)
 	fmt.Fprintf(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"+
 		"<meta name=\"viewport\" content=\"width=device-width\">\n<title>%d %s</title>\n"+
-		"<style>body { font-family: sans-serif; margin: 3em auto; max-width: 40em; padding: 0 1em }</style>\n"+
+		"<style>body { font-family: sans-serif; margin: 3em auto; max-width: 40em; "+
+		"padding: 0 1em }</style>\n"+
 		"</head>\n<body>\n<h1>%s</h1>\n", p.status, title, title)
 	if p.detail != "" {
 		fmt.Fprintf(&b, "<p>%s</p>\n", html.EscapeString(p.detail))
@@ -79,8 +80,8 @@ func (p problem) html() []byte {
 	return b.Bytes()
 }
 
-// json encodes p. Members of extra that have the name of a standard member are ignored. The error is
-// that of a value of extra that can't be encoded.
+// json encodes p. Members of extra that have the name of a standard member are ignored. The error
+// is that of a value of extra that can't be encoded.
 func (p problem) json() ([]byte, error) {
 	members := map[string]any{}
 	maps.Copy(members, p.extra)
@@ -110,7 +111,8 @@ func prefers(accept []string) string {
 		mediaRange, params, _ := strings.Cut(entry, ";")
 		name, specific := match(strings.ToLower(strings.TrimSpace(mediaRange)))
 		quality := qualityOf(params)
-		if name == "" || quality < bestQuality || quality == bestQuality && specific <= bestSpecific {
+		if name == "" || quality < bestQuality ||
+			quality == bestQuality && specific <= bestSpecific {
 			continue
 		}
 		best, bestQuality, bestSpecific = name, quality, specific
@@ -130,7 +132,8 @@ func match(mediaRange string) (name string, specific int) {
 		}
 	}
 	for _, name := range offered {
-		if kind, ok := strings.CutSuffix(mediaRange, "*"); ok && strings.HasSuffix(kind, "/") && strings.HasPrefix(name, kind) {
+		if kind, ok := strings.CutSuffix(mediaRange, "*"); ok && strings.HasSuffix(kind, "/") &&
+			strings.HasPrefix(name, kind) {
 			return name, 2
 		}
 	}

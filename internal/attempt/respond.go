@@ -25,8 +25,8 @@ func (e *statusError) Error() string   { return e.err.Error() }
 func (e *statusError) Unwrap() error   { return e.err }
 func (e *statusError) HTTPStatus() int { return e.status }
 
-// WithStatus returns err with the HTTP status, from 400 to 599, that it is answered with; nil if err
-// is nil.
+// WithStatus returns err with the HTTP status, from 400 to 599, that it is answered with; nil if
+// err is nil.
 func WithStatus(status int, err error) error {
 	if err == nil {
 		return nil
@@ -64,7 +64,8 @@ func Status(err error) int {
 // server's fault.
 func StatusOf(r *http.Request, err error) int {
 	status := Status(err)
-	if status == http.StatusInternalServerError && errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+	if status == http.StatusInternalServerError && errors.Is(err, context.Canceled) &&
+		r.Context().Err() != nil {
 		return StatusClientClosedRequest
 	}
 	return status
@@ -89,14 +90,16 @@ func Log(logger *slog.Logger, message string, r *http.Request, err error, attrs 
 		logger = FailureLogger(logger)
 	}
 	attrs = append([]slog.Attr{
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status), slog.Any("error", err),
+		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", status), slog.Any("error", err),
 	}, attrs...)
-	logger.LogAttrs(r.Context(), level, message, attrs...) //nolint:sloglint // the message is the caller's constant
+	//nolint:sloglint // the message is the caller's constant
+	logger.LogAttrs(r.Context(), level, message, attrs...)
 }
 
-// FailureLogger returns the logger for requests that the server failed: a slog handler with a method
-// Failures() slog.Handler names another one for these, as the logger of pyramid_exclog in an .ini
-// file does. Any other logger is returned as it is.
+// FailureLogger returns the logger for requests that the server failed: a slog handler with a
+// method Failures() slog.Handler names another one for these, as the logger of pyramid_exclog in an
+// .ini file does. Any other logger is returned as it is.
 func FailureLogger(logger *slog.Logger) *slog.Logger {
 	if h, ok := logger.Handler().(interface{ Failures() slog.Handler }); ok {
 		return slog.New(h.Failures())
@@ -166,8 +169,9 @@ func cutIfBegun(w http.ResponseWriter) {
 func prepare(w http.ResponseWriter, status int, err error) http.Header {
 	header := w.Header()
 	for _, name := range [...]string{
-		"Accept-Ranges", "Content-Disposition", "Content-Language", "Content-Length", "Content-Location",
-		"Content-Range", "Etag", "Expires", "Last-Modified", "Retry-After", "Trailer", "Transfer-Encoding",
+		"Accept-Ranges", "Content-Disposition", "Content-Language", "Content-Length",
+		"Content-Location", "Content-Range", "Etag", "Expires", "Last-Modified", "Retry-After", "Trailer",
+		"Transfer-Encoding",
 	} {
 		header.Del(name)
 	}

@@ -21,8 +21,8 @@ type Result struct {
 // A Responder answers a request that failed with err.
 type Responder func(w http.ResponseWriter, r *http.Request, err error)
 
-// A Context is a context that carries a Result of its own. It is a type so that a struct can have it
-// as a field, which saves allocations. Set Context.Context, the parent, before use.
+// A Context is a context that carries a Result of its own. It is a type so that a struct can have
+// it as a field, which saves allocations. Set Context.Context, the parent, before use.
 type Context struct {
 	context.Context
 	Result Result
@@ -41,8 +41,8 @@ func (c *Context) Value(key any) any {
 // String is what fmt prints for a context.
 func (c *Context) String() string { return "attempt.Context" }
 
-// NewContext returns a context that carries a new, empty Result, and the Result. The outermost filter
-// that answers for failed attempts makes one for each attempt.
+// NewContext returns a context that carries a new, empty Result, and the Result. The outermost
+// filter that answers for failed attempts makes one for each attempt.
 func NewContext(ctx context.Context) (context.Context, *Result) {
 	c := &Context{Context: ctx}
 	return c, &c.Result
@@ -67,9 +67,9 @@ func Fail(ctx context.Context, err error) bool {
 // Part makes r, which is new, a part of outer: r passes everything on to outer until [Result.Shut].
 func (r *Result) Part(outer *Result) { r.outer = outer }
 
-// Shut separates r from the outer Result: the handlers have returned, and a goroutine left over from
-// one of them, as by [http.TimeoutHandler], can't change how the attempt ended. Errors recorded in r
-// afterwards are dropped.
+// Shut separates r from the outer Result: the handlers have returned, and a goroutine left over
+// from one of them, as by [http.TimeoutHandler], can't change how the attempt ended. Errors
+// recorded in r afterwards are dropped.
 func (r *Result) Shut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

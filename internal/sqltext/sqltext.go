@@ -1,7 +1,8 @@
 // Package sqltext looks at SQL that an app runs inside a transaction that is not its own to end.
 //
-// A text does not tell all that a statement does: a procedure may commit, and settings of the session change what a
-// text means. So what [Dialect.Look] finds is for a good message, and says where the database has to be asked.
+// A text does not tell all that a statement does: a procedure may commit, and settings of the
+// session change what a text means. So what [Dialect.Look] finds is for a good message, and says
+// where the database has to be asked.
 package sqltext
 
 import (
@@ -9,8 +10,8 @@ import (
 	"strings"
 )
 
-// A Dialect is the language of a kind of database, as far as it is needed to find where statements begin: comments,
-// quotes, and the statements that have to do with transactions.
+// A Dialect is the language of a kind of database, as far as it is needed to find where statements
+// begin: comments, quotes, and the statements that have to do with transactions.
 type Dialect int
 
 // The dialects. MySQL is MariaDB's, too.
@@ -23,16 +24,16 @@ const (
 
 // Facts are the properties of a text, which may have several statements.
 type Facts struct {
-	// Ends: a statement begins or ends a transaction, and is there for that: BEGIN, START TRANSACTION, COMMIT, END,
-	// ROLLBACK (but not ROLLBACK TO a savepoint), ABORT, PREPARE TRANSACTION, XA (but not XA RECOVER), or it sets
-	// autocommit.
+	// Ends: a statement begins or ends a transaction, and is there for that: BEGIN, START
+	// TRANSACTION, COMMIT, END, ROLLBACK (but not ROLLBACK TO a savepoint), ABORT, PREPARE
+	// TRANSACTION, XA (but not XA RECOVER), or it sets autocommit.
 	Ends bool
 
 	// Commits: MySQL and MariaDB commit before a statement of this kind, also if it fails.
 	Commits bool
 
-	// MayEnd: the transaction may be over afterwards. It is if Ends or Commits, and otherwise if it can't be told.
-	// If it is false, only an error can have ended the transaction.
+	// MayEnd: the transaction may be over afterwards. It is if Ends or Commits, and otherwise if it
+	// can't be told. If it is false, only an error can have ended the transaction.
 	MayEnd bool
 
 	// RollsBack: the first statement rolls back to a savepoint, and none Ends.
@@ -41,12 +42,14 @@ type Facts struct {
 	// Savepoints: a statement makes a savepoint, releases one or rolls back to one.
 	Savepoints bool
 
-	// Leaves: something may stay in the session when the transaction is over: a setting, a temporary table, a lock.
+	// Leaves: something may stay in the session when the transaction is over: a setting, a
+	// temporary table, a lock.
 	Leaves bool
 }
 
-// Look returns what is found in sql. Where settings of the session decide what a text means (whether a backslash
-// escapes, say), Ends, Commits and RollsBack are what is true in any case, the others what is possible.
+// Look returns what is found in sql. Where settings of the session decide what a text means
+// (whether a backslash escapes, say), Ends, Commits and RollsBack are what is true in any case, the
+// others what is possible.
 func (d Dialect) Look(sql string) Facts {
 	var found Facts
 	first := true
@@ -69,10 +72,12 @@ func (d Dialect) Look(sql string) Facts {
 	return found
 }
 
-// Reads reports whether sql begins like a statement that only reads, whatever functions it calls may do.
+// Reads reports whether sql begins like a statement that only reads, whatever functions it calls
+// may do.
 func Reads(sql string) bool {
 	s, _ := variant{Dialect: Generic}.next(sql)
-	return s.is(0, "", "SELECT", "SHOW", "VALUES", "TABLE", "EXPLAIN", "DESCRIBE", "SAVEPOINT", "RELEASE", "SET", "PRAGMA")
+	return s.is(0, "", "SELECT", "SHOW", "VALUES", "TABLE", "EXPLAIN", "DESCRIBE", "SAVEPOINT",
+		"RELEASE", "SET", "PRAGMA")
 }
 
 // A variant is a dialect with one choice of settings.
@@ -80,14 +85,18 @@ type variant struct {
 	Dialect
 	backslash bool // escapes in every string
 	versions  bool // the text inside /*! */ is run
-	alone     bool // the only one of its dialect that counts unless the text has what the settings are about
+	// the only one of its dialect that counts unless the text has what the settings are about
+	alone bool
 }
 
 // variants has the usual settings first.
 var variants = map[Dialect][]variant{
 	PostgreSQL: {{PostgreSQL, false, false, true}, {PostgreSQL, true, false, false}},
 	MySQL: {
-		{MySQL, true, true, true}, {MySQL, false, true, false}, {MySQL, true, false, false}, {MySQL, false, false, false},
+		{MySQL, true, true, true},
+		{MySQL, false, true, false},
+		{MySQL, true, false, false},
+		{MySQL, false, false, false},
 	},
 	SQLite: {{SQLite, false, false, true}},
 	Generic: {
@@ -118,7 +127,8 @@ func (v variant) look(sql string) (f Facts) {
 		ends, commits := s.controls(), v.Dialect == MySQL && s.commits()
 		f.Ends = f.Ends || ends
 		f.Commits = f.Commits || commits
-		f.MayEnd = f.MayEnd || ends || commits || n > 1 || v.Dialect == MySQL && !s.startsWith(harmless)
+		f.MayEnd = f.MayEnd || ends || commits || n > 1 || v.Dialect == MySQL &&
+			!s.startsWith(harmless)
 		f.Savepoints = f.Savepoints || s.is(0, "SAVEPOINT", "RELEASE") || s.rollsBack()
 		f.Leaves = f.Leaves || v.leaves(s)
 		if n == 1 {
@@ -136,9 +146,11 @@ func (v variant) look(sql string) (f Facts) {
 
 // What statements begin with.
 var (
-	// harmless are those that never end a transaction of MySQL, unless they fail: what they call is not allowed to.
+	// harmless are those that never end a transaction of MySQL, unless they fail: what they call is
+	// not allowed to.
 	harmless = []string{
-		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "TABLE", "SAVEPOINT", "RELEASE", "ROLLBACK", "SHOW",
+		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "TABLE", "SAVEPOINT",
+		"RELEASE", "ROLLBACK", "SHOW",
 		"DESCRIBE", "DESC", "EXPLAIN", "DO", "USE",
 	}
 
@@ -147,15 +159,19 @@ var (
 
 	// passing are those of which nothing stays in the session; see leaves for more of some.
 	passing = []string{
-		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "VALUES", "TABLE", "SAVEPOINT", "RELEASE", "ROLLBACK",
-		"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "ANALYZE", "DO", "COMMENT", "GRANT", "REVOKE", "COPY", "LOCK", "REFRESH",
-		"REINDEX", "CLUSTER", "NOTIFY", "FETCH", "MOVE", "CLOSE", "TRUNCATE", "ALTER", "DROP", "EXECUTE", "REASSIGN", "SECURITY",
+		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "VALUES", "TABLE",
+		"SAVEPOINT", "RELEASE", "ROLLBACK",
+		"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "ANALYZE", "DO", "COMMENT", "GRANT", "REVOKE",
+		"COPY", "LOCK", "REFRESH",
+		"REINDEX", "CLUSTER", "NOTIFY", "FETCH", "MOVE", "CLOSE", "TRUNCATE", "ALTER", "DROP",
+		"EXECUTE", "REASSIGN", "SECURITY",
 		"CHECKSUM", "XA",
 	}
 
 	// lasting are names with which even those leave something: of functions, but for the last.
 	lasting = []string{
-		"set_config", "pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared",
+		"set_config", "pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock",
+		"pg_try_advisory_lock_shared",
 		"dblink_connect", "dblink_connect_u", "setseed", "get_lock", "load_extension",
 		"pg_temp", // a schema
 	}
@@ -167,7 +183,8 @@ type statement struct {
 	last  string
 	n     int  // words and quoted strings
 	other bool // there is something besides words
-	lasts bool // it has a function of lasting, a variable of the session, or makes a temporary table
+	// it has a function of lasting, a variable of the session, or makes a temporary table
+	lasts bool
 }
 
 func (s statement) empty() bool { return s.n == 0 && !s.other }
@@ -190,7 +207,8 @@ func (s statement) controls() bool {
 	case s.is(0, "COMMIT", "ABORT"):
 		return true
 	case s.is(0, "BEGIN"): // else it is a block
-		return s.is(1, "", "WORK", "TRAN", "TRANSACTION", "ISOLATION", "READ", "DEFERRED", "IMMEDIATE", "EXCLUSIVE", "CONCURRENT",
+		return s.is(1, "", "WORK", "TRAN", "TRANSACTION", "ISOLATION", "READ", "DEFERRED",
+			"IMMEDIATE", "EXCLUSIVE", "CONCURRENT",
 			"DEFERRABLE") || s.is(1, "NOT") && s.is(2, "DEFERRABLE")
 	case s.is(0, "END"): // else of an IF or a LOOP
 		return s.is(1, "", "WORK", "TRANSACTION", "AND")
@@ -204,7 +222,8 @@ func (s statement) controls() bool {
 		return !s.is(1, "RECOVER")
 	case s.is(0, "SET"):
 		return s.is(1, "AUTOCOMMIT", "@@AUTOCOMMIT") ||
-			s.is(1, "SESSION", "LOCAL", "@@SESSION", "@@LOCAL") && s.is(2, "AUTOCOMMIT", "@@AUTOCOMMIT")
+			s.is(1, "SESSION", "LOCAL", "@@SESSION", "@@LOCAL") &&
+				s.is(2, "AUTOCOMMIT", "@@AUTOCOMMIT")
 	}
 	return false
 }
@@ -212,10 +231,12 @@ func (s statement) controls() bool {
 // commits reports whether MySQL and MariaDB commit before the statement in any case.
 func (s statement) commits() bool {
 	switch {
-	case s.is(0, "TRUNCATE", "RENAME", "OPTIMIZE", "REPAIR", "FLUSH", "GRANT", "REVOKE", "INSTALL", "UNINSTALL"):
+	case s.is(0, "TRUNCATE", "RENAME", "OPTIMIZE", "REPAIR", "FLUSH", "GRANT", "REVOKE", "INSTALL",
+		"UNINSTALL"):
 		return true
 	case s.is(0, "ALTER"):
-		return s.is(1, "TABLE", "VIEW", "DATABASE", "SCHEMA", "SEQUENCE", "USER", "PROCEDURE", "FUNCTION", "EVENT")
+		return s.is(1, "TABLE", "VIEW", "DATABASE", "SCHEMA", "SEQUENCE", "USER", "PROCEDURE",
+			"FUNCTION", "EVENT")
 	case s.is(0, "CREATE"):
 		return !s.is(1, "", "TEMPORARY") && (!s.is(1, "OR") || !s.is(3, "TEMPORARY"))
 	case s.is(0, "DROP"):
@@ -225,7 +246,8 @@ func (s statement) commits() bool {
 	case s.is(0, "CHECK"):
 		return s.is(1, "TABLE", "TABLES", "VIEW")
 	case s.is(0, "ANALYZE"):
-		return s.is(1, "TABLE", "TABLES") || s.is(1, "LOCAL", "NO_WRITE_TO_BINLOG") && s.is(2, "TABLE", "TABLES")
+		return s.is(1, "TABLE", "TABLES") || s.is(1, "LOCAL", "NO_WRITE_TO_BINLOG") &&
+			s.is(2, "TABLE", "TABLES")
 	}
 	return false
 }
@@ -240,7 +262,8 @@ func (v variant) leaves(s statement) bool {
 	case s.is(0, "CREATE"):
 		return false // TEMPORARY is one of lasting
 	case s.is(0, "SET"):
-		return !s.is(1, "TRANSACTION", "CONSTRAINTS", "STATEMENT") && (v.Dialect != PostgreSQL || !s.is(1, "LOCAL"))
+		return !s.is(1, "TRANSACTION", "CONSTRAINTS", "STATEMENT") &&
+			(v.Dialect != PostgreSQL || !s.is(1, "LOCAL"))
 	case s.is(0, "DO"): // a block, which may have any statement in it
 		return v.Dialect == PostgreSQL
 	case s.is(0, "EXECUTE"): // IMMEDIATE, or what was prepared by another statement: any one
@@ -293,7 +316,8 @@ func (v variant) next(sql string) (s statement, rest string) {
 			}
 		case isLetter(c) || c == '@':
 			length := 1
-			for length < len(sql) && (isLetter(sql[length]) || isDigit(sql[length]) || sql[length] == '$' ||
+			for length < len(sql) && (isLetter(sql[length]) || isDigit(sql[length]) ||
+				sql[length] == '$' ||
 				sql[length] == '@' && c == '@') {
 				length++
 			}
@@ -325,8 +349,10 @@ func (s *statement) add(word string, d Dialect) {
 	case s.lasts || s.n == 1:
 	case word[0] == '@':
 		s.lasts = d == MySQL && !strings.HasPrefix(word, "@@")
-	case isOneOf(word, "TEMP", "TEMPORARY"): // also SQLite's schema of that name; or the name of a column
-		s.lasts = isOneOf(before, "CREATE", "REPLACE", "INTO", "LOCAL", "GLOBAL", "TABLE", "VIEW", "TRIGGER", "EXISTS")
+	// also SQLite's schema of that name; or the name of a column
+	case isOneOf(word, "TEMP", "TEMPORARY"):
+		s.lasts = isOneOf(before, "CREATE", "REPLACE", "INTO", "LOCAL", "GLOBAL", "TABLE", "VIEW",
+			"TRIGGER", "EXISTS")
 	default:
 		s.lasts = isOneOf(word, lasting...)
 	}
@@ -342,7 +368,8 @@ func isLetter(c byte) bool {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// lineComment reports whether a comment begins that ends with the line. MySQL wants a blank behind the two hyphens.
+// lineComment reports whether a comment begins that ends with the line. MySQL wants a blank behind
+// the two hyphens.
 func (v variant) lineComment(sql string) bool {
 	if v.Dialect != MySQL {
 		return strings.HasPrefix(sql, "--")

@@ -12,7 +12,8 @@ import (
 // ErrBehindTransaction is returned by [Context.Renew] when the browserid filter stands inside of
 // the transaction: the response header may then be sent before the outcome of the transaction is
 // known.
-var ErrBehindTransaction = errors.New("the browserid filter stands behind tm, so the cookie can't wait for the commit: " +
+var ErrBehindTransaction = errors.New("the browserid filter stands behind tm, so the cookie " +
+	"can't wait for the commit: " +
 	"put it before tm in the pipeline")
 
 // A Visitor is the browser of one request. Its methods are safe for concurrent use.

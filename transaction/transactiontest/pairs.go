@@ -7,7 +7,9 @@
 //
 //	transactiontest.Pairs(t, transactiontest.Config[*left]{
 //		Begin:      func(t testing.TB) (*left, *transaction.Txn) { … },
-//		Operations: []transactiontest.Operation[*left]{{Name: "put", Do: func(l *left) error { … }}},
+//		Operations: []transactiontest.Operation[*left]{
+//			{Name: "put", Do: func(l *left) error { … }},
+//		},
 //		Check:      func(t testing.TB, l *left, committed bool, a, b string) { … },
 //	})
 //

@@ -18,7 +18,8 @@ import "net/http"
 // HandBack sets in outer the form that a handler has parsed on inner, a copy of it. It must be
 // called when the handler has returned or panicked.
 func HandBack(outer, inner *http.Request) {
-	if inner.MultipartForm != nil { // else nothing is written: some use one request for many handlers at once, in tests
+	// else nothing is written: some use one request for many handlers at once, in tests
+	if inner.MultipartForm != nil {
 		outer.MultipartForm = inner.MultipartForm
 	}
 }

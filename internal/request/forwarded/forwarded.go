@@ -66,7 +66,8 @@ func Unquote(s string) (string, error) {
 			return "", fmt.Errorf("%s has a quote inside", strconv.QuoteToASCII(s))
 		case '\\':
 			if i++; i == len(inner) {
-				return "", fmt.Errorf("%s has a quote without its other one", strconv.QuoteToASCII(s))
+				return "", fmt.Errorf("%s has a quote without its other one",
+					strconv.QuoteToASCII(s))
 			}
 		}
 		b.WriteByte(inner[i])
@@ -115,7 +116,8 @@ type View struct {
 // Apply returns r with the client's view, and without the fields named by drop. Unchanged parts are
 // not copied.
 func (v View) Apply(r *http.Request, drop ...string) *http.Request {
-	drop = slices.DeleteFunc(slices.Clone(drop), func(name string) bool { return len(r.Header[name]) == 0 })
+	drop = slices.DeleteFunc(slices.Clone(drop),
+		func(name string) bool { return len(r.Header[name]) == 0 })
 	if v.Host == "" {
 		v.Host = r.Host
 	}

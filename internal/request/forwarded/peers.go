@@ -53,9 +53,11 @@ func parseNetwork(word string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(word)
 	switch {
 	case err != nil:
-		return network, fmt.Errorf("%q is no proxy: want an address such as 127.0.0.1, a network such as 10.0.0.0/8, or unix", word)
+		return network, fmt.Errorf("%q is no proxy: want an address such as 127.0.0.1, a network "+
+			"such as 10.0.0.0/8, or unix", word)
 	case network.Masked() != network:
-		return network, fmt.Errorf("%q is no network: do you mean %s, or the address %s alone?", word, network.Masked(), network.Addr())
+		return network, fmt.Errorf("%q is no network: do you mean %s, or the address %s alone?",
+			word, network.Masked(), network.Addr())
 	case network.Addr().Is4In6():
 		return network, fmt.Errorf("%q is an IPv4 network written as IPv6: write it as IPv4", word)
 	}
@@ -65,7 +67,8 @@ func parseNetwork(word string) (netip.Prefix, error) {
 // Contains reports whether addr belongs to p.
 func (p *Peers) Contains(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
-	return p.everybody || slices.ContainsFunc(p.networks, func(n netip.Prefix) bool { return n.Contains(addr) })
+	return p.everybody || slices.ContainsFunc(p.networks,
+		func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
 // Trust reports whether the connection of r comes from a peer in p.

@@ -6,8 +6,8 @@
 // ([Writer.Send]) or discards it ([Writer.Discard]); if a part was sent before the handler failed,
 // it cuts the response off ([Writer.Cut]).
 //
-// A handler that streams can't wait for its own return. When it flushes or hijacks, the Committer is
-// called at that moment. If it agrees, the buffer is sent and everything from then on passes
+// A handler that streams can't wait for its own return. When it flushes or hijacks, the Committer
+// is called at that moment. If it agrees, the buffer is sent and everything from then on passes
 // through; if not, nothing has been sent and nothing will be: FlushError, Hijack and all later
 // writes return the error.
 //

@@ -15,9 +15,9 @@ import (
 // Flush is [Writer.FlushError] without the error.
 func (h *Writer) Flush() { _ = h.FlushError() }
 
-// FlushError calls the Committer on the first call. If the response may be sent, the buffer is sent,
-// and everything from then on passes through. If not, it returns the error, and nothing was sent.
-// If the server can't flush, it returns an error before a decision.
+// FlushError calls the Committer on the first call. If the response may be sent, the buffer is
+// sent, and everything from then on passes through. If not, it returns the error, and nothing was
+// sent. If the server can't flush, it returns an error before a decision.
 func (h *Writer) FlushError() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,7 +70,8 @@ func (h *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		}
 		_ = h.body.Close() // it was read already
 	case deciding:
-		return nil, nil, fmt.Errorf("hijack: the response is being decided: %w", http.ErrNotSupported)
+		return nil, nil, fmt.Errorf("hijack: the response is being decided: %w",
+			http.ErrNotSupported)
 	case passing:
 	default:
 		return nil, nil, h.closed()

@@ -31,8 +31,10 @@ type Committer interface {
 
 // Options are the limits of the buffer.
 type Options struct {
-	HighWater int64 // bytes of body kept in memory before a temporary file is used; see [spill.Buffer]
-	Max       int64 // bytes of body that may be buffered; zero means [spill.DefaultMax], negative no limit
+	// bytes of body kept in memory before a temporary file is used; see [spill.Buffer]
+	HighWater int64
+	// bytes of body that may be buffered; zero means [spill.DefaultMax], negative no limit
+	Max int64
 
 	// Attempts, if not nil, is ended when a flush lets the response through: there will be no
 	// further attempt, and other requests must not wait for the end of a stream.
@@ -64,29 +66,34 @@ type Writer struct {
 
 	uncontrolled bool // the handler can no longer set deadlines and the like
 	state        state
-	announced    bool  // sent has a Trailer field, or one that is a trailer
-	status       int16 // zero until the first WriteHeader; int16 keeps the Writer small
+	announced    bool // sent has a Trailer field, or one that is a trailer
+	status       int  // zero until the first WriteHeader
 
 	committer Committer
 	last      *transaction.Attempts // Options.Attempts
 	err       error                 // why writes are refused; the result has an error then
 
 	header http.Header // the handler's; nil until it asks for it
-	sent   *Fields     // the header at the first WriteHeader, if there was one by then; nil again in the end
-	length int64       // the Content-Length that the handler has set, or -1
+	// the header at the first WriteHeader, if there was one by then; nil again in the end
+	sent   *Fields
+	length int64 // the Content-Length that the handler has set, or -1
 	body   spill.Buffer
 }
 
 // Begin begins an attempt: it returns a Writer that will send the response to dst, and a context
 // with the attempt's result. A failure to buffer the response (too large, a full disk) is recorded
 // there. While the result has an error, from any source, a flush returns it.
-func Begin(ctx context.Context, dst http.ResponseWriter, options Options) (*Writer, context.Context) {
+func Begin(
+	ctx context.Context, dst http.ResponseWriter, options Options,
+) (*Writer, context.Context) {
 	h := new(Writer)
 	return h, h.Begin(ctx, dst, options)
 }
 
 // Begin is the function Begin for a Writer that the caller has allocated, which must be new.
-func (h *Writer) Begin(ctx context.Context, dst http.ResponseWriter, options Options) context.Context {
+func (h *Writer) Begin(
+	ctx context.Context, dst http.ResponseWriter, options Options,
+) context.Context {
 	h.own = attempt.Context{Context: ctx}
 	h.begin(dst, &h.own.Result, options)
 	return &h.own
@@ -150,7 +157,8 @@ func (h *Writer) WriteHeader(status int) {
 		if status < 200 && status != http.StatusSwitchingProtocols {
 			return
 		}
-		if h.state == holding && h.status < http.StatusInternalServerError && status >= http.StatusInternalServerError {
+		if h.state == holding && h.status < http.StatusInternalServerError &&
+			status >= http.StatusInternalServerError {
 			h.status = 0
 		}
 		h.freeze(status)
@@ -162,7 +170,7 @@ func (h *Writer) freeze(status int) {
 	if h.status != 0 {
 		return
 	}
-	h.status, h.length = int16(status), -1 //nolint:gosec // it has three digits
+	h.status, h.length = status, -1
 	if h.header == nil {
 		return
 	}
@@ -181,7 +189,8 @@ func (h *Writer) keep() {
 	}
 	h.sent, h.announced = take(h.header), false
 	for _, f := range h.sent.list() {
-		h.announced = h.announced || f.name == "Trailer" || strings.HasPrefix(f.name, http.TrailerPrefix)
+		h.announced = h.announced || f.name == "Trailer" ||
+			strings.HasPrefix(f.name, http.TrailerPrefix)
 	}
 }
 
@@ -245,7 +254,7 @@ func (h *Writer) take(n int) error {
 	return nil
 }
 
-func bodyAllowed(status int16) bool {
+func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
@@ -266,7 +275,7 @@ func (h *Writer) Status() int {
 	if h.status == 0 {
 		return http.StatusOK
 	}
-	return int(h.status)
+	return h.status
 }
 
 // SentHeader returns the header as it is so far: the one that will be sent once the handler has
@@ -382,7 +391,8 @@ func (h *Writer) send(complete bool) error {
 		return h.err
 	}
 	out := h.dst.Header()
-	same := true // as it was sent is the header still, so it has no trailers unless they were announced
+	// the header is still the one that was fixed: it has no trailers that were not announced
+	same := true
 	switch {
 	case h.header == nil:
 	case h.status == 0:
@@ -398,15 +408,17 @@ func (h *Writer) send(complete bool) error {
 	trailers := complete && (h.announced || !same && hasTrailer(h.header))
 	if trailers {
 		for name, values := range h.header {
-			if strings.HasPrefix(name, http.TrailerPrefix) { // the server must know before it decides how to send the body
+			// the server must know before it decides how to send the body
+			if strings.HasPrefix(name, http.TrailerPrefix) {
 				out[name] = values
 			}
 		}
 	}
-	if complete && h.body.Len() > smallBody && h.length < 0 && !trailers && len(out["Transfer-Encoding"]) == 0 {
+	if complete && h.body.Len() > smallBody && h.length < 0 && !trailers &&
+		len(out["Transfer-Encoding"]) == 0 {
 		out["Content-Length"] = []string{strconv.FormatInt(h.body.Len(), 10)}
 	}
-	h.dst.WriteHeader(int(h.status))
+	h.dst.WriteHeader(h.status)
 	var err error
 	if h.body.Len() > 0 {
 		_, err = h.body.WriteTo(h.dst)

@@ -82,7 +82,7 @@ type Buffer struct {
 	// The contents are the stored bytes, followed by the tail.
 	stored *stored // nil until a chunk is full, as most bodies are smaller
 	tail   *chunk
-	filled int32 // bytes in tail
+	filled int // bytes in tail
 }
 
 // stored are the full chunks: first those in memory, then the file.
@@ -122,7 +122,7 @@ func write[T string | []byte](b *Buffer, p T) (int, error) {
 			b.tail = newChunk()
 		}
 		n := copy(b.tail[b.filled:], p)
-		b.filled += int32(n) //nolint:gosec // it is at most a chunk
+		b.filled += n
 		written += n
 		p = p[n:]
 		if b.filled == chunkSize {
@@ -143,7 +143,7 @@ func (b *Buffer) ReadFrom(r io.Reader) (int64, error) {
 			b.tail = newChunk()
 		}
 		n, err := r.Read(b.tail[b.filled:])
-		b.filled += int32(n) //nolint:gosec // it is at most a chunk
+		b.filled += n
 		total += int64(n)
 		if b.filled == chunkSize {
 			if err := b.store(); err != nil {
