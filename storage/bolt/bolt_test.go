@@ -152,7 +152,7 @@ func TestDecidedAfterReopening(t *testing.T) {
 		return txn.ID()
 	}
 	unfinished, finished := commit(prepared{errors.New("died")}), commit(prepared{})
-	before := decider(t, db)
+	before := recorderOf(t, db)
 	givenUp := "given up"
 	if _, err := before.Settle(t.Context(), givenUp); err != nil {
 		t.Fatal(err)
@@ -160,18 +160,18 @@ func TestDecidedAfterReopening(t *testing.T) {
 	closeDB(t, db)
 
 	db = mustOpen(t, path)
-	decider := decider(t, db)
-	if got := decider.RecorderID(); got != before.RecorderID() || got == "" {
+	recorder := recorderOf(t, db)
+	if got := recorder.RecorderID(); got != before.RecorderID() || got == "" {
 		t.Errorf("got another id, %q instead of %q", got, before.RecorderID())
 	}
 	for id, want := range map[string]bool{unfinished: true, finished: false, givenUp: false, "another": false} {
-		if got, err := decider.Decided(t.Context(), id); got != want || err != nil {
+		if got, err := recorder.Decided(t.Context(), id); got != want || err != nil {
 			t.Errorf("decided %q: got %t, %v, want %t", id, got, err, want)
 		}
 	}
 }
 
-func decider(tb testing.TB, db *storage.DB) engine.Recorder {
+func recorderOf(tb testing.TB, db *storage.DB) engine.Recorder {
 	tb.Helper()
 	d, ok := db.Engine().(engine.Recorder)
 	if !ok {

@@ -219,7 +219,7 @@ func TestMovedIsDetectedAtOnce(t *testing.T) {
 	if got := string(get(t, db, "k")); got != "v" {
 		t.Errorf("got %q", got)
 	}
-	d := decider(t, db)
+	d := recorderOf(t, db)
 	if _, err := d.Settle(t.Context(), "some"); !errors.Is(err, storage.ErrMoved) {
 		t.Errorf("settle: got %v, want ErrMoved", err)
 	}

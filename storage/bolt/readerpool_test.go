@@ -72,7 +72,7 @@ func TestReaderPool(t *testing.T) {
 	}
 	get(t, db, "k")
 	idle(1)
-	if _, err := decider(t, db).Settle(t.Context(), "a transaction"); err != nil {
+	if _, err := recorderOf(t, db).Settle(t.Context(), "a transaction"); err != nil {
 		t.Fatal(err)
 	}
 	idle(0)

@@ -1,7 +1,7 @@
 package engine
 
-// Changes is the work of one transaction: what must be unchanged for it to commit, and what it
-// writes. An engine must not modify it. All lists are sorted by bucket and key.
+// Changes is the reads of one transaction, which must be unchanged for it to commit, and its writes.
+// An engine must not modify it. All lists are sorted by bucket and key.
 type Changes struct {
 	Reads  []ReadKey
 	Ranges []ReadRange

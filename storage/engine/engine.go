@@ -48,8 +48,8 @@ type Engine interface {
 
 // A View is one transaction's snapshot of an engine's data. It is used by one goroutine at a time.
 //
-// The slices that it returns belong to the caller, who may change and keep them: an engine that has
-// the data in memory returns copies.
+// The slices that it returns belong to the caller, which may change and keep them: an engine that
+// has the data in memory returns copies.
 type View interface {
 	// Get returns the value of a key; nil if it does not exist (an empty value is not nil).
 	Get(bucket string, key []byte) ([]byte, error)
