@@ -87,9 +87,9 @@
 // served by package storage/postgres, which can put both into one SQL transaction.
 //
 // MySQL, MariaDB: the table of decisions, and those of the app, have to be transactional (InnoDB).
-// In a SERIALIZABLE transaction every SELECT locks what it reads, so deadlocks are usual where rows
-// are read and then written: SELECT ... FOR UPDATE avoids most. Set readTimeout and writeTimeout,
-// because the driver does not give up a COMMIT otherwise.
+// In a SERIALIZABLE transaction every SELECT locks the rows that it reads, so deadlocks are usual
+// where rows are read and then written: SELECT ... FOR UPDATE avoids most. Set readTimeout and
+// writeTimeout, because the driver does not give up a COMMIT otherwise.
 //
 // Tested are modernc.org/sqlite, pgx with PostgreSQL, and go-sql-driver/mysql with MariaDB.
 package sqltx

@@ -61,7 +61,7 @@ var ErrWeakSecret = errors.New("weak secret")
 type weakSecretError string
 
 func (e weakSecretError) Error() string {
-	return "this secret " + string(e) + ", so that anybody can forge a browser id"
+	return "this secret " + string(e) + ", so anyone can forge a browser id"
 }
 
 func (weakSecretError) Is(target error) bool { return target == ErrWeakSecret }
@@ -87,7 +87,7 @@ func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
 		}
 		if weakness := weaknessOf(old); weakness != "" && !b.Debug() {
 			b.Warn(key, "one of the former secrets "+weakness+
-				": as long as it is accepted, anybody can forge a browser id")
+				": as long as it is accepted, anyone can forge a browser id")
 		}
 	}
 	return nil

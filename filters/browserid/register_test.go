@@ -184,7 +184,7 @@ func TestLoadFaults(t *testing.T) {
 	}{
 		{"no secret", "", "", []string{"secret_key", "openssl rand -hex 32"}},
 		{"empty secret", "secret_key =", "site.ini:8:", []string{"secret_key", "openssl rand -hex 32"}},
-		{"placeholder", "secret_key = my-secret-key", "site.ini:8:", []string{"everybody knows", "openssl rand -hex 32", "debug"}},
+		{"placeholder", "secret_key = my-secret-key", "site.ini:8:", []string{"well-known example", "openssl rand -hex 32", "debug"}},
 		{"two sources", "secret_key = " + testSecret + "\nsecret_key_env = X", "site.ini:9:", []string{"secret_key_env", "keep one"}},
 		{"no such file", "secret_key_file = nowhere", "site.ini:8:", []string{"secret_key_file", "no such file", "openssl rand -hex 32 >"}},
 		{"empty file", "secret_key_file = empty", "site.ini:8:", []string{"secret_key_file", "has no secret in it", "openssl rand -hex 32"}},
@@ -228,7 +228,7 @@ func TestLoadWarnings(t *testing.T) {
 		settings string
 		want     []string // of each warning
 	}{
-		{"placeholder in development", true, "secret_key = my-secret-key", []string{"example that everybody knows"}},
+		{"placeholder in development", true, "secret_key = my-secret-key", []string{"well-known example"}},
 		{"short", true, "secret_key = 0a1b2c", []string{"6 characters"}},
 		{"placeholder among old ones", false, "secret_key = " + testSecret + "\nold_secret_keys = changeme", []string{"old_secret_keys"}},
 		{"placeholder on the second line", false, "secret_key_file = secrets", []string{"secret_key_file"}},

@@ -47,7 +47,7 @@ func (c *Config) checkSecretSource(f *faults) {
 	}
 	for _, key := range c.OldSecretKeys {
 		if key == "" {
-			f.add("old_secret_keys", "", "an empty secret would let everybody sign cookies")
+			f.add("old_secret_keys", "", "anyone can sign cookies with an empty secret")
 		}
 	}
 }
@@ -109,7 +109,7 @@ const (
 func weaknessOf(secret string) string {
 	switch {
 	case isPlaceholder(secret):
-		return "is an example that everybody knows"
+		return "is a well-known example"
 	case len(secret) < minSecretLen:
 		return fmt.Sprintf("has %d characters, fewer than %d, and may be guessed",
 			len(secret), minSecretLen)

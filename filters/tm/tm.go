@@ -305,7 +305,7 @@ func goneError(ctx context.Context) error {
 	if errors.Is(cause, context.DeadlineExceeded) {
 		status = http.StatusServiceUnavailable
 	}
-	err := fmt.Errorf("not committed, nobody waits for the answer: %w", cause)
+	err := fmt.Errorf("not committed, the client is gone or the deadline has passed: %w", cause)
 	return attempt.WithStatus(status, err)
 }
 

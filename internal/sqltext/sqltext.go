@@ -1,8 +1,8 @@
 // Package sqltext looks at SQL that an app runs inside a transaction that is not its own to end.
 //
-// A text does not tell all that a statement does: a procedure may commit, and settings of the
-// session change what a text means. So what [Dialect.Look] finds is for a good message, and says
-// where the database has to be asked.
+// The text does not show every effect of a statement: a procedure may commit, and settings of the
+// session change the meaning of a text. So the result of [Dialect.Look] is for a good error message,
+// and shows when the database has to be asked.
 package sqltext
 
 import (
@@ -16,7 +16,7 @@ type Dialect int
 
 // The dialects. MySQL is MariaDB's, too.
 const (
-	Generic Dialect = iota // not known: what all of the others agree on
+	Generic Dialect = iota // unknown: only facts on which the others agree
 	PostgreSQL
 	MySQL
 	SQLite
@@ -24,16 +24,16 @@ const (
 
 // Facts are the properties of a text, which may have several statements.
 type Facts struct {
-	// Ends: a statement begins or ends a transaction, and is there for that: BEGIN, START
-	// TRANSACTION, COMMIT, END, ROLLBACK (but not ROLLBACK TO a savepoint), ABORT, PREPARE
-	// TRANSACTION, XA (but not XA RECOVER), or it sets autocommit.
+	// Ends: a statement whose purpose is to begin or end a transaction: BEGIN, START TRANSACTION,
+	// COMMIT, END, ROLLBACK (but not ROLLBACK TO a savepoint), ABORT, PREPARE TRANSACTION, XA (but
+	// not XA RECOVER), or one that sets autocommit.
 	Ends bool
 
 	// Commits: MySQL and MariaDB commit before a statement of this kind, also if it fails.
 	Commits bool
 
-	// MayEnd: the transaction may be over afterwards. It is if Ends or Commits, and otherwise if it
-	// can't be told. If it is false, only an error can have ended the transaction.
+	// MayEnd: the transaction may be over afterwards: Ends or Commits is true, or the text does not
+	// show it. If it is false, only an error can have ended the transaction.
 	MayEnd bool
 
 	// RollsBack: the first statement rolls back to a savepoint, and none Ends.
@@ -47,9 +47,9 @@ type Facts struct {
 	Leaves bool
 }
 
-// Look returns what is found in sql. Where settings of the session decide what a text means
-// (whether a backslash escapes, say), Ends, Commits and RollsBack are what is true in any case, the
-// others what is possible.
+// Look returns the facts about sql. Its meaning may depend on settings of the session, for example
+// whether a backslash escapes: Ends, Commits and RollsBack are true only if they hold for every
+// setting, the others if they hold for one.
 func (d Dialect) Look(sql string) Facts {
 	var found Facts
 	first := true
@@ -85,7 +85,8 @@ type variant struct {
 	Dialect
 	backslash bool // escapes in every string
 	versions  bool // the text inside /*! */ is run
-	// the only one of its dialect that counts unless the text has what the settings are about
+	// alone: the other variants of the dialect matter only if the text has a character that the
+	// settings are about
 	alone bool
 }
 
@@ -146,8 +147,8 @@ func (v variant) look(sql string) (f Facts) {
 
 // What statements begin with.
 var (
-	// harmless are those that never end a transaction of MySQL, unless they fail: what they call is
-	// not allowed to.
+	// harmless statements never end a transaction of MySQL, unless they fail: functions that they
+	// call must not end it.
 	harmless = []string{
 		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "TABLE", "SAVEPOINT",
 		"RELEASE", "ROLLBACK", "SHOW",
@@ -201,7 +202,7 @@ func (s statement) rollsBack() bool {
 	return s.is(0, "ROLLBACK") && (s.is(1, "TO") || s.is(1, "WORK", "TRANSACTION") && s.is(2, "TO"))
 }
 
-// controls reports whether the statement is there to begin or end a transaction.
+// controls reports whether the purpose of the statement is to begin or end a transaction.
 func (s statement) controls() bool {
 	switch {
 	case s.is(0, "COMMIT", "ABORT"):
@@ -266,7 +267,7 @@ func (v variant) leaves(s statement) bool {
 			(v.Dialect != PostgreSQL || !s.is(1, "LOCAL"))
 	case s.is(0, "DO"): // a block, which may have any statement in it
 		return v.Dialect == PostgreSQL
-	case s.is(0, "EXECUTE"): // IMMEDIATE, or what was prepared by another statement: any one
+	case s.is(0, "EXECUTE"): // IMMEDIATE, or a prepared statement of any kind
 		return v.Dialect == MySQL
 	}
 	return !s.startsWith(passing)

@@ -55,7 +55,7 @@ var fieldsPool = sync.Pool{New: func() any { return new(Fields) }}
 func take(header http.Header) *Fields {
 	f, ok := fieldsPool.Get().(*Fields)
 	if !ok {
-		panic("hold: the pool holds something else")
+		panic("respbuf: the pool holds another type")
 	}
 	f.Take(header)
 	return f

@@ -131,7 +131,7 @@ func (h *Writer) ask() error {
 
 // refuse makes the Writer refuse to send anything from now on.
 func (h *Writer) refuse(err error) error {
-	h.state, h.err = refused, fmt.Errorf("response is held back: %w", err)
+	h.state, h.err = refused, fmt.Errorf("response is not sent: %w", err)
 	h.result.Fail(err)
 	_ = h.body.Close() // nothing of it will be read
 	return h.err
@@ -176,7 +176,7 @@ func (h *Writer) ReadFrom(src io.Reader) (int64, error) {
 	// The struct hides ReadFrom, which io.Copy would call recursively.
 	buffer, ok := copyBuffers.Get().(*[32 << 10]byte)
 	if !ok {
-		panic("hold: the pool holds something else")
+		panic("respbuf: the pool holds another type")
 	}
 	defer copyBuffers.Put(buffer)
 	return io.CopyBuffer(struct{ io.Writer }{h}, src, buffer[:])

@@ -18,7 +18,7 @@ import (
 var (
 	// ErrTooLarge is returned (and recorded as the attempt's outcome) when more is written than may
 	// be buffered.
-	ErrTooLarge = errors.New("response is larger than may be held back")
+	ErrTooLarge = errors.New("response is larger than its buffer may be")
 	// ErrOver is returned by every call after the attempt has ended.
 	ErrOver = errors.New("response is used after its handler has returned")
 )

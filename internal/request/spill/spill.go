@@ -30,7 +30,7 @@ import (
 // DefaultHighWater is the default number of bytes kept in memory (repoze.retry's highwater).
 const DefaultHighWater = 2 << 20
 
-// DefaultMax is the default limit, in bytes, of what is buffered.
+// DefaultMax is the default limit, in bytes, of a buffered body.
 const DefaultMax = 1 << 30
 
 // Limit returns the limit in bytes that a setting stands for: DefaultMax for zero, and none, a
@@ -66,7 +66,7 @@ var chunks = sync.Pool{New: func() any { return new(chunk) }}
 func newChunk() *chunk {
 	c, ok := chunks.Get().(*chunk)
 	if !ok {
-		panic("spill: the pool holds something else")
+		panic("spill: the pool holds another type")
 	}
 	return c
 }
