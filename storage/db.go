@@ -50,6 +50,16 @@ func (db *DB) Name() string { return db.core.name }
 // Engine returns the engine, for features that only some engines have (see [engine.Recorder]).
 func (db *DB) Engine() engine.Engine { return db.core.engine }
 
+// Bucket returns a bucket in the transaction of ctx: it is [DB.Tx] and [Tx.Bucket] in one call, with
+// the errors of Tx.
+func (db *DB) Bucket(ctx context.Context, name string) (Bucket, error) {
+	tx, err := db.Tx(ctx)
+	if err != nil {
+		return Bucket{}, err
+	}
+	return tx.Bucket(name), nil
+}
+
 // Tx returns the view that the transaction of ctx has of db. The first call in a transaction joins
 // it; later calls return the same Tx, which stays valid after ctx is done. It returns
 // [transaction.ErrNoTransaction], [ErrClosed], [transaction.ErrEnded] or

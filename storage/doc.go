@@ -7,12 +7,11 @@
 //	bolt.Register(opener)
 //	db, err := opener.Open(ctx, "bolt:///var/lib/site/data.db")
 //
-// In a request (or in transaction.Run) [DB.Tx] returns the view that the context's transaction has
-// of the database, and joins the two on first use. A [Bucket] is a named set of ordered keys; it
-// exists once something is written to it:
+// In a request (or in transaction.Run) [DB.Bucket] returns a bucket in the transaction of the
+// context, and joins the database to it on first use. A [Bucket] is a named set of ordered keys; it
+// exists once something is written to it. [DB.Tx] returns the transaction's view for several buckets:
 //
-//	tx, err := db.Tx(ctx)
-//	book := tx.Bucket("guestbook")
+//	book, err := db.Bucket(ctx, "guestbook")
 //	value, err := book.Get(key)          // nil: no such key
 //	err = book.Put(key, value)           // kept back until the transaction commits
 //	for item, err := range book.Range(storage.Prefix(day)) { … }

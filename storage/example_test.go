@@ -22,11 +22,10 @@ func Example() {
 
 	// In a request, filter tm runs the transaction; elsewhere:
 	err = transaction.Run(ctx, func(ctx context.Context) error {
-		tx, err := db.Tx(ctx)
+		book, err := db.Bucket(ctx, "guestbook")
 		if err != nil {
 			return err
 		}
-		book := tx.Bucket("guestbook")
 		for _, name := range []string{"ben", "ada", "cy"} {
 			if err := book.Put([]byte(name), []byte("was here")); err != nil {
 				return err

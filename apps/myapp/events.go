@@ -20,7 +20,7 @@ const (
 // which ends at the flush. Every later event has a transaction of its own, so that none is open for
 // as long as the stream.
 func (a *app) events(w http.ResponseWriter, r *http.Request) error {
-	counters, err := a.bucket(r, counterBucket)
+	counters, err := a.db.Bucket(r.Context(), counterBucket)
 	if err != nil {
 		return err
 	}
@@ -73,11 +73,11 @@ func writeEvent(w http.ResponseWriter, number int, shared uint64) {
 // sharedNow reads the shared counter in a transaction of its own.
 func (a *app) sharedNow(ctx context.Context) (n uint64, err error) {
 	err = transaction.Run(ctx, func(ctx context.Context) error {
-		tx, err := a.db.Tx(ctx)
+		bucket, err := a.db.Bucket(ctx, counterBucket)
 		if err != nil {
 			return err
 		}
-		n, err = counter(tx.Bucket(counterBucket), sharedKey)
+		n, err = counter(bucket, sharedKey)
 		return err
 	})
 	return n, err

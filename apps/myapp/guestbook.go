@@ -33,7 +33,7 @@ type entry struct {
 // entries returns the guest book, newest first. It reads a snapshot, so that a new entry is no
 // conflict.
 func (a *app) entries(r *http.Request) ([]entry, error) {
-	book, err := a.bucket(r, bookBucket)
+	book, err := a.db.Bucket(r.Context(), bookBucket)
 	if err != nil {
 		return nil, err
 	}
@@ -70,11 +70,11 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 		page.Draft, page.Fault = e, fault
 		return a.pages.show(w, http.StatusUnprocessableEntity, "page.html", page)
 	}
-	book, err := a.bucket(r, bookBucket)
+	book, err := a.db.Bucket(r.Context(), bookBucket)
 	if err != nil {
 		return err
 	}
-	counters, err := a.bucket(r, counterBucket)
+	counters, err := a.db.Bucket(r.Context(), counterBucket)
 	if err != nil {
 		return err
 	}

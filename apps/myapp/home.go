@@ -86,7 +86,7 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	if page.Items, err = items(s); err != nil {
 		return nil, err
 	}
-	counters, err := a.bucket(r, counterBucket)
+	counters, err := a.db.Bucket(r.Context(), counterBucket)
 	if err != nil {
 		return nil, err
 	}

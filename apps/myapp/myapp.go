@@ -107,15 +107,6 @@ func (a *app) session(r *http.Request) (*session.Session, error) {
 	return a.sessions.Get(r.Context())
 }
 
-// bucket returns a bucket of the database, in r's transaction.
-func (a *app) bucket(r *http.Request, name string) (storage.Bucket, error) {
-	tx, err := a.db.Tx(r.Context())
-	if err != nil {
-		return storage.Bucket{}, err
-	}
-	return tx.Bucket(name), nil
-}
-
 // attempt returns the number of the current attempt. Without retry it is 1.
 func attempt(r *http.Request) int {
 	if a, ok := transaction.AttemptFromContext(r.Context()); ok {

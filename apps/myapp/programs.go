@@ -82,7 +82,7 @@ const (
 
 // readShared returns the shared counter.
 func (a *app) readShared(w http.ResponseWriter, r *http.Request) error {
-	counters, err := a.bucket(r, counterBucket)
+	counters, err := a.db.Bucket(r.Context(), counterBucket)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (a *app) readShared(w http.ResponseWriter, r *http.Request) error {
 
 // incrShared adds one to the shared counter.
 func (a *app) incrShared(w http.ResponseWriter, r *http.Request) error {
-	counters, err := a.bucket(r, counterBucket)
+	counters, err := a.db.Bucket(r.Context(), counterBucket)
 	if err != nil {
 		return err
 	}

@@ -187,11 +187,10 @@ var errSoldOut = errors.New("sold out")
 
 // Read and write storage in the transaction of the request.
 func (a *site) take(ctx context.Context, item string) error {
-	tx, err := a.db.Tx(ctx)
+	stock, err := a.db.Bucket(ctx, "stock")
 	if err != nil {
 		return err
 	}
-	stock := tx.Bucket("stock")
 	pieces, err := stock.Get([]byte(item))
 	switch {
 	case err != nil:
@@ -205,11 +204,11 @@ func (a *site) take(ctx context.Context, item string) error {
 // Do a job in a transaction of its own.
 func (a *site) tidy(ctx context.Context) error {
 	return transaction.Run(ctx, func(ctx context.Context) error {
-		tx, err := a.db.Tx(ctx)
+		stock, err := a.db.Bucket(ctx, "stock")
 		if err != nil {
 			return err
 		}
-		return tx.Bucket("stock").Delete([]byte("old"))
+		return stock.Delete([]byte("old"))
 	})
 }
 

@@ -179,11 +179,10 @@ func (f *failure) Unwrap() error { return f.err }
 
 // count does the job. It uses storage only, without SQL, as the code of a site would.
 func count(ctx context.Context, db *storage.DB, text string) error {
-	tx, err := db.Tx(ctx)
+	bucket, err := db.Bucket(ctx, "words")
 	if err != nil {
 		return err
 	}
-	bucket := tx.Bucket("words")
 	for word := range strings.FieldsSeq(strings.ToLower(text)) {
 		if len(word) > 40 {
 			return fmt.Errorf("%.10q...: words have up to 40 bytes", word)
@@ -210,11 +209,11 @@ func (q *queue) words(ctx context.Context, w io.Writer) error {
 	var lines []string
 	err := transaction.Run(ctx, func(ctx context.Context) error {
 		lines = nil
-		tx, err := q.db.Tx(ctx)
+		bucket, err := q.db.Bucket(ctx, "words")
 		if err != nil {
 			return err
 		}
-		for item, err := range tx.Bucket("words").Range(storage.Range{}) {
+		for item, err := range bucket.Range(storage.Range{}) {
 			if err != nil {
 				return err
 			}
