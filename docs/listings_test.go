@@ -299,13 +299,14 @@ func (r *reader) start(line int, command string) *process {
 	p := &process{r: r, line: line, command: command, done: make(chan struct{})}
 	dir := r.dir
 	env := os.Environ()
+	command = r.ports.Replace(command) // before it has names of folders, which may have such digits
 	if r.document.ofTree() {
 		command, dir = r.inTree(command), root
 	} else {
 		env = append(env, r.modules.environ(r.home)...)
 		r.choosePorts()
 	}
-	p.cmd = exec.Command("sh", "-c", r.ports.Replace(command))
+	p.cmd = exec.Command("sh", "-c", command)
 	p.cmd.Dir, p.cmd.Env = dir, env
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run does not forward signals
