@@ -4,8 +4,8 @@ import "slices"
 
 // Exported for tests of the key queue.
 const (
-	MaxTurnWait = maxTicketWait
-	MaxTurnHold = maxTicketHold
+	MaxTicketWait = maxTicketWait
+	MaxTicketHold = maxTicketHold
 )
 
 // Tickets returns the number of tickets, granted or waiting, and of commits in flight.

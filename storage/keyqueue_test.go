@@ -269,7 +269,7 @@ func TestTicketsAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(storage.MaxTurnHold / 2) // so that no two things happen at one time
+		time.Sleep(storage.MaxTicketHold / 2) // so that no two things happen at one time
 		start := time.Now()
 
 		// The seventh waits too long, and goes on without a ticket: the six before it hold theirs
@@ -281,14 +281,14 @@ func TestTicketsAreBounded(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				time.Sleep(10 * storage.MaxTurnHold)
+				time.Sleep(10 * storage.MaxTicketHold)
 				release()
 			})
 			synctest.Wait()
 		}
 		next, releaseNext, err := conflict.Wait(t.Context())
-		if err != nil || time.Since(start) != storage.MaxTurnWait {
-			t.Errorf("got %v after %s, want no error after %s", err, time.Since(start), storage.MaxTurnWait)
+		if err != nil || time.Since(start) != storage.MaxTicketWait {
+			t.Errorf("got %v after %s, want no error after %s", err, time.Since(start), storage.MaxTicketWait)
 		}
 		if next != t.Context() {
 			t.Error("the context carries a ticket")

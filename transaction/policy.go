@@ -153,11 +153,11 @@ func (a *Attempts) Again(err error) bool {
 	next := Attempt{Number: a.Attempt().Number + 1, Tries: a.policy.Tries}
 	later := &laterAttempt{attemptContext{a.first.Context, next}, nil}
 	if w, ok := errors.AsType[resource.Waiter](err); ok {
-		turn, release, err := w.Wait(later.Context)
+		waited, release, err := w.Wait(later.Context)
 		if err != nil {
 			return false
 		}
-		later.Context, later.release = turn, release
+		later.Context, later.release = waited, release
 		if a.first.Err() != nil {
 			later.end()
 			return false

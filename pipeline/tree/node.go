@@ -300,9 +300,9 @@ func (t *Tree) Conceal(text string) string { return t.resolver.secrets.Hide(text
 // nil.
 func (t *Tree) ConcealErrors(err error) error { return t.resolver.conceal(err) }
 
-// Child resolves the app or filter that a composite of the tree, or a server, gets for a name: a
-// section, or a reference such as "egg:Dist#name". Name lookup and the global conf follow
-// PasteDeploy's loader for composites. After an error the node, if it is not nil, lacks some parts.
+// Child resolves the app or filter that a composite of the tree gets for a name: a section, or a
+// reference such as "egg:Dist#name". Name lookup and the global conf follow PasteDeploy's loader for
+// composites. After an error the node, if it is not nil, lacks some parts.
 func (t *Tree) Child(composite *Node, kind Kind, name string) (*Node, error) {
 	r := t.resolver
 	r.errs = nil

@@ -23,9 +23,8 @@ type Options struct {
 	// Name is the name of the section without the prefix; "" means "main". A "#name" at the end of
 	// the URI has the same meaning.
 	Name string
-	// Unnamed says that, if Name is empty, a section without a name, such as [app], is found too:
-	// so the method get_app of PasteDeploy's ConfigLoader does it, which its loadapp never calls
-	// without a name. The URI then has to name a file.
+	// Unnamed says that, if Name is empty, a section without a name, such as [app], is found too, as
+	// by the method get_app of PasteDeploy's ConfigLoader. The URI then has to name a file.
 	Unnamed bool
 	// Global are settings given from outside, by the caller: factories get them in place of those
 	// of [DEFAULT], while interpolation uses [DEFAULT] first, as in PasteDeploy.

@@ -20,8 +20,8 @@ func heapGoal() uint64 {
 	return goal[0].Value.Uint64()
 }
 
-// The collector leaves a server ballast, as long as nobody has told it otherwise.
-func TestBallast(t *testing.T) { //nolint:paralleltest // it sets what is the process's
+// A server has its ballast unless the environment or the program configures the collector.
+func TestBallast(t *testing.T) { //nolint:paralleltest // it changes settings of the process
 	unset := func(*testing.T) {}
 	for _, tt := range []struct {
 		name string

@@ -17,7 +17,7 @@ import (
 	"github.com/pasteline/pasteline/internal/command/site"
 )
 
-// A fakeApp says what was asked of it.
+// A fakeApp is a pipeline that records its closing.
 type fakeApp struct {
 	http.HandlerFunc
 	closed chan struct{}
@@ -157,7 +157,7 @@ func TestRelay(t *testing.T) {
 			t.Errorf("got %d times, want once %s\n%s", got, goesOn, log.String())
 		}
 
-		// At the end nobody is waited for.
+		// The end does not wait for requests.
 		relay.Replace(newFakeApp(func(http.ResponseWriter, *http.Request) {}))
 		synctest.Wait()
 		if !next.isClosed() || !strings.Contains(log.String(),
