@@ -10,7 +10,7 @@
 # change.
 #
 #	10.11.19-MariaDB-0+deb12u1
-#	expected: a prepared branch commits, whoever asks for it
+#	expected: a prepared branch commits, by any connection
 #	seen, XA COMMIT by:             the same connection    another one
 #	  UPDATE of a row               ok                     ok
 #	  UPDATE of no row              ok                     1402
@@ -74,7 +74,7 @@ func main() {
 	var version string
 	must(db.QueryRow("SELECT version()").Scan(&version))
 	fmt.Println(version)
-	fmt.Println("expected: a prepared branch commits, whoever asks for it")
+	fmt.Println("expected: a prepared branch commits, by any connection")
 	fmt.Printf("%-31s %-22s %s\n", "seen, XA COMMIT by:", "the same connection", "another one")
 	var got []string
 	for _, branch := range [][2]string{

@@ -63,6 +63,17 @@ func noneLeft(tb testing.TB, db *storage.DB) {
 	}
 }
 
+// queueDB returns an empty database. At the end of the test its queue must be empty.
+func queueDB(t *testing.T) *storage.DB {
+	t.Helper()
+	db := memory.New("queue")
+	t.Cleanup(func() {
+		noneLeft(t, db)
+		_ = db.Close()
+	})
+	return db
+}
+
 // The holder of a ticket can't lose over its key; other transactions lose at once.
 func TestTicketExcludesOthers(t *testing.T) {
 	t.Parallel()
@@ -95,8 +106,7 @@ func TestTicketExcludesOthers(t *testing.T) {
 func TestTicketsInOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := memory.New("queue")
-		defer db.Close()
+		db := queueDB(t)
 		conflict := lose(t.Context(), t, db, "k")
 		_, release, err := conflict.Wait(t.Context())
 		if err != nil {
@@ -120,7 +130,6 @@ func TestTicketsInOrderOfArrival(t *testing.T) {
 		if got := fmt.Sprint(order); got != "[0 1 2 3 4]" {
 			t.Errorf("got %s", got)
 		}
-		noneLeft(t, db)
 	})
 }
 
@@ -210,8 +219,7 @@ func TestTicketForARange(t *testing.T) {
 func TestOverlappingTickets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := memory.New("queue")
-		defer db.Close()
+		db := queueDB(t)
 		come := map[string]func(){}
 		want := func(names string) {
 			t.Helper()
@@ -254,7 +262,6 @@ func TestOverlappingTickets(t *testing.T) {
 		want("a2 c")
 		release("a2")
 		release("c")
-		noneLeft(t, db)
 	})
 }
 
@@ -262,8 +269,7 @@ func TestOverlappingTickets(t *testing.T) {
 func TestTicketsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := memory.New("queue")
-		defer db.Close()
+		db := queueDB(t)
 		conflict := lose(t.Context(), t, db, "k")
 		held, release, err := conflict.Wait(t.Context())
 		if err != nil {
@@ -301,7 +307,6 @@ func TestTicketsAreBounded(t *testing.T) {
 		}
 		release()
 		group.Wait()
-		noneLeft(t, db)
 	})
 }
 
@@ -309,8 +314,7 @@ func TestTicketsAreBounded(t *testing.T) {
 func TestTicketWaitIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := memory.New("queue")
-		defer db.Close()
+		db := queueDB(t)
 		conflict := lose(t.Context(), t, db, "k")
 		_, release, err := conflict.Wait(t.Context())
 		if err != nil {
@@ -328,7 +332,6 @@ func TestTicketWaitIsCancelled(t *testing.T) {
 			t.Errorf("got %v, want context.Canceled", err)
 		}
 		release()
-		noneLeft(t, db)
 	})
 }
 
