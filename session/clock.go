@@ -22,20 +22,20 @@ const (
 // maxJumps limits how many jumps are remembered.
 const maxJumps = 64
 
-// A clock tells the time, and the time by which to judge whether a session has expired. The two
-// differ for one timeout after the wall clock jumped ahead (it was set, or the machine slept): for
-// that long, ages are measured as if the jump had not happened. A browser that was active before
-// the jump and returns within a timeout after it finds its session; one that does not return was
-// away for a timeout by any clock.
+// A clock returns the time, and the adjusted time by which sessions expire. The two differ for one
+// timeout after the wall clock jumped ahead (it was set, or the machine slept): for that long, ages
+// are measured as if the jump had not happened. A browser that was active before the jump and
+// returns within a timeout after it finds its session; one that does not return was away for a
+// timeout by any clock.
 //
 // The wall clock is the database's, if it has one, so that all machines agree; otherwise it is the
 // machine's. All managers of an open database share one clock, so that a reload forgets no jump.
 type clock struct {
 	source func() (wall time.Time, monotonic time.Duration) // the machine's clocks
-	// nil: the database has no clock, or was not asked yet
+	// nil if the database has no clock, or its clock was not read yet
 	sample atomic.Pointer[sample]
-	// the database was asked, and has no clock
-	alone atomic.Bool
+	// the database has no clock; false until the first attempt to read it
+	noDBClock atomic.Bool
 
 	anchor atomic.Pointer[anchor]
 	mu     sync.Mutex // held while an anchor is replaced
@@ -81,15 +81,15 @@ func (c *clock) now() (wall time.Time, mono time.Duration) {
 	return wall, mono
 }
 
-// common reports whether the time is the database's, which all its users share.
-func (c *clock) common() bool { return c.sample.Load() != nil }
+// fromDatabase reports whether the time is the database's, which all processes share.
+func (c *clock) fromDatabase() bool { return c.sample.Load() != nil }
 
-// read returns the time, and the time by which a manager with this timeout judges ages. Both are in
-// milliseconds since 1970 and never negative.
-func (c *clock) read(timeout time.Duration, log *journal) (now, judged int64) {
+// read returns the time, and the adjusted time by which a manager with this timeout measures ages.
+// Both are in milliseconds since 1970 and never negative.
+func (c *clock) read(timeout time.Duration, log *logQueue) (now, adjusted int64) {
 	wall, mono := c.now()
 	a := c.anchor.Load()
-	if a == nil || !a.holds(wall, mono) {
+	if a == nil || !a.valid(wall, mono) {
 		a = c.renew(wall, mono, timeout, log)
 	}
 	var ahead time.Duration
@@ -108,19 +108,19 @@ func (c *clock) wentBack() bool {
 	return a != nil && a.back
 }
 
-// askClock reads the time of the database, unless it has no clock or was asked less than age ago.
+// askClock reads the clock of the database, unless it has none or it was read less than age ago.
 func (ts *txState) askClock(age time.Duration) error {
 	c := ts.m.clock
 	_, before := c.source()
-	if s := c.sample.Load(); c.alone.Load() || s != nil && before-s.mono < age {
+	if s := c.sample.Load(); c.noDBClock.Load() || s != nil && before-s.mono < age {
 		return nil
 	}
 	wall, ok, err := ts.tx.Now()
 	if err != nil {
-		return fmt.Errorf("session: the time: %w", err)
+		return fmt.Errorf("session: can't read the clock of the database: %w", err)
 	}
 	if !ok {
-		c.alone.Store(true)
+		c.noDBClock.Store(true)
 		return nil
 	}
 	_, after := c.source()
@@ -133,7 +133,7 @@ func (a *anchor) drift(wall time.Time, mono time.Duration) time.Duration {
 	return wall.Sub(a.wall) - (mono - a.mono)
 }
 
-// jump returns by how much the wall clock has jumped since a; 0 if it has not.
+// jump returns the distance by which the wall clock has jumped since a, or 0.
 func (a *anchor) jump(wall time.Time, mono time.Duration) time.Duration {
 	drift := a.drift(wall, mono)
 	if drift.Abs() <= tolerance+(mono-a.mono)/slew {
@@ -142,12 +142,13 @@ func (a *anchor) jump(wall time.Time, mono time.Duration) time.Duration {
 	return drift
 }
 
-func (a *anchor) holds(wall time.Time, mono time.Duration) bool {
+// valid reports whether a can be used for these readings: no jump since a, and a is not stale.
+func (a *anchor) valid(wall time.Time, mono time.Duration) bool {
 	return a.jump(wall, mono) == 0 && mono-a.mono < stale
 }
 
 // renew replaces the anchor with one for these readings, and records a jump.
-func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *journal) *anchor {
+func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *logQueue) *anchor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := c.anchor.Load()
@@ -160,7 +161,7 @@ func (c *clock) renew(wall time.Time, mono, timeout time.Duration, log *journal)
 		next.jumps = append(slices.Clone(a.jumps), jump{mono, by})
 		next.jumps = next.jumps[max(0, len(next.jumps)-maxJumps):]
 		log.add(slog.LevelWarn,
-			"the clock jumped ahead: no session expires by it before one timeout has passed",
+			"the clock jumped ahead; the jump makes no session expire within one timeout",
 			slog.Duration("jump", by), slog.Duration("timeout", timeout))
 	case by < 0:
 		next.jumps, next.back = takeBack(slices.Clone(a.jumps), -by), true
@@ -185,11 +186,11 @@ func takeBack(jumps []jump, by time.Duration) []jump {
 	return jumps
 }
 
-// A watch records when sessions of a manager's name were last used, as far as this process knows.
-// It distinguishes a wrong clock from a site without visitors, if there is no common clock: a sweep
-// that would end all sessions ends them only if this process has seen their last use itself, or has
-// found the same last use for one timeout.
-type watch struct {
+// A usage records when sessions of a manager's name were last used, as far as this process knows.
+// Where the database has no clock, it distinguishes a wrong clock from a site without visitors: a
+// sweep that would end all sessions ends them only if this process has marked the last use itself,
+// or has found the same last use for one timeout.
+type usage struct {
 	used atomic.Int64 // the latest slice in which this process marked a session as used
 
 	mu    sync.Mutex    // guards found and since
@@ -197,28 +198,28 @@ type watch struct {
 	since time.Duration // when found was found, on the monotonic clock
 }
 
-// watchKey is the key of the watch that the managers of a name share within a database.
-type watchKey struct{ name string }
+// usageKey is the key of the usage that the managers of one name share within a database.
+type usageKey struct{ name string }
 
-// mark records that a session is used in the slice, which is the current one.
-func (w *watch) mark(slice int64) {
-	for used := w.used.Load(); slice > used; used = w.used.Load() {
-		if w.used.CompareAndSwap(used, slice) {
+// mark records that a session is used in the current slice.
+func (u *usage) mark(slice int64) {
+	for used := u.used.Load(); slice > used; used = u.used.Load() {
+		if u.used.CompareAndSwap(used, slice) {
 			return
 		}
 	}
 }
 
-// certain reports whether no session can have been used after newest, the latest slice found, which
-// has expired by a clock that may be wrong.
-func (w *watch) certain(newest int64, mono, timeout time.Duration) bool {
-	if newest <= w.used.Load() {
+// isLast reports whether it is certain that no session was used after newest, the latest slice in
+// the index. By a clock that may be wrong, that slice has expired.
+func (u *usage) isLast(newest int64, mono, timeout time.Duration) bool {
+	if newest <= u.used.Load() {
 		return true
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if newest != w.found {
-		w.found, w.since = newest, mono
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if newest != u.found {
+		u.found, u.since = newest, mono
 	}
-	return mono-w.since >= timeout
+	return mono-u.since >= timeout
 }

@@ -1,18 +1,21 @@
 // Package session keeps values for each browser between requests, in the transaction of the
 // request.
 //
-// A [Manager] is made once, from a database and a [Config]. It finds the session of the browser
-// that sent a request. A handler behind the browserid and tm filters gets its session by one call,
-// which corresponds to get_session(context, request) of Python applications:
+// [NewManager] creates a [Manager] once, from a database and a [Config]. A handler gets the session
+// of the browser that sent the request by one call:
 //
 //	s, err := sessions.Get(r.Context())
 //
-// Outside of requests, [WithID] puts the browser id into a context.
-//
-// A [Session] is a dictionary:
+// A [Session] holds values under string keys:
 //
 //	n, _, err := session.Get[int](s, "n")
 //	err = s.Set("n", n+1)
+//
+// Two filters (middlewares) must wrap the handler: browserid, which identifies the browser by a
+// cookie, and tm, which begins and ends the transaction of the request. Outside of requests,
+// [WithID] puts the browser id into a context. Get corresponds to get_session(context, request) of
+// Python applications that use repoze.session; repoze is the family of Python packages whose
+// behaviour this package follows.
 //
 // Changes are stored when the transaction commits. If it does not commit, nothing is stored: no
 // value is changed, the session is not marked as used, and no event is sent. A session to which
@@ -26,9 +29,9 @@
 // Config.Period, so that most reads cost no write. A session therefore expires when the slice of
 // its last use began more than Timeout before the current slice.
 //
-// A session that has ended can't be read any more, but its records stay until a new session of the
-// same browser replaces them or a sweep deletes them: see [Manager.StartSweeper]. OnEnd is called
-// at that time.
+// A session that has expired can't be read any more, but its records stay until a new session of
+// the same browser replaces them or a sweep deletes them: see [Manager.StartSweeper]. Config.OnEnd
+// is called at that time.
 //
 // # Log-in and log-out
 //
@@ -37,22 +40,22 @@
 //	err := sessions.Renew(r.Context(), session.As(user))
 //
 // The session goes on under the new id, and the old id ends: an attacker that planted or learned
-// the old id can neither read nor write the session with it. An id that has ended leaves a mark in
-// the database for Config.Grace, which distinguishes it from an id that never existed. A request
-// that was in flight with the old id is either part of the renewed session, or, if it writes,
-// refused with [ErrRenewed]; it is never acknowledged and then lost. If two log-ins were sent with
-// the same id, the second finds the session of the first instead of an empty one: see
-// [Manager.Renew].
+// the old id can neither read nor write the session with it. In place of an id that has ended the
+// database keeps a tombstone for Config.Grace, which distinguishes the id from one that never
+// existed. If a request that was in flight with the old id commits before the log-in, its changes
+// are part of the renewed session; if it writes after the log-in, it is refused with [ErrRenewed].
+// Changes are never acknowledged and then lost. If two log-ins were sent with the same id, the
+// second finds the session of the first instead of an empty one: see [Manager.Renew].
 //
-// The mark keeps the data that was stored under the old id before the log-in; only a second Renew
-// can reach it. A holder of the old id could read that data before the log-in anyway. The mark
-// never holds data of the log-in or of later requests, and it does not reveal the new id: the new
-// id is derived from the old id, the user's name and a seed, so that only a request that names the
-// same user, verified by the app, can derive it again. Data that already belonged to a user ([As])
-// is given to that user only.
+// The tombstone keeps the data that was stored under the old id before the log-in; only a second
+// Renew can reach it. A holder of the old id could read that data before the log-in anyway. The
+// tombstone never holds data of the log-in or of later requests, and it does not reveal the new id:
+// the new id is derived from the old id, the user's name and a seed, so that only a request that
+// names the same user, verified by the app, can derive it again. Data that already belonged to a
+// user ([As]) is given to that user only.
 //
-// [Session.Invalidate] logs out. It leaves no mark, as the browser keeps its id: a request that was
-// in flight is run again and finds a new session, and the browser finds its changes there.
+// [Session.Invalidate] logs out. It leaves no tombstone, as the browser keeps its id: a request
+// that was in flight is run again and finds a new session, in which its changes are stored.
 //
 // # Records that can't be read
 //

@@ -22,32 +22,32 @@ var (
 		"or use session.WithID outside of requests")
 
 	// ErrInvalidated is returned by every method of a Session after its Invalidate.
-	ErrInvalidated = errors.New("session: it was invalidated; get a new one from the manager")
+	ErrInvalidated = errors.New("session: it was invalidated; call Manager.Get for a new one")
 
-	// ErrRolledBack is returned by every method of a Session that was got after a savepoint which
-	// has been rolled back since.
-	ErrRolledBack = errors.New("session: it was got after the savepoint that was rolled back; " +
-		"get it again from the manager")
+	// ErrRolledBack is returned by every method of a Session that Manager.Get returned after a
+	// savepoint to which the transaction has been rolled back since.
+	ErrRolledBack = errors.New("session: it was loaded after the savepoint that was rolled back; " +
+		"call Manager.Get again")
 
 	// ErrFinished is returned by every method of a Session whose transaction has ended or is
 	// ending. It wraps [transaction.ErrEnded].
 	ErrFinished error = finishedError{}
 
-	// ErrNotTold is returned by Renew when the new id can't be sent to the browser; the wrapped
-	// error gives the reason.
-	ErrNotTold = errors.New("session: the browser can't be told of a new id")
+	// ErrIDNotSent is returned by Renew when the new id can't be sent to the browser. It is joined
+	// with an error that gives the reason.
+	ErrIDNotSent = errors.New("session: the new id can't be sent to the browser")
 
 	// ErrRenewed is returned by a call that would write to a session whose id has ended because
 	// another request of the same browser has renewed it: see [Manager.Renew]. It has the HTTP
-	// status 409 and is not transient: the browser has a new id, or is about to receive it, and has
-	// to send the request again with that id.
+	// status 409 (Conflict) and is not transient: the browser has a new id, or is about to receive
+	// it, and has to send the request again with that id.
 	ErrRenewed error = renewedError{}
 )
 
 type finishedError struct{}
 
 func (finishedError) Error() string {
-	return "session: its transaction has ended; get it again within a new one"
+	return "session: its transaction has ended; call Manager.Get in a new one"
 }
 
 func (finishedError) Unwrap() error { return transaction.ErrEnded }
@@ -55,8 +55,8 @@ func (finishedError) Unwrap() error { return transaction.ErrEnded }
 type renewedError struct{}
 
 func (renewedError) Error() string {
-	return "session: its id has ended: another request of this browser has renewed it; " +
-		"the request has to be sent again with the new id"
+	return "session: another request of this browser has renewed the session's id; " +
+		"send the request again with the new id"
 }
 
 // HTTPStatus returns the status for a request that failed with this error: 409 Conflict.
@@ -64,7 +64,7 @@ func (renewedError) HTTPStatus() int { return 409 }
 
 // PublicText returns a message for the client.
 func (renewedError) PublicText() string {
-	return "The session has been renewed meanwhile. Send the request again."
+	return "Another request has just renewed your session. Send this request again."
 }
 
 // A KeyError reports a key that is too long to be stored.
@@ -81,15 +81,15 @@ func (e *KeyError) Error() string {
 // A ValueError reports a value that would be different when read back, and was therefore not
 // stored.
 type ValueError struct {
-	Path    string // where in the value, such as ["cart"][2].Price; empty: the whole value
+	Path    string // the part of the value, such as ["cart"][2].Price; empty: the whole value
 	Problem string
 }
 
 func (e *ValueError) Error() string {
 	if e.Path == "" {
-		return "it would not come back as it is: " + e.Problem
+		return "it would be different when read back: " + e.Problem
 	}
-	return fmt.Sprintf("it would not come back as it is: at %s: %s", e.Path, e.Problem)
+	return fmt.Sprintf("it would be different when read back: at %s: %s", e.Path, e.Problem)
 }
 
 // A SizeError reports that a session would become too large. It is not transient.
@@ -102,16 +102,16 @@ type SizeError struct {
 
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("session %s: "+
-		"setting %q would make it %d bytes large, over the limit of %d; "+
-		"keep large things in storage and their key in the session",
+		"with the value of %q it would have %d bytes, more than the limit of %d; "+
+		"store large values in a storage bucket and their keys in the session",
 		e.Session, e.Key, e.Size, e.Limit)
 }
 
-// A TypeError reports that a stored value is of another type than the one asked for.
+// A TypeError reports a stored value that does not fit the type requested of [Get].
 type TypeError struct {
 	Key    string
 	Stored string // such as "a string"
-	Want   string // the Go type asked for
+	Want   string // the Go type requested
 }
 
 func (e *TypeError) Error() string {
@@ -119,7 +119,8 @@ func (e *TypeError) Error() string {
 		e.Key, e.Stored, e.Want)
 }
 
-// A RecordError reports a stored record that can't be read: it is damaged, or of a newer release.
+// A RecordError reports a stored record that can't be read: it is damaged, or a newer release of
+// this package wrote it.
 type RecordError struct {
 	Session string // as [Session.Ref]
 	Record  string // the record, such as "the value of \"n\""

@@ -14,7 +14,7 @@ import (
 // A Reason says why a session ended.
 type Reason int
 
-// The reasons; that of a begin event is the zero Reason.
+// The reasons. The Info of an OnBegin call has the zero Reason.
 const (
 	Invalidated Reason = iota + 1 // Session.Invalidate was called
 	Expired                       // it was not used for Config.Timeout
@@ -48,7 +48,7 @@ type Info struct {
 // Keys returns the keys that have a value, sorted.
 func (i Info) Keys() []string { return slices.Sorted(maps.Keys(i.items)) }
 
-// All returns all values, each as Value[any] returns it. If some can't be read, it returns the
+// All returns all values, each as Get[any] returns it. If some can't be read, it returns the
 // others, and an error that joins the [RecordError] of each.
 func (i Info) All() (map[string]any, error) { return allValues(i, maps.All(i.items)) }
 
@@ -69,7 +69,7 @@ func damagedItem(ref, key string, err error) error {
 	}
 }
 
-// allValues decodes records as Value[any] does.
+// allValues decodes records as Get[any] does.
 func allValues(of Source, records iter.Seq2[string, []byte]) (map[string]any, error) {
 	values := make(map[string]any)
 	var errs []error
@@ -88,7 +88,7 @@ func allValues(of Source, records iter.Seq2[string, []byte]) (map[string]any, er
 	return values, errors.Join(errs...)
 }
 
-// info describes a session as it was loaded.
+// info returns the description of the session with the records l.
 func (l *loaded) info(r ref, why Reason) Info {
 	i := Info{
 		Ref:      r.String(),
@@ -103,18 +103,18 @@ func (l *loaded) info(r ref, why Reason) Info {
 	return i
 }
 
-// info describes s as it is now.
+// info returns the description of s, with the changes of this transaction.
 func (s *Session) info(why Reason) Info {
 	return Info{
 		Ref:      s.ref().String(),
 		Created:  time.UnixMilli(s.current().created),
-		LastUsed: time.UnixMilli(s.now.used),
+		LastUsed: time.UnixMilli(s.state.used),
 		Reason:   why,
 		items:    maps.Collect(s.records()),
 	}
 }
 
-// report calls the event handlers after the commit.
+// report calls the event handlers, if the transaction was committed.
 func (ts *txState) report(ctx context.Context, committed bool) {
 	if !committed {
 		return
@@ -124,12 +124,12 @@ func (ts *txState) report(ctx context.Context, committed bool) {
 	}
 	for _, s := range ts.sessions {
 		switch {
-		case s.now.ended && s.had.expired:
-			ts.m.call(ctx, ts.m.config.OnEnd, s.had.info(s.from, Expired))
-		case s.now.ended:
+		case s.state.ended && s.stored.expired:
+			ts.m.call(ctx, ts.m.config.OnEnd, s.stored.info(s.idRef, Expired))
+		case s.state.ended:
 			ts.m.call(ctx, ts.m.config.OnEnd, s.info(Invalidated))
 		}
-		if s.now.begun && s.gone() == nil {
+		if s.state.begun && s.gone() == nil {
 			ts.m.call(ctx, ts.m.config.OnBegin, s.info(0))
 		}
 	}

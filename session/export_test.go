@@ -12,7 +12,7 @@ import (
 func (m *Manager) SetClock(source func() (wall time.Time, monotonic time.Duration)) {
 	m.clock = newClock()
 	m.clock.source = source
-	m.clock.alone.Store(true)
+	m.clock.noDBClock.Store(true)
 }
 
 // SetCommonClock is SetClock with a clock that is the database's own.
@@ -29,11 +29,11 @@ func (m *Manager) SetMachineClock(source func() (wall time.Time, monotonic time.
 }
 
 // Restart makes m forget what the process knew, as a restart does.
-func (m *Manager) Restart() { m.watch = &watch{} }
+func (m *Manager) Restart() { m.usage = &usage{} }
 
 // SharesClock reports whether two managers have the same clock.
 func (m *Manager) SharesClock(with *Manager) bool {
-	return m.clock == with.clock && m.watch == with.watch
+	return m.clock == with.clock && m.usage == with.usage
 }
 
 // ShareClock lets m have the clock of another manager, as it has after a reload.
@@ -106,7 +106,7 @@ var (
 		if err := e.check(); err != nil {
 			return err
 		}
-		if done, err := e.decodeOwn(to); done {
+		if done, err := e.decodeBasic(to); done {
 			return err
 		}
 		return e.decodeOther(to)

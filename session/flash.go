@@ -30,7 +30,7 @@ func (s *Session) flash(message, queue string, allowDuplicate bool) error {
 	if err != nil || !allowDuplicate && slices.Contains(messages, message) {
 		return err
 	}
-	return s.setOwn(flashPrefix+queue, append(messages, message))
+	return s.setInternal(flashPrefix+queue, append(messages, message))
 }
 
 // PopFlash returns the messages of a queue, oldest first, and empties it.
@@ -85,7 +85,7 @@ func (s *Session) NewCSRFToken() (string, error) {
 
 func (s *Session) newToken() (string, error) {
 	token := rand.Text()
-	return token, s.setOwn(csrfKey, token)
+	return token, s.setInternal(csrfKey, token)
 }
 
 // CSRFToken returns the session's CSRF token, and makes one if there is none. It corresponds to

@@ -190,13 +190,13 @@ func (b *browser) MakeID(seed [visitor.SeedSize]byte) string {
 	return cmp.Or(b.next, hex.EncodeToString(seed[:]))
 }
 
-func (b *browser) CanTell() error {
+func (b *browser) CanSetID() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.deaf
 }
 
-func (b *browser) Tell(id string) error {
+func (b *browser) SetID(id string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.id = id

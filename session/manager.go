@@ -48,9 +48,9 @@ type Config struct {
 	// 65536, a negative number no limit but that of the database.
 	MaxSize int
 
-	// Grace is how long the mark of an id that was ended by [Manager.Renew] is kept, so that
+	// Grace is how long an id that was ended by [Manager.Renew] is remembered, so that writing
 	// requests in flight with that id are refused instead of lost. It should be the longest time
-	// that such a request can take. At least a millisecond; default 5 minutes.
+	// that a request can take. At least a millisecond; default 5 minutes.
 	Grace time.Duration
 
 	// OnBegin is called once for every session that begins, after the commit of the transaction
@@ -65,7 +65,8 @@ type Config struct {
 	OnEnd func(ctx context.Context, info Info)
 
 	// SweepInterval is the time between two sweeps of a [Sweeper]. It is varied by a tenth, so that
-	// several processes don't sweep in step. Default a twentieth of Timeout, but at least Period.
+	// several processes don't sweep at the same time. Default a twentieth of Timeout, but at least
+	// Period.
 	SweepInterval time.Duration
 
 	// Logger receives records about sweeps, clock jumps, panics of event handlers and unreadable
@@ -138,13 +139,13 @@ type Manager struct {
 	config  Config
 	index   string // the name of the index bucket
 	sortKey string
-	timeout int64 // in milliseconds, as all times below the exported API
+	timeout int64 // in milliseconds, as all unexported times of this package
 	period  int64
 	grace   int64
 	clock   *clock // shared by the managers of a database
-	watch   *watch // shared by the managers of a name in a database
-	noted   noted
-	journal journal
+	usage   *usage // shared by the managers of one name in a database
+	logged  loggedRefs
+	log     logQueue
 }
 
 // NewManager returns a manager of the sessions that are stored in db under config's name. It starts
@@ -166,9 +167,9 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 		timeout: config.Timeout.Milliseconds(),
 		period:  config.Period.Milliseconds(),
 		grace:   config.Grace.Milliseconds(),
-		journal: journal{logger: config.Logger},
+		log:     logQueue{logger: config.Logger},
 		clock:   shared(db, clockKey{}, newClock),
-		watch:   shared(db, watchKey{config.Name}, func() *watch { return &watch{} }),
+		usage:   shared(db, usageKey{config.Name}, func() *usage { return &usage{} }),
 	}, nil
 }
 
@@ -187,8 +188,8 @@ func (m *Manager) Get(ctx context.Context) (*Session, error) {
 	return s, err
 }
 
-// Lookup is Get, except that it returns nil if the browser has no session: none was ever stored, or
-// it has ended. As in repoze.session, a lookup counts as a use of the session.
+// Lookup is Get, except that it returns nil and no error if the browser has no session: none was
+// ever stored, or it has ended. As in repoze.session, the call counts as a use of the session.
 func (m *Manager) Lookup(ctx context.Context) (*Session, error) {
 	s, stored, err := m.get(ctx)
 	if err != nil || !stored {
@@ -215,7 +216,7 @@ func (m *Manager) get(ctx context.Context) (s *Session, stored bool, err error) 
 	if !ok {
 		return nil, false, ErrNoID
 	}
-	if _, ok := c.Renewed(ts.txn); ok { // perhaps by another manager
+	if _, ok := c.Renewed(ts.txn); ok { // by this manager or another one of the transaction
 		s, err = ts.renew(c, "")
 	} else if id, ok := c.Visitor.ID(); ok && id != "" {
 		s, err = ts.get(id)
@@ -225,12 +226,12 @@ func (m *Manager) get(ctx context.Context) (s *Session, stored bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	return s, s.current().now.exists, nil
+	return s, s.current().state.exists, nil
 }
 
 // WithID returns a context in which the session is that of the browser with this id. It is for jobs
 // and commands, and for requests that are identified by other means than the browserid filter. No
-// cookie can be sent for such a context, so [Manager.Renew] returns [ErrNotTold].
+// cookie can be sent for such a context, so [Manager.Renew] returns [ErrIDNotSent].
 func WithID(ctx context.Context, id string) context.Context {
 	return &visitor.Context{Context: ctx, Visitor: given(id)}
 }
@@ -240,11 +241,11 @@ type given string
 
 func (id given) ID() (string, bool)                   { return string(id), true }
 func (id given) MakeID([visitor.SeedSize]byte) string { return "" }
-func (id given) CanTell() error                       { return errGiven }
-func (id given) Tell(string) error                    { return errGiven }
+func (id given) CanSetID() error                      { return errGiven }
+func (id given) SetID(string) error                   { return errGiven }
 
-var errGiven = errors.New("its id comes from session.WithID: " +
-	"put the browserid filter before the app")
+var errGiven = errors.New("its id comes from session.WithID, which sends no cookie; " +
+	"put the browserid filter in front of the app instead")
 
 // hold returns the txState of the transaction of ctx, and holds it.
 func (m *Manager) hold(ctx context.Context) (*txState, error) {
@@ -286,29 +287,30 @@ func shared[T any](db *storage.DB, key any, newValue func() T) T {
 	return db.Shared(key, func() any { return newValue() }).(T)
 }
 
-// time returns the time, and the time by which to judge ages: see clock.
-func (m *Manager) time() (now, judged int64) { return m.clock.read(m.config.Timeout, &m.journal) }
+// time returns the time, and the adjusted time by which ages are measured: see [clock].
+func (m *Manager) time() (now, adjusted int64) { return m.clock.read(m.config.Timeout, &m.log) }
 
 // slice returns the start of the time slice that contains now.
 func (m *Manager) slice(now int64) int64 { return now - now%m.period }
 
-// expired reports whether a session last used in the slice used has expired at the time judged.
-func (m *Manager) expired(used, judged int64) bool { return m.slice(judged)-used > m.timeout }
+// expired reports whether a session that was last used in the slice used has expired at the
+// adjusted time.
+func (m *Manager) expired(used, adjusted int64) bool { return m.slice(adjusted)-used > m.timeout }
 
-// over reports whether a mark has passed its grace: an id ended at the given time. A mark that a
-// wrong clock dated far ahead has passed it too.
-func (m *Manager) over(ended, judged int64) bool {
-	return judged-ended >= m.grace || ended-judged >= m.grace
+// graceOver reports whether the tombstone of an id that ended at the given time is older than
+// Grace. It returns true, too, for a tombstone that a wrong clock dated far ahead.
+func (m *Manager) graceOver(ended, adjusted int64) bool {
+	return adjusted-ended >= m.grace || ended-adjusted >= m.grace
 }
 
-// markSlice returns the slice under which a mark is listed in the index: a sweep reaches it when
-// the mark is over.
-func (m *Manager) markSlice(ended int64) int64 {
+// tombstoneSlice returns the slice under which the index lists a tombstone, so that a sweep reaches
+// it when its grace is over.
+func (m *Manager) tombstoneSlice(ended int64) int64 {
 	return max(0, min(m.slice(ended), m.slice(ended+m.grace-m.timeout)))
 }
 
-// astray reports whether the slice used is so far ahead of now that it must have been written by a
-// wrong clock.
-func (m *Manager) astray(used, now int64) bool {
+// farAhead reports whether the slice used is so far ahead of now that it must have been written by
+// a wrong clock.
+func (m *Manager) farAhead(used, now int64) bool {
 	return used-m.slice(now) > m.timeout+m.period
 }

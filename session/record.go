@@ -16,15 +16,15 @@ import (
 //
 //	ref 'i' key    an item: its time of writing since the creation, and its value (see value.go)
 //	ref 'l'        the time of the last deletion of an item, if any
-//	ref 'm'        meta record: creation and slice of first use; or a mark, if the id has ended
+//	ref 'm'        meta record: creation and slice of first use; or the tombstone of an id
 //	ref 'u' slice  the session was used in this slice; of several, the latest counts
 //
 // The index bucket has one empty record for every session:
 //
-//	slice ref      the session may have been used last in this slice
+//	slice ref      the session was last used in this slice, or later
 //
-// The ref of a session is a hash of its id. It keeps keys short, makes no id a prefix of another,
-// and gives no usable id to a reader of the database or the log.
+// The ref of a session is a hash of its id. Hashes are short, none is a prefix of another, and they
+// give no usable id to a reader of the database or the log.
 const (
 	kindItem    = 'i'
 	kindDeleted = 'l'
@@ -43,8 +43,8 @@ const (
 // The short form is written where it fits: until 2054, for slices of whole seconds and up to two
 // minutes. It saves space in a database with many sessions. Existing long records are kept.
 const (
-	format     = 1
-	formatMark = 2 // see mark
+	format          = 1
+	formatTombstone = 2 // see tombstone
 
 	short     = 1 << 7
 	shortBits = 40                // of creation
@@ -53,39 +53,39 @@ const (
 	second    = 1000
 )
 
-// A mark replaces the meta record when an id ends because the browser got another:
+// A tombstone replaces the meta record when an id ends because the browser got another:
 //
 //	2 ended created seed      two varints: end of the id, creation of the session; 16 bytes
 //
-// While the mark exists, the item records are those that the session had when the transaction that
-// ended its id began. A release that does not know marks can't read the record, and therefore
-// serves no data under the id.
-type mark struct {
+// While the tombstone exists, the item records are those that the session had when the transaction
+// that ended its id began. A release that does not know tombstones can't read the record, and
+// therefore serves no data under the id.
+type tombstone struct {
 	ended   int64
 	created int64
-	seed    [16]byte // the new id was derived from it, the old id and the user
+	seed    [16]byte // the new id is derived from the seed, the old id and the user
 }
 
-func (m mark) append(b []byte) []byte {
-	b = append(b, formatMark)
+func (m tombstone) append(b []byte) []byte {
+	b = append(b, formatTombstone)
 	b = binary.AppendVarint(b, m.ended)
 	b = binary.AppendVarint(b, m.created)
 	return append(b, m.seed[:]...)
 }
 
-func readMark(b []byte) (m mark, problem string) {
+func readTombstone(b []byte) (m tombstone, problem string) {
 	ended, n := binary.Varint(b[1:])
 	if n <= 0 || ended < 0 {
-		return m, "its time of the end is damaged"
+		return m, "its end time is damaged"
 	}
 	created, k := binary.Varint(b[1+n:])
 	if k <= 0 || created < 0 {
-		return m, "its time of creation is damaged"
+		return m, "its creation time is damaged"
 	}
 	if rest := b[1+n+k:]; len(rest) != len(m.seed) {
 		return m, "its seed is damaged"
 	}
-	return mark{ended: ended, created: created, seed: [16]byte(b[1+n+k:])}, ""
+	return tombstone{ended: ended, created: created, seed: [16]byte(b[1+n+k:])}, ""
 }
 
 // A ref identifies a session without revealing its id.
@@ -121,14 +121,14 @@ func (r ref) indexKey(slice int64) []byte {
 	return append(appendSlice(make([]byte, 0, sliceSize+len(r)), slice), r[:]...)
 }
 
-// records returns the range of all records of r. It is storage.Prefix, except that the end is
-// stored in room, which avoids an allocation.
-func (r *ref) records(room *ref) storage.Range {
-	*room = *r
-	for i := len(room) - 1; i >= 0; i-- {
-		room[i]++
-		if room[i] != 0 {
-			return storage.Range{From: r[:], To: room[:i+1]}
+// records returns the range of all records of r. It is storage.Prefix, except that the end of the
+// range is stored in end, which avoids an allocation.
+func (r *ref) records(end *ref) storage.Range {
+	*end = *r
+	for i := len(end) - 1; i >= 0; i-- {
+		end[i]++
+		if end[i] != 0 {
+			return storage.Range{From: r[:], To: end[:i+1]}
 		}
 	}
 	return storage.Range{From: r[:]}
@@ -162,7 +162,7 @@ func readIndexKey(key []byte) (slice int64, r ref, ok bool) {
 	return slice, ref(key[sliceSize:]), ok
 }
 
-// A meta record marks the existence of a session.
+// A meta is the decoded meta record: a session exists while it has one.
 type meta struct {
 	created int64 // time of creation
 	used    int64 // the slice of its first use
@@ -189,11 +189,11 @@ func readMeta(b []byte) (m meta, problem string) {
 	}
 	created, n := binary.Varint(b[1:])
 	if n <= 0 || created < 0 {
-		return m, "its time of creation is damaged"
+		return m, "its creation time is damaged"
 	}
 	age, k := binary.Varint(b[1+n:])
 	if k <= 0 || 1+n+k != len(b) || age > created || age < created-math.MaxInt64 {
-		return m, "its time of use is damaged"
+		return m, "its time of first use is damaged"
 	}
 	return meta{created: created, used: created - age}, ""
 }
@@ -225,19 +225,19 @@ func readShortMeta(b []byte) (m meta, problem string) {
 	return m, ""
 }
 
-// loaded holds the records of a session as they were when it was looked up.
+// A loaded holds the records of a session as they were when it was looked up.
 type loaded struct {
-	meta                   // for a mark: end of the id (used), and creation of its session
-	exists  bool           // there is a meta record
-	expired bool           // the session exists, but has not been used for too long
-	mark    bool           // there is a mark instead of a meta record
-	marked  bool           // there is a mark that is not over
-	problem *RecordError   // set if a record can't be read; the session then counts as absent
-	deleted int64          // time of the last deletion of an item, 0 if none
-	end     ref            // memory for the end of the range of the records
-	all     []storage.Item // all records, in ascending order of their keys
-	nItems  int            // number of item records, which are the first in all
-	nUses   int            // number of used records, which are the last in all
+	meta                     // for a mark: end of the id (used), and creation of its session
+	exists    bool           // there is a meta record
+	expired   bool           // the session exists, but has not been used for too long
+	tombstone bool           // there is a mark instead of a meta record
+	renewed   bool           // there is a mark that is not over
+	problem   *RecordError   // set if a record can't be read; the session then counts as absent
+	deleted   int64          // time of the last deletion of an item, 0 if none
+	end       ref            // memory for the end of the range of the records
+	all       []storage.Item // all records, in ascending order of their keys
+	nItems    int            // number of item records, which are the first in all
+	nUses     int            // number of used records, which are the last in all
 }
 
 // items returns the item records.
@@ -261,7 +261,7 @@ func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
 		}
 	}
 	if l.problem != nil {
-		l.exists, l.mark, l.nItems = false, false, 0
+		l.exists, l.tombstone, l.nItems = false, false, 0
 	}
 	return nil
 }
@@ -298,7 +298,7 @@ func (l *loaded) add(it storage.Item) (record, problem string) {
 		return "the meta record", l.addMeta(it.Value)
 	case kindUsed:
 		if _, ok := readSlice(rest); !ok {
-			return "a time of use", "it is damaged"
+			return "a used record", "its time slice is damaged"
 		}
 		l.nUses++ // used records follow all other kinds
 	default:
@@ -308,9 +308,9 @@ func (l *loaded) add(it storage.Item) (record, problem string) {
 }
 
 func (l *loaded) addMeta(value []byte) (problem string) {
-	if len(value) > 0 && value[0] == formatMark {
-		m, problem := readMark(value)
-		l.created, l.used, l.mark = m.created, m.ended, problem == ""
+	if len(value) > 0 && value[0] == formatTombstone {
+		m, problem := readTombstone(value)
+		l.created, l.used, l.tombstone = m.created, m.ended, problem == ""
 		return problem
 	}
 	l.meta, problem = readMeta(value)

@@ -22,31 +22,32 @@ type RenewOption func(*renewal)
 
 type renewal struct{ user string }
 
-// As makes the session belong to a user: the name of the user that has just been authenticated. The
-// name must not come from the browser in any other way. [Session.User] returns it.
+// As makes the session belong to the user of this name, whom the app has just authenticated. A name
+// that the browser sent without proof must not be passed. [Session.User] returns it.
 func As(user string) RenewOption { return func(r *renewal) { r.user = user } }
 
 // Renew gives the browser a new id, under which the session goes on with all its data. Call it at
 // log-in, and whenever a user gains rights: an id that was planted or leaked before is then
 // useless. If the session has a CSRF token, it is replaced. Renewal is part of the transaction of
 // ctx, and the cookie depends on its outcome: it is sent if the transaction commits, and not if the
-// transaction is aborted, run again, or rolled back to an earlier savepoint. Sessions that were got
-// before go on under the new id. A second Renew in the same transaction changes nothing. An app
-// with several managers calls Renew, or Get, of each of them in that transaction.
+// transaction is aborted, run again, or rolled back to an earlier savepoint. A Session that Get
+// returned before in the same transaction continues under the new id. A second Renew in the same
+// transaction changes nothing. An app with several managers calls Renew, or Get, of each of them in
+// that transaction.
 //
-// The previous id of the browser ends, which the database remembers for Config.Grace. Other
-// requests of the browser may be in flight with the old id: those that only read find a new
-// session, which is not stored, and those that write get [ErrRenewed]. They are not redirected to
-// the renewed session, since an attacker may know the old id.
+// The previous id of the browser ends, and a tombstone of it stays in the database for
+// Config.Grace. Other requests of the browser may be in flight with the old id: those that only
+// read find a new session, which is not stored, and those that write get [ErrRenewed]. They are not
+// redirected to the renewed session, since an attacker may know the old id.
 //
 // A second Renew that was in flight with the same id, as after a double click, does not find an
 // empty session: whichever of the two responses arrives last, the browser has a session with its
 // data.
 //   - If both were given the same user by [As], or the first was given none and the session was
-//     that user's, the second gives the browser the same id as the first, so that there is one
-//     session with all its data. If that has been renewed again for the user, it is the id of the
-//     last of these renewals. While several renewals are in flight, each attempt may find a newer
-//     id, so such a request may need more attempts than others.
+//     that user's, the second gives the browser the same id as the first, so that both responses
+//     name one session with all its data. If that session has been renewed again for the user, it
+//     is the id of the last of these renewals. While several renewals are in flight, each attempt
+//     may find a newer id, so such a request may need more attempts than others.
 //   - Otherwise the second gives the browser a separate session, with the data that was stored
 //     under the old id before the transaction that renewed it. Later changes to the first session
 //     are not in it.
@@ -55,9 +56,9 @@ func As(user string) RenewOption { return func(r *renewal) { r.user = user } }
 //     renewal at a change of password therefore locks out a holder of the old id. (Without As, a
 //     holder of the old id can still renew it within Grace, by a request that calls Renew.)
 //
-// Errors: [ErrNotTold] if the response header has been sent, or the browserid filter is missing or
-// stands behind tm; those above, and those of [Manager.Get] and [Session.Set]. If the header is
-// sent between Renew and the commit, the commit fails.
+// Errors: [ErrIDNotSent] if the response header has been sent, or the browserid filter is missing
+// or stands behind tm in the pipeline; [ErrRenewed] as described; and those of [Manager.Get] and
+// [Session.Set]. If the header is sent between Renew and the commit, the commit fails.
 func (m *Manager) Renew(ctx context.Context, options ...RenewOption) error {
 	var r renewal
 	for _, option := range options {
@@ -77,12 +78,12 @@ func (m *Manager) Renew(ctx context.Context, options ...RenewOption) error {
 		return err
 	}
 	if err := s.assign(r.user); err != nil {
-		return errors.Join(err, ts.txn.Doom()) // or the new id would be committed without its data
+		return errors.Join(err, ts.txn.Doom()) // never commits the new id without its user
 	}
 	return nil
 }
 
-// assign makes the session belong to the user, if one was named.
+// assign makes the session belong to the user; "" changes nothing.
 func (s *Session) assign(user string) error {
 	if user == "" {
 		return nil
@@ -90,11 +91,11 @@ func (s *Session) assign(user string) error {
 	if has, ok, err := Get[string](held{s}, userKey); err == nil && ok && has == user {
 		return nil
 	}
-	return s.setOwn(userKey, user)
+	return s.setInternal(userKey, user)
 }
 
-// renew returns the session under the id that this transaction gives the browser. If the
-// transaction has not given one yet, it renews the session of the old id.
+// renew gives the browser a new id, unless this transaction has done so before, and returns the
+// session under it.
 func (ts *txState) renew(c *visitor.Context, user string) (*Session, error) {
 	id, renewed := c.Renewed(ts.txn)
 	if renewed && ts.knows(id) {
@@ -111,7 +112,7 @@ func (ts *txState) renew(c *visitor.Context, user string) (*Session, error) {
 	if err := ts.join(); err != nil {
 		return nil, err
 	}
-	if s.had.marked {
+	if s.stored.renewed {
 		return s.fork(c, old, user)
 	}
 	seed := newSeed()
@@ -135,7 +136,7 @@ func (ts *txState) renew(c *visitor.Context, user string) (*Session, error) {
 // sendID makes id the browser's id if the transaction commits.
 func (ts *txState) sendID(c *visitor.Context, id string) error {
 	if err := c.Renew(ts.txn, id); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotTold, err)
+		return fmt.Errorf("%w: %w", ErrIDNotSent, err)
 	}
 	return nil
 }
@@ -143,7 +144,7 @@ func (ts *txState) sendID(c *visitor.Context, id string) error {
 // knows reports whether the session with this id was loaded before, even if it has ended since.
 func (ts *txState) knows(id string) bool {
 	for _, s := range ts.sessions {
-		if s.got == id {
+		if s.id == id {
 			return true
 		}
 	}
@@ -155,78 +156,81 @@ func newSeed() (seed [16]byte) {
 	return seed
 }
 
-// makeID derives the id that follows old. The seed is stored in the mark of old, so that a second
-// renewal for the same user, which knows old and user, derives the same id. The seed alone, which
-// the database holds, is not sufficient to derive the id, and the id is not sufficient for a
-// cookie, which is signed.
+// makeID derives the id that replaces old. The seed is stored in the tombstone of old, so that a
+// second renewal for the same user, which knows old and user, derives the same id. A reader of the
+// database knows the seed, but not old, and so can't derive the id; a forged cookie would need a
+// signature, too.
 func makeID(c *visitor.Context, seed [16]byte, old, user string) string {
 	h := hmac.New(sha256.New, seed[:])
 	h.Write([]byte(old + "\x00" + user))
 	return c.Visitor.MakeID([visitor.SeedSize]byte(h.Sum(nil)))
 }
 
-// rename moves s to id, under which nothing is stored, and leaves a mark in its place.
+// rename moves the records of s to id, under which nothing is stored yet, and puts a tombstone in
+// their place.
 func (s *Session) rename(id string, seed [16]byte) (*Session, error) {
 	ts := s.ts
 	now, _ := ts.m.time()
-	if !s.now.exists {
+	if !s.state.exists {
 		if err := s.discard(); err != nil {
 			return nil, err
 		}
 	}
 	var l loaded
-	if err := l.read(ts.data, &s.from); err != nil { // watches all records
+	if err := l.read(ts.data, &s.idRef); err != nil { // watches all records
 		return nil, fmt.Errorf("session: %w", err)
 	}
 	to := refOf(id)
-	if s.now.exists {
+	if s.state.exists {
 		for _, it := range l.all {
 			key := append(to[:len(to):len(to)], it.Key[len(to):]...)
 			if err := ts.data.Put(key, it.Value); err != nil {
 				return nil, err
 			}
 		}
-		if err := ts.index().Put(to.indexKey(s.now.used), []byte{}); err != nil {
+		if err := ts.index().Put(to.indexKey(s.state.used), []byte{}); err != nil {
 			return nil, err
 		}
 	}
-	if err := ts.delete(s.from, &l); err != nil {
+	if err := ts.delete(s.idRef, &l); err != nil {
 		return nil, err
 	}
-	if err := ts.leaveMark(s, mark{ended: now, created: s.created, seed: seed}); err != nil {
+	if err := ts.putTombstone(s, tombstone{ended: now, created: s.created, seed: seed}); err !=
+		nil {
 		return nil, err
 	}
-	ts.m.watch.mark(ts.m.slice(now))
+	ts.m.usage.mark(ts.m.slice(now))
 	renamed, err := ts.load(id)
 	if err != nil {
 		return nil, err
 	}
 	renamed.created = s.created
-	renamed.now.begun, s.now.begun = s.now.begun, false
-	s.now.as = renamed
+	renamed.state.begun, s.state.begun = s.state.begun, false
+	s.state.renewedAs = renamed
 	return renamed, renamed.renewToken()
 }
 
-// leaveMark stores m in place of s, with the items that were stored before this transaction: a
-// holder of the old id could read those anyway, but none that the transaction has added.
-func (ts *txState) leaveMark(s *Session, m mark) error {
-	if s.had.live() && !s.now.ended {
-		for _, it := range s.had.items() {
+// putTombstone stores m in place of s, with the items that were stored before this transaction. A
+// holder of the old id could read those anyway; items that the transaction has added are left out.
+func (ts *txState) putTombstone(s *Session, m tombstone) error {
+	if s.stored.live() && !s.state.ended {
+		for _, it := range s.stored.items() {
 			if err := ts.data.Put(it.Key, it.Value); err != nil {
 				return err
 			}
 		}
 	}
-	if err := ts.data.Put(s.from.key(kindMeta), m.append(nil)); err != nil {
+	if err := ts.data.Put(s.idRef.key(kindMeta), m.append(nil)); err != nil {
 		return err
 	}
-	return ts.index().Put(s.from.indexKey(ts.m.markSlice(m.ended)), []byte{})
+	return ts.index().Put(s.idRef.indexKey(ts.m.tombstoneSlice(m.ended)), []byte{})
 }
 
-// fork renews s, whose id has already been ended by another renewal: see [Manager.Renew].
+// fork renews s after another renewal has ended its id: it returns the session of that renewal, or
+// a separate one, by the rules in [Manager.Renew].
 func (s *Session) fork(c *visitor.Context, old, user string) (*Session, error) {
 	ts := s.ts
-	m, items, err := s.remainder()
+	m, items, err := s.tombstone()
 	if err != nil {
 		return nil, err
 	}
@@ -237,8 +241,8 @@ func (s *Session) fork(c *visitor.Context, old, user string) (*Session, error) {
 			return nil, err
 		}
 		if followed != nil {
-			s.now.as = followed
-			return followed, ts.sendID(c, followed.got)
+			s.state.renewedAs = followed
+			return followed, ts.sendID(c, followed.id)
 		}
 	}
 	owner, err := ownerOf(items)
@@ -273,41 +277,41 @@ func (s *Session) fork(c *visitor.Context, old, user string) (*Session, error) {
 	if err != nil {
 		return nil, errors.Join(err, ts.txn.Doom())
 	}
-	s.now.as = forked
+	s.state.renewedAs = forked
 	return forked, nil
 }
 
-// follow returns the session that old has become by renewals for this user only, the first of which
-// has left m. It returns nil if there is none.
-func (ts *txState) follow(c *visitor.Context, m mark, old, user string) (*Session, error) {
+// follow returns the session that old has become by one or more renewals for this user, the first
+// of which stored m. It returns nil if a renewal in between named another user, or none.
+func (ts *txState) follow(c *visitor.Context, m tombstone, old, user string) (*Session, error) {
 	for id := makeID(c, m.seed, old, user); ; id = makeID(c, m.seed, id, user) {
 		s, err := ts.get(id)
 		switch {
 		case err != nil:
 			return nil, err
-		case s.now.exists:
+		case s.state.exists:
 			return s, nil
-		case !s.had.marked:
+		case !s.stored.renewed:
 			return nil, nil //nolint:nilnil // as documented
 		}
-		if m, _, err = s.remainder(); err != nil {
+		if m, _, err = s.tombstone(); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// remainder returns the mark of s, and the items that were kept with it.
-func (s *Session) remainder() (m mark, items map[string][]byte, err error) {
+// tombstone returns the tombstone of s, and the items that are kept with it.
+func (s *Session) tombstone() (m tombstone, items map[string][]byte, err error) {
 	items = map[string][]byte{}
-	for _, it := range s.had.items() {
+	for _, it := range s.stored.items() {
 		items[string(itemName(it))] = it.Value
 	}
-	for _, it := range s.had.all[s.had.nItems:] {
+	for _, it := range s.stored.all[s.stored.nItems:] {
 		if it.Key[len(ref{})] == kindMeta {
 			var problem string
-			if m, problem = readMark(it.Value); problem != "" {
+			if m, problem = readTombstone(it.Value); problem != "" {
 				return m, nil, &RecordError{
-					Session: s.from.String(),
+					Session: s.idRef.String(),
 					Record:  "the meta record",
 					Problem: problem,
 				}
@@ -329,7 +333,7 @@ func ownerOf(items map[string][]byte) (string, error) {
 		err = decode(e, &user)
 	}
 	if err != nil {
-		return "", fmt.Errorf("session: can't read the user of a session that was renewed: %w", err)
+		return "", fmt.Errorf("session: can't read the user of a renewed session: %w", err)
 	}
 	return user, nil
 }
@@ -343,29 +347,30 @@ func (s *Session) renewToken() error {
 	return err
 }
 
-// noted is the set of unreadable sessions that were logged, so that each is logged once.
-type noted struct {
+// A loggedRefs is the set of unreadable sessions that were logged, so that each is logged once.
+type loggedRefs struct {
 	mu   sync.Mutex // guards refs
 	refs map[ref]bool
 }
 
-// maxNoted limits the size of noted; when it is reached the set is emptied.
-const maxNoted = 1000
+// maxLogged limits the size of loggedRefs; when it is reached the set is emptied.
+const maxLogged = 1000
 
-func (n *noted) unreadable(log *journal, r ref, problem *RecordError) {
+// unreadable logs that the session r can't be read, unless that was logged before.
+func (n *loggedRefs) unreadable(log *logQueue, r ref, problem *RecordError) {
 	n.mu.Lock()
-	told := n.refs[r]
-	if !told {
-		if n.refs == nil || len(n.refs) == maxNoted {
+	logged := n.refs[r]
+	if !logged {
+		if n.refs == nil || len(n.refs) == maxLogged {
 			n.refs = map[ref]bool{}
 		}
 		n.refs[r] = true
 	}
 	n.mu.Unlock()
-	if !told {
+	if !logged {
 		log.add(slog.LevelError,
 			"a session can't be read: its browser gets a new one, "+
-				"and it is set aside until it would have ended",
+				"and the old records are kept until they would have expired",
 			slog.Any("error", problem))
 	}
 }

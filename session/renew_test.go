@@ -369,7 +369,7 @@ func TestRenewOfABrowserThatCannotBeTold(t *testing.T) {
 	deaf := errors.New("the header has been sent")
 	b := &browser{id: "old", deaf: deaf}
 	do(t, func(ctx context.Context) {
-		if err := f.Renew(behind(ctx, b)); !errors.Is(err, session.ErrNotTold) || !errors.Is(err, deaf) {
+		if err := f.Renew(behind(ctx, b)); !errors.Is(err, session.ErrIDNotSent) || !errors.Is(err, deaf) {
 			t.Errorf("got %v", err)
 		}
 	})

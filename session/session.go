@@ -9,33 +9,33 @@ import (
 	"time"
 )
 
-// A Session holds values under string keys for one browser, as seen by one transaction. It is got
-// from a [Manager], belongs to the transaction in which it was got, and expires when the browser
-// has not used it for the manager's timeout. It is safe for concurrent use by multiple goroutines:
-// each call is atomic, or refused with [ErrFinished] once the transaction ends.
+// A Session holds values under string keys for one browser, as seen by one transaction.
+// [Manager.Get] returns it; it belongs to the transaction of that call, and expires when the
+// browser has not used it for the manager's timeout. It is safe for concurrent use by multiple
+// goroutines: each call is atomic, or refused with [ErrFinished] once the transaction ends.
 //
-// Values are copied when read and when set. A value that was read can be changed without effect on
-// the session, and has to be Set to be stored; there is no counterpart of Pyramid's changed().
+// Values are copied when read and when set: a change to a value that was read is stored only by a
+// call of Set. Pyramid's changed() has no counterpart.
 //
 // A key that is read or written, whether or not it exists, is watched: if another transaction
 // changes it before this one commits, the commit is a conflict. Other keys don't matter.
 type Session struct {
-	ts   *txState
-	got  string // the id under which it was loaded
-	from ref    // the ref of that id
-	had  loaded // the stored records
-	now  state  // its state in this transaction
+	ts     *txState
+	id     string // the browser id under which it was loaded
+	idRef  ref    // the ref of that id
+	stored loaded // the records in the database when it was loaded
+	state  state  // what this transaction has changed
 
-	created int64
+	created int64 // in milliseconds since 1970
 }
 
-// ID returns the browser id by which the session was got, or the new one after a renewal. It is a
-// credential: see [Session.Ref].
+// ID returns the browser id of the session: the new one after a renewal. The id is a credential;
+// log and store [Session.Ref] instead.
 func (s *Session) ID() string {
 	if s.ts.hold() {
 		defer s.ts.release()
 	}
-	return s.current().got
+	return s.current().id
 }
 
 // User returns the name given by [As]; ok is false if the session belongs to no user.
@@ -56,10 +56,11 @@ func (s *Session) IsNew() bool {
 		defer s.ts.release()
 	}
 	s = s.current()
-	return !s.now.exists || s.now.begun
+	return !s.state.exists || s.state.begun
 }
 
-// Created returns when the session was created; for a new session, when it was first got.
+// Created returns when the session was created; for a new session, when [Manager.Get] first
+// returned it.
 func (s *Session) Created() time.Time {
 	if s.ts.hold() {
 		defer s.ts.release()
@@ -74,10 +75,10 @@ func (s *Session) LastUsed() time.Time {
 		defer s.ts.release()
 	}
 	s = s.current()
-	if !s.now.exists {
+	if !s.state.exists {
 		return time.UnixMilli(s.created)
 	}
-	return time.UnixMilli(s.now.used)
+	return time.UnixMilli(s.state.used)
 }
 
 // LastModified returns when a value was last set or deleted; the zero time means never.
@@ -90,16 +91,16 @@ func (s *Session) LastModified() (time.Time, error) {
 	if err := s.enumerate(); err != nil {
 		return time.Time{}, err
 	}
-	if s.now.changed {
-		return time.UnixMilli(s.now.modified), nil
+	if s.state.changed {
+		return time.UnixMilli(s.state.modified), nil
 	}
-	if !s.now.exists {
+	if !s.state.exists {
 		return time.Time{}, nil
 	}
 	if err := s.ts.data.AddReadConflict(s.ref().key(kindDeleted)); err != nil {
 		return time.Time{}, err
 	}
-	last := s.had.deleted
+	last := s.stored.deleted
 	for _, record := range s.records() {
 		if since, _, err := splitItem(record); err == nil { // skips damaged records
 			last = max(last, s.created+since)
@@ -145,8 +146,8 @@ func Get[T any](s Source, key string) (value T, ok bool, err error) {
 	return valueOf[T](s, key, record)
 }
 
-// valueOf decodes a record for Get. It may call methods of the app's types, so it must be called
-// without a hold.
+// valueOf decodes a record for Get. It may call methods of the app's types, so the caller must not
+// hold the transaction.
 func valueOf[T any](s Source, key string, record []byte) (value T, ok bool, err error) {
 	_, e, err := splitItem(record)
 	if err == nil {
@@ -224,10 +225,10 @@ func (s *Session) removeIf(key string, record []byte) (done bool, err error) {
 	return true, s.current().remove(key)
 }
 
-// Set stores value under key. From then on, a new session is stored when the transaction commits.
-// [Get] describes how values are encoded. Errors: a [SizeError] if the session would become too
-// large, a [KeyError] if the key is too long, a [ValueError] if the value would be different when
-// read back, and [ErrRenewed] if the id has ended by a renewal.
+// Set stores value under key when the transaction commits. [Get] describes how values are encoded.
+// Errors: a [SizeError] if the session would become too large, a [KeyError] if the key is too long,
+// a [ValueError] if the value would be different when read back, and [ErrRenewed] if another
+// request of the browser has renewed the id.
 func (s *Session) Set(key string, value any) error {
 	encoded, err := encode(key, value)
 	if err != nil {
@@ -240,7 +241,8 @@ func (s *Session) Set(key string, value any) error {
 	return s.set(key, encoded)
 }
 
-// Update sets all values, in the order of their keys. It stops at the first error.
+// Update sets all values, in the order of their keys. It stops at the first error and returns it;
+// the values before it stay set.
 func (s *Session) Update(values map[string]any) error {
 	keys := slices.Sorted(maps.Keys(values))
 	encoded := make([]value, 0, len(keys))
@@ -302,8 +304,8 @@ func (s *Session) Clear() error {
 }
 
 // Keys returns the keys that have a value, sorted. From then on, the commit is a conflict if
-// another transaction adds, changes or deletes any item; this also holds for Len, All, Clear and
-// LastModified.
+// another transaction adds, changes or deletes any value of the session; this also holds for Len,
+// All, Clear and LastModified.
 func (s *Session) Keys() ([]string, error) {
 	if err := s.hold(); err != nil {
 		return nil, err
@@ -318,7 +320,7 @@ func (s *Session) Len() (int, error) {
 	return len(keys), err
 }
 
-// All returns all values, each as Value[any] returns it. If some can't be read, it returns the
+// All returns all values, each as Get[any] returns it. If some can't be read, it returns the
 // others, and an error that joins the [RecordError] of each.
 func (s *Session) All() (map[string]any, error) {
 	records, err := s.allRecords()
@@ -340,12 +342,12 @@ func (s *Session) allRecords() (map[string][]byte, error) {
 	return maps.Collect(s.records()), nil
 }
 
-// Invalidate ends the session and deletes its data; use it at log-out. This Session can't be used
-// any more ([ErrInvalidated]); the manager returns a new one for the same browser, also within the
-// same transaction. Another transaction that writes to the session at the same time, or marks it as
-// used, conflicts with this one.
+// Invalidate ends the session and deletes its data; use it at log-out. Later calls of this
+// Session's methods return [ErrInvalidated]; the manager returns a new Session for the same
+// browser, also within the same transaction. Another transaction that writes to the session at the
+// same time, or marks it as used, conflicts with this one.
 //
-// The error is [ErrRenewed] if the id has ended by a renewal.
+// The error is [ErrRenewed] if another request of the browser has renewed the id.
 func (s *Session) Invalidate() error {
 	if err := s.hold(); err != nil {
 		return err
@@ -361,7 +363,7 @@ func (s *Session) Invalidate() error {
 	if err := s.discard(); err != nil {
 		return err
 	}
-	s.now.exists = false
-	s.now.invalid = true
+	s.state.exists = false
+	s.state.invalid = true
 	return nil
 }

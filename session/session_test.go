@@ -79,7 +79,7 @@ func TestGetNeedsItsFilters(t *testing.T) {
 				t.Errorf("Renew without an id: got %v", err)
 			}
 		}
-		if err := f.Renew(session.WithID(ctx, "id")); !errors.Is(err, session.ErrNotTold) || !strings.Contains(err.Error(), "session.WithID") {
+		if err := f.Renew(session.WithID(ctx, "id")); !errors.Is(err, session.ErrIDNotSent) || !strings.Contains(err.Error(), "session.WithID") {
 			t.Errorf("Renew of an id that the program gave: got %v", err)
 		}
 	})

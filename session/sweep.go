@@ -13,17 +13,17 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Limits of the number of sessions that are swept in one transaction. A batch should be large
-// enough to share the cost of a commit, and small enough that other commits, which may have to wait
-// for two of the sweep's, are not delayed for long. In a large database each session is on a
-// different page, and the commit writes every page that changed.
+// Limits of the number of sessions that are swept in one transaction, a batch. A large batch shares
+// the cost of a commit; a small one does not delay other commits for long, which may have to wait
+// for two commits of the sweep. In a large database each session is on a different page, and the
+// commit writes every page that changed.
 const (
 	minBatch  = 10
 	maxBatch  = 200
 	batchTime = 2 * time.Millisecond // the time that the commit of a batch should take
 )
 
-// nextBatch returns the size of the next batch, given how long the commit of the last took.
+// nextBatch returns the size of the next batch, given the duration of the last batch's commit.
 func nextBatch(size int, took time.Duration) int {
 	fits := float64(size) * float64(batchTime) / float64(max(took, 1))
 	return min(max(int(min(fits, 2*float64(size))), minBatch), maxBatch)
@@ -37,7 +37,7 @@ func nextBatch(size int, took time.Duration) int {
 //
 // The error is that of the database or of ctx; sessions that were ended before it stay ended.
 func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
-	defer m.journal.write(ctx)
+	defer m.log.write(ctx)
 	var expired, ahead storage.Range
 	err = transaction.Run(ctx, func(ctx context.Context) error {
 		ts, err := m.txState(ctx)
@@ -59,35 +59,35 @@ func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
 
 // due returns the ranges of the index to sweep: expired holds the sessions that have expired, and
 // ahead those that a wrong clock dated so far ahead that they are dated back to now, so that they
-// will expire, too. A range that is to be left alone has an empty bound.
+// will expire, too. A bound that is empty means that the range must not be swept.
 func (ts *txState) due(ctx context.Context) (expired, ahead storage.Range, err error) {
 	if err := ts.askClock(0); err != nil {
 		return expired, ahead, err
 	}
 	m := ts.m
-	now, judged := m.time()
-	if end := m.slice(judged) - m.timeout; end > 0 {
+	now, adjusted := m.time()
+	if end := m.slice(adjusted) - m.timeout; end > 0 {
 		expired.To = appendSlice(nil, end)
 	}
 	ahead.From = appendSlice(nil, m.slice(now)+m.timeout+m.period+1)
-	if m.clock.common() {
+	if m.clock.fromDatabase() {
 		return expired, ahead, nil
 	}
 	// The clock itself may be wrong.
-	astray := ts.count(ahead, maxCount)
-	if !m.clock.wentBack() && astray > ts.count(storage.Range{To: ahead.From}, astray) {
+	farAhead := ts.count(ahead, maxCount)
+	if !m.clock.wentBack() && farAhead > ts.count(storage.Range{To: ahead.From}, farAhead) {
 		m.config.Logger.ErrorContext(ctx,
 			"most sessions are dated more than a timeout ahead of the clock: "+
-				"the clock may be wrong, and none is changed",
-			slog.Int("sessions", astray), slog.Time("clock", time.UnixMilli(now)))
+				"the clock may be wrong, so none is changed",
+			slog.Int("sessions", farAhead), slog.Time("clock", time.UnixMilli(now)))
 		ahead.From = nil
 	}
 	newest, found := ts.newest()
 	_, mono := m.clock.now()
-	if found && m.expired(newest, judged) && !m.watch.certain(newest, mono, m.config.Timeout) {
+	if found && m.expired(newest, adjusted) && !m.usage.isLast(newest, mono, m.config.Timeout) {
 		m.config.Logger.WarnContext(ctx,
 			"all sessions have expired by the clock, which may be wrong: "+
-				"none is ended before it is certain for one timeout that none is used",
+				"they are only ended if none is used for one timeout",
 			slog.Time("used", time.UnixMilli(newest)), slog.Time("clock", time.UnixMilli(now)))
 		expired.To = nil
 	}
@@ -140,7 +140,7 @@ func (m *Manager) sweepRange(ctx context.Context, r storage.Range) (ended int, e
 		case ctx.Err() != nil || !transaction.IsTransient(err):
 			return ended, err
 		case size > 1:
-			// Another transaction uses, or sweeps, one of these sessions: narrow it down.
+			// Another transaction uses, or sweeps, one of these sessions: try smaller batches.
 			size /= 8
 			size = max(size, 1)
 			continue
@@ -210,14 +210,14 @@ func (ts *txState) sweep(ctx context.Context, key []byte) (ended bool, err error
 	if err := l.read(ts.data, &r); err != nil {
 		return false, err
 	}
-	now, judged := ts.m.time()
+	now, adjusted := ts.m.time()
 	used := l.lastUsed()
 	switch {
 	case l.problem != nil:
 		return false, ts.sweepUnreadable(ctx, r, &l, key, slice)
-	case l.mark:
-		return false, ts.sweepMark(r, &l, key, judged)
-	case l.exists && ts.m.expired(used, judged):
+	case l.tombstone:
+		return false, ts.sweepTombstone(r, &l, key, adjusted)
+	case l.exists && ts.m.expired(used, adjusted):
 		if ts.m.config.OnEnd != nil {
 			ts.swept = append(ts.swept, l.info(r, Expired))
 			ts.notify()
@@ -229,7 +229,7 @@ func (ts *txState) sweep(ctx context.Context, key []byte) (ended bool, err error
 			return false, err
 		}
 		return ended, ts.index().Delete(key)
-	case ts.m.astray(used, now):
+	case ts.m.farAhead(used, now):
 		return false, ts.redate(r, &l, slice, ts.m.slice(now))
 	case used != slice:
 		return false, ts.redate(r, &l, slice, used)
@@ -242,12 +242,12 @@ func (ts *txState) sweep(ctx context.Context, key []byte) (ended bool, err error
 func (ts *txState) sweepUnreadable(
 	ctx context.Context, r ref, l *loaded, key []byte, slice int64,
 ) error {
-	now, judged := ts.m.time()
+	now, adjusted := ts.m.time()
 	used := max(slice, l.lastUsed())
-	if ts.m.astray(used, now) {
+	if ts.m.farAhead(used, now) {
 		used = ts.m.slice(now)
 	}
-	if ts.m.expired(used, judged) {
+	if ts.m.expired(used, adjusted) {
 		ts.m.config.Logger.WarnContext(ctx,
 			"a session that can't be read has expired, and is deleted",
 			slog.Any("error", l.problem))
@@ -256,22 +256,22 @@ func (ts *txState) sweepUnreadable(
 		}
 		return ts.index().Delete(key)
 	}
-	return ts.relist(r, key, used)
+	return ts.moveIndexEntry(r, key, used)
 }
 
-// sweepMark deletes a mark that is over, and the items that were kept with it.
-func (ts *txState) sweepMark(r ref, l *loaded, key []byte, judged int64) error {
-	if ts.m.over(l.used, judged) {
+// sweepTombstone deletes a tombstone whose grace is over, and the items that are kept with it.
+func (ts *txState) sweepTombstone(r ref, l *loaded, key []byte, adjusted int64) error {
+	if ts.m.graceOver(l.used, adjusted) {
 		if err := ts.delete(r, l); err != nil {
 			return err
 		}
 		return ts.index().Delete(key)
 	}
-	return ts.relist(r, key, ts.m.markSlice(l.used))
+	return ts.moveIndexEntry(r, key, ts.m.tombstoneSlice(l.used))
 }
 
-// relist replaces the index entry found of r by one for slice.
-func (ts *txState) relist(r ref, found []byte, slice int64) error {
+// moveIndexEntry replaces the index entry of r with the key found by one for slice.
+func (ts *txState) moveIndexEntry(r ref, found []byte, slice int64) error {
 	key := r.indexKey(slice)
 	if bytes.Equal(key, found) {
 		return nil
@@ -283,7 +283,7 @@ func (ts *txState) relist(r ref, found []byte, slice int64) error {
 }
 
 // redate replaces all used records of the session r, and its index entry for the slice found, by
-// those for slice.
+// one record and one entry for slice.
 func (ts *txState) redate(r ref, l *loaded, found, slice int64) error {
 	for _, it := range l.uses() {
 		if err := ts.data.Delete(it.Key); err != nil {
@@ -293,7 +293,7 @@ func (ts *txState) redate(r ref, l *loaded, found, slice int64) error {
 	if err := ts.data.Put(r.usedKey(slice), []byte{}); err != nil {
 		return err
 	}
-	return ts.relist(r, r.indexKey(found), slice)
+	return ts.moveIndexEntry(r, r.indexKey(found), slice)
 }
 
 // A Sweeper sweeps at intervals until it is closed.

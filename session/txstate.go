@@ -16,19 +16,19 @@ import (
 
 // A txState caches one transaction's view of a manager's sessions. Writes go to storage
 // immediately, and storage's data manager commits them; txState keeps a copy for reading. It joins
-// the transaction as a data manager that has nothing to commit, so that the copy follows when
-// savepoints are rolled back.
+// the transaction as a data manager (a participant in its commit) that has nothing to commit, so
+// that a rollback to a savepoint also restores the copy.
 type txState struct {
 	m    *Manager
 	txn  *transaction.Txn
 	tx   *storage.Tx
 	data storage.Bucket
 
-	// the first element of sessions; saves an allocation for the usual single session
+	// the first element of sessions; avoids an allocation for the usual single session
 	first    Session
-	room     [1]*Session // backing array of sessions, which seldom has more than one element
+	array    [1]*Session // backing array of sessions, which seldom has more than one element
 	sessions []*Session  // in the order of loading, including those that can't be used any more
-	known    int         // len(sessions) when it joined; nothing had been written to these before
+	atJoin   int         // len(sessions) when it joined; nothing had been written to these before
 	joined   bool
 	hooked   bool // report is registered as an AfterCommit hook
 	swept    []Info
@@ -38,10 +38,10 @@ type txState struct {
 // session allocates one in its txState, so it holds nothing that can be computed from the loaded
 // records.
 type state struct {
-	as *Session // the Session under the new id, if this one was renewed
+	renewedAs *Session // the Session under the new id, if this one was renewed; else nil
 
 	invalid    bool // the Session can't be used any more: it was invalidated
-	lost       bool // as invalid: it was loaded after a savepoint that was rolled back
+	lost       bool // the same, because it was loaded after a savepoint that was rolled back
 	exists     bool // there is a meta record
 	begun      bool // this transaction has written the meta record
 	ended      bool // the session that was loaded has ended
@@ -49,13 +49,13 @@ type state struct {
 	changed    bool
 
 	used     int64   // the latest time slice in which it was used
-	over     overlay // the items that were set or deleted
+	overlay  overlay // the items that were set or deleted
 	size     int     // bytes of all items, including their keys
 	modified int64   // time of the last change, if changed
 }
 
-// An overlay holds the items that were changed, sorted by key. There are few of them, so that a
-// slice takes less memory than a map.
+// An overlay holds the items that were changed, sorted by key. A slice takes less memory than a map
+// for the few changes of a request.
 type overlay []change
 
 type change struct {
@@ -86,16 +86,16 @@ func (o *overlay) set(key string, record []byte) {
 }
 
 // hold makes other calls, savepoints and the end of the transaction wait until ts.release. Every
-// exported method calls it first. If it returns false, the transaction has ended: nothing is to be
-// released and nothing is written any more, so fields that don't depend on the database may be
-// read.
+// exported method calls it first. If it returns false, the transaction has ended: the caller must
+// not call release, and may read the fields that don't depend on the database, since nothing writes
+// them any more.
 func (ts *txState) hold() bool { return ts.txn.Hold() == nil }
 
 // release ends a hold, also one of the manager, and writes the log messages that were queued
 // meanwhile.
 func (ts *txState) release() {
 	ts.txn.Release()
-	ts.m.journal.write(ts.txn.Context())
+	ts.m.log.write(ts.txn.Context())
 }
 
 // hold holds the session's txState. The error says why s can't be used.
@@ -120,7 +120,7 @@ func (ts *txState) usable() error {
 // find returns the usable Session with this id that was loaded before, or nil.
 func (ts *txState) find(id string) *Session {
 	for _, s := range ts.sessions {
-		if s.gone() == nil && s.current().got == id {
+		if s.gone() == nil && s.current().id == id {
 			return s
 		}
 	}
@@ -139,26 +139,26 @@ func (ts *txState) get(id string) (*Session, error) {
 // it is used. Only the existence of the session is watched from the start.
 func (ts *txState) load(id string) (*Session, error) {
 	s := ts.newSession()
-	s.ts, s.got, s.from = ts, id, refOf(id)
-	if err := s.had.read(ts.data.Snapshot(), &s.from); err != nil {
+	s.ts, s.id, s.idRef = ts, id, refOf(id)
+	if err := s.stored.read(ts.data.Snapshot(), &s.idRef); err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	if err := ts.data.AddReadConflict(s.from.key(kindMeta)); err != nil {
+	if err := ts.data.AddReadConflict(s.idRef.key(kindMeta)); err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	now, judged, err := ts.judge(&s.had)
+	now, adjusted, err := ts.checkExpired(&s.stored)
 	if err != nil {
 		return nil, err
 	}
-	s.had.marked = s.had.mark && !ts.m.over(s.had.used, judged)
-	if s.had.problem != nil {
-		ts.m.noted.unreadable(&ts.m.journal, s.from, s.had.problem)
+	s.stored.renewed = s.stored.tombstone && !ts.m.graceOver(s.stored.used, adjusted)
+	if s.stored.problem != nil {
+		ts.m.logged.unreadable(&ts.m.log, s.idRef, s.stored.problem)
 	}
 	s.created = now
-	if s.had.live() {
-		s.created = s.had.created
+	if s.stored.live() {
+		s.created = s.stored.created
 	}
-	s.now = s.unwritten()
+	s.state = s.unwritten()
 	if err := s.touch(now); err != nil {
 		return nil, err
 	}
@@ -166,30 +166,30 @@ func (ts *txState) load(id string) (*Session, error) {
 	return s, nil
 }
 
-// judge returns the current time and the time for judging ages (see [clock]), and sets l.expired.
-// If the database has a clock, it is asked again before a session is declared expired.
-func (ts *txState) judge(l *loaded) (now, judged int64, err error) {
+// checkExpired sets l.expired, and returns the time and the adjusted time (see [clock]). If the
+// database has a clock, it is read again before a session is declared expired.
+func (ts *txState) checkExpired(l *loaded) (now, adjusted int64, err error) {
 	if err := ts.askClock(stale); err != nil {
 		return 0, 0, err
 	}
-	now, judged = ts.m.time()
+	now, adjusted = ts.m.time()
 	if !l.exists {
-		return now, judged, nil
+		return now, adjusted, nil
 	}
-	if ts.m.expired(l.lastUsed(), judged) || ts.m.astray(l.lastUsed(), now) {
+	if ts.m.expired(l.lastUsed(), adjusted) || ts.m.farAhead(l.lastUsed(), now) {
 		if err := ts.askClock(0); err != nil {
 			return 0, 0, err
 		}
-		now, judged = ts.m.time()
+		now, adjusted = ts.m.time()
 	}
-	l.expired = ts.m.expired(l.lastUsed(), judged)
-	return now, judged, nil
+	l.expired = ts.m.expired(l.lastUsed(), adjusted)
+	return now, adjusted, nil
 }
 
-// newSession returns a zero Session to load into.
+// newSession returns a zero Session for load.
 func (ts *txState) newSession() *Session {
 	if ts.sessions == nil {
-		ts.sessions = ts.room[:0]
+		ts.sessions = ts.array[:0]
 		return &ts.first
 	}
 	return &Session{}
@@ -197,11 +197,11 @@ func (ts *txState) newSession() *Session {
 
 // unwritten returns the state of a session that this transaction has not changed.
 func (s *Session) unwritten() state {
-	if !s.had.live() {
+	if !s.stored.live() {
 		return state{}
 	}
-	now := state{exists: true, used: s.had.lastUsed()}
-	for _, it := range s.had.items() {
+	now := state{exists: true, used: s.stored.lastUsed()}
+	for _, it := range s.stored.items() {
 		now.size += len(itemName(it)) + len(it.Value)
 	}
 	return now
@@ -213,22 +213,22 @@ func (ts *txState) index() storage.Bucket { return ts.tx.Bucket(ts.m.index) }
 // itemName returns the app's key: the part of a record's key after the session's prefix.
 func itemName(it storage.Item) []byte { return it.Key[len(ref{})+1:] }
 
-// touch marks s as used in the current time slice, unless it is marked already. It only puts and
-// deletes records, and if two transactions touch the session at the same time the later slice
-// counts, so that readers of one session never conflict with each other.
+// touch marks s as used in the current time slice, unless it is marked already. It writes records
+// without reading them, and of several marks the latest counts, so that two transactions that touch
+// one session never conflict with each other.
 func (s *Session) touch(now int64) error {
 	slice := s.ts.m.slice(now)
-	if !s.now.exists {
+	if !s.state.exists {
 		return nil
 	}
-	s.ts.m.watch.mark(slice)
-	if slice <= s.now.used && !s.ts.m.astray(s.now.used, now) {
+	s.ts.m.usage.mark(slice)
+	if slice <= s.state.used && !s.ts.m.farAhead(s.state.used, now) {
 		return nil
 	}
 	if err := s.ts.join(); err != nil {
 		return err
 	}
-	for _, it := range s.had.uses() {
+	for _, it := range s.stored.uses() {
 		if err := s.ts.data.Delete(it.Key); err != nil {
 			return err
 		}
@@ -236,10 +236,10 @@ func (s *Session) touch(now int64) error {
 	if err := s.ts.data.Put(s.ref().usedKey(slice), []byte{}); err != nil {
 		return err
 	}
-	if err := s.ts.index().Delete(s.ref().indexKey(s.now.used)); err != nil {
+	if err := s.ts.index().Delete(s.ref().indexKey(s.state.used)); err != nil {
 		return err
 	}
-	s.now.used = slice
+	s.state.used = slice
 	return s.ts.index().Put(s.ref().indexKey(slice), []byte{})
 }
 
@@ -251,14 +251,15 @@ func (s *Session) usable() error {
 	return s.ts.usable()
 }
 
-// gone returns an error if s can't be used any more, whether or not its transaction has ended.
+// gone returns an error if s was invalidated or rolled back. It does not check whether the
+// transaction has ended.
 func (s *Session) gone() error {
 	switch {
-	case s.now.lost:
+	case s.state.lost:
 		return ErrRolledBack
-	case s.now.as != nil:
-		return s.now.as.gone()
-	case s.now.invalid:
+	case s.state.renewedAs != nil:
+		return s.state.renewedAs.gone()
+	case s.state.invalid:
 		return ErrInvalidated
 	}
 	return nil
@@ -269,23 +270,23 @@ func (s *Session) writable() error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	if s.had.marked {
-		return fmt.Errorf("session %s: %w", s.from, ErrRenewed)
+	if s.stored.renewed {
+		return fmt.Errorf("session %s: %w", s.idRef, ErrRenewed)
 	}
 	return nil
 }
 
 // current returns the Session under its present id: s itself, unless it was renewed. Every exported
-// method calls it first, after hold.
+// method calls it right after hold.
 func (s *Session) current() *Session {
-	for s.now.as != nil {
-		s = s.now.as
+	for s.state.renewedAs != nil {
+		s = s.state.renewedAs
 	}
 	return s
 }
 
 // ref returns the ref of the present id of s.
-func (s *Session) ref() ref { return s.current().from }
+func (s *Session) ref() ref { return s.current().idRef }
 
 // lookup returns the record of an item, and watches it from then on.
 func (s *Session) lookup(key string) ([]byte, bool, error) {
@@ -296,7 +297,7 @@ func (s *Session) lookup(key string) ([]byte, bool, error) {
 	return s.read(key)
 }
 
-// held is a [Source] of a Session that is held already, for values of this package.
+// A held is a [Source] that reads a Session whose transaction the caller holds already.
 type held struct{ *Session }
 
 func (h held) lookup(key string) ([]byte, bool, error) { return h.read(key) }
@@ -304,7 +305,7 @@ func (h held) damaged(key string, err error) error {
 	return damagedItem(h.ref().String(), key, err)
 }
 
-// read is lookup for a session that is held.
+// read is lookup for a caller that holds the transaction.
 func (s *Session) read(key string) ([]byte, bool, error) {
 	if err := s.usable(); err != nil || len(key) > MaxKey {
 		return nil, false, err // no item can have such a key
@@ -321,7 +322,7 @@ func (s *Session) read(key string) ([]byte, bool, error) {
 // that is not in the database it does nothing: another transaction would have to begin the session
 // to add items, and that is watched.
 func (s *Session) watch(key string) error {
-	if s.now.enumerated || !s.had.live() {
+	if s.state.enumerated || !s.stored.live() {
 		return nil
 	}
 	return s.ts.data.AddReadConflict(s.ref().itemKey(key))
@@ -329,25 +330,25 @@ func (s *Session) watch(key string) error {
 
 // enumerate watches all items, and the absence of others.
 func (s *Session) enumerate() error {
-	if err := s.usable(); err != nil || s.now.enumerated || !s.had.live() {
+	if err := s.usable(); err != nil || s.state.enumerated || !s.stored.live() {
 		return err
 	}
 	if _, err := s.ts.data.Items(storage.Prefix(s.ref().key(kindItem))); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	s.now.enumerated = true
+	s.state.enumerated = true
 	return nil
 }
 
 // peek returns the record of an item without watching it.
 func (s *Session) peek(key string) ([]byte, bool) {
-	if record, ok := s.now.over.get(key); ok {
+	if record, ok := s.state.overlay.get(key); ok {
 		return record, record != nil
 	}
-	if !s.had.live() {
+	if !s.stored.live() {
 		return nil, false
 	}
-	items := s.had.items()
+	items := s.stored.items()
 	i := sort.Search(len(items), func(i int) bool { return string(itemName(items[i])) >= key })
 	if i < len(items) && string(itemName(items[i])) == key {
 		return items[i].Value, true
@@ -358,15 +359,15 @@ func (s *Session) peek(key string) ([]byte, bool) {
 // records returns an iterator over the records of all items, in no particular order.
 func (s *Session) records() iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
-		if s.had.live() {
-			for _, it := range s.had.items() {
+		if s.stored.live() {
+			for _, it := range s.stored.items() {
 				key := string(itemName(it))
-				if _, ok := s.now.over.get(key); !ok && !yield(key, it.Value) {
+				if _, ok := s.state.overlay.get(key); !ok && !yield(key, it.Value) {
 					return
 				}
 			}
 		}
-		for _, c := range s.now.over {
+		for _, c := range s.state.overlay {
 			if c.record != nil && !yield(c.key, c.record) {
 				return
 			}
@@ -378,7 +379,7 @@ func (s *Session) records() iter.Seq2[string, []byte] {
 type value []byte
 
 // encode encodes the value that is to be set under key. It may call methods of the app's types, so
-// it must be called without a hold.
+// the caller must not hold the transaction.
 func encode(key string, v any) (value, error) {
 	// Most values (a tag, and a short string or a number) need no more than a few bytes.
 	b, err := appendValue(make([]byte, binary.MaxVarintLen64, binary.MaxVarintLen64+22), v)
@@ -388,12 +389,12 @@ func encode(key string, v any) (value, error) {
 	return b, nil
 }
 
-// record returns the record of a value that was set since milliseconds after the session was
+// record returns the record of a value that was set the given milliseconds after the session was
 // created. It reuses the memory of v.
 func (v value) record(since int64) []byte {
-	var room [binary.MaxVarintLen64]byte
-	time := binary.AppendVarint(room[:0], since)
-	start := len(room) - len(time)
+	var buf [binary.MaxVarintLen64]byte
+	time := binary.AppendVarint(buf[:0], since)
+	start := len(buf) - len(time)
 	copy(v[start:], time)
 	return v[start:]
 }
@@ -408,8 +409,8 @@ func (s *Session) set(key string, v value) error {
 	return s.put(key, v.record(now-s.created), now)
 }
 
-// setOwn stores a value of this package.
-func (s *Session) setOwn(key string, v any) error {
+// setInternal stores a value of this package, such as the CSRF token.
+func (s *Session) setInternal(key string, v any) error {
 	encoded, err := encode(key, v)
 	if err != nil {
 		return err
@@ -423,7 +424,7 @@ func (s *Session) keys() ([]string, error) {
 	if err := s.enumerate(); err != nil {
 		return nil, err
 	}
-	keys := make([]string, 0, s.had.nItems+len(s.now.over))
+	keys := make([]string, 0, s.stored.nItems+len(s.state.overlay))
 	for key := range s.records() {
 		keys = append(keys, key)
 	}
@@ -433,14 +434,14 @@ func (s *Session) keys() ([]string, error) {
 
 // put stores the record of an item.
 func (s *Session) put(key string, record []byte, now int64) error {
-	if len(key) > MaxKey { // before anything of the session is stored
+	if len(key) > MaxKey { // checked before any record of the session is written
 		return &KeyError{Session: s.ref().String(), Key: key}
 	}
-	size := s.now.size + len(key) + len(record)
+	size := s.state.size + len(key) + len(record)
 	if old, ok := s.peek(key); ok {
 		size -= len(key) + len(old)
 	}
-	if limit := min(s.ts.m.config.MaxSize, storage.MaxValue); size > limit && size > s.now.size {
+	if limit := min(s.ts.m.config.MaxSize, storage.MaxValue); size > limit && size > s.state.size {
 		return &SizeError{Session: s.ref().String(), Key: key, Size: size, Limit: limit}
 	}
 	if err := s.begin(now); err != nil {
@@ -465,38 +466,39 @@ func (s *Session) remove(key string) error {
 	if err := s.ts.data.Delete(s.ref().itemKey(key)); err != nil {
 		return err
 	}
-	// The session may have no item left whose record holds the time of the change.
+	// No item record may be left that could hold the time of the change.
 	if err := s.ts.data.Put(s.ref().key(kindDeleted), binary.AppendVarint(nil, now)); err != nil {
 		return err
 	}
 	old, _ := s.peek(key)
-	s.cache(key, nil, s.now.size-len(key)-len(old), now)
+	s.cache(key, nil, s.state.size-len(key)-len(old), now)
 	return nil
 }
 
 // cache updates the cached copy after a write to storage.
 func (s *Session) cache(key string, record []byte, size int, now int64) {
-	s.now.over.set(key, record)
-	s.now.size = size
-	s.now.changed, s.now.modified = true, now
+	s.state.overlay.set(key, record)
+	s.state.size = size
+	s.state.changed, s.state.modified = true, now
 }
 
-// begin makes sure that the session exists, before an item is written.
+// begin stores a new session, before its first item is written. It does nothing if the session
+// exists.
 func (s *Session) begin(now int64) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	if err := s.ts.join(); err != nil || s.now.exists {
+	if err := s.ts.join(); err != nil || s.state.exists {
 		return err
 	}
 	if err := s.discard(); err != nil {
 		return err
 	}
-	s.now.exists, s.now.begun = true, true
-	s.now.used = s.ts.m.slice(now)
-	s.ts.m.watch.mark(s.now.used)
+	s.state.exists, s.state.begun = true, true
+	s.state.used = s.ts.m.slice(now)
+	s.ts.m.usage.mark(s.state.used)
 	s.ts.notify()
-	return s.ts.create(s.from, meta{created: s.created, used: s.now.used})
+	return s.ts.create(s.idRef, meta{created: s.created, used: s.state.used})
 }
 
 // create writes the session's meta record and its index entry.
@@ -511,29 +513,29 @@ func (ts *txState) create(r ref, m meta) error {
 // existed. It watches all records, and the absence of others, so that a concurrent writer can't
 // leave a part of a session behind. Unreadable records are set aside.
 func (s *Session) discard() error {
-	if len(s.had.all) > 0 || s.now.exists {
+	if len(s.stored.all) > 0 || s.state.exists {
 		var l loaded
-		if err := l.read(s.ts.data, &s.from); err != nil {
+		if err := l.read(s.ts.data, &s.idRef); err != nil {
 			return fmt.Errorf("session: %w", err)
 		}
 		if l.problem != nil {
-			if err := s.ts.setAside(s.from, &l); err != nil {
+			if err := s.ts.setAside(s.idRef, &l); err != nil {
 				return err
 			}
 		}
-		if err := s.ts.delete(s.from, &l); err != nil {
+		if err := s.ts.delete(s.idRef, &l); err != nil {
 			return err
 		}
 	}
-	if s.had.exists && !s.now.begun && !s.now.ended {
-		s.now.ended = true
+	if s.stored.exists && !s.state.begun && !s.state.ended {
+		s.state.ended = true
 		s.ts.notify()
 	}
 	return nil
 }
 
-// setAside copies the records of the session r, which can't all be read, to a separate key, where a
-// sweep ends them at the time at which a session that is used now would expire.
+// setAside copies the records of the session r, which can't all be read, to a separate ref. A sweep
+// deletes them when a session that is used now would expire.
 func (ts *txState) setAside(r ref, l *loaded) error {
 	now, _ := ts.m.time()
 	aside := r.aside()
@@ -554,27 +556,27 @@ func (ts *txState) delete(r ref, l *loaded) error {
 			return err
 		}
 	}
-	return ts.unlist(r, l)
+	return ts.deleteIndexEntries(r, l)
 }
 
-// unlist deletes the index entries of the session r.
-func (ts *txState) unlist(r ref, l *loaded) error {
+// deleteIndexEntries deletes the index entries of the session r.
+func (ts *txState) deleteIndexEntries(r ref, l *loaded) error {
 	for _, it := range l.uses() {
 		if err := ts.index().Delete(r.indexKey(sliceOf(it))); err != nil {
 			return err
 		}
 	}
 	switch {
-	case l.mark:
-		return ts.index().Delete(r.indexKey(ts.m.markSlice(l.used)))
+	case l.tombstone:
+		return ts.index().Delete(r.indexKey(ts.m.tombstoneSlice(l.used)))
 	case l.exists:
 		return ts.index().Delete(r.indexKey(l.used))
 	}
 	return nil
 }
 
-// join joins the transaction, so that the copy follows savepoints. It must be called before the
-// first change.
+// join joins the transaction, so that a rollback to a savepoint also restores the copy. It must be
+// called before the first change.
 func (ts *txState) join() error {
 	if ts.joined {
 		return nil
@@ -582,7 +584,7 @@ func (ts *txState) join() error {
 	if err := ts.txn.Join(ts); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	ts.joined, ts.known = true, len(ts.sessions)
+	ts.joined, ts.atJoin = true, len(ts.sessions)
 	return nil
 }
 
@@ -602,16 +604,16 @@ func (ts *txState) SortKey() string { return ts.m.sortKey }
 func (ts *txState) Commit(context.Context, resource.Txn) error { return nil }
 
 // Abort implements [resource.DataManager]. It has an effect only when the transaction goes on,
-// after the rollback of a savepoint that is older than the join. Otherwise the sessions are left
-// alone: the transaction may have been given up while the handler still runs.
+// after the rollback of a savepoint that is older than the join. Otherwise the sessions are not
+// changed: the handler may still use them, if the transaction was aborted while it runs.
 func (ts *txState) Abort(_ context.Context, t resource.Txn) error {
 	if !t.Usable() {
 		return nil
 	}
-	for _, s := range ts.sessions[:ts.known] {
-		s.now = s.unwritten()
+	for _, s := range ts.sessions[:ts.atJoin] {
+		s.state = s.unwritten()
 	}
-	ts.drop(ts.known)
+	ts.drop(ts.atJoin)
 	ts.joined = false
 	return nil
 }
@@ -623,8 +625,8 @@ func (ts *txState) ReadOnly() bool { return true }
 func (ts *txState) Savepoint() (resource.Savepoint, error) {
 	states := make([]state, len(ts.sessions))
 	for i, s := range ts.sessions {
-		states[i] = s.now
-		states[i].over = slices.Clone(s.now.over)
+		states[i] = s.state
+		states[i].overlay = slices.Clone(s.state.overlay)
 	}
 	return &savepoint{ts: ts, states: states}, nil
 }
@@ -637,9 +639,9 @@ type savepoint struct {
 // Rollback implements [resource.Savepoint]. It can be called repeatedly.
 func (p *savepoint) Rollback() error {
 	for i := range p.states {
-		over := slices.Clone(p.states[i].over)
-		p.ts.sessions[i].now = p.states[i]
-		p.ts.sessions[i].now.over = over
+		over := slices.Clone(p.states[i].overlay)
+		p.ts.sessions[i].state = p.states[i]
+		p.ts.sessions[i].state.overlay = over
 	}
 	p.ts.drop(len(p.states))
 	return nil
@@ -649,7 +651,7 @@ func (p *savepoint) Rollback() error {
 // rolled back.
 func (ts *txState) drop(n int) {
 	for _, s := range ts.sessions[n:] {
-		s.now.lost = true
+		s.state.lost = true
 	}
 	clear(ts.sessions[n:])
 	ts.sessions = ts.sessions[:n]

@@ -10,8 +10,8 @@ import (
 	"reflect"
 )
 
-// Every item has its own record: the time of writing (milliseconds since the session was created, a
-// varint), a tag, and the value in the form given by the tag. Small common types have binary forms,
+// Every item has its own record: the time of writing (a varint: milliseconds since the session was
+// created), a tag, and the value in the format of the tag. Small common types have binary formats,
 // which are cheap to decode; everything else is JSON.
 const (
 	tagString = 's' // the bytes
@@ -84,7 +84,7 @@ func appendFloat(b []byte, v float64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, tagFloat), math.Float64bits(v))
 }
 
-// An encoded is an encoded value: a tag and the value in the form of that tag.
+// An encoded is an encoded value: a tag and the value in the format of that tag.
 type encoded []byte
 
 var (
@@ -125,19 +125,19 @@ func decode[T any](e encoded, to *T) error {
 	if err := e.check(); err != nil {
 		return err
 	}
-	if done, err := e.decodeOwn(to); done {
+	if done, err := e.decodeBasic(to); done {
 		return err
 	}
-	// decodes into a copy, so that to need not escape to the heap for the most common types
+	// decodes into a local variable, so that to does not escape to the heap for common types
 	other := new(T)
 	err := e.decodeOther(other)
 	*to = *other
 	return err
 }
 
-// decodeOwn decodes a value with a binary form into a variable of a matching basic type. It returns
-// false if the value or the variable is of another type.
-func (e encoded) decodeOwn(to any) (done bool, err error) {
+// decodeBasic decodes a value with a binary format into a variable of a matching basic type. It
+// returns false if the value or the variable is of another type.
+func (e encoded) decodeBasic(to any) (done bool, err error) {
 	switch to := to.(type) {
 	case *string:
 		if e[0] == tagString {
@@ -188,7 +188,7 @@ func (e encoded) decodeOwn(to any) (done bool, err error) {
 	return false, nil
 }
 
-// decodeOther decodes the values that decodeOwn does not handle.
+// decodeOther decodes the values that decodeBasic does not handle.
 func (e encoded) decodeOther(to any) error {
 	if to, ok := to.(*any); ok {
 		return e.decodeAny(to)
@@ -200,8 +200,8 @@ func (e encoded) decodeOther(to any) error {
 }
 
 // decodeNamed decodes into a variable of a defined type, such as time.Duration, if the value fits
-// its underlying type: an app may introduce such a type while sessions hold values that were stored
-// before. Types that define their own decoding are refused.
+// its underlying type: stored sessions may hold a value that was set before the app introduced the
+// type. Types that define their own decoding are refused.
 func (e encoded) decodeNamed(to any) error {
 	switch to.(type) {
 	case json.Unmarshaler, encoding.TextUnmarshaler:
@@ -229,8 +229,8 @@ func (e encoded) decodeNamed(to any) error {
 	return nil
 }
 
-// decodeJSON decodes JSON. It distinguishes text that is no JSON (errDamaged) from JSON of another
-// type.
+// decodeJSON decodes JSON. The error wraps errDamaged if the text is not valid JSON; if it does not
+// fit the type, it is that of encoding/json.
 func (e encoded) decodeJSON(to any) error {
 	err := json.Unmarshal(e[1:], to)
 	if err != nil && !json.Valid(e[1:]) {
@@ -261,7 +261,8 @@ func (e encoded) decodeAny(to *any) error {
 	return nil
 }
 
-// check returns errDamaged if e has not the form that appendValue writes. JSON is not checked.
+// check returns errDamaged if e does not have a format that appendValue writes. JSON is not
+// checked.
 func (e encoded) check() error {
 	if len(e) == 0 {
 		return errDamaged

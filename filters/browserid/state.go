@@ -53,8 +53,8 @@ func (s *state) ID() (string, bool) {
 // MakeID implements [visitor.Visitor].
 func (s *state) MakeID(seed [visitor.SeedSize]byte) string { return string(s.filter.makeID(seed)) }
 
-// CanTell implements [visitor.Visitor].
-func (s *state) CanTell() error {
+// CanSetID implements [visitor.Visitor].
+func (s *state) CanSetID() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.headerSent {
@@ -64,7 +64,7 @@ func (s *state) CanTell() error {
 }
 
 // Tell implements [visitor.Visitor]: a cookie for id will be added to the response.
-func (s *state) Tell(id string) error {
+func (s *state) SetID(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.headerSent {

@@ -114,7 +114,7 @@ func TestRespond(t *testing.T) {
 		{"head", t.Context(), "HEAD", errSecret, 500, "", ""},
 		{
 			"public", t.Context(), "GET", fmt.Errorf("session 0815: %w", session.ErrRenewed), 409,
-			"The session has been renewed meanwhile. Send the request again.\n", "",
+			"Another request has just renewed your session. Send this request again.\n", "",
 		},
 		{"gone", gone, "GET", fmt.Errorf("query: %w", context.Canceled), 499, "Status 499\n", ""},
 		{"cancelled by itself", t.Context(), "GET", context.Canceled, 500, "Internal Server Error\n", ""},

@@ -9,13 +9,13 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A guest is a browser that is told of its id by a field.
+// A guest is a Visitor that keeps its id in a field.
 type guest struct{ id string }
 
 func (g *guest) ID() (string, bool)                        { return g.id, true }
 func (g *guest) MakeID(seed [visitor.SeedSize]byte) string { return hex.EncodeToString(seed[:8]) }
-func (g *guest) CanTell() error                            { return nil }
-func (g *guest) Tell(id string) error                      { g.id = id; return nil }
+func (g *guest) CanSetID() error                           { return nil }
+func (g *guest) SetID(id string) error                     { g.id = id; return nil }
 
 func Example() {
 	g := &guest{id: "old"}

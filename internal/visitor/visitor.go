@@ -9,9 +9,9 @@ import (
 	"github.com/pasteline/pasteline/transaction/resource"
 )
 
-// ErrBehindTransaction is returned by [Context.Renew] when the browserid filter stands inside of
-// the transaction: the response header may then be sent before the outcome of the transaction is
-// known.
+// ErrBehindTransaction is returned by [Context.Renew] when the browserid filter stands behind the
+// filter tm, inside of the transaction: the response header may then be sent before the outcome of
+// the transaction is known.
 var ErrBehindTransaction = errors.New("the browserid filter stands behind tm, so the cookie " +
 	"can't wait for the commit: " +
 	"put it before tm in the pipeline")
@@ -24,11 +24,12 @@ type Visitor interface {
 	// MakeID returns an id in the filter's form, derived from the seed.
 	MakeID(seed [SeedSize]byte) string
 
-	// CanTell returns nil while a new id can be sent to the browser, then an error with the reason.
-	CanTell() error
+	// CanSetID returns nil while a new id can be sent to the browser, and otherwise an error with
+	// the reason.
+	CanSetID() error
 
-	// Tell makes id the browser's id.
-	Tell(id string) error
+	// SetID makes id the browser's id, and sends it with the response.
+	SetID(id string) error
 }
 
 // SeedSize is the number of bytes that an id is derived from; shorter ids use a part of them.
@@ -95,10 +96,10 @@ func (c *Context) Renewed(t *transaction.Txn) (id string, ok bool) {
 // savepoint undoes it. If the new id can't be sent any more at the time of the commit, the commit
 // fails.
 //
-// Errors: [ErrBehindTransaction], that of [Visitor.CanTell], transaction.ErrEnded,
+// Errors: [ErrBehindTransaction], that of [Visitor.CanSetID], transaction.ErrEnded,
 // transaction.ErrCommitFailed.
 func (c *Context) Renew(t *transaction.Txn, id string) error {
-	if err := c.Visitor.CanTell(); err != nil {
+	if err := c.Visitor.CanSetID(); err != nil {
 		return err
 	}
 	if outer, ok := transaction.FromContext(c.Context); ok && outer == t {
@@ -118,22 +119,23 @@ func (c *Context) Renew(t *transaction.Txn, id string) error {
 	t.SetData((*renewalKey)(c), r)
 	t.BeforeCommit(func(context.Context) error {
 		if _, ok := r.get(); ok {
-			return c.Visitor.CanTell()
+			return c.Visitor.CanSetID()
 		}
 		return nil
 	})
 	t.AfterCommit(func(_ context.Context, committed bool) {
 		if id, ok := r.get(); ok && committed {
-			// CanTell succeeded before the commit, so Tell fails only if the handler writes during
-			// the commit.
-			_ = c.Visitor.Tell(id)
+			// CanSetID succeeded before the commit, so SetID fails only if the handler sends the
+			// header during the commit.
+			_ = c.Visitor.SetID(id)
 		}
 	})
 	return nil
 }
 
-// A renewal is the new id that a transaction has given the browser. It is a data manager with
-// nothing to commit, so that it follows savepoints.
+// A renewal is the new id that a transaction has given the browser. It joins the transaction as a
+// data manager (a participant in its commit) with nothing to commit, so that a rollback to a
+// savepoint also restores the id.
 type renewal struct {
 	mu sync.Mutex // guards id
 	id string     // empty: none
@@ -154,8 +156,7 @@ func (r *renewal) set(id string) {
 // SortKey implements [resource.DataManager].
 func (r *renewal) SortKey() string { return "browser id" }
 
-// Commit implements [resource.DataManager]. It does nothing, as the browser is told after the
-// commit.
+// Commit implements [resource.DataManager]. It does nothing, as the id is sent after the commit.
 func (r *renewal) Commit(context.Context, resource.Txn) error { return nil }
 
 // Abort implements [resource.DataManager]. It is also called when a savepoint from before the

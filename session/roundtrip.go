@@ -29,13 +29,13 @@ func checkJSON(value any, text []byte) error {
 	return sameValue("", reflect.ValueOf(value), back.Elem())
 }
 
-func differs(path, format string, args ...any) error {
+func mismatch(path, format string, args ...any) error {
 	return &ValueError{Path: path, Problem: fmt.Sprintf(format, args...)}
 }
 
-// sameValue compares a value with the one decoded into a variable of its type.
+// sameValue returns an error unless was equals is, which was decoded into a variable of its type.
 func sameValue(path string, was, is reflect.Value) error {
-	if codesItself(was) {
+	if definesJSON(was) {
 		return sameText(path, was, is)
 	}
 	switch was.Kind() {
@@ -58,7 +58,7 @@ func sameValue(path string, was, is reflect.Value) error {
 		return sameMap(path, was, is)
 	case reflect.Slice, reflect.Array:
 		if was.Len() != is.Len() {
-			return differs(path, "of %d elements %d come back", was.Len(), is.Len())
+			return mismatch(path, "%d elements become %d", was.Len(), is.Len())
 		}
 		for i := range was.Len() {
 			at := path + "[" + strconv.Itoa(i) + "]"
@@ -69,12 +69,12 @@ func sameValue(path string, was, is reflect.Value) error {
 		return nil
 	case reflect.String:
 		if was.String() != is.String() {
-			return differs(path, "%s", changedString(was.String()))
+			return mismatch(path, "%s", changedString(was.String()))
 		}
 		return nil
 	}
 	if !was.Equal(is) { // comparable: JSON refuses functions and channels
-		return differs(path, "%v comes back as %v", was, is)
+		return mismatch(path, "%v becomes %v", was, is)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func sameNil(path string, was, is reflect.Value) error {
 	if was.IsNil() == is.IsNil() {
 		return nil
 	}
-	return differs(path, "a %s and null are not told apart", was.Type())
+	return mismatch(path, "JSON can't distinguish this %s from null", was.Type())
 }
 
 func isNil(v reflect.Value) bool {
@@ -96,10 +96,10 @@ func isNil(v reflect.Value) bool {
 
 func changedString(s string) string {
 	if !utf8.ValidString(s) {
-		return fmt.Sprintf("%.40q is not valid UTF-8, which JSON needs; "+
-			"set bytes as []byte, or under a key of their own", s)
+		return fmt.Sprintf("%.40q is not valid UTF-8, which JSON requires; "+
+			"use []byte, or a key of the session for this value alone", s)
 	}
-	return fmt.Sprintf("%.40q comes back as another", s)
+	return fmt.Sprintf("%.40q becomes another string", s)
 }
 
 // sameFields compares the fields of a struct. A field with the tag "-" is skipped: the app excludes
@@ -113,7 +113,7 @@ func sameFields(path string, was, is reflect.Value) error {
 		embedded := field.Anonymous && field.Type.Kind() == reflect.Struct
 		if !field.IsExported() && !embedded {
 			if !was.Field(i).IsZero() {
-				return differs(path, "JSON leaves out the field %s of %s, which is not exported; "+
+				return mismatch(path, "JSON leaves out the field %s of %s, which is not exported; "+
 					"set a type with exported fields, or one that is "+
 					"a json.Marshaler and a json.Unmarshaler",
 					field.Name, was.Type())
@@ -129,7 +129,7 @@ func sameFields(path string, was, is reflect.Value) error {
 
 func sameMap(path string, was, is reflect.Value) error {
 	if was.Len() != is.Len() {
-		return differs(path, "of %d keys %d come back", was.Len(), is.Len())
+		return mismatch(path, "%d keys become %d", was.Len(), is.Len())
 	}
 	for entries := was.MapRange(); entries.Next(); {
 		key := entries.Key()
@@ -137,9 +137,9 @@ func sameMap(path string, was, is reflect.Value) error {
 		found := is.MapIndex(key)
 		if !found.IsValid() {
 			if key.Kind() == reflect.String {
-				return differs(path, "the key %s", changedString(key.String()))
+				return mismatch(path, "the key %s", changedString(key.String()))
 			}
-			return differs(path, "the key %v does not come back", key)
+			return mismatch(path, "the key %v is lost", key)
 		}
 		if err := sameValue(at, entries.Value(), found); err != nil {
 			return err
@@ -151,7 +151,7 @@ func sameMap(path string, was, is reflect.Value) error {
 // sameAny compares the content of an interface with its decoded form.
 func sameAny(path string, was, is reflect.Value) error {
 	for was.Kind() == reflect.Pointer || was.Kind() == reflect.Interface {
-		if was.IsNil() || codesItself(was) {
+		if was.IsNil() || definesJSON(was) {
 			break
 		}
 		was = was.Elem()
@@ -159,25 +159,25 @@ func sameAny(path string, was, is reflect.Value) error {
 	// Compare in its own type first: this finds fields that JSON leaves out.
 	text, err := json.Marshal(was.Interface())
 	if err != nil {
-		return differs(path, "%v", err)
+		return mismatch(path, "%v", err)
 	}
 	number, isNumber := reflect.TypeAssert[float64](is)
 	switch {
 	case isNumber:
 		return sameNumber(path, string(text), number)
 	case was.Kind() == reflect.Slice && was.Type().Elem().Kind() == reflect.Uint8 &&
-		is.Kind() == reflect.String && !codesItself(was):
-		return differs(path, "bytes in an interface come back as a string; "+
-			"set them under a key of their own, or in a typed collection")
-	case is.Kind() == reflect.String && was.Kind() == reflect.String && !codesItself(was):
+		is.Kind() == reflect.String && !definesJSON(was):
+		return mismatch(path, "bytes in an interface become a string; "+
+			"use a key of the session for them alone, or a typed collection")
+	case is.Kind() == reflect.String && was.Kind() == reflect.String && !definesJSON(was):
 		if was.String() != is.String() {
-			return differs(path, "%s", changedString(was.String()))
+			return mismatch(path, "%s", changedString(was.String()))
 		}
 		return nil
 	}
 	own := reflect.New(was.Type())
 	if err := json.Unmarshal(text, own.Interface()); err != nil {
-		return differs(path, "%v", err)
+		return mismatch(path, "%v", err)
 	}
 	if err := sameValue(path, was, own.Elem()); err != nil {
 		return err
@@ -185,25 +185,25 @@ func sameAny(path string, was, is reflect.Value) error {
 	return sameDigits(path, text, is.Interface())
 }
 
-// sameNumber compares the text of a number with the float64 decoded from it.
+// sameNumber returns an error unless is, decoded from the text of a number, has the same digits.
 func sameNumber(path, text string, is float64) error {
 	exact, ok := new(big.Rat).SetString(text)
 	back, ok2 := new(big.Rat).SetString(strconv.FormatFloat(is, 'g', -1, 64))
 	if ok && ok2 && exact.Cmp(back) == 0 {
 		return nil
 	}
-	return differs(path, "the number %s in an interface comes back as %s; "+
-		"set it under a key of its own, or in a typed collection",
+	return mismatch(path, "the number %s in an interface becomes %s; "+
+		"use a key of the session for it alone, or a typed collection",
 		text, strconv.FormatFloat(is, 'f', -1, 64))
 }
 
-// sameDigits compares all numbers of a text with the float64s decoded from it.
+// sameDigits is sameNumber for all numbers of a JSON text.
 func sameDigits(path string, text []byte, is any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var exact any
 	if err := d.Decode(&exact); err != nil {
-		return differs(path, "%v", err)
+		return mismatch(path, "%v", err)
 	}
 	return digits(path, exact, is)
 }
@@ -238,16 +238,16 @@ func digits(path string, exact, is any) error {
 			return nil
 		}
 	}
-	return differs(path, "it comes back as %v", is)
+	return mismatch(path, "it becomes %v", is)
 }
 
-// codesItself reports whether the type of v defines its own JSON. As in encoding/json, a method of
+// definesJSON reports whether the type of v defines its own JSON. As in encoding/json, a method of
 // the pointer type counts only if v is addressable.
-func codesItself(v reflect.Value) bool {
-	return codes(v.Type()) || v.CanAddr() && codes(reflect.PointerTo(v.Type()))
+func definesJSON(v reflect.Value) bool {
+	return marshals(v.Type()) || v.CanAddr() && marshals(reflect.PointerTo(v.Type()))
 }
 
-func codes(t reflect.Type) bool {
+func marshals(t reflect.Type) bool {
 	return t.Implements(jsonMarshaler) || t.Implements(textMarshaler)
 }
 
@@ -265,18 +265,18 @@ func sameText(path string, was, is reflect.Value) error {
 	}
 	a, err := textOf(was)
 	if err != nil {
-		return differs(path, "%v", err)
+		return mismatch(path, "%v", err)
 	}
 	b, err := textOf(is)
 	if err != nil {
-		return differs(path, "%v", err)
+		return mismatch(path, "%v", err)
 	}
 	if !bytes.Equal(a, b) {
-		return differs(path, "%.60s comes back as %.60s", a, b)
+		return mismatch(path, "%.60s becomes %.60s", a, b)
 	}
 	if was.Kind() == reflect.Struct {
 		for i := range was.NumField() {
-			if field := was.Type().Field(i); field.Anonymous && codes(field.Type) {
+			if field := was.Type().Field(i); field.Anonymous && marshals(field.Type) {
 				return sameFields(path, was, is)
 			}
 		}
