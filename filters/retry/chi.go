@@ -6,7 +6,7 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// A route is chi's routing state when the request came to the filter. With router.Use(retry) the
+// A route is chi's routing state when the request arrived at the filter. With router.Use(retry) the
 // filter is inside the router, and chi keeps its routing state in a value of the context, which it
 // changes in place. A second attempt would continue from the state of the first and end in a 404,
 // so each later attempt gets a copy of the original state.

@@ -29,21 +29,20 @@ type Config struct {
 	Retryable Predicate
 
 	// Delay is the time to wait before the second attempt. Each further delay is multiplied by
-	// DelayFactor (zero means 2), up to MaxDelay (zero or negative: no limit). By default there is
-	// no delay, as in the original: a conflict of an embedded database of this project makes the
-	// next attempt wait for the transaction that it collided with. A delay ends when the client
-	// goes away.
+	// DelayFactor (zero means 2), up to MaxDelay (zero or negative: no limit). The default is no
+	// delay, as in repoze.retry: after a conflict in a database of this project, the next attempt
+	// waits in a queue for the contended data anyway. A delay ends when the client disconnects.
 	Delay       time.Duration
 	DelayFactor float64
 	MaxDelay    time.Duration
 
-	// Jitter is the random fraction of each delay, from 0 to 1, so that requests which collided
-	// don't collide again. It has no effect without a Delay.
+	// Jitter is the random fraction of each delay, from 0 to 1, so that requests which conflicted
+	// don't conflict again. It has no effect without a Delay.
 	Jitter float64
 
 	// HighWater is how many bytes of a request body, and of a response, are kept in memory before a
-	// temporary file is used. Zero means 2 MiB, a negative number as few as possible. Up to four
-	// times as much is kept in memory as long as all requests together use at most 4 MiB beyond
+	// temporary file is used. Zero means 2 MiB, a negative number as few as possible. A body may
+	// use up to four times HighWater, as long as all requests together use at most 4 MiB beyond
 	// their HighWater.
 	HighWater int64
 
@@ -71,7 +70,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Validate returns an error that joins all faults of the config, or nil.
+// Validate returns an error that joins an error for each invalid field, or nil.
 func (c Config) Validate() error {
 	errs := []error{c.policy().Validate()}
 	if c.LogAfterTryCount < 0 {

@@ -1,36 +1,41 @@
 // Package retry runs a request again if an attempt failed for a transient reason, such as a
 // conflict with another transaction.
 //
-// The filter stands around tm. It buffers the response of each attempt and examines the result: a
-// returned error, or a commit that failed. If the error is transient, the filter discards the
-// response and begins again: with the original request, its body from the start, and a new
-// transaction. A failed attempt leaves no trace: no header or cookie, no context value, no change
-// of the request. The client gets one answer; if the last attempt failed too, it is 503 with
-// Retry-After.
+// In Go code it is a middleware around that of package tm, which runs each request in a
+// transaction:
 //
-// In an .ini file it is a filter without required settings:
+//	again, err := retry.New(retry.Config{Tries: 5})
+//	handler = again(tm.New(tm.Config{})(mux))
+//
+// In an .ini file it is a filter without required settings ("egg:pasteline#retry" is its name: egg:
+// stands before the names that packages give to their filters and apps):
 //
 //	[pipeline:main]
 //	pipeline = egg:pasteline#retry egg:pasteline#tm myapp
 //
-// In Go code it is a middleware:
+// The filter buffers the response of each attempt and examines the result: a returned error, or a
+// commit that failed. If the error is transient, the filter discards the response and begins again:
+// with the original request, its body from the start, and a new transaction. A failed attempt
+// leaves no trace: no header or cookie, no context value, no change of the request. The client gets
+// one answer; if the last attempt failed too, it is 503 with Retry-After.
 //
-//	again, err := retry.New(retry.Config{Tries: 5})
-//	handler = again(transact(mux))
+// The filter corresponds to Python's repoze.retry, whose names and settings it accepts in .ini
+// files.
 //
-// [transaction.AttemptFromContext] tells a handler the number of the current attempt, how many
-// there are, and whether it is the last one. Effects outside of the transaction, such as a mail,
-// happen once per attempt; an AfterCommit hook of the transaction runs once.
+// [transaction.AttemptFromContext] returns the number of the current attempt, the maximum, and
+// whether it is the last one. Effects outside of the transaction, such as a mail, happen once per
+// attempt; an AfterCommit hook of the transaction runs once.
 //
 // # Which errors lead to another attempt
 //
-// By default, every error that declares itself transient, anywhere in its tree
-// ([transaction.IsTransient]), as conflicts do; otherwise the errors accepted by the predicates in
-// the setting retryable. The status that a handler gave to the error does not matter. A request is
-// also run again if its handler met a conflict but hid it: by a response with a vetoed status, by
-// another error, or by dooming or aborting the transaction. The data managers (the storages that
-// take part in the transaction) report such a conflict ([transaction.Txn.Conflict]). At the last
-// attempt the handler's own answer is sent, and tm logs the reason.
+// By default, a request is run again after every error that declares itself transient
+// ([transaction.IsTransient]), as conflicts do; the error may be wrapped by others. The setting
+// retryable names other predicates instead. The status that a handler gave to the error does not
+// matter. A request is also run again if its handler met a conflict but hid it: by a response with
+// a status on which tm aborts, by another error, or by aborting the transaction or marking it to be
+// aborted ([transaction.Txn.Doom]). The data managers (the storages that take part in the
+// transaction) report such a conflict ([transaction.Txn.Conflict]). At the last attempt the
+// handler's own answer is sent, and tm logs the conflict.
 //
 // After a conflict of package storage, the next attempt waits in a queue for the contended data,
 // with PostgreSQL also across processes, so that three attempts are enough for any number of
@@ -41,8 +46,8 @@
 // # Caveats
 //
 // A response is buffered in memory, then in a temporary file, until the handler returns. A handler
-// that streams must flush. The first flush ends the transaction, and after it nothing is run again:
-// if the handler fails later, the response is cut off, see package handler.
+// that streams must flush. The first flush ends the transaction, and after it the request is not
+// run again: if the handler fails later, the response is cut off, see package handler.
 //
 // Informational responses, such as 103 Early Hints, are dropped while the response is buffered, as
 // the attempt could still fail.
@@ -71,7 +76,7 @@
 // that an attempt sets with SetPathValue, if an outer handler has set one by hand; those of an
 // outer ServeMux or chi router are restored.
 //
-// If the client is gone, there is no further attempt. An answer is sent nonetheless (499, if the
-// disconnect made the request fail), because a client that closed only its sending half of the
-// connection would take silence for success.
+// If the client has disconnected, the request is not run again. An answer is sent nonetheless (499,
+// if the disconnect made the request fail), because a client that closed only its sending half of
+// the connection would take a missing answer for success.
 package retry

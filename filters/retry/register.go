@@ -10,28 +10,28 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// settings are the settings of an .ini section.
+// settings declares the settings of an .ini section.
 type settings struct {
-	Tries            int            `default:"3" min:"0" help:"how many attempts a request gets in all; 0 is one attempt, as 1 is"`
-	Retryable        []string       `help:"names of predicates that say which errors lead to another attempt: transient, and those that a program registers; none if empty"`
-	HighWater        pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a request body or response is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it)"`
-	Delay            time.Duration  `default:"0" min:"0" help:"seconds to wait before the second attempt"`
+	Tries            int            `default:"3" min:"0" help:"maximum number of attempts per request, the first included; 0 means 1"`
+	Retryable        []string       `help:"names of predicates for the errors that lead to another attempt: transient, and those that a program registers; if it is empty, no error does"`
+	HighWater        pipeline.Bytes `ini:"highwater" default:"2MB" help:"bytes of a request body or response that are kept in memory before a temporary file is used (up to four times as many while memory is not short); 0 means as few as possible"`
+	Delay            time.Duration  `default:"0" min:"0" help:"time to wait before the second attempt"`
 	DelayFactor      float64        `default:"2" min:"0" help:"factor by which each further delay is longer"`
-	MaxDelay         time.Duration  `default:"0" min:"0" help:"longest delay in seconds; 0 is no limit"`
+	MaxDelay         time.Duration  `default:"0" min:"0" help:"longest delay; 0 is no limit"`
 	Jitter           float64        `default:"0" min:"0" max:"1" help:"random fraction of each delay"`
 	LogAfterTryCount int            `default:"1" min:"0" help:"number of the first failed attempt that is logged even if another follows"`
-	MaxBody          pipeline.Bytes `default:"1GB" help:"longest request body, beyond which the answer is 413; 0 is no limit"`
-	StreamBody       bool           `default:"false" help:"pass a request's body on while the client sends it; else all of it is received before the first attempt, so that no transaction waits for a slow client"`
-	MaxResponse      pipeline.Bytes `default:"1GB" help:"longest response that can be buffered, beyond which the answer is 500; 0 is no limit"`
+	MaxBody          pipeline.Bytes `default:"1GB" help:"maximum size of a request body; a longer one is answered with 413; 0 is no limit"`
+	StreamBody       bool           `default:"false" help:"pass the request body to the app while the client sends it; otherwise the whole body is received before the first attempt, so that no transaction waits for a slow client"`
+	MaxResponse      pipeline.Bytes `default:"1GB" help:"maximum size of a response that is buffered; a longer one is replaced by 500; 0 is no limit"`
 	OnRetry          string         `nonempty:"true" help:"name of a hook that is called before each further attempt"`
 }
 
-// Register adds the filter to r as "egg:pasteline#retry", and under the name of the original,
+// Register adds the filter to r as "egg:pasteline#retry", and under the name of the Python package,
 // "egg:repoze.retry#retry".
 //
 // Predicates for the setting retryable are registered with pipeline.Value(r, name,
 // retry.Predicate(f)). Predefined are "transient" and, as its synonyms, the names of the errors of
-// Python's transaction, ZODB and ZPublisher packages that the original retries by default.
+// Python's transaction, ZODB and ZPublisher packages that repoze.retry retries by default.
 func Register(r *pipeline.Registry) {
 	pipeline.Filter(r, "egg:pasteline#retry", newFromSettings)
 	r.Alias("egg:repoze.retry#retry", "egg:pasteline#retry")
@@ -50,7 +50,7 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 	b.Require(
 		order.Requirement{
 			Filter: order.TM, Place: order.NotInFront, Broken: true,
-			Else: "nothing is run again, since a conflict is known only when the transaction " +
+			Else: "no request is run again, since a conflict is known only when the transaction " +
 				"around it commits; write it in front of that",
 		},
 		order.Requirement{
@@ -59,7 +59,7 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 		},
 		order.Requirement{
 			Filter: order.TM, Place: order.Behind,
-			Else: "without a transaction there is no conflict to be run again for; " +
+			Else: "without a transaction no conflict can occur, so no request is run again; " +
 				"write egg:repoze.tm2#tm behind it",
 		},
 	)
@@ -76,7 +76,7 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 		LogAfterTryCount: s.LogAfterTryCount,
 		Logger:           b.Logger(),
 	}
-	if s.DelayFactor == 0 { // set to 0 in the file; in a Config zero means the default
+	if s.DelayFactor == 0 { // the file says 0; in a Config zero means the default
 		config.DelayFactor = math.SmallestNonzeroFloat64
 	}
 	var predicates []Predicate

@@ -42,7 +42,8 @@ type copier interface {
 
 var _ copier = (*filter)(nil)
 
-// filter is read-only while it serves, except for misplaced.
+// A filter is the handler that New's middleware returns. Its fields don't change while it serves,
+// except for misplaced.
 type filter struct {
 	Config
 	policy transaction.Policy
@@ -52,7 +53,7 @@ type filter struct {
 	misplaced atomic.Bool // the warning about a filter behind tm was logged
 }
 
-// ServeHTTP runs a request until an attempt succeeds or should not be repeated, and answers it.
+// ServeHTTP runs a request until an attempt succeeds or fails for good, and answers it.
 func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.inside(r.Context()) {
 		f.next.ServeHTTP(w, r)
@@ -90,17 +91,18 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	attempts := &round.attempts
 	defer attempts.End()
 	for {
-		held := &round.first
+		response := &round.first
 		if attempts.Attempt().Number > 1 {
-			held = new(respbuf.Writer) // a goroutine of the first attempt may still use its writer
+			// a goroutine of the first attempt may still use its writer
+			response = new(respbuf.Writer)
 		}
-		err := f.attempt(w, held, source, attempts)
+		err := f.attempt(w, response, source, attempts)
 		if err == nil {
 			return
 		}
 		try := attempts.Attempt()
 		if !attempts.Again(err) {
-			f.fail(w, source.original(), held.Result(), err, try)
+			f.fail(w, source.original(), response.Result(), err, try)
 			return
 		}
 		if try.Number >= f.LogAfterTryCount {
@@ -110,26 +112,27 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 				slog.Any("error", err))
 		}
 		if f.OnRetry != nil {
-			r := source.bodiless(attempts.Context(), attempts.Attempt())
+			r := source.withoutBody(attempts.Context(), attempts.Attempt())
 			f.OnRetry(r, err)
 		}
 	}
 }
 
 // A round holds the objects that every request needs, in one allocation: the attempts, and the
-// buffered response of the first.
+// buffered response of the first attempt.
 type round struct {
 	attempts transaction.Attempts
 	first    respbuf.Writer
 }
 
-// inside reports whether ctx belongs to an attempt or a transaction already. A round of attempts
-// inside of it could not begin a new transaction.
+// inside reports whether ctx belongs to an attempt or a transaction already, in which a further
+// attempt could not begin a new transaction.
 func (f *filter) inside(ctx context.Context) bool {
 	if _, ok := transaction.FromContext(ctx); ok {
 		if f.misplaced.CompareAndSwap(false, true) {
 			f.Logger.LogAttrs(ctx, slog.LevelWarn,
-				"retry stands behind tm, so nothing is retried: put it before tm in the pipeline")
+				"retry stands behind tm, so no request is retried: put it before tm in "+
+					"the pipeline")
 		}
 		return true
 	}
@@ -137,55 +140,55 @@ func (f *filter) inside(ctx context.Context) bool {
 	return ok
 }
 
-// attempt runs the request once, with held as the buffered response, which must be new. It returns
-// an error if the attempt failed and no response was sent. If it returns nil, the response was
-// sent, or as much of it as was possible.
+// attempt runs the request once; response is its buffer and must be new. It returns an error if the
+// attempt failed and no response was sent. If it returns nil, the response was sent, in whole or,
+// after a failure, in part.
 func (f *filter) attempt(
-	w http.ResponseWriter, held *respbuf.Writer, source *source, attempts *transaction.Attempts,
+	w http.ResponseWriter, response *respbuf.Writer, source *source, attempts *transaction.Attempts,
 ) error {
-	ctx := held.Begin(attempts.Context(), w, respbuf.Options{
+	ctx := response.Begin(attempts.Context(), w, respbuf.Options{
 		HighWater: f.HighWater, Max: f.MaxResponse, Attempts: attempts,
 	})
-	defer held.Discard()
-	result := held.Result()
+	defer response.Discard()
+	result := response.Result()
 
-	f.call(ctx, held, source, attempts.Attempt())
+	f.call(ctx, response, source, attempts.Attempt())
 
-	held.Returned()
-	attempts.End() // the next in the queue must not wait for a slow client
+	response.Returned()
+	attempts.End() // the next transaction in the queue must not wait until the response is sent
 	err := result.Err()
-	if err != nil && !held.Sent() {
-		if result.Committed() { // by an earlier transaction, or the failure came after the commit
+	if err != nil && !response.Sent() {
+		if result.Committed() { // a transaction of the attempt was committed before the failure
 			f.fail(w, source.original(), result, err, attempts.Attempt())
 			return nil
 		}
 		return err
 	}
 	if err != nil {
-		attempt.Log(f.Logger, held.Late(), source.original(), err)
-		held.Cut()
+		attempt.Log(f.Logger, response.Late(), source.original(), err)
+		response.Cut()
 		return nil
 	}
-	if err := held.Send(); err != nil {
+	if err := response.Send(); err != nil {
 		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent",
 			slog.String("path", source.request.URL.Path), slog.Any("error", err))
-		panic(http.ErrAbortHandler) // a part may have been sent
+		panic(http.ErrAbortHandler) // a part of the response may have been sent
 	}
 	return nil
 }
 
 // call calls the next handler with the request of an attempt.
 func (f *filter) call(
-	ctx context.Context, held *respbuf.Writer, source *source, try transaction.Attempt,
+	ctx context.Context, response *respbuf.Writer, source *source, try transaction.Attempt,
 ) {
 	source.record(ctx, try)
-	if f.copier != nil && source.asItCame(try) {
-		f.copier.ServeCopy(ctx, held, source.request)
+	if f.copier != nil && source.unchanged(try) {
+		f.copier.ServeCopy(ctx, response, source.request)
 		return
 	}
-	request := source.next(ctx, held.Result(), try)
+	request := source.next(ctx, response.Result(), try)
 	defer formfiles.Remove(source.request, request)
-	f.next.ServeHTTP(held, request)
+	f.next.ServeHTTP(response, request)
 }
 
 // fail logs err and answers a request that will not be run again.
@@ -194,7 +197,7 @@ func (f *filter) fail(
 	result *attempt.Result, err error, try transaction.Attempt,
 ) {
 	var attrs []slog.Attr
-	if try.Number > 0 { // otherwise it failed before the first attempt
+	if try.Number > 0 { // otherwise the request failed before the first attempt
 		attrs = []slog.Attr{slog.Int("count", try.Number), slog.Int("tries", try.Tries)}
 	}
 	attempt.Log(f.Logger, "request failed", r, err, attrs...)

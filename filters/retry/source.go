@@ -24,11 +24,13 @@ type source struct {
 	request *http.Request   // the incoming request, except for its context
 	context context.Context //nolint:containedctx // the request's context
 	body    *replay.Body    // nil if the request has no body
-	filled  bool            // the body has been received, and its trailers
+	filled  bool            // the body and its trailers have been received
 	cloned  bool            // every attempt, also the first, gets a clone of request
-	route   route
-	url     url.URL
-	header  respbuf.Fields
+
+	// the record of the parts that the first attempt could change
+	route  route
+	url    url.URL
+	header respbuf.Fields
 }
 
 func newSource(ctx context.Context, r *http.Request, f *filter) *source {
@@ -39,7 +41,7 @@ func newSource(ctx context.Context, r *http.Request, f *filter) *source {
 	return s
 }
 
-// fill receives the whole body, unless it is one that can't be awaited.
+// fill receives the whole body, unless the request is a tunnel (CONNECT).
 func (s *source) fill() error {
 	if s.body == nil || !replay.Waits(s.request) {
 		return nil
@@ -51,15 +53,15 @@ func (s *source) fill() error {
 // close releases the buffer of the body.
 func (s *source) close() {
 	if s.body != nil {
-		_ = s.body.Close() // an error leaves a temporary file behind, at most
+		_ = s.body.Close() // the only effect of an error is a temporary file that stays
 	}
 }
 
 // original returns the incoming request with its context, for logging.
 func (s *source) original() *http.Request { return s.request.WithContext(s.context) }
 
-// asItCame reports whether the request of an attempt is the incoming one, except for its context.
-func (s *source) asItCame(try transaction.Attempt) bool {
+// unchanged reports whether the request of an attempt is the incoming one, except for its context.
+func (s *source) unchanged(try transaction.Attempt) bool {
 	return try.Number == 1 && s.body == nil && !s.cloned
 }
 
@@ -102,7 +104,7 @@ func (s *source) next(
 				attempt:    make(http.Header),
 			}
 			for name := range own.server {
-				own.attempt[name] = nil // announced
+				own.attempt[name] = nil // announces the trailer, as net/http does
 			}
 			r.Body, r.Trailer = own, own.attempt
 		}
@@ -126,13 +128,14 @@ func (t *trailed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bodiless returns the request of an attempt without a body, for OnRetry.
-func (s *source) bodiless(ctx context.Context, try transaction.Attempt) *http.Request {
+// withoutBody returns the request of an attempt without a body, for OnRetry.
+func (s *source) withoutBody(ctx context.Context, try transaction.Attempt) *http.Request {
 	r := s.copy(ctx, try)
 	r.Body = http.NoBody
 	return r
 }
 
+// copy returns the request of an attempt without the attempt's own body.
 func (s *source) copy(ctx context.Context, try transaction.Attempt) *http.Request {
 	if try.Number > 1 {
 		ctx = s.route.restore(ctx)
@@ -141,7 +144,7 @@ func (s *source) copy(ctx context.Context, try transaction.Attempt) *http.Reques
 		return s.request.Clone(ctx)
 	}
 	r := s.request.WithContext(ctx)
-	// the first attempt has the original maps, perhaps in a goroutine that still runs
+	// the original maps belong to the first attempt: a goroutine of it may still use them
 	if try.Number > 1 {
 		r.Header = s.header.Header()
 		if r.URL != nil {
