@@ -10,22 +10,22 @@ import (
 // An Activate reports whether a request gets a transaction.
 type Activate func(r *http.Request) bool
 
-// A User returns the name of the user that makes a request; "" means unknown.
+// A User returns the name of the user of a request; "" means unknown.
 type User func(r *http.Request) string
 
 // Config configures the filter. The zero Config is the default.
 type Config struct {
-	// Veto reports which responses abort the transaction (the original's commit_veto). Nil is the
-	// default: every status from 500 on. See [NoVeto] and [RepozeVeto]. Returned errors, panics and
-	// doomed transactions abort regardless of the veto.
+	// Veto reports which responses abort the transaction (commit_veto of repoze.tm). Nil means
+	// every status from 500 on. See [NoVeto] and [RepozeVeto]. Returned errors and panics abort
+	// regardless of the veto, and so does a transaction that was doomed (marked to be aborted).
 	Veto Veto
 
 	// Activate reports which requests get a transaction. Nil means all.
 	Activate Activate
 
-	// User provides the user's name for the annotation of the transaction. If it is nil, an
-	// authentication filter further in can set it: transaction.FromContext, then SetUser. The path
-	// is always added as a note.
+	// User provides the user's name, which is added to the transaction's description. If it is nil,
+	// an authentication filter behind this one can set it: transaction.FromContext, then SetUser.
+	// The path of the request is always added.
 	User User
 
 	// Manager begins the transactions. Nil means a new one that logs to Logger.
@@ -38,14 +38,14 @@ type Config struct {
 	HighWater int64
 
 	// MaxResponse limits how many bytes of a response can be buffered; a longer one is answered
-	// with 500, and the transaction aborted. Zero means 1 GiB, a negative number no
-	// limit. As for HighWater, directly behind retry the setting of retry applies.
+	// with 500, and the transaction aborted. Zero means 1 GiB, a negative number no limit. As for
+	// HighWater, directly behind retry the setting of retry applies.
 	MaxResponse int64
 
 	// StreamBody passes the request's body on while the client sends it, within the transaction.
 	// Otherwise the whole body is received before the transaction begins, so that it does not wait
-	// for a slow client: in memory up to HighWater, then in a temporary file. StreamBody and
-	// MaxBody apply if there is no retry around; otherwise its settings do.
+	// for a slow client: in memory up to HighWater, then in a temporary file. Behind retry, the
+	// settings of retry apply instead of StreamBody and MaxBody.
 	StreamBody bool
 
 	// MaxBody limits the size of a request body in bytes; a longer one is answered with 413,

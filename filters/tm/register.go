@@ -7,23 +7,23 @@ import (
 	"github.com/pasteline/pasteline/pipeline/order"
 )
 
-// settings are the settings of an .ini section.
+// settings declares the settings of an .ini section.
 type settings struct {
-	CommitVeto  string         `nonempty:"true" help:"name of the veto that says which responses abort: none, repoze.tm:default_commit_veto, or one that a program registers; the default is every status from 500 on"`
-	Activate    string         `nonempty:"true" help:"name of a predicate that says which requests get a transaction; the default is all"`
-	User        string         `nonempty:"true" help:"name of a function that names the user for the annotation of the transaction"`
-	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"how much of a response, or of a request's body, is kept in memory before a temporary file is used; 0 is as little as possible (up to four times as much while few need it), if there is no retry around that buffers it"`
-	StreamBody  bool           `default:"false" help:"pass a request's body on while the client sends it, within the transaction; else all of it is received before that begins; if there is a retry around, its setting counts"`
-	MaxBody     pipeline.Bytes `default:"1GB" help:"longest request body, beyond which the answer is 413, if there is no retry around; 0 is no limit"`
-	MaxResponse pipeline.Bytes `default:"1GB" help:"longest response that can be buffered, beyond which the answer is 500, if there is no retry around that buffers it; 0 is no limit"`
+	CommitVeto  string         `nonempty:"true" help:"name of the veto, which chooses the responses that abort the transaction: none, repoze.tm:default_commit_veto, or one that a program registers; by default a status from 500 on aborts"`
+	Activate    string         `nonempty:"true" help:"name of a predicate for the requests that get a transaction; by default all do"`
+	User        string         `nonempty:"true" help:"name of a function that returns the user's name for the transaction's description"`
+	HighWater   pipeline.Bytes `ini:"highwater" default:"2MB" help:"bytes of a response, or of a request body, that are kept in memory before a temporary file is used (up to four times as many while memory is not short); 0 means as few as possible; behind retry, its setting applies"`
+	StreamBody  bool           `default:"false" help:"pass the request body to the app while the client sends it; otherwise the whole body is received before the transaction begins; behind retry, its setting applies"`
+	MaxBody     pipeline.Bytes `default:"1GB" help:"maximum size of a request body; a longer one is answered with 413; 0 is no limit; behind retry, its setting applies"`
+	MaxResponse pipeline.Bytes `default:"1GB" help:"maximum size of a response that is buffered; a longer one is replaced by 500; 0 is no limit; behind retry, its setting applies"`
 }
 
-// Register adds the filter to r as "egg:pasteline#tm", and under the names of the original,
+// Register adds the filter to r as "egg:pasteline#tm", and under the names of the Python packages,
 // "egg:repoze.tm2#tm" and "egg:repoze.tm#tm".
 //
 // Values for settings are registered with pipeline.Value: a [Veto] for commit_veto, an [Activate]
-// for activate, a [User] for user. Predefined are the vetoes "none" ([NoVeto]) and, under the
-// original's names, "repoze.tm:default_commit_veto" and "repoze.tm2:default_commit_veto"
+// for activate, a [User] for user. Predefined are the vetoes "none" ([NoVeto]) and, under the names
+// of the Python packages, "repoze.tm:default_commit_veto" and "repoze.tm2:default_commit_veto"
 // ([RepozeVeto]).
 func Register(r *pipeline.Registry) {
 	pipeline.Filter(r, "egg:pasteline#tm", newFromSettings)

@@ -28,7 +28,7 @@ func New(config Config) func(http.Handler) http.Handler {
 	}
 }
 
-// filter is read-only while it serves.
+// A filter is the handler that New's middleware returns. Its fields don't change while it serves.
 type filter struct {
 	Config
 	next http.Handler
@@ -61,12 +61,13 @@ func (f *filter) ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.R
 
 // serve serves a copy of r with the context ctx in a transaction.
 func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	result, answered := attempt.FromContext(ctx)
+	result, inRetry := attempt.FromContext(ctx)
 	var body *replay.Body // nil: the incoming body is passed on
-	if !answered && !f.StreamBody && replay.Waits(r) {
+	if !inRetry && !f.StreamBody && replay.Waits(r) {
 		limits := replay.Options{HighWater: f.HighWater, Max: f.MaxBody}
 		body = replay.New(r.Body, limits)
-		defer func() { _ = body.Close() }() // an error leaves a temporary file behind, at most
+		// the only effect of an error is a temporary file that stays
+		defer func() { _ = body.Close() }()
 		err := limits.Check(r)
 		if err == nil {
 			err = body.Fill(ctx)
@@ -78,53 +79,53 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			return
 		}
 	}
-	held, shared := w.(*respbuf.Writer) // of retry, for this attempt
-	shared = shared && held.Result() == result && !held.Sent()
+	response, shared := w.(*respbuf.Writer) // the buffer of retry, for this attempt
+	shared = shared && response.Result() == result && !response.Sent()
 	if !shared {
 		options := respbuf.Options{HighWater: f.HighWater, Max: f.MaxResponse}
-		if answered { // a retry is around, with another filter in between
-			held = respbuf.New(w, result, options)
+		if inRetry { // another filter stands between retry and this one
+			response = respbuf.New(w, result, options)
 		} else {
-			held, ctx = respbuf.Begin(ctx, w, options)
-			result = held.Result()
+			response, ctx = respbuf.Begin(ctx, w, options)
+			result = response.Result()
 		}
-		defer held.Discard()
+		defer response.Discard()
 	}
-	f.run(ctx, held, r, body)
+	f.run(ctx, response, r, body)
 	if shared {
 		return
 	}
 	err := result.Err()
-	failed := err != nil && !held.Sent()
+	failed := err != nil && !response.Sent()
 	if err != nil {
 		r = r.WithContext(ctx) // for the log
 	}
 	switch {
 	case failed:
-		if !answered {
+		if !inRetry {
 			attempt.Log(f.Logger, "request failed", r, err)
 		}
 		// A retry around this filter drops this answer or sends the same one; filters in between
 		// see the result.
-		held.Discard()
+		response.Discard()
 		result.Respond(w, r, err)
-	case err != nil && !answered:
-		attempt.Log(f.Logger, held.Late(), r, err)
-		held.Cut()
+	case err != nil && !inRetry:
+		attempt.Log(f.Logger, response.Late(), r, err)
+		response.Cut()
 	default: // a retry around this filter cuts off a response that failed late
-		if err := held.Send(); err != nil {
+		if err := response.Send(); err != nil {
 			f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent", slog.Any("error", err))
-			if !answered {
-				panic(http.ErrAbortHandler) // a part may have been sent
+			if !inRetry {
+				panic(http.ErrAbortHandler) // a part of the response may have been sent
 			}
 			result.Fail(fmt.Errorf("response not sent: %w", err))
 		}
 	}
 }
 
-// run runs the handler in a transaction, ends the transaction, and records the outcome in held's
-// result. The body is that of r, if it has been received, or nil.
-func (f *filter) run(ctx context.Context, held *respbuf.Writer, r *http.Request,
+// run runs the handler in a transaction, ends the transaction, and records the outcome in the
+// buffer's result. The body is that of r if it has been received, and nil otherwise.
+func (f *filter) run(ctx context.Context, response *respbuf.Writer, r *http.Request,
 	body *replay.Body,
 ) {
 	user := ""
@@ -133,14 +134,15 @@ func (f *filter) run(ctx context.Context, held *respbuf.Writer, r *http.Request,
 	}
 	ctx, txn, err := f.Manager.Begin(ctx)
 	if err != nil {
-		held.Result().Fail(err)
+		response.Result().Fail(err)
 		return
 	}
-	t := &run{Context: attempt.Context{Context: ctx}, filter: f, request: r, txn: txn, held: held}
-	t.Result.Part(held.Result())
+	t := &run{Context: attempt.Context{Context: ctx}, filter: f, request: r, txn: txn,
+		response: response}
+	t.Result.Part(response.Result())
 	txn.Note(r.URL.Path)
 	txn.SetUser(user)
-	held.SetCommitter(t)
+	response.SetCommitter(t)
 	t.passed = *r.WithContext(t)
 	if body != nil {
 		t.passed.Body = body.Attempt(&t.Result, true)
@@ -149,45 +151,46 @@ func (f *filter) run(ctx context.Context, held *respbuf.Writer, r *http.Request,
 	defer func() {
 		if !returned { // the handler panics; the panic is not recovered
 			t.Result.Shut()
-			held.Returned()
-			t.giveUp()
+			response.Returned()
+			t.abort()
 		}
 		formfiles.Remove(r, &t.passed)
 	}()
-	f.next.ServeHTTP(held, &t.passed)
+	f.next.ServeHTTP(response, &t.passed)
 	returned = true
 	t.Result.Shut()
-	held.Returned()
+	response.Returned()
 	_ = t.Commit()
 }
 
-// A run is one transactional request: its context and its commit decision.
+// A run is one request in its transaction. It is the context of the handler's request, and decides
+// whether the transaction commits.
 type run struct {
 	attempt.Context // for the handlers behind this filter
 	filter          *filter
-	// the incoming request; its context may be replaced if no callback sees it
-	request *http.Request
-	passed  http.Request // has the run as its context; a field, to save an allocation
-	txn     *transaction.Txn
-	held    *respbuf.Writer
+	// the incoming request; behind ServeCopy it lacks the context of the attempt
+	request  *http.Request
+	passed   http.Request // the handler's request; a field, to avoid an allocation
+	txn      *transaction.Txn
+	response *respbuf.Writer
 
-	deciding sync.Mutex // held during the decision; guards the rest
-	decided  bool
-	err      error
+	mu      sync.Mutex // held during the decision; guards the rest
+	decided bool
+	err     error // the result of the decision
 }
 
 // String is used by fmt to print the context.
 func (t *run) String() string { return "tm" }
 
 // result returns the result in which the outcome of the attempt is recorded.
-func (t *run) result() *attempt.Result { return t.held.Result() }
+func (t *run) result() *attempt.Result { return t.response.Result() }
 
 // Commit commits or aborts the transaction on its first call: when the handler flushes or hijacks,
 // otherwise when it has returned. It returns nil if the response may be sent as the handler wrote
 // it, because the transaction was committed or because the handler asked for an abort.
 func (t *run) Commit() error {
-	t.deciding.Lock()
-	defer t.deciding.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if !t.decided {
 		t.decided = true
 		t.err = http.ErrAbortHandler // remains the result if a veto panics
@@ -201,10 +204,10 @@ func (t *run) decideAndEnd() {
 	t.err = t.decide()
 }
 
-// giveUp aborts the transaction, unless the decision has been made.
-func (t *run) giveUp() {
-	t.deciding.Lock()
-	defer t.deciding.Unlock()
+// abort aborts the transaction, unless the decision has been made.
+func (t *run) abort() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if !t.decided {
 		t.decided = true
 		t.err = http.ErrAbortHandler
@@ -212,15 +215,16 @@ func (t *run) giveUp() {
 	}
 }
 
-// decide commits the transaction or leaves it to be aborted by end. An error counts before the
-// veto: after a conflict the request has to be run again, whatever status the handler wrote.
+// decide commits the transaction, or returns without a commit, so that end aborts it. An error
+// takes precedence over the veto: after a conflict the request has to be run again, whatever status
+// the handler wrote.
 func (t *run) decide() error {
 	if t.result().Err() != nil {
 		t.result().Wrap(t.classify)
 		return t.result().Err()
 	}
 	switch t.txn.Status() {
-	case transaction.Committed: // by the handler itself
+	case transaction.Committed: // the handler has committed it
 		return nil
 	case transaction.Aborted, transaction.Doomed:
 		return t.conflict()
@@ -233,7 +237,7 @@ func (t *run) decide() error {
 	}
 	if err := t.txn.Commit(t); err != nil {
 		status := t.txn.Status()
-		// perhaps by a goroutine of the handler, at this moment
+		// a goroutine of the handler may be ending the transaction at this moment
 		if errors.Is(err, transaction.ErrEnded) {
 			status = t.txn.Wait(t)
 		}
@@ -255,18 +259,18 @@ func (t *run) decide() error {
 var errVetoPanicked = errors.New("commit veto panicked")
 
 func (t *run) vetoed() bool {
-	status := t.held.Status()
+	status := t.response.Status()
 	if t.filter.Veto == nil {
 		return status >= http.StatusInternalServerError
 	}
-	answered := false
+	returned := false
 	defer func() {
-		if !answered { // code that recovers the panic must not make a success of it
+		if !returned { // a filter may recover the panic; the attempt has failed nonetheless
 			t.result().Fail(errVetoPanicked)
 		}
 	}()
-	veto := t.filter.Veto(t.request, status, t.held.SentHeader())
-	answered = true
+	veto := t.filter.Veto(t.request, status, t.response.SentHeader())
+	returned = true
 	return veto
 }
 
@@ -292,9 +296,9 @@ func (t *run) conflict() error {
 		return t.fail(err)
 	}
 	t.filter.Logger.LogAttrs(t, slog.LevelWarn,
-		"conflict, and no further attempt: the handler's own answer is sent",
+		"conflict at the last attempt: the handler's own answer is sent",
 		slog.String("method", t.request.Method), slog.String("path", t.request.URL.Path),
-		slog.Int("status", t.held.Status()), slog.Any("error", err))
+		slog.Int("status", t.response.Status()), slog.Any("error", err))
 	return nil
 }
 
@@ -305,7 +309,7 @@ func goneError(ctx context.Context) error {
 	if errors.Is(cause, context.DeadlineExceeded) {
 		status = http.StatusServiceUnavailable
 	}
-	err := fmt.Errorf("not committed, the client is gone or the deadline has passed: %w", cause)
+	err := fmt.Errorf("not committed, as the client disconnected or the deadline passed: %w", cause)
 	return attempt.WithStatus(status, err)
 }
 
@@ -317,8 +321,7 @@ func (t *run) end() {
 	}
 	switch err := t.txn.Abort(t); {
 	case err == nil:
-	// by the handler, or just now by a goroutine of the handler
-	case errors.Is(err, transaction.ErrEnded):
+	case errors.Is(err, transaction.ErrEnded): // the handler, or a goroutine of it, ended it
 		if t.txn.Wait(t) == transaction.Committed {
 			t.result().SetCommitted()
 		}
@@ -330,9 +333,9 @@ func (t *run) end() {
 	}
 }
 
-// abortError chooses the error to report when an abort, made because of reason, failed with err. It
-// is err, since an answer about reason could contain data that was read but never committed. A
-// commit in doubt takes precedence, as the request must not be run again.
+// abortError returns the error to report when an abort because of reason failed with err. It
+// returns err, since the answer to reason could contain data that was read but never committed. It
+// returns reason if that is a commit in doubt, as such a request must not be run again.
 func abortError(reason, err error) error {
 	if errors.Is(reason, transaction.ErrInDoubt) || errors.Is(reason, transaction.ErrPartlyKept) {
 		return reason

@@ -10,13 +10,13 @@ import (
 // or the header. A panic in it aborts the transaction and is not recovered.
 type Veto func(r *http.Request, status int, header http.Header) bool
 
-// NoVeto never objects: the transaction of every response is committed. This is the original's
-// default.
+// NoVeto always returns false: no response aborts its transaction. This is the default of
+// repoze.tm.
 func NoVeto(*http.Request, int, http.Header) bool { return false }
 
-// RepozeVeto is the original's repoze.tm:default_commit_veto. A header field X-Tm takes precedence:
-// the value commit commits, any other aborts. Without it, a field X-Tm-Abort, or a status of 4xx or
-// 5xx, aborts.
+// RepozeVeto decides as repoze.tm:default_commit_veto of Python's repoze.tm. A header field X-Tm
+// takes precedence: the value commit commits, any other aborts. Without it, a field X-Tm-Abort, or
+// a status of 4xx or 5xx, aborts.
 func RepozeVeto(_ *http.Request, status int, header http.Header) bool {
 	if values := header["X-Tm"]; len(values) > 0 {
 		return !strings.EqualFold(values[0], "commit")
