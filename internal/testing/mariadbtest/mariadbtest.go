@@ -125,7 +125,7 @@ var shared = sync.OnceValues(func() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, err := testserver.NewHome("mysql")
+	home, err := testserver.NewHome(testserver.Memory(), "mysql")
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func StartBouncer(tb testing.TB, uri string, lines ...string) *Bouncer {
 	if b.database, err = url.Parse(uri); err != nil {
 		tb.Fatal(err)
 	}
-	if b.home, err = testserver.NewHome(user); err != nil {
+	if b.home, err = testserver.NewHome("", user); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(b.home.Close)

@@ -8,7 +8,7 @@
 // that kill the server, or need other settings. [StartBouncer] starts a PgBouncer in front of a
 // database.
 //
-// A server listens on a port of the loopback interface and on a socket in its data directory, among
-// the temporary files. It does not outlive the test process, even if that is killed. Servers and
+// A server listens on a port of the loopback interface and on a socket in its data directory, which
+// is in memory or among the temporary files. It does not outlive the test process, even if that is killed. Servers and
 // clusters that exist on the machine are never used.
 package pgtest

@@ -55,7 +55,7 @@ func Database(tb testing.TB) string {
 
 // shared starts the shared server.
 var shared = sync.OnceValues(func() (*Server, error) {
-	return newServer([]string{"fsync = off", "synchronous_commit = off", "full_page_writes = off"})
+	return newServer([]string{noSync, "synchronous_commit = off", "full_page_writes = off"})
 })
 
 // template creates the data directory that all servers of the process start with a copy of. It is
@@ -65,7 +65,7 @@ var template = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	home, err := testserver.NewHome(user)
+	home, err := testserver.NewHome(testserver.Memory(), user)
 	if err != nil {
 		return "", err
 	}
@@ -78,6 +78,9 @@ var template = sync.OnceValues(func() (string, error) {
 // user is the superuser of the servers, and the account that they run under if the tests run as
 // root.
 const user = "postgres"
+
+// noSync is the setting of a server that does not wait for the disk.
+const noSync = "fsync = off"
 
 // settings are the settings of every server.
 var settings = []string{

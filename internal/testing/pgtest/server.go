@@ -47,9 +47,9 @@ func Settings(lines ...string) Option {
 // Start starts a server, which is removed when the test ends. It waits for the disk as in
 // production, and allows 200 connections and 100 prepared transactions.
 //
-// A test that kills it often can set "fsync = off": no data is lost by a kill, only by a crash of
-// the machine, and a restart is much faster, because recovery otherwise first writes all files to
-// disk.
+// A test that does not need the disk can set "fsync = off", and the files are in memory if the
+// system allows it: no data is lost by a kill, only by a crash of the machine, and start, restart
+// and new databases are much faster, because recovery otherwise first writes all files to disk.
 func Start(tb testing.TB, choices ...Option) *Server {
 	tb.Helper()
 	software.Require(tb)
@@ -76,7 +76,11 @@ func newServer(special []string) (_ *Server, err error) {
 	if s.program, err = software.Look(); err != nil {
 		return nil, err
 	}
-	if s.home, err = testserver.NewHome(user); err != nil {
+	parent := ""
+	if slices.Contains(special, noSync) {
+		parent = testserver.Memory()
+	}
+	if s.home, err = testserver.NewHome(parent, user); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -1,7 +1,7 @@
 // Package testserver runs installed database servers for tests. Packages for one kind of server,
 // such as pgtest, are built on it.
 //
-//	home, err := testserver.NewHome("postgres")
+//	home, err := testserver.NewHome("", "postgres")
 //	err = home.Run("initdb", "-D", "data")
 //	process, err := home.Start("ready to accept connections", "postgres", "-D", "data")
 //

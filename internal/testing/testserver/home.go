@@ -47,16 +47,17 @@ var homes sync.Map
 // account is an account of the system.
 type account struct{ uid, gid int }
 
-// NewHome creates a folder among the temporary files. If this process runs as root, the folder and
-// its processes belong to the first of the users that exists, or to the user "nobody".
-func NewHome(users ...string) (_ *Home, err error) {
+// NewHome creates a folder in parent, or among the temporary files if parent is ""; see [Memory].
+// If this process runs as root, the folder and its processes belong to the first of the users that
+// exists, or to the user "nobody".
+func NewHome(parent string, users ...string) (_ *Home, err error) {
 	h := &Home{}
 	if os.Geteuid() == 0 {
 		if h.as, err = firstAccount(append(users, "nobody")); err != nil {
 			return nil, err
 		}
 	}
-	if h.Dir, err = os.MkdirTemp("", "testserver"); err != nil {
+	if h.Dir, err = os.MkdirTemp(parent, "testserver"); err != nil {
 		return nil, err
 	}
 	if err := h.watch(); err != nil {

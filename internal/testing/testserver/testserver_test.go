@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 // own starts a server, says what it is, and ends when it is told to, as it was told to.
 func own(end string) error {
-	home, err := testserver.NewHome("postgres")
+	home, err := testserver.NewHome("", "postgres")
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,12 @@ func TestNothingOutlivesTheProcess(t *testing.T) {
 
 func newHome(t *testing.T) *testserver.Home {
 	t.Helper()
-	home, err := testserver.NewHome("postgres")
+	return newHomeIn(t, "")
+}
+
+func newHomeIn(t *testing.T, parent string) *testserver.Home {
+	t.Helper()
+	home, err := testserver.NewHome(parent, "postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +153,7 @@ func newHome(t *testing.T) *testserver.Home {
 func TestHomeIsKept(t *testing.T) {
 	t.Parallel()
 	made := func() weak.Pointer[testserver.Home] {
-		home, err := testserver.NewHome("postgres")
+		home, err := testserver.NewHome("", "postgres")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,6 +216,22 @@ func TestStartFails(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// A folder in memory is removed like one among the temporary files.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	parent := testserver.Memory()
+	if parent == "" {
+		t.Skip("this system has no folder in memory, or a small one")
+	}
+	home := newHomeIn(t, parent)
+	if filepath.Dir(home.Dir) != parent {
+		t.Errorf("the folder is %s, want one in %s", home.Dir, parent)
+	}
+	if err := home.Run("/bin/sh", "-c", "echo mine >file"); err != nil {
+		t.Error(err)
 	}
 }
 
