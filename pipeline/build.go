@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage"
 )
@@ -22,12 +23,27 @@ type Build struct {
 	creation *creation
 	node     *tree.Node
 	factory  *factory
-	jobs     int // the number of calls of Go so far
+	jobs     int              // the number of calls of Go so far
+	job      *observe.Request // of Context; nil: not yet made
 }
 
 // Context returns the context of Load. It covers the call of the factory, not work that goes on
-// after the factory has returned.
-func (b *Build) Context() context.Context { return b.creation.ctx }
+// after the factory has returned. Its values may be used later on, too: it carries the
+// [observe.Request] of the section's jobs, for the listeners of [Build.Observe].
+func (b *Build) Context() context.Context {
+	if b.job == nil {
+		b.job = observe.NewJob(b.node.Name, nil)
+		b.creation.seen = append(b.creation.seen, b.job)
+	}
+	return observe.NewContext(b.creation.ctx, b.job)
+}
+
+// Observe adds a listener, which is told what happens to the requests and jobs of the whole
+// pipeline, whichever section it stands in. Listeners are called in the order of the calls of
+// Observe.
+func (b *Build) Observe(l observe.Listener) {
+	b.creation.listeners = append(b.creation.listeners, l)
+}
 
 // Name returns the name of the section, such as "app:main", or the reference of an inline member of
 // a pipeline.

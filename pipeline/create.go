@@ -9,10 +9,13 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/pasteline/pasteline/observe"
+	"github.com/pasteline/pasteline/observe/observehttp"
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
@@ -27,6 +30,10 @@ type creation struct {
 	jobs     []func() // started by Load when every factory has succeeded
 	kept     map[string]any
 	shared   map[reflect.Type][]any
+
+	listeners []observe.Listener
+	seen      []*observe.Request // of the jobs
+	observers []func()           // called if there are listeners
 
 	declarations map[*tree.Node]*declaration
 }
@@ -142,7 +149,63 @@ func (c *creation) create(node *tree.Node) (any, error) {
 	if routes, ok := made.(chi.Routes); ok && node.Routes == nil {
 		node.Routes = routes
 	}
+	_, mux := made.(*http.ServeMux)
+	if app, ok := made.(http.Handler); ok && (mux || node.Routes != nil) {
+		made = c.routedApp(node, app)
+	}
 	return made, nil
+}
+
+// A routed is a router whose routes the listeners learn, if there are any.
+type routed struct{ http.Handler }
+
+func (c *creation) routedApp(node *tree.Node, router http.Handler) *routed {
+	r := &routed{router}
+	c.observers = append(c.observers,
+		func() { r.Handler = observehttp.Route(appName(node), router) })
+	return r
+}
+
+// observe wraps the outermost handler, if a factory has added a listener.
+func (c *creation) observe(h http.Handler) http.Handler {
+	if len(c.listeners) == 0 {
+		return h
+	}
+	l := observe.NewListeners(c.listeners...)
+	for _, r := range c.seen {
+		r.Listen(l)
+	}
+	for _, begin := range c.observers {
+		begin()
+	}
+	name := appName(lastApp(c.tree.Root))
+	return observehttp.New(c.listeners...)(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			observe.FromContext(r.Context()).SetRoute(name, "") // a composite may know better
+			h.ServeHTTP(w, r)
+		}))
+}
+
+// appName returns the name of an app's section without its kind, or the reference of an inline one.
+func appName(node *tree.Node) string {
+	if kind, name, ok := strings.Cut(node.Name, ":"); ok && kind != "egg" && kind != "call" {
+		return name
+	}
+	return node.Name
+}
+
+// lastApp returns the app at the end of the filters of node.
+func lastApp(node *tree.Node) *tree.Node {
+	for {
+		switch {
+		case node.App != nil:
+			node = node.App
+		case node.Next != nil:
+			node = node.Next
+		default:
+			return node
+		}
+	}
 }
 
 func (c *creation) pipeline(node *tree.Node) (any, error) {

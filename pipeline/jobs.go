@@ -24,7 +24,7 @@ import (
 func (b *Build) Go(f func(ctx context.Context) error) {
 	key := fmt.Sprintf("%s\n%s\n%d", b.node.Source.File, b.node.Name, b.jobs)
 	b.jobs++
-	ctx, cancel := context.WithCancel(context.WithoutCancel(b.creation.ctx))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
 	j := &job{f: f, logger: b.Logger(), turn: b.registry.jobs.turn(key), done: make(chan struct{})}
 	b.creation.jobs = append(b.creation.jobs, func() { go j.run(ctx) })
 	b.OnClose(func() error {

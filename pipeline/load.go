@@ -151,8 +151,9 @@ func create(ctx context.Context, t *tree.Tree, unresolved error, kind tree.Kind,
 		return nil, l, err
 	}
 	succeeded = true
-	if kind == tree.KindApp {
+	if app, ok := made.(http.Handler); ok && kind == tree.KindApp {
 		c.checkOrder(t.Root, opts.Part)
+		made = c.observe(app)
 	}
 	opts.Registry.kept.set(c.kept)
 	if !opts.NoJobs {

@@ -11,12 +11,14 @@ import (
 	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/internal/request/inflight"
 	"github.com/pasteline/pasteline/internal/request/sent"
+	"github.com/pasteline/pasteline/observe"
 )
 
 // A response is the ResponseWriter that handlers get.
 type response struct {
 	sent.Writer
 	inflight.Request
+	seen  observe.Context // of the request, with its id
 	http1 bool
 	body  *body // nil without a body
 }

@@ -155,6 +155,14 @@ func (t *translator) translate(r *http.Request) (*http.Request, error) {
 	return mount.Below(r, t.prefix), nil //nolint:contextcheck // it is the request's own
 }
 
+// requestID returns the id that a trusted proxy has given to a request, or "".
+func (t *translator) requestID(r *http.Request) string {
+	if id := forwarded.RequestID(r.Header); id != "" && t.peers.Trust(r) {
+		return id
+	}
+	return ""
+}
+
 // cutLists removes from trusted list fields the elements that no trusted proxy added, for apps that
 // read the fields themselves.
 func (t *translator) cutLists(r *http.Request, names []string) *http.Request {

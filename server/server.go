@@ -14,6 +14,7 @@ import (
 	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/internal/request/inflight"
 	"github.com/pasteline/pasteline/internal/request/sent"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -155,6 +156,9 @@ func (s *Server) translated(h http.Handler) http.Handler {
 				http.Error(w, "Bad Request", http.StatusBadRequest)
 				return
 			}
+			if id := visitor.requestID(r); id != "" {
+				observe.FromContext(r.Context()).SetID(id)
+			}
 		}
 		defer formfiles.HandBack(r, own)
 		h.ServeHTTP(w, own)
@@ -178,11 +182,14 @@ func (s *Server) watch(h http.Handler) http.Handler {
 				w.ResponseWriter = last
 			}
 		}
-		defer answerPanic(s.logger, &w.Writer, r)
+		w.seen.Context = r.Context()
+		w.seen.Request.Init()
+		known := r.WithContext(&w.seen)
+		defer answerPanic(s.logger, &w.Writer, known)
 		if r.Method == http.MethodOptions && r.RequestURI == "*" { // for the server itself
 			return
 		}
-		own, ok := withPath(r)
+		own, ok := withPath(known)
 		if !ok {
 			http.Error(w, "Bad Request", http.StatusBadRequest)
 			return

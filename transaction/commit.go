@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pasteline/pasteline/internal/failpoint"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/transaction/resource"
 )
 
@@ -33,7 +35,24 @@ func (t *Txn) Commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if t.seen != nil {
+		return t.commitObserved(ctx, managers)
+	}
 	return t.commitManagers(ctx, managers)
+}
+
+// commitObserved is commitManagers for a transaction with listeners.
+func (t *Txn) commitObserved(ctx context.Context, managers []resource.DataManager) error {
+	start := time.Now()
+	t.seen.CommitStart(ctx, observe.CommitStart{Managers: len(managers), Time: start})
+	err := errExit
+	defer func() {
+		t.seen.CommitEnd(ctx, observe.CommitEnd{
+			Managers: len(managers), Err: err, Start: start, Duration: time.Since(start),
+		})
+	}()
+	err = t.commitManagers(ctx, managers)
+	return err
 }
 
 // finishEnd is the last step of a Commit or Abort: it wakes the callers of Wait.

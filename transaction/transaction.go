@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+
+	"github.com/pasteline/pasteline/observe"
 )
 
 // A Manager begins transactions. The zero Manager is ready to use, and safe for concurrent use by
@@ -93,6 +95,9 @@ func Begin(ctx context.Context) (context.Context, *Txn) { return begin(ctx, nil)
 func begin(ctx context.Context, logger *slog.Logger) (context.Context, *Txn) {
 	t := &Txn{logger: logger}
 	t.carrier = carrier{Context: ctx, txn: t}
+	if seen := observe.FromContext(ctx); seen.Listening() {
+		t.seen = seen
+	}
 	return &t.carrier, t
 }
 

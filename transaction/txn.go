@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/transaction/resource"
 )
 
@@ -23,6 +24,7 @@ import (
 type Txn struct {
 	carrier       carrier
 	logger        *slog.Logger
+	seen          *observe.Request // nil: without listeners
 	synchronizers []Synchronizer
 
 	// held is locked by [Txn.Hold], while a savepoint is made or rolled back to, and while the end
@@ -134,43 +136,70 @@ var _ resource.Txn = (*Txn)(nil)
 // called.
 func (t *Txn) Join(dm resource.DataManager) error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.join(dm)
+	joined, err := t.join(dm)
+	t.mu.Unlock()
+	if joined {
+		t.tellJoined(dm)
+	}
+	return err
 }
 
-// join is Join; the caller holds t.mu.
-func (t *Txn) join(dm resource.DataManager) error {
+// Observed returns the request of the context that t was begun with, if it has listeners; else nil,
+// on which its methods do nothing.
+func (t *Txn) Observed() *observe.Request { return t.seen }
+
+// join is Join, and reports whether dm is new; the caller holds t.mu.
+func (t *Txn) join(dm resource.DataManager) (joined bool, err error) {
 	if dm == nil {
-		return errors.New("transaction: cannot join a nil data manager")
+		return false, errors.New("transaction: cannot join a nil data manager")
 	}
 	if err := t.usable("join"); err != nil {
-		return err
+		return false, err
+	}
+	if slices.Contains(t.managers, dm) {
+		return false, nil
 	}
 	if t.managers == nil {
 		t.managers = t.inline.managers[:0]
 	}
-	if !slices.Contains(t.managers, dm) {
-		t.managers = append(t.managers, dm)
+	t.managers = append(t.managers, dm)
+	return true, nil
+}
+
+// tellJoined tells the listeners, if there are any, that dm has joined.
+func (t *Txn) tellJoined(dm resource.DataManager) {
+	if t.seen == nil {
+		return
 	}
-	return nil
+	key := "" // stays so if the manager panics
+	_ = recovered(func() error { key = dm.SortKey(); return nil })
+	t.seen.Joined(&t.carrier, observe.Join{Manager: key})
 }
 
 // JoinAs joins dm as [Txn.Join] does and stores value under key as [Txn.SetData] does, unless key
 // has a value already. It returns the value that key has then: if several goroutines are the first
 // to use a resource in t, only one of them joins. Errors are those of Join.
 func (t *Txn) JoinAs(key, value any, dm resource.DataManager) (any, error) {
+	found, joined, err := t.joinAs(key, value, dm)
+	if joined {
+		t.tellJoined(dm)
+	}
+	return found, err
+}
+
+func (t *Txn) joinAs(key, value any, dm resource.DataManager) (found any, joined bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, d := range t.data {
 		if d.key == key {
-			return d.value, nil
+			return d.value, false, nil
 		}
 	}
-	if err := t.join(dm); err != nil {
-		return nil, err
+	if joined, err = t.join(dm); err != nil {
+		return nil, false, err
 	}
 	t.setData(key, value)
-	return value, nil
+	return value, joined, nil
 }
 
 // Hold blocks the end of t, savepoints, rollbacks to them, and the Hold of other goroutines until

@@ -53,7 +53,7 @@ func build(b *pipeline.Build, s settings) (http.Handler, error) {
 		}
 		app, err := b.App(setting.Value)
 		errs = append(errs, err)
-		if m.put(at, app) {
+		if m.put(at, setting.Value, app) {
 			b.Warn(setting.Key, "this place, "+at.String()+
 				", is there twice, and the last one counts: leave one out")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/mount"
+	"github.com/pasteline/pasteline/observe"
 )
 
 // Config configures a urlmap.
@@ -38,7 +39,7 @@ func New(c Config) (http.Handler, error) {
 			errs = append(errs, err)
 		case app == nil:
 			errs = append(errs, errors.New("urlmap: the app of "+key+" is nil"))
-		case m.put(at, app):
+		case m.put(at, at.String(), app):
 			errs = append(errs, errors.New("urlmap: "+at.String()+" is there twice: leave one out"))
 		}
 	}
@@ -56,18 +57,19 @@ type urlMap struct {
 
 type entry struct {
 	place
-	app http.Handler
+	name string // for listeners
+	app  http.Handler
 }
 
 // put adds an app, or replaces the one at the same place and reports that.
-func (m *urlMap) put(at place, app http.Handler) (replaced bool) {
+func (m *urlMap) put(at place, name string, app http.Handler) (replaced bool) {
 	for i, e := range m.entries {
 		if e.place == at {
-			m.entries[i].app = app
+			m.entries[i].name, m.entries[i].app = name, app
 			return true
 		}
 	}
-	m.entries = append(m.entries, entry{at, app})
+	m.entries = append(m.entries, entry{at, name, app})
 	return false
 }
 
@@ -90,6 +92,8 @@ func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if cut, ok := mount.Cut(inside, e.path); ok {
 			defer formfiles.HandBack(r, cut)
+			ctx := cut.Context()
+			observe.FromContext(ctx).SetRoute(e.name, mount.FromContext(ctx))
 			e.app.ServeHTTP(w, cut)
 			return
 		}

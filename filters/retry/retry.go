@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/internal/request/respbuf"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -146,15 +148,9 @@ func (f *filter) inside(ctx context.Context) bool {
 func (f *filter) attempt(
 	w http.ResponseWriter, response *respbuf.Writer, source *source, attempts *transaction.Attempts,
 ) error {
-	ctx := response.Begin(attempts.Context(), w, respbuf.Options{
-		HighWater: f.HighWater, Max: f.MaxResponse, Attempts: attempts,
-	})
 	defer response.Discard()
+	f.run(w, response, source, attempts)
 	result := response.Result()
-
-	f.call(ctx, response, source, attempts.Attempt())
-
-	response.Returned()
 	attempts.End() // the next transaction in the queue must not wait until the response is sent
 	err := result.Err()
 	if err != nil && !response.Sent() {
@@ -170,11 +166,34 @@ func (f *filter) attempt(
 		return nil
 	}
 	if err := response.Send(); err != nil {
-		f.Logger.LogAttrs(ctx, slog.LevelDebug, "response not sent",
+		f.Logger.LogAttrs(attempts.Context(), slog.LevelDebug, "response not sent",
 			slog.String("path", source.request.URL.Path), slog.Any("error", err))
 		panic(http.ErrAbortHandler) // a part of the response may have been sent
 	}
 	return nil
+}
+
+// run runs the next handlers, and tells listeners of the attempt.
+func (f *filter) run(
+	w http.ResponseWriter, response *respbuf.Writer, source *source, attempts *transaction.Attempts,
+) {
+	ctx, try := attempts.Context(), attempts.Attempt()
+	if seen := observe.FromContext(ctx); seen.Listening() {
+		start := observe.AttemptStart{Number: try.Number, Tries: try.Tries, Time: time.Now()}
+		ctx = seen.AttemptStart(ctx, start)
+		told := ctx
+		defer func() {
+			err := response.Result().Err()
+			again := err != nil && !try.Last() && attempts.Retryable(err) &&
+				!response.Sent() && !response.Result().Committed()
+			seen.AttemptEnd(told, start.End(response.Status(), err, again))
+		}()
+	}
+	ctx = response.Begin(ctx, w, respbuf.Options{
+		HighWater: f.HighWater, Max: f.MaxResponse, Attempts: attempts,
+	})
+	f.call(ctx, response, source, try)
+	response.Returned()
 }
 
 // call calls the next handler with the request of an attempt.

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/internal/request/replay"
 	"github.com/pasteline/pasteline/internal/request/respbuf"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -91,7 +93,7 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		}
 		defer response.Discard()
 	}
-	f.run(ctx, response, r, body)
+	f.attempt(ctx, response, r, body, !inRetry)
 	if shared {
 		return
 	}
@@ -123,6 +125,21 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// attempt is run, and tells listeners of it as the only attempt if there is no retry around.
+func (f *filter) attempt(ctx context.Context, response *respbuf.Writer, r *http.Request,
+	body *replay.Body, only bool,
+) {
+	seen := observe.FromContext(ctx)
+	if !only || !seen.Listening() {
+		f.run(ctx, response, r, body)
+		return
+	}
+	start := observe.AttemptStart{Number: 1, Tries: 1, Time: time.Now()}
+	ctx = seen.AttemptStart(ctx, start)
+	defer func() { seen.AttemptEnd(ctx, start.End(response.Status(), response.Result().Err(), false)) }()
+	f.run(ctx, response, r, body)
+}
+
 // run runs the handler in a transaction, ends the transaction, and records the outcome in the
 // buffer's result. The body is that of r if it has been received, and nil otherwise.
 func (f *filter) run(ctx context.Context, response *respbuf.Writer, r *http.Request,
@@ -140,6 +157,7 @@ func (f *filter) run(ctx context.Context, response *respbuf.Writer, r *http.Requ
 	t := &run{Context: attempt.Context{Context: ctx}, filter: f, request: r, txn: txn,
 		response: response}
 	t.Result.Part(response.Result())
+	defer t.tell()
 	txn.Note(r.URL.Path)
 	txn.SetUser(user)
 	response.SetCommitter(t)
@@ -176,7 +194,8 @@ type run struct {
 
 	mu      sync.Mutex // held during the decision; guards the rest
 	decided bool
-	err     error // the result of the decision
+	err     error           // the result of the decision
+	ended   observe.Outcome // why there was no commit, if it was no error of the handler
 }
 
 // String is used by fmt to print the context.
@@ -226,10 +245,14 @@ func (t *run) decide() error {
 	switch t.txn.Status() {
 	case transaction.Committed: // the handler has committed it
 		return nil
-	case transaction.Aborted, transaction.Doomed:
+	case transaction.Doomed:
+		t.ended = observe.Doomed
+		return t.conflict()
+	case transaction.Aborted:
 		return t.conflict()
 	}
 	if t.vetoed() {
+		t.ended = observe.Vetoed
 		return t.conflict()
 	}
 	if t.Err() != nil {
@@ -237,6 +260,7 @@ func (t *run) decide() error {
 	}
 	if err := t.txn.Commit(t); err != nil {
 		status := t.txn.Status()
+		t.ended = observe.Failed
 		// a goroutine of the handler may be ending the transaction at this moment
 		if errors.Is(err, transaction.ErrEnded) {
 			status = t.txn.Wait(t)
@@ -245,6 +269,7 @@ func (t *run) decide() error {
 		case status == transaction.Committed:
 			return nil
 		case status == transaction.Aborted:
+			t.ended = observe.Aborted
 			return t.conflict()
 		case status == transaction.CommitFailed && errors.Is(err, transaction.ErrEnded):
 			err = t.txn.Commit(t) // returns the error of that commit
@@ -311,6 +336,33 @@ func goneError(ctx context.Context) error {
 	}
 	err := fmt.Errorf("not committed, as the client disconnected or the deadline passed: %w", cause)
 	return attempt.WithStatus(status, err)
+}
+
+// tell tells listeners how the transaction has ended.
+func (t *run) tell() {
+	seen := t.txn.Observed()
+	if seen == nil {
+		return
+	}
+	err := t.result().Err()
+	seen.Decided(t, observe.Decision{Outcome: t.outcome(err), Status: t.response.Status(), Err: err})
+}
+
+// outcome returns how the transaction has ended, given the error of the attempt.
+func (t *run) outcome(err error) observe.Outcome {
+	switch {
+	case t.txn.Status() == transaction.Committed:
+		return observe.Committed
+	case transaction.IsTransient(err):
+		return observe.Conflicted
+	case t.Err() != nil && (errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.DeadlineExceeded)):
+		return observe.Gone
+	case t.ended != "":
+		return t.ended
+	default:
+		return observe.Aborted
+	}
 }
 
 // end aborts the transaction unless it has ended.

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+
+	"github.com/pasteline/pasteline/observe"
 )
 
 // A handler passes records to the sinks for their origin. It stays valid after a reload: it
@@ -35,7 +37,12 @@ func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
 	return Level(level) >= h.bind().level
 }
 
+// Handle adds the id of the request that ctx belongs to.
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	if id := observe.ID(ctx); id != "" {
+		r = r.Clone()
+		r.AddAttrs(slog.String("request", id))
+	}
 	var errs []error
 	for _, s := range h.bind().sinks {
 		if Level(r.Level) >= s.level {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/internal/request/inflight"
+	"github.com/pasteline/pasteline/observe"
 )
 
 // An app is a pipeline to which a relay forwards requests.
@@ -42,7 +43,11 @@ func newRelay(a app, grace time.Duration, logger *slog.Logger) *relay {
 func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	g := r.acquire()
 	defer g.release()
-	ctx, cancel := context.WithCancelCause(req.Context())
+	known := req.Context()
+	if observe.FromContext(known) == nil { // by a server of another package
+		known = observe.NewContext(known, observe.NewRequest("", nil))
+	}
+	ctx, cancel := context.WithCancelCause(known)
 	defer cancel(nil)
 	defer g.whenExpired(cancel)()
 	var running inflight.Request
