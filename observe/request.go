@@ -86,6 +86,14 @@ func (r *Request) ID() string {
 	return r.known.id
 }
 
+// Name returns the id of a request, or the name of a job.
+func (r *Request) Name() string {
+	if job := r.Job(); job != "" {
+		return job
+	}
+	return r.ID()
+}
+
 // Job returns the name of the job, or "" for a request.
 func (r *Request) Job() string {
 	if r == nil {

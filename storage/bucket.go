@@ -6,6 +6,7 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
@@ -53,6 +54,7 @@ func (b Bucket) Get(key []byte) ([]byte, error) {
 	if err != nil {
 		return nil, b.tx.explainRead(err, b.data.name, keyInterval(key))
 	}
+	b.tx.tellKey(b.data.name, observe.Get, key, len(value))
 	return value, nil
 }
 
@@ -71,6 +73,7 @@ func (b Bucket) Put(key, value []byte) error {
 	own := make([]byte, len(value)) // not nil, which would mean deleted
 	copy(own, value)
 	b.data.write(string(key), own)
+	b.tx.tellKey(b.data.name, observe.Put, key, len(own))
 	return nil
 }
 
@@ -82,6 +85,7 @@ func (b Bucket) Delete(key []byte) error {
 		return err
 	}
 	b.data.write(string(key), nil)
+	b.tx.tellKey(b.data.name, observe.Delete, key, 0)
 	return nil
 }
 

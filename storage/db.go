@@ -31,7 +31,7 @@ type core struct {
 
 func newCore(name string, e engine.Engine) *core {
 	locker, _ := e.(engine.KeyLocker)
-	return &core{name: name, sortKey: "storage:" + name, engine: e, queue: keyQueue{locker: locker}}
+	return &core{name: name, sortKey: "storage:" + name, engine: e, queue: keyQueue{db: name, locker: locker}}
 }
 
 // New returns a DB of e, which it owns from now on. Name identifies the database in errors and in
@@ -77,7 +77,9 @@ func (db *DB) Tx(ctx context.Context) (*Tx, error) {
 	if db.closed.Load() {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), ErrClosed)
 	}
-	own := &Tx{core: db.core, ctx: t.Context(), ticket: db.core.queue.held(ctx)}
+	own := &Tx{
+		core: db.core, ctx: t.Context(), ticket: db.core.queue.held(ctx), seen: t.Observed(),
+	}
 	first, err := t.JoinAs(db.core, own, newDataManager(own))
 	if err != nil {
 		return nil, fmt.Errorf("storage: %s: %w", db.Name(), err)

@@ -33,6 +33,9 @@ type ConflictError struct {
 	// Bucket and Key identify the changed key. They are empty if the engine can't tell.
 	Bucket string
 	Key    []byte
+	// By is the name of the request or job whose change, or reservation of the key, was the reason:
+	// see [engine.Changes]. It is empty if it had no listeners or the engine can't tell.
+	By string
 	// Err is the engine's error if it can't tell the key; nil if the snapshot was so old that the
 	// writes since are forgotten.
 	Err error

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/storage/engine"
 )
 
@@ -33,6 +34,14 @@ type span struct{ bucket, from, to string }
 
 // single returns the span of one key.
 func single(bucket, key string) span { return span{bucket, key, key + "\x00"} }
+
+// shown returns the key or the range as listeners get it.
+func (s span) shown() string {
+	if s.to == s.from+"\x00" {
+		return observe.Key(s.from)
+	}
+	return observe.KeyRange(s.from, s.to)
+}
 
 func (s span) overlaps(other span) bool {
 	return s.bucket == other.bucket && (s.to == "" || other.from < s.to) &&
@@ -100,9 +109,11 @@ func claimOf(c *engine.Changes) claim {
 // right to commit writes to its spans.
 type ticket struct {
 	claim
+	by string // the request or job, if it has listeners
 	// all that the lost attempts have read and written; claim may be a part of it
 	about   claim
 	before  int           // the number of overlapping tickets before it in the queue
+	ahead   int           // before, at the time when it was queued
 	granted chan struct{} // closed when before is 0
 	release func()        // nil until it is granted
 }
@@ -114,6 +125,7 @@ func (t *ticket) overlaps(other *ticket) bool {
 
 // keyQueue is the queue for the contended keys of one database, in this process.
 type keyQueue struct {
+	db     string           // the name of the database
 	locker engine.KeyLocker // nil: no other process uses the database
 	mu     sync.Mutex       // guards the rest
 	// in order of arrival; a ticket is granted if it overlaps with none before it
@@ -147,7 +159,7 @@ func (q *keyQueue) admit(a *admission, writes []engine.Write, mine *ticket) *Con
 		}
 		for _, s := range t.spans {
 			if w, ok := s.written(writes); ok {
-				return &ConflictError{Bucket: w.Bucket, Key: []byte(w.Key)}
+				return &ConflictError{Bucket: w.Bucket, Key: []byte(w.Key), By: t.by}
 			}
 		}
 	}
@@ -193,8 +205,27 @@ func (q *keyQueue) inFlight(t *ticket) (decided []<-chan struct{}) {
 	return decided
 }
 
-// waitFor releases held, if not nil, and waits until t is granted.
+// waitFor releases held, if not nil, and waits until t is granted. It tells listeners of the wait.
 func (q *keyQueue) waitFor(ctx context.Context, held, t *ticket) (context.Context, func(), error) {
+	seen := observe.FromContext(ctx)
+	if !seen.Listening() {
+		return q.wait(ctx, held, t)
+	}
+	t.by = seen.Name()
+	start := time.Now()
+	next, release, err := q.wait(ctx, held, t)
+	fact := observe.Queue{
+		DB: q.db, Ahead: t.ahead, Granted: t.release != nil,
+		Start: start, Duration: time.Since(start),
+	}
+	if len(t.spans) == 1 {
+		fact.Bucket, fact.Key = t.spans[0].bucket, t.spans[0].shown()
+	}
+	seen.Queued(ctx, fact)
+	return next, release, err
+}
+
+func (q *keyQueue) wait(ctx context.Context, held, t *ticket) (context.Context, func(), error) {
 	if held != nil {
 		q.release(held)
 	}
@@ -249,6 +280,7 @@ func (q *keyQueue) enqueue(t *ticket) {
 			t.before++
 		}
 	}
+	t.ahead = t.before
 	if t.before == 0 {
 		close(t.granted)
 	}

@@ -67,6 +67,13 @@ func (b Bucket) list(r Range) (items []Item, ok bool, err error) {
 	if !b.snapshot {
 		b.data.ranges.add(intervalOf(r))
 	}
+	if b.tx.seen != nil {
+		size := 0
+		for i := range items {
+			size += len(items[i].Value)
+		}
+		b.tx.tellRange(b.data.name, intervalOf(r), size)
+	}
 	return items, true, nil
 }
 
@@ -89,6 +96,7 @@ type scan struct {
 	r         Range
 	yield     func(Item, error) bool
 	last      []byte // a copy of the last key, because the caller may change the item; empty: none
+	bytes     int    // of the values so far
 	exhausted bool
 	left      bool // by the loop's body
 }
@@ -149,6 +157,7 @@ func (s *scan) yieldOwn(own *ownWrites) bool {
 // transaction not ended in its body.
 func (s *scan) yieldItem(item Item) bool {
 	s.last = append(s.last[:0], item.Key...)
+	s.bytes += len(item.Value)
 	s.left = !s.callBody(item)
 	return !s.left && !s.bucket.tx.ended
 }
@@ -162,20 +171,25 @@ func (s *scan) callBody(item Item) bool {
 
 // record adds the part of the range that was iterated over to the transaction's reads.
 func (s *scan) record() {
-	if s.bucket.snapshot {
-		return
+	if consumed, ok := s.consumed(); ok && !s.bucket.snapshot {
+		s.bucket.data.ranges.add(consumed)
 	}
-	consumed := intervalOf(s.r)
+}
+
+// consumed returns the part of the range that was iterated over; not ok if no item was given.
+func (s *scan) consumed() (consumed interval, ok bool) {
+	if !s.exhausted && len(s.last) == 0 {
+		return interval{}, false
+	}
+	consumed = intervalOf(s.r)
 	switch {
 	case s.exhausted:
-	case len(s.last) == 0:
-		return // no item was given
 	case s.r.Reverse:
 		consumed.from = string(s.last)
 	default:
 		consumed.to = string(s.last) + "\x00" // the next possible key
 	}
-	s.bucket.data.ranges.add(consumed)
+	return consumed, true
 }
 
 // end also runs after a panic in the loop body.
@@ -185,6 +199,11 @@ func (s *scan) end() {
 		return // the commit, if any, has called record
 	}
 	s.record()
+	if tx.seen != nil {
+		if consumed, ok := s.consumed(); ok {
+			tx.tellRange(s.bucket.data.name, consumed, s.bytes)
+		}
+	}
 	if i := slices.Index(tx.scans, s); i >= 0 {
 		tx.scans = slices.Delete(tx.scans, i, i+1)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -23,8 +24,9 @@ import (
 // as a whole or is refused, and a loop over a range stops.
 type Tx struct {
 	core   *core
-	ctx    context.Context // the transaction's; used for the snapshot, as sql.DB.BeginTx does
-	ticket *ticket         // nil: none
+	ctx    context.Context  // the transaction's; used for the snapshot, as sql.DB.BeginTx does
+	ticket *ticket          // nil: none
+	seen   *observe.Request // nil: without listeners
 
 	transient atomic.Pointer[error] // the first transient error that was returned; nil: none
 
@@ -187,6 +189,7 @@ func (tx *Tx) changes() *engine.Changes {
 	}
 	tx.writing = &writing{}
 	c := &tx.writing.changes
+	c.By = tx.seen.Name()
 	if tx.ticket != nil {
 		c.Locked = tx.ticket.keys
 		c.Accepted = tx.releaseTicket
@@ -282,6 +285,7 @@ func (tx *Tx) explain(err error, c *engine.Changes) (explained error) {
 	}
 	e.DB = tx.core.name
 	e.queue = &tx.core.queue
+	tx.tellConflict(e)
 	e.held = tx.ticket
 	e.about = claimOf(c)
 	if e.Bucket != "" {

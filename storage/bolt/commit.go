@@ -102,7 +102,7 @@ func (e *database) accept(r *request) (g *group, leads bool, err error) {
 	}
 	r.view.releaseHistory()
 	q.last++
-	e.history.Accept(q.last, r.changes.Writes)
+	e.history.Accept(q.last, r.changes)
 	if leads = q.gathering == nil; leads {
 		q.gathering = &group{}
 	}

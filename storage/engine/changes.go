@@ -14,6 +14,10 @@ type Changes struct {
 	// accepted: at most once, and on the goroutine that called Commit.
 	Accepted func()
 
+	// By is the name of the request or job that makes the changes, if it has listeners; else it is
+	// empty. An engine that remembers the writes sets it in the conflict of a transaction that loses over one.
+	By string
+
 	// Decision is the transaction's id if other participants hold prepared work and this commit
 	// decides over it; else it is empty. A [Recorder] records it in the same atomic step.
 	Decision string

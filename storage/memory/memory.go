@@ -144,7 +144,7 @@ func (e *database) apply(c *engine.Changes) {
 	}
 	e.seq++
 	e.buckets = next
-	e.history.Commit(e.seq, c.Writes)
+	e.history.Commit(e.seq, c)
 }
 
 // A view is a snapshot.

@@ -12,7 +12,7 @@ func Example() {
 	snapshot := h.Open()
 
 	// Another transaction commits.
-	h.Commit(8, []engine.Write{{Bucket: "b", Key: "hot"}})
+	h.Commit(8, &engine.Changes{Writes: []engine.Write{{Bucket: "b", Key: "hot"}}})
 
 	for _, key := range []string{"cold", "hot"} {
 		c := &engine.Changes{Reads: []engine.ReadKey{{Bucket: "b", Key: key}}}

@@ -29,7 +29,7 @@ import (
 const maxBytes = 64 << 20
 
 // entryBytes is the size of an entry without its key, approximately.
-const entryBytes = 150
+const entryBytes = 166
 
 // A History stores which keys were written since the oldest snapshot in use. The zero History is
 // that of an engine whose last commit has number 0.
@@ -63,6 +63,7 @@ type epoch struct {
 type entry struct {
 	bucket, key string
 	seq         uint64
+	by          string // engine.Changes.By of that write
 	prev, next  *entry
 }
 
@@ -119,13 +120,19 @@ func (h *History) Validate(c *engine.Changes, seq uint64) *storage.ConflictError
 	if seq < h.floor {
 		return &storage.ConflictError{}
 	}
-	return conflict(h.keys, c, func(e *entry) bool { return e.seq > seq })
+	lost := conflict(h.keys, c, func(e *entry) bool { return e.seq > seq })
+	if lost != nil {
+		if e, ok := h.keys[lost.Bucket].Get(string(lost.Key)); ok {
+			lost.By = e.by
+		}
+	}
+	return lost
 }
 
-// Accept records that commit seq is going to write these keys.
-func (h *History) Accept(seq uint64, writes []engine.Write) {
-	for i := range writes {
-		h.remember(writes[i].Bucket, writes[i].Key, seq)
+// Accept records that commit seq is going to make the changes c.
+func (h *History) Accept(seq uint64, c *engine.Changes) {
+	for i := range c.Writes {
+		h.remember(c.Writes[i].Bucket, c.Writes[i].Key, seq, c.By)
 	}
 	h.bound()
 }
@@ -140,9 +147,9 @@ func (h *History) Decide(seq uint64) {
 }
 
 // Commit is Accept and Decide in one call.
-func (h *History) Commit(seq uint64, writes []engine.Write) {
+func (h *History) Commit(seq uint64, c *engine.Changes) {
 	if h.advance(seq) < seq {
-		h.Accept(seq, writes)
+		h.Accept(seq, c)
 	}
 	h.Decide(seq)
 }
@@ -172,7 +179,7 @@ func (h *History) bound() {
 	}
 }
 
-func (h *History) remember(bucket, key string, seq uint64) {
+func (h *History) remember(bucket, key string, seq uint64, by string) {
 	keys := h.keys[bucket]
 	if keys == nil {
 		if h.keys == nil {
@@ -189,7 +196,7 @@ func (h *History) remember(bucket, key string, seq uint64) {
 		keys.Set(key, e)
 		h.bytes += len(key) + entryBytes
 	}
-	e.seq = seq
+	e.seq, e.by = seq, by
 	e.prev = h.back
 	if h.back == nil {
 		h.front = e

@@ -27,9 +27,9 @@ func TestValidate(t *testing.T) {
 	t.Parallel()
 	h := occ.New(10)
 	defer h.Close(h.Open())
-	h.Commit(11, writes("a", "c"))
-	h.Commit(12, writes("e"))
-	h.Commit(13, writes("a"))
+	h.Commit(11, &engine.Changes{Writes: writes("a", "c")})
+	h.Commit(12, &engine.Changes{Writes: writes("e")})
+	h.Commit(13, &engine.Changes{Writes: writes("a")})
 	for _, tt := range []struct {
 		name string
 		read *engine.Changes
@@ -67,28 +67,28 @@ func TestForgets(t *testing.T) {
 			t.Errorf("got %d keys, %d bytes, %d epochs, want %d keys and %d epochs", keys, bytes, epochs, wantKeys, wantEpochs)
 		}
 	}
-	h.Commit(1, writes("a", "b"))
+	h.Commit(1, &engine.Changes{Writes: writes("a", "b")})
 	wantSize(0, 0)
 
 	first := h.Open()
 	for seq := uint64(2); seq < 100; seq++ {
-		h.Commit(seq, writes("hot", "b"))
+		h.Commit(seq, &engine.Changes{Writes: writes("hot", "b")})
 	}
 	wantSize(2, 1)
 	second, third := h.Open(), h.Open()
-	h.Commit(100, writes("c"))
+	h.Commit(100, &engine.Changes{Writes: writes("c")})
 	wantSize(3, 2)
 	h.Close(first)
-	h.Commit(101, writes("d"))
+	h.Commit(101, &engine.Changes{Writes: writes("d")})
 	wantSize(2, 1) // c, d: written after the second was opened
 	h.Close(second)
-	h.Commit(102, writes("c"))
+	h.Commit(102, &engine.Changes{Writes: writes("c")})
 	wantSize(2, 1)
 	if conflict := h.Validate(read("d"), 99); conflict == nil {
 		t.Error("a commit that an open snapshot needs was forgotten")
 	}
 	h.Close(third)
-	h.Commit(103, writes("e"))
+	h.Commit(103, &engine.Changes{Writes: writes("e")})
 	wantSize(0, 0)
 }
 
@@ -99,7 +99,7 @@ func TestBound(t *testing.T) {
 	h.SetLimit(10_000)
 	defer h.Close(h.Open())
 	for seq := uint64(1); seq <= 1000; seq++ {
-		h.Commit(seq, writes(fmt.Sprint(seq)))
+		h.Commit(seq, &engine.Changes{Writes: writes(fmt.Sprint(seq))})
 	}
 	keys, bytes, _ := h.Size()
 	if bytes > 10_000 || keys < 50 {
