@@ -35,7 +35,7 @@ type RequestStart struct {
 // RequestEnd is the end of a request: its handler has returned or panicked.
 type RequestEnd struct {
 	Summary
-	Status   int   // 0 if nothing was written
+	Status   int   // that the client gets
 	Bytes    int64 // of the response's body
 	Panicked bool  // the handler ended with a panic
 	Start    time.Time
@@ -140,7 +140,6 @@ type Queue struct {
 
 // Group is the commit of one member of a group of transactions that share one write to the disk.
 type Group struct {
-	DB    string
 	Size  int           // how many transactions shared it
 	Wait  time.Duration // from the begin of the commit until the write began
 	Write time.Duration // of the write, fsync included

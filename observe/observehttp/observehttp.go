@@ -58,8 +58,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panicked := true
 	defer func() {
 		status := out.Status
-		if panicked && status == 0 {
-			status = http.StatusInternalServerError // as the server is going to answer
+		switch { // as the server is going to answer
+		case status == 0 && panicked:
+			status = http.StatusInternalServerError
+		case status == 0:
+			status = http.StatusOK
 		}
 		seen.RequestEnd(ctx, observe.RequestEnd{
 			Status: status, Bytes: out.Bytes, Panicked: panicked,

@@ -33,14 +33,18 @@ import (
 type request struct {
 	changes *engine.Changes
 	view    *view
-	err     error // why it was rejected; set by the leader of its group, or with the queue locked
-	written bool  // by writeOneByOne, before other members of its group
+	group   *group // that r was accepted in; nil: none
+	err     error  // why it was rejected; set by the leader of its group, or with the queue locked
+	written bool   // by writeOneByOne, before other members of its group
 }
 
 // A group is the commits that are written together.
 type group struct {
 	members []*request // in the order in which they were accepted
 	last    uint64     // the number of the last member
+	size    int        // the number of members; the leader sets this and the next two
+	began   time.Time  // when the write began
+	took    time.Duration
 	// the members' writes, for overlays; nil until a speculative view needs them
 	writes *btree.BTreeG[engine.Write]
 	// a member was rejected after speculative views may have shown its writes
@@ -73,6 +77,7 @@ func (e *database) commit(r *request) error {
 		}
 		return err
 	}
+	r.group = g
 	if r.changes.Accepted != nil {
 		r.changes.Accepted()
 	}
@@ -127,7 +132,9 @@ func (e *database) lead(g *group) {
 	}
 	defer e.location.flushLog()
 	defer e.end(g)
+	g.size, g.began = len(g.members), time.Now()
 	e.write(g)
+	g.took = time.Since(g.began)
 }
 
 // start makes g the running group. If another group is running, it instead returns a channel that

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"time"
 
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/internal/occ"
@@ -105,13 +107,24 @@ func (v *view) Validate(c *engine.Changes) error {
 
 // Commit ends the snapshot first. bbolt can't enlarge its memory map while a reader is open: a
 // reader that waited for the writer would deadlock.
-func (v *view) Commit(_ context.Context, c *engine.Changes) error {
+func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	v.closeReader()
 	defer v.Close()
 	if len(c.Writes) == 0 {
 		return v.engine.awaitReads(v)
 	}
-	return v.engine.commit(&request{changes: c, view: v})
+	r := &request{changes: c, view: v}
+	if c.By == "" { // without listeners
+		return v.engine.commit(r)
+	}
+	start := time.Now()
+	err := v.engine.commit(r)
+	if g := r.group; err == nil && g != nil {
+		observe.FromContext(ctx).Grouped(ctx, observe.Group{
+			Size: g.size, Wait: g.began.Sub(start), Write: g.took,
+		})
+	}
+	return err
 }
 
 // Close ends the snapshot.
