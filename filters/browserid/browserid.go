@@ -17,11 +17,11 @@ import (
 // browser, and the same for as long as the browser keeps its cookie.
 //
 // An ID is a credential: it gives access to the session of its browser. slog therefore logs only
-// its beginning; use [ID.Short] for other output that is read by people.
+// its first characters; use [ID.Short] for other output.
 type ID string
 
 // Short returns the first characters of the id: enough to distinguish browsers in a log, too few to
-// be of other use.
+// forge a cookie.
 func (id ID) Short() string {
 	return string(id[:min(8, len(id)/2)]) + "…"
 }
@@ -33,8 +33,8 @@ func (id ID) LogValue() slog.Value {
 
 // New returns a filter that gives every request a browser id.
 //
-// The error joins all faults of c; see [Config.Validate]. The filter is safe for concurrent use and
-// is not affected by later changes of c.
+// The error is that of [Config.Validate]. The filter is safe for concurrent use and is not affected
+// by later changes of c.
 func New(c Config) (func(http.Handler) http.Handler, error) {
 	f, err := c.filter()
 	if err != nil {
@@ -47,9 +47,9 @@ func New(c Config) (func(http.Handler) http.Handler, error) {
 // transaction of ctx has renewed the session, it returns the new id. With the setting lazy, calling
 // FromContext makes the filter send a cookie to a new browser.
 //
-// It returns false if there is no browserid filter around the handler. It also returns false if a
-// lazy filter is asked for a new browser's id for the first time after the response header was
-// sent: the cookie can't be sent any more, so data stored under the id would be lost.
+// It returns false if no browserid filter stands in front of the handler. With the setting lazy, it
+// also returns false if the first call for a new browser comes after the response header was sent:
+// the cookie can't be sent any more, so data stored under the id would be lost.
 //
 // FromContext is safe for concurrent use.
 func FromContext(ctx context.Context) (ID, bool) {
@@ -82,19 +82,19 @@ func (f *filter) wrap(next http.Handler) http.Handler {
 }
 
 func (f *filter) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	p := new(passed)
+	p := new(stateRequest)
 	s := &p.state
 	f.begin(s, w, r)
 	p.request = *r.WithContext(s)
 	defer formfiles.HandBack(r, &p.request)
 	next.ServeHTTP(&s.writer, &p.request)
-	// Not deferred: a handler that panics sends no header of its own, and so no cookie.
+	// Not deferred, so that a handler that panics sends no cookie.
 	s.writer.decide()
 }
 
-// passed holds the state and the request that is passed on in one struct, to save an allocation per
-// request.
-type passed struct {
+// A stateRequest holds the state and the request for the next handler in one struct, which avoids
+// an allocation per request.
+type stateRequest struct {
 	state   state
 	request http.Request // has the state as its context
 }
@@ -106,16 +106,15 @@ func (f *filter) serveCopier(w http.ResponseWriter, r *http.Request, next copier
 	s.writer.decide()
 }
 
-// A copier is a filter that always passes on a copy of its request, as retry and tm do. It accepts
-// the context of that copy as a separate argument, so that browserid need not copy the request
-// itself.
+// A copier is a filter that always copies its request, as retry and tm do. It accepts the context
+// of the copy as a separate argument, so that browserid need not copy the request, too.
 type copier interface {
 	// ServeCopy serves a copy of r with ctx, which must be derived from r's context. It does not
 	// change r, and removes the temporary files of the copy's form.
 	ServeCopy(ctx context.Context, w http.ResponseWriter, r *http.Request)
 }
 
-// begin initializes v for a request.
+// begin initializes s for a request.
 func (f *filter) begin(s *state, w http.ResponseWriter, r *http.Request) {
 	s.Context = visitor.Context{Context: r.Context(), Visitor: s}
 	s.filter, s.request, s.values = f, r, varyValues(f.vary, r)
@@ -128,13 +127,14 @@ func (f *filter) begin(s *state, w http.ResponseWriter, r *http.Request) {
 }
 
 // maxCandidates limits how many cookies are verified for one request, of those that have the
-// filter's cookie name and the form of its values. A browser sends two or three if cookies of
+// filter's cookie name and the format of its values. A browser sends two or three if cookies of
 // several paths or domains have the name; a header with thousands is an attack.
 const maxCandidates = 512
 
 // read returns the contents of the newest valid cookie in the Cookie headers. An older one, of
 // another path or domain, may be left from an earlier configuration or planted by a neighbouring
-// host. Cookies without a time of issue are older than those with one; of these the first counts.
+// host. Cookies without a time of issue count as older than those with one; the first of them is
+// used.
 func (f *filter) read(lines, values []string) (newest proof, ok bool) {
 	if f.compat == CompatRepoze {
 		return f.readAsOriginal(lines, values)
@@ -168,8 +168,8 @@ func (f *filter) read(lines, values []string) (newest proof, ok bool) {
 }
 
 // readAsOriginal reads the header as repoze.browserid does, which uses the last cookie with the
-// name: the Python and the Go part of a site must agree on the id, and cookies of the original have
-// no time of issue.
+// name: the Python and the Go part of a site must agree on the id, and cookies of repoze.browserid
+// have no time of issue.
 func (f *filter) readAsOriginal(lines, values []string) (p proof, ok bool) {
 	value, found := simpleCookie(lines, f.name)
 	if !found {
@@ -184,8 +184,8 @@ func (f *filter) readAsOriginal(lines, values []string) (p proof, ok bool) {
 }
 
 // setCookie returns the Set-Cookie header that gives id to the browser that sent r, bound to
-// values. The new cookie is dated after the cookie in r, whose time of issue (before) may come from
-// another machine's clock.
+// values. The new cookie is dated after the cookie in r, whose time of issue (before) may be ahead
+// of this machine's clock, if another machine issued it.
 func (f *filter) setCookie(r *http.Request, values []string, id ID, before int64) string {
 	if f.compat == CompatRepoze {
 		return f.cookie.repozeText(f.name, f.repoze.sign(id, values), r, f.now())
@@ -201,7 +201,7 @@ func (f *filter) setCookie(r *http.Request, values []string, id ID, before int64
 // randomID returns 192 random bits.
 func randomID() ID { return makeID(randomSeed()) }
 
-// randomRepozeID returns 160 random bits in the form of repoze.browserid's ids.
+// randomRepozeID returns 160 random bits in the format of repoze.browserid's ids.
 func randomRepozeID() ID { return makeRepozeID(randomSeed()) }
 
 func randomSeed() (seed [visitor.SeedSize]byte) {
@@ -214,8 +214,8 @@ func makeID(seed [visitor.SeedSize]byte) ID {
 	return ID(base64.RawURLEncoding.EncodeToString(seed[:24]))
 }
 
-// makeRepozeID returns the first 160 bits of seed in the form of repoze.browserid's ids. The
-// original hashed the clock, the process id and an eight-digit number; only the form is the same.
+// makeRepozeID returns the first 160 bits of seed in the format of repoze.browserid's ids, which
+// are hashes of the clock, the process id and an eight-digit number.
 func makeRepozeID(seed [visitor.SeedSize]byte) ID {
 	return ID(hex.EncodeToString(seed[:20]))
 }

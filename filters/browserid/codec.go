@@ -18,23 +18,23 @@ import (
 // The time of issue is in milliseconds since 1970, to the base 36: of several cookies the newest
 // counts. The tag is an HMAC-SHA256 in unpadded base64url. Its key is derived from the secret, a
 // label of the format, the cookie's name and the names of the variables that the id is bound to, so
-// that a value is useless for any other purpose for which the same secret signs. The signed text
-// consists of the id with the time, and the values of the variables, each preceded by its length,
-// so that no two requests give the same text.
+// that a value is useless if the same secret signs other things, too. The signed text consists of
+// the id with the time, and the values of the variables, each preceded by its length, so that
+// different inputs never give the same text.
 //
 // Format 1, which is still read, has no time:
 //
 //	id "." tag
 type codec struct {
-	keys   []*macPool // the first signs, all verify
-	former []*macPool // of format 1
+	keys   []*macPool // for format 2: the first signs, all verify
+	former []*macPool // for format 1, which is only read
 }
 
 const (
 	formatLabel = "pasteline browserid cookie, format 2"
 	formerLabel = "pasteline browserid cookie, format 1"
 	tagLen      = 43  // 32 bytes in base64url
-	maxIDLen    = 128 // longer ids are not of this package, and are rejected without hashing
+	maxIDLen    = 128 // this package makes no longer ids; they are rejected without hashing
 	maxTimeLen  = 11  // digits to the base 36 that are enough for any time in an int64
 )
 
@@ -77,10 +77,10 @@ type proof struct {
 	id     ID
 	issued int64 // time of issue in milliseconds since 1970; 0 if the format has none
 	key    int   // index of the secret that signed it; 0 is the current one
-	former bool  // the cookie has another format than new cookies
+	former bool  // the cookie's format is not that of new cookies
 }
 
-// isCandidate reports whether value has the form of a signed value; others are rejected without
+// isCandidate reports whether value has the format of a signed value; others are rejected without
 // hashing.
 func isCandidate(value string) bool {
 	dot := len(value) - tagLen - 1

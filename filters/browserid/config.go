@@ -28,13 +28,13 @@ type Config struct {
 	// SecretKeyEnv names an environment variable with the secret, in the format of SecretKeyFile.
 	SecretKeyEnv string
 
-	// OldSecretKeys verify cookies but don't sign new ones. After a change of SecretKey, keep the
-	// old value here until cookies signed with it have expired.
+	// OldSecretKeys are earlier secrets, which verify cookies but don't sign new ones. After a
+	// change of SecretKey, keep the old value here until cookies signed with it have expired.
 	OldSecretKeys []pipeline.Secret
 
-	// ReplaceSecrets lets a reload replace all secrets at once, which makes every browser a new
-	// one. By default, if none of the secrets in use is among the new ones, as when the file is
-	// just being written, a reload keeps the secrets in use.
+	// ReplaceSecrets lets a reload replace all secrets at once, so that every browser gets a new
+	// id. By default, if none of the secrets in use is among the new ones (perhaps because the file
+	// is just being written), a reload keeps the secrets in use.
 	ReplaceSecrets bool
 
 	// CookieName is the cookie's name, "repoze.browserid" if empty. Browsers accept a cookie whose
@@ -47,8 +47,8 @@ type Config struct {
 	// for each folder.
 	CookiePath string
 
-	// CookieDomain is the domain whose hosts all get the cookie. If empty, only the host that set
-	// it does.
+	// CookieDomain is the domain to whose hosts browsers send the cookie. If it is empty, they send
+	// it to the host that set it only.
 	CookieDomain string
 
 	// CookieLifetime is how long the browser keeps the cookie after it was issued, in whole
@@ -73,14 +73,14 @@ type Config struct {
 	// is SameSiteLax (SameSiteOff with CompatRepoze): only if a link was followed.
 	CookieSameSite SameSite
 
-	// Vary names WSGI environ variables that the id is bound to, such as HTTP_USER_AGENT: a cookie
-	// is valid only while they have the same values. With REMOTE_ADDR, a browser loses its id when
-	// its address changes (a phone that leaves the house, an office with several uplinks); behind a
-	// proxy it is the address of the proxy. (An environ is the dictionary that describes a request
-	// in WSGI, Python's server interface.)
+	// Vary names properties of the request that the id is bound to, such as HTTP_USER_AGENT: a
+	// cookie is valid only while they have the same values. With REMOTE_ADDR, a browser loses its
+	// id when its address changes (a phone that leaves the house, an office with several uplinks);
+	// behind a proxy it is the address of the proxy. The names are those of the environ, the
+	// dictionary that describes a request in WSGI, Python's server interface.
 	Vary []string
 
-	// Lazy issues a cookie only to browsers whose id the app has asked for.
+	// Lazy issues a cookie to a new browser only if the app calls [FromContext] or gets a session.
 	Lazy bool
 
 	// Compat selects how cookies of repoze.browserid are treated, which must have the same secret,
@@ -89,7 +89,7 @@ type Config struct {
 
 	readFile func(name string) ([]byte, error) // for SecretKeyFile; nil means os.ReadFile
 
-	hooks // set by tests
+	testHooks
 }
 
 // NoPath as CookiePath issues cookies without a path.
@@ -98,15 +98,16 @@ const NoPath = "-"
 // A Compat selects how cookies of repoze.browserid are treated. The zero Compat is CompatNone.
 type Compat string
 
-// Values of Compat. To migrate a site from Python request by request, begin with CompatRepoze; when
+// Values of Compat. To move a site from Python to Go step by step, begin with CompatRepoze; when
 // the last Python process is gone, change to CompatRead; when its cookies have expired, to
 // CompatNone. Processes with CompatRepoze and CompatRead accept each other's cookies, so that they
 // can be restarted one after the other.
 const (
 	CompatNone Compat = "none" // only this package's format
-	// accept the original's cookies, and replace them by this package's with the same id
+	// accept cookies of repoze.browserid, and replace them by cookies of this package with the same
+	// id
 	CompatRead   Compat = "read"
-	CompatRepoze Compat = "repoze" // accept both formats, and issue the original's
+	CompatRepoze Compat = "repoze" // accept both formats, and issue that of repoze.browserid
 )
 
 // A SameSite is the SameSite attribute of the cookie. The zero SameSite means the default.
@@ -130,9 +131,9 @@ const (
 	SecureOff  Secure = "off"
 )
 
-// Validate returns an error that joins all faults of c, or nil: a missing or empty secret, more
-// than one source for it, characters that a cookie can't have, combinations of attributes that
-// browsers refuse, and unknown values. It opens no file.
+// Validate returns an error that joins an error for each invalid field, or nil. Invalid are a
+// missing or empty secret, more than one source for it, characters that a cookie can't have,
+// combinations of attributes that browsers refuse, and unknown values. It opens no file.
 func (c Config) Validate() error {
 	_, err := c.resolve()
 	return err
@@ -219,7 +220,7 @@ func (c *Config) checkPath(f *faults) {
 			return
 		case b >= 0x80 && c.Compat != CompatRepoze:
 			f.add("cookie_path", c.CookiePath,
-				"write other than ASCII characters percent-encoded, as browsers compare them")
+				"percent-encode all but ASCII characters, as browsers compare them so")
 			return
 		}
 	}
@@ -233,7 +234,7 @@ func (c *Config) checkDomain(f *faults) {
 	suffix, _ := publicsuffix.PublicSuffix(domain)
 	if suffix == domain && domain != "localhost" && net.ParseIP(domain) == nil {
 		f.add("cookie_domain", c.CookieDomain,
-			"browsers refuse a cookie for a public suffix, below which anyone can have a name: "+
+			"browsers refuse a cookie for a public suffix, where anyone can register a name: "+
 				"want a domain such as example.%s", domain)
 		return
 	}
@@ -367,13 +368,13 @@ func (c Config) with(secrets []string) *filter {
 	return f
 }
 
-// hooks replace the clock and the id generator in tests.
-type hooks struct {
+// testHooks replace the clock and the id generator in tests.
+type testHooks struct {
 	now   func() time.Time
 	newID func() ID
 }
 
-func (h hooks) apply(f *filter) {
+func (h testHooks) apply(f *filter) {
 	if h.now != nil {
 		f.now = h.now
 	}

@@ -43,7 +43,7 @@ func trimBlank(s string) string {
 // cookieAttributes are the parts of a Set-Cookie header after the value.
 type cookieAttributes struct {
 	path, domain string // empty: omitted
-	place        string // path and domain in the form of placeOf
+	place        string // the result of placeOf for path and domain
 	lifetime     time.Duration
 	secure       Secure
 	httpOnly     bool
@@ -59,8 +59,8 @@ func placeOf(path, domain string) string {
 }
 
 // appendTo appends the attributes of a Set-Cookie header. A lifetime is written as Max-Age, which
-// does not depend on the browser's clock, and as Expires, which the original sends and old browsers
-// understand.
+// does not depend on the browser's clock, and as Expires, which repoze.browserid sends and old
+// browsers understand.
 func (a *cookieAttributes) appendTo(b []byte, r *http.Request, now time.Time) []byte {
 	b = append(b, a.place...)
 	if a.lifetime > 0 {
@@ -89,8 +89,8 @@ func (a *cookieAttributes) isSecure(r *http.Request) bool {
 	return a.secure == SecureOn || a.secure == SecureAuto && isHTTPS(r)
 }
 
-// isHTTPS reports whether the client uses https, to this server or to a proxy in front: a filter
-// that trusts the proxy's headers sets the scheme of the request's URL.
+// isHTTPS reports whether the client uses https, to this server or to a proxy in front of it: for a
+// trusted proxy, the filter prefix sets the scheme of the request's URL.
 func isHTTPS(r *http.Request) bool {
 	return r.TLS != nil || r.URL.Scheme == "https"
 }

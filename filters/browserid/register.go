@@ -14,7 +14,8 @@ import (
 	"github.com/pasteline/pasteline/pipeline/order"
 )
 
-// Register adds the filter to r under "egg:pasteline#browserid" and the names of the original.
+// Register adds the filter to r under "egg:pasteline#browserid" and the names of the Python
+// package.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#browserid"
 	pipeline.Filter(r, name, build)
@@ -22,8 +23,8 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:repoze.browserid.middleware:make_middleware", name)
 }
 
-// build is New for a section of an .ini: relative paths begin at the folder of the file, and
-// dangerous settings are refused or warned about at their place in the file.
+// build is New for a section of an .ini file: relative paths begin at the folder of the file, and
+// errors and warnings about dangerous settings name the line.
 func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
 	c, faults := s.config()
 	here, ok := b.Global("here")
@@ -43,7 +44,7 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 		return nil, err
 	}
 	secrets = c.keepSecrets(b, secrets)
-	resolved.warnOfNamesakes(b, secrets)
+	resolved.warnOfSharedCookie(b, secrets)
 	resolved.declare(b)
 	f := resolved.with(secrets)
 	if c.SecretKeyFile != "" {
@@ -53,8 +54,8 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 	return f.wrap, nil
 }
 
-// ErrWeakSecret is the rule that is broken by a secret that can be guessed or is published in a
-// tutorial.
+// ErrWeakSecret is the error, for errors.Is, about a secret that can be guessed or is published in
+// a tutorial.
 var ErrWeakSecret = errors.New("weak secret")
 
 // A weakSecretError describes the weakness of a secret.
@@ -67,7 +68,7 @@ func (e weakSecretError) Error() string {
 func (weakSecretError) Is(target error) bool { return target == ErrWeakSecret }
 
 // checkSecrets refuses a well-known or guessable secret, unless debug is on. It warns about weak
-// former secrets: as long as one is accepted, it is as powerful as the secret itself.
+// old secrets: cookies signed with one of them are accepted, too.
 func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
 	key := c.source()
 	switch weakness := weaknessOf(secrets[0]); {
@@ -75,18 +76,18 @@ func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
 		return &pipeline.Error{
 			Key:  key,
 			Err:  weakSecretError(weakness),
-			Hint: makeOne + " (for development, debug = true in [DEFAULT] lets it pass)",
+			Hint: makeOne + " (for development, debug = true in [DEFAULT] allows it)",
 		}
 	case weakness != "":
 		b.Warn(key, "this secret "+weakness+
-			": good enough for development, refused without debug; "+makeOne)
+			": it is accepted only with debug = true; "+makeOne)
 	}
 	for i, old := range secrets[1:] {
 		if i >= len(secrets)-1-len(c.OldSecretKeys) {
 			key = "old_secret_keys"
 		}
 		if weakness := weaknessOf(old); weakness != "" && !b.Debug() {
-			b.Warn(key, "one of the former secrets "+weakness+
+			b.Warn(key, "one of the old secrets "+weakness+
 				": as long as it is accepted, anyone can forge a browser id")
 		}
 	}
@@ -96,20 +97,20 @@ func (c Config) checkSecrets(b *pipeline.Build, secrets []string) error {
 // keepSecrets returns the secrets to use: at a reload, those in use if none of them is among the
 // new ones.
 func (c Config) keepSecrets(b *pipeline.Build, secrets []string) []string {
-	former, _ := b.Keep(secrets).([]string)
+	inUse, _ := b.Keep(secrets).([]string)
 	stillUsed := func(key string) bool { return slices.Contains(secrets, key) }
-	if len(former) == 0 || c.ReplaceSecrets || slices.ContainsFunc(former, stillUsed) {
+	if len(inUse) == 0 || c.ReplaceSecrets || slices.ContainsFunc(inUse, stillUsed) {
 		return secrets
 	}
-	b.Keep(former)
+	b.Keep(inUse)
 	b.Warn(c.source(), "none of the secrets in use is among the new ones, "+
-		"so that every browser would get a new id: the old secrets go on; "+
+		"so every browser would get a new id: the secrets in use are kept; "+
 		"keep the old one below the new one, or in old_secret_keys, for a while, "+
 		"or set replace_secrets = true, or restart")
-	return former
+	return inUse
 }
 
-// declare declares which other filters must stand around this one.
+// declare declares the order in which this filter and others must stand.
 func (c Config) declare(b *pipeline.Build) {
 	b.Offer(order.BrowserID, order.Cookie{
 		Name:     c.CookieName,
@@ -123,24 +124,25 @@ func (c Config) declare(b *pipeline.Build) {
 				cookie, _ := value.(order.Cookie)
 				return cookie.Name == c.CookieName && !cookie.Lazy
 			},
-			Else: "both give a new browser an id in a cookie of the same name, " +
-				"so that it comes back with one and its session is under the other; " +
+			Else: "both give a new browser an id in a cookie of the same name: " +
+				"the browser sends one of the ids, and its session is stored under the other; " +
 				"leave one of them out",
 		},
 		order.Requirement{
 			Filter: order.BrowserID, Place: order.NotInFront,
-			Else: "an app gets the id of the inner one alone; leave one of them out",
+			Else: "the app gets only the id of the inner filter; leave one of them out",
 		},
 		order.Requirement{
 			Filter: order.TM, Place: order.NotInFront, Broken: true,
-			Else: "a log-in fails there, since the cookie with the new id that its session gets " +
+			Else: "a log-in fails, since the cookie with the session's new id " +
 				"can't wait for the commit; write it in front of that",
 		},
 	)
 	if c.CookieSecure == SecureAuto || len(c.Vary) > 0 {
-		lost := "it does not see what visitors use, so that a cookie may go without its Secure"
+		lost := "it sees the connection of the proxy, not that of the browser, " +
+			"so a cookie for https may lack the attribute Secure"
 		if c.CookieSecure != SecureAuto {
-			lost = "what it varies on is the proxy's and not the visitor's"
+			lost = "the values named in vary are those of the proxy, not of the browser"
 		}
 		b.Require(order.Requirement{
 			Filter: order.Prefix, Place: order.NotBehind,
@@ -149,24 +151,23 @@ func (c Config) declare(b *pipeline.Build) {
 	}
 }
 
-// A namesake is the description of a filter that other filters of the same load compare with their
-// own.
-type namesake struct {
+// A cookieScope describes the cookie of a filter, so that the filters of one .ini file can compare
+// theirs.
+type cookieScope struct {
 	section            string
 	name, domain, path string
 	secrets            []string
 }
 
-// warnOfNamesakes warns of a filter whose cookie has the same name and goes to the same pages, but
-// is signed with another secret.
-func (c Config) warnOfNamesakes(b *pipeline.Build, secrets []string) {
+// warnOfSharedCookie warns of a filter whose cookie has the same name and is sent to the same
+// pages, but is signed with another secret.
+func (c Config) warnOfSharedCookie(b *pipeline.Build, secrets []string) {
 	domain := strings.ToLower(strings.Trim(c.CookieDomain, "."))
-	own := namesake{b.Name(), c.CookieName, domain, c.CookiePath, secrets}
+	own := cookieScope{b.Name(), c.CookieName, domain, c.CookiePath, secrets}
 	for _, other := range b.Share(own) {
-		if other, ok := other.(namesake); ok && own.clashes(other) {
+		if other, ok := other.(cookieScope); ok && own.clashes(other) {
 			b.Warn(c.source(), fmt.Sprintf("[%s] issues a cookie of the same name "+
-				"to the same pages with another secret, "+
-				"and so each makes the other's visitors new ones: "+
+				"to the same pages with another secret, so each replaces the other's ids: "+
 				"give both the same secret, or one of them another cookie_name", other.section))
 		}
 	}
@@ -174,7 +175,7 @@ func (c Config) warnOfNamesakes(b *pipeline.Build, secrets []string) {
 
 // clashes reports whether some pages get the cookies of both filters, and one of the filters does
 // not accept the other's.
-func (n namesake) clashes(other namesake) bool {
+func (n cookieScope) clashes(other cookieScope) bool {
 	if n.section == other.section || n.name != other.name ||
 		slices.Contains(n.secrets, other.secrets[0]) &&
 			slices.Contains(other.secrets, n.secrets[0]) {
@@ -196,31 +197,31 @@ func isBelow(inner, outer string) bool {
 // warnOfFile warns if any user of the machine can read or write the file with the secrets.
 func (c Config) warnOfFile(b *pipeline.Build) {
 	info, err := os.Stat(c.SecretKeyFile)
-	if err != nil || runtime.GOOS == "windows" { // Windows has no such modes
+	if err != nil || runtime.GOOS == "windows" { // Windows has no permission bits
 		return
 	}
 	if mode := info.Mode().Perm(); mode&0o006 != 0 {
 		b.Warn("secret_key_file", fmt.Sprintf("every user of this machine "+
-			"can read or change the file (mode %04o), and be any browser then: chmod 600 %s",
+			"can read or change the file (mode %04o), and so forge any browser id: chmod 600 %s",
 			mode, c.SecretKeyFile))
 	}
 }
 
-// warnOfVary warns of names on which nothing varies, and of those that change with every response.
+// warnOfVary warns of names in vary that no request has, and of those that change with every
+// response.
 func (c Config) warnOfVary(b *pipeline.Build) {
 	for _, name := range c.Vary {
 		switch {
 		case name == "HTTP_COOKIE":
-			b.Warn("vary", "HTTP_COOKIE changes with the very cookie that is issued, "+
-				"so every request is a new visitor: leave it out")
+			b.Warn("vary", "HTTP_COOKIE changes when the cookie itself is issued, "+
+				"so every request gets a new id: leave it out")
 		case environ(name) != nil:
 		case environ(environName(name)) != nil:
 			b.Warn("vary", fmt.Sprintf("no request has an environ variable %q, "+
-				"so nothing varies on it: did you mean %q?", name, environName(name)))
+				"so it has no effect: did you mean %q?", name, environName(name)))
 		default:
 			b.Warn("vary", fmt.Sprintf("no request has an environ variable %q, "+
-				"so nothing varies on it",
-				name))
+				"so it has no effect", name))
 		}
 	}
 }

@@ -236,7 +236,7 @@ func TestLoadWarnings(t *testing.T) {
 		{"file for everybody", false, "secret_key_file = open-secret", []string{"mode 0644"}},
 		{"header's name", false, "secret_key = " + testSecret + "\nvary = User-Agent", []string{`did you mean "HTTP_USER_AGENT"`}},
 		{"no such variable", false, "secret_key = " + testSecret + "\nvary = HTTP_", []string{"nothing varies on it"}},
-		{"cookie", false, "secret_key = " + testSecret + "\nvary = HTTP_COOKIE", []string{"every request is a new visitor"}},
+		{"cookie", false, "secret_key = " + testSecret + "\nvary = HTTP_COOKIE", []string{"every request gets a new id"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

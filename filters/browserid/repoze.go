@@ -14,9 +14,9 @@ import (
 //	id "!" tag
 //
 // The tag is an HMAC-MD5 in hexadecimal. Its key is the concatenation of the secret and the values
-// varied on: a secret "ab" with the value "c" gives the same key as "a" with "bc". Because of this
-// weakness of the original, new cookies should have this package's format as soon as the last
-// Python process is gone.
+// named by vary: a secret "ab" with the value "c" gives the same key as "a" with "bc". Because of
+// this weakness, new cookies should have this package's format as soon as the last Python process
+// is gone.
 type repozeCodec struct {
 	secrets []string // the first signs, all verify
 }
@@ -38,7 +38,7 @@ func (c *repozeCodec) verify(value string, values []string) (id ID, key int, ok 
 	return "", 0, false
 }
 
-// isRepozeCandidate reports whether value has the form of the original's cookies; others are
+// isRepozeCandidate reports whether value has the format of repoze.browserid's cookies; others are
 // rejected without hashing.
 func isRepozeCandidate(value string) bool {
 	_, tag, found := strings.Cut(value, "!")
@@ -51,7 +51,7 @@ func repozeTag(secret, id string, values []string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// isRepozeID reports whether id has the form of the original's ids: 40 lower-case hexadecimal
+// isRepozeID reports whether id has the format of repoze.browserid's ids: 40 lower-case hexadecimal
 // digits.
 func isRepozeID(id ID) bool {
 	if len(id) != 40 {
@@ -65,9 +65,9 @@ func isRepozeID(id ID) bool {
 	return true
 }
 
-// repozeText returns the Set-Cookie header exactly as the original writes it, including its date
-// format and trailing separators. Attributes that the original does not know are appended if they
-// are configured.
+// repozeText returns the Set-Cookie header exactly as repoze.browserid writes it, including its
+// date format and trailing separators. Attributes that repoze.browserid does not know are appended
+// if they are configured.
 func (a *cookieAttributes) repozeText(name, value string, r *http.Request, now time.Time) string {
 	var b strings.Builder
 	b.WriteString(name + "=" + value + "; ")

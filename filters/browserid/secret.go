@@ -43,7 +43,7 @@ func (c *Config) checkSecretSource(f *faults) {
 	case 1:
 	default:
 		f.add(sources[1], "", "%s is set as well: "+
-			"keep one of them (former secrets go to old_secret_keys)", sources[0])
+			"keep one of them (older secrets go to old_secret_keys)", sources[0])
 	}
 	for _, key := range c.OldSecretKeys {
 		if key == "" {
@@ -102,7 +102,7 @@ func (c *Config) secrets() ([]string, error) {
 
 const (
 	minSecretLen = 16 // bytes: 128 bits, if they were random
-	minVariety   = 6  // different bytes: 16 random decimal digits nearly always have as many
+	minVariety   = 6  // different bytes: 16 random decimal digits nearly always have at least 6
 )
 
 // weaknessOf describes the weakness of a secret; it returns "" if it finds none.
@@ -116,7 +116,7 @@ func weaknessOf(secret string) string {
 	case variety(secret) < minVariety:
 		return fmt.Sprintf("has only %d different characters, and may be guessed", variety(secret))
 	case isRepetition(secret):
-		return "is a few characters again and again, and may be guessed"
+		return "repeats a few characters, and may be guessed"
 	}
 	return ""
 }
@@ -133,7 +133,7 @@ func variety(secret string) int {
 // isRepetition reports whether secret repeats one piece that is shorter than minSecretLen. The last
 // repetition may be partial.
 func isRepetition(secret string) bool {
-	const chance = 4 // this many characters at most are repeated by chance
+	const chance = 4 // a repetition of up to 4 characters may be chance
 	for n := 1; n < minSecretLen && n+chance <= len(secret); n++ {
 		if secret[n:] == secret[:len(secret)-n] {
 			return true
@@ -142,7 +142,7 @@ func isRepetition(secret string) bool {
 	return false
 }
 
-// isPlaceholder reports whether secret is a well-known one from tutorials and templates.
+// isPlaceholder reports whether secret is a well-known example from tutorials and templates.
 func isPlaceholder(secret string) bool {
 	plain := strings.Map(func(r rune) rune {
 		if strings.ContainsRune("-_. <>!*", r) {

@@ -9,24 +9,24 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// settings are the settings of an .ini section.
+// settings declares the settings of an .ini section.
 type settings struct {
 	SecretKey         pipeline.Secret `ini:"secret_key" help:"the secret that signs the cookies"`
-	SecretKeyFile     string          `ini:"secret_key_file" nonempty:"true" help:"a file with the secret on its first line, and older ones that are still accepted below"`
+	SecretKeyFile     string          `ini:"secret_key_file" nonempty:"true" help:"a file with the secret on its first line; further lines are older secrets that are still accepted"`
 	SecretKeyEnv      string          `ini:"secret_key_env" nonempty:"true" help:"an environment variable with the secret"`
 	OldSecretKeys     keys            `ini:"old_secret_keys" secret:"true" help:"earlier secrets that are still accepted, one per line"`
-	ReplaceSecrets    bool            `ini:"replace_secrets" default:"false" help:"whether a reload may replace all secrets at once, so that every browser gets a new id"`
+	ReplaceSecrets    bool            `ini:"replace_secrets" default:"false" help:"let a reload replace all secrets at once, so that every browser gets a new id"`
 	CookieName        string          `ini:"cookie_name" nonempty:"true" default:"repoze.browserid" help:"the cookie's name"`
 	CookiePath        string          `ini:"cookie_path" default:"/" help:"the path below which the browser sends the cookie"`
-	CookieDomain      string          `ini:"cookie_domain" help:"the domain whose subdomains get the cookie too; the host alone if empty"`
-	CookieLifetime    lifetime        `ini:"cookie_lifetime" help:"seconds for which the browser keeps the cookie; until it is closed if empty"`
-	CookieSecure      toggle          `ini:"cookie_secure" help:"send the cookie over https only: true, false, or auto (for visitors who came over https); auto if not given"`
-	CookieHTTPOnly    toggle          `ini:"cookie_httponly" help:"hide the cookie from scripts: true or false; true if not given"`
-	CookiePartitioned bool            `ini:"cookie_partitioned" default:"false" help:"for a site that others embed: the browser keeps a cookie for each of them"`
+	CookieDomain      string          `ini:"cookie_domain" help:"the domain to which, with its subdomains, the browser sends the cookie; if empty, the host alone"`
+	CookieLifetime    lifetime        `ini:"cookie_lifetime" help:"how long the browser keeps the cookie, in seconds or as 720h; if empty, until it is closed"`
+	CookieSecure      toggle          `ini:"cookie_secure" help:"send the cookie over https only: true, false, or auto (if the request came over https); auto if not given"`
+	CookieHTTPOnly    toggle          `ini:"cookie_httponly" help:"hide the cookie from scripts of the page: true or false; true if not given"`
+	CookiePartitioned bool            `ini:"cookie_partitioned" default:"false" help:"for a site that other sites embed: the browser keeps a separate cookie for each of them"`
 	CookieSameSite    SameSite        `ini:"cookie_samesite" oneof:"lax strict none off" help:"which requests from other sites carry the cookie; lax if not given"`
-	Vary              []string        `ini:"vary" help:"environ names such as HTTP_USER_AGENT; a cookie is good only while they stay the same"`
-	Lazy              bool            `ini:"lazy" default:"false" help:"issue a cookie only if the app asks for the browser id"`
-	Compat            Compat          `ini:"compat" oneof:"none read repoze" help:"cookies of the Python original: none, read (accept them, issue new ones), repoze (issue them too)"`
+	Vary              []string        `ini:"vary" help:"properties of the request (WSGI environ names) such as HTTP_USER_AGENT; a cookie is valid only while they have the same values"`
+	Lazy              bool            `ini:"lazy" default:"false" help:"issue a cookie to a new browser only if the app uses its id or session"`
+	Compat            Compat          `ini:"compat" oneof:"none read repoze" help:"cookies of Python's repoze.browserid: none (ignore them), read (accept them, but issue new ones), repoze (accept and issue them)"`
 }
 
 // config returns the Config for s.
@@ -49,7 +49,8 @@ func (s settings) config() (Config, error) {
 		Compat:            s.Compat,
 	}
 	if c.CookiePath == "" {
-		c.CookiePath = NoPath // the setting is present and empty; an absent one is "/" by now
+		// the setting is present and empty; if it is absent, its default is "/"
+		c.CookiePath = NoPath
 	}
 	switch s.CookieHTTPOnly {
 	case unset:
@@ -74,7 +75,8 @@ const (
 	auto // depends on the request; only for cookie_secure
 )
 
-// UnmarshalText accepts "auto" and the booleans of PasteDeploy; empty is off, as in the original.
+// UnmarshalText accepts "auto" and the booleans of PasteDeploy; empty is off, as in
+// repoze.browserid.
 func (t *toggle) UnmarshalText(text []byte) error {
 	switch strings.ToLower(strings.TrimSpace(string(text))) {
 	case "true", "yes", "on", "y", "t", "1":

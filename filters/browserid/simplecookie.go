@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// cookiePattern matches one cookie as Python 2.7's SimpleCookie does, with which the original reads
-// cookies. It differs much from RFC 6265: "=" may be part of a name, a blank ends a cookie, and the
-// first mismatch ends the parsing of the whole header. While a site is migrated request by request,
-// both parts must take the same id from the same header, so the pattern reproduces this.
+// cookiePattern matches one cookie as Python 2.7's SimpleCookie does, with which repoze.browserid
+// reads cookies. It differs much from RFC 6265: "=" may be part of a name, a blank ends a cookie,
+// and the first mismatch ends the parsing of the whole header. While a site is moved from Python to
+// Go step by step, both parts must take the same id from the same header, so the pattern reproduces
+// this.
 //
 // Python's \s, \w and \d match ASCII only here, and \s includes the vertical tab.
 var cookiePattern = regexp.MustCompile(strings.NewReplacer(
@@ -37,7 +38,7 @@ func simpleCookie(lines []string, name string) (value string, found bool) {
 	if !strings.Contains(header, name) {
 		return "", false
 	}
-	inCookie := false // a cookie precedes, so attributes belong to it
+	inCookie := false // a cookie precedes, to which attributes belong
 	for header != "" {
 		m := cookiePattern.FindStringSubmatchIndex(header)
 		if m == nil {

@@ -14,8 +14,9 @@ import (
 var ErrHeaderSent = errors.New("browserid: the response header has been sent: " +
 	"renew the session before the first write or flush")
 
-// A state is the filter's state of one request. It is the request's context, through which handlers
-// find it, and it decides, when the response header is about to be sent, whether a cookie is added.
+// A state is the filter's state of one request. It is the context of the handler's request, so that
+// FromContext finds it. When the response header is about to be sent, it adds a cookie if one is
+// needed.
 type state struct {
 	visitor.Context // the context of the incoming request, with the state as its visitor
 	filter          *filter
@@ -30,7 +31,7 @@ type state struct {
 	issued     int64
 	known      bool // the browser has a cookie for id
 	stale      bool // a new cookie is needed: none, old secret or other format
-	asked      bool // the app has got id
+	requested  bool // the app has read id
 	headerSent bool // the header was sent, or is about to be: no cookie can be added any more
 
 	decided bool // the writer has called finish; used by the writer's goroutine only
@@ -39,14 +40,14 @@ type state struct {
 // String is used by fmt to print the context. It does not reveal the id.
 func (s *state) String() string { return "browserid" }
 
-// ID implements [visitor.Visitor]. It records that the app has got the id.
+// ID implements [visitor.Visitor]. It records that the app has read the id.
 func (s *state) ID() (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.filter.lazy && !s.known && s.headerSent && !s.asked {
+	if s.filter.lazy && !s.known && s.headerSent && !s.requested {
 		return "", false
 	}
-	s.asked = true
+	s.requested = true
 	return string(s.id), true
 }
 
@@ -63,14 +64,14 @@ func (s *state) CanSetID() error {
 	return nil
 }
 
-// Tell implements [visitor.Visitor]: a cookie for id will be added to the response.
+// SetID implements [visitor.Visitor]: a cookie for id will be added to the response.
 func (s *state) SetID(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.headerSent {
 		return ErrHeaderSent
 	}
-	s.id, s.known, s.stale, s.asked = ID(id), false, true, true
+	s.id, s.known, s.stale, s.requested = ID(id), false, true, true
 	return nil
 }
 
@@ -83,7 +84,7 @@ func (s *state) finish(h http.Header) {
 		return
 	}
 	s.headerSent = true
-	if !s.stale || s.filter.lazy && !s.asked {
+	if !s.stale || s.filter.lazy && !s.requested {
 		return
 	}
 	cookie := s.filter.setCookie(s.request, s.values, s.id, s.issued)
@@ -93,10 +94,10 @@ func (s *state) finish(h http.Header) {
 	}
 }
 
-// keptFromSharedCaches reports whether h already forbids shared caches to store the response:
-// otherwise a cache could give the Set-Cookie header, and so the same id, to many browsers. (Where
-// directives contradict each other, as in "public, private", RFC 9111 lets the stricter one win; so
-// the app's own header is left as it is.)
+// keptFromSharedCaches reports whether h already forbids shared caches to store the response: a
+// cache could give the Set-Cookie header, and so the same id, to many browsers. If directives
+// contradict each other, as in "public, private", the stricter one applies by RFC 9111, so the
+// app's own header need not be changed.
 func keptFromSharedCaches(h http.Header) bool {
 	for _, line := range h["Cache-Control"] {
 		for directive := range strings.SplitSeq(line, ",") {

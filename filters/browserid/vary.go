@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// A variable is a WSGI environ variable that the id varies on.
+// A variable is a WSGI environ variable that the id is bound to.
 type variable struct {
 	name string
 	read func(*http.Request) string
 }
 
-// variables resolves environ names. A name that no request has gives the empty string, as in the
-// original.
+// variables resolves environ names. The value of a name that no request has is the empty string, as
+// in repoze.browserid.
 func variables(names []string) []variable {
 	var vs []variable
 	for _, name := range names {
@@ -103,7 +103,7 @@ func hostOf(addr string) string {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		return host
 	}
-	return addr // has no port, as a filter that trusts a proxy may have set it
+	return addr // without a port: a filter in front may have set it so
 }
 
 func portOf(addr string) string {

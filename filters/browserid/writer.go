@@ -8,7 +8,7 @@ import (
 )
 
 // A writer adds the cookie when the header is about to be sent: only then is it known whether the
-// app has asked a lazy filter for the id, and whether a renewal was committed.
+// app has read the id (with the setting lazy), and whether a renewal was committed.
 type writer struct {
 	http.ResponseWriter
 	state *state
@@ -38,7 +38,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// WriteString implements [io.StringWriter], which saves a copy.
+// WriteString implements [io.StringWriter], which avoids a copy.
 func (w *writer) WriteString(s string) (int, error) {
 	w.decide()
 	return io.WriteString(w.ResponseWriter, s)
@@ -50,7 +50,7 @@ func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	if rf, ok := w.ResponseWriter.(io.ReaderFrom); ok {
 		return rf.ReadFrom(src)
 	}
-	// the struct hides ReadFrom, which would recurse
+	// the struct hides ReadFrom, with which io.Copy would recurse
 	return io.Copy(struct{ io.Writer }{w.ResponseWriter}, src)
 }
 

@@ -23,14 +23,15 @@ func New(conf map[string]string) func(http.Handler) http.Handler {
 	c := Conf{maps.Clone(conf)}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			own := r.WithContext(context.WithValue(r.Context(), ctxKey{}, c))
-			defer formfiles.HandBack(r, own)
-			next.ServeHTTP(w, own)
+			inner := r.WithContext(context.WithValue(r.Context(), ctxKey{}, c))
+			defer formfiles.HandBack(r, inner)
+			next.ServeHTTP(w, inner)
 		})
 	}
 }
 
-// Register adds the filter to r under "egg:pasteline#config" and the names of the originals.
+// Register adds the filter to r under "egg:pasteline#config" and the names of the filters of
+// PasteDeploy and Paste.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#config"
 	pipeline.Filter(r, name, build)
@@ -40,7 +41,7 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:paste.config:make_config_filter", name)
 }
 
-// settings are the settings of an .ini section; any name is allowed.
+// settings declares the settings of an .ini section; any name is allowed.
 type settings struct {
 	Conf map[string]string `ini:"*"`
 }
@@ -53,8 +54,8 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 
 type ctxKey struct{}
 
-// FromContext returns the configuration; ok is false, and the Conf empty, if no config filter is
-// around the handler that ctx belongs to.
+// FromContext returns the configuration; ok is false, and the Conf empty, if no config filter
+// stands in front of the handler that ctx belongs to.
 func FromContext(ctx context.Context) (conf Conf, ok bool) {
 	conf, ok = ctx.Value(ctxKey{}).(Conf)
 	return conf, ok

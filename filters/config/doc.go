@@ -1,7 +1,9 @@
-// Package config is a filter that puts its configuration into the context of every request. It is
-// PasteDeploy's config filter (ConfigMiddleware).
+// Package config is a filter that puts its configuration into the context of every request. It
+// corresponds to the config filter (ConfigMiddleware) of PasteDeploy, the Python package that
+// defined the format of the .ini files.
 //
-// In an .ini:
+// In Go code, [New] returns the middleware. In an .ini file (after egg: stands the name that a
+// package gives to its filter; egg:pasteline#config is the same):
 //
 //	[filter:settings]
 //	use = egg:PasteDeploy#config
@@ -9,13 +11,14 @@
 //	items_per_page = 20
 //
 // Handlers behind the filter get the settings with [FromContext]: the global configuration
-// ([DEFAULT] and values from the command line), overridden by the settings of the section. In Go
-// code, use [New]. Of two such filters the inner one counts.
+// ([DEFAULT] and values from the command line), overridden by the settings of the section. Behind
+// two such filters, a handler gets the settings of the inner one.
 //
 // # Where it differs from PasteDeploy
 //
-// The original gives each request a copy, which it may change, and makes it the current
-// configuration of the whole thread. Here it is read-only and belongs to the context.
+// PasteDeploy gives each request a copy, which it may change, and makes it the current
+// configuration of the whole thread. Here the configuration is read-only and belongs to the
+// context.
 //
 // # Caveats
 //

@@ -24,7 +24,7 @@ type Config struct {
 	IgnoreForwarded bool
 
 	// ForcePort is the port to set in the Host: a number, or DefaultPort for the default port of
-	// the scheme, which is then omitted. Zero changes nothing.
+	// the scheme, which removes the port from the Host. Zero changes nothing.
 	ForcePort int
 
 	// Scheme is "http" or "https", for every request. If empty, the scheme is taken from a trusted
@@ -33,7 +33,7 @@ type Config struct {
 
 	// TrustedProxies are the proxies whose X-Forwarded fields are trusted: IP addresses, networks
 	// such as "10.0.0.0/8", "unix", or "unix:" with the path of a socket that the server listens
-	// on. If empty, none.
+	// on. If it is empty, no proxy is trusted.
 	TrustedProxies []string
 
 	// TrustedProxyHeaders are the fields of those proxies that are trusted: some of
@@ -49,7 +49,7 @@ type Config struct {
 // DefaultPort as ForcePort is the default port of the scheme.
 const DefaultPort = -1
 
-// Validate returns an error that joins all faults of the config, or nil.
+// Validate returns an error that joins an error for each invalid field, or nil.
 func (c Config) Validate() error {
 	var errs []error
 	if p := c.prefix(); p != "" && !strings.HasPrefix(p, "/") {
@@ -61,7 +61,7 @@ func (c Config) Validate() error {
 	if c.ForcePort < DefaultPort || c.ForcePort > 65535 {
 		errs = append(errs, &pipeline.Error{
 			Key: "force_port",
-			Err: errors.New("want a port from 1 to 65535, or nothing for the scheme's own"),
+			Err: errors.New("want a port from 1 to 65535, or DefaultPort"),
 		})
 	}
 	if c.Scheme != "" && c.Scheme != "http" && c.Scheme != "https" {
@@ -73,7 +73,7 @@ func (c Config) Validate() error {
 	if len(c.TrustedProxyHeaders) > 0 && len(c.TrustedProxies) == 0 {
 		errs = append(errs, &pipeline.Error{
 			Key: "trusted_proxy_headers",
-			Err: errors.New("means nothing without trusted_proxies"),
+			Err: errors.New("has no effect without trusted_proxies"),
 		})
 	}
 	for _, name := range c.TrustedProxyHeaders {
@@ -92,19 +92,19 @@ func canonical(name string) string { return http.CanonicalHeaderKey(strings.Trim
 
 // trustedFields returns the set of fields that are trusted.
 func (c Config) trustedFields() map[string]bool {
-	believed := map[string]bool{}
+	fields := map[string]bool{}
 	for _, name := range c.TrustedProxyHeaders {
-		believed[canonical(name)] = true
+		fields[canonical(name)] = true
 	}
-	if len(believed) == 0 {
-		believed[forwarded.For], believed[forwarded.Proto] = true, true
+	if len(fields) == 0 {
+		fields[forwarded.For], fields[forwarded.Proto] = true, true
 	}
-	return believed
+	return fields
 }
 
 func (c Config) prefix() string { return strings.TrimRight(c.Prefix, "/") }
 
-// Register adds the filter to r under "egg:pasteline#prefix" and the names of the original.
+// Register adds the filter to r under "egg:pasteline#prefix" and the names of PasteDeploy's filter.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#prefix"
 	pipeline.Filter(r, name, build)
@@ -112,13 +112,13 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:paste.deploy.config:make_prefix_middleware", name)
 }
 
-// settings are the settings of an .ini section.
+// settings declares the settings of an .ini section.
 type settings struct {
-	Prefix                   string   `ini:"prefix" default:"/" help:"the path below which visitors see the app, such as /james"`
-	ForcePort                port     `ini:"force_port" help:"the port that visitors see: a number, or empty for the scheme's own"`
-	Scheme                   string   `ini:"scheme" help:"the scheme that visitors see, http or https, for every request"`
+	Prefix                   string   `ini:"prefix" default:"/" help:"the path below which clients see the app, such as /james"`
+	ForcePort                port     `ini:"force_port" help:"the port in the app's external URLs: a number, or empty for the default port of the scheme"`
+	Scheme                   string   `ini:"scheme" help:"the scheme of the app's external URLs, http or https, for every request"`
 	TrustedProxies           []string `ini:"trusted_proxies" help:"addresses, networks or unix sockets of the proxies whose X-Forwarded fields are trusted"`
-	TrustedProxyHeaders      []string `ini:"trusted_proxy_headers" help:"the fields of those proxies that are trusted, all of them set by the outermost: some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme, x-forwarded-server; x-forwarded-for and x-forwarded-proto if not given"`
+	TrustedProxyHeaders      []string `ini:"trusted_proxy_headers" help:"the fields of those proxies that are trusted, each of which the outermost proxy must set: some of x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-scheme, x-forwarded-server; x-forwarded-for and x-forwarded-proto if not given"`
 	TranslateForwardedServer bool     `ini:"translate_forwarded_server" default:"true" help:"take host, scheme and address from the X-Forwarded fields of trusted proxies"`
 }
 
@@ -134,7 +134,7 @@ func (p *port) UnmarshalText(text []byte) error {
 	}
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || n == 0 {
-		return errors.New("want a port from 1 to 65535, or nothing for the scheme's own")
+		return errors.New("want a port from 1 to 65535, or nothing for the scheme's default")
 	}
 	*p = port(n)
 	return nil

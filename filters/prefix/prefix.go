@@ -30,19 +30,19 @@ func New(c Config) (func(http.Handler) http.Handler, error) {
 	}
 	c.Prefix = c.prefix()
 	return func(next http.Handler) http.Handler {
-		return &filter{Config: c, trusted: trusted, believed: c.trustedFields(), next: next}
+		return &filter{Config: c, trusted: trusted, fields: c.trustedFields(), next: next}
 	}, nil
 }
 
 type filter struct {
 	Config
-	trusted  forwarded.Peers
-	believed map[string]bool // fields to use if a trusted proxy sends them
-	warned   atomic.Bool     // the warning about untrusted fields was logged
-	next     http.Handler
+	trusted forwarded.Peers
+	fields  map[string]bool // fields to use if a trusted proxy sends them
+	warned  atomic.Bool     // the warning about untrusted fields was logged
+	next    http.Handler
 }
 
-// ServeHTTP passes on the request as the client made it.
+// ServeHTTP passes on the request with the URL and address that the client used.
 func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := forwarded.View{Host: r.Host}
 	var translated []string
@@ -52,7 +52,7 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else if !f.warned.Swap(true) {
 			f.Logger.LogAttrs(r.Context(), slog.LevelWarn,
 				"forwarded header fields are not trusted, "+
-					"since this address is not one of trusted_proxies; said once",
+					"since this address is not one of trusted_proxies; logged once",
 				slog.String("remote_addr", r.RemoteAddr))
 		}
 	}
@@ -62,12 +62,12 @@ func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.ForcePort != 0 {
 		v.Host = withPort(v.Host, f.ForcePort)
 	}
-	own := v.Apply(mount.Below(r, f.Prefix), translated...)
-	defer formfiles.HandBack(r, own)
-	f.next.ServeHTTP(w, own)
+	inner := v.Apply(mount.Below(r, f.Prefix), translated...)
+	defer formfiles.HandBack(r, inner)
+	f.next.ServeHTTP(w, inner)
 }
 
-// forwardedNames are the fields that are translated; all of them are removed, as the app must not
+// forwardedNames are the fields of trusted proxies. All of them are removed, as the app must not
 // trust them.
 var forwardedNames = []string{
 	forwarded.For, forwarded.Host, forwarded.Proto, forwarded.Scheme, forwarded.Server,
@@ -116,14 +116,14 @@ func (f *filter) forwarded(r *http.Request) forwarded.View {
 
 // field returns the lines of a field, or nil if it is not trusted.
 func (f *filter) field(r *http.Request, name string) []string {
-	if !f.believed[name] {
+	if !f.fields[name] {
 		return nil
 	}
 	return r.Header[name]
 }
 
-// nth returns the element that the n-th proxy, counted from here, has added; or the first element
-// of a shorter list, because not every proxy adds one. It returns "" for a malformed list.
+// nth returns the element that the n-th proxy, counted from this server, has added. Not every proxy
+// adds one: from a shorter list nth returns the first element. It returns "" for a malformed list.
 func nth(lines []string, n int) string {
 	list, err := forwarded.Elements(lines)
 	if err != nil || len(list) == 0 {

@@ -401,7 +401,7 @@ site.ini:8: [filter:proxy] trusted_proxies = "localhost 10.0.0.1/8 ::ffff:10.0.0
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 	_, err = load(t.Context(), "use = egg:PasteDeploy#prefix\nforce_port = http\n")
-	if want := `site.ini:6: [filter:proxy] force_port = "http": want a port from 1 to 65535, or nothing for the scheme's own`; err == nil || err.Error() != want {
+	if want := `site.ini:6: [filter:proxy] force_port = "http": want a port from 1 to 65535, or nothing for the scheme's default`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if _, err := prefix.New(prefix.Config{ForcePort: 70000}); err == nil {

@@ -16,10 +16,10 @@ import (
 
 // Config configures the log. One of Output and Logger is required.
 type Config struct {
-	// Output gets one line for each request, in one Write. Writes don't overlap.
+	// Output receives one line for each request, in one Write. Writes don't overlap.
 	Output io.Writer
 
-	// Logger gets one record for each request, at Level: with attributes, or, if Format is set,
+	// Logger receives one record for each request, at Level: with attributes, or, if Format is set,
 	// with the formatted line as its message.
 	Logger *slog.Logger
 	Level  slog.Level
@@ -29,11 +29,11 @@ type Config struct {
 	Format string
 }
 
-// Validate returns an error that joins all faults of the config, or nil.
+// Validate returns an error that joins an error for each invalid field, or nil.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Output == nil && c.Logger == nil {
-		errs = append(errs, errors.New("translogger: nowhere to write to: set Output or Logger"))
+		errs = append(errs, errors.New("translogger: no destination: set Output or Logger"))
 	}
 	if _, err := parseFormat(c.Format); err != nil {
 		errs = append(errs, &pipeline.Error{Key: "format", Err: err})
@@ -41,7 +41,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Register adds the filter to r under "egg:pasteline#translogger" and the names of the original.
+// Register adds the filter to r under "egg:pasteline#translogger" and the names of Paste's filter.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#translogger"
 	pipeline.Filter(r, name, build)
@@ -49,10 +49,10 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:paste.translogger:make_filter", name)
 }
 
-// settings are the settings of an .ini section.
+// settings declares the settings of an .ini section.
 type settings struct {
-	LoggerName          string `ini:"logger_name" nonempty:"true" default:"wsgi" help:"the attribute logger of records in the program's log"`
-	Format              string `ini:"format" help:"a line, such as %(REMOTE_ADDR)s %(status)s; empty or combined is Apache's combined format"`
+	LoggerName          string `ini:"logger_name" nonempty:"true" default:"wsgi" help:"value of the attribute logger in records of the program's log"`
+	Format              string `ini:"format" help:"format of a line, such as %(REMOTE_ADDR)s %(status)s; empty or combined means Apache's combined format"`
 	LoggingLevel        level  `ini:"logging_level" default:"INFO" help:"the level of requests: DEBUG, INFO, WARNING, ERROR or CRITICAL"`
 	SetLoggerLevel      level  `ini:"set_logger_level" default:"DEBUG" help:"the lowest level at which requests are logged"`
 	SetupConsoleHandler bool   `ini:"setup_console_handler" default:"true" help:"write lines to standard error; if false, records to the program's log"`
@@ -62,7 +62,7 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 	declare(b)
 	if s.LoggingLevel < s.SetLoggerLevel {
 		b.Warn("set_logger_level", fmt.Sprintf(
-			"no request is logged, since their level, %v, is below this: raise logging_level",
+			"no request is logged, since logging_level = %v is below this: raise logging_level",
 			s.LoggingLevel))
 		return func(next http.Handler) http.Handler { return next }, nil
 	}
@@ -76,7 +76,7 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 	return New(c)
 }
 
-// declare declares which other filters must stand around this one.
+// declare declares the order in which this filter and others must stand.
 func declare(b *pipeline.Build) {
 	const early = "a line is written for each attempt, " +
 		"before it is known whether its response is sent; write it in front of that"
@@ -85,7 +85,7 @@ func declare(b *pipeline.Build) {
 		order.Requirement{Filter: order.TM, Place: order.NotInFront, Else: early},
 		order.Requirement{
 			Filter: order.Prefix, Place: order.NotBehind,
-			Else: "its lines have the proxy's address and not the visitor's; " +
+			Else: "its lines contain the address of the proxy instead of the client's; " +
 				"write that in front of it",
 		},
 	)

@@ -24,7 +24,7 @@ type part struct {
 	append    func(b []byte, e *entry) []byte // nil for text
 	width     int                             // negative: aligned to the left
 	precision int                             // negative: not limited
-	cut       bool                            // it is the field named cut
+	cut       bool                            // the field is the one named cut
 }
 
 // fields are the fields that a format can contain.
@@ -68,7 +68,8 @@ func appendCut(b []byte, e *entry) []byte {
 	return append(b, "cut"...)
 }
 
-// appendSize appends the size; nothing for an empty body, which becomes -, as in Apache's log.
+// appendSize appends the size. It appends nothing for an empty body, for which appendTo writes -,
+// as in Apache's log.
 func appendSize(b []byte, n int64) []byte {
 	if n == 0 {
 		return b
@@ -101,13 +102,13 @@ func parseFormat(text string) (format, error) {
 		text = "%" + rest
 		m := field.FindStringSubmatch(text)
 		if m == nil {
-			return nil, fmt.Errorf("%q is no field: "+
+			return nil, fmt.Errorf("%q is not a field: "+
 				"want %%(name)s, or %%%% for a percent sign (each %% doubled in an .ini)",
 				firstWord(text))
 		}
 		value, ok := fields[m[1]]
 		if !ok {
-			return nil, fmt.Errorf("there is no field %q; have: %s",
+			return nil, fmt.Errorf("unknown field %q; want one of: %s",
 				m[1], strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		}
 		p := part{append: value, precision: -1, cut: m[1] == "cut"}
@@ -132,10 +133,10 @@ func firstWord(s string) string {
 // appendTo appends the line of an entry, without a newline. If the response was cut off and the
 // format has no field for that, the word cut is added.
 func (f format) appendTo(b []byte, e *entry) []byte {
-	said := !e.cut
+	done := !e.cut
 	for i := range f {
 		p := &f[i]
-		said = said || p.cut
+		done = done || p.cut
 		if p.append == nil {
 			b = append(b, p.text...)
 			continue
@@ -148,7 +149,7 @@ func (f format) appendTo(b []byte, e *entry) []byte {
 			b = p.fit(b, start)
 		}
 	}
-	if !said {
+	if !done {
 		b = appendCut(append(b, ' '), e)
 	}
 	return b

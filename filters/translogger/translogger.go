@@ -76,7 +76,7 @@ func (l *accessLog) finish(ctx context.Context, e *entry) {
 		e.Bytes = 0 // the server does not send them
 	}
 	if l.Logger != nil {
-		ctx = context.WithoutCancel(ctx) // a request whose client has gone is logged as others are
+		ctx = context.WithoutCancel(ctx) // logs a request whose client has disconnected, too
 		if len(l.format) > 0 {
 			//nolint:sloglint // the message is the line, as in the original
 			l.Logger.LogAttrs(ctx, l.Level, string(l.format.appendTo(nil, e)))
@@ -89,11 +89,11 @@ func (l *accessLog) finish(ctx context.Context, e *entry) {
 	}
 	line, ok := lines.Get().(*[]byte)
 	if !ok {
-		panic("translogger: the pool holds something else")
+		panic("translogger: the pool holds a value of another type")
 	}
 	*line = append(l.format.appendTo((*line)[:0], e), '\n')
 	l.mu.Lock()
-	_, _ = l.Output.Write(*line) // there is no place to report an error
+	_, _ = l.Output.Write(*line) // an error can't be reported anywhere
 	l.mu.Unlock()
 	if cap(*line) <= 16<<10 {
 		lines.Put(line)
@@ -109,10 +109,10 @@ type entry struct {
 	start    time.Time
 	duration time.Duration
 	returned bool // the handler returned, without a panic
-	panicked bool // with another value than http.ErrAbortHandler
+	panicked bool // the handler panicked with another value than http.ErrAbortHandler
 	cut      bool // the response was cut off, which the client notices from its framing
 
-	// As they came in: a handler may change its request, although it should not.
+	// the incoming values: a handler may change its request, although it should not
 	method, path, query, addr string
 }
 

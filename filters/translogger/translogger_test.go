@@ -332,17 +332,17 @@ func TestConcurrent(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	const have = "; have: HTTP_REFERER, HTTP_USER_AGENT, HTTP_VERSION, REMOTE_ADDR, REMOTE_USER, REQUEST_METHOD, REQUEST_URI, bytes, cut, duration, status, time"
+	const have = "; want one of: HTTP_REFERER, HTTP_USER_AGENT, HTTP_VERSION, REMOTE_ADDR, REMOTE_USER, REQUEST_METHOD, REQUEST_URI, bytes, cut, duration, status, time"
 	tests := []struct {
 		name    string
 		config  translogger.Config
 		wantErr string
 	}{
-		{"nowhere", translogger.Config{}, "translogger: nowhere to write to: set Output or Logger"},
-		{"name", translogger.Config{Output: io.Discard, Format: "%(x)s"}, `format: there is no field "x"` + have},
-		{"conversion", translogger.Config{Output: io.Discard, Format: "a %(status)d b"}, `format: "%(status)d" is no field: want %(name)s, or %% for a percent sign (each % doubled in an .ini)`},
-		{"percent", translogger.Config{Output: io.Discard, Format: "100%"}, `format: "%" is no field: want %(name)s, or %% for a percent sign (each % doubled in an .ini)`},
-		{"no name", translogger.Config{Output: io.Discard, Format: "%s"}, `format: "%s" is no field: want %(name)s, or %% for a percent sign (each % doubled in an .ini)`},
+		{"nowhere", translogger.Config{}, "translogger: no destination: set Output or Logger"},
+		{"name", translogger.Config{Output: io.Discard, Format: "%(x)s"}, `format: unknown field "x"` + have},
+		{"conversion", translogger.Config{Output: io.Discard, Format: "a %(status)d b"}, `format: "%(status)d" is not a field: want %(name)s, or %% for a percent sign (each % doubled in an .ini)`},
+		{"percent", translogger.Config{Output: io.Discard, Format: "100%"}, `format: "%" is not a field: want %(name)s, or %% for a percent sign (each % doubled in an .ini)`},
+		{"no name", translogger.Config{Output: io.Discard, Format: "%s"}, `format: "%s" is not a field: want %(name)s, or %% for a percent sign (each % doubled in an .ini)`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -434,7 +434,7 @@ site.ini:6: [filter:log] setup_console_handler = "perhaps": want true or false`
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 	_, err = load(t.Context(), "use = egg:Paste#translogger\nformat = %%(STATUS)s\n", nil)
-	if want := `site.ini:5: [filter:log] format = "%(STATUS)s": there is no field "STATUS"; have: `; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := `site.ini:5: [filter:log] format = "%(STATUS)s": unknown field "STATUS"; want one of: `; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
