@@ -58,7 +58,7 @@ func increment(m *session.Manager, id string) func(context.Context) error {
 	}
 }
 
-// BenchmarkTransaction is the floor: a transaction in which nothing is done.
+// BenchmarkTransaction measures an empty transaction, the lower bound of the others.
 func BenchmarkTransaction(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -99,7 +99,7 @@ func BenchmarkWrite(b *testing.B) {
 					return
 				}
 				var client atomic.Int64
-				b.SetParallelism(clients / 2) // times the two cores
+				b.SetParallelism(clients / 2) // SetParallelism multiplies by GOMAXPROCS
 				b.RunParallel(func(pb *testing.PB) {
 					work := increment(m, fmt.Sprint("client", client.Add(1)))
 					for pb.Next() {

@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// The same on a disk: what is acknowledged is there after the file has been opened again.
+// Acknowledged changes are still stored after the database file was closed and opened again.
 func TestBolt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sessions.db")
@@ -34,7 +34,8 @@ func TestBolt(t *testing.T) {
 	for range clients {
 		all.Go(func() {
 			for range rounds {
-				if err := transaction.Run(t.Context(), increment(m, "u"), transaction.Policy{Tries: 100}); err != nil {
+				if err := transaction.Run(t.Context(), increment(m, "u"),
+					transaction.Policy{Tries: 100}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -50,7 +51,8 @@ func TestBolt(t *testing.T) {
 		s, err := m.Get(session.WithID(ctx, "u"))
 		must(t, err)
 		if n, _, err := session.Get[int](s, "n"); n != clients*rounds || err != nil || s.IsNew() {
-			t.Errorf("after opening again: got %d, %v, new: %t, want %d", n, err, s.IsNew(), clients*rounds)
+			t.Errorf("after opening again: got %d, %v, new: %t, want %d", n, err, s.IsNew(),
+				clients*rounds)
 		}
 	})
 	clock.pass(time.Hour)

@@ -24,9 +24,12 @@ func TestClock(t *testing.T) {
 		moves func(f *fixture, use func())
 		alive bool
 	}{
-		{"time passes, not enough", func(f *fixture, _ func()) { f.clock.pass(20 * time.Minute) }, true},
-		{"time passes", func(f *fixture, _ func()) { f.clock.pass(20*time.Minute + 20*time.Second) }, false},
-		{"the clock jumps ahead", func(f *fixture, _ func()) { f.clock.jump(24 * time.Hour) }, true},
+		{"time passes, not enough", func(f *fixture, _ func()) { f.clock.pass(20 * time.Minute) },
+			true},
+		{"time passes",
+			func(f *fixture, _ func()) { f.clock.pass(20*time.Minute + 20*time.Second) }, false},
+		{"the clock jumps ahead", func(f *fixture, _ func()) { f.clock.jump(24 * time.Hour) },
+			true},
 		{"the clock jumps ahead twice", func(f *fixture, _ func()) {
 			f.clock.jump(24 * time.Hour)
 			f.Sweep(context.Background())
@@ -37,13 +40,14 @@ func TestClock(t *testing.T) {
 			f.clock.jump(24 * time.Hour)
 			f.clock.pass(21 * time.Minute)
 		}, false},
-		{"the clock jumps ahead when the time was nearly up, then it is", func(f *fixture, _ func()) {
-			f.clock.pass(15 * time.Minute)
-			f.Sweep(context.Background())
-			f.clock.jump(24 * time.Hour)
-			f.Sweep(context.Background())
-			f.clock.pass(6 * time.Minute)
-		}, false},
+		{"the clock jumps ahead when the time was nearly up, then it is",
+			func(f *fixture, _ func()) {
+				f.clock.pass(15 * time.Minute)
+				f.Sweep(context.Background())
+				f.clock.jump(24 * time.Hour)
+				f.Sweep(context.Background())
+				f.clock.pass(6 * time.Minute)
+			}, false},
 		{"the clock jumps ahead and the session is used", func(f *fixture, use func()) {
 			f.clock.jump(24 * time.Hour)
 			use()
@@ -69,11 +73,12 @@ func TestClock(t *testing.T) {
 			f.clock.pass(10 * time.Minute)
 			f.clock.jump(2 * time.Hour)
 		}, true},
-		{"the clock jumps back, the session is used, and the time is up", func(f *fixture, use func()) {
-			f.clock.jump(-2 * time.Hour)
-			use()
-			f.clock.pass(21 * time.Minute)
-		}, false},
+		{"the clock jumps back, the session is used, and the time is up",
+			func(f *fixture, use func()) {
+				f.clock.jump(-2 * time.Hour)
+				use()
+				f.clock.pass(21 * time.Minute)
+			}, false},
 		{"the clock jumps back a little, and the session is in use", func(f *fixture, use func()) {
 			f.clock.jump(-10 * time.Minute)
 			for range 10 {
@@ -117,7 +122,8 @@ func TestClock(t *testing.T) {
 						t.Errorf("got %t, %v, want it alive: %t", got, err, tt.alive)
 					}
 				})
-				if strings.Contains(tt.name, "jumps") != strings.Contains(log.String(), "the clock jumped") {
+				if strings.Contains(tt.name, "jumps") != strings.Contains(log.String(),
+					"the clock jumped") {
 					t.Errorf("log: %q", log.String())
 				}
 			})
@@ -125,8 +131,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// A session that a wrong clock dated far ahead must not live until then.
-func TestDatedAhead(t *testing.T) {
+// A session that a wrong clock dated far ahead expires one timeout after a sweep, not at that date.
+func TestSessionDatedAhead(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	wrong := f.another(t, session.Config{})
@@ -155,8 +161,8 @@ func TestDatedAhead(t *testing.T) {
 	}
 }
 
-// Where the machines that use a database have its clock in common, theirs may be as wrong as they like: neither a sweep
-// nor a look at a session ends or redates any.
+// With the database's clock, the clocks of the machines don't matter: neither a sweep nor a read of
+// a session ends or redates any session.
 func TestWrongClocksOnPostgres(t *testing.T) {
 	t.Parallel()
 	opener := storage.NewOpener()
@@ -168,7 +174,10 @@ func TestWrongClocksOnPostgres(t *testing.T) {
 		m, err := session.NewManager(db, session.Config{})
 		must(t, err)
 		begin := time.Now()
-		m.SetMachineClock(func() (time.Time, time.Duration) { return time.Now().Add(wrong), time.Since(begin) })
+		m.SetMachineClock(func() (time.Time, time.Duration) {
+			return time.Now().Add(wrong),
+				time.Since(begin)
+		})
 		return m
 	}
 	right := machine(0)
@@ -180,7 +189,8 @@ func TestWrongClocksOnPostgres(t *testing.T) {
 			must(t, s.Set("n", 1))
 		})
 	}
-	for _, wrong := range []time.Duration{21 * time.Minute, -21 * time.Minute, 24 * time.Hour, -24 * time.Hour} {
+	for _, wrong := range []time.Duration{21 * time.Minute, -21 * time.Minute, 24 * time.Hour,
+		-24 * time.Hour} {
 		m := machine(wrong)
 		if n, err := m.Sweep(t.Context()); n != 0 || err != nil {
 			t.Errorf("%v: Sweep: got %d, %v", wrong, n, err)
@@ -203,13 +213,13 @@ func TestWrongClocksOnPostgres(t *testing.T) {
 	}
 }
 
-// A jump of the clock that was forgiven before a reload is so after it.
-func TestForgivenAcrossReload(t *testing.T) {
+// A jump of the clock before a reload makes no session expire after the reload.
+func TestClockJumpBeforeReload(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	f.set(t, "u", map[string]any{"n": 1})
 	f.clock.jump(24 * time.Hour)
-	f.stored(t, "another") // the process notices
+	f.stored(t, "another") // detects the jump
 	after := f.another(t, session.Config{})
 	after.ShareClock(f.Manager)
 	if n, err := after.Sweep(t.Context()); n != 0 || err != nil {
@@ -220,7 +230,7 @@ func TestForgivenAcrossReload(t *testing.T) {
 			t.Errorf("Has: got %t, %v", ok, err)
 		}
 	})
-	// They do have one clock, by themselves.
+	// Managers of one database share a clock without ShareClock.
 	one, err := session.NewManager(f.db, session.Config{})
 	must(t, err)
 	two, err := session.NewManager(f.db, session.Config{})
@@ -230,7 +240,7 @@ func TestForgivenAcrossReload(t *testing.T) {
 	}
 }
 
-// A process that starts with a clock that is wrong does not end, or redate, all sessions.
+// A process that starts with a wrong clock does not end or redate all sessions.
 func TestStartWithAWrongClock(t *testing.T) {
 	t.Parallel()
 	start := func(t *testing.T) (f *fixture, log *bytes.Buffer, sweep func(want int)) {
@@ -263,7 +273,8 @@ func TestStartWithAWrongClock(t *testing.T) {
 		for _, id := range []string{"a", "b", "c"} {
 			f.wantStored(t, id, map[string]any{"n": int64(1)})
 		}
-		if !strings.Contains(log.String(), "all sessions have expired by the clock, which may be wrong") {
+		if !strings.Contains(log.String(),
+			"all sessions have expired by the clock, which may be wrong") {
 			t.Errorf("log: %s", log)
 		}
 	})
@@ -298,7 +309,8 @@ func TestStartWithAWrongClock(t *testing.T) {
 		for _, id := range []string{"a", "b", "c"} {
 			f.wantStored(t, id, map[string]any{"n": int64(1)})
 		}
-		if !strings.Contains(log.String(), "most sessions are dated more than a timeout ahead of the clock") {
+		if !strings.Contains(log.String(),
+			"most sessions are dated more than a timeout ahead of the clock") {
 			t.Errorf("log: %s", log)
 		}
 	})

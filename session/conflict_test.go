@@ -14,12 +14,15 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// What two transactions may do to one session at the same time. A and B begin, act, then A commits, then B.
+// Two transactions use one session at the same time: both begin, both act, then A commits, then B.
 func TestConflicts(t *testing.T) {
 	t.Parallel()
 	type act = func(f *fixture, ctx context.Context, s *session.Session) error
 	set := func(key string, value any) act {
-		return func(_ *fixture, _ context.Context, s *session.Session) error { return s.Set(key, value) }
+		return func(_ *fixture, _ context.Context,
+			s *session.Session) error {
+			return s.Set(key, value)
+		}
 	}
 	read := func(key string) act {
 		return func(_ *fixture, _ context.Context, s *session.Session) error {
@@ -36,7 +39,10 @@ func TestConflicts(t *testing.T) {
 		}
 	}
 	del := func(key string) act {
-		return func(_ *fixture, _ context.Context, s *session.Session) error { return s.Delete(key) }
+		return func(_ *fixture, _ context.Context,
+			s *session.Session) error {
+			return s.Delete(key)
+		}
 	}
 	nothing := func(*fixture, context.Context, *session.Session) error { return nil }
 	keys := func(_ *fixture, _ context.Context, s *session.Session) error {
@@ -48,8 +54,14 @@ func TestConflicts(t *testing.T) {
 		return err
 	}
 	clearAll := func(_ *fixture, _ context.Context, s *session.Session) error { return s.Clear() }
-	invalidate := func(_ *fixture, _ context.Context, s *session.Session) error { return s.Invalidate() }
-	carry := func(f *fixture, ctx context.Context, s *session.Session) error { return f.renew(ctx, s.ID(), "other") }
+	invalidate := func(_ *fixture, _ context.Context,
+		s *session.Session) error {
+		return s.Invalidate()
+	}
+	carry := func(f *fixture, ctx context.Context, s *session.Session) error {
+		return f.renew(ctx,
+			s.ID(), "other")
+	}
 	replace := func(f *fixture, ctx context.Context, s *session.Session) error {
 		if err := s.Invalidate(); err != nil {
 			return err
@@ -71,40 +83,64 @@ func TestConflicts(t *testing.T) {
 	tests := []struct {
 		name     string
 		a, b     act
-		fresh    bool          // there is no session yet
-		pass     time.Duration // before both
+		fresh    bool          // the session does not exist yet
+		pass     time.Duration // time that passes before both begin
 		conflict bool
-		want     map[string]any // of the session, nil: none
+		want     map[string]any // values of the session afterwards; nil: no session
 	}{
-		{name: "different keys merge", a: set("x", 1), b: set("y", 2), want: map[string]any{"n": int64(4), "x": int64(1), "y": int64(2)}},
-		{name: "same key", a: set("n", 5), b: set("n", 6), conflict: true, want: map[string]any{"n": int64(5)}},
-		{name: "same key, same value", a: set("n", 5), b: set("n", 5), conflict: true, want: map[string]any{"n": int64(5)}},
-		{name: "same new key", a: set("x", 5), b: set("x", 5), conflict: true, want: map[string]any{"n": int64(4), "x": int64(5)}},
-		{name: "write after read", a: set("n", 5), b: both(read("n"), set("x", 1)), conflict: true, want: map[string]any{"n": int64(5)}},
-		{name: "write after read of what isn't there", a: set("x", 5), b: both(read("x"), set("y", 1)), conflict: true, want: map[string]any{"n": int64(4), "x": int64(5)}},
-		{name: "only reads", a: set("n", 5), b: both(keys, read("n")), want: map[string]any{"n": int64(5)}},
-		{name: "reads, and writes elsewhere", a: set("n", 5), b: both(read("n"), elsewhere), conflict: true, want: map[string]any{"n": int64(5)}},
-		{name: "reads another key, and writes elsewhere", a: set("x", 5), b: both(read("n"), elsewhere), want: map[string]any{"n": int64(4), "x": int64(5)}},
-		{name: "delete and write", a: del("n"), b: set("n", 5), conflict: true, want: map[string]any{}},
+		{name: "different keys merge", a: set("x", 1), b: set("y", 2),
+			want: map[string]any{"n": int64(4), "x": int64(1), "y": int64(2)}},
+		{name: "same key", a: set("n", 5), b: set("n", 6), conflict: true,
+			want: map[string]any{"n": int64(5)}},
+		{name: "same key, same value", a: set("n", 5), b: set("n", 5), conflict: true,
+			want: map[string]any{"n": int64(5)}},
+		{name: "same new key", a: set("x", 5), b: set("x", 5), conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(5)}},
+		{name: "write after read", a: set("n", 5), b: both(read("n"), set("x", 1)), conflict: true,
+			want: map[string]any{"n": int64(5)}},
+		{name: "write after read of what isn't there", a: set("x", 5), b: both(read("x"),
+			set("y", 1)), conflict: true, want: map[string]any{"n": int64(4), "x": int64(5)}},
+		{name: "only reads", a: set("n", 5), b: both(keys, read("n")),
+			want: map[string]any{"n": int64(5)}},
+		{name: "reads, and writes elsewhere", a: set("n", 5), b: both(read("n"), elsewhere),
+			conflict: true, want: map[string]any{"n": int64(5)}},
+		{name: "reads another key, and writes elsewhere", a: set("x", 5),
+			b: both(read("n"), elsewhere), want: map[string]any{"n": int64(4), "x": int64(5)}},
+		{name: "delete and write", a: del("n"), b: set("n", 5), conflict: true,
+			want: map[string]any{}},
 		{name: "delete both", a: del("n"), b: del("n"), conflict: true, want: map[string]any{}},
-		{name: "delete of what isn't there", a: set("x", 1), b: both(del("x"), set("y", 1)), conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
-		{name: "keys and an added one", a: set("x", 1), b: both(keys, set("y", 1)), conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
-		{name: "keys and a deleted one", a: del("n"), b: both(keys, set("y", 1)), conflict: true, want: map[string]any{}},
-		{name: "last modified and a written one", a: set("x", 1), b: both(modified, set("y", 1)), conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
-		{name: "clear and an added one", a: set("x", 1), b: clearAll, conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
+		{name: "delete of what isn't there", a: set("x", 1), b: both(del("x"), set("y", 1)),
+			conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
+		{name: "keys and an added one", a: set("x", 1), b: both(keys, set("y", 1)), conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(1)}},
+		{name: "keys and a deleted one", a: del("n"), b: both(keys, set("y", 1)), conflict: true,
+			want: map[string]any{}},
+		{name: "last modified and a written one", a: set("x", 1), b: both(modified, set("y", 1)),
+			conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
+		{name: "clear and an added one", a: set("x", 1), b: clearAll, conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(1)}},
 		{name: "log-out, then a slow request", a: invalidate, b: set("x", 1), conflict: true},
-		{name: "log-out and log-in, then a slow request", a: replace, b: set("x", 1), conflict: true, want: map[string]any{"n": int64(9)}},
-		{name: "a write, then log-out", a: set("x", 1), b: invalidate, conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
+		{name: "log-out and log-in, then a slow request", a: replace, b: set("x", 1),
+			conflict: true, want: map[string]any{"n": int64(9)}},
+		{name: "a write, then log-out", a: set("x", 1), b: invalidate, conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(1)}},
 		{name: "log-out twice", a: invalidate, b: invalidate, conflict: true},
 		{name: "log-out and a reader", a: invalidate, b: read("n")},
-		{name: "log-out and who only looks, and writes elsewhere", a: invalidate, b: elsewhere, conflict: true},
-		{name: "log-out and a reader that marks the use", a: invalidate, b: read("n"), pass: time.Minute, conflict: true},
+		{name: "log-out and who only looks, and writes elsewhere", a: invalidate, b: elsewhere,
+			conflict: true},
+		{name: "log-out and a reader that marks the use", a: invalidate, b: read("n"),
+			pass: time.Minute, conflict: true},
 		{name: "carried, then a slow request", a: carry, b: set("x", 1), conflict: true},
-		{name: "a write, then carried", a: set("x", 1), b: carry, conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
-		{name: "two readers that mark the use", a: read("n"), b: both(keys, read("n")), pass: time.Minute, want: map[string]any{"n": int64(4)}},
-		{name: "two writers that mark the use", a: set("x", 1), b: set("y", 1), pass: time.Minute, want: map[string]any{"n": int64(4), "x": int64(1), "y": int64(1)}},
-		{name: "begun by both", fresh: true, a: set("x", 1), b: set("y", 1), conflict: true, want: map[string]any{"x": int64(1)}},
-		{name: "begun by one, read by the other", fresh: true, a: set("x", 1), b: both(read("x"), keys), want: map[string]any{"x": int64(1)}},
+		{name: "a write, then carried", a: set("x", 1), b: carry, conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(1)}},
+		{name: "two readers that mark the use", a: read("n"), b: both(keys, read("n")),
+			pass: time.Minute, want: map[string]any{"n": int64(4)}},
+		{name: "two writers that mark the use", a: set("x", 1), b: set("y", 1), pass: time.Minute,
+			want: map[string]any{"n": int64(4), "x": int64(1), "y": int64(1)}},
+		{name: "begun by both", fresh: true, a: set("x", 1), b: set("y", 1), conflict: true,
+			want: map[string]any{"x": int64(1)}},
+		{name: "begun by one, read by the other", fresh: true, a: set("x", 1),
+			b: both(read("x"), keys), want: map[string]any{"x": int64(1)}},
 		{name: "nothing at all", fresh: true, a: nothing, b: nothing},
 	}
 	for _, tt := range tests {
@@ -134,9 +170,9 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
-// A session has one mark and one index entry after two have marked its use at once, and the later slice counts
-// whoever commits first.
-func TestMarksOfTwoReaders(t *testing.T) {
+// After two concurrent transactions marked a session as used, it has one used record and one index
+// entry. The later slice wins, whichever transaction commits first.
+func TestConcurrentTouches(t *testing.T) {
 	t.Parallel()
 	for _, laterFirst := range []bool{false, true} {
 		t.Run(fmt.Sprintf("laterFirst=%t", laterFirst), func(t *testing.T) {
@@ -159,7 +195,7 @@ func TestMarksOfTwoReaders(t *testing.T) {
 					t.Errorf("LastUsed: got %v", got)
 				}
 			})
-			// One that is left over is put right by the next use and the next sweep.
+			// The next use and the next sweep delete a leftover record.
 			f.clock.pass(time.Minute)
 			f.stored(t, "u")
 			f.clock.pass(20 * time.Minute)
@@ -183,7 +219,8 @@ func TestMarksOfTwoReaders(t *testing.T) {
 	}
 }
 
-// Whatever is acknowledged is kept: 64 clients add to one key at once, and to keys of their own, with the default policy.
+// 64 clients add to one key, and each to a key of its own, at the same time with the default
+// policy. Every acknowledged addition is kept.
 func TestNoUpdateIsLost(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
@@ -241,7 +278,8 @@ func TestNoUpdateIsLost(t *testing.T) {
 	}
 }
 
-// Slow requests go on while the browser logs out and in: none may save over it.
+// Slow requests run while the browser logs out and in. None may store values in the session of a
+// later log-in.
 func TestLogoutRace(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
@@ -281,7 +319,7 @@ func TestLogoutRace(t *testing.T) {
 			}
 			return s.Set("generation", generation)
 		}, policy))
-		// What a session holds belongs to its own generation.
+		// Every value of a session was set after the log-in that began the session.
 		got := f.stored(t, "u")
 		delete(got, "generation")
 		delete(got, fmt.Sprint("seen", generation))

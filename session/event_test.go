@@ -13,22 +13,23 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A handler can keep what it is told, in a transaction of its own.
+// An event handler can store the event in a transaction of its own.
 func TestHandlerStores(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
-	m, err := session.NewManager(f.db, session.Config{OnEnd: func(ctx context.Context, info session.Info) {
-		err := transaction.Run(ctx, func(ctx context.Context) error {
-			tx, err := f.db.Tx(ctx)
+	m, err := session.NewManager(f.db,
+		session.Config{OnEnd: func(ctx context.Context, info session.Info) {
+			err := transaction.Run(ctx, func(ctx context.Context) error {
+				tx, err := f.db.Tx(ctx)
+				if err != nil {
+					return err
+				}
+				return tx.Bucket("ended").Put([]byte(info.Ref), []byte(info.Reason.String()))
+			})
 			if err != nil {
-				return err
+				t.Error(err)
 			}
-			return tx.Bucket("ended").Put([]byte(info.Ref), []byte(info.Reason.String()))
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	}})
+		}})
 	must(t, err)
 	m.SetClock(f.clock.read)
 	f.set(t, "a", map[string]any{"n": 1})
@@ -46,7 +47,8 @@ func TestHandlerStores(t *testing.T) {
 		tx, err := f.db.Tx(ctx)
 		must(t, err)
 		for id, want := range map[string]string{"a": "invalidated", "b": "expired"} {
-			if got, err := tx.Bucket("ended").Get([]byte(session.RefOf(id))); string(got) != want || err != nil {
+			if got, err := tx.Bucket("ended").Get([]byte(session.RefOf(id))); string(got) != want ||
+				err != nil {
 				t.Errorf("%s: got %q, %v, want %q", id, got, err, want)
 			}
 		}
@@ -64,7 +66,7 @@ func TestEventHandlers(t *testing.T) {
 	must(t, err)
 	m.SetClock(f.clock.read)
 	for _, id := range []string{"a", "b"} {
-		do(t, func(ctx context.Context) { // commits although the handler panics
+		do(t, func(ctx context.Context) { // must commit although the handler panics
 			s, err := m.Get(session.WithID(ctx, id))
 			must(t, err)
 			must(t, s.Update(map[string]any{"user": id, "n": 7}))
@@ -81,7 +83,8 @@ func TestEventHandlers(t *testing.T) {
 	}
 	info := ended[0]
 	all, err := info.All()
-	if err != nil || !cmp.Equal(all, map[string]any{"user": "a", "n": int64(7), "last": "words"}) || !cmp.Equal(info.Keys(), []string{"last", "n", "user"}) {
+	if err != nil || !cmp.Equal(all, map[string]any{"user": "a", "n": int64(7), "last": "words"}) ||
+		!cmp.Equal(info.Keys(), []string{"last", "n", "user"}) {
 		t.Errorf("the values at the end: got %v, %v", all, err)
 	}
 	if user, ok, err := session.Get[string](info, "user"); user != "a" || !ok || err != nil {
@@ -99,7 +102,8 @@ func TestEventHandlers(t *testing.T) {
 		must(t, s.PutItem("bad", []byte{0}))
 		must(t, s.Invalidate())
 	})
-	if _, err := ended[1].All(); !strings.Contains(fmt.Sprint(err), `can't read the value of "bad"`) {
+	if _, err := ended[1].All(); !strings.Contains(fmt.Sprint(err),
+		`can't read the value of "bad"`) {
 		t.Errorf("All of an Info that is damaged: got %v", err)
 	}
 	if got := session.Reason(7).String(); got != "Reason(7)" {

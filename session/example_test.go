@@ -21,7 +21,8 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// In a request, the tm filter is who begins and commits, and the browser id is browserid's.
+	// In a request, the filter tm begins and commits the transaction, and browserid provides the
+	// id.
 	visit := func(ctx context.Context) error {
 		s, err := sessions.Get(session.WithID(ctx, "a browser id"))
 		if err != nil {
@@ -44,7 +45,8 @@ func Example() {
 	// visits before this: 1
 }
 
-// A log-in: the browser gets a new id, and the session goes with it. All of it belongs to the transaction of the request.
+// At log-in the browser gets a new id, and the session continues under it, in the transaction of
+// the request.
 func ExampleManager_Renew() {
 	db := memory.New("example")
 	defer db.Close()
@@ -67,7 +69,8 @@ func ExampleManager_Renew() {
 				return err
 			}
 			before := s.ID()
-			if err := sessions.Renew(ctx, session.As("ann")); err != nil { // whose password was right
+			// ann's password was correct
+			if err := sessions.Renew(ctx, session.As("ann")); err != nil {
 				return err
 			}
 			user, _, err := s.User()
@@ -78,7 +81,8 @@ func ExampleManager_Renew() {
 			log.Fatal(err)
 		}
 	}
-	identify(http.HandlerFunc(login)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil))
+	identify(http.HandlerFunc(login)).ServeHTTP(httptest.NewRecorder(),
+		httptest.NewRequest(http.MethodPost, "/login", nil))
 	// Output: ann true
 }
 

@@ -8,27 +8,27 @@ import (
 	"github.com/pasteline/pasteline/storage"
 )
 
-// SetClock lets source stand for the wall clock and the monotonic clock, also where the database has a clock of its own.
+// SetClock replaces the wall clock and the monotonic clock, even if the database has a clock.
 func (m *Manager) SetClock(source func() (wall time.Time, monotonic time.Duration)) {
 	m.clock = newClock()
 	m.clock.source = source
 	m.clock.noDBClock.Store(true)
 }
 
-// SetCommonClock is SetClock with a clock that is the database's own.
+// SetCommonClock is SetClock, except that the clock counts as the database's.
 func (m *Manager) SetCommonClock(source func() (wall time.Time, monotonic time.Duration)) {
 	m.SetClock(source)
 	wall, mono := source()
 	m.clock.sample.Store(&sample{wall, mono})
 }
 
-// SetMachineClock lets source stand for the clocks of the machine.
+// SetMachineClock replaces the clocks of the machine.
 func (m *Manager) SetMachineClock(source func() (wall time.Time, monotonic time.Duration)) {
 	m.clock = newClock()
 	m.clock.source = source
 }
 
-// Restart makes m forget what the process knew, as a restart does.
+// Restart deletes m's records of use, as a restart of the process does.
 func (m *Manager) Restart() { m.usage = &usage{} }
 
 // SharesClock reports whether two managers have the same clock.
@@ -36,19 +36,22 @@ func (m *Manager) SharesClock(with *Manager) bool {
 	return m.clock == with.clock && m.usage == with.usage
 }
 
-// ShareClock lets m have the clock of another manager, as it has after a reload.
+// ShareClock gives m the clock of another manager, as after a reload.
 func (m *Manager) ShareClock(of *Manager) { m.clock = of.clock }
 
-// SweepLock returns the name of the lock that a sweeper takes.
+// SweepLock returns the name of a sweeper's lock.
 func (m *Manager) SweepLock() string { return m.sweepLock() }
 
 // SweepAlone sweeps as a sweeper does.
-func (m *Manager) SweepAlone(ctx context.Context) (ended int, err error) { return m.sweepAlone(ctx) }
+func (m *Manager) SweepAlone(ctx context.Context) (ended int,
+	err error) {
+	return m.sweepAlone(ctx)
+}
 
-// NextBatch returns how many a sweep takes after a batch whose commit took so long.
+// NextBatch returns the size of the next batch, given the duration of the last commit.
 func NextBatch(size int, took time.Duration) int { return nextBatch(size, took) }
 
-// Used returns the slices at which the index has the session called id, for the transaction of ctx.
+// Used returns the slices of the index entries of the session with this id.
 func (m *Manager) Used(ctx context.Context, id string) (slices []time.Time, err error) {
 	ts, err := m.txState(ctx)
 	if err != nil {
@@ -65,10 +68,10 @@ func (m *Manager) Used(ctx context.Context, id string) (slices []time.Time, err 
 	return slices, nil
 }
 
-// RefOf returns what Session.Ref is for a browser id.
+// RefOf returns the Session.Ref of a browser id.
 func RefOf(id string) string { return refOf(id).String() }
 
-// Records returns everything that is stored for all sessions: the keys in hex, of both buckets.
+// Records returns the keys of all records in both buckets, in hexadecimal.
 func (m *Manager) Records(ctx context.Context) (keys []string, err error) {
 	ts, err := m.txState(ctx)
 	if err != nil {
@@ -85,10 +88,10 @@ func (m *Manager) Records(ctx context.Context) (keys []string, err error) {
 	return keys, nil
 }
 
-// PutItem stores the record of one item as it is, damaged or not.
+// PutItem stores the record of one item without checking it.
 func (s *Session) PutItem(key string, record []byte) error { return s.put(key, record, s.created) }
 
-// PutRecord stores a record of another kind as it is.
+// PutRecord stores a record of another kind without checking it.
 func (m *Manager) PutRecord(ctx context.Context, id, rest string, value []byte) error {
 	ts, err := m.txState(ctx)
 	if err != nil {
@@ -98,7 +101,7 @@ func (m *Manager) PutRecord(ctx context.Context, id, rest string, value []byte) 
 	return ts.data.Put(append(r[:], rest...), value)
 }
 
-// What the fuzz tests look at.
+// Unexported functions for the fuzz tests.
 var (
 	AppendValue = func(value any) ([]byte, error) { return appendValue(nil, value) }
 	DecodeValue = func(b []byte, to any) error { // as decode does, with any pointer
@@ -115,7 +118,10 @@ var (
 		m, problem := readMeta(b)
 		return m.created, m.used, problem
 	}
-	AppendMeta = func(created, used int64) []byte { return meta{created: created, used: used}.append(nil) }
+	AppendMeta = func(created, used int64) []byte {
+		return meta{created: created,
+			used: used}.append(nil)
+	}
 
 	ItemKey      = func(id, key string) []byte { return refOf(id).itemKey(key) }
 	UsedKey      = func(id string, slice int64) []byte { return refOf(id).usedKey(slice) }

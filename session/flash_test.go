@@ -25,7 +25,8 @@ func TestFlash(t *testing.T) {
 			t.Errorf("keys: got %q, %v, want Pyramid's", keys, err)
 		}
 		for range 2 {
-			if got, err := s.PeekFlash(""); err != nil || !cmp.Equal(got, []string{"saved", "saved"}) {
+			if got, err := s.PeekFlash(""); err != nil ||
+				!cmp.Equal(got, []string{"saved", "saved"}) {
 				t.Errorf("PeekFlash: got %q, %v", got, err)
 			}
 		}
@@ -76,14 +77,20 @@ func TestCSRFToken(t *testing.T) {
 	})
 }
 
-// A value of another type, or a damaged one, where the package keeps its own does not keep pages from working.
+// Pages work although a key of this package holds a damaged value or one of another type.
 func TestFlashOverAnotherType(t *testing.T) {
 	t.Parallel()
 	put := map[string]func(s *session.Session, key string) error{
-		"a string":  func(s *session.Session, key string) error { return s.Set(key, "x") },
-		"a number":  func(s *session.Session, key string) error { return s.Set(key, 1) },
-		"a map":     func(s *session.Session, key string) error { return s.Set(key, map[string]int{"a": 1}) },
-		"a damaged": func(s *session.Session, key string) error { return s.PutItem(key, []byte{0, 'X'}) },
+		"a string": func(s *session.Session, key string) error { return s.Set(key, "x") },
+		"a number": func(s *session.Session, key string) error { return s.Set(key, 1) },
+		"a map": func(s *session.Session, key string) error {
+			return s.Set(key,
+				map[string]int{"a": 1})
+		},
+		"a damaged": func(s *session.Session, key string) error {
+			return s.PutItem(key,
+				[]byte{0, 'X'})
+		},
 	}
 	for name, put := range put {
 		f := newFixture(t, session.Config{})

@@ -10,9 +10,10 @@ import (
 	"github.com/pasteline/pasteline/session"
 )
 
-// What JSON can say is stored and read as it was.
+// Every JSON value is read as it was stored.
 func FuzzValueRoundTrip(f *testing.F) {
-	for _, seed := range []string{`"text"`, `5`, `-1.5`, `true`, `null`, `["a"]`, `{"n": 4, "x": "a"}`} {
+	for _, seed := range []string{`"text"`, `5`, `-1.5`, `true`, `null`, `["a"]`,
+		`{"n": 4, "x": "a"}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -20,7 +21,8 @@ func FuzzValueRoundTrip(f *testing.F) {
 		if json.Unmarshal(text, &value) != nil {
 			return
 		}
-		for _, v := range []any{value, string(text), text, len(text), uint64(math.MaxUint64) - uint64(len(text))} {
+		for _, v := range []any{value, string(text), text, len(text),
+			uint64(math.MaxUint64) - uint64(len(text))} {
 			record, err := session.AppendValue(v)
 			if err != nil {
 				t.Fatalf("%#v: %v", v, err)
@@ -39,9 +41,12 @@ func FuzzValueRoundTrip(f *testing.F) {
 	})
 }
 
-// Whatever is stored, reading it gives a value or an error, and a value that is encoded again reads the same.
+// Decoding any bytes gives a value or an error, and an encoded value decodes to the same value
+// again.
 func FuzzSessionDecode(f *testing.F) {
-	for _, seed := range []string{"", "s", "stext", "bbytes", "i\x02", "u\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "d12345678", "t", "f", `j{"a":[1]}`, "jnul", "X"} {
+	for _, seed := range []string{"", "s", "stext", "bbytes", "i\x02",
+		"u\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "d12345678", "t", "f", `j{"a":[1]}`,
+		"jnul", "X"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
@@ -64,7 +69,8 @@ func FuzzSessionDecode(f *testing.F) {
 		}
 		var second any
 		if err := session.DecodeValue(again, &second); err != nil {
-			t.Fatalf("%q reads as %#v, encoded as %q, which can't be read: %v", record, value, again, err)
+			t.Fatalf("%q reads as %#v, encoded as %q, which can't be read: %v", record,
+				value, again, err)
 		}
 		if x, ok := value.(float64); ok && math.IsNaN(x) {
 			return
@@ -75,7 +81,8 @@ func FuzzSessionDecode(f *testing.F) {
 	})
 }
 
-// Keys of different sessions, or of different records of one, are never equal, and none begins with the ref of another.
+// Keys of different sessions, or of different records of one session, are never equal, and none
+// begins with the ref of another session.
 func FuzzKeys(f *testing.F) {
 	f.Add("id", "key", "id", "other", int64(0), int64(1))
 	f.Add("a", "b", "ab", "", int64(math.MaxInt64), int64(0))
@@ -106,7 +113,8 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-// Whatever record is stored, taking it in gives no panic; and a meta record that can be read is written the same.
+// Loading any record does not panic, and a meta record that can be read is encoded to the same
+// bytes again.
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte("m"), session.AppendMeta(1000, 990))
 	f.Add([]byte("m"), session.AppendMeta(0, math.MaxInt64))
@@ -134,7 +142,7 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// Whatever the times, a meta record gives them back, and begins with its format or with the mark of the short form.
+// A meta record decodes to the times it was made of, and begins with the mark of its format.
 func FuzzMeta(f *testing.F) {
 	f.Add(int64(0), int64(0))
 	f.Add(int64(start*1000+1234), int64(start*1000))

@@ -16,8 +16,9 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A dataConflict is two states that were made of one session at once. The original compares them whole; here the
-// two are made by transactions, by setting every key of the state.
+// A dataConflict is two states of one session that concurrent transactions made. The original
+// compares the states as a whole; here two transactions make them by setting every key of the
+// state.
 type dataConflict struct {
 	Committed, New, Resolved sessionState
 	Error                    string
@@ -43,7 +44,8 @@ func TestGoldenDataConflicts(t *testing.T) {
 	needed := tally{}
 	for i, c := range readGolden(t).DataConflicts {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			if lm := string(c.New.LastModified); c.New.Extra != "" || lm == "" || lm == "null" || string(c.Committed.LastModified) == "null" {
+			if lm := string(c.New.LastModified); c.New.Extra != "" || lm == "" || lm == "null" ||
+				string(c.Committed.LastModified) == "null" {
 				needed.use(t, "states-are-whole")
 				return
 			}
@@ -59,7 +61,7 @@ func TestGoldenDataConflicts(t *testing.T) {
 				wantConflict(t, err)
 			}
 
-			// What has to come of it here.
+			// The expected result of this package.
 			both := maps.Clone(c.Committed.Data)
 			same := false
 			for key, value := range c.New.Data {
@@ -68,9 +70,11 @@ func TestGoldenDataConflicts(t *testing.T) {
 				both[key] = value
 			}
 			ended := c.Committed.invalid() || c.New.invalid()
-			// Even who has written nothing but looked conflicts with a log-out once it writes anything.
+			// A transaction that only read the session conflicts with a log-out as soon as it
+			// writes anything.
 			writes := len(c.New.Data) > 0 || c.New.invalid()
-			conflict := same || ended && writes && (c.Committed.invalid() || len(c.Committed.Data) > 0)
+			conflict := same || ended && writes &&
+				(c.Committed.invalid() || len(c.Committed.Data) > 0)
 			if got := err != nil; got != conflict {
 				t.Fatalf("conflict: got %t, want %t", got, conflict)
 			}
@@ -88,7 +92,7 @@ func TestGoldenDataConflicts(t *testing.T) {
 				t.Errorf("stored: got %v, want %v", got, want)
 			}
 
-			// And where that differs from the original.
+			// Differences from the original.
 			switch {
 			case (c.Error != "") == conflict && (conflict || cmp.Equal(both, c.Resolved.Data)):
 			case ended:
@@ -101,7 +105,8 @@ func TestGoldenDataConflicts(t *testing.T) {
 		})
 	}
 	if !t.Failed() {
-		wantTally(t, needed, tally{"same-key-conflicts": 40, "other-keys-merge": 22, "log-out-wins": 24, "states-are-whole": 6})
+		wantTally(t, needed, tally{"same-key-conflicts": 40, "other-keys-merge": 22,
+			"log-out-wins": 24, "states-are-whole": 6})
 	}
 }
 
@@ -112,8 +117,9 @@ func floats(m map[string]any) map[string]any {
 	return c
 }
 
-// A managerConflict is two lists of slices that were made of one at once. Here the two are made by transactions: in every
-// slice one session, which is stored when the slice is added and ended when the slice is dropped.
+// A managerConflict is two lists of slices that concurrent transactions made of one list. Here each
+// slice has one session, which is stored when the slice is added and ended when the slice is
+// dropped.
 type managerConflict struct {
 	Old, Committed, New []float64
 	Error               string
@@ -125,7 +131,10 @@ func TestGoldenManagerConflicts(t *testing.T) {
 	for i, c := range readGolden(t).ManagerConflicts {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			f := newFixture(t, session.Config{Timeout: time.Hour, Period: time.Second})
-			id := func(owner string, slice float64) string { return fmt.Sprintf("%s@%v", owner, slice) }
+			id := func(owner string, slice float64) string {
+				return fmt.Sprintf("%s@%v",
+					owner, slice)
+			}
 			clock := func(slice float64) {
 				f.clock.mu.Lock()
 				defer f.clock.mu.Unlock()
@@ -166,7 +175,8 @@ func TestGoldenManagerConflicts(t *testing.T) {
 			must(t, change(ctxA, "committed", c.Committed))
 			must(t, change(ctxB, "new", c.New))
 			must(t, commitA())
-			if err := commitB(); err != nil { // both dropped the same one: run again, there is less to do
+			// both dropped the same slice: the second attempt has less to do
+			if err := commitB(); err != nil {
 				wantConflict(t, err)
 				do(t, func(ctx context.Context) { must(t, change(ctx, "new", c.New)) })
 			}
@@ -196,8 +206,10 @@ func TestGoldenManagerConflicts(t *testing.T) {
 					for _, slice := range slices.Concat(c.Old, c.Committed, c.New) {
 						used, err := f.Used(ctx, id(owner, slice))
 						must(t, err)
-						if got := len(used) == 1 && used[0].Equal(moment(slice)); got != want[id(owner, slice)] {
-							t.Errorf("%s: got %v, want it there: %t", id(owner, slice), used, want[id(owner, slice)])
+						if got := len(used) == 1 && used[0].Equal(moment(slice)); got !=
+							want[id(owner, slice)] {
+							t.Errorf("%s: got %v, want it there: %t", id(owner, slice), used,
+								want[id(owner, slice)])
 						}
 					}
 				}
@@ -209,7 +221,7 @@ func TestGoldenManagerConflicts(t *testing.T) {
 	}
 }
 
-// A goldenConcurrent is what two or three clients do at once.
+// A goldenConcurrent is the concurrent steps of two or three clients.
 type goldenConcurrent struct {
 	ID              string
 	Timeout, Period float64
@@ -235,7 +247,8 @@ func TestGoldenConcurrent(t *testing.T) {
 	for _, c := range readGolden(t).Concurrent {
 		t.Run(c.ID, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, session.Config{Timeout: seconds(c.Timeout), Period: seconds(c.Period)})
+			f := newFixture(t, session.Config{Timeout: seconds(c.Timeout),
+				Period: seconds(c.Period)})
 			type actor struct {
 				ctx context.Context
 				txn *transaction.Txn
@@ -258,7 +271,7 @@ func TestGoldenConcurrent(t *testing.T) {
 					t.Cleanup(func() { a.txn.Abort(a.ctx) })
 				}
 				if step.Op == "heads" {
-					continue // how the slices are linked
+					continue // the links between slices have no counterpart
 				}
 				result, err := concurrentStep(a.ctx, t, f, a.txn, step.Op, step.Key, step.K, step.V)
 				got, want := outcome(t, result, err), outcome(t, s.Expect.Result, nil)
@@ -287,14 +300,15 @@ func TestGoldenConcurrent(t *testing.T) {
 			if diff := cmp.Diff(want, final); diff != "" {
 				t.Errorf("final (-want +got): %s", diff)
 			}
-			if diff := cmp.Diff(ours.steps, different); diff != "" && (differ || len(different) > 0) {
+			if diff := cmp.Diff(ours.steps, different); diff != "" &&
+				(differ || len(different) > 0) {
 				t.Errorf("steps that differ from the original (-listed +got): %s", diff)
 			}
 		})
 	}
 }
 
-// outcome writes a result, or "conflict", as text.
+// outcome returns a result, or "conflict", as text.
 func outcome(t *testing.T, result any, err error) string {
 	t.Helper()
 	if err != nil {
@@ -306,7 +320,8 @@ func outcome(t *testing.T, result any, err error) string {
 	return string(text)
 }
 
-func concurrentStep(ctx context.Context, t *testing.T, f *fixture, txn *transaction.Txn, op, key, k string, v any) (any, error) {
+func concurrentStep(ctx context.Context, t *testing.T, f *fixture, txn *transaction.Txn, op, key,
+	k string, v any) (any, error) {
 	t.Helper()
 	switch op {
 	case "begin":

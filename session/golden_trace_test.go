@@ -57,8 +57,9 @@ func (b *goldenBucket) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &[2]any{&b.slice, &b.sessions})
 }
 
-// The original's state has no database, so what is done to stored sessions counts at once: here each such step is a
-// transaction of its own. New sessions wait for commit or abort: here each key has a transaction until then.
+// The original's state is changed at once, without a database: here each step on a stored session
+// is a separate transaction. New sessions wait for commit or abort: each key has a transaction
+// until then.
 type tracer struct {
 	*testing.T
 	*fixture
@@ -66,14 +67,16 @@ type tracer struct {
 	needed tally
 
 	pending map[string]*pendingSession // by key
-	names   map[string]string          // the key of every session that was seen
-	stored  map[string]string          // the session that is stored, by key
+	names   map[string]string          // the key of every session of the trace
+	stored  map[string]string          // the stored session of each key
 	gone    map[string]bool            // sessions that were invalidated
-	twice   map[string]bool            // keys for which there are two new sessions
-	byHand  map[string]bool            // sessions and keys that were changed in ways that are not here
-	dated   map[string]time.Time       // when sessions were first written to
-	entered map[string]float64         // the slice that sessions were stored in first
-	redated map[string]time.Time       // the slices of sessions that were dated too far ahead, by key
+	twice   map[string]bool            // keys with two new sessions
+	// sessions and keys that the trace changed without the API
+	byHand  map[string]bool
+	dated   map[string]time.Time // when sessions were first written to
+	entered map[string]float64   // the slice that sessions were stored in first
+	// the slices of sessions that were dated too far ahead, by key
+	redated map[string]time.Time
 	maxNow  float64
 }
 
@@ -81,7 +84,7 @@ type pendingSession struct {
 	ctx     context.Context
 	txn     *transaction.Txn
 	session *session.Session
-	names   []string // all that the original calls it
+	names   []string // all names of the session in the original
 }
 
 func TestGoldenTraces(t *testing.T) {
@@ -99,8 +102,11 @@ func TestGoldenTraces(t *testing.T) {
 			}
 			tr := &tracer{
 				T: t, fixture: newFixture(t, config), trace: trace, needed: needed,
-				pending: map[string]*pendingSession{}, names: map[string]string{}, stored: map[string]string{},
-				gone: map[string]bool{}, twice: map[string]bool{}, byHand: map[string]bool{}, dated: map[string]time.Time{}, entered: map[string]float64{}, redated: map[string]time.Time{},
+				pending: map[string]*pendingSession{}, names: map[string]string{},
+				stored: map[string]string{},
+				gone:   map[string]bool{}, twice: map[string]bool{}, byHand: map[string]bool{},
+				dated: map[string]time.Time{}, entered: map[string]float64{},
+				redated: map[string]time.Time{},
 			}
 			tr.set(trace.Start)
 			for i, s := range trace.Trace {
@@ -110,7 +116,8 @@ func TestGoldenTraces(t *testing.T) {
 	}
 	if !t.Failed() {
 		wantTally(t, needed, tally{
-			"begin-later": 122, "same-session": 21, "dated-by-write": 8, "dated-ahead": 6, "gone": 10, "finished": 8,
+			"begin-later": 122, "same-session": 21, "dated-by-write": 8, "dated-ahead": 6,
+			"gone": 10, "finished": 8,
 			"no-change": 3, "no-key-error": 2, "not-here": 36, "no-zero-timeout": 11,
 		})
 	}
@@ -120,8 +127,8 @@ func seconds(s float64) time.Duration { return time.Duration(math.Round(s*1000))
 
 func moment(s float64) time.Time { return time.UnixMilli(int64(math.Round(s * 1000))) }
 
-// set moves the clocks: the monotonic one only when the wall clock has never shown so late a time, as if it had been
-// set back by mistake before.
+// set moves the clocks. The monotonic clock moves only if the wall clock is later than ever before,
+// so that an earlier move counts as a wrong setting.
 func (tr *tracer) set(now float64) {
 	c := tr.clock
 	c.mu.Lock()
@@ -144,7 +151,7 @@ func (tr *tracer) step(name string, step goldenStep, want goldenExpect) {
 			tr.set(*at)
 		}
 	}
-	// The original finds out while it looks for something that sessions have expired; here a sweep does.
+	// The original ends expired sessions during other calls; here a sweep does.
 	var ended []string
 	for _, e := range want.Events {
 		key, known := tr.names[e[1]]
@@ -187,7 +194,7 @@ func (tr *tracer) step(name string, step goldenStep, want goldenExpect) {
 
 var errNotHere = errors.New("no such thing here")
 
-// do does one step and returns its result in the terms of the original.
+// do runs one step and returns its result in the terms of the original.
 func (tr *tracer) do(step goldenStep, want goldenExpect) (any, error) {
 	switch step.Op {
 	case "get":
@@ -254,7 +261,7 @@ func (tr *tracer) lastOf(key string) string {
 
 func (tr *tracer) getSession(key, name string) (any, error) {
 	if name == "" {
-		return nil, errNotHere // an object that was stored by hand
+		return nil, errNotHere // the trace stored an object without the API
 	}
 	tr.names[name] = key
 	if p := tr.pending[key]; p != nil {
@@ -305,7 +312,7 @@ func (tr *tracer) commit(want goldenExpect) error {
 	return nil
 }
 
-// sessionStep does something to a session.
+// sessionStep runs one step on a session.
 func (tr *tracer) sessionStep(step goldenStep, want goldenExpect) (result any, err error) {
 	key := tr.names[step.Session]
 	if p := tr.pending[key]; p != nil && slices.Contains(p.names, step.Session) {
@@ -406,7 +413,7 @@ func (tr *tracer) act(s *session.Session, step goldenStep, want goldenExpect) (a
 	return nil, fmt.Errorf("no step is called %q", step.Op)
 }
 
-// aliases returns everything that the original calls a session that is one here.
+// aliases returns all names that the original has for one session of this package.
 func (tr *tracer) aliases(name string) []string {
 	if p := tr.pending[tr.names[name]]; p != nil {
 		return p.names
@@ -414,10 +421,10 @@ func (tr *tracer) aliases(name string) []string {
 	return []string{name}
 }
 
-// compare compares the index with the newest slice that has each session.
+// compare compares the index with the newest slice of each session.
 func (tr *tracer) compare(name string, buckets []goldenBucket) {
 	tr.Helper()
-	want := map[string]goldenBucket{} // by key, the newest that has it
+	want := map[string]goldenBucket{} // the newest slice of each key
 	for _, b := range slices.Backward(buckets) {
 		for key, s := range b.sessions {
 			want[key] = b
@@ -438,7 +445,9 @@ func (tr *tracer) compare(name string, buckets []goldenBucket) {
 				continue
 			} else if len(used) != 1 {
 				tr.Errorf("%s: %q is in the slices %v, want one", name, key, used)
-			} else if at := moment(b.slice - math.Mod(b.slice, tr.trace.Period)); !used[0].Equal(at) { // its first slice begins when it does
+				// the first slice of the original begins with its session
+			} else if at := moment(b.slice - math.Mod(b.slice,
+				tr.trace.Period)); !used[0].Equal(at) {
 				if now, _ := tr.clock.read(); at.Sub(now) > seconds(tr.trace.Timeout) {
 					tr.redated[key] = used[0]
 				}
@@ -447,8 +456,10 @@ func (tr *tracer) compare(name string, buckets []goldenBucket) {
 					continue
 				}
 				tr.needed.use(tr.T, "dated-by-write")
-				if written := tr.dated[s].Truncate(seconds(tr.trace.Period)); tr.entered[s] != b.slice || !used[0].Equal(written) {
-					tr.Errorf("%s: %q was used in %v, want %v, or when it was first written to, %v", name, key, used[0], at, written)
+				if written := tr.dated[s].Truncate(seconds(tr.trace.Period)); tr.entered[s] !=
+					b.slice || !used[0].Equal(written) {
+					tr.Errorf("%s: %q was used in %v, want %v, or when it was first written to, %v",
+						name, key, used[0], at, written)
 				}
 			}
 		}

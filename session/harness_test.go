@@ -17,7 +17,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// start is the time at which tests begin, in seconds since 1970: the beginning of a time slice, in a year in which meta records are short.
+// start is the time at which tests begin, in seconds since 1970: the start of a time slice, in a
+// year in which meta records have the short form.
 const start = 1_800_000_000
 
 // A fakeClock is a wall clock and a monotonic clock that tests move by hand.
@@ -35,7 +36,7 @@ func (c *fakeClock) read() (time.Time, time.Duration) {
 	return c.wall, c.mono
 }
 
-// pass lets time pass.
+// pass moves both clocks forward.
 func (c *fakeClock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,14 +44,14 @@ func (c *fakeClock) pass(d time.Duration) {
 	c.mono += d
 }
 
-// jump sets the wall clock forward, or back.
+// jump sets the wall clock forward or back.
 func (c *fakeClock) jump(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wall = c.wall.Add(d)
 }
 
-// An events collects what the handlers are told.
+// An events collects the events that handlers receive.
 type events struct {
 	mu   sync.Mutex
 	list []session.Info
@@ -62,7 +63,7 @@ func (e *events) add(_ context.Context, info session.Info) {
 	e.list = append(e.list, info)
 }
 
-// take returns what has been told since the last call, as "begun REF" and so on, sorted.
+// take returns the events since the last call, as "begun REF" and so on, sorted.
 func (e *events) take() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -75,7 +76,7 @@ func (e *events) take() []string {
 	return told
 }
 
-// told returns what take does for these.
+// told returns the result of take for these events.
 func told(pairs ...string) []string {
 	var want []string
 	for i := 0; i < len(pairs); i += 2 {
@@ -103,7 +104,7 @@ func newFixture(tb testing.TB, config session.Config) *fixture {
 	return f
 }
 
-// another returns another manager of the same database, as another process would have one.
+// another returns another manager of the same database, like that of another process.
 func (f *fixture) another(tb testing.TB, config session.Config) *session.Manager {
 	tb.Helper()
 	m, err := session.NewManager(f.db, config)
@@ -114,7 +115,7 @@ func (f *fixture) another(tb testing.TB, config session.Config) *session.Manager
 	return m
 }
 
-// do runs work in a transaction of its own, which has to succeed at once.
+// do runs work in a separate transaction, which must succeed at the first attempt.
 func do(tb testing.TB, work func(ctx context.Context)) {
 	tb.Helper()
 	if err := try(tb, work); err != nil {
@@ -122,7 +123,7 @@ func do(tb testing.TB, work func(ctx context.Context)) {
 	}
 }
 
-// try runs work in a transaction of its own, and returns what the commit does.
+// try runs work in a separate transaction, and returns the result of the commit.
 func try(tb testing.TB, work func(ctx context.Context)) error {
 	tb.Helper()
 	ctx, t := transaction.Begin(tb.Context())
@@ -148,12 +149,13 @@ func (f *fixture) get(ctx context.Context, tb testing.TB, id string) *session.Se
 	return s
 }
 
-// renew renews the session called from as one whose browser has that id, and gets the id to by that.
-func (f *fixture) renew(ctx context.Context, from, to string, options ...session.RenewOption) error {
+// renew renews the session of the browser with the id from; the new id is to.
+func (f *fixture) renew(ctx context.Context, from, to string,
+	options ...session.RenewOption) error {
 	return f.Renew(behind(ctx, &browser{id: from, next: to}), options...)
 }
 
-// behind returns ctx as it is if the filter that knows b stands before the transaction of ctx.
+// behind returns ctx as it is behind a filter that stands in front of the transaction and knows b.
 func behind(ctx context.Context, b *browser) context.Context {
 	return filtered{ctx, &visitor.Context{Context: context.Background(), Visitor: b}}
 }
@@ -170,12 +172,13 @@ func (f filtered) Value(key any) any {
 	return f.filter.Value(key)
 }
 
-// A browser is a visitor whose next id a test names; otherwise it is made of the seed.
+// A browser is a Visitor whose next id the test chooses; if it is empty, the id is made from the
+// seed.
 type browser struct {
 	mu   sync.Mutex // guards the rest
 	id   string
 	next string
-	deaf error // why it can't be told
+	deaf error // the error of CanSetID
 }
 
 func (b *browser) ID() (string, bool) {
@@ -203,13 +206,14 @@ func (b *browser) SetID(id string) error {
 	return nil
 }
 
-// set stores values in the session called id, in a transaction of its own.
+// set stores values in the session with this id, in a separate transaction.
 func (f *fixture) set(tb testing.TB, id string, values map[string]any) {
 	tb.Helper()
 	do(tb, func(ctx context.Context) { must(tb, f.get(ctx, tb, id).Update(values)) })
 }
 
-// stored returns the values of the session called id; nil if there is none. Looking counts as use.
+// stored returns the values of the session with this id, or nil if it does not exist. The call
+// counts as use.
 func (f *fixture) stored(tb testing.TB, id string) (values map[string]any) {
 	tb.Helper()
 	do(tb, func(ctx context.Context) {

@@ -26,15 +26,15 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// An op is one request of the browser, with what it was answered, and when it was sent and answered.
+// An op is one request of the browser, its answer, and the times of both.
 type op struct {
 	kind       string // "read", "add", "login", "logout"
-	id         string // that the browser had
-	user       string // of a log-in; empty: it names none
-	word       string // that add and login put into the session
+	id         string // the id that the request was sent with
+	user       string // the user of a log-in; empty: none
+	word       string // the word that add and login add to the session
 	sent, done int64
 
-	saw     string // the words that the session had before
+	saw     string // the words in the session before
 	refused bool
 	next    string // the browser's id afterwards
 }
@@ -44,15 +44,15 @@ func (o op) String() string {
 		o.sent, o.done, o.kind, o.id, o.user, o.word, o.saw, o.refused, o.next)
 }
 
-// A place is what a model has under one id: a session, or the mark of one.
+// A place is the state of one id in a model: a session, or a tombstone.
 type place struct {
 	words, user string
 	marked      bool
-	firstUser   string // whom the renewal that left the mark named
-	first       string // the id that it made
+	firstUser   string // the user of the renewal that left the tombstone
+	first       string // the id that this renewal made
 }
 
-// apply does o on a model, and reports whether o can have been answered so there.
+// apply runs o on a model, and reports whether o's answer is possible there.
 func (o op) apply(m map[string]place) bool {
 	p := m[o.id]
 	switch o.kind {
@@ -88,14 +88,15 @@ func (o op) login(m map[string]place, p place) bool {
 	switch {
 	case !p.marked:
 		session = place{words: p.words, user: p.user}
-		m[o.id] = place{words: p.words, user: p.user, marked: true, firstUser: cmp.Or(o.user, p.user), first: o.next}
+		m[o.id] = place{words: p.words, user: p.user, marked: true,
+			firstUser: cmp.Or(o.user, p.user), first: o.next}
 	case o.user != "" && isLive(m, p.last(m, o.user)):
 		last := p.last(m, o.user)
 		if o.refused || o.next != last || o.saw != m[last].words {
 			return false
 		}
 		session = m[last]
-		session.user = o.user // of which it has none if it was invalidated since
+		session.user = o.user // an invalidated session has no user
 		session.words += o.word
 		m[last] = session
 		return true
@@ -103,7 +104,7 @@ func (o op) login(m map[string]place, p place) bool {
 		session = place{words: p.words, user: p.user}
 	case o.user == "":
 		return o.refused && o.next == o.id
-	default: // another user begins with nothing
+	default: // another user gets an empty session
 	}
 	if _, taken := m[o.next]; taken || o.refused || o.saw != session.words || o.next == o.id {
 		return false
@@ -116,7 +117,8 @@ func (o op) login(m map[string]place, p place) bool {
 	return true
 }
 
-// last returns the id that p, which is marked, has by all renewals for the user since, "" if the first was for another.
+// last returns the id that the user's renewals have led to from the tombstone p, or "" if its first
+// renewal was for another user.
 func (p place) last(m map[string]place, user string) (id string) {
 	for p.marked && p.firstUser == user {
 		id = p.first
@@ -130,8 +132,8 @@ func isLive(m map[string]place, id string) bool {
 	return ok && !p.marked
 }
 
-// serial reports whether there is an order of ops, one after the other and in keeping with their times, in which each
-// is answered as it was.
+// serial reports whether the ops have a sequential order, compatible with their times, that gives
+// the same answers.
 func serial(ops []op) bool {
 	seen := map[string]bool{}
 	var search func(done uint, m map[string]place) bool
@@ -158,7 +160,7 @@ func serial(ops []op) bool {
 	return search(0, map[string]place{})
 }
 
-// first reports whether o was sent before any that is not done was answered.
+// first reports whether o was sent before any unfinished op was answered.
 func first(ops []op, done uint, o op) bool {
 	for i, other := range ops {
 		if done&(1<<i) == 0 && other.done < o.sent {
@@ -168,8 +170,8 @@ func first(ops []op, done uint, o op) bool {
 	return true
 }
 
-// The checker finds what it is there for.
-func TestSerial(t *testing.T) {
+// The checker accepts possible histories and rejects impossible ones.
+func TestHistoryChecker(t *testing.T) {
 	t.Parallel()
 	add := op{kind: "add", id: "a", word: "x", sent: 1, done: 4, next: "a"}
 	login := op{kind: "login", id: "a", sent: 2, done: 5, next: "b"}
@@ -208,17 +210,17 @@ func TestSerial(t *testing.T) {
 	}
 }
 
-// A history is what the requests of one browser did.
+// A history records the requests of one browser.
 type history struct {
-	managers []*session.Manager // of the machines that serve it
+	managers []*session.Manager // one manager for each machine
 	clock    atomic.Int64
 
 	mu  sync.Mutex // guards the rest
-	jar string     // the id that came last
+	jar string     // the id in the last answer
 	ops []op
 }
 
-// send does one request, with the id that the browser has now.
+// send sends one request with the id that the browser has now.
 func (h *history) send(t *testing.T, m *session.Manager, o op) {
 	t.Helper()
 	h.mu.Lock()
@@ -241,7 +243,7 @@ func (h *history) send(t *testing.T, m *session.Manager, o op) {
 		if o.saw, _, err = session.Get[string](s, "words"); err != nil || o.kind == "read" {
 			return err
 		}
-		runtime.Gosched() // another may come between
+		runtime.Gosched() // lets another request run in between
 		if o.kind == "logout" {
 			return s.Invalidate()
 		}
@@ -261,8 +263,8 @@ func (h *history) send(t *testing.T, m *session.Manager, o op) {
 	}
 }
 
-// Requests of one browser at once, some of which log in or out, are answered as if each had come alone; with a sweeper
-// beside them, and with several machines.
+// Concurrent requests of one browser, some of which log in or out, are answered as in some
+// sequential order, while a sweeper runs, and with several machines.
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -335,7 +337,8 @@ func (h *history) run(t *testing.T, random *rand.Rand) {
 		var ops []op
 		for i := range each {
 			ops = append(ops, op{
-				kind: kinds[random.IntN(len(kinds))], user: []string{"", "ann", "bob"}[random.IntN(3)], word: fmt.Sprintf("%c%d ", 'a'+c, i),
+				kind: kinds[random.IntN(len(kinds))], user: []string{"", "ann",
+					"bob"}[random.IntN(3)], word: fmt.Sprintf("%c%d ", 'a'+c, i),
 			})
 		}
 		all.Go(func() {

@@ -21,12 +21,13 @@ func (h usingHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// A log handler may use the session, and the manager, that it is told of.
+// A log handler may use the session and the manager that a record is about.
 func TestLogHandlerUsesSession(t *testing.T) {
 	t.Parallel()
 	var told []string
 	use := func(string) {}
-	f := newFixture(t, session.Config{Logger: slog.New(usingHandler{slog.NewTextHandler(t.Output(), nil), func(message string) {
+	f := newFixture(t, session.Config{Logger: slog.New(usingHandler{slog.NewTextHandler(t.Output(),
+		nil), func(message string) {
 		told = append(told, message)
 		use(message)
 	}})})
@@ -37,7 +38,7 @@ func TestLogHandlerUsesSession(t *testing.T) {
 		f.clock.jump(jump)
 		do(t, func(ctx context.Context) {
 			use = func(message string) {
-				use = func(string) {} // what this one leads to is not told of in turn
+				use = func(string) {} // records of this call must not call the handler again
 				for _, id := range []string{"good", "bad"} {
 					must(t, f.get(ctx, t, id).Set("told", message))
 				}
@@ -51,7 +52,8 @@ func TestLogHandlerUsesSession(t *testing.T) {
 	use = func(string) { f.set(t, "good", map[string]any{"told": "by a sweep"}) }
 	_, err := f.Sweep(t.Context())
 	must(t, err)
-	if got := strings.Join(told, "\n"); strings.Count(got, "a session can't be read") != 1 || strings.Count(got, "the clock jumped") != 3 {
+	if got := strings.Join(told, "\n"); strings.Count(got, "a session can't be read") != 1 ||
+		strings.Count(got, "the clock jumped") != 3 {
 		t.Errorf("got %q", told)
 	}
 }

@@ -21,17 +21,19 @@ import (
 	"github.com/pasteline/pasteline/transaction/transactiontest"
 )
 
-// A leftOver is a transaction in which two goroutines use the session of one browser while another ends it.
+// A leftOver is a transaction in which two goroutines use the session of one browser while another
+// ends it.
 type leftOver struct {
 	m       *session.Manager
 	ctx     context.Context
 	txn     *transaction.Txn
 	browser *browser
-	early   *session.Session // got before; nil if the goroutines are the first to use the manager
-	saved   *transaction.Savepoint
+	// the session of an earlier call; nil if the goroutines are the first to use the manager
+	early *session.Session
+	saved *transaction.Savepoint
 
 	mu            sync.Mutex // guards the rest
-	present, lost []string   // keys, or messages, whose Set was acknowledged, and refused
+	present, lost []string   // keys or messages whose Set succeeded (present) or was refused (lost)
 }
 
 var leftOvers atomic.Int64
@@ -43,7 +45,7 @@ func (l *leftOver) session() (*session.Session, error) {
 	return l.m.Get(l.ctx)
 }
 
-// write writes something that can be told from all else, and remembers whether that was acknowledged.
+// write writes a unique value, and records whether the write succeeded.
 func (l *leftOver) write(kind string, write func(s *session.Session, key string) error) error {
 	key := fmt.Sprintf("%s %d", kind, leftOvers.Add(1))
 	s, err := l.session()
@@ -61,21 +63,25 @@ func (l *leftOver) write(kind string, write func(s *session.Session, key string)
 }
 
 func (l *leftOver) set() error {
-	return l.write("set", func(s *session.Session, key string) error { return s.Set(key, marshaled{s}) })
+	return l.write("set", func(s *session.Session, key string) error {
+		return s.Set(key,
+			marshaled{s})
+	})
 }
 
 // marshaled is a value whose encoding uses the session.
 type marshaled struct{ s *session.Session }
 
 func (m marshaled) MarshalJSON() ([]byte, error) {
-	if m.s != nil { // the zero value is encoded for comparison
+	if m.s != nil { // sameValue encodes the zero value, too
 		_ = m.s.IsNew()
 	}
 	return []byte("1"), nil
 }
 func (*marshaled) UnmarshalJSON([]byte) error { return nil }
 
-// check looks whether all that was acknowledged is there if the transaction was committed, and nothing otherwise.
+// check verifies that all acknowledged writes are stored if the transaction was committed, and none
+// otherwise.
 func (l *leftOver) check(tb testing.TB, committed, undone bool) {
 	tb.Helper()
 	there := map[string]bool{}
@@ -107,7 +113,8 @@ func (l *leftOver) check(tb testing.TB, committed, undone bool) {
 	}
 	for _, key := range l.present {
 		if committed && !undone && !there[key] {
-			tb.Errorf("the writing of %q was acknowledged and committed, but there are only %v", key, there)
+			tb.Errorf("the writing of %q was acknowledged and committed, but there are only %v",
+				key, there)
 		}
 		if there[key] && strings.HasPrefix(key, "update") && !there[key+"+"] {
 			tb.Errorf("of an Update %q is there alone", key)
@@ -115,7 +122,7 @@ func (l *leftOver) check(tb testing.TB, committed, undone bool) {
 	}
 }
 
-// undoing are the operations after which what was acknowledged need not be there.
+// undoing are the operations that may undo acknowledged writes.
 var undoing = []string{"Rollback", "Invalidate", "Clear", "PopFlash"}
 
 func leftOverOperations() []transactiontest.Operation[*leftOver] {
@@ -173,9 +180,11 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 		{Name: "Clear", Do: in((*session.Session).Clear)},
 		{Name: "Invalidate", Do: in((*session.Session).Invalidate)},
 		{Name: "Flash", Do: func(l *leftOver) error {
-			return l.write("flash", func(s *session.Session, message string) error { return s.FlashOnce(message, "") })
+			return l.write("flash",
+				func(s *session.Session, message string) error { return s.FlashOnce(message, "") })
 		}},
-		{Name: "PopFlash", Do: in(func(s *session.Session) error { _, err := s.PopFlash(""); return err })},
+		{Name: "PopFlash",
+			Do: in(func(s *session.Session) error { _, err := s.PopFlash(""); return err })},
 		{Name: "CSRF token", Do: in(func(s *session.Session) error {
 			token, err := s.CSRFToken()
 			if err == nil {
@@ -184,7 +193,8 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 			return err
 		})},
 		{Name: "Renew", Do: func(l *leftOver) error { return l.m.Renew(l.ctx, session.As("ann")) }},
-		{Name: "Rollback of an earlier savepoint", Do: func(l *leftOver) error { return l.saved.Rollback() }},
+		{Name: "Rollback of an earlier savepoint",
+			Do: func(l *leftOver) error { return l.saved.Rollback() }},
 	}
 	for _, op := range transactiontest.Transaction(func(l *leftOver) *transaction.Txn { return l.txn }) {
 		if slices.Contains([]string{"Commit", "Abort", "Savepoint", "Rollback"}, op.Name) {
@@ -194,9 +204,9 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 	return ops
 }
 
-// Whatever two goroutines do with the session of one browser while another ends the transaction: each call counts whole or is
-// refused.
-func TestAllPairs(t *testing.T) {
+// Two goroutines use a session while another goroutine ends the transaction: each call takes effect
+// completely or is refused.
+func TestConcurrentCalls(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -223,7 +233,7 @@ func TestAllPairs(t *testing.T) {
 			t.Parallel()
 			db := tt.open(t)
 			defer func() { must(t, db.Close()) }()
-			var sessions sync.Map // of those that begin, by Ref: how often
+			var sessions sync.Map // counts of begin events, by Ref
 			count := func(_ context.Context, info session.Info) {
 				n, _ := sessions.LoadOrStore(info.Ref, new(atomic.Int64))
 				if n.(*atomic.Int64).Add(1) > 1 { //nolint:forcetypeassert // nothing else is stored
@@ -253,12 +263,15 @@ func TestAllPairs(t *testing.T) {
 					return l, txn
 				},
 				Refused: func(err error) bool {
-					return errors.Is(err, transaction.ErrDoomed) || errors.Is(err, transaction.ErrInvalidSavepoint) ||
-						errors.Is(err, session.ErrInvalidated) || errors.Is(err, session.ErrRolledBack)
+					return errors.Is(err, transaction.ErrDoomed) ||
+						errors.Is(err, transaction.ErrInvalidSavepoint) ||
+						errors.Is(err, session.ErrInvalidated) ||
+						errors.Is(err, session.ErrRolledBack)
 				},
 				Check: func(tb testing.TB, l *leftOver, committed bool, a, b string) {
 					tb.Helper()
-					l.check(tb, committed, slices.ContainsFunc(undoing, func(name string) bool { return strings.Contains(a+b, name) }))
+					l.check(tb, committed, slices.ContainsFunc(undoing,
+						func(name string) bool { return strings.Contains(a+b, name) }))
 				},
 			})
 		})

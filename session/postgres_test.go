@@ -14,7 +14,8 @@ import (
 	"github.com/pasteline/pasteline/storage/postgres"
 )
 
-// Three programs sweep one database in PostgreSQL: while one is at it the others leave it to that one, and each session ends once.
+// Three programs sweep one PostgreSQL database: only one sweeps at a time, and each session ends
+// once.
 func TestSweepersOnPostgres(t *testing.T) {
 	t.Parallel()
 	uri := pgtest.Database(t)

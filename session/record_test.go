@@ -17,7 +17,8 @@ var metaForms = map[string]string{
 	"short": "\x81\x33\xb9\xf5\x6c\xd2",
 }
 
-// A session that is stored with a meta record of either form is the same session, and keeps its record for as long as it lives.
+// A session with a meta record of either form can be used in the same way, and keeps that record
+// for its whole life.
 func TestMetaForms(t *testing.T) {
 	t.Parallel()
 	for form, meta := range metaForms {
@@ -31,13 +32,14 @@ func TestMetaForms(t *testing.T) {
 				do(t, func(ctx context.Context) {
 					tx, err := f.db.Tx(ctx)
 					must(t, err)
-					if got, err := tx.Bucket("session").Get(metaKey(id)); string(got) != meta || err != nil {
+					if got, err := tx.Bucket("session").Get(metaKey(id)); string(got) != meta ||
+						err != nil {
 						t.Errorf("meta record of %q: got %x, %v, want %x", id, got, err, meta)
 					}
 				})
 			}
 
-			// It is read ...
+			// Read the session,
 			f.clock.pass(5 * time.Second)
 			do(t, func(ctx context.Context) {
 				s := f.get(ctx, t, "id")
@@ -46,21 +48,25 @@ func TestMetaForms(t *testing.T) {
 					t.Errorf("value: got %d, %v", n, err)
 				}
 				modified, err := s.LastModified()
-				if s.IsNew() || !s.Created().Equal(created) || !s.LastUsed().Equal(time.Unix(start, 0)) ||
+				if s.IsNew() || !s.Created().Equal(created) ||
+					!s.LastUsed().Equal(time.Unix(start, 0)) ||
 					!modified.Equal(created.Add(500*time.Millisecond)) || err != nil {
-					t.Errorf("got %t, created %v, used %v, modified %v, %v", s.IsNew(), s.Created(), s.LastUsed(), modified, err)
+					t.Errorf("got %t, created %v, used %v, modified %v, %v", s.IsNew(), s.Created(),
+						s.LastUsed(), modified, err)
 				}
 			})
-			// ... changed ...
+			// change it,
 			f.set(t, "id", map[string]any{"n": 2})
 			wantMeta("id")
-			// ... marked as used, in another transaction than that which changed it ...
+			// mark it as used in another transaction,
 			f.clock.pass(20 * time.Second)
 			do(t, func(ctx context.Context) {
 				s := f.get(ctx, t, "id")
 				modified, err := s.LastModified()
-				if !modified.Equal(time.Unix(start+5, 0)) || err != nil || !s.LastUsed().Equal(time.Unix(start+20, 0)) {
-					t.Errorf("after a change: modified %v, %v, used %v", modified, err, s.LastUsed())
+				if !modified.Equal(time.Unix(start+5, 0)) || err != nil ||
+					!s.LastUsed().Equal(time.Unix(start+20, 0)) {
+					t.Errorf("after a change: modified %v, %v, used %v", modified, err,
+						s.LastUsed())
 				}
 			})
 			wantMeta("id")
@@ -70,10 +76,10 @@ func TestMetaForms(t *testing.T) {
 					t.Errorf("index: got %v, %v", used, err)
 				}
 			})
-			// ... carried ...
+			// renew it,
 			do(t, func(ctx context.Context) { must(t, f.renew(ctx, "id", "other")) })
 			wantMeta("other")
-			// ... and swept.
+			// and sweep it.
 			f.clock.pass(time.Hour)
 			if n, err := f.Sweep(t.Context()); n != 1 || err != nil {
 				t.Fatalf("Sweep: got %d, %v", n, err)
@@ -84,15 +90,18 @@ func TestMetaForms(t *testing.T) {
 			info := f.events.list[0]
 			all, err := info.All()
 			want := map[string]any{"n": int64(2), "early": "a", "later": "b"}
-			if !info.Created.Equal(created) || !info.LastUsed.Equal(time.Unix(start+20, 0)) || !cmp.Equal(all, want) || err != nil {
-				t.Errorf("event: created %v, used %v, values %v, %v", info.Created, info.LastUsed, all, err)
+			if !info.Created.Equal(created) || !info.LastUsed.Equal(time.Unix(start+20, 0)) ||
+				!cmp.Equal(all, want) || err != nil {
+				t.Errorf("event: created %v, used %v, values %v, %v", info.Created,
+					info.LastUsed, all, err)
 			}
 		})
 	}
 }
 
-// A session that is invalidated, or replaced as it has expired, begins anew with the form of today, whatever it had.
-func TestMetaFormOfTheNext(t *testing.T) {
+// A new session, after one that was invalidated or has expired, has a meta record of the current
+// form, whatever form the old one had.
+func TestMetaFormAfterReplacement(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	f.putStored(t, "invalidated", metaForms["long"])
@@ -113,14 +122,15 @@ func TestMetaFormOfTheNext(t *testing.T) {
 		tx, err := f.db.Tx(ctx)
 		must(t, err)
 		for _, id := range []string{"invalidated", "expired"} {
-			if got, err := tx.Bucket("session").Get(metaKey(id)); len(got) != len(metaForms["short"]) || err != nil {
+			if got, err := tx.Bucket("session").Get(metaKey(id)); len(got) !=
+				len(metaForms["short"]) || err != nil {
 				t.Errorf("%s: got %x, %v, want a short record", id, got, err)
 			}
 		}
 	})
 }
 
-// Which form is written, and that nothing is lost by it.
+// AppendMeta chooses the form by the times, and both forms keep them.
 func TestAppendMeta(t *testing.T) {
 	t.Parallel()
 	const first, end = 1_577_836_800_000, 1_577_836_800_000 + 1<<40 // 2020, and in 2054
@@ -153,7 +163,8 @@ func TestAppendMeta(t *testing.T) {
 			}
 			created, used, problem := session.ReadMeta(b)
 			if created != tt.created || used != tt.used || problem != "" {
-				t.Errorf("%x: got %d, %d, %s, want %d, %d", b, created, used, problem, tt.created, tt.used)
+				t.Errorf("%x: got %d, %d, %s, want %d, %d", b, created, used, problem,
+					tt.created, tt.used)
 			}
 		})
 	}
@@ -163,15 +174,17 @@ func TestAppendMeta(t *testing.T) {
 			t.Errorf("%s: got %d, %d, %s", form, created, used, problem)
 		}
 	}
-	if got := string(session.AppendMeta(start*second+1234, start*second)); got != metaForms["short"] {
+	if got := string(session.AppendMeta(start*second+1234, start*second)); got !=
+		metaForms["short"] {
 		t.Errorf("got %x, want %x", got, metaForms["short"])
 	}
 }
 
 func metaKey(id string) []byte { return append(session.ItemKey(id, "")[:16], 'm') }
 
-// putStored stores the records of a session that was created 1.234 s after start, in the slice that begins there, with three
-// items: one written with it, one half a second later, and one 0.1 s before, by a clock that had been set back.
+// putStored stores the records of a session that was created 1.234 s after start, in the slice that
+// begins there. It has three items: one written at the creation, one half a second later, and one
+// 0.1 s before, by a clock that had been set back.
 func (f *fixture) putStored(tb testing.TB, id, meta string) {
 	tb.Helper()
 	do(tb, func(ctx context.Context) {
@@ -179,7 +192,8 @@ func (f *fixture) putStored(tb testing.TB, id, meta string) {
 		must(tb, err)
 		data := tx.Bucket("session")
 		must(tb, data.Put(metaKey(id), []byte(meta)))
-		for key, record := range map[string]string{"n": "\x00i\x02", "later": "\xe8\x07sb", "early": "\xc7\x01sa"} {
+		for key, record := range map[string]string{"n": "\x00i\x02", "later": "\xe8\x07sb",
+			"early": "\xc7\x01sa"} {
 			must(tb, data.Put(session.ItemKey(id, key), []byte(record)))
 		}
 		must(tb, tx.Bucket("session.used").Put(session.IndexKey(id, start*1000), nil))

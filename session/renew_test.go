@@ -13,10 +13,11 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// as returns the context of a request that was sent with id, in the transaction of ctx. Its browser is told nothing.
+// as returns the context of a request with this id, in the transaction of ctx. Its browser can't
+// receive a new id.
 func as(ctx context.Context, id string) context.Context { return behind(ctx, &browser{id: id}) }
 
-// login renews the session of the browser b, and returns the id that it has then.
+// login renews the session of the browser b, and returns the browser's new id.
 func (f *fixture) login(tb testing.TB, b *browser, options ...session.RenewOption) string {
 	tb.Helper()
 	do(tb, func(ctx context.Context) { must(tb, f.Renew(behind(ctx, b), options...)) })
@@ -41,8 +42,10 @@ func TestRenew(t *testing.T) {
 		s := f.get(ctx, t, "old")
 		must(t, s.Set("step", 1))
 		must(t, f.renew(ctx, "old", "new", session.As("ann")))
-		if s.ID() != "new" || f.get(ctx, t, "new") != s || s.IsNew() || !s.Created().Equal(time.Unix(start, 0)) {
-			t.Errorf("the Session did not follow: id %q, new %t, created %v", s.ID(), s.IsNew(), s.Created())
+		if s.ID() != "new" || f.get(ctx, t, "new") != s || s.IsNew() ||
+			!s.Created().Equal(time.Unix(start, 0)) {
+			t.Errorf("the Session did not follow: id %q, new %t, created %v", s.ID(), s.IsNew(),
+				s.Created())
 		}
 		must(t, s.Set("late", 1))
 		must(t, s.Delete("seen"))
@@ -53,12 +56,13 @@ func TestRenew(t *testing.T) {
 			t.Errorf("Has of the old id: got %t, %v", ok, err)
 		}
 	})
-	f.wantStored(t, "new", map[string]any{"cart": int64(3), "step": int64(1), "_user_": "ann", "late": int64(1)})
+	f.wantStored(t, "new", map[string]any{"cart": int64(3), "step": int64(1), "_user_": "ann",
+		"late": int64(1)})
 	f.wantStored(t, "old", nil)
 	if got := f.events.take(); got != nil {
 		t.Errorf("events: got %v", got)
 	}
-	// Under the new id it ends like any other; when the old id need not be remembered any more, nothing is left.
+	// Under the new id the session expires as usual; after the grace no record is left.
 	do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "new").Invalidate()) })
 	if got := f.events.take(); !cmp.Equal(got, told("invalidated", "new")) {
 		t.Errorf("events: got %v", got)
@@ -78,10 +82,11 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// Under an id that has ended nothing is read and nothing is written, until it is forgotten.
+// Under an id that has ended no session can be read or written, until the tombstone is deleted.
 func TestRenewedIDIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, stored := range []bool{true, false} { // it makes no difference whether there was a session
+	// the result does not depend on whether a session was stored
+	for _, stored := range []bool{true, false} {
 		f := newFixture(t, session.Config{})
 		if stored {
 			f.set(t, "old", map[string]any{"cart": 3})
@@ -104,13 +109,16 @@ func TestRenewedIDIsRefused(t *testing.T) {
 			must(t, s.Delete("cart"))
 			must(t, s.Clear())
 			_, tokenErr := s.CSRFToken()
-			for _, err := range []error{s.Set("cart", 4), s.Update(map[string]any{"a": 1}), s.Flash("x", ""), tokenErr, s.Invalidate()} {
+			for _, err := range []error{s.Set("cart", 4), s.Update(map[string]any{"a": 1}),
+				s.Flash("x", ""), tokenErr, s.Invalidate()} {
 				status, ok := errors.AsType[interface {
 					error
 					HTTPStatus() int
 				}](err)
-				if !errors.Is(err, session.ErrRenewed) || !ok || status.HTTPStatus() != 409 || transaction.IsTransient(err) {
-					t.Errorf("write: got %v, want ErrRenewed, with status 409, and not transient", err)
+				if !errors.Is(err, session.ErrRenewed) || !ok || status.HTTPStatus() != 409 ||
+					transaction.IsTransient(err) {
+					t.Errorf("write: got %v, want ErrRenewed, with status 409, and not transient",
+						err)
 				}
 			}
 		})
@@ -119,42 +127,53 @@ func TestRenewedIDIsRefused(t *testing.T) {
 			want = nil
 		}
 		f.wantStored(t, now, want)
-		// Later, the id is one like any other.
+		// After the grace, the id can be used like any other.
 		f.clock.pass(session.DefaultGrace)
 		do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "old").Set("n", 1)) })
 		f.wantStored(t, "old", map[string]any{"n": int64(1)})
 	}
 }
 
-// Whatever the two renewals of a double click are given, the browser has a session with its data, and never that of another.
+// After the two renewals of a double click, with or without users, the browser has a session with
+// its data, and never that of another user.
 func TestRenewTwice(t *testing.T) {
 	t.Parallel()
 	ann, bob := session.As("ann"), session.As("bob")
 	none := session.As("")
 	tests := []struct {
 		name          string
-		before        session.RenewOption // whose the session was
+		before        session.RenewOption // the owner of the session before
 		first, second session.RenewOption
-		want          map[string]any // what the second finds; nil: nothing
-		same          bool           // it is the first's session
+		want          map[string]any // the data after the second renewal; nil: none
+		same          bool           // both renewals give the same session
 		err           error
 	}{
-		{name: "log-in", before: none, first: none, second: none, want: map[string]any{"cart": int64(1)}},
-		{name: "log-in of one user", before: none, first: ann, second: ann, same: true, want: map[string]any{
-			"cart": int64(1), "_user_": "ann", "later": true,
-		}},
-		{name: "log-in of two users", before: none, first: ann, second: bob, want: map[string]any{"cart": int64(1), "_user_": "bob"}},
-		{name: "only the first says whose", before: none, first: ann, second: none, want: map[string]any{"cart": int64(1)}},
-		{name: "change of password, twice", before: ann, first: ann, second: ann, same: true, want: map[string]any{
-			"cart": int64(1), "_user_": "ann", "later": true,
-		}},
-		{name: "change of password, then a holder of the old id", before: ann, first: ann, second: none, err: session.ErrRenewed},
-		{name: "change of password, then another's log-in with the old id", before: ann, first: ann, second: bob, want: map[string]any{"_user_": "bob"}},
-		{name: "renewal from time to time, twice", before: ann, first: none, second: none, err: session.ErrRenewed},
-		{name: "renewal from time to time, then a log-in", before: ann, first: none, second: ann, same: true, want: map[string]any{
-			"cart": int64(1), "_user_": "ann", "later": true,
-		}},
-		{name: "another user, then the former", before: ann, first: bob, second: ann, want: map[string]any{"cart": int64(1), "_user_": "ann"}},
+		{name: "log-in", before: none, first: none, second: none,
+			want: map[string]any{"cart": int64(1)}},
+		{name: "log-in of one user", before: none, first: ann, second: ann, same: true,
+			want: map[string]any{
+				"cart": int64(1), "_user_": "ann", "later": true,
+			}},
+		{name: "log-in of two users", before: none, first: ann, second: bob,
+			want: map[string]any{"cart": int64(1), "_user_": "bob"}},
+		{name: "only the first says whose", before: none, first: ann, second: none,
+			want: map[string]any{"cart": int64(1)}},
+		{name: "change of password, twice", before: ann, first: ann, second: ann, same: true,
+			want: map[string]any{
+				"cart": int64(1), "_user_": "ann", "later": true,
+			}},
+		{name: "change of password, then a holder of the old id", before: ann, first: ann,
+			second: none, err: session.ErrRenewed},
+		{name: "change of password, then another's log-in with the old id", before: ann, first: ann,
+			second: bob, want: map[string]any{"_user_": "bob"}},
+		{name: "renewal from time to time, twice", before: ann, first: none, second: none,
+			err: session.ErrRenewed},
+		{name: "renewal from time to time, then a log-in", before: ann, first: none, second: ann,
+			same: true, want: map[string]any{
+				"cart": int64(1), "_user_": "ann", "later": true,
+			}},
+		{name: "another user, then the former", before: ann, first: bob, second: ann,
+			want: map[string]any{"cart": int64(1), "_user_": "ann"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,7 +188,7 @@ func TestRenewTwice(t *testing.T) {
 			var got map[string]any
 			do(t, func(ctx context.Context) {
 				ctx = behind(ctx, second)
-				s, err := f.Get(ctx) // as log-ins do, to look at the token
+				s, err := f.Get(ctx) // log-ins read the session to check the token
 				must(t, err)
 				err = f.Renew(ctx, tt.second)
 				if !errors.Is(err, tt.err) {
@@ -187,10 +206,12 @@ func TestRenewTwice(t *testing.T) {
 			id, _ := second.ID()
 			got = f.stored(t, id)
 			delete(got, "mine")
-			if !cmp.Equal(got, tt.want) || (id == first) != tt.same || (id == old) != (tt.err != nil) {
-				t.Errorf("got %v under %.8s, want %v; old %.8s, first %.8s", got, id, tt.want, old, first)
+			if !cmp.Equal(got, tt.want) || (id == first) != tt.same ||
+				(id == old) != (tt.err != nil) {
+				t.Errorf("got %v under %.8s, want %v; old %.8s, first %.8s", got, id,
+					tt.want, old, first)
 			}
-			// Whoever has nothing but the old id, and calls what renews, never gets at the first.
+			// A request with the old id alone can't reach the session of the first renewal.
 			if !tt.same && f.stored(t, first)["mine"] != nil {
 				t.Error("the second has written to the first's session")
 			}
@@ -198,8 +219,8 @@ func TestRenewTwice(t *testing.T) {
 	}
 }
 
-// What the transaction of a log-in writes before it renews is not left under the old id.
-func TestRenewLeavesNothingNew(t *testing.T) {
+// Values that a log-in's transaction sets before Renew are not stored under the old id.
+func TestRenewHidesNewItems(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	f.set(t, "old", map[string]any{"cart": 1, "token": "x"})
@@ -213,7 +234,7 @@ func TestRenewLeavesNothingNew(t *testing.T) {
 	})
 	f.wantStored(t, "new", map[string]any{"cart": int64(2), "user": "ann", "admin": true})
 	f.wantStored(t, f.login(t, &browser{id: "old"}), map[string]any{"cart": int64(1), "token": "x"})
-	// A session that the transaction itself began was nothing that a holder of the id had.
+	// A session that the transaction itself began leaves no items under the old id, either.
 	do(t, func(ctx context.Context) {
 		must(t, f.get(ctx, t, "begun").Set("user", "ann"))
 		must(t, f.renew(ctx, "begun", "begun, renewed"))
@@ -232,8 +253,8 @@ func TestRenewInOneTransaction(t *testing.T) {
 	tests := []struct {
 		name string
 		work func(ctx context.Context, f *fixture, s *session.Session) error
-		want map[string]any // of the browser afterwards
-		left map[string]any // what a renewal of the old id gives
+		want map[string]any // the browser's session afterwards
+		left map[string]any // the result of a second renewal of the old id
 		told []string
 	}{
 		{"twice", func(ctx context.Context, f *fixture, s *session.Session) error {
@@ -248,10 +269,12 @@ func TestRenewInOneTransaction(t *testing.T) {
 		{"then invalidated", func(ctx context.Context, f *fixture, s *session.Session) error {
 			return errors.Join(f.Renew(ctx), s.Invalidate())
 		}, nil, map[string]any{"n": int64(1)}, []string{"invalidated"}},
-		{"invalidated, then renewed", func(ctx context.Context, f *fixture, s *session.Session) error {
+		{"invalidated, then renewed", func(ctx context.Context, f *fixture,
+			s *session.Session) error {
 			return errors.Join(s.Invalidate(), f.Renew(ctx))
 		}, nil, nil, []string{"invalidated"}},
-		{"invalidated, renewed and begun anew", func(ctx context.Context, f *fixture, s *session.Session) error {
+		{"invalidated, renewed and begun anew", func(ctx context.Context, f *fixture,
+			s *session.Session) error {
 			err := errors.Join(s.Invalidate(), f.Renew(ctx))
 			next, err2 := f.Get(ctx)
 			if err2 != nil {
@@ -259,7 +282,8 @@ func TestRenewInOneTransaction(t *testing.T) {
 			}
 			return errors.Join(err, next.Set("x", 1))
 		}, map[string]any{"x": int64(1)}, nil, []string{"begun", "invalidated"}},
-		{"renewed, invalidated and begun anew", func(ctx context.Context, f *fixture, s *session.Session) error {
+		{"renewed, invalidated and begun anew", func(ctx context.Context, f *fixture,
+			s *session.Session) error {
 			err := errors.Join(f.Renew(ctx), s.Invalidate())
 			next, err2 := f.Get(ctx)
 			if err2 != nil {
@@ -269,8 +293,10 @@ func TestRenewInOneTransaction(t *testing.T) {
 				return errors.New("what was invalidated is there again")
 			}
 			return errors.Join(err, next.Set("x", 1))
-		}, map[string]any{"x": int64(1)}, map[string]any{"n": int64(1)}, []string{"begun", "invalidated"}},
-		{"invalidated and written to", func(ctx context.Context, f *fixture, s *session.Session) error {
+		}, map[string]any{"x": int64(1)}, map[string]any{"n": int64(1)}, []string{"begun",
+			"invalidated"}},
+		{"invalidated and written to", func(ctx context.Context, f *fixture,
+			s *session.Session) error {
 			if err := s.Invalidate(); err != nil {
 				return err
 			}
@@ -279,7 +305,8 @@ func TestRenewInOneTransaction(t *testing.T) {
 				return err
 			}
 			return next.Set("x", 1)
-		}, map[string]any{"x": int64(1)}, map[string]any{"x": int64(1)}, []string{"begun", "invalidated"}},
+		}, map[string]any{"x": int64(1)}, map[string]any{"x": int64(1)}, []string{"begun",
+			"invalidated"}},
 		{"cleared, then renewed", func(ctx context.Context, f *fixture, s *session.Session) error {
 			return errors.Join(s.Clear(), f.Renew(ctx))
 		}, map[string]any{}, map[string]any{"n": int64(1)}, nil},
@@ -311,12 +338,12 @@ func TestRenewInOneTransaction(t *testing.T) {
 	}
 }
 
-// A renewal is a part of its transaction: what is rolled back or aborted leaves the browser, and its session, as they were.
+// A renewal that is rolled back or aborted changes neither the browser's id nor its session.
 func TestRenewFollowsTheTransaction(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	f.set(t, "old", map[string]any{"n": 1})
-	for _, used := range []bool{false, true} { // before the savepoint
+	for _, used := range []bool{false, true} { // the session was used before the savepoint
 		b := &browser{id: "old"}
 		do(t, func(ctx context.Context) {
 			txn, _ := transaction.FromContext(ctx)
@@ -345,7 +372,7 @@ func TestRenewFollowsTheTransaction(t *testing.T) {
 		}
 		f.wantStored(t, "old", map[string]any{"n": int64(1)})
 	}
-	// After a rollback, renewed all the same.
+	// After a rollback, Renew works again.
 	b := &browser{id: "old"}
 	do(t, func(ctx context.Context) {
 		txn, _ := transaction.FromContext(ctx)
@@ -361,15 +388,16 @@ func TestRenewFollowsTheTransaction(t *testing.T) {
 	f.wantStored(t, "old", nil)
 }
 
-// A browser that can't be told keeps its session, even if the app ignores the error.
-func TestRenewOfABrowserThatCannotBeTold(t *testing.T) {
+// A browser to which no cookie can be sent keeps its session, even if the app ignores the error.
+func TestRenewWithoutCookie(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	f.set(t, "old", map[string]any{"n": 1})
 	deaf := errors.New("the header has been sent")
 	b := &browser{id: "old", deaf: deaf}
 	do(t, func(ctx context.Context) {
-		if err := f.Renew(behind(ctx, b)); !errors.Is(err, session.ErrIDNotSent) || !errors.Is(err, deaf) {
+		if err := f.Renew(behind(ctx, b)); !errors.Is(err, session.ErrIDNotSent) ||
+			!errors.Is(err, deaf) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -385,9 +413,10 @@ func TestRenewOfABrowserThatCannotBeTold(t *testing.T) {
 		t.Errorf("commit: got %v, want that it can't be told", err)
 	}
 	f.wantStored(t, "old", map[string]any{"n": int64(1)})
-	if err := try(t, func(ctx context.Context) { // what follows the new id can't be stored
+	if err := try(t, func(ctx context.Context) { // storing the user fails after the new id was made
 		b := &browser{id: "old"}
-		if err := f.Renew(behind(ctx, b), session.As(string(make([]byte, session.DefaultMaxSize)))); err == nil {
+		if err := f.Renew(behind(ctx, b),
+			session.As(string(make([]byte, session.DefaultMaxSize)))); err == nil {
 			t.Error("Renew for a name that is too long: got no error")
 		}
 	}); !errors.Is(err, transaction.ErrDoomed) {
@@ -396,11 +425,13 @@ func TestRenewOfABrowserThatCannotBeTold(t *testing.T) {
 	f.wantStored(t, "old", map[string]any{"n": int64(1)})
 }
 
-// Of two managers each has a session of the browser. The one that is asked after the other has renewed follows.
+// The browser has a session in each of two managers. After one has renewed its session, the other
+// renews its own at the next Get.
 func TestRenewOfTwoManagers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
-	second := &fixture{Manager: f.another(t, session.Config{Name: "second"}), db: f.db, clock: f.clock, events: f.events}
+	second := &fixture{Manager: f.another(t, session.Config{Name: "second"}), db: f.db,
+		clock: f.clock, events: f.events}
 	f.set(t, "old", map[string]any{"n": 1})
 	second.set(t, "old", map[string]any{"m": 2})
 	b := &browser{id: "old"}
@@ -420,7 +451,7 @@ func TestRenewOfTwoManagers(t *testing.T) {
 	second.wantStored(t, "old", nil)
 }
 
-// A token against cross-site request forgery is made anew with the id, and not for a session that has none.
+// A CSRF token is replaced at a renewal; a session without a token gets none.
 func TestRenewToken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
@@ -441,7 +472,7 @@ func TestRenewToken(t *testing.T) {
 	}
 }
 
-// An expired session is not renewed, but ends.
+// Renew of an expired session ends it and begins a new one.
 func TestRenewOfAnExpiredSession(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})

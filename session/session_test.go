@@ -28,9 +28,12 @@ func TestConfigValidate(t *testing.T) {
 			session.Config{Timeout: -1, Period: time.Microsecond, SweepInterval: -1},
 			[]string{"timeout -1ns: want at least 1ms", "period 1µs", "sweep interval -1ns"},
 		},
-		{"name of an index", session.Config{Name: "session.used"}, []string{`name "session.used": want at most 250 bytes`}},
-		{"reserved name", session.Config{Name: "\x00meta"}, []string{"no zero byte at the beginning"}},
-		{"long name", session.Config{Name: strings.Repeat("n", 251)}, []string{"want at most 250 bytes"}},
+		{"name of an index", session.Config{Name: "session.used"},
+			[]string{`name "session.used": want at most 250 bytes`}},
+		{"reserved name", session.Config{Name: "\x00meta"},
+			[]string{"no zero byte at the beginning"}},
+		{"long name", session.Config{Name: strings.Repeat("n", 251)},
+			[]string{"want at most 250 bytes"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -46,7 +49,8 @@ func TestConfigValidate(t *testing.T) {
 			}
 		})
 	}
-	if _, err := session.NewManager(nil, session.Config{}); err == nil || !strings.Contains(err.Error(), "no database") {
+	if _, err := session.NewManager(nil, session.Config{}); err == nil ||
+		!strings.Contains(err.Error(), "no database") {
 		t.Errorf("NewManager(nil): got %v, want an error", err)
 	}
 	f := newFixture(t, session.Config{})
@@ -55,14 +59,16 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-func TestGetNeedsItsFilters(t *testing.T) {
+func TestGetWithoutFilters(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
-	if _, err := f.Get(session.WithID(t.Context(), "id")); !errors.Is(err, transaction.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") {
+	if _, err := f.Get(session.WithID(t.Context(), "id")); !errors.Is(err,
+		transaction.ErrNoTransaction) || !strings.Contains(err.Error(), "egg:repoze.tm2#tm") {
 		t.Errorf("without a transaction: got %v", err)
 	}
 	do(t, func(ctx context.Context) {
-		if _, err := f.Get(session.WithID(ctx, "")); !errors.Is(err, session.ErrNoID) || !strings.Contains(err.Error(), "egg:repoze.browserid#browserid") {
+		if _, err := f.Get(session.WithID(ctx, "")); !errors.Is(err, session.ErrNoID) ||
+			!strings.Contains(err.Error(), "egg:repoze.browserid#browserid") {
 			t.Errorf("without an id: got %v", err)
 		}
 		if _, err := f.Lookup(session.WithID(ctx, "")); !errors.Is(err, session.ErrNoID) {
@@ -79,7 +85,8 @@ func TestGetNeedsItsFilters(t *testing.T) {
 				t.Errorf("Renew without an id: got %v", err)
 			}
 		}
-		if err := f.Renew(session.WithID(ctx, "id")); !errors.Is(err, session.ErrIDNotSent) || !strings.Contains(err.Error(), "session.WithID") {
+		if err := f.Renew(session.WithID(ctx, "id")); !errors.Is(err, session.ErrIDNotSent) ||
+			!strings.Contains(err.Error(), "session.WithID") {
 			t.Errorf("Renew of an id that the program gave: got %v", err)
 		}
 	})
@@ -91,7 +98,8 @@ func TestNewSessionIsStoredLazily(t *testing.T) {
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
 		if !s.IsNew() || !s.Valid() || s.ID() != "id" || s.Ref() != session.RefOf("id") {
-			t.Errorf("new session: got IsNew %t, Valid %t, ID %q, Ref %q", s.IsNew(), s.Valid(), s.ID(), s.Ref())
+			t.Errorf("new session: got IsNew %t, Valid %t, ID %q, Ref %q", s.IsNew(), s.Valid(),
+				s.ID(), s.Ref())
 		}
 		if got := s.Created(); !got.Equal(time.Unix(start, 0)) {
 			t.Errorf("Created: got %v", got)
@@ -136,8 +144,10 @@ func TestNewSessionIsStoredLazily(t *testing.T) {
 		s := f.get(ctx, t, "id")
 		modified, err := s.LastModified()
 		must(t, err)
-		if s.IsNew() || !s.Created().Equal(time.Unix(start+1, 0)) || !modified.Equal(time.Unix(start+2, 0)) || !s.LastUsed().Equal(time.Unix(start, 0)) {
-			t.Errorf("stored session: got IsNew %t, Created %v, LastModified %v, LastUsed %v", s.IsNew(), s.Created(), modified, s.LastUsed())
+		if s.IsNew() || !s.Created().Equal(time.Unix(start+1, 0)) ||
+			!modified.Equal(time.Unix(start+2, 0)) || !s.LastUsed().Equal(time.Unix(start, 0)) {
+			t.Errorf("stored session: got IsNew %t, Created %v, LastModified %v, LastUsed %v",
+				s.IsNew(), s.Created(), modified, s.LastUsed())
 		}
 	})
 }
@@ -198,7 +208,8 @@ func TestDict(t *testing.T) {
 		t.Errorf("after Clear: got %v, want a session without values", got)
 	}
 	do(t, func(ctx context.Context) {
-		if got, err := f.get(ctx, t, "id").LastModified(); err != nil || !got.Equal(time.Unix(start+1, 0)) {
+		if got, err := f.get(ctx, t, "id").LastModified(); err != nil ||
+			!got.Equal(time.Unix(start+1, 0)) {
 			t.Errorf("LastModified after Clear: got %v, %v", got, err)
 		}
 	})
@@ -223,7 +234,7 @@ func TestValuesAreCopies(t *testing.T) {
 	}
 }
 
-func TestNegativeMaxSizeIsNone(t *testing.T) {
+func TestNegativeMaxSizeIsNoLimit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{MaxSize: -1})
 	do(t, func(ctx context.Context) {
@@ -239,7 +250,8 @@ func TestMaxSize(t *testing.T) {
 		s := f.get(ctx, t, id)
 		err := s.Set("big", strings.Repeat("x", 100))
 		size, ok := errors.AsType[*session.SizeError](err)
-		if !ok || size.Key != "big" || size.Limit != 100 || size.Size <= 100 || size.Session != s.Ref() {
+		if !ok || size.Key != "big" || size.Limit != 100 || size.Size <= 100 ||
+			size.Session != s.Ref() {
 			t.Fatalf("got %#v", err)
 		}
 		if strings.Contains(err.Error(), id) || transaction.IsTransient(err) {
@@ -302,7 +314,8 @@ func TestSessionEndsWithItsTransaction(t *testing.T) {
 	}
 }
 
-// A rollback to before anything was asked of the manager leaves nothing of it, and the transaction goes on.
+// A rollback to a savepoint from before the first use of the manager discards its sessions, and the
+// transaction continues.
 func TestSavepointBeforeFirstUse(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
@@ -370,7 +383,7 @@ func TestInvalidate(t *testing.T) {
 		t.Errorf("events: got %v", got)
 	}
 
-	// Ended and begun again in one transaction.
+	// End a session and begin a new one in one transaction.
 	f.set(t, "id", map[string]any{"user": "ann"})
 	f.events.take()
 	do(t, func(ctx context.Context) {
@@ -384,7 +397,7 @@ func TestInvalidate(t *testing.T) {
 		t.Errorf("stored: got %v", got)
 	}
 
-	// Begun and ended in one transaction: it never was.
+	// Begin and end a session in one transaction: nothing is stored, and no event is sent.
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "other")
 		must(t, s.Set("n", 1))
@@ -396,7 +409,7 @@ func TestInvalidate(t *testing.T) {
 	}
 }
 
-func TestManagersAreApart(t *testing.T) {
+func TestManagersAreSeparate(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	other := f.another(t, session.Config{Name: "other"})
@@ -413,7 +426,7 @@ func TestManagersAreApart(t *testing.T) {
 	})
 }
 
-func TestNothingOfAFailedAttemptStays(t *testing.T) {
+func TestFailedAttemptStoresNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	f.set(t, "id", map[string]any{"n": 1})
@@ -434,7 +447,8 @@ func TestNothingOfAFailedAttemptStays(t *testing.T) {
 	}
 }
 
-// A handler that is given up, as by http.TimeoutHandler, may still be at work when its transaction is aborted.
+// A handler that http.TimeoutHandler has abandoned may still use its session while the transaction
+// is aborted.
 func TestAbortedWhileUsed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
@@ -493,7 +507,8 @@ func TestSavepoints(t *testing.T) {
 			must(t, s.Invalidate())
 			late := f.get(ctx, t, "id")
 			must(t, written.Rollback())
-			if got, err := s.All(); err != nil || !cmp.Equal(got, map[string]any{"n": int64(2), "m": int64(1)}) || s.ID() != "id" {
+			if got, err := s.All(); err != nil ||
+				!cmp.Equal(got, map[string]any{"n": int64(2), "m": int64(1)}) || s.ID() != "id" {
 				t.Fatalf("after the rollback: got %v, %v under %q", got, err, s.ID())
 			}
 			if err := late.Set("n", 9); !errors.Is(err, session.ErrRolledBack) {
@@ -507,8 +522,10 @@ func TestSavepoints(t *testing.T) {
 			must(t, s.Set("n", 4))
 			must(t, f.renew(ctx, "id", "elsewhere"))
 			must(t, unwritten.Rollback())
-			if got, _, err := session.Get[int](s, "n"); got != 1 || err != nil || s.ID() != "id" || s.IsNew() {
-				t.Errorf("after the rollback to the beginning: got %d, %v under %q", got, err, s.ID())
+			if got, _, err := session.Get[int](s, "n"); got != 1 || err != nil ||
+				s.ID() != "id" || s.IsNew() {
+				t.Errorf("after the rollback to the beginning: got %d, %v under %q", got,
+					err, s.ID())
 			}
 		}
 		must(t, s.Set("m", 5))

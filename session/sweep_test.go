@@ -29,7 +29,7 @@ func TestSweep(t *testing.T) {
 	for i := range young {
 		f.set(t, fmt.Sprint("young", i), map[string]any{"n": i})
 	}
-	f.stored(t, "old7") // is used, so lives on
+	f.stored(t, "old7") // this use keeps the session alive
 	f.events.take()
 
 	f.clock.pass(5 * time.Minute)
@@ -64,7 +64,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// An expired session is none, swept or not, and who begins a new one ends it.
+// An expired session can't be read, swept or not, and a new session of the browser ends it.
 func TestExpiredIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
@@ -94,7 +94,7 @@ func TestExpiredIsReplaced(t *testing.T) {
 		t.Errorf("Sweep: got %d, %v, want nothing to do", n, err)
 	}
 
-	// Invalidated, or carried, instead of replaced: it ended by disuse all the same.
+	// The event says expired, too, if the expired session is invalidated or renewed.
 	f.clock.pass(time.Hour)
 	do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "u").Invalidate()) })
 	if got := f.events.take(); !cmp.Equal(got, told("expired", "u")) {
@@ -108,7 +108,7 @@ func TestExpiredIsReplaced(t *testing.T) {
 	if got := f.events.take(); !cmp.Equal(got, told("expired", "from")) {
 		t.Errorf("events: got %v", got)
 	}
-	f.clock.pass(time.Hour) // until nobody needs to know that the id was renewed
+	f.clock.pass(time.Hour) // until the grace of the old id is over
 	if n, err := f.Sweep(t.Context()); n != 1 || err != nil {
 		t.Errorf("Sweep: got %d, %v, want the other", n, err)
 	}
@@ -117,7 +117,8 @@ func TestExpiredIsReplaced(t *testing.T) {
 	}
 }
 
-// A request that found the session alive and a sweep that found it expired: only one of them can win.
+// A request and a sweep conflict if the request used the session and the sweep found it expired:
+// only one can commit.
 func TestSweepAgainstUse(t *testing.T) {
 	t.Parallel()
 	for _, sweepFirst := range []bool{true, false} {
@@ -128,7 +129,7 @@ func TestSweepAgainstUse(t *testing.T) {
 			f.events.take()
 			f.clock.pass(20 * time.Minute)
 			ctx, commit := begin(t)
-			must(t, f.get(ctx, t, "u").Set("n", 2)) // in the last moment
+			must(t, f.get(ctx, t, "u").Set("n", 2)) // just before the session expires
 			f.clock.pass(time.Minute)
 			if !sweepFirst {
 				must(t, commit())
@@ -151,7 +152,8 @@ func TestSweepAgainstUse(t *testing.T) {
 	}
 }
 
-// Several processes sweep, while browsers come back: every session ends once, or goes on whole.
+// Several processes sweep while browsers use their sessions: every session ends once or stays
+// complete.
 func TestSweepersRace(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
@@ -165,7 +167,8 @@ func TestSweepersRace(t *testing.T) {
 	swept := 0
 	var all sync.WaitGroup
 	for range 3 {
-		m, err := session.NewManager(f.db, session.Config{OnBegin: f.events.add, OnEnd: f.events.add})
+		m, err := session.NewManager(f.db, session.Config{OnBegin: f.events.add,
+			OnEnd: f.events.add})
 		must(t, err)
 		m.SetClock(f.clock.read)
 		all.Go(func() {
@@ -207,7 +210,8 @@ func TestSweepersRace(t *testing.T) {
 		}
 	}
 	if begun != sessions/10 || expired != sessions {
-		t.Errorf("got %d begun and %d expired, want %d and %d", begun, expired, sessions/10, sessions)
+		t.Errorf("got %d begun and %d expired, want %d and %d", begun, expired,
+			sessions/10, sessions)
 	}
 	for i := range sessions {
 		var want map[string]any
@@ -221,8 +225,8 @@ func TestSweepersRace(t *testing.T) {
 	t.Logf("the sweeps ended %d, the returning browsers %d", swept, sessions-swept)
 }
 
-// What the sweep can't read, it leaves; what it finds without a session, it clears away.
-func TestSweepOfDamage(t *testing.T) {
+// The sweep keeps records that it can't read, and deletes index entries without a session.
+func TestSweepOfDamagedRecords(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	for _, id := range []string{"good", "newer", "orphan"} {
@@ -251,8 +255,8 @@ func TestSweepOfDamage(t *testing.T) {
 	}
 }
 
-// One session that somebody writes to all the time does not keep the others from being swept.
-func TestSweepAroundABusyOne(t *testing.T) {
+// A session that is written to all the time does not keep the sweep from ending the others.
+func TestSweepPassesBusySession(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	const others = 20
@@ -262,11 +266,12 @@ func TestSweepAroundABusyOne(t *testing.T) {
 	f.set(t, "busy", map[string]any{"n": 1})
 	f.clock.pass(time.Hour)
 	m := f.another(t, session.Config{})
-	// Another process, which knows nothing of the turns that this one gives.
+	// Another process, which does not share the key queue of this one.
 	elsewhere, err := session.NewManager(storage.New(f.db.Name(), f.db.Engine()), session.Config{})
 	must(t, err)
 	writes := 0
-	m.SetClock(func() (time.Time, time.Duration) { // which the sweep looks at after it has read a session
+	// the sweep reads the clock after it has read a session
+	m.SetClock(func() (time.Time, time.Duration) {
 		writes++
 		do(t, func(ctx context.Context) {
 			must(t, elsewhere.PutRecord(ctx, "busy", fmt.Sprint("i", writes), []byte{0, 'i', 2}))
@@ -301,7 +306,8 @@ func TestSweeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := memory.New("sweeper")
 		ended := make(chan session.Info, 1)
-		m, err := session.NewManager(db, session.Config{OnEnd: func(_ context.Context, info session.Info) { ended <- info }})
+		m, err := session.NewManager(db,
+			session.Config{OnEnd: func(_ context.Context, info session.Info) { ended <- info }})
 		must(t, err)
 		sweeper := m.StartSweeper()
 		do(t, func(ctx context.Context) {
@@ -311,7 +317,8 @@ func TestSweeper(t *testing.T) {
 		})
 		start := time.Now()
 		info := <-ended
-		if got := time.Since(start); got < 20*time.Minute || got > 22*time.Minute || info.Reason != session.Expired {
+		if got := time.Since(start); got < 20*time.Minute || got > 22*time.Minute ||
+			info.Reason != session.Expired {
 			t.Errorf("ended after %v as %v", got, info.Reason)
 		}
 		for range 2 {
@@ -323,13 +330,14 @@ func TestSweeper(t *testing.T) {
 	})
 }
 
-// A sweeper leaves the work to one that is at it, and does it when that one is done.
-func TestSweeperLeavesTheWorkToAnother(t *testing.T) {
+// A sweeper skips its sweep while another one holds the lock, and sweeps when the lock is free.
+func TestSweeperSkipsLockedSweep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := memory.New("sweeper")
 		ended := make(chan session.Info, 1)
-		m, err := session.NewManager(db, session.Config{OnEnd: func(_ context.Context, info session.Info) { ended <- info }})
+		m, err := session.NewManager(db,
+			session.Config{OnEnd: func(_ context.Context, info session.Info) { ended <- info }})
 		must(t, err)
 		unlock, ok, err := db.TryLock(t.Context(), m.SweepLock())
 		if !ok || err != nil {
@@ -368,13 +376,13 @@ func TestNextBatch(t *testing.T) {
 		took time.Duration
 		want int
 	}{
-		{10, 0, 20},                          // never more than twice as many
-		{100, time.Millisecond, 200},         // the most
+		{10, 0, 20},                          // at most doubled
+		{100, time.Millisecond, 200},         // the upper limit
 		{200, time.Microsecond, 200},         //
-		{100, 2 * time.Millisecond, 100},     // as long as it should
+		{100, 2 * time.Millisecond, 100},     // the target duration: unchanged
 		{100, 4 * time.Millisecond, 50},      //
-		{100, time.Hour, 10},                 // the least
-		{3, time.Second, 10},                 // of a batch that had conflicts
+		{100, time.Hour, 10},                 // the lower limit
+		{3, time.Second, 10},                 // grows to the lower limit after conflicts
 		{40, 2*time.Millisecond + 50000, 39}, //
 	} {
 		if got := session.NextBatch(tt.size, tt.took); got != tt.want {

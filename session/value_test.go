@@ -17,7 +17,7 @@ import (
 
 type point struct{ X, Y int }
 
-// Types that have a name, but are of a kind that has a form of its own.
+// Defined types whose underlying types have a binary format.
 type (
 	role  string
 	level uint8
@@ -31,7 +31,7 @@ func TestValueRoundTrip(t *testing.T) {
 	tests := []struct {
 		name  string
 		value any
-		any   any // what Value[any] gives
+		any   any // the result of Get[any]
 	}{
 		{"string", "héllo\x00", "héllo\x00"},
 		{"empty string", "", ""},
@@ -63,7 +63,8 @@ func TestValueRoundTrip(t *testing.T) {
 			f.set(t, "id", map[string]any{"v": tt.value})
 			do(t, func(ctx context.Context) {
 				s := f.get(ctx, t, "id")
-				if got, ok, err := session.Get[any](s, "v"); !ok || err != nil || !cmp.Equal(got, tt.any) {
+				if got, ok, err := session.Get[any](s, "v"); !ok || err != nil ||
+					!cmp.Equal(got, tt.any) {
 					t.Errorf("Value[any]: got %#v, %t, %v, want %#v", got, ok, err, tt.any)
 				}
 				if got, err := typed(s, tt.value); err != nil || !cmp.Equal(got, tt.value) {
@@ -74,7 +75,7 @@ func TestValueRoundTrip(t *testing.T) {
 	}
 }
 
-// typed reads "v" as what value is.
+// typed reads "v" with the type of value.
 func typed(s *session.Session, value any) (any, error) {
 	switch value.(type) {
 	case string:
@@ -135,19 +136,24 @@ func TestValueOfAnotherType(t *testing.T) {
 		name  string
 		value any
 		read  func(session.Source) error
-		want  string // the end of the error; empty: it fits
+		want  string // the end of the error; empty: no error
 	}{
-		{"string as int", "x", errorOf[int], `the value of "v" is a string, which does not fit int`},
-		{"string as struct", "x", errorOf[point], "is a string, which does not fit session_test.point"},
+		{"string as int", "x", errorOf[int],
+			`the value of "v" is a string, which does not fit int`},
+		{"string as struct", "x", errorOf[point],
+			"is a string, which does not fit session_test.point"},
 		{"bytes as string", []byte("x"), errorOf[string], "is bytes, which does not fit string"},
 		{"int as string", 1, errorOf[string], "is an integer, which does not fit string"},
 		{"int as bytes", 1, errorOf[[]byte], "is an integer, which does not fit []uint8"},
 		{"int as bool", 1, errorOf[bool], "is an integer, which does not fit bool"},
 		{"int as float", 1, errorOf[float64], "is an integer, which does not fit float64"},
 		{"large int as small", 128, errorOf[int8], "is an integer, which does not fit int8"},
-		{"large int as small unsigned", 256, errorOf[uint8], "is an integer, which does not fit uint8"},
-		{"negative int as unsigned", -1, errorOf[uint64], "is an integer, which does not fit uint64"},
-		{"largest unsigned as signed", uint64(math.MaxUint64), errorOf[int64], "is an integer, which does not fit int64"},
+		{"large int as small unsigned", 256, errorOf[uint8],
+			"is an integer, which does not fit uint8"},
+		{"negative int as unsigned", -1, errorOf[uint64],
+			"is an integer, which does not fit uint64"},
+		{"largest unsigned as signed", uint64(math.MaxUint64), errorOf[int64],
+			"is an integer, which does not fit int64"},
 		{"int as another size", 128, errorOf[uint8], ""},
 		{"float as int", 1.0, errorOf[int], "is a float, which does not fit int"},
 		{"float as unsigned", 1.0, errorOf[uint], "is a float, which does not fit uint"},
@@ -161,12 +167,15 @@ func TestValueOfAnotherType(t *testing.T) {
 		{"string as a named one", "x", errorOf[role], ""},
 		{"named string as string", role("x"), errorOf[string], ""},
 		{"int as a named one", 255, errorOf[level], ""},
-		{"large int as a named one", 256, errorOf[level], "is an integer, which does not fit session_test.level"},
-		{"int as a named string", 1, errorOf[role], "is an integer, which does not fit session_test.role"},
+		{"large int as a named one", 256, errorOf[level],
+			"is an integer, which does not fit session_test.level"},
+		{"int as a named string", 1, errorOf[role],
+			"is an integer, which does not fit session_test.role"},
 		{"int as duration", 5, errorOf[time.Duration], ""},
 		{"float as a named one", 1.5, errorOf[ratio], ""},
 		{"bool as a named one", true, errorOf[flag], ""},
-		{"string as one that reads itself", "x", errorOf[time.Time], "is a string, which does not fit time.Time"},
+		{"string as one that reads itself", "x", errorOf[time.Time],
+			"is a string, which does not fit time.Time"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -181,7 +190,8 @@ func TestValueOfAnotherType(t *testing.T) {
 					}
 					return
 				}
-				if _, ok := errors.AsType[*session.TypeError](err); !ok || !strings.HasSuffix(err.Error(), tt.want) {
+				if _, ok := errors.AsType[*session.TypeError](err); !ok ||
+					!strings.HasSuffix(err.Error(), tt.want) {
 					t.Errorf("got %v, want it to end in %q", err, tt.want)
 				}
 			})
@@ -189,11 +199,12 @@ func TestValueOfAnotherType(t *testing.T) {
 	}
 }
 
-// An app that gives its values a type of their own, or takes it away, can still read what it stored before.
-func TestValueOfANamedType(t *testing.T) {
+// An app can read stored values after it introduced a defined type for them, or removed it.
+func TestValueOfDefinedType(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
-	f.set(t, "id", map[string]any{"role": "admin", "level": 7, "ratio": 1.5, "flag": true, "wait": int64(time.Minute)})
+	f.set(t, "id", map[string]any{"role": "admin", "level": 7, "ratio": 1.5, "flag": true,
+		"wait": int64(time.Minute)})
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
 		r, _, err1 := session.Get[role](s, "role")
@@ -201,18 +212,20 @@ func TestValueOfANamedType(t *testing.T) {
 		x, _, err3 := session.Get[ratio](s, "ratio")
 		b, _, err4 := session.Get[flag](s, "flag")
 		d, _, err5 := session.Get[time.Duration](s, "wait")
-		if err := errors.Join(err1, err2, err3, err4, err5); err != nil || r != "admin" || l != 7 || x != 1.5 || !b || d != time.Minute {
+		if err := errors.Join(err1, err2, err3, err4, err5); err != nil || r != "admin" || l != 7 ||
+			x != 1.5 || !b || d != time.Minute {
 			t.Errorf("got %v, %v, %v, %v, %v, %v", r, l, x, b, d, err)
 		}
 	})
 }
 
-func TestSetOfWhatCannotBeEncoded(t *testing.T) {
+func TestSetUnencodable(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
-		if err := s.Set("v", make(chan int)); err == nil || !strings.Contains(err.Error(), `can't encode the value for "v"`) {
+		if err := s.Set("v", make(chan int)); err == nil || !strings.Contains(err.Error(),
+			`can't encode the value for "v"`) {
 			t.Errorf("Set of a channel: got %v", err)
 		}
 		if err := s.Update(map[string]any{"a": 1, "v": func() {}}); err == nil {
@@ -222,7 +235,7 @@ func TestSetOfWhatCannotBeEncoded(t *testing.T) {
 	f.wantStored(t, "id", map[string]any{"a": int64(1)})
 }
 
-// A key that storage can't hold is refused before anything of the session is stored.
+// Set refuses a key that is too long for the storage before it writes any record.
 func TestLongKey(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{MaxSize: 1 << 30})
@@ -230,7 +243,8 @@ func TestLongKey(t *testing.T) {
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
 		e, ok := errors.AsType[*session.KeyError](s.Set(long+"k", 1))
-		if !ok || e.Session != s.Ref() || !strings.Contains(e.Error(), "2032 bytes: want at most 2031") {
+		if !ok || e.Session != s.Ref() ||
+			!strings.Contains(e.Error(), "2032 bytes: want at most 2031") {
 			t.Errorf("Set: got %v", e)
 		}
 		if _, ok := errors.AsType[*session.KeyError](s.Flash("x", long)); !ok {
@@ -240,7 +254,8 @@ func TestLongKey(t *testing.T) {
 			t.Errorf("Has: got %t, %v", ok, err)
 		}
 		must(t, s.Delete(long+"k"))
-		if _, ok := errors.AsType[*session.SizeError](s.Set("k", strings.Repeat("x", 16<<20))); !ok {
+		if _, ok := errors.AsType[*session.SizeError](s.Set("k",
+			strings.Repeat("x", 16<<20))); !ok {
 			t.Error("Set of a value that is too long for storage: got no SizeError")
 		}
 		if !s.IsNew() {
@@ -287,11 +302,13 @@ func TestDamagedItems(t *testing.T) {
 					t.Errorf("LastModified: got %v, %v", modified, err)
 				}
 				for _, err := range []error{err, allErr} {
-					if e, ok := errors.AsType[*session.RecordError](err); !ok || e.Session != s.Ref() || !strings.Contains(err.Error(), `can't read the value of "bad": it is damaged`) {
+					if e, ok := errors.AsType[*session.RecordError](err); !ok ||
+						e.Session != s.Ref() || !strings.Contains(err.Error(),
+						`can't read the value of "bad": it is damaged`) {
 						t.Errorf("got %v, want a RecordError", err)
 					}
 				}
-				must(t, s.Delete("bad")) // it can be got rid of
+				must(t, s.Delete("bad")) // a damaged item can be deleted
 			})
 			do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "id").PutItem("bad", record)) })
 			do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "id").Set("bad", 2)) })
@@ -312,19 +329,27 @@ func TestDamagedRecords(t *testing.T) {
 		want       string
 	}{
 		{"meta empty", "m", nil, "can't read the meta record: it is empty"},
-		{"meta of the future", "m", []byte{7}, "can't read the meta record: its format is 7, and this release knows only 1"},
+		{"meta of the future", "m", []byte{7},
+			"can't read the meta record: its format is 7, and this release knows only 1"},
 		{"meta without creation", "m", []byte{1}, "its creation time is damaged"},
 		{"meta without use", "m", []byte{1, 2}, "its time of first use is damaged"},
 		{"meta too long", "m", []byte{1, 2, 2, 2}, "its time of first use is damaged"},
-		{"short meta cut off", "m", []byte{0x81, 0, 0, 0, 0}, "can't read the meta record: it has 5 bytes, not 6"},
-		{"short meta too long", "m", []byte{0x81, 0, 0, 0, 0, 0, 0}, "can't read the meta record: it has 7 bytes, not 6"},
+		{"short meta cut off", "m", []byte{0x81, 0, 0, 0, 0},
+			"can't read the meta record: it has 5 bytes, not 6"},
+		{"short meta too long", "m", []byte{0x81, 0, 0, 0, 0, 0, 0},
+			"can't read the meta record: it has 7 bytes, not 6"},
 		{"meta with a tail", "mm", []byte{1, 2, 2}, "its key is too long"},
 		{"use", "u1", nil, "can't read a used record: its time slice is damaged"},
-		{"use before time", "u\xff\xff\xff\xff\xff\xff\xff\xff", nil, "can't read a used record: its time slice is damaged"},
-		{"mark without its end", "m", []byte{2, 0x80}, "can't read the meta record: its end time is damaged"},
-		{"mark without creation", "m", []byte{2, 2, 0x80}, "can't read the meta record: its creation time is damaged"},
-		{"mark without seed", "m", []byte{2, 2, 2, 1}, "can't read the meta record: its seed is damaged"},
-		{"deletion with a tail", "ll", []byte{2}, "can't read the time of the last deletion: its key is too long"},
+		{"use before time", "u\xff\xff\xff\xff\xff\xff\xff\xff", nil,
+			"can't read a used record: its time slice is damaged"},
+		{"mark without its end", "m", []byte{2, 0x80},
+			"can't read the meta record: its end time is damaged"},
+		{"mark without creation", "m", []byte{2, 2, 0x80},
+			"can't read the meta record: its creation time is damaged"},
+		{"mark without seed", "m", []byte{2, 2, 2, 1},
+			"can't read the meta record: its seed is damaged"},
+		{"deletion with a tail", "ll", []byte{2},
+			"can't read the time of the last deletion: its key is too long"},
 		{"kind", "?", nil, `can't read a record: its kind is '?'`},
 		{"no kind", "", nil, "can't read a record: its key is too short"},
 	}
@@ -336,16 +361,18 @@ func TestDamagedRecords(t *testing.T) {
 			f.set(t, "id", map[string]any{"n": 1})
 			do(t, func(ctx context.Context) { must(t, f.PutRecord(ctx, "id", tt.rest, tt.value)) })
 			before := f.records(t)
-			for range 3 { // what only reads finds a new session, and changes nothing
+			for range 3 { // a transaction that only reads gets a new session, and changes nothing
 				f.wantStored(t, "id", nil)
 			}
 			if diff := cmp.Diff(before, f.records(t)); diff != "" {
 				t.Errorf("a request that reads has changed records: %s", diff)
 			}
-			if n := strings.Count(log.String(), "a session can't be read"); n != 1 || !strings.Contains(log.String(), tt.want) {
+			if n := strings.Count(log.String(), "a session can't be read"); n != 1 ||
+				!strings.Contains(log.String(), tt.want) {
 				t.Errorf("logged %d times, want once, with %q: %s", n, tt.want, log.String())
 			}
-			// The browser has a session, and the other is kept aside until its time.
+			// The browser has a new session, and the old records are kept until they would have
+			// expired.
 			f.clock.pass(time.Minute)
 			f.set(t, "id", map[string]any{"m": 2})
 			f.wantStored(t, "id", map[string]any{"m": int64(2)})
@@ -367,7 +394,7 @@ func TestDamagedRecords(t *testing.T) {
 	}
 }
 
-// A damaged time of the last deletion spoils nothing but what it tells.
+// A damaged time of the last deletion affects only LastModified.
 func TestDamagedTimeOfDeletion(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
@@ -375,13 +402,14 @@ func TestDamagedTimeOfDeletion(t *testing.T) {
 	do(t, func(ctx context.Context) { must(t, f.PutRecord(ctx, "id", "l", []byte{0x80})) })
 	f.wantStored(t, "id", map[string]any{"n": int64(1)})
 	do(t, func(ctx context.Context) {
-		if modified, err := f.get(ctx, t, "id").LastModified(); err != nil || !modified.Equal(time.Unix(start, 0)) {
+		if modified, err := f.get(ctx, t, "id").LastModified(); err != nil ||
+			!modified.Equal(time.Unix(start, 0)) {
 			t.Errorf("LastModified: got %v, %v", modified, err)
 		}
 	})
 }
 
-// A session that can't be read is renewed as one that is not there; nothing of it follows.
+// Renew of a session that can't be read begins a new one, without its records.
 func TestRenewOfADamagedSession(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
