@@ -10,15 +10,15 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A stream ends after maxEvents; browsers reconnect.
+// A stream ends after maxEvents events; browsers then connect again.
 const (
 	maxEvents     = 2400 // ten minutes
 	eventInterval = time.Second / 4
 )
 
 // events streams the shared counter. The first event is read in the request's own transaction,
-// which ends at the flush. Every later event has a transaction of its own, so that none is open for
-// as long as the stream.
+// which ends at the flush. Every later event is read in a separate transaction, so that no
+// transaction is open for as long as the stream.
 func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 	counters, err := a.db.Bucket(r.Context(), counterBucket)
 	if err != nil {
@@ -35,7 +35,7 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 	fmt.Fprint(w, "retry: 2000\n")
 	writeEvent(w, 1, n)
 	if err := control.Flush(); err != nil {
-		return err // nothing has been sent; a conflict is tried again
+		return err // nothing has been sent, so the request is run again after a conflict
 	}
 	if r.Method == http.MethodHead {
 		return nil
@@ -54,13 +54,13 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 		n, err := a.sharedNow(r.Context())
 		switch {
 		case err != nil && r.Context().Err() != nil:
-			return nil // the client has gone
+			return nil // the client has disconnected
 		case err != nil:
 			return err
 		}
 		writeEvent(w, number, n)
 		if control.Flush() != nil {
-			return nil // the client has gone
+			return nil // the client has disconnected
 		}
 	}
 	return nil
@@ -70,7 +70,7 @@ func writeEvent(w http.ResponseWriter, number int, shared uint64) {
 	fmt.Fprintf(w, "id: %d\ndata: {\"event\": %d, \"shared\": %d}\n\n", number, number, shared)
 }
 
-// sharedNow reads the shared counter in a transaction of its own.
+// sharedNow reads the shared counter in a separate transaction.
 func (a *app) sharedNow(ctx context.Context) (n uint64, err error) {
 	err = transaction.Run(ctx, func(ctx context.Context) error {
 		bucket, err := a.db.Bucket(ctx, counterBucket)
@@ -83,7 +83,8 @@ func (a *app) sharedNow(ctx context.Context) (n uint64, err error) {
 	return n, err
 }
 
-// streams notifies streaming handlers when their server begins to shut down, as it waits for them.
+// A streams notifies streaming handlers when their server begins to shut down, because the server
+// waits until they return.
 type streams struct{ servers sync.Map } // *http.Server to a func() <-chan struct{}
 
 // stopping returns a channel that is closed when r's server shuts down; nil if the server is not
@@ -93,7 +94,7 @@ func (s *streams) stopping(r *http.Request) <-chan struct{} {
 	if !ok {
 		return nil
 	}
-	// A server never forgets a registered function, so it gets one, not one per stream.
+	// Functions can't be unregistered, so one is registered per server, not one per stream.
 	once, _ := s.servers.LoadOrStore(server, sync.OnceValue(func() <-chan struct{} {
 		stopping := make(chan struct{})
 		server.RegisterOnShutdown(func() { close(stopping) })

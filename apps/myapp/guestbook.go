@@ -30,8 +30,8 @@ type entry struct {
 	Time time.Time `json:"time"`
 }
 
-// entries returns the guest book, newest first. It reads a snapshot, so that a new entry is no
-// conflict.
+// entries returns the guest book, newest first. It reads a snapshot, so that the page does not
+// conflict with requests that add an entry.
 func (a *app) entries(r *http.Request) ([]entry, error) {
 	book, err := a.db.Bucket(r.Context(), bookBucket)
 	if err != nil {
@@ -81,7 +81,7 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 	if err := add(counters, book, e); err != nil {
 		return err
 	}
-	if err := s.FlashOnce("Thank you, "+e.Name+". Your entry is in the book.", ""); err != nil {
+	if err := s.FlashOnce("Thank you, "+e.Name+". Your entry was added.", ""); err != nil {
 		return err
 	}
 	http.Redirect(w, r, mount.Join(r.Context(), "/#guestbook"), http.StatusSeeOther)
@@ -89,8 +89,8 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) error {
 }
 
 // add stores the entry under the next number, and deletes the oldest if there are too many.
-// Concurrent calls read and write the same number, and so run one after the other. If they read the
-// range of the entries instead, each would conflict with all others.
+// Concurrent calls conflict on one key, the number, and so queue for that key. If they read the
+// range of the entries instead, each would also conflict with requests that delete an entry.
 func add(counters, book storage.Bucket, e entry) error {
 	last, err := counter(counters, bookKey)
 	if err != nil {
@@ -114,7 +114,7 @@ func add(counters, book storage.Bucket, e entry) error {
 
 func entryKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
 
-// fault describes an invalid entry; "" if it is valid.
+// fault returns a message about an invalid entry, or "" if it is valid.
 func (e entry) fault() string {
 	switch {
 	case !visible(e.Name) || !visible(e.Text):
@@ -127,8 +127,7 @@ func (e entry) fault() string {
 	return ""
 }
 
-// visible reports whether a text has a character that is visible alone, which accents and joiners
-// are not.
+// visible reports whether a text has a visible character; accents and joiners alone don't count.
 func visible(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.IsMark(r)

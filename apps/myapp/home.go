@@ -36,8 +36,8 @@ type homePage struct {
 	Messages  []string
 	Token     string
 	Entries   []entry
-	Draft     entry  // the refused entry, so that it need not be typed again
-	Fault     string // why it was refused
+	Draft     entry  // the refused entry, which the form shows again
+	Fault     string // the message about it
 
 	MaxName, MaxText, MaxEntries int
 	Attempt                      int
@@ -49,7 +49,7 @@ type item struct {
 	Value any
 }
 
-// home shows the page. It only reads, so no session is stored for a visitor that does nothing else.
+// home shows the page. It only reads, so no session is stored for a browser that does nothing else.
 func (a *app) home(w http.ResponseWriter, r *http.Request) error {
 	page, err := a.homePage(r)
 	if err != nil {
@@ -90,8 +90,8 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The counter is only shown. It is read from a snapshot, as changes by others need not conflict
-	// with this request, which removes the messages.
+	// The counter is only shown. It is read from a snapshot, as a change of it need not conflict
+	// with this request, which may write: it removes the messages.
 	if page.Shared, err = counter(counters.Snapshot(), sharedKey); err != nil {
 		return nil, err
 	}
@@ -153,12 +153,12 @@ func (a *app) form(
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			err = a.message(w, r, http.StatusRequestEntityTooLarge, "That was too much",
-				"The form is larger than any that this page sends.")
+			err = a.message(w, r, http.StatusRequestEntityTooLarge, "The form is too large",
+				"The form has more data than this page can send.")
 			return nil, false, err
 		}
-		err = a.message(w, r, http.StatusBadRequest, "That was no form",
-			"The form could not be read.")
+		err = a.message(w, r, http.StatusBadRequest, "The form can't be read",
+			"The data of the request is not a valid form.")
 		return nil, false, err
 	}
 	s, err = a.session(r)
@@ -168,11 +168,11 @@ func (a *app) form(
 	if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("csrf_token")), []byte(formToken(r))) == 1 {
 		return s, true, nil
 	}
-	a.refused(r, "its token is not that of the browser",
+	a.refused(r, "the token in the form is not the browser's",
 		slog.String("session", s.Ref()), slog.Bool("new", s.IsNew()))
-	err = a.message(w, r, http.StatusForbidden, "That form is too old",
-		"Your browser has got a new id since the page was shown. "+
-			"Go back, reload the page, and try again.")
+	err = a.message(w, r, http.StatusForbidden, "The form has expired",
+		"Your browser got a new id after the page was loaded. "+
+			"Go back, reload the page, and send the form again.")
 	return nil, false, err
 }
 
@@ -180,15 +180,15 @@ func (a *app) form(
 func (a *app) crossOrigin(w http.ResponseWriter, r *http.Request) error {
 	a.refused(r, "cross-origin request detected",
 		slog.String("origin", r.Header.Get("Origin")), slog.String("host", r.Host))
-	return a.message(w, r, http.StatusForbidden, "That came from another site",
-		"This site takes forms from its own pages only.")
+	return a.message(w, r, http.StatusForbidden, "The form came from another site",
+		"This site accepts forms from its own pages only.")
 }
 
-// refused logs why a form was refused, if debug_authorization is set.
-func (a *app) refused(r *http.Request, why string, attrs ...slog.Attr) {
+// refused logs the reason why a form is refused, if debug_authorization is set.
+func (a *app) refused(r *http.Request, reason string, attrs ...slog.Attr) {
 	if a.settings.DebugAuthorization {
 		attrs = append([]slog.Attr{
-			slog.String("why", why),
+			slog.String("reason", reason),
 			slog.String("path", r.URL.Path),
 		}, attrs...)
 		a.logger.LogAttrs(r.Context(), slog.LevelInfo, "a form was refused", attrs...)
@@ -215,9 +215,9 @@ func (a *app) message(
 func (a *app) notFound(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		page := messagePage{
-			frame:  newFrame(r, "Nothing here"),
+			frame:  newFrame(r, "Page not found"),
 			Status: http.StatusNotFound,
-			Text: fmt.Sprintf("There is no page at %s%s.",
+			Text: fmt.Sprintf("This site has no page at %s%s.",
 				mount.FromContext(r.Context()), r.URL.Path),
 		}
 		if a.settings.DebugNotfound {
@@ -254,13 +254,13 @@ func (a *app) methodNotAllowed(routes chi.Routes) func(http.ResponseWriter, *htt
 			}
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return a.message(w, r, http.StatusMethodNotAllowed, "Not in this way",
-			fmt.Sprintf("This address can't be sent a %s, but %s.",
+		return a.message(w, r, http.StatusMethodNotAllowed, "Method not allowed",
+			fmt.Sprintf("This address does not accept %s, only %s.",
 				r.Method, strings.Join(allowed, " and ")))
 	}
 }
 
-// ago describes in words how long ago a time was.
+// ago returns the distance of then from now in words, such as "5 minutes ago".
 func ago(now, then time.Time) string {
 	switch d := now.Sub(then); {
 	case d < 2*time.Second:
@@ -272,7 +272,7 @@ func ago(now, then time.Time) string {
 	}
 }
 
-// words describes a duration in one unit.
+// words returns a duration in words, in one unit, such as "20 minutes".
 func words(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
@@ -284,7 +284,7 @@ func words(d time.Duration) string {
 	}
 }
 
-// plural returns a count with its noun.
+// plural returns a count with its noun, such as "2 attempts".
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

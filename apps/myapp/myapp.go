@@ -22,20 +22,20 @@ func Register(r *pipeline.Registry) {
 	pipeline.App(r, "egg:myapp#app", newApp)
 }
 
-// settings are the keys of a section that uses the app.
+// settings declares the settings of an .ini section that uses the app.
 type settings struct {
 	ZodbURI string `ini:"zodb_uri" required:"true" help:"the database, such as bolt://%(here)s/data.db"`
 
 	Timeout time.Duration `ini:"timeout" default:"1200" min:"1ms" help:"a session ends when it has not been used for this long"`
 	Period  time.Duration `ini:"period" default:"20" min:"1ms" help:"a session is marked as used at most once in this time, so that reading costs no write"`
 
-	ReloadTemplates    bool   `ini:"reload_templates" default:"false" help:"read the templates for every request, for work on them"`
-	TemplateDir        string `ini:"template_dir" help:"where reload_templates reads; the source folder of the app if empty"`
-	DebugAuthorization bool   `ini:"debug_authorization" default:"false" help:"log why a form was refused"`
-	DebugNotfound      bool   `ini:"debug_notfound" default:"false" help:"list the routes on the page for addresses that do not exist"`
+	ReloadTemplates    bool   `ini:"reload_templates" default:"false" help:"read the templates again for every request, for editing them"`
+	TemplateDir        string `ini:"template_dir" help:"folder from which reload_templates reads; if empty, the source folder of the app"`
+	DebugAuthorization bool   `ini:"debug_authorization" default:"false" help:"log the reason when a form is refused"`
+	DebugNotfound      bool   `ini:"debug_notfound" default:"false" help:"list the routes on the page for unknown addresses"`
 }
 
-// app is the application. It is read-only while it serves; all state is in the database.
+// An app is the application. Its fields don't change while it serves; all state is in the database.
 type app struct {
 	db       *storage.DB
 	sessions *session.Manager
@@ -67,7 +67,8 @@ func newApp(b *pipeline.Build, s settings) (http.Handler, error) {
 	a := &app{db: db, sessions: sessions, pages: pages, settings: s, logger: b.Logger()}
 	routes := a.routes()
 	b.Routes(routes)
-	// Refuses forms of other sites, which browsers mark as such; programs don't, and pass.
+	// Refuses forms of other sites, which browsers mark as such. Requests of other programs have no
+	// such mark and are accepted.
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(handler.Func(a.crossOrigin))
 	return protection.Handler(routes), nil
@@ -101,8 +102,8 @@ func (a *app) routes() chi.Router {
 	return r
 }
 
-// session returns the session of the browser that sent r, in r's transaction; it is the tutorial's
-// get_session.
+// session returns the session of the browser that sent r, in r's transaction. It corresponds to
+// get_session in the tutorial of the Python packages.
 func (a *app) session(r *http.Request) (*session.Session, error) {
 	return a.sessions.Get(r.Context())
 }
@@ -115,7 +116,8 @@ func attempt(r *http.Request) int {
 	return 1
 }
 
-// attemptHeader holds the number of the attempt that answers, for programs and the page's script.
+// attemptHeader is the header field with the number of the attempt that answers, for programs and
+// the page's script.
 const attemptHeader = "Pasteline-Attempt"
 
 func (a *app) needTransaction(next http.Handler) http.Handler {
@@ -132,7 +134,8 @@ func (a *app) needBrowserID(next http.Handler) http.Handler {
 	})
 }
 
-// need answers with an error, and logs it, if a filter is missing in the pipeline.
+// need returns a handler that calls next, unless a filter is missing in the pipeline: then it logs
+// the error and answers 500.
 func (a *app) need(
 	next http.Handler, filter, use string, has func(*http.Request) bool,
 ) http.Handler {
@@ -144,7 +147,7 @@ func (a *app) need(
 		text := fmt.Sprintf("the filter %s is missing: "+
 			"put %s in front of the app in the pipeline of the .ini file", filter, use)
 		a.logger.LogAttrs(r.Context(), slog.LevelError, "a filter is missing",
-			slog.String("what", text), slog.String("path", r.URL.Path))
+			slog.String("error", text), slog.String("path", r.URL.Path))
 		http.Error(w, text, http.StatusInternalServerError)
 	})
 }

@@ -47,7 +47,8 @@ pipeline = ` + filters + ` myapp
 
 const allFilters = "browserid egg:repoze.retry#retry egg:repoze.tm2#tm"
 
-func load(t *testing.T, text string, log io.Writer, register ...func(*pipeline.Registry)) (*pipeline.Pipeline, error) {
+func load(t *testing.T, text string, log io.Writer,
+	register ...func(*pipeline.Registry)) (*pipeline.Pipeline, error) {
 	t.Helper()
 	registry := pipeline.NewRegistry()
 	serve.Standard(registry)
@@ -77,7 +78,8 @@ type browser struct {
 	client *http.Client
 }
 
-func newBrowser(t *testing.T, text string, log io.Writer, register ...func(*pipeline.Registry)) *browser {
+func newBrowser(t *testing.T, text string, log io.Writer,
+	register ...func(*pipeline.Registry)) *browser {
 	t.Helper()
 	p, err := load(t, text, log, register...)
 	if err != nil {
@@ -104,7 +106,8 @@ type reply struct {
 
 func (b *browser) do(method, path string, form url.Values, header ...string) reply {
 	b.t.Helper()
-	request, err := http.NewRequestWithContext(b.t.Context(), method, b.base+path, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(b.t.Context(), method, b.base+path,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -153,7 +156,8 @@ func TestPage(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
 	first := b.want(200, "GET", "/", nil)
-	if !strings.Contains(first.body, "You have no session yet") || !strings.Contains(first.body, "20 minutes of disuse") {
+	if !strings.Contains(first.body, "You have no session yet") ||
+		!strings.Contains(first.body, "20 minutes without a request") {
 		t.Errorf("the first page does not greet a newcomer:\n%s", first.body)
 	}
 	b.want(200, "POST", "/incr", nil)
@@ -173,28 +177,34 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// The policy forbids everything inline, so the page must not have it; and what it refers to must be there.
+// The policy forbids everything inline, so the page must not have it; and what it refers to must be
+// there.
 func TestPageKeepsItsOwnPolicy(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
 	page := b.want(200, "GET", "/", nil)
-	if got := page.header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'; script-src 'self';") {
+	if got := page.header.Get("Content-Security-Policy"); !strings.HasPrefix(got,
+		"default-src 'none'; script-src 'self';") {
 		t.Errorf("got policy %q", got)
 	}
-	if inline := regexp.MustCompile(`<style|<script>| style=| on[a-z]+=|https?://`).FindString(page.body); inline != "" {
+	if inline := regexp.MustCompile(`<style|<script>| style=| ` +
+		`on[a-z]+=|https?://`).FindString(page.body); inline != "" {
 		t.Errorf("the page has %q", inline)
 	}
-	assets := regexp.MustCompile(`(?:src|href)="(/static/[^"]+)"`).FindAllStringSubmatch(page.body, -1)
+	assets := regexp.MustCompile(`(?:src|href)="(/static/[^"]+)"`).FindAllStringSubmatch(page.body,
+		-1)
 	if len(assets) != 3 {
 		t.Errorf("got %d assets, want icon, style and script", len(assets))
 	}
 	for _, asset := range assets {
 		got := b.want(200, "GET", asset[1], nil)
-		if !strings.Contains(got.header.Get("Cache-Control"), "immutable") || got.header.Get("Content-Type") == "" {
+		if !strings.Contains(got.header.Get("Cache-Control"), "immutable") ||
+			got.header.Get("Content-Type") == "" {
 			t.Errorf("%s: got header %v", asset[1], got.header)
 		}
 	}
-	if got := b.want(200, "GET", "/static/page.css?old", nil); got.header.Get("Cache-Control") != "" {
+	if got := b.want(200, "GET", "/static/page.css?old",
+		nil); got.header.Get("Cache-Control") != "" {
 		t.Error("an asset is cached under another version's address")
 	}
 	b.want(404, "GET", "/static/nothing.css", nil)
@@ -208,8 +218,11 @@ func TestGuestbook(t *testing.T) {
 	sign := func(name, text string) url.Values {
 		return url.Values{"csrf_token": {token}, "name": {name}, "text": {text}}
 	}
-	page := b.want(200, "POST", "/guestbook", sign("Ada <b>", "<script>alert(1)</script>\n\x00 & more")).body
-	if !strings.Contains(page, "<strong dir=\"auto\">Ada &lt;b&gt;</strong>") || !strings.Contains(page, "<p dir=\"auto\">&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>") {
+	page := b.want(200, "POST", "/guestbook",
+		sign("Ada <b>", "<script>alert(1)</script>\n\x00 & more")).body
+	if !strings.Contains(page, "<strong dir=\"auto\">Ada &lt;b&gt;</strong>") ||
+		!strings.Contains(page,
+			"<p dir=\"auto\">&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>") {
 		t.Errorf("the entry is not on the page as text:\n%s", page)
 	}
 	if !strings.Contains(page, "Thank you, Ada &lt;b&gt;.") {
@@ -220,22 +233,26 @@ func TestGuestbook(t *testing.T) {
 	}
 
 	refused := b.want(422, "POST", "/guestbook", sign("", `half a "text"`)).body
-	if !strings.Contains(refused, "An entry needs a name and a text.") || !strings.Contains(refused, `value="half a &#34;text&#34;"`) {
+	if !strings.Contains(refused, "An entry needs a name and a text.") ||
+		!strings.Contains(refused, `value="half a &#34;text&#34;"`) {
 		t.Errorf("what was refused is lost, or why:\n%s", refused)
 	}
 	b.want(422, "POST", "/guestbook", sign("name", " \n "))
-	b.want(422, "POST", "/guestbook", sign("\u200b\u2060\u0301", "text")) // nothing that can be seen
+	// nothing that can be seen
+	b.want(422, "POST", "/guestbook", sign("\u200b\u2060\u0301", "text"))
 	b.want(422, "POST", "/guestbook", sign("name", "\u200d\ufeff"))
 	b.want(422, "POST", "/guestbook", sign(strings.Repeat("ü", 41), "text"))
 	b.want(422, "POST", "/guestbook", sign("name", strings.Repeat("ü", 281)))
 	b.want(413, "POST", "/guestbook", sign("name", strings.Repeat("x", 20<<10)))
-	b.want(403, "POST", "/guestbook", url.Values{"csrf_token": {token + "x"}, "name": {"a"}, "text": {"b"}})
+	b.want(403, "POST", "/guestbook", url.Values{"csrf_token": {token + "x"}, "name": {"a"},
+		"text": {"b"}})
 	b.want(403, "POST", "/guestbook", url.Values{"name": {"a"}, "text": {"b"}})
 	b.another().want(403, "POST", "/guestbook", sign("Eve", "with another's token"))
 	b.want(400, "POST", "/guestbook?%zz", sign("name", "text"))
 
 	for i := range 25 {
-		page = b.want(200, "POST", "/guestbook", sign(fmt.Sprintf("visitor%d", i), strings.Repeat("ü", 280))).body
+		page = b.want(200, "POST", "/guestbook", sign(fmt.Sprintf("visitor%d", i),
+			strings.Repeat("ü", 280))).body
 	}
 	var names []string
 	for _, match := range regexp.MustCompile(`<strong dir="auto">([^<]+)</strong>`).FindAllStringSubmatch(page, -1) {
@@ -254,7 +271,8 @@ func TestGuestbookUnderLoad(t *testing.T) {
 	for i := range 16 {
 		all.Go(func() {
 			b := b.another()
-			b.want(200, "POST", "/guestbook", url.Values{"csrf_token": {b.token()}, "name": {fmt.Sprint("visitor", i)}, "text": {"me too"}})
+			b.want(200, "POST", "/guestbook", url.Values{"csrf_token": {b.token()},
+				"name": {fmt.Sprint("visitor", i)}, "text": {"me too"}})
 		})
 	}
 	all.Wait()
@@ -305,7 +323,8 @@ func TestRace(t *testing.T) {
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
-	if page := b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site", "cross-site").body; !strings.Contains(page, "That came from another site") {
+	if page := b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site",
+		"cross-site").body; !strings.Contains(page, "The form came from another site") {
 		t.Errorf("got no page that says why:\n%s", page)
 	}
 	b.want(403, "POST", "/shared/incr", nil, "Origin", "https://elsewhere.example")
@@ -321,9 +340,11 @@ func TestRefusedFormIsLogged(t *testing.T) {
 		b := newBrowser(t, ini(allFilters, fmt.Sprintf("debug_authorization = %t", debug)), &log)
 		b.want(403, "POST", "/forget", nil)
 		b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site", "cross-site")
-		for _, why := range []string{"its token is not that of the browser", "cross-origin request detected"} {
+		for _, why := range []string{"the token in the form is not the browser",
+			"cross-origin request detected"} {
 			if got := strings.Contains(log.String(), why); got != debug {
-				t.Errorf("debug_authorization = %t: logged that %s: %t\n%s", debug, why, got, log.String())
+				t.Errorf("debug_authorization = %t: logged that %s: %t\n%s", debug, why, got,
+					log.String())
 			}
 		}
 	}
@@ -335,9 +356,12 @@ func TestMissingFilters(t *testing.T) {
 	for _, tt := range []struct {
 		name, filters, path, want string
 	}{
-		{"no browserid", "egg:repoze.retry#retry egg:repoze.tm2#tm", "/", "the filter browserid is missing: put egg:repoze.browserid#browserid"},
-		{"no tm", "browserid egg:repoze.retry#retry", "/read", "the filter tm is missing: put egg:repoze.tm2#tm"},
-		{"no tm for storage", "browserid", "/shared", "the filter tm is missing: put egg:repoze.tm2#tm"},
+		{"no browserid", "egg:repoze.retry#retry egg:repoze.tm2#tm", "/",
+			"the filter browserid is missing: put egg:repoze.browserid#browserid"},
+		{"no tm", "browserid egg:repoze.retry#retry", "/read",
+			"the filter tm is missing: put egg:repoze.tm2#tm"},
+		{"no tm for storage", "browserid", "/shared",
+			"the filter tm is missing: put egg:repoze.tm2#tm"},
 		{"none", "", "/", "the filter tm is missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -360,7 +384,7 @@ func TestNotFound(t *testing.T) {
 	for _, debug := range []bool{true, false} {
 		b := newBrowser(t, ini(allFilters, fmt.Sprintf("debug_notfound = %t", debug)), io.Discard)
 		page := b.want(404, "GET", "/no<where", nil).body
-		if !strings.Contains(page, "There is no page at /no&lt;where.") {
+		if !strings.Contains(page, "This site has no page at /no&lt;where.") {
 			t.Errorf("got\n%s", page)
 		}
 		if got := strings.Contains(page, "POST /shared/incr"); got != debug {
@@ -389,7 +413,7 @@ func TestMethodNotAllowed(t *testing.T) {
 		if allow := got.header.Get("Allow"); allow != tt.allow {
 			t.Errorf("%s %s: got Allow: %s, want %s", tt.method, tt.path, allow, tt.allow)
 		}
-		if tt.method != "HEAD" && !strings.Contains(got.body, "To the front page") {
+		if tt.method != "HEAD" && !strings.Contains(got.body, "Home page") {
 			t.Errorf("%s %s: got no page:\n%s", tt.method, tt.path, got.body)
 		}
 	}
@@ -398,7 +422,8 @@ func TestMethodNotAllowed(t *testing.T) {
 // Mounted below a path, the app has its links, forms, files and redirects there.
 func TestBelowAPath(t *testing.T) {
 	t.Parallel()
-	text := strings.Replace(ini(allFilters, ""), "[pipeline:main]", "[composite:main]\nuse = egg:Paste#urlmap\n/ä = site\n[pipeline:site]", 1)
+	text := strings.Replace(ini(allFilters, ""), "[pipeline:main]",
+		"[composite:main]\nuse = egg:Paste#urlmap\n/ä = site\n[pipeline:site]", 1)
 	b := newBrowser(t, text, io.Discard)
 	page := b.want(200, "GET", "/%C3%A4/", nil).body
 	for _, match := range regexp.MustCompile(`(?:href|src|action|data-race|data-events)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
@@ -409,14 +434,18 @@ func TestBelowAPath(t *testing.T) {
 			b.want(200, "GET", asset, nil)
 		}
 	}
-	form := url.Values{"csrf_token": {tokenField.FindStringSubmatch(page)[1]}, "name": {"Ada"}, "text": {"hello"}}
-	if page := b.want(200, "POST", "/%C3%A4/guestbook", form).body; !strings.Contains(page, "Thank you, Ada.") {
+	form := url.Values{"csrf_token": {tokenField.FindStringSubmatch(page)[1]}, "name": {"Ada"},
+		"text": {"hello"}}
+	if page := b.want(200, "POST", "/%C3%A4/guestbook", form).body; !strings.Contains(page,
+		"Thank you, Ada.") {
 		t.Errorf("signing does not lead back to the page:\n%s", page)
 	}
-	if page := b.want(200, "POST", "/%C3%A4/forget", form).body; !strings.Contains(page, "You have no session yet") {
+	if page := b.want(200, "POST", "/%C3%A4/forget", form).body; !strings.Contains(page,
+		"You have no session yet") {
 		t.Errorf("forgetting does not lead back to the page:\n%s", page)
 	}
-	if page := b.want(404, "GET", "/%C3%A4/nope", nil).body; !strings.Contains(page, "There is no page at /ä/nope.") || !strings.Contains(page, `href="/%C3%A4/"`) {
+	if page := b.want(404, "GET", "/%C3%A4/nope", nil).body; !strings.Contains(page,
+		"This site has no page at /ä/nope.") || !strings.Contains(page, `href="/%C3%A4/"`) {
 		t.Errorf("the page of what does not exist does not know where it is:\n%s", page)
 	}
 }
@@ -450,7 +479,8 @@ func TestReloadTemplates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name, bytes.Replace(text, []byte(old), []byte(new), 1), 0o644); err != nil {
+		if err := os.WriteFile(name, bytes.Replace(text, []byte(old), []byte(new), 1),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -465,8 +495,10 @@ func TestReloadTemplates(t *testing.T) {
 	replace("{{.BrowserID", "{{.BrowserID}}")
 	b.want(200, "GET", "/", nil)
 
-	_, err := load(t, ini(allFilters, "reload_templates = true\ntemplate_dir = "+filepath.Join(dir, "static")), io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "template_dir") || !strings.Contains(err.Error(), "no templates/page.html below this folder") {
+	_, err := load(t, ini(allFilters, "reload_templates = true\ntemplate_dir = "+filepath.Join(dir,
+		"static")), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "template_dir") ||
+		!strings.Contains(err.Error(), "no templates/page.html below this folder") {
 		t.Errorf("a folder without templates: got %v", err)
 	}
 }
@@ -483,7 +515,8 @@ func TestSettingsAreChecked(t *testing.T) {
 	for _, tt := range []struct{ settings, want string }{
 		{"timeout = 0", "site.ini:7: [app:myapp] timeout = \"0\": want a duration of 1ms or more"},
 		{"period = soon", "site.ini:7: [app:myapp] period = \"soon\": want a duration"},
-		{"pyramid.debug_notfound = true", "site.ini:7: [app:myapp] pyramid.debug_notfound: unknown setting"},
+		{"pyramid.debug_notfound = true",
+			"site.ini:7: [app:myapp] pyramid.debug_notfound: unknown setting"},
 	} {
 		_, err := load(t, ini(allFilters, tt.settings), io.Discard)
 		if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
@@ -495,12 +528,14 @@ func TestSettingsAreChecked(t *testing.T) {
 	}
 }
 
-// Pages that only read store nothing, however many visitors without a cookie come, and when they come again.
+// Pages that only read store nothing, however many visitors without a cookie come, and when they
+// come again.
 func TestReadingStoresNothing(t *testing.T) {
 	t.Parallel()
 	var commits atomic.Int64
 	b := newBrowser(t, ini(allFilters, ""), io.Discard, func(r *pipeline.Registry) {
-		r.Opener().Intercept(func(ctx context.Context, uri *url.URL, open engine.OpenFunc) (engine.Engine, error) {
+		r.Opener().Intercept(func(ctx context.Context, uri *url.URL,
+			open engine.OpenFunc) (engine.Engine, error) {
 			e, err := open(ctx, uri)
 			return &writeCounter{e, &commits}, err
 		})

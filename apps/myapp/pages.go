@@ -34,7 +34,7 @@ type pages struct {
 	parsed *template.Template // nil if reload
 }
 
-// newPages parses the templates, so that a fault in them is found when the program starts.
+// newPages parses the templates, so that an error in them is found when the program starts.
 func newPages(b *pipeline.Build, s settings) (*pages, error) {
 	p := &pages{files: embedded}
 	if s.ReloadTemplates {
@@ -89,7 +89,7 @@ func (p *pages) parse() (*template.Template, error) {
 	return template.New("").Funcs(functions).ParseFS(p.files, "templates/*.html")
 }
 
-// A frame holds the data of every page.
+// A frame holds the data that every page has.
 type frame struct {
 	Title string
 	Root  string // the path below which the app is mounted, "" if it is the whole site

@@ -47,7 +47,7 @@ func (a *app) incr(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// fail adds one, and fails: the new n must never become visible.
+// fail adds one and answers 500, which aborts the transaction: no request may ever see the new n.
 func (a *app) fail(w http.ResponseWriter, r *http.Request) error {
 	n, err := a.addToSession(r)
 	if err != nil {
@@ -72,8 +72,8 @@ func (a *app) addToSession(r *http.Request) (int, error) {
 	return n + 1, s.Set("n", n+1)
 }
 
-// Counters in storage: one that all visitors share, and the number of the last entry of the guest
-// book.
+// Counters in the database: one that all browsers share, and the number of the last entry of the
+// guest book.
 const (
 	counterBucket = "counters"
 	sharedKey     = "shared"
@@ -155,7 +155,7 @@ func (a *app) body(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Add("Set-Cookie", "failed-attempt="+strconv.Itoa(number))
 		w.WriteHeader(http.StatusAccepted)
 		fmt.Fprintf(w, "the failed attempt %d read %s\n", number, digest)
-		return transaction.Transient(fmt.Errorf("attempt %d was asked to conflict", number))
+		return transaction.Transient(fmt.Errorf("attempt %d fails because of conflict=%d", number, conflicts))
 	}
 	w.Header().Set(attemptHeader, strconv.Itoa(attempt(r)))
 	answer(w, digest+" "+strconv.Itoa(attempt(r)))

@@ -1,6 +1,6 @@
 "use strict";
 
-// show writes a counter wherever the page has it.
+// show writes a counter's value to all elements of the page that display it.
 function show(counter, value) {
   for (const place of document.querySelectorAll(`[data-counter="${counter}"]`)) {
     place.textContent = value;
@@ -8,7 +8,7 @@ function show(counter, value) {
   }
 }
 
-// run sends one of the two requests of a race, and tells how it went.
+// run sends one of the two requests of a race, and returns the new value and the number of attempts.
 async function run(address) {
   const response = await fetch(address + "?pause=250", { method: "POST" });
   const text = await response.text();
@@ -35,23 +35,24 @@ async function race(button) {
   try {
     const results = await Promise.all([run(button.dataset.race), run(button.dataset.race)]);
     results.sort((a, b) => a.value - b.value);
-    const lines = results.map((r) => line("", `made it ${r.value}`, r.attempts === 1 ? "1 attempt" : `${r.attempts} attempts`));
-    runners.replaceChildren(...lines, line("verdict", "Both were counted."));
+    const lines = results.map((r) => line("", `stored ${r.value}`, r.attempts === 1 ? "1 attempt" : `${r.attempts} attempts`));
+    runners.replaceChildren(...lines, line("verdict", "Both changes were kept."));
     show(button.dataset.of, results[1].value);
   } catch (err) {
-    runners.replaceChildren(line("fault", `It did not work: ${err.message}`));
+    runners.replaceChildren(line("fault", `The requests failed: ${err.message}`));
   } finally {
     button.disabled = false;
-    button.focus(); // which it has lost when it was disabled
+    button.focus(); // a button loses the focus when it is disabled
   }
 }
 
 for (const button of document.querySelectorAll("[data-race]")) {
   button.addEventListener("click", () => race(button));
-  button.disabled = false; // without this script it is of no use
+  button.disabled = false; // the template disables it, as it needs this script
 }
 
-// Everybody's counter is live, as long as somebody looks: a browser has only a few connections for one site.
+// The shared counter is updated live while the page is visible. A hidden page closes its connection, as a browser
+// opens only a few to one site.
 const live = document.getElementById("live");
 let source = null;
 
@@ -71,7 +72,7 @@ function watch() {
   };
   source.onerror = () => {
     live.classList.remove("on");
-    if (source?.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    if (source?.readyState !== EventSource.CLOSED) return; // the browser connects again
     stop();
     setTimeout(watch, 5000);
   };
@@ -80,4 +81,4 @@ function watch() {
 live.hidden = false;
 document.addEventListener("visibilitychange", watch);
 addEventListener("pagehide", stop);
-addEventListener("pageshow", watch); // also of a page that the browser had kept
+addEventListener("pageshow", watch); // also called when the browser restores a page from its cache
