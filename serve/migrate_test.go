@@ -179,7 +179,7 @@ func TestMigrateLeavesNothingBehind(t *testing.T) {
 		{"a value is missing", "[app:main]\nuse = egg:wiki\ndb = %(db)s\n[server:main]\nuse = egg:Paste#http\n", "", "is the setting itself", nil},
 		{"from outside", site + "port = %(http_port)s\n", "", "old.ini:5: [server:main] port: %(http_port)s: no setting of that name, here or in [DEFAULT]; " +
 			"write it in [DEFAULT], or give it: serve migrate FILE FOLDER http_port=…", nil},
-		{"no setting of that kind", "[app:main]\nuse = egg:Paste#static\ndocument_root = /nowhere/at/all\n", "", `old.ini:3: [app:main] document_root = "/nowhere/at/all": there is no folder`, nil},
+		{"no setting of that kind", "[app:main]\nuse = egg:Paste#static\ndocument_root = /nowhere/at/all\n", "", `old.ini:3: [app:main] document_root = "/nowhere/at/all": no folder`, nil},
 		{"a decision of a person", "[app:main]\nuse = egg:wiki\n[server:main]\nuse = egg:gunicorn\nca_certs = ca.pem\n", "", "where something may rely on it", nil},
 		{
 			"a child is missing", "[composite:main]\nuse = egg:Paste#urlmap\n/ = wiki\n/x = nowhere\n[app:wiki]\nuse = egg:wiki\nfilter-with = gone\n", "",

@@ -14,7 +14,8 @@ import (
 
 // Config configures a cascade.
 type Config struct {
-	// Apps are called in this order, until one has an answer. At least one is required.
+	// Apps are called in this order, until one gives an answer that is not caught. At least one is
+	// required.
 	Apps []http.Handler
 
 	// Catch lists the statuses, from 300 to 599, after which the next app is called. Nil means 404.
@@ -26,11 +27,11 @@ type Config struct {
 	HighWater int64
 
 	// MaxBody limits the size of a request body in bytes, if an app before the last one reads it; a
-	// longer one is answered with 413. Zero means 1 GiB, a negative number no limit.
+	// longer body is answered with 413. Zero means 1 GiB, a negative number no limit.
 	MaxBody int64
 }
 
-// Validate returns an error that joins all faults of the config, or nil.
+// Validate returns an error that joins an error for each invalid field, or nil.
 func (c Config) Validate() error {
 	var errs []error
 	if len(c.Apps) == 0 {
@@ -61,21 +62,22 @@ func New(c Config) (http.Handler, error) {
 	return &cascade{c}, nil
 }
 
-// A cascade is read-only while it serves.
+// A cascade is the handler that New returns. Its fields don't change while it serves.
 type cascade struct {
 	Config
 }
 
-// ServeHTTP calls one app after the other until one has an answer.
+// ServeHTTP calls one app after the other until one gives an answer that is not caught.
 func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var body *replay.Body
 	if len(c.Apps) > 1 && r.Body != nil && r.Body != http.NoBody {
 		body = replay.New(r.Body, replay.Options{HighWater: c.HighWater, Max: c.MaxBody})
-		defer func() { _ = body.Close() }() // an error leaves a temporary file behind, at most
+		// the only effect of an error is a temporary file that stays
+		defer func() { _ = body.Close() }()
 	}
 	last := len(c.Apps) - 1
 	for _, app := range c.Apps[:last] {
-		if c.ask(app, w, r, body) {
+		if c.try(app, w, r, body) {
 			return
 		}
 	}
@@ -84,28 +86,28 @@ func (c *cascade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			result = &attempt.Result{} // not used; the app sees the error of its read
 		}
-		own := r.WithContext(r.Context())
-		own.Body = body.Attempt(result, true)
-		defer formfiles.HandBack(r, own)
-		r = own
+		inner := r.WithContext(r.Context())
+		inner.Body = body.Attempt(result, true)
+		defer formfiles.HandBack(r, inner)
+		r = inner
 	}
 	c.Apps[last].ServeHTTP(w, r)
 }
 
-// ask calls an app that is not the last one, and reports whether it had an answer.
-func (c *cascade) ask(
+// try calls an app that is not the last one, and reports whether its answer was sent.
+func (c *cascade) try(
 	app http.Handler, w http.ResponseWriter, r *http.Request, body *replay.Body,
 ) bool {
 	g := &gate{ResponseWriter: w, catch: c.Catch, before: w.Header().Clone()}
-	// If a filter around the cascade answers for errors, the app's error is recorded in a separate
-	// result first, since a caught error does not concern that filter. Otherwise there must be no
-	// result: the app answers its errors itself, and a retry filter in front of it has to know that
-	// it is the outermost.
+	// If a filter in front of the cascade (tm or retry) answers failed requests, the app's error is
+	// recorded in a separate result first, since a caught error does not concern that filter.
+	// Otherwise the context must carry no result: the app answers its errors itself, and a retry
+	// filter in front of it has to know that it is the outermost.
 	ctx, result := r.Context(), &attempt.Result{}
-	outer, answered := attempt.FromContext(ctx)
-	if answered {
+	outer, hasFilter := attempt.FromContext(ctx)
+	if hasFilter {
 		ctx, result = attempt.NewContext(ctx)
-		g.flushing = func() error { // the decision at a flush depends on earlier errors
+		g.beforeFlush = func() error { // tm must know of earlier errors when it decides at a flush
 			outer.Fail(result.Err())
 			return result.Err()
 		}
@@ -117,12 +119,12 @@ func (c *cascade) ask(
 	}
 	app.ServeHTTP(g, inner)
 
-	if answered && result.Committed() { // it must not be run again, whatever the next app does
+	if hasFilter && result.Committed() { // the request must not be run again, even by the next app
 		outer.SetCommitted()
 	}
 	err := result.Err()
 	switch {
-	case err == nil || !answered:
+	case err == nil || !hasFilter:
 	case transaction.IsTransient(err):
 		outer.Fail(err)
 		return true

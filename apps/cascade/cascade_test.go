@@ -258,7 +258,7 @@ func TestDroppedAnswer(t *testing.T) {
 }
 
 // With filters outside that answer for failures, those get what is not caught, and what can be run again.
-func TestOutcome(t *testing.T) {
+func TestErrorsBehindFilters(t *testing.T) {
 	t.Parallel()
 	conflict := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -301,7 +301,7 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-func TestPanicGoesUp(t *testing.T) {
+func TestPanicPropagates(t *testing.T) {
 	t.Parallel()
 	app := newCascade(t, cascade.Config{Apps: []http.Handler{
 		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("ouch") }), answer(200, "b"),
@@ -414,7 +414,7 @@ func TestFromINIErrors(t *testing.T) {
 }
 
 // Who answers for the attempt learns that an app which had no answer has kept something.
-func TestKeptWork(t *testing.T) {
+func TestCommittedWorkIsReported(t *testing.T) {
 	t.Parallel()
 	for _, keeps := range []bool{true, false} {
 		first := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,27 +14,27 @@ import (
 type state uint8
 
 const (
-	open    state = iota // no status yet
-	passing              // it is being sent
-	caught               // it is dropped
+	undecided state = iota // the app has set no status yet
+	passing                // the answer is sent
+	caught                 // the answer is dropped
 )
 
-// A gate is the response writer of an app after which another may be called. It waits for the
-// status and then passes on everything, or nothing; so it needs no buffer. The handler uses the
-// outer header map itself, so that trailers work; the map's earlier contents are restored when the
-// answer is dropped.
+// A gate is the response writer of an app that is not the last one. It waits for the status, and
+// then passes on the whole answer or drops it, so it needs no buffer. The app uses the outer header
+// map itself, so that trailers work; the map's earlier contents are restored when the answer is
+// dropped.
 type gate struct {
 	http.ResponseWriter
-	catch    []int
-	before   http.Header
-	flushing func() error // if not nil, called before the outer writer is flushed
+	catch       []int        // the statuses of answers that are dropped
+	before      http.Header  // a copy of the header as it was before the app was called
+	beforeFlush func() error // if not nil, called before the outer writer is flushed
 
 	state state
 }
 
-// decide decides by the status whether an answer is sent or dropped.
+// decide decides by the status whether the answer is sent or dropped.
 func (g *gate) decide(status int) {
-	if g.state != open {
+	if g.state != undecided {
 		return
 	}
 	g.state = passing
@@ -46,7 +46,7 @@ func (g *gate) decide(status int) {
 	}
 }
 
-// pass decides about an answer, with the status 200 unless the handler has set one, and reports
+// pass decides about the answer, with the status 200 unless the app has set one, and reports
 // whether it is sent.
 func (g *gate) pass() bool {
 	g.decide(http.StatusOK)
@@ -61,10 +61,11 @@ func (g *gate) Header() http.Header {
 	return g.ResponseWriter.Header()
 }
 
-// WriteHeader decides. An informational response before the decision is dropped, since it is not
-// clear whose answer will be sent.
+// WriteHeader decides about the answer. An informational response (100 to 199) before the decision
+// is dropped, since the answer may be dropped, too.
 func (g *gate) WriteHeader(status int) {
-	if g.state == open && status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+	if g.state == undecided && status >= 100 && status < 200 &&
+		status != http.StatusSwitchingProtocols {
 		return
 	}
 	g.decide(status)
@@ -89,7 +90,7 @@ func (g *gate) WriteString(s string) (int, error) {
 	return io.WriteString(g.ResponseWriter, s)
 }
 
-// ReadFrom lets the server send src efficiently, or reads it to its end if the answer is dropped.
+// ReadFrom lets the server use sendfile, or reads src to its end if the answer is dropped.
 func (g *gate) ReadFrom(src io.Reader) (int64, error) {
 	if !g.pass() {
 		return io.Copy(io.Discard, src)
@@ -105,8 +106,8 @@ func (g *gate) FlushError() error {
 	if !g.pass() {
 		return nil
 	}
-	if g.flushing != nil {
-		if err := g.flushing(); err != nil {
+	if g.beforeFlush != nil {
+		if err := g.beforeFlush(); err != nil {
 			return err
 		}
 	}
@@ -116,11 +117,11 @@ func (g *gate) FlushError() error {
 // Hijack takes over the connection, unless the answer is dropped.
 func (g *gate) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !g.pass() {
-		return nil, nil, fmt.Errorf("hijack: the answer is dropped, another app is asked: %w",
+		return nil, nil, fmt.Errorf("hijack: the answer is dropped, and the next app is called: %w",
 			http.ErrNotSupported)
 	}
-	if g.flushing != nil {
-		if err := g.flushing(); err != nil {
+	if g.beforeFlush != nil {
+		if err := g.beforeFlush(); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -13,11 +13,11 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// settings are the settings of an .ini section. All other keys are apps.
+// settings declares the settings of an .ini section. All other keys are apps.
 type settings struct {
-	Catch     statuses       `ini:"catch" default:"404" help:"the statuses after which the next app is asked, with blanks in between"`
-	HighWater pipeline.Bytes `ini:"highwater" default:"2MB" help:"bytes of a request body that are kept in memory for the next app, 0 is as few as possible; the rest goes to a temporary file"`
-	MaxBody   pipeline.Bytes `ini:"max_body" default:"1GB" help:"bytes that a request body may have if an app before the last one reads it; 0 is no limit"`
+	Catch     statuses       `ini:"catch" default:"404" help:"the statuses after which the next app is called, separated by blanks"`
+	HighWater pipeline.Bytes `ini:"highwater" default:"2MB" help:"bytes of a request body that are kept in memory for the next app before a temporary file is used; 0 means as few as possible"`
+	MaxBody   pipeline.Bytes `ini:"max_body" default:"1GB" help:"maximum size of a request body that an app before the last one reads; 0 is no limit"`
 	Apps      []tree.Setting `ini:"*"`
 }
 
@@ -38,7 +38,8 @@ func (s *statuses) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Register adds the composite to r under "egg:pasteline#cascade" and the names of the original.
+// Register adds the composite (an app made of other apps) to r under "egg:pasteline#cascade" and
+// the names of Paste's cascade.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#cascade"
 	pipeline.Composite(r, name, build)
@@ -62,7 +63,7 @@ func build(b *pipeline.Build, s settings) (http.Handler, error) {
 		if i > 0 && len(setting.Key) < len(s.Apps[i-1].Key) &&
 			numbered(setting.Key) && numbered(s.Apps[i-1].Key) {
 			b.Warn(setting.Key, fmt.Sprintf("keys are sorted as text, "+
-				"so %s is asked before this one: write app01, app02, …", s.Apps[i-1].Key))
+				"so %s is called before this one: write app01, app02, …", s.Apps[i-1].Key))
 		}
 		app, err := b.App(setting.Value)
 		errs = append(errs, err)

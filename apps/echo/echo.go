@@ -1,13 +1,20 @@
-// Package echo is an app that answers with the request as text, to show what arrives at the end of
-// a pipeline. It takes the place of Paste's app test.
+// Package echo is an app that answers with the request as text. It shows how the filters of a
+// pipeline have changed the request. It has the name of the app test of Paste, the Python package
+// for web pipelines.
 //
-// In an .ini, use = egg:Paste#test; in Go code, [New]. The answer shows the request line, the
-// header fields, sorted, the part of the path that was cut off on the way (see package mount), the
-// address of the client, and the body: as text if it is text, otherwise as a hex dump.
+// In Go code, [New] returns the handler. In an .ini file, its name is egg:Paste#test or
+// egg:pasteline#echo (after egg: stands the name that a package gives to its app):
+//
+//	[app:main]
+//	use = egg:pasteline#echo
+//
+// The answer shows the request line, the header fields, sorted, the part of the path below which
+// the app is mounted (see package mount), the address of the client, and the body: as text if it is
+// text, otherwise as a hex dump.
 //
 // # Where it differs from Paste
 //
-// The original's app test answers every request with the same page, "simple".
+// Paste's app test answers every request with the same page, "simple".
 //
 // # Caveats
 //
@@ -36,14 +43,14 @@ import (
 // Config configures the app. The zero Config is the default.
 type Config struct {
 	// MaxBody is how many bytes of the body are shown; the rest is only counted. Zero means 64 KiB,
-	// a negative number all.
+	// a negative number no limit.
 	MaxBody int64
 
-	// Secrets shows cookies and credentials too.
+	// Secrets shows cookies and credentials, too.
 	Secrets bool
 }
 
-// settings are the settings of an .ini section.
+// settings declares the settings of an .ini section.
 type settings struct {
 	MaxBody pipeline.Bytes `ini:"max_body" default:"64KB" min:"1" help:"bytes of the body that are shown; the rest is counted"`
 }
@@ -87,7 +94,7 @@ func (c Config) serve(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	_, _ = w.Write(text.Bytes()) // the client may have gone
+	_, _ = w.Write(text.Bytes()) // fails only if the client has disconnected
 	return nil
 }
 

@@ -25,26 +25,26 @@ type Config struct {
 	// DocumentRoot is the folder to serve.
 	DocumentRoot string
 
-	// CacheMaxAge is how long browsers and proxies may use a file without revalidation; fractions
-	// of a second don't count. If 0, no Cache-Control is sent.
+	// CacheMaxAge is how long browsers and proxies may use a file without revalidation, rounded
+	// down to whole seconds. If it is 0, no Cache-Control is sent.
 	CacheMaxAge time.Duration
 
-	// DotFiles also serves files whose names begin with a dot, and files in such folders.
+	// DotFiles serves also files whose names begin with a dot, and files in such folders.
 	DotFiles bool
 }
 
-// Validate returns an error if the config has a fault.
+// Validate returns an error if CacheMaxAge is negative.
 func (c Config) Validate() error {
 	if c.CacheMaxAge < 0 {
 		return &pipeline.Error{
 			Key: "cache_max_age",
-			Err: errors.New("want a number of seconds, or 0 to say nothing"),
+			Err: errors.New("want a number of seconds, or 0 for no Cache-Control"),
 		}
 	}
 	return nil
 }
 
-// Register adds the app to r under "egg:pasteline#static" and the names of the original.
+// Register adds the app to r under "egg:pasteline#static" and the names of Paste's app.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#static"
 	pipeline.App(r, name, build)
@@ -52,14 +52,14 @@ func Register(r *pipeline.Registry) {
 	r.Alias("call:paste.urlparser:make_static", name)
 }
 
-// settings are the settings of an .ini section.
+// settings declares the settings of an .ini section.
 type settings struct {
 	DocumentRoot string `ini:"document_root" required:"true" help:"the folder whose files are served"`
-	CacheMaxAge  int64  `ini:"cache_max_age" min:"0" help:"seconds for which browsers and proxies may keep a file without asking; if 0, nothing is said"`
-	DotFiles     bool   `ini:"dot_files" default:"false" help:"whether to serve files and folders whose names begin with a dot; .well-known in the root is served anyway"`
+	CacheMaxAge  int64  `ini:"cache_max_age" min:"0" help:"seconds for which browsers and proxies may use a file without revalidation; if 0, no Cache-Control is sent"`
+	DotFiles     bool   `ini:"dot_files" default:"false" help:"serve files and folders whose names begin with a dot, too; .well-known in the root is always served"`
 }
 
-// build is New for a section of an .ini: a relative path begins at the folder of the file.
+// build is New for a section of an .ini file: a relative path begins at the folder of that file.
 func build(b *pipeline.Build, s settings) (http.Handler, error) {
 	const longest = math.MaxInt64 / int64(time.Second)
 	c := Config{
@@ -79,15 +79,15 @@ func build(b *pipeline.Build, s settings) (http.Handler, error) {
 	if ini, ok := b.Global("__file__"); ok {
 		if path, err := filepath.Rel(c.DocumentRoot, ini); err == nil && filepath.IsLocal(path) {
 			b.Warn("document_root",
-				"this .ini file is in the folder, so every visitor can read it, "+
-					"with its secrets: serve a folder of its own, such as %(here)s/static")
+				"this .ini file is in the folder, so every client can read it, "+
+					"with its secrets: serve a separate folder, such as %(here)s/static")
 		}
 	}
 	return app, nil
 }
 
-// New opens the folder and returns the app, which must be closed. The error is that of the settings
-// or of opening the folder.
+// New opens the folder and returns the app; the caller must close it. The error is that of
+// [Config.Validate] or of opening the folder.
 func New(c Config) (*App, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func New(c Config) (*App, error) {
 	case c.DocumentRoot == "":
 		err = errors.New("want a folder, such as %(here)s/static")
 	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("there is no folder %q: make it, or write where it is", c.DocumentRoot)
+		err = fmt.Errorf("no folder %q: create it, or name an existing one", c.DocumentRoot)
 	case err != nil:
 		err = fmt.Errorf("folder can't be opened: %w", err)
 	default:
@@ -139,7 +139,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "A file can't be sent a "+r.Method+".", http.StatusMethodNotAllowed)
+		http.Error(w, r.Method+" is not allowed for a file.", http.StatusMethodNotAllowed)
 		return
 	}
 	if folder && !slash {
@@ -153,10 +153,10 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *App) send(w http.ResponseWriter, r *http.Request, name string) {
 	file, err := a.root.Open(name)
 	if err != nil {
-		notFound(w) // deleted meanwhile, or not readable for this process
+		notFound(w) // the file was just deleted, or this process may not read it
 		return
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // no error matters after reading
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		notFound(w)
@@ -179,8 +179,8 @@ func (a *App) send(w http.ResponseWriter, r *http.Request, name string) {
 	http.ServeContent(w, r, name, info.ModTime(), file)
 }
 
-// fileName converts the path of a request to a name below the root. Several slashes count as one,
-// and a slash at the end is ignored.
+// fileName converts the path of a request to a name below the root. Several slashes in a row count
+// as one, and a slash at the end is ignored.
 func fileName(p string) (name string, ok bool) {
 	var segments []string
 	for segment := range strings.SplitSeq(p, "/") {
@@ -224,8 +224,8 @@ func redirect(w http.ResponseWriter, r *http.Request) {
 	name, _ := fileName(r.URL.Path)
 	target := "/"
 	if name != "." {
-		// Built from the file's name, since a path with two leading slashes would lead to another
-		// host.
+		// The target is built from the file's name, since a path with two leading slashes would
+		// name another host.
 		target = (&url.URL{Path: "/" + name + "/"}).EscapedPath()
 	}
 	if r.URL.RawQuery != "" {

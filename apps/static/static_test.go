@@ -49,7 +49,8 @@ func folder(tb testing.TB) string {
 		}
 	}
 	for link, target := range map[string]string{
-		"out.txt": "../secret.txt", "up": "..", "abs.txt": filepath.Join(parent, "secret.txt"), "in.txt": "a.txt", "loop": "loop",
+		"out.txt": "../secret.txt", "up": "..", "abs.txt": filepath.Join(parent, "secret.txt"),
+		"in.txt": "a.txt", "loop": "loop",
 	} {
 		if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
 			tb.Skip("no symbolic links here: ", err)
@@ -121,7 +122,8 @@ func TestPaths(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.target[:min(len(tt.target), 40)], func(t *testing.T) {
 			t.Parallel()
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp",
+				server.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,8 +171,10 @@ func TestHeaders(t *testing.T) {
 	got := do(http.MethodGet, "/a.txt", nil).Header()
 	etag := got.Get("Etag")
 	want := http.Header{
-		"Accept-Ranges": {"bytes"}, "Cache-Control": {"public, max-age=60"}, "Content-Length": {"10"}, "Content-Type": {"text/plain; charset=utf-8"},
-		"Etag": {etag}, "Expires": {"Thu, 02 Jan 2020 03:05:05 GMT"}, "Last-Modified": {"Thu, 02 Jan 2020 03:04:05 GMT"}, "X-Content-Type-Options": {"nosniff"},
+		"Accept-Ranges": {"bytes"}, "Cache-Control": {"public, max-age=60"},
+		"Content-Length": {"10"}, "Content-Type": {"text/plain; charset=utf-8"},
+		"Etag": {etag}, "Expires": {"Thu, 02 Jan 2020 03:05:05 GMT"},
+		"Last-Modified": {"Thu, 02 Jan 2020 03:04:05 GMT"}, "X-Content-Type-Options": {"nosniff"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -185,20 +189,25 @@ func TestHeaders(t *testing.T) {
 	}{
 		{"head", http.MethodHead, "/a.txt", nil, 200, "text/plain; charset=utf-8"},
 		{"entity tag", http.MethodGet, "/a.txt", http.Header{"If-None-Match": {etag}}, 304, ""},
-		{"time", http.MethodGet, "/a.txt", http.Header{"If-Modified-Since": {"Thu, 02 Jan 2020 03:04:05 GMT"}}, 304, ""},
-		{"range", http.MethodGet, "/a.txt", http.Header{"Range": {"bytes=2-4"}}, 206, "text/plain; charset=utf-8"},
-		{"range too far", http.MethodGet, "/a.txt", http.Header{"Range": {"bytes=20-"}}, 416, "text/plain; charset=utf-8"},
+		{"time", http.MethodGet, "/a.txt",
+			http.Header{"If-Modified-Since": {"Thu, 02 Jan 2020 03:04:05 GMT"}}, 304, ""},
+		{"range", http.MethodGet, "/a.txt", http.Header{"Range": {"bytes=2-4"}}, 206,
+			"text/plain; charset=utf-8"},
+		{"range too far", http.MethodGet, "/a.txt", http.Header{"Range": {"bytes=20-"}}, 416,
+			"text/plain; charset=utf-8"},
 		{"post", http.MethodPost, "/a.txt", nil, 405, "text/plain; charset=utf-8"},
 		{"post to nothing", http.MethodPost, "/b.txt", nil, 404, "text/plain; charset=utf-8"},
 		{"css", http.MethodGet, "/style.css", nil, 200, "text/css; charset=utf-8"},
-		{"unknown is not guessed", http.MethodGet, "/data.unknown", nil, 200, "application/octet-stream"},
+		{"unknown is not guessed", http.MethodGet, "/data.unknown", nil, 200,
+			"application/octet-stream"},
 		{"packed is packed", http.MethodGet, "/pack.tar.gz", nil, 200, "application/gzip"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := do(tt.method, tt.target, tt.header)
-			if w.Code != tt.want || w.Header().Get("Content-Type") != tt.typ || w.Header().Get("Content-Encoding") != "" {
+			if w.Code != tt.want || w.Header().Get("Content-Type") != tt.typ ||
+				w.Header().Get("Content-Encoding") != "" {
 				t.Errorf("got %d %v, want %d %s", w.Code, w.Header(), tt.want, tt.typ)
 			}
 		})
@@ -209,7 +218,8 @@ func TestHeaders(t *testing.T) {
 func TestRedirectBelowScriptName(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, static.Config{DocumentRoot: folder(t)})
-	for target, want := range map[string]string{"/files/dir": "/files/dir/", "/files": "/files/", "/files?q": "/files/?q", "/files/": ""} {
+	for target, want := range map[string]string{"/files/dir": "/files/dir/", "/files": "/files/",
+		"/files?q": "/files/?q", "/files/": ""} {
 		r, ok := mount.Cut(httptest.NewRequest(http.MethodGet, target, nil), "/files")
 		if !ok {
 			t.Fatal("not cut")
@@ -252,13 +262,15 @@ func TestFromINI(t *testing.T) {
 	root := folder(t)
 	for _, documentRoot := range []string{"root", "%(here)s/root", "./dir/../root/"} {
 		for _, name := range []string{"egg:Paste#static", "egg:pasteline#static"} {
-			p, err := load(t.Context(), filepath.Dir(root), "[app:main]\nuse = "+name+"\ndocument_root = "+documentRoot+"\ncache_max_age = 5\n")
+			p, err := load(t.Context(), filepath.Dir(root),
+				"[app:main]\nuse = "+name+"\ndocument_root = "+documentRoot+"\ncache_max_age = 5\n")
 			if err != nil {
 				t.Fatal(err)
 			}
 			w := httptest.NewRecorder()
 			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/a.txt", nil))
-			if w.Body.String() != "0123456789" || w.Header().Get("Cache-Control") != "public, max-age=5" {
+			if w.Body.String() != "0123456789" || w.Header().Get("Cache-Control") !=
+				"public, max-age=5" {
 				t.Errorf("got %d %q %v", w.Code, w.Body, w.Header())
 			}
 			if err := p.Close(); err != nil {
@@ -272,12 +284,15 @@ func TestFromINI(t *testing.T) {
 func TestWarnsOfServingTheINI(t *testing.T) {
 	t.Parallel()
 	root := folder(t)
-	for documentRoot, want := range map[string]int{"%(here)s": 1, "..": 1, "dir": 0, filepath.Join(root, "dir"): 0} {
-		p, err := load(t.Context(), root, "[app:main]\nuse = egg:Paste#static\ndocument_root = "+documentRoot+"\n")
+	for documentRoot, want := range map[string]int{"%(here)s": 1, "..": 1, "dir": 0,
+		filepath.Join(root, "dir"): 0} {
+		p, err := load(t.Context(), root,
+			"[app:main]\nuse = egg:Paste#static\ndocument_root = "+documentRoot+"\n")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.Warnings(); len(got) != want || want > 0 && !strings.Contains(got[0].String(), ":3: [app:main] document_root: this .ini file") {
+		if got := p.Warnings(); len(got) != want || want > 0 && !strings.Contains(got[0].String(),
+			":3: [app:main] document_root: this .ini file") {
 			t.Errorf("%s: got %v, want %d", documentRoot, got, want)
 		}
 		if err := p.Close(); err != nil {
@@ -295,12 +310,18 @@ func TestErrors(t *testing.T) {
 		lines   string
 		wantErr string
 	}{
-		{"empty", "document_root =\n", at + `:3: [app:main] document_root: want a folder, such as %(here)s/static`},
-		{"missing", "", at + `:1: [app:main] document_root: missing; write document_root = … (the folder whose files are served)`},
-		{"not there", "document_root = none\n", at + `:3: [app:main] document_root = "none": there is no folder "` + filepath.Join(root, "none") + `": make it, or write where it is`},
-		{"a file", "document_root = a.txt\n", at + `:3: [app:main] document_root = "a.txt": folder can't be opened: `},
-		{"age", "document_root = dir\ncache_max_age = -1\n", at + `:4: [app:main] cache_max_age = "-1": want a whole number of 0 or more, such as 0`},
-		{"name", "document_rot = dir\n", at + `:3: [app:main] document_rot: unknown setting; did you mean "document_root"?`},
+		{"empty", "document_root =\n", at +
+			`:3: [app:main] document_root: want a folder, such as %(here)s/static`},
+		{"missing", "", at + `:1: [app:main] document_root: missing; write document_root = … ` +
+			`(the folder whose files are served)`},
+		{"not there", "document_root = none\n", at + `:3: [app:main] document_root = "none": no ` +
+			`folder "` + filepath.Join(root, "none") + `": create it, or name an existing one`},
+		{"a file", "document_root = a.txt\n", at +
+			`:3: [app:main] document_root = "a.txt": folder can't be opened: `},
+		{"age", "document_root = dir\ncache_max_age = -1\n", at +
+			`:4: [app:main] cache_max_age = "-1": want a whole number of 0 or more, such as 0`},
+		{"name", "document_rot = dir\n", at +
+			`:3: [app:main] document_rot: unknown setting; did you mean "document_root"?`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -320,7 +341,8 @@ func TestErrors(t *testing.T) {
 
 // No path, however it is written, leads to the file beside the root.
 func FuzzPath(f *testing.F) {
-	for _, seed := range []string{"/a.txt", "/../secret.txt", "/up/secret.txt", "/./..//secret.txt", "/dir/\x00", "\\..\\secret.txt", "/out.txt", ""} {
+	for _, seed := range []string{"/a.txt", "/../secret.txt", "/up/secret.txt", "/./..//secret.txt",
+		"/dir/\x00", "\\..\\secret.txt", "/out.txt", ""} {
 		f.Add(seed)
 	}
 	app := newApp(f, static.Config{DocumentRoot: folder(f)})
@@ -332,7 +354,8 @@ func FuzzPath(f *testing.F) {
 		if strings.Contains(w.Body.String(), "secret") {
 			t.Errorf("%q leads out", path)
 		}
-		if location := w.Header().Get("Location"); strings.HasPrefix(location, "//") || strings.HasPrefix(location, `/\`) {
+		if location := w.Header().Get("Location"); strings.HasPrefix(location, "//") ||
+			strings.HasPrefix(location, `/\`) {
 			t.Errorf("%q leads to another host: %s", path, location)
 		}
 	})
@@ -342,7 +365,8 @@ func FuzzPath(f *testing.F) {
 func TestDotFiles(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	for _, name := range []string{".env", ".git/config", "dir/.htpasswd", "dir/.hidden/a.txt", "..a", ".well-known/.secret", ".well-known/acme/token", "a/.well-known/x", "a.b"} {
+	for _, name := range []string{".env", ".git/config", "dir/.htpasswd", "dir/.hidden/a.txt",
+		"..a", ".well-known/.secret", ".well-known/acme/token", "a/.well-known/x", "a.b"} {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -362,9 +386,11 @@ func TestDotFiles(t *testing.T) {
 			hidden = http.StatusOK
 		}
 		for path, want := range map[string]int{
-			"/.env": hidden, "/%2eenv": hidden, "//.env": hidden, "/.git/config": hidden, "/dir/.htpasswd": hidden, "/dir/.hidden/a.txt": hidden,
+			"/.env": hidden, "/%2eenv": hidden, "//.env": hidden, "/.git/config": hidden,
+			"/dir/.htpasswd": hidden, "/dir/.hidden/a.txt": hidden,
 			"/..a": hidden, "/.well-known/.secret": hidden, "/a/.well-known/x": hidden,
-			"/.well-known/acme/token": http.StatusOK, "/a.b": http.StatusOK, "/.git/": http.StatusNotFound, "/.git": http.StatusNotFound,
+			"/.well-known/acme/token": http.StatusOK, "/a.b": http.StatusOK,
+			"/.git/": http.StatusNotFound, "/.git": http.StatusNotFound,
 		} {
 			w := httptest.NewRecorder()
 			app.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))

@@ -1,6 +1,6 @@
 package urlmap
 
-// ParsePlace reads a key and prints what it says.
+// ParsePlace parses a key and returns the place in the syntax of a key.
 func ParsePlace(key string) (string, error) {
 	p, err := parsePlace(key)
 	return p.String(), err

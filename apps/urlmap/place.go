@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/mount"
 )
 
-// A place is where an app is mounted: below a path, of one host or of all.
+// A place is a path, of one host or of all hosts, below which an app is mounted.
 type place struct {
 	host string // in lower case; "" for all
 	port string // "" for all; only together with a host
@@ -49,7 +49,7 @@ func parsePlace(key string) (place, error) {
 			i++
 			err = p.restrict(word, next)
 		case havePath:
-			err = fmt.Errorf("%q is a second path: a place has one, without blanks", word)
+			err = fmt.Errorf("%q is a second path: want one path, without blanks", word)
 		default:
 			havePath = true
 			p.path, err = cleanPath(word, p.host != "")
@@ -73,7 +73,7 @@ func (p *place) restrict(word, value string) error {
 	case value == "":
 		return errors.New(`a number is missing after "port", such as 8080`)
 	case word == "domain" && p.host != "", word == "port" && p.port != "":
-		return fmt.Errorf("%q is there twice: a place has one", word)
+		return fmt.Errorf("%q is given twice: want one", word)
 	case word == "domain":
 		p.host = strings.ToLower(strings.Trim(value, "[]"))
 		isIP := net.ParseIP(p.host) != nil
@@ -92,12 +92,12 @@ func (p *place) restrict(word, value string) error {
 }
 
 // cleanPath normalizes a path for comparison with requests. After a domain the leading slash may be
-// omitted, as in the original.
+// omitted, as in Paste.
 func cleanPath(path string, slashImplied bool) (string, error) {
 	switch {
 	case path == "http" || path == "https" || strings.Contains(path, "://"):
 		return "", errors.New("a place is not a URL " +
-			"(and a key of an .ini ends at its first colon): " +
+			"(and a key of an .ini file ends at its first colon): " +
 			`write "domain example.org /path"`)
 	case !strings.HasPrefix(path, "/") && !slashImplied:
 		return "", fmt.Errorf(`a path begins with a slash: write "/%s"`, path)
@@ -130,9 +130,9 @@ func (m *urlMap) defaultNotFound(debug bool) http.Handler {
 		if !debug {
 			return
 		}
-		fmt.Fprintf(w, "\nNo app is the place of path %q of host %q.\n", r.URL.Path, r.Host)
+		fmt.Fprintf(w, "\nNo app is mounted at path %q of host %q.\n", r.URL.Path, r.Host)
 		if name := mount.FromContext(r.Context()); name != "" {
-			fmt.Fprintf(w, "(Before that, %q was cut off.)\n", name)
+			fmt.Fprintf(w, "(The path is relative to %q, where this urlmap is mounted.)\n", name)
 		}
 		io.WriteString(w, "\nThe places are:\n")
 		for _, e := range m.entries {

@@ -11,13 +11,14 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// settings are the settings of an .ini section. All other keys are places.
+// settings declares the settings of an .ini section. All other keys are places.
 type settings struct {
-	NotFoundApp string         `ini:"not_found_app" help:"the app for requests outside of all places; if empty, the global conf's not_found_app, or else a plain 404"`
+	NotFoundApp string         `ini:"not_found_app" help:"the app for requests outside of all places; if empty, the not_found_app of [DEFAULT], or else a plain 404"`
 	Places      []tree.Setting `ini:"*"`
 }
 
-// Register adds the composite to r under "egg:pasteline#urlmap" and the names of the original.
+// Register adds the composite (an app made of other apps) to r under "egg:pasteline#urlmap" and the
+// names of Paste's urlmap.
 func Register(r *pipeline.Registry) {
 	const name = "egg:pasteline#urlmap"
 	pipeline.Composite(r, name, build)
@@ -30,7 +31,7 @@ func build(b *pipeline.Build, s settings) (http.Handler, error) {
 	if slices.ContainsFunc(s.Places, hasDomain) {
 		b.Require(order.Requirement{
 			Filter: order.Prefix, Place: order.NotBehind,
-			Else: "it chooses by the host that the proxy has asked for and not by the visitor's; " +
+			Else: "it chooses by the host name that the proxy uses, not by the client's; " +
 				"write that in front of it",
 		})
 	}
@@ -55,7 +56,7 @@ func build(b *pipeline.Build, s settings) (http.Handler, error) {
 		errs = append(errs, err)
 		if m.put(at, setting.Value, app) {
 			b.Warn(setting.Key, "this place, "+at.String()+
-				", is there twice, and the last one counts: leave one out")
+				", is given twice, and the last one is used: leave one out")
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

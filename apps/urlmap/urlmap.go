@@ -26,8 +26,8 @@ type Config struct {
 	Debug bool
 }
 
-// New returns the app. The error joins all faults of the places. The app is safe for concurrent use
-// and is not affected by later changes of c.
+// New returns the app. The error joins an error for each invalid place. The app is safe for
+// concurrent use and is not affected by later changes of c.
 func New(c Config) (http.Handler, error) {
 	m := &urlMap{notFound: c.NotFound}
 	var errs []error
@@ -40,7 +40,7 @@ func New(c Config) (http.Handler, error) {
 		case app == nil:
 			errs = append(errs, errors.New("urlmap: the app of "+key+" is nil"))
 		case m.put(at, at.String(), app):
-			errs = append(errs, errors.New("urlmap: "+at.String()+" is there twice: leave one out"))
+			errs = append(errs, errors.New("urlmap: "+at.String()+" is given twice: leave one out"))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -49,7 +49,7 @@ func New(c Config) (http.Handler, error) {
 	return m.finish(c.Debug), nil
 }
 
-// A urlMap is read-only while it serves.
+// A urlMap is the handler that New returns. Its fields don't change while it serves.
 type urlMap struct {
 	entries  []entry // in the order in which they are tried
 	notFound http.Handler
@@ -61,7 +61,7 @@ type entry struct {
 	app  http.Handler
 }
 
-// put adds an app, or replaces the one at the same place and reports that.
+// put adds an app; replaced reports whether it replaced one at the same place.
 func (m *urlMap) put(at place, name string, app http.Handler) (replaced bool) {
 	for i, e := range m.entries {
 		if e.place == at {
@@ -73,7 +73,7 @@ func (m *urlMap) put(at place, name string, app http.Handler) (replaced bool) {
 	return false
 }
 
-// ServeHTTP passes the request to the app at its place.
+// ServeHTTP passes the request to the app of the first place that matches.
 func (m *urlMap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inside := collapse(r)
 	host, port := "", ""
@@ -121,8 +121,8 @@ func collapse(r *http.Request) *http.Request {
 	u := *r.URL
 	if raw := single(u.EscapedPath()); u.RawPath == "" {
 		u.Path = single(u.Path)
-	} else if path, err := url.PathUnescape(raw); err == nil { // always, as it was valid before
-		u.Path, u.RawPath = path, raw // two slashes of which one is escaped are kept
+	} else if path, err := url.PathUnescape(raw); err == nil { // never an error: r.URL is valid
+		u.Path, u.RawPath = path, raw // keeps two slashes of which one is escaped
 	}
 	c := *r
 	c.URL = &u

@@ -22,7 +22,8 @@ import (
 // show answers with the app's name and what it sees of the path.
 func show(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s script_name=%q path_info=%q", name, mount.FromContext(r.Context()), r.URL.EscapedPath())
+		fmt.Fprintf(w, "%s script_name=%q path_info=%q", name, mount.FromContext(r.Context()),
+			r.URL.EscapedPath())
 	})
 }
 
@@ -67,7 +68,8 @@ func TestPaths(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+tt.target, nil)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+				server.URL+tt.target, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +88,8 @@ func TestPaths(t *testing.T) {
 
 func TestDomains(t *testing.T) {
 	t.Parallel()
-	app, err := urlmap.New(urlmap.Config{Apps: shows("/", "/very/long/path", "domain a.org", "domain A.org /x", "domain a.org port 8080",
+	app, err := urlmap.New(urlmap.Config{Apps: shows("/", "/very/long/path", "domain a.org",
+		"domain A.org /x", "domain a.org port 8080",
 		"domain a.org port 8080 /x/y", "domain b.org port 443 y", "domain [::1] port 80")})
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +161,8 @@ func TestNotFound(t *testing.T) {
 			t.Errorf("got %q, want %q in it", w.Body, want)
 		}
 	}
-	if got := w.Header().Get("Content-Type"); got != "text/plain; charset=utf-8" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+	if got := w.Header().Get("Content-Type"); got != "text/plain; charset=utf-8" ||
+		w.Header().Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("got %q: a browser could take this for HTML", got)
 	}
 	inner.NotFound = show("lost")
@@ -174,28 +178,38 @@ func TestNewErrors(t *testing.T) {
 		wantErr string
 	}{
 		{"blog", `place "blog": a path begins with a slash: write "/blog"`},
-		{"/a b", `place "/a b": "b" is a second path: a place has one, without blanks`},
+		{"/a b", `place "/a b": "b" is a second path: want one path, without blanks`},
 		{"domain", `place "domain": a name is missing after "domain", such as example.org`},
 		{"domain a port", `place "domain a port": a number is missing after "port", such as 8080`},
-		{"domain a domain b", `place "domain a domain b": "domain" is there twice: a place has one`},
-		{"domain a port 1 port 2", `place "domain a port 1 port 2": "port" is there twice: a place has one`},
-		{"port 80 /", `place "port 80 /": a port needs a domain: write "domain example.org port 80 /"`},
-		{"domain a port http", `place "domain a port http": "http" is not a port: want a number from 1 to 65535`},
-		{"domain a port 0", `place "domain a port 0": "0" is not a port: want a number from 1 to 65535`},
-		{"domain a:80", `place "domain a:80": "a:80" is not a domain: write "domain example.org port 8080 /path", with blanks in between`},
-		{"domain a/x", `place "domain a/x": "a/x" is not a domain: write "domain example.org port 8080 /path", with blanks in between`},
-		{"http", `place "http": a place is not a URL (and a key of an .ini ends at its first colon): write "domain example.org /path"`},
-		{"http://a/x", `place "http://a/x": a place is not a URL (and a key of an .ini ends at its first colon): write "domain example.org /path"`},
+		{"domain a domain b", `place "domain a domain b": "domain" is given twice: want one`},
+		{"domain a port 1 port 2",
+			`place "domain a port 1 port 2": "port" is given twice: want one`},
+		{"port 80 /",
+			`place "port 80 /": a port needs a domain: write "domain example.org port 80 /"`},
+		{"domain a port http",
+			`place "domain a port http": "http" is not a port: want a number from 1 to 65535`},
+		{"domain a port 0",
+			`place "domain a port 0": "0" is not a port: want a number from 1 to 65535`},
+		{"domain a:80", `place "domain a:80": "a:80" is not a domain: write "domain example.org ` +
+			`port 8080 /path", with blanks in between`},
+		{"domain a/x", `place "domain a/x": "a/x" is not a domain: write "domain example.org ` +
+			`port 8080 /path", with blanks in between`},
+		{"http", `place "http": a place is not a URL (and a key of an .ini file ends at its ` +
+			`first colon): write "domain example.org /path"`},
+		{"http://a/x", `place "http://a/x": a place is not a URL (and a key of an .ini file ends ` +
+			`at its first colon): write "domain example.org /path"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.place, func(t *testing.T) {
 			t.Parallel()
-			if _, err := urlmap.New(urlmap.Config{Apps: shows(tt.place)}); err == nil || err.Error() != tt.wantErr {
+			if _, err := urlmap.New(urlmap.Config{Apps: shows(tt.place)}); err == nil ||
+				err.Error() != tt.wantErr {
 				t.Errorf("got %v, want %s", err, tt.wantErr)
 			}
 		})
 	}
-	if _, err := urlmap.New(urlmap.Config{Apps: shows("/a", "/a/")}); err == nil || !strings.Contains(err.Error(), "/a is there twice") {
+	if _, err := urlmap.New(urlmap.Config{Apps: shows("/a", "/a/")}); err == nil ||
+		!strings.Contains(err.Error(), "/a is given twice") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := urlmap.New(urlmap.Config{Apps: map[string]http.Handler{"/a": nil}}); err == nil {
@@ -207,9 +221,10 @@ func TestNewErrors(t *testing.T) {
 func load(ctx context.Context, ini string, logger *slog.Logger) (*pipeline.Pipeline, error) {
 	registry := pipeline.NewRegistry()
 	urlmap.Register(registry)
-	pipeline.App(registry, "egg:test#show", func(b *pipeline.Build, s struct{ Name string }) (http.Handler, error) {
-		return show(s.Name), nil
-	})
+	pipeline.App(registry, "egg:test#show",
+		func(b *pipeline.Build, s struct{ Name string }) (http.Handler, error) {
+			return show(s.Name), nil
+		})
 	return pipeline.Load(ctx, "site.ini", pipeline.Options{
 		Registry: registry, Logger: logger,
 		ReadFile: func(string) ([]byte, error) { return []byte(ini), nil },
@@ -236,19 +251,23 @@ func TestFromINI(t *testing.T) {
 		want map[string]string // by target
 	}{
 		{
-			"places", "[composite:main]\nuse = egg:Paste#urlmap\n/ = home\n/API: api\ndomain example.com port 80 /v2 = api\n",
+			"places", "[composite:main]\nuse = egg:Paste#urlmap\n/ = home\n/API: api\ndomain " +
+				"example.com port 80 /v2 = api\n",
 			map[string]string{"/x": "home", "/API/x": "api", "/api/x": "home", "/v2/x": "api"},
 		},
 		{
-			"own not found", "[composite:main]\nuse = egg:pasteline#urlmap\n/api = api\nnot_found_app = lost\n",
+			"own not found", "[composite:main]\nuse = egg:pasteline#urlmap\n/api = " +
+				"api\nnot_found_app = lost\n",
 			map[string]string{"/": "lost", "/api": "api"},
 		},
 		{
-			"global not found", "[DEFAULT]\nnot_found_app = lost\n[composite:main]\nuse = egg:Paste#urlmap\n/api = api\n",
+			"global not found", "[DEFAULT]\nnot_found_app = lost\n[composite:main]\nuse = " +
+				"egg:Paste#urlmap\n/api = api\n",
 			map[string]string{"/": "lost"},
 		},
 		{
-			"the last one counts", "[composite:main]\npaste.composite_factory = paste.urlmap:urlmap_factory\n/api/ = home\n/api = api\n",
+			"the last one counts", "[composite:main]\npaste.composite_factory = " +
+				"paste.urlmap:urlmap_factory\n/api/ = home\n/api = api\n",
 			map[string]string{"/api/x": "api"},
 		},
 	}
@@ -292,7 +311,8 @@ not_found_app = los
 	lines := strings.Split(err.Error(), "\n")
 	for i, want := range []string{
 		`site.ini:3: [composite:main] / = "hom": `,
-		`site.ini:4: [composite:main] http = "//example.com/ = home": place "http": a place is not a URL`,
+		`site.ini:4: [composite:main] http = "//example.com/ = home": place "http": a place ` +
+			`is not a URL`,
 		`site.ini:5: [composite:main] port 8 / = "home": place "port 8 /": a port needs a domain`,
 		`site.ini:7: [composite:main] not_found_app = "los": `,
 	} {
@@ -307,7 +327,8 @@ not_found_app = los
 
 func BenchmarkServe(b *testing.B) {
 	app, err := urlmap.New(urlmap.Config{Apps: map[string]http.Handler{
-		"/": http.NotFoundHandler(), "/blog": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		"/":     http.NotFoundHandler(),
+		"/blog": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 	}})
 	if err != nil {
 		b.Fatal(err)
@@ -321,7 +342,8 @@ func BenchmarkServe(b *testing.B) {
 
 // No key makes a place panic, and what it is printed as is the same place.
 func FuzzPlace(f *testing.F) {
-	for _, seed := range []string{"/", "/blog", "domain a.org port 80 /x", "domain [::1]", "port 1", "domain a x", "http"} {
+	for _, seed := range []string{"/", "/blog", "domain a.org port 80 /x", "domain [::1]", "port 1",
+		"domain a x", "http"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, key string) {

@@ -1,7 +1,13 @@
 // Package vars is an app that answers with the program's metrics, as JSON: the variables of the
 // standard library's package expvar.
 //
-// In an .ini, use = egg:pasteline#vars; in Go code, [New]. The variables are
+// In Go code, [New] returns the handler. In an .ini file, its name is egg:pasteline#vars (after
+// egg: stands the name that a package gives to its app):
+//
+//	[app:vars]
+//	use = egg:pasteline#vars
+//
+// The variables are
 //
 //	memstats             memory statistics of the Go runtime, as in runtime.MemStats
 //	pasteline.recovery   transactions that a crash left prepared, and how they were settled:
@@ -62,5 +68,5 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", "application/json; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	_, _ = w.Write(text.Bytes()) // the client may have gone
+	_, _ = w.Write(text.Bytes()) // fails only if the client has disconnected
 }

@@ -36,9 +36,9 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestAllocationsOfNewVisitor holds the budget of a request that is answered with a cookie: beside the above the id, the text, and
+// TestAllocationsOfNewBrowser holds the budget of a request that is answered with a cookie: beside the above the id, the text, and
 // the lists of the two header fields.
-func TestAllocationsOfNewVisitor(t *testing.T) {
+func TestAllocationsOfNewBrowser(t *testing.T) {
 	h, _ := known(t, browserid.Config{CookieLifetime: time.Hour, CookieSecure: browserid.SecureOn})
 	r := get()
 	w := discard{http.Header{}}

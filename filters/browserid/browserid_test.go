@@ -151,7 +151,7 @@ func TestSetCookieText(t *testing.T) {
 	}
 }
 
-func TestAlteredCookieIsANewVisitor(t *testing.T) {
+func TestAlteredCookieGetsNewID(t *testing.T) {
 	t.Parallel()
 	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRead, browserid.CompatRepoze} {
 		filter := mustNew(t, browserid.Config{SecretKey: testSecret, Compat: compat})
@@ -180,7 +180,7 @@ func TestAlteredCookieIsANewVisitor(t *testing.T) {
 	}
 }
 
-func TestACookieIsGoodForItsNameAlone(t *testing.T) {
+func TestCookieIsBoundToItsName(t *testing.T) {
 	t.Parallel()
 	a := mustNew(t, browserid.Config{SecretKey: testSecret, CookieName: "a"})
 	b := mustNew(t, browserid.Config{SecretKey: testSecret, CookieName: "b"})
@@ -219,7 +219,7 @@ func TestEncodingIsUnambiguous(t *testing.T) {
 	}
 }
 
-func TestSeveralCookiesOfTheName(t *testing.T) {
+func TestSeveralCookiesOfOneName(t *testing.T) {
 	t.Parallel()
 	filter := mustNew(t, browserid.Config{SecretKey: testSecret})
 	first := visitWith(t, filter, get())
@@ -260,7 +260,7 @@ func TestSeveralCookiesOfTheName(t *testing.T) {
 	}
 }
 
-func TestMovingASite(t *testing.T) {
+func TestMigrationFromPython(t *testing.T) {
 	t.Parallel()
 	const id = "fb91d5f5412b2d7a7b407b2042f16990dc40d6c5"
 	original := "repoze.browserid=" + browserid.RepozeSign(testSecret, nil, id)
@@ -311,7 +311,7 @@ func TestLazy(t *testing.T) {
 	}
 }
 
-func TestLazyAskedTooLate(t *testing.T) {
+func TestLazyIDAfterHeader(t *testing.T) {
 	t.Parallel()
 	filter := mustNew(t, browserid.Config{SecretKey: testSecret, OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
 	known := visitWith(t, filter, get())

@@ -191,7 +191,7 @@ func TestReloadKeepsSecrets(t *testing.T) {
 	}
 }
 
-func TestNamesakes(t *testing.T) {
+func TestSharedCookieName(t *testing.T) {
 	t.Parallel()
 	const another = "another-secret-0123456789"
 	for lines, clash := range map[string]bool{

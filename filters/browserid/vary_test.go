@@ -56,7 +56,7 @@ func TestVary(t *testing.T) {
 }
 
 // What the cookie is bound to is what came in, whatever inner filters make of the request.
-func TestVaryOnWhatCameIn(t *testing.T) {
+func TestVaryOnIncomingRequest(t *testing.T) {
 	t.Parallel()
 	filter := mustNew(t, browserid.Config{SecretKey: testSecret, Vary: []string{"HTTP_USER_AGENT"}})
 	first := get()

@@ -89,7 +89,7 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-func TestInnerCounts(t *testing.T) {
+func TestInnerFilterWins(t *testing.T) {
 	t.Parallel()
 	var got []string
 	note := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -10,7 +10,6 @@
 //	prefix = /james
 //	trusted_proxies = 127.0.0.1 ::1
 //
-
 // # Changes to a request
 //
 // The prefix is removed from the path if the proxy has left it there, and becomes the script name

@@ -76,7 +76,7 @@ func TestPath(t *testing.T) {
 }
 
 // A filter below a place of a urlmap keeps the script name, unless it has one of its own.
-func TestBelowScriptName(t *testing.T) {
+func TestScriptNameOfURLMap(t *testing.T) {
 	t.Parallel()
 	for own, want := range map[string]string{"/": "/blog", "/james": "/james", "/blog": "/blog"} {
 		r, _ := mount.Cut(httptest.NewRequest(http.MethodGet, "/blog/x", nil), "/blog")
@@ -317,7 +317,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-func TestSaysOnceWhomItDoesNotBelieve(t *testing.T) {
+func TestUntrustedProxyIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	filter, err := prefix.New(prefix.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})

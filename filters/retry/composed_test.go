@@ -35,7 +35,7 @@ func composed(t *testing.T, again retry.Config, transact tm.Config) func(http.Ha
 
 // A connection that can't be had is found out before anything is decided, whoever stands between the filter and the server:
 // the handler's next word still counts.
-func TestHijackThatCannotBeHadDecidesNothing(t *testing.T) {
+func TestUnsupportedHijackDecidesNothing(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
@@ -115,7 +115,7 @@ func TestFlushInHooks(t *testing.T) {
 }
 
 // A veto that panics when it is asked at a flush is a failure, also when somebody further in recovers: nothing was kept.
-func TestRecoveredVetoPanicIsNoSuccess(t *testing.T) {
+func TestRecoveredVetoPanicFails(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	veto := func(*http.Request, int, http.Header) bool { panic("veto") }
@@ -167,7 +167,7 @@ func TestResponseTooLargeAfterTheCommit(t *testing.T) {
 }
 
 // What a hook does with its request is not the next attempt's.
-func TestHookCannotSpoilTheRequest(t *testing.T) {
+func TestHookCannotChangeNextRequest(t *testing.T) {
 	t.Parallel()
 	seen := ""
 	config := retry.Config{OnRetry: func(r *http.Request, _ error) {
@@ -192,7 +192,7 @@ func TestHookCannotSpoilTheRequest(t *testing.T) {
 }
 
 // A goroutine that is left over from a failed attempt and works on its request does not meet the next attempt's.
-func TestLeftOverGoroutineOnItsRequest(t *testing.T) {
+func TestLeftoverGoroutineKeepsItsRequest(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})
 	done := make(chan struct{}, 10)
@@ -445,7 +445,7 @@ func TestFailureAfterTheCommit(t *testing.T) {
 }
 
 // What a handler has committed by itself is not done once more.
-func TestNoAttemptAfterTheHandlersOwnCommit(t *testing.T) {
+func TestNoRetryAfterHandlersCommit(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	app := handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
@@ -509,7 +509,7 @@ func TestRequestTrailers(t *testing.T) {
 
 // A request that a handler makes up, and has answered into its own response by a pipeline of its own, decides nothing about the
 // handler's transaction.
-func TestMadeUpRequest(t *testing.T) {
+func TestNestedPipelineRequest(t *testing.T) {
 	t.Parallel()
 	for name, chain := range chains(t) {
 		if name == "retry" {

@@ -38,7 +38,7 @@ func increment(ctx context.Context, db *storage.DB) (int, error) {
 
 // G3: with the default settings, a crowd of clients at one key is served: every answer is 200 or an honest 503, at least 99 % are 200, and
 // the value is the number of 200s.
-func TestCrowdAtOneKey(t *testing.T) {
+func TestManyClientsOfOneKey(t *testing.T) {
 	t.Parallel()
 	leakCheck(t)
 	db := memory.New("crowd")

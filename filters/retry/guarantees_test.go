@@ -121,7 +121,7 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 }
 
 // G2: after two conflicts the third attempt has the whole body, and its answer has nothing of the failed ones.
-func TestThirdAttemptIsAsTheFirst(t *testing.T) {
+func TestThirdAttemptGetsOriginalRequest(t *testing.T) {
 	t.Parallel()
 	type key struct{}
 	l := &ledger{}

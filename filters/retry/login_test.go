@@ -115,7 +115,7 @@ func both(t *testing.T, h http.Handler, first, second, meet, cookie string) (sta
 }
 
 // Two log-ins at once: whichever answer comes last, the browser has its cart and is logged in.
-func TestTwoLoginsAtOnce(t *testing.T) {
+func TestConcurrentLogins(t *testing.T) {
 	t.Parallel()
 	for _, login := range []string{"/login?", "/login?as=ann&"} {
 		s := newShop(t)
@@ -146,7 +146,7 @@ func idOf(cookie string) string {
 }
 
 // A write that is under way while a log-in commits is in what was renewed, or refused.
-func TestWriteBesideLogin(t *testing.T) {
+func TestConcurrentWriteAndLogin(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	h := composed(t, retry.Config{}, tm.Config{})(handler.Func(s.serve))
@@ -170,7 +170,7 @@ func TestWriteBesideLogin(t *testing.T) {
 }
 
 // A log-out beside a log-in, or beside a write, is not acknowledged and without effect.
-func TestLogoutBesideOthers(t *testing.T) {
+func TestConcurrentLogout(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	h := composed(t, retry.Config{}, tm.Config{})(handler.Func(s.serve))

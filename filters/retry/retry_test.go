@@ -135,7 +135,7 @@ func (w waiting) Wait(ctx context.Context) (context.Context, func(), error) {
 type turnKey struct{}
 
 // A turn is held while the attempt runs, and no longer: not while the response is sent, and not after a panic.
-func TestTurns(t *testing.T) {
+func TestQueuePlaceEndsWithAttempt(t *testing.T) {
 	t.Parallel()
 	var held atomic.Int32
 	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
@@ -182,7 +182,7 @@ func (w *onWrite) Write(p []byte) (int, error) {
 }
 
 // A stream gives its turn back when it begins.
-func TestTurnOfAStream(t *testing.T) {
+func TestQueuePlaceOfStream(t *testing.T) {
 	t.Parallel()
 	var held atomic.Int32
 	get(t, mustRetry(t, retry.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {

@@ -137,7 +137,7 @@ func openDB(t *testing.T, uri string) *storage.DB {
 }
 
 // A request that lost a race is run again, whatever its handler made of that; if there is no further attempt, its own answer is sent.
-func TestSwallowedConflict(t *testing.T) {
+func TestHiddenConflict(t *testing.T) {
 	t.Parallel()
 	databases := map[string]func(t *testing.T) loser{
 		"memory": func(t *testing.T) loser {
@@ -249,7 +249,7 @@ func TestSwallowedConflict(t *testing.T) {
 }
 
 // A deadlock, of which MariaDB tells one of the two statements, is run again, too, though the handler answers 500.
-func TestSwallowedDeadlock(t *testing.T) {
+func TestHiddenDeadlock(t *testing.T) {
 	t.Parallel()
 	dsn := mariadbtest.Database(t)
 	pool := openPool(t, "mysql", dsn)

@@ -367,7 +367,7 @@ func TestTransformingMiddlewareBetween(t *testing.T) {
 }
 
 // The veto of tm sees the status that the app wrote, also if somebody in between has not passed it on yet.
-func TestVetoSeesTheAppsStatusThroughMiddleware(t *testing.T) {
+func TestVetoGetsAppStatusThroughMiddleware(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {

@@ -97,7 +97,7 @@ func TestDecisions(t *testing.T) {
 }
 
 // A client that has gone, or a time limit that has passed, before the commit began aborts.
-func TestNobodyWaits(t *testing.T) {
+func TestClientGoneAborts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -127,7 +127,7 @@ func TestNobodyWaits(t *testing.T) {
 	}
 }
 
-func TestPanicGoesOnWithItsValue(t *testing.T) {
+func TestPanicKeepsItsValue(t *testing.T) {
 	t.Parallel()
 	for _, value := range []any{"a string", http.ErrAbortHandler} {
 		d := &trace{}
@@ -291,7 +291,7 @@ func TestVetoAtFlush(t *testing.T) {
 }
 
 // The place of the original's after_end: one of the two hooks is called, however the transaction ends.
-func TestHooksOfBothEnds(t *testing.T) {
+func TestCommitAndAbortHooks(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string][]string{
 		"/commit":        {"txn.commit", "first", "third"},
@@ -331,7 +331,7 @@ type refusing struct{ transaction.Synchronizer }
 
 func (refusing) NewTransaction(*transaction.Txn) error { return errors.New("not today") }
 
-func TestNoTransactionToBeHad(t *testing.T) {
+func TestBeginFails(t *testing.T) {
 	t.Parallel()
 	manager := &transaction.Manager{}
 	manager.Register(refusing{})
@@ -351,7 +351,7 @@ type judge struct {
 func (d *judge) IsTransient(err error) bool { return errors.Is(err, d.transient) }
 
 // What a data manager calls transient is recorded as such, whether it comes from the handler or from the commit.
-func TestDataManagerJudges(t *testing.T) {
+func TestDataManagerClassifiesErrors(t *testing.T) {
 	t.Parallel()
 	serialization := errors.New("40001")
 	for _, atCommit := range []bool{false, true} {
@@ -440,7 +440,7 @@ func TestTimeoutHandlerInside(t *testing.T) {
 
 // Savepoints that such a handler takes, or goes back to, count whole or are refused, and the database is free afterwards. With retry around it
 // is the same.
-func TestSavepointsOfALeftOverHandler(t *testing.T) {
+func TestSavepointsAfterTimeout(t *testing.T) {
 	t.Parallel()
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "data.db"), nil)
 	if err != nil {
@@ -494,7 +494,7 @@ func TestSavepointsOfALeftOverHandler(t *testing.T) {
 }
 
 // A goroutine of the handler's commits or aborts at the moment of the filter's decision: the answer goes by that.
-func TestEndByALeftOverGoroutine(t *testing.T) {
+func TestEndByLeftoverGoroutine(t *testing.T) {
 	t.Parallel()
 	commit := (*transaction.Txn).Commit
 	for _, tt := range []struct {
@@ -571,7 +571,7 @@ func (c *counter) BeforeCompletion(*transaction.Txn) error { return nil }
 func (c *counter) AfterCompletion(*transaction.Txn)        { c.ended++ }
 
 // What a handler that http.TimeoutHandler has given up fails with afterwards does not become the answer.
-func TestErrorOfALeftOverHandler(t *testing.T) {
+func TestErrorAfterTimeout(t *testing.T) {
 	t.Parallel()
 	again, err := retry.New(retry.Config{})
 	if err != nil {

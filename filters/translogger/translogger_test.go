@@ -224,7 +224,7 @@ func TestWriter(t *testing.T) {
 // plain is a response that can nothing beyond the interface.
 type plain struct{ http.ResponseWriter }
 
-func TestWriterThatCantFlush(t *testing.T) {
+func TestWriterWithoutFlush(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	newFilter(t, translogger.Config{Output: &log, Format: "%(status)s %(bytes)s"})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
