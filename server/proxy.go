@@ -25,13 +25,6 @@ var proxyHeaders = map[string]string{
 	"x-forwarded-proto": forwarded.Proto,
 }
 
-// allProxyHeaders are the fields that are cleared: those of proxyHeaders, and two more that the
-// filter prefix reads.
-var allProxyHeaders = []string{
-	forwarded.Standard, forwarded.By, forwarded.For, forwarded.Host, forwarded.Port,
-	forwarded.Proto, forwarded.Scheme, forwarded.Server,
-}
-
 // A translator rewrites requests to the form that the client sent, from the fields of trusted
 // proxies and from settings. The rules are those of Waitress.
 type translator struct {
@@ -129,7 +122,7 @@ func (t *translator) translate(r *http.Request) (*http.Request, error) {
 		v.Scheme, v.Host = t.scheme, r.Host
 	}
 	var drop, cut []string
-	if present := present(r.Header); len(present) > 0 {
+	if present := forwarded.Fields(r.Header); len(present) > 0 {
 		trust := len(t.trusted) > 0 && t.peers.Trust(r)
 		if t.clear {
 			drop = slices.DeleteFunc(slices.Clone(present), func(name string) bool {
@@ -184,17 +177,6 @@ func (t *translator) cutLists(r *http.Request, names []string) *http.Request {
 		r.Header[name] = []string{added}
 	}
 	return r
-}
-
-// present returns the names of the proxy fields in a header.
-func present(header http.Header) []string {
-	var names []string
-	for _, name := range allProxyHeaders {
-		if len(header[name]) > 0 {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // A claim has the values sent by trusted proxies.

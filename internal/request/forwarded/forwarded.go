@@ -1,6 +1,7 @@
 package forwarded
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -21,6 +22,29 @@ const (
 	Scheme   = "X-Forwarded-Scheme"
 	Server   = "X-Forwarded-Server"
 )
+
+// fields are all fields that say for whom a proxy has passed a request on.
+var fields = []string{Standard, By, For, Host, Port, Proto, Scheme, Server}
+
+// Fields returns the names of the forwarded fields that a header has.
+func Fields(header http.Header) []string {
+	var names []string
+	for _, name := range fields {
+		if len(header[name]) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+type droppedKey struct{}
+
+// ByProxy reports whether a proxy, or a client that acts as if it were one, has passed r on: r has
+// or had a field that only proxies add. The fields that [View.Apply] has dropped count too.
+func ByProxy(r *http.Request) bool {
+	return len(Fields(r.Header)) > 0 || len(r.Header["X-Real-Ip"]) > 0 ||
+		len(r.Header["Via"]) > 0 || r.Context().Value(droppedKey{}) != nil
+}
 
 // Hops returns the element that each proxy has added to a list-valued header field, the last one
 // last, unparsed. Several lines form one list. An empty element means that a proxy has added
@@ -113,8 +137,8 @@ type View struct {
 	RemoteAddr string
 }
 
-// Apply returns r with the client's view, and without the fields named by drop. Unchanged parts are
-// not copied.
+// Apply returns r with the client's view, and without the fields named by drop, which [ByProxy]
+// still knows of. Unchanged parts are not copied.
 func (v View) Apply(r *http.Request, drop ...string) *http.Request {
 	drop = slices.DeleteFunc(slices.Clone(drop),
 		func(name string) bool { return len(r.Header[name]) == 0 })
@@ -125,6 +149,9 @@ func (v View) Apply(r *http.Request, drop ...string) *http.Request {
 		return r
 	}
 	c := *r
+	if len(drop) > 0 {
+		c = *r.WithContext(context.WithValue(r.Context(), droppedKey{}, true))
+	}
 	c.Host = v.Host
 	if v.Scheme != "" {
 		u := *r.URL
