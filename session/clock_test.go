@@ -24,9 +24,9 @@ func TestClock(t *testing.T) {
 		moves func(f *fixture, use func())
 		alive bool
 	}{
-		{"time passes, not enough", func(f *fixture, _ func()) { f.clock.pass(20 * time.Minute) },
+		{"less than the timeout passes", func(f *fixture, _ func()) { f.clock.pass(20 * time.Minute) },
 			true},
-		{"time passes",
+		{"the timeout passes",
 			func(f *fixture, _ func()) { f.clock.pass(20*time.Minute + 20*time.Second) }, false},
 		{"the clock jumps ahead", func(f *fixture, _ func()) { f.clock.jump(24 * time.Hour) },
 			true},
@@ -36,11 +36,11 @@ func TestClock(t *testing.T) {
 			f.clock.pass(15 * time.Minute)
 			f.clock.jump(24 * time.Hour)
 		}, true},
-		{"the clock jumps ahead, and the time is up all the same", func(f *fixture, _ func()) {
+		{"the clock jumps ahead, and the timeout passes", func(f *fixture, _ func()) {
 			f.clock.jump(24 * time.Hour)
 			f.clock.pass(21 * time.Minute)
 		}, false},
-		{"the clock jumps ahead when the time was nearly up, then it is",
+		{"the clock jumps ahead just before the timeout passes",
 			func(f *fixture, _ func()) {
 				f.clock.pass(15 * time.Minute)
 				f.Sweep(context.Background())
@@ -53,7 +53,7 @@ func TestClock(t *testing.T) {
 			use()
 			f.clock.pass(19 * time.Minute)
 		}, true},
-		{"the clock jumps ahead, time passes, and again some", func(f *fixture, use func()) {
+		{"the clock jumps ahead, and the timeout passes in two parts", func(f *fixture, use func()) {
 			f.clock.jump(24 * time.Hour)
 			use()
 			f.clock.pass(19 * time.Minute)
@@ -73,7 +73,7 @@ func TestClock(t *testing.T) {
 			f.clock.pass(10 * time.Minute)
 			f.clock.jump(2 * time.Hour)
 		}, true},
-		{"the clock jumps back, the session is used, and the time is up",
+		{"the clock jumps back, the session is used, and the timeout passes",
 			func(f *fixture, use func()) {
 				f.clock.jump(-2 * time.Hour)
 				use()
@@ -86,7 +86,7 @@ func TestClock(t *testing.T) {
 				use()
 			}
 		}, true},
-		{"the clock strays slowly", func(f *fixture, use func()) {
+		{"the clock drifts slowly", func(f *fixture, use func()) {
 			for range 100 {
 				f.clock.pass(time.Minute)
 				f.clock.jump(30 * time.Millisecond)
@@ -262,7 +262,7 @@ func TestStartWithAWrongClock(t *testing.T) {
 		f.Restart()
 		f.SetClock(f.clock.read)
 	}
-	t.Run("ahead, and put right", func(t *testing.T) {
+	t.Run("ahead, then corrected", func(t *testing.T) {
 		t.Parallel()
 		f, log, sweep := start(t)
 		restart(f, 21*time.Minute)
@@ -288,14 +288,14 @@ func TestStartWithAWrongClock(t *testing.T) {
 		f.clock.pass(time.Minute)
 		sweep(3)
 	})
-	t.Run("right, and visited", func(t *testing.T) {
+	t.Run("right, and a session is used", func(t *testing.T) {
 		t.Parallel()
 		f, _, sweep := start(t)
 		restart(f, 24*time.Hour)
 		f.set(t, "d", map[string]any{"n": 1})
 		sweep(3)
 	})
-	t.Run("behind, and put right", func(t *testing.T) {
+	t.Run("behind, then corrected", func(t *testing.T) {
 		t.Parallel()
 		f, log, sweep := start(t)
 		before := f.records(t)

@@ -91,7 +91,7 @@ func TestEventHandlers(t *testing.T) {
 		t.Errorf("Value of an Info: got %q, %t, %v", user, ok, err)
 	}
 	if _, ok, err := session.Get[string](info, "none"); ok || err != nil {
-		t.Errorf("Value of what isn't there: got %t, %v", ok, err)
+		t.Errorf("Value of a missing key: got %t, %v", ok, err)
 	}
 	if _, _, err := session.Get[int](info, "user"); err == nil {
 		t.Error("Value of another type: got no error")

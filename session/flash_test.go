@@ -69,7 +69,7 @@ func TestCSRFToken(t *testing.T) {
 			t.Errorf("NewCSRFToken: got %q, %v", next, err)
 		}
 		if ok, _ := s.CheckCSRFToken(token); ok {
-			t.Error("the old token is still good")
+			t.Error("the old token is still accepted")
 		}
 		if ok, _ := s.Has("_csrft_"); !ok {
 			t.Error("the token is not kept where Pyramid keeps it")

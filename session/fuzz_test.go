@@ -159,7 +159,7 @@ func FuzzMeta(f *testing.F) {
 				t.Errorf("%d, %d as %x: got %d, %d, %s", created, used, b, c, u, problem)
 			}
 			if b[0] != 1 && (b[0] < 128 || len(b) != 6) {
-				t.Errorf("%d, %d: got %x, which is of neither form", created, used, b)
+				t.Errorf("%d, %d: got %x, which has neither format", created, used, b)
 			}
 		}
 	})

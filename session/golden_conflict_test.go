@@ -208,7 +208,7 @@ func TestGoldenManagerConflicts(t *testing.T) {
 						must(t, err)
 						if got := len(used) == 1 && used[0].Equal(moment(slice)); got !=
 							want[id(owner, slice)] {
-							t.Errorf("%s: got %v, want it there: %t", id(owner, slice), used,
+							t.Errorf("%s: got %v, want it stored: %t", id(owner, slice), used,
 								want[id(owner, slice)])
 						}
 					}
@@ -360,5 +360,5 @@ func concurrentStep(ctx context.Context, t *testing.T, f *fixture, txn *transact
 		}
 		return n + 1, s.Set("n", n+1)
 	}
-	return nil, fmt.Errorf("no step is called %q", op)
+	return nil, fmt.Errorf("unknown step %q", op)
 }

@@ -352,7 +352,7 @@ func (tr *tracer) act(s *session.Session, step goldenStep, want goldenExpect) (a
 	keyError := func() (any, error) {
 		tr.needed.use(tr.T, "no-key-error")
 		if want.Error != "KeyError" {
-			return nil, fmt.Errorf("there is nothing under %q", step.K)
+			return nil, fmt.Errorf("no value under %q", step.K)
 		}
 		return nil, nil
 	}
@@ -410,7 +410,7 @@ func (tr *tracer) act(s *session.Session, step goldenStep, want goldenExpect) (a
 		tr.gone[step.Session] = true
 		return nil, s.Invalidate()
 	}
-	return nil, fmt.Errorf("no step is called %q", step.Op)
+	return nil, fmt.Errorf("unknown step %q", step.Op)
 }
 
 // aliases returns all names that the original has for one session of this package.

@@ -188,9 +188,9 @@ func TestHistoryChecker(t *testing.T) {
 		want bool
 	}{
 		{"a write that is lost", []op{add, login, read}, false},
-		{"one that is refused", []op{refused, login, read}, true},
-		{"one that was first", []op{add, loginSaw, saw}, true},
-		{"one that is refused without a reason", []op{refused}, false},
+		{"a refused write", []op{refused, login, read}, true},
+		{"a write before the log-in", []op{add, loginSaw, saw}, true},
+		{"a write refused without a reason", []op{refused}, false},
 		{"a second log-in that finds nothing", []op{
 			{kind: "add", id: "a", word: "x", sent: 1, done: 2, next: "a"},
 			{kind: "login", id: "a", saw: "x", sent: 3, done: 6, next: "b"},
@@ -359,6 +359,6 @@ func (h *history) run(t *testing.T, random *rand.Rand) {
 		for _, o := range h.ops {
 			lines = append(lines, o.String())
 		}
-		t.Errorf("no order explains these answers:\n%s", strings.Join(lines, "\n"))
+		t.Errorf("no sequential order explains these answers:\n%s", strings.Join(lines, "\n"))
 	}
 }

@@ -104,20 +104,20 @@ func (l *leftOver) check(tb testing.TB, committed, undone bool) {
 		}
 	})
 	if !committed && len(there) > 0 {
-		tb.Errorf("not committed, and there are %v", there)
+		tb.Errorf("not committed, but %v are stored", there)
 	}
 	for _, key := range l.lost {
 		if there[key] || there[key+"+"] {
-			tb.Errorf("the writing of %q was refused, and yet it is there", key)
+			tb.Errorf("the write of %q was refused, but it is stored", key)
 		}
 	}
 	for _, key := range l.present {
 		if committed && !undone && !there[key] {
-			tb.Errorf("the writing of %q was acknowledged and committed, but there are only %v",
+			tb.Errorf("the write of %q was acknowledged and committed, but only %v are stored",
 				key, there)
 		}
 		if there[key] && strings.HasPrefix(key, "update") && !there[key+"+"] {
-			tb.Errorf("of an Update %q is there alone", key)
+			tb.Errorf("only %q of an Update is stored", key)
 		}
 	}
 }

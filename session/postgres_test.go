@@ -70,7 +70,7 @@ func TestSweepersOnPostgres(t *testing.T) {
 	}
 	all.Wait()
 	if n := swept[0] + swept[1] + swept[2]; n != sessions {
-		t.Errorf("they have ended %v, want %d together", swept, sessions)
+		t.Errorf("the sweeps ended %v, want %d in total", swept, sessions)
 	}
 	slices.Sort(want)
 	if got := events.take(); !slices.Equal(got, want) {

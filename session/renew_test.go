@@ -44,7 +44,7 @@ func TestRenew(t *testing.T) {
 		must(t, f.renew(ctx, "old", "new", session.As("ann")))
 		if s.ID() != "new" || f.get(ctx, t, "new") != s || s.IsNew() ||
 			!s.Created().Equal(time.Unix(start, 0)) {
-			t.Errorf("the Session did not follow: id %q, new %t, created %v", s.ID(), s.IsNew(),
+			t.Errorf("the Session is not the renewed one: id %q, new %t, created %v", s.ID(), s.IsNew(),
 				s.Created())
 		}
 		must(t, s.Set("late", 1))
@@ -68,7 +68,7 @@ func TestRenew(t *testing.T) {
 		t.Errorf("events: got %v", got)
 	}
 	if n, err := f.Sweep(t.Context()); n != 0 || err != nil || len(f.records(t)) == 0 {
-		t.Errorf("Sweep at once: got %d, %v, and %d records", n, err, len(f.records(t)))
+		t.Errorf("Sweep after the grace: got %d, %v, and %d records", n, err, len(f.records(t)))
 	}
 	f.clock.pass(session.DefaultGrace + session.DefaultPeriod)
 	if n, err := f.Sweep(t.Context()); n != 0 || err != nil {
@@ -156,7 +156,7 @@ func TestRenewTwice(t *testing.T) {
 			}},
 		{name: "log-in of two users", before: none, first: ann, second: bob,
 			want: map[string]any{"cart": int64(1), "_user_": "bob"}},
-		{name: "only the first says whose", before: none, first: ann, second: none,
+		{name: "only the first names the user", before: none, first: ann, second: none,
 			want: map[string]any{"cart": int64(1)}},
 		{name: "change of password, twice", before: ann, first: ann, second: ann, same: true,
 			want: map[string]any{
@@ -198,7 +198,7 @@ func TestRenewTwice(t *testing.T) {
 					again, err := f.Get(ctx)
 					must(t, err)
 					if again != s {
-						t.Error("the Session that was got before is not the one that was renewed")
+						t.Error("the earlier Session is not the renewed one")
 					}
 					must(t, s.Set("mine", true))
 				}
@@ -273,7 +273,7 @@ func TestRenewInOneTransaction(t *testing.T) {
 			s *session.Session) error {
 			return errors.Join(s.Invalidate(), f.Renew(ctx))
 		}, nil, nil, []string{"invalidated"}},
-		{"invalidated, renewed and begun anew", func(ctx context.Context, f *fixture,
+		{"invalidated, renewed and begun again", func(ctx context.Context, f *fixture,
 			s *session.Session) error {
 			err := errors.Join(s.Invalidate(), f.Renew(ctx))
 			next, err2 := f.Get(ctx)
@@ -282,7 +282,7 @@ func TestRenewInOneTransaction(t *testing.T) {
 			}
 			return errors.Join(err, next.Set("x", 1))
 		}, map[string]any{"x": int64(1)}, nil, []string{"begun", "invalidated"}},
-		{"renewed, invalidated and begun anew", func(ctx context.Context, f *fixture,
+		{"renewed, invalidated and begun again", func(ctx context.Context, f *fixture,
 			s *session.Session) error {
 			err := errors.Join(f.Renew(ctx), s.Invalidate())
 			next, err2 := f.Get(ctx)
@@ -410,7 +410,7 @@ func TestRenewWithoutCookie(t *testing.T) {
 		b.mu.Unlock()
 	})
 	if !errors.Is(err, deaf) {
-		t.Errorf("commit: got %v, want that it can't be told", err)
+		t.Errorf("commit: got %v, want an error that the id can't be sent", err)
 	}
 	f.wantStored(t, "old", map[string]any{"n": int64(1)})
 	if err := try(t, func(ctx context.Context) { // storing the user fails after the new id was made

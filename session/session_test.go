@@ -87,7 +87,7 @@ func TestGetWithoutFilters(t *testing.T) {
 		}
 		if err := f.Renew(session.WithID(ctx, "id")); !errors.Is(err, session.ErrIDNotSent) ||
 			!strings.Contains(err.Error(), "session.WithID") {
-			t.Errorf("Renew of an id that the program gave: got %v", err)
+			t.Errorf("Renew of an id from WithID: got %v", err)
 		}
 	})
 }
@@ -108,7 +108,7 @@ func TestNewSessionIsStoredLazily(t *testing.T) {
 			t.Errorf("LastModified: got %v, %v, want zero", got, err)
 		}
 		if again := f.get(ctx, t, "id"); again != s {
-			t.Error("a second Get gave another Session")
+			t.Error("a second Get returned another Session")
 		}
 		if got, err := f.Lookup(session.WithID(ctx, "id")); got != nil || err != nil {
 			t.Errorf("Query: got %v, %v, want none", got, err)
@@ -168,7 +168,7 @@ func TestDict(t *testing.T) {
 			t.Errorf("Has: got %t, %v", ok, err)
 		}
 		if ok, err := s.Has("A"); err != nil || ok {
-			t.Errorf("Has of what isn't there: got %t, %v", ok, err)
+			t.Errorf("Has of a missing key: got %t, %v", ok, err)
 		}
 		must(t, s.Set("a", 5))
 		must(t, s.Delete("b"))
@@ -177,10 +177,10 @@ func TestDict(t *testing.T) {
 			t.Errorf("Pop: got %v, %t, %v", v, ok, err)
 		}
 		if v, ok, err := session.Pop[bool](s, ""); v || ok || err != nil {
-			t.Errorf("Pop of what isn't there: got %v, %t, %v", v, ok, err)
+			t.Errorf("Pop of a missing key: got %v, %t, %v", v, ok, err)
 		}
 		if v, err := session.SetDefault(s, "a", 9); v != 5 || err != nil {
-			t.Errorf("SetDefault of what is there: got %v, %v", v, err)
+			t.Errorf("SetDefault of an existing key: got %v, %v", v, err)
 		}
 		if v, err := session.SetDefault(s, "d", 9); v != 9 || err != nil {
 			t.Errorf("SetDefault: got %v, %v", v, err)
@@ -255,15 +255,15 @@ func TestMaxSize(t *testing.T) {
 			t.Fatalf("got %#v", err)
 		}
 		if strings.Contains(err.Error(), id) || transaction.IsTransient(err) {
-			t.Errorf("the error tells the id, or is transient: %v", err)
+			t.Errorf("the error contains the id, or is transient: %v", err)
 		}
 		if !s.IsNew() || len(f.records(t)) != 0 {
-			t.Error("what was refused has left something")
+			t.Error("a refused Set has stored records")
 		}
 		must(t, s.Set("a", strings.Repeat("x", 40)))
 		must(t, s.Set("a", strings.Repeat("x", 90)))
 		if err := s.Set("b", strings.Repeat("x", 40)); err == nil {
-			t.Error("two values together: got no error")
+			t.Error("two values that are together too long: got no error")
 		}
 		must(t, s.Delete("a"))
 		must(t, s.Set("b", strings.Repeat("x", 40)))
@@ -342,7 +342,7 @@ func TestSavepointBeforeFirstUse(t *testing.T) {
 		t.Errorf("stored: got %v", got)
 	}
 	if f.stored(t, "new") != nil || f.stored(t, "elsewhere") != nil {
-		t.Error("what was rolled back was stored")
+		t.Error("a value that was rolled back was stored")
 	}
 	if got := f.events.take(); got != nil {
 		t.Errorf("events: got %v", got)
@@ -370,10 +370,10 @@ func TestInvalidate(t *testing.T) {
 		}
 		next := f.get(ctx, t, "id")
 		if next == s || !next.IsNew() {
-			t.Error("Get after Invalidate did not give a new session")
+			t.Error("Get after Invalidate did not return a new session")
 		}
 		if ok, err := next.Has("user"); ok || err != nil {
-			t.Errorf("the new session has what the old one had: %t, %v", ok, err)
+			t.Errorf("the new session has a value of the old one: %t, %v", ok, err)
 		}
 	})
 	if got := f.records(t); len(got) != 0 {
@@ -416,12 +416,12 @@ func TestManagersAreSeparate(t *testing.T) {
 	do(t, func(ctx context.Context) {
 		must(t, f.get(ctx, t, "id").Set("n", 1))
 		if ok, err := other.Has(session.WithID(ctx, "id")); ok || err != nil {
-			t.Errorf("the other manager has it too: %t, %v", ok, err)
+			t.Errorf("the other manager has the session, too: %t, %v", ok, err)
 		}
 	})
 	do(t, func(ctx context.Context) {
 		if ok, err := other.Has(session.WithID(ctx, "id")); ok || err != nil {
-			t.Errorf("the other manager has it too: %t, %v", ok, err)
+			t.Errorf("the other manager has the session, too: %t, %v", ok, err)
 		}
 	})
 }
@@ -512,10 +512,10 @@ func TestSavepoints(t *testing.T) {
 				t.Fatalf("after the rollback: got %v, %v under %q", got, err, s.ID())
 			}
 			if err := late.Set("n", 9); !errors.Is(err, session.ErrRolledBack) {
-				t.Errorf("a session of the time rolled back: got %v", err)
+				t.Errorf("a Session of the part that was rolled back: got %v", err)
 			}
 			if f.get(ctx, t, "id") != s {
-				t.Error("Get gives another Session after the rollback")
+				t.Error("Get returns another Session after the rollback")
 			}
 		}
 		for range 2 {
@@ -534,7 +534,7 @@ func TestSavepoints(t *testing.T) {
 		t.Errorf("stored: got %v", got)
 	}
 	if f.stored(t, "new") != nil || f.stored(t, "elsewhere") != nil {
-		t.Error("what was rolled back was stored")
+		t.Error("a value that was rolled back was stored")
 	}
 	if got := f.events.take(); got != nil {
 		t.Errorf("events: got %v", got)

@@ -81,7 +81,7 @@ func TestExpiredIsReplaced(t *testing.T) {
 		}
 	})
 	if got := f.events.take(); got != nil {
-		t.Errorf("events of one who only looked: %v", got)
+		t.Errorf("events of a transaction that only read: %v", got)
 	}
 	do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "u").Set("n", 1)) })
 	if got := f.events.take(); !cmp.Equal(got, told("begun", "u", "expired", "u")) {
@@ -244,11 +244,11 @@ func TestSweepOfDamagedRecords(t *testing.T) {
 	})
 	f.clock.pass(20 * time.Minute)
 	if n, err := f.Sweep(t.Context()); n != 0 || err != nil {
-		t.Errorf("Sweep before their time: got %d, %v", n, err)
+		t.Errorf("Sweep before they expire: got %d, %v", n, err)
 	}
 	f.clock.pass(20 * time.Second)
 	if n, err := f.Sweep(t.Context()); n != 1 || err != nil {
-		t.Errorf("Sweep: got %d, %v, want the good one", n, err)
+		t.Errorf("Sweep: got %d, %v, want the readable one", n, err)
 	}
 	if got := f.records(t); len(got) != 0 {
 		t.Errorf("left over: %v", got)
@@ -282,10 +282,10 @@ func TestSweepPassesBusySession(t *testing.T) {
 		t.Errorf("Sweep: got %d, %v, want %d", n, err, others)
 	}
 	if writes < others {
-		t.Errorf("the busy one was written to %d times only", writes)
+		t.Errorf("the busy session was written to only %d times", writes)
 	}
 	if n, err := f.Sweep(t.Context()); n != 1 || err != nil {
-		t.Errorf("Sweep when it is quiet: got %d, %v", n, err)
+		t.Errorf("Sweep without other transactions: got %d, %v", n, err)
 	}
 }
 

@@ -164,17 +164,17 @@ func TestValueOfAnotherType(t *testing.T) {
 		{"JSON number as int", time.Second, errorOf[int], ""},
 		{"JSON number as unsigned", time.Second, errorOf[uint], ""},
 		{"nil as pointer", nil, errorOf[*point], ""},
-		{"string as a named one", "x", errorOf[role], ""},
-		{"named string as string", role("x"), errorOf[string], ""},
-		{"int as a named one", 255, errorOf[level], ""},
-		{"large int as a named one", 256, errorOf[level],
+		{"string as a defined type", "x", errorOf[role], ""},
+		{"defined string as string", role("x"), errorOf[string], ""},
+		{"int as a defined type", 255, errorOf[level], ""},
+		{"large int as a defined type", 256, errorOf[level],
 			"is an integer, which does not fit session_test.level"},
-		{"int as a named string", 1, errorOf[role],
+		{"int as a defined string", 1, errorOf[role],
 			"is an integer, which does not fit session_test.role"},
 		{"int as duration", 5, errorOf[time.Duration], ""},
-		{"float as a named one", 1.5, errorOf[ratio], ""},
-		{"bool as a named one", true, errorOf[flag], ""},
-		{"string as one that reads itself", "x", errorOf[time.Time],
+		{"float as a defined type", 1.5, errorOf[ratio], ""},
+		{"bool as a defined type", true, errorOf[flag], ""},
+		{"string as a type with UnmarshalJSON", "x", errorOf[time.Time],
 			"is a string, which does not fit time.Time"},
 	}
 	for _, tt := range tests {
@@ -296,7 +296,7 @@ func TestDamagedItems(t *testing.T) {
 				_, _, err := session.Get[float64](s, "bad")
 				all, allErr := s.All()
 				if !cmp.Equal(all, map[string]any{"good": int64(1)}) {
-					t.Errorf("All: got %v, want what can be read", all)
+					t.Errorf("All: got %v, want the values that can be read", all)
 				}
 				if modified, err := s.LastModified(); err != nil || modified.IsZero() {
 					t.Errorf("LastModified: got %v, %v", modified, err)
@@ -342,11 +342,11 @@ func TestDamagedRecords(t *testing.T) {
 		{"use", "u1", nil, "can't read a used record: its time slice is damaged"},
 		{"use before time", "u\xff\xff\xff\xff\xff\xff\xff\xff", nil,
 			"can't read a used record: its time slice is damaged"},
-		{"mark without its end", "m", []byte{2, 0x80},
+		{"tombstone without its end", "m", []byte{2, 0x80},
 			"can't read the meta record: its end time is damaged"},
-		{"mark without creation", "m", []byte{2, 2, 0x80},
+		{"tombstone without creation", "m", []byte{2, 2, 0x80},
 			"can't read the meta record: its creation time is damaged"},
-		{"mark without seed", "m", []byte{2, 2, 2, 1},
+		{"tombstone without seed", "m", []byte{2, 2, 2, 1},
 			"can't read the meta record: its seed is damaged"},
 		{"deletion with a tail", "ll", []byte{2},
 			"can't read the time of the last deletion: its key is too long"},

@@ -20,7 +20,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// answer is an app that answers with a status, a header field and a text.
+// answer returns an app that answers with a status, a header field and a text.
 func answer(status int, text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("From", text)
@@ -56,25 +56,37 @@ func TestCascade(t *testing.T) {
 		wantText   string
 		wantFrom   []string
 	}{
-		{"first", nil, []http.Handler{answer(200, "a"), answer(200, "b")}, 200, "a", []string{"outer", "a"}},
-		{"second", nil, []http.Handler{answer(404, "a"), answer(200, "b")}, 200, "b", []string{"outer", "b"}},
-		{"third", nil, []http.Handler{answer(404, "a"), answer(404, "b"), answer(200, "c")}, 200, "c", []string{"outer", "c"}},
-		{"last whatever it is", nil, []http.Handler{answer(404, "a"), answer(404, "b")}, 404, "b", []string{"outer", "b"}},
+		{"first", nil, []http.Handler{answer(200, "a"), answer(200, "b")}, 200, "a",
+			[]string{"outer", "a"}},
+		{"second", nil, []http.Handler{answer(404, "a"), answer(200, "b")}, 200, "b",
+			[]string{"outer", "b"}},
+		{"third", nil, []http.Handler{answer(404, "a"), answer(404, "b"), answer(200, "c")}, 200,
+			"c", []string{"outer", "c"}},
+		{"the last answer is never caught", nil, []http.Handler{answer(404, "a"), answer(404, "b")}, 404, "b",
+			[]string{"outer", "b"}},
 		{"alone", nil, []http.Handler{answer(404, "a")}, 404, "a", []string{"outer", "a"}},
-		{"not caught", nil, []http.Handler{answer(500, "a"), answer(200, "b")}, 500, "a", []string{"outer", "a"}},
-		{"others are caught", []int{500, 403}, []http.Handler{answer(403, "a"), answer(500, "b"), answer(404, "c"), answer(200, "d")}, 404, "c", []string{"outer", "c"}},
-		{"none is caught", []int{}, []http.Handler{answer(404, "a"), answer(200, "b")}, 404, "a", []string{"outer", "a"}},
-		{"nothing written is an answer", nil, []http.Handler{silent, answer(200, "b")}, 200, "", []string{"outer"}},
-		{"an error is its status", nil, []http.Handler{fail(404, "a"), answer(200, "b")}, 200, "b", []string{"outer", "b"}},
-		{"an error that is not caught", nil, []http.Handler{fail(403, "a"), answer(200, "b")}, 403, "Forbidden\n", []string{"outer"}},
-		{"the last one's error", nil, []http.Handler{answer(404, "a"), fail(410, "b")}, 410, "Gone\n", []string{"outer"}},
+		{"not caught", nil, []http.Handler{answer(500, "a"), answer(200, "b")}, 500, "a",
+			[]string{"outer", "a"}},
+		{"others are caught", []int{500, 403}, []http.Handler{answer(403, "a"), answer(500, "b"),
+			answer(404, "c"), answer(200, "d")}, 404, "c", []string{"outer", "c"}},
+		{"no status is caught", []int{}, []http.Handler{answer(404, "a"), answer(200, "b")}, 404, "a",
+			[]string{"outer", "a"}},
+		{"an app that writes nothing has answered", nil, []http.Handler{silent, answer(200, "b")}, 200, "",
+			[]string{"outer"}},
+		{"an error counts as its status", nil, []http.Handler{fail(404, "a"), answer(200, "b")}, 200, "b",
+			[]string{"outer", "b"}},
+		{"an error that is not caught", nil, []http.Handler{fail(403, "a"), answer(200, "b")}, 403,
+			"Forbidden\n", []string{"outer"}},
+		{"the last app's error", nil, []http.Handler{answer(404, "a"), fail(410, "b")}, 410,
+			"Gone\n", []string{"outer"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			app := newCascade(t, cascade.Config{Apps: tt.apps, Catch: tt.catch})
 			for _, http2 := range []bool{false, true} {
-				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+					r *http.Request) {
 					w.Header().Add("From", "outer")
 					app.ServeHTTP(w, r)
 				}))
@@ -88,10 +100,12 @@ func TestCascade(t *testing.T) {
 				resp.Body.Close()
 				server.Close()
 				if resp.StatusCode != tt.wantStatus || string(body) != tt.wantText {
-					t.Errorf("%s: got %d %q, want %d %q", resp.Proto, resp.StatusCode, body, tt.wantStatus, tt.wantText)
+					t.Errorf("%s: got %d %q, want %d %q", resp.Proto, resp.StatusCode, body,
+						tt.wantStatus, tt.wantText)
 				}
 				if diff := cmp.Diff(tt.wantFrom, resp.Header["From"]); diff != "" {
-					t.Errorf("%s: header of a dropped answer left, or a header lost: %s", resp.Proto, diff)
+					t.Errorf("%s: header of a dropped answer left, or a header lost: %s",
+						resp.Proto, diff)
 				}
 				if len(resp.Cookies()) != len(tt.wantFrom)-1 {
 					t.Errorf("%s: got cookies %v", resp.Proto, resp.Cookies())
@@ -101,7 +115,7 @@ func TestCascade(t *testing.T) {
 	}
 }
 
-// Each app gets the body from its start, however much the one before has read.
+// Each app gets the body from its start, however much the app before it has read.
 func TestBody(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("0123456789abcdef", 1<<16)
@@ -128,7 +142,7 @@ func TestBody(t *testing.T) {
 		for _, chunked := range []bool{false, true} {
 			var reader io.Reader = strings.NewReader(body)
 			if chunked {
-				reader = io.MultiReader(reader) // of no known length
+				reader = io.MultiReader(reader) // a body without a length
 			}
 			resp, err := server.Client().Post(server.URL, "text/plain", reader)
 			if err != nil {
@@ -162,18 +176,19 @@ func TestMaxBody(t *testing.T) {
 	}
 }
 
-// An answer that is not caught is not held back.
+// An answer that is not caught is not buffered.
 func TestStreams(t *testing.T) {
 	t.Parallel()
 	goOn := make(chan struct{})
 	stream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusEarlyHints) // nobody can know yet whose hints they are
+		w.WriteHeader(http.StatusEarlyHints) // dropped: the answer may be caught
 		w.Header().Set("Trailer", "Sum")
 		io.WriteString(w, "first ")
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			t.Error(err)
 		}
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Hour)); err != nil {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Hour)); err !=
+			nil {
 			t.Error(err)
 		}
 		<-goOn
@@ -182,7 +197,8 @@ func TestStreams(t *testing.T) {
 		}
 		w.Header().Set("Sum", "12")
 	})
-	server := httptest.NewServer(newCascade(t, cascade.Config{Apps: []http.Handler{answer(404, "a"), stream, answer(200, "c")}}))
+	server := httptest.NewServer(newCascade(t,
+		cascade.Config{Apps: []http.Handler{answer(404, "a"), stream, answer(200, "c")}}))
 	t.Cleanup(server.Close)
 	resp, err := server.Client().Get(server.URL)
 	if err != nil {
@@ -211,7 +227,8 @@ func TestHijack(t *testing.T) {
 		defer conn.Close()
 		io.WriteString(conn, "HTTP/1.1 299 Mine\r\nConnection: close\r\n\r\n")
 	})
-	server := httptest.NewServer(newCascade(t, cascade.Config{Apps: []http.Handler{answer(404, "a"), hijack, answer(200, "c")}}))
+	server := httptest.NewServer(newCascade(t,
+		cascade.Config{Apps: []http.Handler{answer(404, "a"), hijack, answer(200, "c")}}))
 	t.Cleanup(server.Close)
 	resp, err := server.Client().Get(server.URL)
 	if err != nil {
@@ -223,7 +240,7 @@ func TestHijack(t *testing.T) {
 	}
 }
 
-// Whatever an app does with an answer that is dropped has no effect.
+// Calls on a response writer whose answer is dropped have no effect.
 func TestDroppedAnswer(t *testing.T) {
 	t.Parallel()
 	busy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -243,13 +260,16 @@ func TestDroppedAnswer(t *testing.T) {
 			t.Error(err)
 		}
 		w.(http.Flusher).Flush()
-		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err,
+			http.ErrNotSupported) {
 			t.Errorf("got %v, want ErrNotSupported", err)
 		}
 	})
 	w := httptest.NewRecorder()
-	newCascade(t, cascade.Config{Apps: []http.Handler{busy, answer(201, "b")}}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	want := http.Header{"From": {"b"}, "Set-Cookie": {"b=1"}, "Content-Type": {"text/plain; charset=utf-8"}}
+	newCascade(t, cascade.Config{Apps: []http.Handler{busy, answer(201, "b")}}).ServeHTTP(w,
+		httptest.NewRequest(http.MethodGet, "/", nil))
+	want := http.Header{"From": {"b"}, "Set-Cookie": {"b=1"},
+		"Content-Type": {"text/plain; charset=utf-8"}}
 	got := w.Header()
 	got.Set("Content-Type", "text/plain; charset=utf-8")
 	if w.Code != 201 || w.Body.String() != "b" || w.Flushed || cmp.Diff(want, got) != "" {
@@ -257,7 +277,8 @@ func TestDroppedAnswer(t *testing.T) {
 	}
 }
 
-// With filters outside that answer for failures, those get what is not caught, and what can be run again.
+// Filters in front of the cascade that answer failed requests get transient errors, and errors that
+// are not caught.
 func TestErrorsBehindFilters(t *testing.T) {
 	t.Parallel()
 	conflict := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
@@ -272,8 +293,8 @@ func TestErrorsBehindFilters(t *testing.T) {
 		name    string
 		catch   []int
 		first   http.Handler
-		want    string // of the answer
-		wantErr string // in the result outside
+		want    string // text of the answer
+		wantErr string // error in the outer result
 	}{
 		{"caught", []int{404}, fail(404, "no"), "b", ""},
 		{"not caught", []int{404}, fail(403, "no"), "", "no"},
@@ -286,7 +307,8 @@ func TestErrorsBehindFilters(t *testing.T) {
 			ctx, result := attempt.NewContext(t.Context())
 			w := httptest.NewRecorder()
 			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
-			newCascade(t, cascade.Config{Catch: tt.catch, Apps: []http.Handler{tt.first, answer(200, "b")}}).ServeHTTP(w, r)
+			newCascade(t, cascade.Config{Catch: tt.catch, Apps: []http.Handler{tt.first,
+				answer(200, "b")}}).ServeHTTP(w, r)
 			if w.Body.String() != tt.want || w.Flushed {
 				t.Errorf("got %q, flushed %v, want %q", w.Body, w.Flushed, tt.want)
 			}
@@ -304,14 +326,16 @@ func TestErrorsBehindFilters(t *testing.T) {
 func TestPanicPropagates(t *testing.T) {
 	t.Parallel()
 	app := newCascade(t, cascade.Config{Apps: []http.Handler{
-		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("ouch") }), answer(200, "b"),
+		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("ouch") }),
+		answer(200, "b"),
 	}})
 	defer func() {
 		if v := recover(); v != "ouch" {
 			t.Errorf("got %v", v)
 		}
 	}()
-	app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x")))
+	app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/",
+		strings.NewReader("x")))
 }
 
 func TestValidate(t *testing.T) {
@@ -323,7 +347,8 @@ func TestValidate(t *testing.T) {
 	}{
 		{"none", cascade.Config{}, "cascade: no app: write app1 = …"},
 		{"nil", cascade.Config{Apps: []http.Handler{nil}}, "cascade: an app is nil"},
-		{"status", cascade.Config{Apps: []http.Handler{answer(200, "")}, Catch: []int{200}}, "cascade: 200 can't be caught: want a status from 300 to 599, such as 404"},
+		{"status", cascade.Config{Apps: []http.Handler{answer(200, "")}, Catch: []int{200}},
+			"cascade: 200 can't be caught: want a status from 300 to 599, such as 404"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -345,7 +370,8 @@ func load(ctx context.Context, ini string) (*pipeline.Pipeline, error) {
 	) (http.Handler, error) {
 		return answer(s.Status, s.Text), nil
 	})
-	ini += "[app:none]\nuse = egg:test#answer\nstatus = 404\ntext = none\n[app:gone]\nuse = egg:test#answer\nstatus = 410\ntext = gone\n" +
+	ini += "[app:none]\nuse = egg:test#answer\nstatus = 404\ntext = none\n[app:gone]\nuse = " +
+		"egg:test#answer\nstatus = 410\ntext = gone\n" +
 		"[app:ok]\nuse = egg:test#answer\nstatus = 200\ntext = ok\n"
 	return pipeline.Load(ctx, "site.ini", pipeline.Options{
 		Registry: registry,
@@ -361,12 +387,18 @@ func TestFromINI(t *testing.T) {
 		want         string
 		wantWarnings int
 	}{
-		{"order of keys", "[composite:main]\nuse = egg:Paste#cascade\napp2 = ok\napp1 = none\n", "ok", 0},
-		{"default", "[composite:main]\nuse = egg:pasteline#cascade\napp1 = gone\napp2 = ok\n", "gone", 0},
-		{"catch", "[composite:main]\nuse = egg:Paste#cascade\ncatch = 404 410\napp1 = none\napp2 = gone\napp3 = ok\n", "ok", 0},
-		{"catch nothing", "[composite:main]\nuse = egg:Paste#cascade\ncatch =\napp1 = none\napp2 = ok\n", "none", 0},
-		{"as text", "[composite:main]\nuse = egg:Paste#cascade\napp2 = none\napp10 = ok\n", "ok", 1},
-		{"by its function", "[composit:main]\npaste.composit_factory = paste.cascade:make_cascade\napp_a = ok\napp_b = none\n", "ok", 0},
+		{"order of keys", "[composite:main]\nuse = egg:Paste#cascade\napp2 = ok\napp1 = none\n",
+			"ok", 0},
+		{"default", "[composite:main]\nuse = egg:pasteline#cascade\napp1 = gone\napp2 = ok\n",
+			"gone", 0},
+		{"catch", "[composite:main]\nuse = egg:Paste#cascade\ncatch = 404 410\napp1 = none\napp2 " +
+			"= gone\napp3 = ok\n", "ok", 0},
+		{"catch nothing", "[composite:main]\nuse = egg:Paste#cascade\ncatch =\napp1 = none\napp2 " +
+			"= ok\n", "none", 0},
+		{"as text", "[composite:main]\nuse = egg:Paste#cascade\napp2 = none\napp10 = ok\n", "ok",
+			1},
+		{"by its function", "[composit:main]\npaste.composit_factory = " +
+			"paste.cascade:make_cascade\napp_a = ok\napp_b = none\n", "ok", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -379,7 +411,8 @@ func TestFromINI(t *testing.T) {
 			w := httptest.NewRecorder()
 			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 			if w.Body.String() != tt.want || len(p.Warnings()) != tt.wantWarnings {
-				t.Errorf("got %q, warnings %v, want %q, %d", w.Body, p.Warnings(), tt.want, tt.wantWarnings)
+				t.Errorf("got %q, warnings %v, want %q, %d", w.Body, p.Warnings(), tt.want,
+					tt.wantWarnings)
 			}
 		})
 	}
@@ -394,26 +427,31 @@ func TestFromINIErrors(t *testing.T) {
 	}{
 		{
 			"catch", "[composite:main]\nuse = egg:Paste#cascade\ncatch = 404 no\napp1 = ok\n",
-			`site.ini:3: [composite:main] catch = "404 no": "no" is not a status that can be caught: want numbers from 300 to 599, such as 404 500`,
+			`site.ini:3: [composite:main] catch = "404 no": "no" is not a status that can be ` +
+				`caught: want numbers from 300 to 599, such as 404 500`,
 		},
 		{
 			"key", "[composite:main]\nuse = egg:Paste#cascade\nfirst = ok\n",
-			`site.ini:3: [composite:main] first = "ok": want a key that begins with app; write app1 = …, app2 = …, or catch = …`,
+			`site.ini:3: [composite:main] first = "ok": want a key that begins with app; write ` +
+				`app1 = …, app2 = …, or catch = …`,
 		},
-		{"none", "[composite:main]\nuse = egg:Paste#cascade\n", `site.ini:1: [composite:main]: cascade: no app: write app1 = …`},
-		{"app", "[composite:main]\nuse = egg:Paste#cascade\napp1 = oh\n", `site.ini:3: [composite:main] app1 = "oh": `},
+		{"none", "[composite:main]\nuse = egg:Paste#cascade\n",
+			`site.ini:1: [composite:main]: cascade: no app: write app1 = …`},
+		{"app", "[composite:main]\nuse = egg:Paste#cascade\napp1 = oh\n",
+			`site.ini:3: [composite:main] app1 = "oh": `},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := load(t.Context(), tt.ini); err == nil || !strings.HasPrefix(err.Error(), tt.wantErr) {
+			if _, err := load(t.Context(), tt.ini); err == nil || !strings.HasPrefix(err.Error(),
+				tt.wantErr) {
 				t.Errorf("got %v, want %s", err, tt.wantErr)
 			}
 		})
 	}
 }
 
-// Who answers for the attempt learns that an app which had no answer has kept something.
+// The outer result records that an app with a dropped answer has committed a transaction.
 func TestCommittedWorkIsReported(t *testing.T) {
 	t.Parallel()
 	for _, keeps := range []bool{true, false} {
@@ -428,7 +466,8 @@ func TestCommittedWorkIsReported(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, result := attempt.NewContext(t.Context())
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx,
+			http.MethodGet, "/", nil))
 		if result.Committed() != keeps {
 			t.Errorf("kept %v, want %v", result.Committed(), keeps)
 		}

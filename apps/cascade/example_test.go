@@ -10,8 +10,14 @@ import (
 
 func Example() {
 	files := http.NewServeMux()
-	files.HandleFunc("/logo.svg", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a file") })
-	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "a page") })
+	files.HandleFunc("/logo.svg", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w,
+			"a file")
+	})
+	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w,
+			"a page")
+	})
 
 	app, err := cascade.New(cascade.Config{Apps: []http.Handler{files, site}})
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A cascade between the filters and its apps, and one around them: a conflict is run again, and work whose answer is
-// sent is kept, in either case.
+// The cascade stands behind the filters, or the filters stand in front of one of its apps. In both
+// cases a request is run again after a conflict, and the work of the app whose answer is sent is
+// committed.
 func TestWithRetryAndTransactions(t *testing.T) {
 	t.Parallel()
 	retryFilter, err := retry.New(retry.Config{})
@@ -26,7 +27,8 @@ func TestWithRetryAndTransactions(t *testing.T) {
 	tmFilter := tm.New(tm.Config{})
 	filters := func(app http.Handler) http.Handler { return retryFilter(tmFilter(app)) }
 
-	// The app conflicts at its first two attempts, and then answers with the status that its path names.
+	// The app conflicts in its first two attempts, and then answers with the status that its path
+	// names.
 	newApp := func(log *[]string) http.Handler {
 		attempts := 0
 		return handler.Func(func(w http.ResponseWriter, r *http.Request) error {
@@ -64,14 +66,17 @@ func TestWithRetryAndTransactions(t *testing.T) {
 		wantStatus int
 		wantBody   string
 		wantCookie string
-		inside     string // what was committed, if the cascade is inside the filters
-		around     string // and if it is around those of the first app
+		inside     string // the committed writes if the cascade stands behind the filters
+		around     string // the committed writes if the filters stand in front of the first app
 	}{
 		{"/good", 200, "app", "good=1", "committed text", "committed text"},
 		{"/none", 200, "site", "", "committed text", "committed text"},
 		{"/error", 403, "Forbidden\n", "", "", ""},
 	}
-	site := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "site") })
+	site := http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		io.WriteString(w, "site")
+	})
 	for _, tt := range tests {
 		for _, around := range []bool{false, true} {
 			var log []string
@@ -85,15 +90,18 @@ func TestWithRetryAndTransactions(t *testing.T) {
 				h = filters(newCascade(t, cascade.Config{Apps: []http.Handler{app, site}}))
 			}
 			server := httptest.NewServer(h)
-			resp, err := server.Client().Post(server.URL+tt.target, "text/plain", strings.NewReader("text"))
+			resp, err := server.Client().Post(server.URL+tt.target, "text/plain",
+				strings.NewReader("text"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			body, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			server.Close()
-			if resp.StatusCode != tt.wantStatus || string(body) != tt.wantBody || resp.Header.Get("Set-Cookie") != tt.wantCookie {
-				t.Errorf("%s, around %v: got %d %q %v", tt.target, around, resp.StatusCode, body, resp.Header)
+			if resp.StatusCode != tt.wantStatus || string(body) != tt.wantBody ||
+				resp.Header.Get("Set-Cookie") != tt.wantCookie {
+				t.Errorf("%s, around %v: got %d %q %v", tt.target, around, resp.StatusCode, body,
+					resp.Header)
 			}
 			if got := strings.Join(log, "; "); got != want {
 				t.Errorf("%s, around %v: got %q, want %q", tt.target, around, got, want)

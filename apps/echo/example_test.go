@@ -11,7 +11,8 @@ import (
 
 func Example() {
 	app := echo.New(echo.Config{})
-	r := httptest.NewRequest(http.MethodPut, "http://example.org/page?q=1", strings.NewReader("Hello!"))
+	r := httptest.NewRequest(http.MethodPut, "http://example.org/page?q=1",
+		strings.NewReader("Hello!"))
 	r.Header.Set("Content-Type", "text/plain")
 	w := httptest.NewRecorder()
 	app.ServeHTTP(w, r)

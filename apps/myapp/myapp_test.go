@@ -158,7 +158,7 @@ func TestPage(t *testing.T) {
 	first := b.want(200, "GET", "/", nil)
 	if !strings.Contains(first.body, "You have no session yet") ||
 		!strings.Contains(first.body, "20 minutes without a request") {
-		t.Errorf("the first page does not greet a newcomer:\n%s", first.body)
+		t.Errorf("the first page does not say that the browser has no session:\n%s", first.body)
 	}
 	b.want(200, "POST", "/incr", nil)
 	second := b.want(200, "GET", "/", nil)
@@ -177,8 +177,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// The policy forbids everything inline, so the page must not have it; and what it refers to must be
-// there.
+// The Content-Security-Policy forbids inline scripts and styles, so the page must have none, and
+// the files it links to must exist.
 func TestPageKeepsItsOwnPolicy(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
@@ -226,10 +226,10 @@ func TestGuestbook(t *testing.T) {
 		t.Errorf("the entry is not on the page as text:\n%s", page)
 	}
 	if !strings.Contains(page, "Thank you, Ada &lt;b&gt;.") {
-		t.Errorf("no thanks:\n%s", page)
+		t.Errorf("the message is missing:\n%s", page)
 	}
 	if page := b.want(200, "GET", "/", nil).body; strings.Contains(page, "Thank you") {
-		t.Error("thanked twice")
+		t.Error("the message was shown twice")
 	}
 
 	refused := b.want(422, "POST", "/guestbook", sign("", `half a "text"`)).body
@@ -238,7 +238,7 @@ func TestGuestbook(t *testing.T) {
 		t.Errorf("what was refused is lost, or why:\n%s", refused)
 	}
 	b.want(422, "POST", "/guestbook", sign("name", " \n "))
-	// nothing that can be seen
+	// no visible character
 	b.want(422, "POST", "/guestbook", sign("\u200b\u2060\u0301", "text"))
 	b.want(422, "POST", "/guestbook", sign("name", "\u200d\ufeff"))
 	b.want(422, "POST", "/guestbook", sign(strings.Repeat("ü", 41), "text"))
@@ -263,7 +263,7 @@ func TestGuestbook(t *testing.T) {
 	}
 }
 
-// All who sign at once are in the book, with a number of their own.
+// All entries that are sent at the same time are stored, each with a different number.
 func TestGuestbookUnderLoad(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
@@ -296,7 +296,7 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// Two requests that meet are both counted: one at the first attempt, the other at the second.
+// Two concurrent requests are both counted: one at the first attempt, the other at the second.
 func TestRace(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
@@ -325,7 +325,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
 	if page := b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site",
 		"cross-site").body; !strings.Contains(page, "The form came from another site") {
-		t.Errorf("got no page that says why:\n%s", page)
+		t.Errorf("got no page with the reason:\n%s", page)
 	}
 	b.want(403, "POST", "/shared/incr", nil, "Origin", "https://elsewhere.example")
 	if got := b.want(200, "POST", "/shared/incr", nil).body; got != "1" {
@@ -350,7 +350,7 @@ func TestRefusedFormIsLogged(t *testing.T) {
 	}
 }
 
-// A pipeline without the filters that the app needs says so, to the visitor and in the log.
+// If a filter that the app needs is missing, the answer and the log name it.
 func TestMissingFilters(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -393,7 +393,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// An address that knows another method says which, to programs and to people.
+// A request with a wrong method is answered with the allowed ones, in the header and on the page.
 func TestMethodNotAllowed(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
@@ -419,7 +419,7 @@ func TestMethodNotAllowed(t *testing.T) {
 	}
 }
 
-// Mounted below a path, the app has its links, forms, files and redirects there.
+// If the app is mounted below a path, its links, forms, files and redirects begin with that path.
 func TestBelowAPath(t *testing.T) {
 	t.Parallel()
 	text := strings.Replace(ini(allFilters, ""), "[pipeline:main]",
@@ -428,7 +428,7 @@ func TestBelowAPath(t *testing.T) {
 	page := b.want(200, "GET", "/%C3%A4/", nil).body
 	for _, match := range regexp.MustCompile(`(?:href|src|action|data-race|data-events)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 		if !strings.HasPrefix(match[1], "/%C3%A4/") {
-			t.Errorf("%s leads out", match[0])
+			t.Errorf("%s reads a file outside of the folder", match[0])
 		}
 		if asset := match[1]; strings.Contains(asset, "/static/") {
 			b.want(200, "GET", asset, nil)
@@ -442,15 +442,15 @@ func TestBelowAPath(t *testing.T) {
 	}
 	if page := b.want(200, "POST", "/%C3%A4/forget", form).body; !strings.Contains(page,
 		"You have no session yet") {
-		t.Errorf("forgetting does not lead back to the page:\n%s", page)
+		t.Errorf("/forget does not redirect to the page:\n%s", page)
 	}
 	if page := b.want(404, "GET", "/%C3%A4/nope", nil).body; !strings.Contains(page,
 		"This site has no page at /ä/nope.") || !strings.Contains(page, `href="/%C3%A4/"`) {
-		t.Errorf("the page of what does not exist does not know where it is:\n%s", page)
+		t.Errorf("the page for an unknown address lacks the mount path:\n%s", page)
 	}
 }
 
-// Whoever asks only for the header of a stream gets that, and no stream.
+// HEAD of the stream gets the header, and no events.
 func TestEventsHead(t *testing.T) {
 	t.Parallel()
 	p, err := load(t, ini(allFilters, ""), io.Discard)
@@ -488,7 +488,7 @@ func TestReloadTemplates(t *testing.T) {
 	b.want(200, "GET", "/", nil)
 	replace("It runs.", "It runs again.")
 	if page := b.want(200, "GET", "/", nil).body; !strings.Contains(page, "It runs again.") {
-		t.Error("the page was not read anew")
+		t.Error("the template was not read again")
 	}
 	replace("{{.BrowserID}}", "{{.BrowserID")
 	b.want(500, "GET", "/", nil)
@@ -503,7 +503,7 @@ func TestReloadTemplates(t *testing.T) {
 	}
 }
 
-// Without a folder of its own, reload_templates reads this one.
+// Without template_dir, reload_templates reads the source folder.
 func TestReloadTemplatesFindsItsSource(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, "reload_templates = true"), io.Discard)
@@ -528,8 +528,7 @@ func TestSettingsAreChecked(t *testing.T) {
 	}
 }
 
-// Pages that only read store nothing, however many visitors without a cookie come, and when they
-// come again.
+// Requests that only read store nothing, for new browsers and for known ones.
 func TestReadingStoresNothing(t *testing.T) {
 	t.Parallel()
 	var commits atomic.Int64
@@ -557,7 +556,7 @@ func TestReadingStoresNothing(t *testing.T) {
 	}
 }
 
-// A writeCounter counts the commits that write.
+// A writeCounter is an engine that counts commits with writes.
 type writeCounter struct {
 	engine.Engine
 	commits *atomic.Int64

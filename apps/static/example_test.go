@@ -18,7 +18,8 @@ func Example() {
 		return
 	}
 	defer os.RemoveAll(folder)
-	if err := os.WriteFile(filepath.Join(folder, "robots.txt"), []byte("User-agent: *"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "robots.txt"), []byte("User-agent: *"),
+		0o600); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// folder makes a root, and a secret beside it.
+// folder creates the folder to serve, and a secret file beside it.
 func folder(tb testing.TB) string {
 	tb.Helper()
 	parent := tb.TempDir()
@@ -73,7 +73,7 @@ func newApp(tb testing.TB, c static.Config) *static.App {
 	return app
 }
 
-// TestPaths sends paths as they are, which net/http's client would not.
+// TestPaths sends paths unchanged; net/http's client would clean them.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	root := folder(t)
@@ -82,7 +82,7 @@ func TestPaths(t *testing.T) {
 	tests := []struct {
 		target string
 		want   int
-		body   string // or where the redirect leads
+		body   string // or the target of the redirect
 	}{
 		{"/", 200, "<p>root</p>"},
 		{"/index.html", 200, "<p>root</p>"},
@@ -196,11 +196,11 @@ func TestHeaders(t *testing.T) {
 		{"range too far", http.MethodGet, "/a.txt", http.Header{"Range": {"bytes=20-"}}, 416,
 			"text/plain; charset=utf-8"},
 		{"post", http.MethodPost, "/a.txt", nil, 405, "text/plain; charset=utf-8"},
-		{"post to nothing", http.MethodPost, "/b.txt", nil, 404, "text/plain; charset=utf-8"},
+		{"post to a missing file", http.MethodPost, "/b.txt", nil, 404, "text/plain; charset=utf-8"},
 		{"css", http.MethodGet, "/style.css", nil, 200, "text/css; charset=utf-8"},
-		{"unknown is not guessed", http.MethodGet, "/data.unknown", nil, 200,
+		{"unknown type is not detected", http.MethodGet, "/data.unknown", nil, 200,
 			"application/octet-stream"},
-		{"packed is packed", http.MethodGet, "/pack.tar.gz", nil, 200, "application/gzip"},
+		{"compressed file stays compressed", http.MethodGet, "/pack.tar.gz", nil, 200, "application/gzip"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// Behind a place of a urlmap, a redirect leads to what the visitor knows.
+// Behind a urlmap, a redirect contains the path at which the app is mounted.
 func TestRedirectBelowScriptName(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, static.Config{DocumentRoot: folder(t)})
@@ -280,7 +280,7 @@ func TestFromINI(t *testing.T) {
 	}
 }
 
-// Whoever serves the folder of the .ini serves its secrets.
+// A warning says that serving the folder of the .ini file reveals its secrets.
 func TestWarnsOfServingTheINI(t *testing.T) {
 	t.Parallel()
 	root := folder(t)
@@ -314,7 +314,7 @@ func TestErrors(t *testing.T) {
 			`:3: [app:main] document_root: want a folder, such as %(here)s/static`},
 		{"missing", "", at + `:1: [app:main] document_root: missing; write document_root = … ` +
 			`(the folder whose files are served)`},
-		{"not there", "document_root = none\n", at + `:3: [app:main] document_root = "none": no ` +
+		{"missing folder", "document_root = none\n", at + `:3: [app:main] document_root = "none": no ` +
 			`folder "` + filepath.Join(root, "none") + `": create it, or name an existing one`},
 		{"a file", "document_root = a.txt\n", at +
 			`:3: [app:main] document_root = "a.txt": folder can't be opened: `},
@@ -339,7 +339,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// No path, however it is written, leads to the file beside the root.
+// No path, in any notation, reads the file beside the folder.
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{"/a.txt", "/../secret.txt", "/up/secret.txt", "/./..//secret.txt",
 		"/dir/\x00", "\\..\\secret.txt", "/out.txt", ""} {
@@ -352,7 +352,7 @@ func FuzzPath(f *testing.F) {
 		w := httptest.NewRecorder()
 		app.ServeHTTP(w, r)
 		if strings.Contains(w.Body.String(), "secret") {
-			t.Errorf("%q leads out", path)
+			t.Errorf("%q reads a file outside of the folder", path)
 		}
 		if location := w.Header().Get("Location"); strings.HasPrefix(location, "//") ||
 			strings.HasPrefix(location, `/\`) {
@@ -361,7 +361,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// Names that begin with a dot are for the owner of the folder, unless the setting says otherwise.
+// Names that begin with a dot are not served, unless dot_files is true.
 func TestDotFiles(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

@@ -11,7 +11,8 @@ import (
 
 func Example() {
 	blog := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "blog: %s, all entries are at %s", r.URL.Path, mount.Join(r.Context(), "/entries"))
+		fmt.Fprintf(w, "blog: %s, all entries are at %s", r.URL.Path,
+			mount.Join(r.Context(), "/entries"))
 	})
 	site, err := urlmap.New(urlmap.Config{Apps: map[string]http.Handler{
 		"/":                       http.NotFoundHandler(),
@@ -22,7 +23,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	for _, target := range []string{"http://example.org/blog/entry/7", "http://blog.example.org/entry/7"} {
+	for _, target := range []string{"http://example.org/blog/entry/7",
+		"http://blog.example.org/entry/7"} {
 		w := httptest.NewRecorder()
 		site.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
 		fmt.Println(w.Body)

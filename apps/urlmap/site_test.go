@@ -23,30 +23,36 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// pages is an app on chi, which knows nothing of where it is.
+// pages returns an app on chi that does not know where it is mounted.
 func pages(*pipeline.Build, struct{}) (http.Handler, error) {
 	r := chi.NewRouter()
 	r.Get("/", func(w http.ResponseWriter, r *http.Request) {
 		conf, _ := config.FromContext(r.Context())
-		fmt.Fprintf(w, "%s, %s items, %s", conf.Text("title", ""), conf.Text("items_per_page", ""), mount.URL(r, "/login"))
+		fmt.Fprintf(w, "%s, %s items, %s", conf.Text("title", ""), conf.Text("items_per_page", ""),
+			mount.URL(r, "/login"))
 	})
-	r.Get("/page/{name}", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "page "+chi.URLParam(r, "name")) })
+	r.Get("/page/{name}", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w,
+			"page "+chi.URLParam(r, "name"))
+	})
 	return r, nil
 }
 
-// TestSite runs a whole site of the Paste kind through its .ini, on a real server.
+// TestSite runs a whole site of an .ini file with Paste's names on a real server.
 func TestSite(t *testing.T) {
 	t.Parallel()
 	registry := pipeline.NewRegistry()
 	for _, register := range []func(*pipeline.Registry){
-		cascade.Register, config.Register, echo.Register, prefix.Register, static.Register, translogger.Register, urlmap.Register,
+		cascade.Register, config.Register, echo.Register, prefix.Register, static.Register,
+		translogger.Register, urlmap.Register,
 	} {
 		register(registry)
 	}
 	pipeline.App(registry, "egg:test#pages", pages)
 	pipeline.App(registry, "egg:test#lost", func(*pipeline.Build, struct{}) (http.Handler, error) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, "lost at "+mount.Join(r.Context(), r.URL.EscapedPath()), http.StatusNotFound)
+			http.Error(w, "lost at "+mount.Join(r.Context(), r.URL.EscapedPath()),
+				http.StatusNotFound)
 		}), nil
 	})
 	var log bytes.Buffer
@@ -66,7 +72,7 @@ func TestSite(t *testing.T) {
 	}
 	done := make(chan struct{}, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.RemoteAddr = "192.0.2.7:1234" // the proxy
+		r.RemoteAddr = "192.0.2.7:1234" // the address of the proxy
 		site.ServeHTTP(w, r)
 		done <- struct{}{}
 	}))
@@ -77,20 +83,25 @@ func TestSite(t *testing.T) {
 		host   string
 		target string
 		want   int
-		body   string // in it
+		body   string // a part of the body
 		log    string
 	}{
-		{"page", "", "/", 200, "The site, 20 items, https://www.example.org/james/login", `GET /james/\" 200 55`},
+		{"page", "", "/", 200, "The site, 20 items, https://www.example.org/james/login",
+			`GET /james/\" 200 55`},
 		{"prefix in the path", "", "/james/page/a", 200, "page a", `GET /james/page/a\" 200 6`},
 		{"file", "", "/style.css", 200, "color: black", `GET /james/style.css\" 200 22`},
 		{"no such page", "", "/page/", 404, "404 page not found", `GET /james/page/\" 404 19`},
-		{"blog", "", "/blog/", 200, "https://www.example.org/james/blog/login", `GET /james/blog/\" 200 60`},
-		{"blog without slash", "", "/blog", 200, "https://www.example.org/james/blog/login", `GET /james/blog\" 200 60`},
-		{"escaped", "", "/blog/page/a%2Fb", 200, "page a%2Fb", `GET /james/blog/page/a%2Fb\" 200 10`},
-		{"echo", "", "/echo/x?q", 200, "script name: \"/james/echo\"\npath: \"/x\"\nscheme: https\nremote address: 203.0.113.9:0\n", `GET /james/echo/x?q\" 200 `},
+		{"blog", "", "/blog/", 200, "https://www.example.org/james/blog/login",
+			`GET /james/blog/\" 200 60`},
+		{"blog without slash", "", "/blog", 200, "https://www.example.org/james/blog/login",
+			`GET /james/blog\" 200 60`},
+		{"escaped", "", "/blog/page/a%2Fb", 200, "page a%2Fb",
+			`GET /james/blog/page/a%2Fb\" 200 10`},
+		{"echo", "", "/echo/x?q", 200, "script name: \"/james/echo\"\npath: \"/x\"\nscheme: " +
+			"https\nremote address: 203.0.113.9:0\n", `GET /james/echo/x?q\" 200 `},
 		{"domain", "api.example.org", "/v1/page/b", 200, "page b", `GET /james/v1/page/b\" 200 6`},
 	}
-	for _, tt := range tests { // one after the other, for the log's sake
+	for _, tt := range tests { // not in parallel, as each checks the log
 		log.Reset()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+tt.target, nil)
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// show answers with the app's name and what it sees of the path.
+// show returns an app that answers with its name and the path it gets.
 func show(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s script_name=%q path_info=%q", name, mount.FromContext(r.Context()),
@@ -35,7 +35,7 @@ func shows(places ...string) map[string]http.Handler {
 	return apps
 }
 
-// TestPaths has the cases of Paste's own test of urlmap first.
+// TestPaths begins with the cases of Paste's own test of urlmap.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	app, err := urlmap.New(urlmap.Config{Apps: shows("/", "/foo", "/foo/bar", "/f", "/über//uns/")})
@@ -59,11 +59,11 @@ func TestPaths(t *testing.T) {
 		{"slashes", "//foo///bar//baz", `/foo/bar script_name="/foo/bar" path_info="/baz"`},
 		{"slashes at the root", "/x//y", `/ script_name="" path_info="/x/y"`},
 		{"escaped slash stays", "/foo/a%2Fb", `/foo script_name="/foo" path_info="/a%2Fb"`},
-		{"escaped slash is no end", "/foo%2Fb", `/ script_name="" path_info="/foo%2Fb"`},
+		{"escaped slash is not a separator", "/foo%2Fb", `/ script_name="" path_info="/foo%2Fb"`},
 		{"escaped slashes are two", "/f//a%2F/b", `/f script_name="/f" path_info="/a%2F/b"`},
 		{"escaped letters", "/%66oo/x", `/foo script_name="/foo" path_info="/x"`},
 		{"not ascii", "/%C3%BCber/uns/x", `/über//uns/ script_name="/über/uns" path_info="/x"`},
-		{"dots are the app's", "/f/../foo", `/f script_name="/f" path_info="/../foo"`},
+		{"dots are passed on", "/f/../foo", `/f script_name="/f" path_info="/../foo"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestDomains(t *testing.T) {
 		{"path and port", "a.org:8080", false, "/x/y/z", "domain a.org port 8080 /x/y"},
 		{"http's port", "b.org", false, "/y", "/"},
 		{"https's port", "b.org", true, "/y/z", "domain b.org port 443 y"},
-		{"nothing there falls through", "b.org", true, "/z", "/"},
+		{"no match is not found", "b.org", true, "/z", "/"},
 		{"address", "[::1]", false, "/", "domain [::1] port 80"},
 		{"no host", "", false, "/", "/"},
 	}
@@ -217,7 +217,7 @@ func TestNewErrors(t *testing.T) {
 	}
 }
 
-// load composes an .ini with apps that show themselves.
+// load builds an .ini file whose apps answer with their names.
 func load(ctx context.Context, ini string, logger *slog.Logger) (*pipeline.Pipeline, error) {
 	registry := pipeline.NewRegistry()
 	urlmap.Register(registry)
@@ -248,7 +248,7 @@ func TestFromINI(t *testing.T) {
 	tests := []struct {
 		name string
 		ini  string
-		want map[string]string // by target
+		want map[string]string // the answer to each request target
 	}{
 		{
 			"places", "[composite:main]\nuse = egg:Paste#urlmap\n/ = home\n/API: api\ndomain " +
@@ -340,7 +340,7 @@ func BenchmarkServe(b *testing.B) {
 	}
 }
 
-// No key makes a place panic, and what it is printed as is the same place.
+// Parsing any key does not panic, and the printed form of a place parses to the same place.
 func FuzzPlace(f *testing.F) {
 	for _, seed := range []string{"/", "/blog", "domain a.org port 80 /x", "domain [::1]", "port 1",
 		"domain a x", "http"} {

@@ -18,7 +18,10 @@ func TestVars(t *testing.T) {
 	registry := pipeline.NewRegistry()
 	vars.Register(registry)
 	p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{
-		Registry: registry, ReadFile: func(string) ([]byte, error) { return []byte("[app:main]\nuse = egg:pasteline#vars\n"), nil },
+		Registry: registry, ReadFile: func(string) ([]byte,
+			error) {
+			return []byte("[app:main]\nuse = egg:pasteline#vars\n"), nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +36,7 @@ func TestVars(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	if _, there := got["cmdline"]; there {
-		t.Error("the command line may have secrets")
+		t.Error("the command line, which may contain secrets, is published")
 	}
 	w = httptest.NewRecorder()
 	p.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))

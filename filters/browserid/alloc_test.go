@@ -11,8 +11,9 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// TestAllocations holds the budget of a request with a valid cookie: what the filter knows of it, which includes
-// the request that it passes on. (Under the race detector sync.Pool forgets at random, so there is no budget.)
+// TestAllocations checks the allocations of a request with a valid cookie: the filter's state with
+// the request for the next handler. Under the race detector, sync.Pool drops items at random, so
+// the test is skipped.
 func TestAllocations(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -36,8 +37,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestAllocationsOfNewBrowser holds the budget of a request that is answered with a cookie: beside the above the id, the text, and
-// the lists of the two header fields.
+// TestAllocationsOfNewBrowser checks the allocations of a request that is answered with a cookie:
+// the above, the id, the text of the cookie, and the lists of two header fields.
 func TestAllocationsOfNewBrowser(t *testing.T) {
 	h, _ := known(t, browserid.Config{CookieLifetime: time.Hour, CookieSecure: browserid.SecureOn})
 	r := get()

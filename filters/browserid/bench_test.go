@@ -8,14 +8,15 @@ import (
 	"github.com/pasteline/pasteline/filters/browserid"
 )
 
-// discard is a response writer that costs nothing.
+// discard is a response writer that does nothing.
 type discard struct{ header http.Header }
 
 func (w discard) Header() http.Header         { return w.header }
 func (w discard) Write(p []byte) (int, error) { return len(p), nil }
 func (w discard) WriteHeader(int)             {}
 
-// known returns a handler behind a filter, and a request of a browser that has a cookie, among others.
+// known returns a handler behind a filter, and a request with several cookies, one of which is
+// valid.
 func known(tb testing.TB, c browserid.Config) (http.Handler, *http.Request) {
 	tb.Helper()
 	c.SecretKey = testSecret
@@ -42,17 +43,19 @@ func BenchmarkFilter(b *testing.B) {
 	bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(hello) })
 	_, r := known(b, browserid.Config{})
 	run("cookie=valid/filter=none", bare, r)
-	run("cookie=valid/filter=net-http-reads-cookie", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := r.Cookie("repoze.browserid"); err != nil {
-			b.Error(err)
-		}
-		bare(w, r)
-	}), r)
+	run("cookie=valid/filter=net-http-reads-cookie",
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := r.Cookie("repoze.browserid"); err != nil {
+				b.Error(err)
+			}
+			bare(w, r)
+		}), r)
 
 	h, r := known(b, browserid.Config{})
 	run("cookie=valid/filter=browserid", h, r)
 	run("cookie=none/filter=browserid", h, get())
-	run("cookie=forged/filter=browserid", h, get("repoze.browserid=fb91d5f5412b2d7a7b407b2042f16990.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
+	run("cookie=forged/filter=browserid", h,
+		get("repoze.browserid=fb91d5f5412b2d7a7b407b2042f16990.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
 	h, r = known(b, browserid.Config{Vary: []string{"REMOTE_ADDR", "HTTP_USER_AGENT"}})
 	run("cookie=valid/filter=browserid,vary", h, r)
 	h, r = known(b, browserid.Config{Compat: browserid.CompatRepoze})

@@ -30,20 +30,20 @@ func mustNew(tb testing.TB, c browserid.Config) filterFunc {
 	return filter
 }
 
-// A visited is what one request was given.
+// A visited is the result of one request.
 type visited struct {
 	id        browserid.ID
 	setCookie string
 	header    http.Header
 }
 
-// cookie is the pair of the Set-Cookie header, as a browser sends it back.
+// cookie returns the name and value of the Set-Cookie header, as a browser sends them back.
 func (v visited) cookie() string {
 	pair, _, _ := strings.Cut(v.setCookie, ";")
 	return pair
 }
 
-// visitWith sends r through filter to an app that asks for the id.
+// visitWith sends r through filter to an app that reads the id.
 func visitWith(tb testing.TB, filter filterFunc, r *http.Request) visited {
 	tb.Helper()
 	var v visited
@@ -77,7 +77,8 @@ func get(cookies ...string) *http.Request {
 
 func TestIDStays(t *testing.T) {
 	t.Parallel()
-	for _, compat := range []browserid.Compat{"", browserid.CompatNone, browserid.CompatRead, browserid.CompatRepoze} {
+	for _, compat := range []browserid.Compat{"", browserid.CompatNone, browserid.CompatRead,
+		browserid.CompatRepoze} {
 		t.Run(string(compat), func(t *testing.T) {
 			t.Parallel()
 			filter := mustNew(t, browserid.Config{SecretKey: testSecret, Compat: compat})
@@ -87,7 +88,8 @@ func TestIDStays(t *testing.T) {
 			}
 			again := visitWith(t, filter, get(first.cookie()))
 			if again.id != first.id || again.setCookie != "" {
-				t.Errorf("second visit: id %q, cookie %q, want id %q and no cookie", again.id, again.setCookie, first.id)
+				t.Errorf("second visit: id %q, cookie %q, want id %q and no cookie", again.id,
+					again.setCookie, first.id)
 			}
 			if other := visitWith(t, filter, get()); other.id == first.id {
 				t.Errorf("two browsers have the id %q", first.id)
@@ -107,29 +109,37 @@ func TestSetCookieText(t *testing.T) {
 		want    string
 	}{
 		{name: "defaults", want: "repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax"},
-		{name: "https", request: secured, want: "repoze.browserid=V; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{name: "https", request: secured,
+			want: "repoze.browserid=V; Path=/; HttpOnly; Secure; SameSite=Lax"},
 		{
 			name: "all", config: browserid.Config{
-				CookieName: "bid", CookiePath: "/sub", CookieDomain: ".example.org", CookieLifetime: time.Hour,
-				CookieSecure: browserid.SecureOn, CookieHTTPOnly: new(false), CookieSameSite: browserid.SameSiteNone,
+				CookieName: "bid", CookiePath: "/sub", CookieDomain: ".example.org",
+				CookieLifetime: time.Hour,
+				CookieSecure:   browserid.SecureOn, CookieHTTPOnly: new(false),
+				CookieSameSite: browserid.SameSiteNone,
 			},
-			want: "bid=V; Path=/sub; Domain=example.org; Expires=Thu, 01 Jan 1970 01:00:01 GMT; Max-Age=3600; Secure; SameSite=None",
+			want: "bid=V; Path=/sub; Domain=example.org; Expires=Thu, 01 Jan 1970 01:00:01 GMT; " +
+				"Max-Age=3600; Secure; SameSite=None",
 		},
-		{name: "host", config: browserid.Config{CookieName: "__Host-id"}, want: "__Host-id=V; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{name: "host", config: browserid.Config{CookieName: "__Host-id"},
+			want: "__Host-id=V; Path=/; HttpOnly; Secure; SameSite=Lax"},
 		{
 			name: "bare", config: browserid.Config{
-				CookiePath: browserid.NoPath, CookieHTTPOnly: new(false), CookieSecure: browserid.SecureOff, CookieSameSite: browserid.SameSiteOff,
+				CookiePath: browserid.NoPath, CookieHTTPOnly: new(false),
+				CookieSecure: browserid.SecureOff, CookieSameSite: browserid.SameSiteOff,
 			},
 			request: secured, want: "repoze.browserid=V",
 		},
 		{
-			name:   "the original's with more",
-			config: browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true), CookieSameSite: browserid.SameSiteStrict},
-			want:   "repoze.browserid=V; Path=/; HttpOnly; SameSite=Strict; ",
+			name: "the original's with more attributes",
+			config: browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true),
+				CookieSameSite: browserid.SameSiteStrict},
+			want: "repoze.browserid=V; Path=/; HttpOnly; SameSite=Strict; ",
 		},
 		{
-			name:    "the original's, secure, with more",
-			config:  browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true), CookieSecure: browserid.SecureAuto},
+			name: "the original's, secure, with more attributes",
+			config: browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true),
+				CookieSecure: browserid.SecureAuto},
 			request: secured, want: "repoze.browserid=V; Path=/; Secure; HttpOnly; ",
 		},
 	}
@@ -153,7 +163,8 @@ func TestSetCookieText(t *testing.T) {
 
 func TestAlteredCookieGetsNewID(t *testing.T) {
 	t.Parallel()
-	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRead, browserid.CompatRepoze} {
+	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRead,
+		browserid.CompatRepoze} {
 		filter := mustNew(t, browserid.Config{SecretKey: testSecret, Compat: compat})
 		first := visitWith(t, filter, get())
 		value := strings.TrimPrefix(first.cookie(), "repoze.browserid=")
@@ -185,12 +196,13 @@ func TestCookieIsBoundToItsName(t *testing.T) {
 	a := mustNew(t, browserid.Config{SecretKey: testSecret, CookieName: "a"})
 	b := mustNew(t, browserid.Config{SecretKey: testSecret, CookieName: "b"})
 	first := visitWith(t, a, get())
-	if got := visitWith(t, b, get("b="+strings.TrimPrefix(first.cookie(), "a="))); got.id == first.id {
+	if got := visitWith(t, b, get("b="+strings.TrimPrefix(first.cookie(), "a="))); got.id ==
+		first.id {
 		t.Error("the cookie of one filter was accepted by another with another name")
 	}
 }
 
-// Which text is signed must not depend on where one value ends and the next begins.
+// The signed text must differ if the same characters are divided between the values in another way.
 func TestEncodingIsUnambiguous(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
@@ -210,8 +222,10 @@ func TestEncodingIsUnambiguous(t *testing.T) {
 		{"nA", []string{"B"}, []string{"abc"}, "id"},
 		{"n", []string{"A"}, []string{"b"}, "ida"},
 	} {
-		_, tag, _ := strings.Cut(browserid.FormerSign(testSecret, c.name, c.vary, c.values, c.id), ".")
-		text := strings.Join([]string{c.name, strings.Join(c.vary, "|"), strings.Join(c.values, "|"), string(c.id)}, "/")
+		_, tag, _ := strings.Cut(browserid.FormerSign(testSecret, c.name, c.vary,
+			c.values, c.id), ".")
+		text := strings.Join([]string{c.name, strings.Join(c.vary, "|"),
+			strings.Join(c.values, "|"), string(c.id)}, "/")
 		if before, ok := seen[tag]; ok {
 			t.Errorf("%s and %s have the same tag", before, text)
 		}
@@ -245,16 +259,20 @@ func TestSeveralCookiesOfOneName(t *testing.T) {
 		{"in another's value", []string{"a=" + good}, false},
 		{"empty", []string{""}, false},
 		{"no value", []string{"repoze.browserid", "repoze.browserid="}, false},
-		{"after very many bad ones", []string{strings.Repeat(bad+"; ", 1000) + good}, true},
-		{"after very many bad lines", append(strings.Split(strings.Repeat(bad+";", 1000), ";"), good), true},
-		{"after very many that take time", []string{strings.Repeat(forged+"; ", 1000) + good}, false},
+		{"after very many invalid cookies", []string{strings.Repeat(bad+"; ", 1000) + good}, true},
+		{"after very many invalid lines", append(strings.Split(strings.Repeat(bad+";", 1000), ";"),
+			good), true},
+		{"after very many with a valid format", []string{strings.Repeat(forged+"; ", 1000) +
+			good}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			got := visitWith(t, filter, get(tt.lines...))
-			if accepted := got.id == first.id; accepted != tt.want || accepted == (got.setCookie != "") {
-				t.Errorf("accepted: %v, new cookie %q, want accepted %v", accepted, got.setCookie, tt.want)
+			if accepted := got.id == first.id; accepted != tt.want ||
+				accepted == (got.setCookie != "") {
+				t.Errorf("accepted: %v, new cookie %q, want accepted %v", accepted,
+					got.setCookie, tt.want)
 			}
 		})
 	}
@@ -269,21 +287,26 @@ func TestMigrationFromPython(t *testing.T) {
 	none := mustNew(t, browserid.Config{SecretKey: testSecret})
 
 	if got := visitWith(t, repoze, get(original)); got.id != id || got.setCookie != "" {
-		t.Errorf("repoze: id %q, cookie %q, want the original's id and no cookie", got.id, got.setCookie)
+		t.Errorf("repoze: id %q, cookie %q, want the original's id and no cookie", got.id,
+			got.setCookie)
 	}
 	if got := visitWith(t, none, get(original)); got.id == id {
-		t.Error("none: the original's cookie was accepted")
+		t.Error("compat none: the original's cookie was accepted")
 	}
 	moved := visitWith(t, read, get(original))
 	if moved.id != id || moved.setCookie == "" || strings.Contains(moved.setCookie, "!") {
-		t.Fatalf("read: id %q, cookie %q, want the original's id in a cookie of our own", moved.id, moved.setCookie)
+		t.Fatalf("read: id %q, cookie %q, want the original's id in a cookie of our own", moved.id,
+			moved.setCookie)
 	}
 	if got := visitWith(t, none, get(moved.cookie())); got.id != id || got.setCookie != "" {
-		t.Errorf("none: id %q, cookie %q, want the id of the cookie that read issued", got.id, got.setCookie)
+		t.Errorf("none: id %q, cookie %q, want the id of the cookie that read issued", got.id,
+			got.setCookie)
 	}
 	back := visitWith(t, repoze, get(moved.cookie()))
-	if got, ok := browserid.RepozeVerify(testSecret, nil, strings.TrimPrefix(back.cookie(), "repoze.browserid=")); !ok || got != id || back.id != id {
-		t.Errorf("repoze: id %q, cookie %q, want the original's cookie again", back.id, back.setCookie)
+	if got, ok := browserid.RepozeVerify(testSecret, nil, strings.TrimPrefix(back.cookie(),
+		"repoze.browserid=")); !ok || got != id || back.id != id {
+		t.Errorf("repoze: id %q, cookie %q, want the original's cookie again", back.id,
+			back.setCookie)
 	}
 	odd := "repoze.browserid=" + browserid.RepozeSign(testSecret, nil, "not-an-id-of-the-original")
 	if got := visitWith(t, read, get(odd)); got.id == "not-an-id-of-the-original" {
@@ -293,27 +316,32 @@ func TestMigrationFromPython(t *testing.T) {
 
 func TestLazy(t *testing.T) {
 	t.Parallel()
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret, OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
+	filter := mustNew(t, browserid.Config{SecretKey: testSecret,
+		OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
 	old := visitWith(t, mustNew(t, browserid.Config{SecretKey: "former"}), get())
-	ignore := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })
+	ignore := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = w.Write([]byte("hello"))
+	})
 	for name, r := range map[string]*http.Request{"new": get(), "old key": get(old.cookie())} {
 		w := httptest.NewRecorder()
 		filter(ignore).ServeHTTP(w, r)
 		if cookie := w.Header()["Set-Cookie"]; cookie != nil {
-			t.Errorf("%s: cookie %q although the app did not ask", name, cookie)
+			t.Errorf("%s: cookie %q although the app did not read the id", name, cookie)
 		}
 	}
 	if got := visitWith(t, filter, get()); got.setCookie == "" {
-		t.Error("no cookie although the app asked")
+		t.Error("no cookie although the app read the id")
 	}
 	if got := visitWith(t, filter, get(old.cookie())); got.setCookie == "" || got.id != old.id {
-		t.Error("no new cookie for an old key although the app asked")
+		t.Error("no new cookie for an old key although the app read the id")
 	}
 }
 
 func TestLazyIDAfterHeader(t *testing.T) {
 	t.Parallel()
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret, OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
+	filter := mustNew(t, browserid.Config{SecretKey: testSecret,
+		OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
 	known := visitWith(t, filter, get())
 	old := visitWith(t, mustNew(t, browserid.Config{SecretKey: "former"}), get())
 	ask := func(early bool, r *http.Request) (ok bool) {
@@ -328,10 +356,10 @@ func TestLazyIDAfterHeader(t *testing.T) {
 		return ok
 	}
 	if ask(false, get()) {
-		t.Error("a new browser's id was given out when it could no longer be told")
+		t.Error("FromContext returned a new browser's id after the header was sent")
 	}
 	if !ask(true, get()) {
-		t.Error("an id that was told could not be asked for again")
+		t.Error("an id that was returned before was refused")
 	}
 	if !ask(false, get(known.cookie())) {
 		t.Error("a known browser's id was refused")
@@ -351,8 +379,9 @@ func TestSharedCaches(t *testing.T) {
 		request *http.Request
 		want    []string
 	}{
-		{"nothing said", nil, get(), []string{"private"}},
-		{"public", []string{"public, max-age=70"}, get(), []string{"public, max-age=70", "private"}},
+		{"no Cache-Control", nil, get(), []string{"private"}},
+		{"public", []string{"public, max-age=70"}, get(), []string{"public, max-age=70",
+			"private"}},
 		{"private", []string{"max-age=7, Private"}, get(), []string{"max-age=7, Private"}},
 		{"no-store", []string{"no-store"}, get(), []string{"no-store"}},
 		{"no cookie issued", []string{"public"}, get(known.cookie()), []string{"public"}},
@@ -390,7 +419,8 @@ func TestStackedFilters(t *testing.T) {
 		id, _ = browserid.FromContext(r.Context())
 	}))).ServeHTTP(w, get())
 	cookies := w.Header()["Set-Cookie"]
-	if len(cookies) != 2 || !strings.HasPrefix(cookies[0], "inner="+string(id)) || !strings.HasPrefix(cookies[1], "outer=") {
+	if len(cookies) != 2 || !strings.HasPrefix(cookies[0], "inner="+string(id)) ||
+		!strings.HasPrefix(cookies[1], "outer=") {
 		t.Errorf("id %q, cookies %q", id, cookies)
 	}
 }
@@ -413,7 +443,7 @@ func TestFromContextConcurrently(t *testing.T) {
 	})).ServeHTTP(httptest.NewRecorder(), get())
 }
 
-// The request's context is one of ours: cancellation and values must go through it.
+// The filter's context passes on cancellation and values.
 func TestContextPassesThrough(t *testing.T) {
 	t.Parallel()
 	type key struct{}
@@ -435,25 +465,30 @@ func TestContextPassesThrough(t *testing.T) {
 
 func TestIDInLogs(t *testing.T) {
 	t.Parallel()
-	for _, id := range []browserid.ID{"", "a", "abc", "0123456789abcdef", "0123456789abcdef0123456789abcdef"} {
+	for _, id := range []browserid.ID{"", "a", "abc", "0123456789abcdef",
+		"0123456789abcdef0123456789abcdef"} {
 		var b strings.Builder
 		slog.New(slog.NewTextHandler(&b, nil)).Info("hello", slog.Any("id", id))
 		if id != "" && strings.Contains(b.String(), string(id)) {
 			t.Errorf("the whole id was logged: %s", b.String())
 		}
-		if !strings.Contains(b.String(), "id="+id.Short()) && !strings.Contains(b.String(), `id="`+id.Short()) {
+		if !strings.Contains(b.String(), "id="+id.Short()) &&
+			!strings.Contains(b.String(), `id="`+id.Short()) {
 			t.Errorf("the id's beginning was not logged: %s", b.String())
 		}
 	}
 }
 
-// A context that is printed, perhaps into a log, does not tell the id.
+// A printed or logged context does not reveal the id.
 func TestPrintedContextHidesID(t *testing.T) {
 	var id browserid.ID
 	var printed string
-	handler := mustNew(t, browserid.Config{SecretKey: testSecret})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := mustNew(t,
+		browserid.Config{SecretKey: testSecret})(http.HandlerFunc(func(_ http.ResponseWriter,
+		r *http.Request) {
 		id, _ = browserid.FromContext(r.Context())
-		printed = fmt.Sprintf("%v %+v %s", r.Context(), r.Context(), context.WithValue(r.Context(), testKey{}, 1))
+		printed = fmt.Sprintf("%v %+v %s", r.Context(), r.Context(), context.WithValue(r.Context(),
+			testKey{}, 1))
 	}))
 	handler.ServeHTTP(httptest.NewRecorder(), get())
 	if id == "" || strings.Contains(printed, string(id)) {

@@ -9,7 +9,8 @@ import (
 	"github.com/pasteline/pasteline/filters/browserid"
 )
 
-// A browser is known by its cookie; who has none, or a forged one, is new.
+// A browser is identified by its cookie. A browser without a cookie, or with a forged one, gets a
+// new id.
 func Example() {
 	filter, err := browserid.New(browserid.Config{SecretKey: "0f1e2d3c4b5a69788796a5b4c3d2e1f0"})
 	if err != nil {

@@ -5,32 +5,32 @@ import (
 	"time"
 )
 
-// Access for the tests in package browserid_test.
+// Unexported names for the tests in package browserid_test.
 
-// WithClock returns c with a clock of its own.
+// WithClock returns c with a replaced clock.
 func (c Config) WithClock(now func() time.Time) Config {
 	c.now = now
 	return c
 }
 
-// WithIDs returns c with a source of ids of its own.
+// WithIDs returns c with a replaced source of ids.
 func (c Config) WithIDs(newID func() ID) Config {
 	c.newID = newID
 	return c
 }
 
-// RepozeSign is the original's to_cookieval, with the values of its vary.
+// RepozeSign is to_cookieval of repoze.browserid, with the values named by vary.
 func RepozeSign(secret string, values []string, id ID) string {
 	return (&repozeCodec{[]string{secret}}).sign(id, values)
 }
 
-// RepozeVerify is the original's from_cookieval.
+// RepozeVerify is from_cookieval of repoze.browserid.
 func RepozeVerify(secret string, values []string, cookie string) (ID, bool) {
 	id, _, ok := (&repozeCodec{[]string{secret}}).verify(cookie, values)
 	return id, ok
 }
 
-// The readers of Cookie headers, and what is taken for an example of a secret.
+// The readers of Cookie headers, and the check for well-known secrets.
 var (
 	CutCookie     = cutCookie
 	SimpleCookie  = simpleCookie
@@ -46,9 +46,10 @@ func Environ(r *http.Request, name string) (string, bool) {
 	return read(r), true
 }
 
-// OwnSign signs in our own format, at a time in milliseconds since 1970.
+// OwnSign signs in format 2, at a time in milliseconds since 1970.
 func OwnSign(secret, cookieName string, varyNames, values []string, id ID, issued int64) string {
-	return string(newCodec([]string{secret}, cookieName, varyNames).appendSigned(nil, id, issued, values))
+	return string(newCodec([]string{secret}, cookieName, varyNames).appendSigned(nil, id,
+		issued, values))
 }
 
 // FormerSign signs in format 1.
@@ -57,7 +58,7 @@ func FormerSign(secret, cookieName string, varyNames, values []string, id ID) st
 	return string(id) + "." + string(m.tag([]byte(id), values))
 }
 
-// The settings of an .ini section that have a text form of their own.
+// The settings of an .ini section whose types implement encoding.TextUnmarshaler.
 type (
 	Toggle   = toggle
 	Lifetime = lifetime

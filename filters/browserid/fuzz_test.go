@@ -9,10 +9,11 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// FuzzCookie: what was signed verifies, and with any one byte changed it does not.
+// FuzzCookie checks that a signed value verifies, and that it does not after a change of any byte.
 func FuzzCookie(f *testing.F) {
 	for _, c := range readGolden(f).CookieValues {
-		f.Add(c.SecretKey, c.Environ["HTTP_USER_AGENT"], uint(len(c.CookieValue)/2), byte(1), byte(len(c.BrowserID)%3))
+		f.Add(c.SecretKey, c.Environ["HTTP_USER_AGENT"], uint(len(c.CookieValue)/2), byte(1),
+			byte(len(c.BrowserID)%3))
 	}
 	f.Fuzz(func(t *testing.T, secret, agent string, position uint, flip, mode byte) {
 		if secret == "" {
@@ -20,7 +21,8 @@ func FuzzCookie(f *testing.F) {
 		}
 		filter := mustNew(t, browserid.Config{
 			SecretKey: pipeline.Secret(secret), Vary: []string{"HTTP_USER_AGENT"},
-			Compat: []browserid.Compat{browserid.CompatNone, browserid.CompatRead, browserid.CompatRepoze}[mode%3],
+			Compat: []browserid.Compat{browserid.CompatNone, browserid.CompatRead,
+				browserid.CompatRepoze}[mode%3],
 		})
 		request := func(cookie string) *http.Request {
 			r := get()
@@ -32,7 +34,8 @@ func FuzzCookie(f *testing.F) {
 		}
 		first := visitWith(t, filter, request(""))
 		value := strings.TrimPrefix(first.cookie(), "repoze.browserid=")
-		if again := visitWith(t, filter, request(value)); again.id != first.id || again.setCookie != "" {
+		if again := visitWith(t, filter, request(value)); again.id != first.id ||
+			again.setCookie != "" {
 			t.Fatalf("signed %q does not verify", value)
 		}
 		forged := []byte(value)
@@ -45,7 +48,7 @@ func FuzzCookie(f *testing.F) {
 	})
 }
 
-// FuzzVerify: nothing that was not signed verifies.
+// FuzzVerify checks that a value that was not signed never verifies.
 func FuzzVerify(f *testing.F) {
 	for _, c := range readGolden(f).PresentedValues {
 		f.Add(c.CookieValue)
@@ -59,7 +62,8 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzCookieHeader compares our reader of the header with net/http's, and tries SimpleCookie's for panics.
+// FuzzCookieHeader compares this package's reader of the header with net/http's, and checks that
+// SimpleCookie's does not panic.
 func FuzzCookieHeader(f *testing.F) {
 	for _, c := range readGolden(f).PresentedHeaders {
 		if c.CookieHeader != nil {
@@ -82,10 +86,11 @@ func FuzzCookieHeader(f *testing.F) {
 		next := 0
 		for _, want := range get(line).CookiesNamed(name) {
 			if want.Value == "" {
-				continue // net/http takes "a" for "a="
+				continue // net/http reads "a" as "a="
 			}
 			for next < len(ours) && ours[next] != strings.Trim(want.Value, " \t") {
-				next++ // net/http drops values with characters that cookies can't have; a tag decides here
+				// net/http drops values with invalid characters; here the tag decides
+				next++
 			}
 			if next == len(ours) {
 				t.Fatalf("net/http reads %q in %q, we read %q", want.Value, line, ours)

@@ -81,11 +81,12 @@ type goldenRequest struct {
 	Vary      []string
 }
 
-// differences lists where our behaviour with CompatRepoze is deliberately not the recorded one. Everything that is not
-// in this table must agree exactly.
+// differences lists the deliberate differences between CompatRepoze and the recording. Everything
+// else must agree exactly.
 var differences = []struct{ name, original, ours, why string }{
 	{
-		"new ids", "SHA-1 of clock, pid and an 8-digit random number", "40 hexadecimal digits from crypto/rand",
+		"new ids", "SHA-1 of clock, pid and an 8-digit random number",
+		"40 hexadecimal digits from crypto/rand",
 		"an attacker that knows roughly when a server issued an id could guess it",
 	},
 	{
@@ -97,23 +98,28 @@ var differences = []struct{ name, original, ours, why string }{
 		"any client could sign cookies",
 	},
 	{
-		"boolean words", `"on" and "1", and every word that it does not know, are false`, "PasteDeploy's booleans; other words are refused",
+		"boolean words", `"on" and "1", and every word that it does not know, are false`,
+		"PasteDeploy's booleans; other words are refused",
 		"with cookie_secure = on, a site must get a secure cookie",
 	},
 	{
-		"cache-control", "leaves a response with a new cookie cacheable", "adds Cache-Control: private",
+		"cache-control", "leaves a response with a new cookie cacheable",
+		"adds Cache-Control: private",
 		"a shared cache would give one visitor's id to the next",
 	},
 	{
-		"no start_response", "starts a response with the status None", "200, as for every Go handler that writes no status",
+		"no start_response", "starts a response with the status None",
+		"200, as for every Go handler that writes no status",
 		"net/http has no start_response",
 	},
 	{
-		"second start_response", "the last one counts if a cookie is issued", "the first one always counts",
+		"second start_response", "the last one counts if a cookie is issued",
+		"the first one always counts",
 		"a Go handler can't take back a status that it wrote",
 	},
 	{
-		"raise after start_response", "nothing has been sent if a cookie is issued", "the header has been sent, with the cookie",
+		"raise after start_response", "nothing has been sent if a cookie is issued",
+		"the header has been sent, with the cookie",
 		"buffering responses is the task of tm and retry: inside them nothing has been sent",
 	},
 }
@@ -131,7 +137,7 @@ func readGolden(tb testing.TB) *golden {
 	return &g
 }
 
-// values are the values that the original strings to the secret.
+// values are the values that repoze.browserid appends to the secret.
 func (g goldenRequest) values() []string {
 	var values []string
 	for _, name := range g.Vary {
@@ -140,7 +146,7 @@ func (g goldenRequest) values() []string {
 	return values
 }
 
-// request is a request with that environ.
+// request returns a request with this environ.
 func (g goldenRequest) request(cookieHeader *string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = ""
@@ -163,7 +169,8 @@ func (g goldenRequest) request(cookieHeader *string) *http.Request {
 func TestGoldenCookieValues(t *testing.T) {
 	t.Parallel()
 	for i, c := range readGolden(t).CookieValues {
-		if got := browserid.RepozeSign(c.SecretKey, c.values(), browserid.ID(c.BrowserID)); got != c.CookieValue {
+		if got := browserid.RepozeSign(c.SecretKey, c.values(), browserid.ID(c.BrowserID)); got !=
+			c.CookieValue {
 			t.Errorf("cookie_values[%d]: got %q, want %q", i, got, c.CookieValue)
 		}
 	}
@@ -174,7 +181,8 @@ func TestGoldenPresentedValues(t *testing.T) {
 	for i, c := range readGolden(t).PresentedValues {
 		id, ok := browserid.RepozeVerify(c.SecretKey, c.values(), c.CookieValue)
 		if ok != (c.Accepted != nil) || ok && string(id) != *c.Accepted {
-			t.Errorf("presented_values[%d] %q: got %q, %v, want %v", i, c.CookieValue, id, ok, c.Accepted)
+			t.Errorf("presented_values[%d] %q: got %q, %v, want %v", i, c.CookieValue, id,
+				ok, c.Accepted)
 		}
 	}
 }
@@ -182,13 +190,16 @@ func TestGoldenPresentedValues(t *testing.T) {
 func TestGoldenPresentedHeaders(t *testing.T) {
 	t.Parallel()
 	for i, c := range readGolden(t).PresentedHeaders {
-		filter := mustNew(t, browserid.Config{SecretKey: pipeline.Secret(c.SecretKey), Vary: c.Vary, Compat: browserid.CompatRepoze})
+		filter := mustNew(t, browserid.Config{SecretKey: pipeline.Secret(c.SecretKey), Vary: c.Vary,
+			Compat: browserid.CompatRepoze})
 		got := visitWith(t, filter, c.request(c.CookieHeader))
 		if sent := got.setCookie != ""; sent != c.NewCookieSent {
-			t.Errorf("presented_headers[%d] %q: new cookie sent: %v, want %v", i, *c.CookieHeader, sent, c.NewCookieSent)
+			t.Errorf("presented_headers[%d] %q: new cookie sent: %v, want %v", i, *c.CookieHeader,
+				sent, c.NewCookieSent)
 		}
 		if c.Accepted != nil && string(got.id) != *c.Accepted {
-			t.Errorf("presented_headers[%d] %q: got %q, want %q", i, *c.CookieHeader, got.id, *c.Accepted)
+			t.Errorf("presented_headers[%d] %q: got %q, want %q", i, *c.CookieHeader, got.id,
+				*c.Accepted)
 		}
 	}
 }
@@ -208,8 +219,10 @@ func TestGoldenSetCookies(t *testing.T) {
 			config.CookieSecure = browserid.SecureOn
 		}
 		if c.CookieLifetime < 0 { // differences: negative lifetime
-			if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "cookie_lifetime") {
-				t.Errorf("set_cookies[%d]: a lifetime of %d: got %v, want an error", i, c.CookieLifetime, err)
+			if err := config.Validate(); err == nil || !strings.Contains(err.Error(),
+				"cookie_lifetime") {
+				t.Errorf("set_cookies[%d]: a lifetime of %d: got %v, want an error", i,
+					c.CookieLifetime, err)
 			}
 			continue
 		}
@@ -225,7 +238,8 @@ func TestGoldenSetCookies(t *testing.T) {
 func TestGoldenResponses(t *testing.T) {
 	t.Parallel()
 	for i, c := range readGolden(t).Responses {
-		config := browserid.Config{SecretKey: pipeline.Secret(c.SecretKey), Compat: browserid.CompatRepoze}
+		config := browserid.Config{SecretKey: pipeline.Secret(c.SecretKey),
+			Compat: browserid.CompatRepoze}
 		config = config.WithIDs(func() browserid.ID { return browserid.ID(c.BrowserID) })
 		app := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for _, step := range c.App {
@@ -266,7 +280,9 @@ func TestGoldenResponses(t *testing.T) {
 		if raised { // differences: raise after start_response
 			continue
 		}
-		if first, again := c.App[0:min(1, len(c.App))], len(c.App) > 1 && c.App[1][0] == "start_response"; again { // differences: second start_response
+		// differences: second start_response
+		if first, again := c.App[0:min(1, len(c.App))], len(c.App) > 1 &&
+			c.App[1][0] == "start_response"; again {
 			cookie := header["Set-Cookie"]
 			if status, header, _ = serverSees(first); cookie != nil {
 				header["Set-Cookie"] = cookie
@@ -275,14 +291,15 @@ func TestGoldenResponses(t *testing.T) {
 		if status == 0 { // differences: no start_response
 			status = http.StatusOK
 		}
-		if _, cookie := header["Set-Cookie"]; cookie && c.CookieHeader == nil { // differences: cache-control
+		// differences: cache-control
+		if _, cookie := header["Set-Cookie"]; cookie && c.CookieHeader == nil {
 			header.Add("Cache-Control", "private")
 		}
 		if w.Code != status || w.Body.String() != body {
 			t.Errorf("responses[%d]: got %d %q, want %d %q", i, w.Code, w.Body, status, body)
 		}
 		got := w.Result().Header
-		got.Del("Content-Type") // net/http's guess
+		got.Del("Content-Type") // net/http detects the type
 		header.Del("Content-Type")
 		if diff := cmp.Diff(header, got); diff != "" {
 			t.Errorf("responses[%d]: header (-want +got):\n%s", i, diff)
@@ -290,7 +307,7 @@ func TestGoldenResponses(t *testing.T) {
 	}
 }
 
-// serverSees sums up what the server saw; the first start_response counts.
+// serverSees returns the response as the server receives it; the first start_response counts.
 func serverSees(steps [][]any) (status int, header http.Header, body string) {
 	header = http.Header{}
 	for _, step := range steps {
@@ -323,7 +340,8 @@ func TestGoldenNewIDs(t *testing.T) {
 		}
 	}
 	filter := mustNew(t, browserid.Config{SecretKey: testSecret, Compat: browserid.CompatRepoze})
-	if id := visitWith(t, filter, httptest.NewRequest(http.MethodGet, "/", nil)).id; !form.MatchString(string(id)) {
+	if id := visitWith(t, filter, httptest.NewRequest(http.MethodGet, "/",
+		nil)).id; !form.MatchString(string(id)) {
 		t.Errorf("new id %q does not have the form of the original's", id)
 	}
 }
@@ -333,7 +351,7 @@ func TestDifferencesAreExplained(t *testing.T) {
 	seen := map[string]bool{}
 	for _, d := range differences {
 		if seen[d.name] || d.original == "" || d.ours == "" || d.why == "" {
-			t.Errorf("difference %q is there twice, or not explained", d.name)
+			t.Errorf("difference %q is listed twice, or has no explanation", d.name)
 		}
 		seen[d.name] = true
 	}

@@ -15,20 +15,25 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// signed is a cookie of this build.
+// signed returns a cookie in the current format.
 func signed(id browserid.ID, issued time.Time) string {
-	return "repoze.browserid=" + browserid.OwnSign(testSecret, "repoze.browserid", nil, nil, id, issued.UnixMilli())
+	return "repoze.browserid=" + browserid.OwnSign(testSecret, "repoze.browserid", nil, nil, id,
+		issued.UnixMilli())
 }
 
-// Of several valid cookies the newest counts, wherever it stands.
+// Of several valid cookies the newest is used, whatever its position in the header.
 func TestNewestCookieWins(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	old, young := signed("old", now.Add(-time.Hour)), signed("young", now)
-	former := "repoze.browserid=" + browserid.FormerSign(testSecret, "repoze.browserid", nil, nil, "former")
-	other := "repoze.browserid=" + browserid.FormerSign(testSecret, "repoze.browserid", nil, nil, "other")
-	original := "repoze.browserid=" + browserid.RepozeSign(testSecret, nil, "0123456789abcdef0123456789abcdef01234567")
-	forged := "repoze.browserid=" + browserid.OwnSign("another secret of that length", "repoze.browserid", nil, nil, "forged", now.Add(time.Hour).UnixMilli())
+	former := "repoze.browserid=" + browserid.FormerSign(testSecret, "repoze.browserid", nil,
+		nil, "former")
+	other := "repoze.browserid=" + browserid.FormerSign(testSecret, "repoze.browserid", nil,
+		nil, "other")
+	original := "repoze.browserid=" + browserid.RepozeSign(testSecret, nil,
+		"0123456789abcdef0123456789abcdef01234567")
+	forged := "repoze.browserid=" + browserid.OwnSign("another secret of that length",
+		"repoze.browserid", nil, nil, "forged", now.Add(time.Hour).UnixMilli())
 	wellShaped := strings.Repeat(forged+"; ", 300)
 	shapeless := strings.Repeat("repoze.browserid=junk; ", 2000)
 	for name, tt := range map[string]struct {
@@ -36,36 +41,39 @@ func TestNewestCookieWins(t *testing.T) {
 		want    browserid.ID
 		issues  bool
 	}{
-		"newest last":                  {old + "; " + young, "young", false},
-		"newest first":                 {young + "; " + old, "young", false},
-		"a former format is older":     {former + "; " + old, "old", false},
-		"the original's are older":     {original + "; " + old, "old", false},
-		"of former ones the first":     {former + "; " + other, "former", true},
-		"a former one is issued anew":  {former, "former", true},
-		"a forged one does not count":  {forged + "; " + old, "old", false},
-		"8 of our form in front":       {strings.Repeat(forged+"; ", 8) + old, "old", false},
-		"many of our form in front":    {wellShaped + old, "old", false},
-		"thousands of others in front": {shapeless + old, "old", false},
+		"newest last":                      {old + "; " + young, "young", false},
+		"newest first":                     {young + "; " + old, "young", false},
+		"format 1 is older":                {former + "; " + old, "old", false},
+		"the original's are older":         {original + "; " + old, "old", false},
+		"the first of several in format 1": {former + "; " + other, "former", true},
+		"format 1 is replaced":             {former, "former", true},
+		"a forged one does not count":      {forged + "; " + old, "old", false},
+		"8 of our form in front":           {strings.Repeat(forged+"; ", 8) + old, "old", false},
+		"many of the same format in front": {wellShaped + old, "old", false},
+		"thousands of others in front":     {shapeless + old, "old", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			filter := mustNew(t, browserid.Config{SecretKey: testSecret, Compat: browserid.CompatRead})
-			if got := visitWith(t, filter, get(tt.cookies)); got.id != tt.want || got.setCookie != "" != tt.issues {
+			filter := mustNew(t, browserid.Config{SecretKey: testSecret,
+				Compat: browserid.CompatRead})
+			if got := visitWith(t, filter, get(tt.cookies)); got.id != tt.want ||
+				got.setCookie != "" != tt.issues {
 				t.Errorf("got %q, cookie %q", got.id, got.setCookie)
 			}
 		})
 	}
 }
 
-// After log-in the new id counts, whatever older cookie the browser sends beside it, and in front: one of a longer path, or of
-// a cookie_domain of former times, and even one of a machine whose clock is ahead.
+// After log-in the new id is used, whatever older cookies the browser sends before it: one of a
+// longer path, of an earlier cookie_domain, or of a machine whose clock is ahead.
 func TestRenewedIDOverridesOlderCookies(t *testing.T) {
 	t.Parallel()
 	ahead := time.Now().Add(time.Hour)
 	for name, planted := range map[string]string{
-		"former format": "repoze.browserid=" + browserid.FormerSign(testSecret, "repoze.browserid", nil, nil, "planted"),
-		"older":         signed("planted", time.Now().Add(-time.Minute)),
-		"clock ahead":   signed("planted", ahead),
+		"format 1": "repoze.browserid=" + browserid.FormerSign(testSecret, "repoze.browserid",
+			nil, nil, "planted"),
+		"older":       signed("planted", time.Now().Add(-time.Minute)),
+		"clock ahead": signed("planted", ahead),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,7 +91,8 @@ func TestRenewedIDOverridesOlderCookies(t *testing.T) {
 			login.setCookie = w.Header().Get("Set-Cookie")
 			after := visitWith(t, filter, get(planted+"; "+login.cookie()))
 			if renewed == "" || after.id != renewed || after.setCookie != "" {
-				t.Errorf("after log-in: id %q, cookie %q, want %q", after.id, after.setCookie, renewed)
+				t.Errorf("after log-in: id %q, cookie %q, want %q", after.id,
+					after.setCookie, renewed)
 			}
 		})
 	}
@@ -92,12 +101,16 @@ func TestRenewedIDOverridesOlderCookies(t *testing.T) {
 func TestWeakSecrets(t *testing.T) {
 	t.Parallel()
 	for secret, weak := range map[string]bool{
-		"x": true, "0123456789abcde": true, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": true, "abcdabcdabcdabcdabcdabcd": true, "secret12secret12": true,
-		"012345678901234567890123": true, "1234567890123456": true, "trustno1 me trustno1": true, "ababababababababc": true,
-		testSecret: false, "correct horse battery staple": false, "5f4dcc3b5aa765d6": false, "a key with blanks, 100 characters": false,
+		"x": true, "0123456789abcde": true, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": true,
+		"abcdabcdabcdabcdabcdabcd": true, "secret12secret12": true,
+		"012345678901234567890123": true, "1234567890123456": true, "trustno1 me trustno1": true,
+		"ababababababababc": true,
+		testSecret:          false, "correct horse battery staple": false, "5f4dcc3b5aa765d6": false,
+		"a key with blanks, 100 characters": false,
 	} {
 		_, err := load(t, false, "secret_key = "+secret)
-		if (err != nil) != weak || err != nil && strings.Contains(err.Error(), fmt.Sprintf("%q", secret)) {
+		if (err != nil) != weak || err != nil &&
+			strings.Contains(err.Error(), fmt.Sprintf("%q", secret)) {
 			t.Errorf("%q: %v", secret, err)
 		}
 		if _, err := load(t, true, "secret_key = "+secret); err != nil {
@@ -128,13 +141,15 @@ func TestDomainAndPartitioned(t *testing.T) {
 			t.Errorf("%s: %v", lines, err)
 		}
 	}
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret, CookiePartitioned: true, CookieSecure: browserid.SecureOn})
+	filter := mustNew(t, browserid.Config{SecretKey: testSecret, CookiePartitioned: true,
+		CookieSecure: browserid.SecureOn})
 	if got := visitWith(t, filter, get()); !strings.HasSuffix(got.setCookie, "; Partitioned") {
 		t.Errorf("got %q", got.setCookie)
 	}
 }
 
-// A reload goes on with the old secrets if none of them is among the new ones: of a file that is half written, say.
+// A reload keeps the old secrets if none of them is among the new ones, for example because the
+// file is half written.
 func TestReloadKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	const one, two, three = "11111-first-secret-of-all", "22222-second-secret-of-all", "33333-third-secret-of-all"
@@ -143,15 +158,19 @@ func TestReloadKeepsSecrets(t *testing.T) {
 		t.Helper()
 		registry = registry.Renew()
 		browserid.Register(registry)
-		pipeline.App(registry, "egg:test#app", func(*pipeline.Build, struct{}) (http.Handler, error) {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				id, _ := browserid.FromContext(r.Context())
-				_, _ = w.Write([]byte(id))
-			}), nil
-		})
-		p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{Registry: registry, ReadFile: func(string) ([]byte, error) {
-			return []byte("[pipeline:main]\npipeline = browserid egg:test#app\n[filter:browserid]\nuse = egg:repoze.browserid#browserid\n" + lines), nil
-		}})
+		pipeline.App(registry, "egg:test#app",
+			func(*pipeline.Build, struct{}) (http.Handler, error) {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					id, _ := browserid.FromContext(r.Context())
+					_, _ = w.Write([]byte(id))
+				}), nil
+			})
+		p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{Registry: registry,
+			ReadFile: func(string) ([]byte, error) {
+				return []byte("[pipeline:main]\npipeline = browserid " +
+						"egg:test#app\n[filter:browserid]\nuse = egg:repoze.browserid#browserid\n" + lines),
+					nil
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,13 +188,14 @@ func TestReloadKeepsSecrets(t *testing.T) {
 	}
 	for i, step := range []struct {
 		lines string
-		keeps bool // the old secrets, with a warning
-		known bool // the visitor, with no new cookie
+		keeps bool // the reload keeps the old secrets, with a warning
+		known bool // the browser keeps its id, and gets no new cookie
 	}{
 		{"secret_key = " + one, false, false},
 		{"secret_key = " + one[:20], true, true},
 		{"secret_key = " + three, true, true},
-		{"secret_key = " + two + "\nold_secret_keys = " + one, false, false}, // the same id, signed anew
+		// the same id, signed with the new secret
+		{"secret_key = " + two + "\nold_secret_keys = " + one, false, false},
 		{"secret_key = " + two, false, true},
 		{"secret_key = " + three + "\nreplace_secrets = true", false, false},
 		{"secret_key = " + three, false, true},
@@ -195,19 +215,22 @@ func TestSharedCookieName(t *testing.T) {
 	t.Parallel()
 	const another = "another-secret-0123456789"
 	for lines, clash := range map[string]bool{
-		"secret_key = " + another:                                       true,
-		"secret_key = " + another + "\ncookie_path = /sub":              true,
-		"secret_key = " + another + "\ncookie_domain = example.org":     true,
-		"secret_key = " + testSecret:                                    false,
-		"secret_key = " + another + "\ncookie_name = other":             false,
-		"secret_key = " + another + "\nold_secret_keys = " + testSecret: true, // one way only
+		"secret_key = " + another:                                   true,
+		"secret_key = " + another + "\ncookie_path = /sub":          true,
+		"secret_key = " + another + "\ncookie_domain = example.org": true,
+		"secret_key = " + testSecret:                                false,
+		"secret_key = " + another + "\ncookie_name = other":         false,
+		// only one of the two accepts the other's cookies
+		"secret_key = " + another + "\nold_secret_keys = " + testSecret: true,
 	} {
-		p, err := load(t, false, "secret_key = "+testSecret+"\nfilter-with = second\n[filter:second]\nuse = egg:repoze.browserid#browserid\n"+lines)
+		p, err := load(t, false, "secret_key = "+testSecret+"\nfilter-with = "+
+			"second\n[filter:second]\nuse = egg:repoze.browserid#browserid\n"+lines)
 		if err != nil {
 			t.Fatal(err)
 		}
 		warned := slices.ContainsFunc(p.Warnings(), func(w tree.Warning) bool {
-			return strings.Contains(w.Message, "of the same name to the same pages with another secret")
+			return strings.Contains(w.Message,
+				"of the same name to the same pages with another secret")
 		})
 		if warned != clash {
 			t.Errorf("%s: warnings %v", lines, p.Warnings())

@@ -14,7 +14,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
-// load composes a pipeline of one filter section and an app that writes the browser id.
+// load builds a pipeline of one filter section and an app that writes the browser id.
 func load(t *testing.T, debug bool, settings string) (*pipeline.Pipeline, error) {
 	t.Helper()
 	r := pipeline.NewRegistry()
@@ -25,7 +25,8 @@ func load(t *testing.T, debug bool, settings string) (*pipeline.Pipeline, error)
 			_, _ = w.Write([]byte(id))
 		}), nil
 	})
-	text := "[pipeline:main]\npipeline = browserid egg:test#app\n\n[filter:browserid]\nuse = egg:repoze.browserid#browserid\n" + settings
+	text := "[pipeline:main]\npipeline = browserid egg:test#app\n\n[filter:browserid]\nuse = " +
+		"egg:repoze.browserid#browserid\n" + settings
 	if debug {
 		text = "[DEFAULT]\ndebug = true\n" + text
 	} else {
@@ -45,7 +46,8 @@ func load(t *testing.T, debug bool, settings string) (*pipeline.Pipeline, error)
 		"empty":       {" \n\n", 0o600},
 	} {
 		name = filepath.Join(filepath.Dir(path), name)
-		if err := errors.Join(os.WriteFile(name, []byte(file.text), file.mode), os.Chmod(name, file.mode)); err != nil {
+		if err := errors.Join(os.WriteFile(name, []byte(file.text), file.mode),
+			os.Chmod(name, file.mode)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,10 +67,12 @@ func TestLoadedSettings(t *testing.T) {
 	tests := []struct {
 		name     string
 		settings string
-		want     string // what the Set-Cookie header has beside the value
+		want     string // the Set-Cookie header, with V for the value
 	}{
-		{"defaults", "secret_key = " + testSecret, "repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax"},
-		{"secret of a file", "secret_key_file = the-secret", "repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax"},
+		{"defaults", "secret_key = " + testSecret,
+			"repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax"},
+		{"secret of a file", "secret_key_file = the-secret",
+			"repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax"},
 		{
 			"all", `
 secret_key = a key with blanks, 100 characters
@@ -87,7 +91,9 @@ lazy = true
 compat = none
 `, "bid=V; Path=/sub; Domain=example.org; Expires=E; Max-Age=3600; Secure; SameSite=Strict",
 		},
-		{"empty ones", "secret_key = " + testSecret + "\ncookie_path =\ncookie_domain =\ncookie_lifetime =\ncookie_secure =\nvary =\n", "repoze.browserid=V; HttpOnly; SameSite=Lax"},
+		{"empty settings", "secret_key = " + testSecret +
+			"\ncookie_path =\ncookie_domain =\ncookie_lifetime =\ncookie_secure =\nvary =\n",
+			"repoze.browserid=V; HttpOnly; SameSite=Lax"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -131,7 +137,8 @@ func TestGoldenFactory(t *testing.T) {
 		refused := c.Raises != ""
 		secret, given := c.LocalConf["secret_key"]
 		lifetime, _ := number(c)
-		refused = refused || given && secret == "" || lifetime < 0 // differences: empty secret, negative lifetime
+		// differences: empty secret, negative lifetime
+		refused = refused || given && secret == "" || lifetime < 0
 		if refused {
 			if err == nil {
 				t.Errorf("factory[%d] %v: loaded, want an error", i, c.LocalConf)
@@ -153,19 +160,23 @@ func TestGoldenFactory(t *testing.T) {
 		case "on", "1", "t", "true": // differences: boolean words
 			secure = true
 		}
-		if name != want.CookieName || !has("Path="+want.CookiePath+";") || has("Domain=") != (want.CookieDomain != "") ||
-			!has(want.CookieDomain) || has("Expires=") != (lifetime != 0) || has("Secure;") != secure {
+		if name != want.CookieName || !has("Path="+want.CookiePath+";") ||
+			has("Domain=") != (want.CookieDomain != "") ||
+			!has(want.CookieDomain) || has("Expires=") != (lifetime != 0) ||
+			has("Secure;") != secure {
 			t.Errorf("factory[%d] %v: got %q, want %+v", i, c.LocalConf, cookie, want)
 		}
-		if got := strings.TrimSuffix(strings.SplitAfter(strings.TrimPrefix(cookie, name+"="), ";")[0], ";"); len(want.Vary) == 0 {
+		if got := strings.TrimSuffix(strings.SplitAfter(strings.TrimPrefix(cookie, name+"="),
+			";")[0], ";"); len(want.Vary) == 0 {
 			if _, ok := browserid.RepozeVerify(want.SecretKey, nil, got); !ok {
-				t.Errorf("factory[%d] %v: %q is not signed with %q", i, c.LocalConf, got, want.SecretKey)
+				t.Errorf("factory[%d] %v: %q is not signed with %q", i, c.LocalConf, got,
+					want.SecretKey)
 			}
 		}
 	}
 }
 
-// number is the recorded lifetime: a number, an empty text, or nothing.
+// number returns the recorded lifetime: a number, an empty text, or nothing.
 func number(c goldenFactory) (int, bool) {
 	if c.Attributes == nil {
 		return 0, false
@@ -179,23 +190,36 @@ func TestLoadFaults(t *testing.T) {
 	tests := []struct {
 		name     string
 		settings string
-		line     string // of the file
+		line     string // the line in the file
 		want     []string
 	}{
 		{"no secret", "", "", []string{"secret_key", "openssl rand -hex 32"}},
-		{"empty secret", "secret_key =", "site.ini:8:", []string{"secret_key", "openssl rand -hex 32"}},
-		{"placeholder", "secret_key = my-secret-key", "site.ini:8:", []string{"well-known example", "openssl rand -hex 32", "debug"}},
-		{"two sources", "secret_key = " + testSecret + "\nsecret_key_env = X", "site.ini:9:", []string{"secret_key_env", "keep one"}},
-		{"no such file", "secret_key_file = nowhere", "site.ini:8:", []string{"secret_key_file", "no such file", "openssl rand -hex 32 >"}},
-		{"empty file", "secret_key_file = empty", "site.ini:8:", []string{"secret_key_file", "has no secret in it", "openssl rand -hex 32"}},
-		{"folder", "secret_key_file = .", "site.ini:8:", []string{"secret_key_file", "is a directory"}},
-		{"no such variable", "secret_key_env = BROWSERID_TEST_UNSET", "site.ini:8:", []string{"BROWSERID_TEST_UNSET", "not set"}},
-		{"host and path", "secret_key = " + testSecret + "\ncookie_name = __Host-id\ncookie_path = /sub", "site.ini:10:", []string{"cookie_path", "__Host-"}},
-		{"unknown key", "secret_key = " + testSecret + "\ncookie_nam = x", "site.ini:9:", []string{"cookie_name"}},
-		{"bad boolean", "secret_key = " + testSecret + "\ncookie_secure = maybe", "site.ini:9:", []string{"cookie_secure", "maybe", "true, false or auto"}},
-		{"httponly auto", "secret_key = " + testSecret + "\ncookie_httponly = auto", "site.ini:9:", []string{"cookie_httponly", "true or false"}},
-		{"bad lifetime", "secret_key = " + testSecret + "\ncookie_lifetime = 1.5", "site.ini:9:", []string{"cookie_lifetime", "86400"}},
-		{"bad compat", "secret_key = " + testSecret + "\ncompat = python", "site.ini:9:", []string{"compat", "none, read or repoze"}},
+		{"empty secret", "secret_key =", "site.ini:8:",
+			[]string{"secret_key", "openssl rand -hex 32"}},
+		{"placeholder", "secret_key = my-secret-key", "site.ini:8:", []string{"well-known example",
+			"openssl rand -hex 32", "debug"}},
+		{"two sources", "secret_key = " + testSecret + "\nsecret_key_env = X", "site.ini:9:",
+			[]string{"secret_key_env", "keep one"}},
+		{"no such file", "secret_key_file = nowhere", "site.ini:8:",
+			[]string{"secret_key_file", "no such file", "openssl rand -hex 32 >"}},
+		{"empty file", "secret_key_file = empty", "site.ini:8:",
+			[]string{"secret_key_file", "has no secret in it", "openssl rand -hex 32"}},
+		{"folder", "secret_key_file = .", "site.ini:8:",
+			[]string{"secret_key_file", "is a directory"}},
+		{"no such variable", "secret_key_env = BROWSERID_TEST_UNSET", "site.ini:8:",
+			[]string{"BROWSERID_TEST_UNSET", "not set"}},
+		{"host and path", "secret_key = " + testSecret + "\ncookie_name = __Host-id\ncookie_path " +
+			"= /sub", "site.ini:10:", []string{"cookie_path", "__Host-"}},
+		{"unknown key", "secret_key = " + testSecret + "\ncookie_nam = x", "site.ini:9:",
+			[]string{"cookie_name"}},
+		{"bad boolean", "secret_key = " + testSecret + "\ncookie_secure = maybe", "site.ini:9:",
+			[]string{"cookie_secure", "maybe", "true, false or auto"}},
+		{"httponly auto", "secret_key = " + testSecret + "\ncookie_httponly = auto", "site.ini:9:",
+			[]string{"cookie_httponly", "true or false"}},
+		{"bad lifetime", "secret_key = " + testSecret + "\ncookie_lifetime = 1.5", "site.ini:9:",
+			[]string{"cookie_lifetime", "86400"}},
+		{"bad compat", "secret_key = " + testSecret + "\ncompat = python", "site.ini:9:",
+			[]string{"compat", "none, read or repoze"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,7 +238,7 @@ func TestLoadFaults(t *testing.T) {
 				t.Errorf("more than one line:\n%s", text)
 			}
 			if strings.Contains(text, testSecret) || strings.Contains(text, "my-secret") {
-				t.Errorf("the error tells the secret:\n%s", text)
+				t.Errorf("the error contains the secret:\n%s", text)
 			}
 		})
 	}
@@ -226,17 +250,24 @@ func TestLoadWarnings(t *testing.T) {
 		name     string
 		debug    bool
 		settings string
-		want     []string // of each warning
+		want     []string // a part of each warning
 	}{
-		{"placeholder in development", true, "secret_key = my-secret-key", []string{"well-known example"}},
+		{"placeholder in development", true, "secret_key = my-secret-key",
+			[]string{"well-known example"}},
 		{"short", true, "secret_key = 0a1b2c", []string{"6 characters"}},
-		{"placeholder among old ones", false, "secret_key = " + testSecret + "\nold_secret_keys = changeme", []string{"old_secret_keys"}},
-		{"placeholder on the second line", false, "secret_key_file = secrets", []string{"secret_key_file"}},
-		{"short one among old ones", false, "secret_key = " + testSecret + "\nold_secret_keys = " + testSecret + "\n  0a1b2c", []string{"6 characters"}},
-		{"file for everybody", false, "secret_key_file = open-secret", []string{"mode 0644"}},
-		{"header's name", false, "secret_key = " + testSecret + "\nvary = User-Agent", []string{`did you mean "HTTP_USER_AGENT"`}},
-		{"no such variable", false, "secret_key = " + testSecret + "\nvary = HTTP_", []string{"nothing varies on it"}},
-		{"cookie", false, "secret_key = " + testSecret + "\nvary = HTTP_COOKIE", []string{"every request gets a new id"}},
+		{"placeholder among old secrets", false, "secret_key = " + testSecret +
+			"\nold_secret_keys = changeme", []string{"old_secret_keys"}},
+		{"placeholder on the second line", false, "secret_key_file = secrets",
+			[]string{"secret_key_file"}},
+		{"short secret among old secrets", false, "secret_key = " + testSecret + "\nold_secret_keys = " +
+			testSecret + "\n  0a1b2c", []string{"6 characters"}},
+		{"file that all users can read", false, "secret_key_file = open-secret", []string{"mode 0644"}},
+		{"header's name", false, "secret_key = " + testSecret + "\nvary = User-Agent",
+			[]string{`did you mean "HTTP_USER_AGENT"`}},
+		{"no such variable", false, "secret_key = " + testSecret + "\nvary = HTTP_",
+			[]string{"it has no effect"}},
+		{"cookie", false, "secret_key = " + testSecret + "\nvary = HTTP_COOKIE",
+			[]string{"every request gets a new id"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -255,7 +286,7 @@ func TestLoadWarnings(t *testing.T) {
 					t.Errorf("got %q, want %q with a position", text, tt.want[i])
 				}
 				if strings.Contains(text, testSecret) {
-					t.Errorf("the warning tells the secret: %q", text)
+					t.Errorf("the warning contains the secret: %q", text)
 				}
 			}
 		})
@@ -271,7 +302,8 @@ func TestRegisteredNames(t *testing.T) {
 		r := pipeline.NewRegistry()
 		browserid.Register(r)
 		path := filepath.Join(t.TempDir(), "site.ini")
-		if err := os.WriteFile(path, []byte("[filter:main]\n"+use+"\nsecret_key = "+testSecret), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte("[filter:main]\n"+use+"\nsecret_key = "+testSecret),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 		resolved, err := tree.Resolve(path, tree.KindFilter, tree.Options{Catalog: r})

@@ -16,8 +16,9 @@ import (
 	"github.com/pasteline/pasteline/transaction/resource"
 )
 
-// serve sends r through a filter around app, and returns the id of the cookie that was issued, if one was.
-func serve(t *testing.T, c browserid.Config, r *http.Request, app http.HandlerFunc) (issued browserid.ID) {
+// serve sends r through a filter in front of app, and returns the id in the new cookie, or "".
+func serve(t *testing.T, c browserid.Config, r *http.Request,
+	app http.HandlerFunc) (issued browserid.ID) {
 	t.Helper()
 	c.SecretKey = testSecret
 	w := httptest.NewRecorder()
@@ -47,7 +48,7 @@ func mustID(t *testing.T, ctx context.Context) browserid.ID { //nolint:revive //
 	return id
 }
 
-// renew gives the browser of ctx a new id in the transaction of ctx, as a session manager does.
+// renew gives the browser of ctx a new id in the transaction of ctx, as the session manager does.
 func renew(ctx context.Context) (browserid.ID, error) {
 	c, ok := visitor.FromContext(ctx)
 	if !ok {
@@ -65,7 +66,7 @@ func renew(ctx context.Context) (browserid.ID, error) {
 
 var errRefused = errors.New("refused")
 
-// A refusingManager can't commit.
+// A refusingManager is a data manager whose commit fails.
 type refusingManager struct{}
 
 func (refusingManager) SortKey() string                            { return "refusing" }
@@ -102,41 +103,42 @@ func TestRenewInTransaction(t *testing.T) {
 			if err := t.Commit(ctx); !errors.Is(err, errRefused) {
 				return fmt.Errorf("commit: got %w, want %w", err, errRefused)
 			}
-			return nil // as good as aborted already: nothing can be committed any more
+			return nil // the transaction is aborted: it can't be committed any more
 		}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var renewed browserid.ID
-			issued := serve(t, browserid.Config{}, get(known.cookie()), func(_ http.ResponseWriter, r *http.Request) {
-				ctx, txn := transaction.Begin(r.Context())
-				var err error
-				if _, err = renew(ctx); err != nil {
-					t.Error(err)
-				}
-				if renewed, err = renew(ctx); err != nil { // the last one counts
-					t.Error(err)
-				}
-				if id := mustID(t, ctx); id != renewed {
-					t.Errorf("inside the transaction the id is %q, want the new one", id)
-				}
-				if id := mustID(t, r.Context()); id != known.id {
-					t.Errorf("outside the transaction the id is %q before the commit", id)
-				}
-				if err := tt.end(txn, ctx); err != nil {
-					t.Error(err)
-				}
-				want := known.id
-				if tt.renewed {
-					want = renewed
-				}
-				for _, ctx := range []context.Context{ctx, r.Context()} {
-					if id := mustID(t, ctx); id != want {
-						t.Errorf("after the end the id is %q, want %q", id, want)
+			issued := serve(t, browserid.Config{}, get(known.cookie()),
+				func(_ http.ResponseWriter, r *http.Request) {
+					ctx, txn := transaction.Begin(r.Context())
+					var err error
+					if _, err = renew(ctx); err != nil {
+						t.Error(err)
 					}
-				}
-			})
+					if renewed, err = renew(ctx); err != nil { // the last id is sent
+						t.Error(err)
+					}
+					if id := mustID(t, ctx); id != renewed {
+						t.Errorf("inside the transaction the id is %q, want the new one", id)
+					}
+					if id := mustID(t, r.Context()); id != known.id {
+						t.Errorf("outside the transaction the id is %q before the commit", id)
+					}
+					if err := tt.end(txn, ctx); err != nil {
+						t.Error(err)
+					}
+					want := known.id
+					if tt.renewed {
+						want = renewed
+					}
+					for _, ctx := range []context.Context{ctx, r.Context()} {
+						if id := mustID(t, ctx); id != want {
+							t.Errorf("after the end the id is %q, want %q", id, want)
+						}
+					}
+				})
 			switch {
 			case tt.renewed && issued != renewed:
 				t.Errorf("issued a cookie for %q, want %q", issued, renewed)
@@ -147,34 +149,36 @@ func TestRenewInTransaction(t *testing.T) {
 	}
 }
 
-// A request that is run again renews again: only the attempt that commits may leave a trace.
+// When a request is run again, it renews the id again: only the committed attempt sends its id.
 func TestRenewIsRunAgain(t *testing.T) {
 	t.Parallel()
 	var ids []browserid.ID
-	issued := serve(t, browserid.Config{Lazy: true}, get(), func(_ http.ResponseWriter, r *http.Request) {
-		for attempt := range 3 {
-			ctx, txn := transaction.Begin(r.Context())
-			before := mustID(t, ctx)
-			id, err := renew(ctx)
-			if err != nil {
-				t.Error(err)
+	issued := serve(t, browserid.Config{Lazy: true}, get(),
+		func(_ http.ResponseWriter, r *http.Request) {
+			for attempt := range 3 {
+				ctx, txn := transaction.Begin(r.Context())
+				before := mustID(t, ctx)
+				id, err := renew(ctx)
+				if err != nil {
+					t.Error(err)
+				}
+				ids = append(ids, before, id)
+				if attempt < 2 {
+					err = txn.Abort(ctx)
+				} else {
+					err = txn.Commit(ctx)
+				}
+				if err != nil {
+					t.Error(err)
+				}
 			}
-			ids = append(ids, before, id)
-			if attempt < 2 {
-				err = txn.Abort(ctx)
-			} else {
-				err = txn.Commit(ctx)
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		}
-	})
+		})
 	if ids[0] != ids[2] || ids[2] != ids[4] {
 		t.Errorf("attempts began with the ids %q, %q, %q, want the same", ids[0], ids[2], ids[4])
 	}
 	if issued != ids[5] {
-		t.Errorf("issued a cookie for %q, want %q of the attempt that was committed", issued, ids[5])
+		t.Errorf("issued a cookie for %q, want %q of the attempt that was committed",
+			issued, ids[5])
 	}
 }
 
@@ -199,40 +203,45 @@ func TestRenewTooLate(t *testing.T) {
 	})
 }
 
-// Inside of a transaction the header may leave before the commit, or be kept back without it. That never goes well, so it is
-// said at once.
+// If the filter stands inside of a transaction, the header may be sent before the commit fails.
+// Therefore Renew returns an error at once.
 func TestRenewBehindTheTransaction(t *testing.T) {
 	t.Parallel()
 	r := get()
 	ctx, txn := transaction.Begin(r.Context())
-	issued := serve(t, browserid.Config{Lazy: true}, r.WithContext(ctx), func(_ http.ResponseWriter, r *http.Request) {
-		if id, err := renew(r.Context()); !errors.Is(err, visitor.ErrBehindTransaction) {
-			t.Errorf("got %q, %v, want ErrBehindTransaction", id, err)
-		}
-	})
+	issued := serve(t, browserid.Config{Lazy: true}, r.WithContext(ctx),
+		func(_ http.ResponseWriter, r *http.Request) {
+			if id, err := renew(r.Context()); !errors.Is(err, visitor.ErrBehindTransaction) {
+				t.Errorf("got %q, %v, want ErrBehindTransaction", id, err)
+			}
+		})
 	if err := txn.Commit(ctx); err != nil || issued != "" {
 		t.Errorf("commit: %v; issued a cookie for %q", err, issued)
 	}
 }
 
-// An id made of a seed has the form of the filter's own ids, and is accepted as one: in both formats of the cookie.
+// An id derived from a seed has the format of other ids, and is accepted in both formats of the
+// cookie.
 func TestRenewedFormats(t *testing.T) {
 	t.Parallel()
-	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRead, browserid.CompatRepoze} {
+	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRead,
+		browserid.CompatRepoze} {
 		var renewed, before browserid.ID
-		issued := serve(t, browserid.Config{Compat: compat}, get(), func(_ http.ResponseWriter, r *http.Request) {
-			ctx, txn := transaction.Begin(r.Context())
-			before = mustID(t, ctx)
-			var err error
-			if renewed, err = renew(ctx); err != nil {
-				t.Error(err)
-			}
-			if err := txn.Commit(ctx); err != nil {
-				t.Error(err)
-			}
-		})
+		issued := serve(t, browserid.Config{Compat: compat}, get(),
+			func(_ http.ResponseWriter, r *http.Request) {
+				ctx, txn := transaction.Begin(r.Context())
+				before = mustID(t, ctx)
+				var err error
+				if renewed, err = renew(ctx); err != nil {
+					t.Error(err)
+				}
+				if err := txn.Commit(ctx); err != nil {
+					t.Error(err)
+				}
+			})
 		if issued != renewed || len(renewed) != len(before) {
-			t.Errorf("compat %v: issued %q, want %q, in the form of %q", compat, issued, renewed, before)
+			t.Errorf("compat %v: issued %q, want %q, in the form of %q", compat, issued,
+				renewed, before)
 		}
 	}
 }

@@ -18,11 +18,11 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// onlyReader hides what else a reader can do, so that io.Copy asks the writer.
+// onlyReader hides other methods of a reader, so that io.Copy calls the writer's ReadFrom.
 type onlyReader struct{ io.Reader }
 
-// TestOnServers sends every way to answer through real servers: exactly one cookie of ours must arrive, none of the
-// app's headers may be lost, and the body must be whole.
+// TestOnServers runs handlers that answer in all possible ways on real servers: exactly one cookie
+// of the filter must arrive, with all header fields of the app and the whole body.
 func TestOnServers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -34,10 +34,11 @@ func TestOnServers(t *testing.T) {
 		trailer  string
 		aborted  bool
 		want1xx  int
-		http1    bool // HTTP/2 has no such thing
+		http1    bool // not possible with HTTP/2
 		noCookie bool
 	}{
-		{name: "nothing", handler: func(http.ResponseWriter, *http.Request) error { return nil }, status: 200},
+		{name: "nothing", handler: func(http.ResponseWriter, *http.Request) error { return nil },
+			status: 200},
 		{name: "write", handler: func(w http.ResponseWriter, _ *http.Request) error {
 			_, err := w.Write([]byte("hello"))
 			return err
@@ -67,7 +68,8 @@ func TestOnServers(t *testing.T) {
 			_, err := io.Copy(w, onlyReader{strings.NewReader("hello")})
 			return err
 		}, status: 200, body: "hello"},
-		{name: "read from, after a write", handler: func(w http.ResponseWriter, _ *http.Request) error {
+		{name: "read from, after a write", handler: func(w http.ResponseWriter,
+			_ *http.Request) error {
 			if _, err := io.WriteString(w, "he"); err != nil {
 				return err
 			}
@@ -82,7 +84,8 @@ func TestOnServers(t *testing.T) {
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}, status: 304},
-		{name: "head", method: http.MethodHead, handler: func(w http.ResponseWriter, _ *http.Request) error {
+		{name: "head", method: http.MethodHead, handler: func(w http.ResponseWriter,
+			_ *http.Request) error {
 			_, err := w.Write([]byte("hello"))
 			return err
 		}, status: 200},
@@ -106,11 +109,15 @@ func TestOnServers(t *testing.T) {
 			_, err := w.Write([]byte("hello"))
 			return err
 		}, status: 200, body: "hello"},
-		{name: "panic", handler: func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }, aborted: true},
+		{name: "panic", handler: func(http.ResponseWriter,
+			*http.Request) error {
+			panic(http.ErrAbortHandler)
+		}, aborted: true},
 		{name: "hijack", handler: func(w http.ResponseWriter, _ *http.Request) error {
 			return answerHijacked(w.(http.Hijacker).Hijack())(w.Header())
 		}, status: 200, body: "hello", http1: true},
-		{name: "hijack by the controller", handler: func(w http.ResponseWriter, _ *http.Request) error {
+		{name: "hijack by the controller", handler: func(w http.ResponseWriter,
+			_ *http.Request) error {
 			return answerHijacked(http.NewResponseController(w).Hijack())(w.Header())
 		}, status: 200, body: "hello", http1: true},
 		{name: "switching protocols", handler: func(w http.ResponseWriter, _ *http.Request) error {
@@ -132,13 +139,14 @@ func TestOnServers(t *testing.T) {
 					t.Skip("HTTP/2 has no such thing")
 				}
 				filter := mustNew(t, browserid.Config{SecretKey: testSecret})
-				server := startServer(t, proto, filter(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					w.Header().Add("Set-Cookie", "app=7")
-					w.Header().Set("X-App", "x")
-					if err := tt.handler(w, r); err != nil {
-						t.Error(err)
-					}
-				})))
+				server := startServer(t, proto,
+					filter(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						w.Header().Add("Set-Cookie", "app=7")
+						w.Header().Set("X-App", "x")
+						if err := tt.handler(w, r); err != nil {
+							t.Error(err)
+						}
+					})))
 				got1xx := 0
 				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 					Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
@@ -177,17 +185,22 @@ func TestOnServers(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if response.ProtoMajor != proto || response.StatusCode != tt.status || string(body) != tt.body || got1xx != tt.want1xx {
-					t.Errorf("got %s %d %q, %d informational, want %d %q, %d", response.Proto, response.StatusCode, body, got1xx, tt.status, tt.body, tt.want1xx)
+				if response.ProtoMajor != proto || response.StatusCode != tt.status ||
+					string(body) != tt.body || got1xx != tt.want1xx {
+					t.Errorf("got %s %d %q, %d informational, want %d %q, %d", response.Proto,
+						response.StatusCode, body, got1xx, tt.status, tt.body, tt.want1xx)
 				}
 				cookies := response.Header["Set-Cookie"]
-				if len(cookies) != 2 || cookies[0] != "app=7" || !strings.HasPrefix(cookies[1], "repoze.browserid=") {
-					t.Errorf("got cookies %q, want the app's and ours", cookies)
+				if len(cookies) != 2 || cookies[0] != "app=7" || !strings.HasPrefix(cookies[1],
+					"repoze.browserid=") {
+					t.Errorf("got cookies %q, want the app's and the filter's", cookies)
 				}
-				if secure := strings.Contains(strings.Join(cookies, ""), "Secure"); secure != (proto == 2) {
+				if secure := strings.Contains(strings.Join(cookies, ""), "Secure"); secure !=
+					(proto == 2) {
 					t.Errorf("cookies %q: secure: %v, want it over https alone", cookies, secure)
 				}
-				if response.Header.Get("X-App") != "x" || response.Trailer.Get("X-Sum") != tt.trailer {
+				if response.Header.Get("X-App") != "x" || response.Trailer.Get("X-Sum") !=
+					tt.trailer {
 					t.Errorf("got header %v and trailer %v", response.Header, response.Trailer)
 				}
 			})
@@ -195,7 +208,7 @@ func TestOnServers(t *testing.T) {
 	}
 }
 
-// answerHijacked answers on the connection with the header that the handler had set.
+// answerHijacked answers on the hijacked connection with the header that the handler has set.
 func answerHijacked(conn net.Conn, _ *bufio.ReadWriter, err error) func(http.Header) error {
 	return func(header http.Header) error {
 		if err != nil {
@@ -223,7 +236,7 @@ func startServer(t *testing.T, proto int, h http.Handler) *httptest.Server {
 	return server
 }
 
-// A connection that can't be had is no reason to seal the header: the handler may still answer, and ask for the id.
+// A failed Hijack does not fix the header: the handler may still answer, and read the id.
 func TestHijackNotSupported(t *testing.T) {
 	t.Parallel()
 	recorder := httptest.NewRecorder()
@@ -246,7 +259,7 @@ func TestHijackNotSupported(t *testing.T) {
 	}
 }
 
-// refusingFlush is a writer of an inner kind whose flush fails, as that of a transaction that conflicts.
+// refusingFlush is a response writer whose flush fails, as that of tm after a conflict.
 type refusingFlush struct {
 	http.ResponseWriter
 	err error

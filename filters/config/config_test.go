@@ -19,7 +19,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// inside returns what a handler behind a config filter gets.
+// inside returns the configuration that a handler behind a config filter gets.
 func inside(t *testing.T, conf map[string]string) config.Conf {
 	t.Helper()
 	var c config.Conf
@@ -36,7 +36,8 @@ func inside(t *testing.T, conf map[string]string) config.Conf {
 func TestTyped(t *testing.T) {
 	t.Parallel()
 	conf := map[string]string{
-		"yes": "On", "n": "1_000", "d": "1m30s", "s": "90", "list": "a b\n c", "empty": "", "text": " x ", "bad": "hunter2",
+		"yes": "On", "n": "1_000", "d": "1m30s", "s": "90", "list": "a b\n c", "empty": "",
+		"text": " x ", "bad": "hunter2",
 	}
 	c := inside(t, conf)
 	conf["yes"] = "changed later"
@@ -44,7 +45,7 @@ func TestTyped(t *testing.T) {
 		t.Errorf("got %q, %v", v, ok)
 	}
 	if _, ok := c.Get("none"); ok {
-		t.Error("a key that is not there")
+		t.Error("a missing key has a value")
 	}
 	if c.Text("empty", "y") != "" || c.Text("none", "y") != "y" {
 		t.Errorf("got %q, %q", c.Text("empty", "y"), c.Text("none", "y"))
@@ -72,7 +73,8 @@ func TestTyped(t *testing.T) {
 	_, intErr := c.Int("bad", 1)
 	_, durationErr := c.Duration("bad", 1)
 	for _, err := range []error{boolErr, intErr, durationErr} {
-		if err == nil || !strings.HasPrefix(err.Error(), "setting bad: want ") || strings.Contains(err.Error(), "hunter2") {
+		if err == nil || !strings.HasPrefix(err.Error(), "setting bad: want ") ||
+			strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -107,7 +109,7 @@ func TestInnerFilterWins(t *testing.T) {
 	}
 }
 
-// However a configuration is printed, its values are not there.
+// A printed or logged configuration never contains its values.
 func TestHidesValues(t *testing.T) {
 	t.Parallel()
 	c := inside(t, map[string]string{"key": "hunter2", "other": "hunter2"})
@@ -118,8 +120,10 @@ func TestHidesValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, printed := range []string{fmt.Sprint(c), fmt.Sprintf("%+v %#v %s %d %v", c, c, c, c, &c), log.String(), string(text)} {
-		if strings.Contains(printed, "hunter2") || !strings.Contains(printed, "key") || !strings.Contains(printed, "other") {
+	for _, printed := range []string{fmt.Sprint(c), fmt.Sprintf("%+v %#v %s %d %v", c, c, c, c, &c),
+		log.String(), string(text)} {
+		if strings.Contains(printed, "hunter2") || !strings.Contains(printed, "key") ||
+			!strings.Contains(printed, "other") {
 			t.Errorf("got %s", printed)
 		}
 	}
@@ -131,13 +135,17 @@ func TestFromINI(t *testing.T) {
 	config.Register(registry)
 	var got config.Conf
 	pipeline.App(registry, "egg:test#app", func(*pipeline.Build, struct{}) (http.Handler, error) {
-		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got, _ = config.FromContext(r.Context()) }), nil
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			got,
+				_ = config.FromContext(r.Context())
+		}), nil
 	})
 	for _, use := range []string{
 		"use = egg:PasteDeploy#config", "use = egg:Paste#config", "use = egg:pasteline#config",
 		"paste.filter_factory = paste.deploy.config:make_config_filter",
 	} {
-		ini := "[DEFAULT]\ncolor = red\nsize = 1\n[pipeline:main]\npipeline = conf egg:test#app\n[filter:conf]\n" + use + "\ntitle = Site\nset size = 2\n"
+		ini := "[DEFAULT]\ncolor = red\nsize = 1\n[pipeline:main]\npipeline = conf " +
+			"egg:test#app\n[filter:conf]\n" + use + "\ntitle = Site\nset size = 2\n"
 		p, err := pipeline.Load(context.Background(), "/srv/site.ini", pipeline.Options{
 			Registry: registry, Global: map[string]string{"from": "outside"},
 			ReadFile: func(string) ([]byte, error) { return []byte(ini), nil },
@@ -146,7 +154,8 @@ func TestFromINI(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-		want := map[string]string{"here": "/srv", "__file__": "/srv/site.ini", "color": "red", "size": "2", "title": "Site", "from": "outside"}
+		want := map[string]string{"here": "/srv", "__file__": "/srv/site.ini", "color": "red",
+			"size": "2", "title": "Site", "from": "outside"}
 		if diff := cmp.Diff(want, maps.Collect(got.All())); diff != "" {
 			t.Errorf("%s: %s", use, diff)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/pasteline/pasteline/mount"
 )
 
-// A proxy that visitors see as https://example.org/james, and that connects from this machine.
+// The proxy has the address https://example.org/james for clients, and connects from this machine.
 func Example() {
 	filter, err := prefix.New(prefix.Config{
 		Prefix: "/james", TrustedProxies: []string{"127.0.0.1", "::1"},
@@ -20,7 +20,8 @@ func Example() {
 		return
 	}
 	app := filter(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s asks for %s; log in at %s", r.RemoteAddr, r.URL.Path, mount.URL(r, "/login"))
+		fmt.Fprintf(w, "%s asks for %s; log in at %s", r.RemoteAddr, r.URL.Path,
+			mount.URL(r, "/login"))
 	}))
 
 	r := httptest.NewRequest(http.MethodGet, "http://localhost:6543/purchase_orders/1", nil)

@@ -21,14 +21,15 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 )
 
-// seen is what an app behind the filter sees.
+// seen is the request that an app behind the filter receives.
 type seen struct {
 	URL, Script, Path, Host, Remote string
 }
 
 func see(r *http.Request) seen {
 	return seen{
-		mount.URL(r, "/"), mount.FromContext(r.Context()), r.URL.EscapedPath(), r.Host, r.RemoteAddr,
+		mount.URL(r, "/"), mount.FromContext(r.Context()), r.URL.EscapedPath(), r.Host,
+		r.RemoteAddr,
 	}
 }
 
@@ -40,7 +41,10 @@ func through(t *testing.T, c prefix.Config, r *http.Request) (seen, http.Header)
 		t.Fatal(err)
 	}
 	var inside *http.Request
-	filter(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inside = r })).ServeHTTP(httptest.NewRecorder(), r)
+	filter(http.HandlerFunc(func(_ http.ResponseWriter,
+		r *http.Request) {
+		inside = r
+	})).ServeHTTP(httptest.NewRecorder(), r)
 	return see(inside), inside.Header
 }
 
@@ -55,8 +59,8 @@ func TestPath(t *testing.T) {
 	}{
 		{"none", "", "/x", "", "/x"},
 		{"slash is none", "/", "/x", "", "/x"},
-		{"the proxy has cut it", "/james", "/x", "/james", "/x"},
-		{"the proxy has left it", "/james", "/james/x", "/james", "/x"},
+		{"the proxy has removed it", "/james", "/x", "/james", "/x"},
+		{"the proxy has kept it", "/james", "/james/x", "/james", "/x"},
 		{"slash at the end", "/james/", "/james/x", "/james", "/x"},
 		{"exact", "/james", "/james", "/james", "/"},
 		{"another word", "/james", "/jamestown", "/james", "/jamestown"},
@@ -67,7 +71,8 @@ func TestPath(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, _ := through(t, prefix.Config{Prefix: tt.prefix}, httptest.NewRequest(http.MethodGet, tt.target, nil))
+			got, _ := through(t, prefix.Config{Prefix: tt.prefix},
+				httptest.NewRequest(http.MethodGet, tt.target, nil))
 			if got.Script != tt.script || got.Path != tt.path {
 				t.Errorf("got %q, %q, want %q, %q", got.Script, got.Path, tt.script, tt.path)
 			}
@@ -75,7 +80,7 @@ func TestPath(t *testing.T) {
 	}
 }
 
-// A filter below a place of a urlmap keeps the script name, unless it has one of its own.
+// A filter behind a urlmap keeps the script name, unless it has a prefix of its own.
 func TestScriptNameOfURLMap(t *testing.T) {
 	t.Parallel()
 	for own, want := range map[string]string{"/": "/blog", "/james": "/james", "/blog": "/blog"} {
@@ -87,8 +92,9 @@ func TestScriptNameOfURLMap(t *testing.T) {
 	}
 }
 
-// all are the fields that can be believed.
-var all = []string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-scheme", "x-forwarded-server"}
+// all are the fields that can be trusted.
+var all = []string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-scheme",
+	"x-forwarded-server"}
 
 func TestForwarded(t *testing.T) {
 	t.Parallel()
@@ -100,7 +106,8 @@ func TestForwarded(t *testing.T) {
 		return s
 	}
 	everything := header{
-		"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Host": {"www.example.org"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Server": {"proxy.example"},
+		"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Host": {"www.example.org"},
+		"X-Forwarded-Proto": {"https"}, "X-Forwarded-Server": {"proxy.example"},
 	}
 	translated := seen{"https://www.example.org/", "", "/x", "www.example.org", "203.0.113.9:0"}
 	tests := []struct {
@@ -109,32 +116,47 @@ func TestForwarded(t *testing.T) {
 		remote  string
 		header  header
 		want    seen
-		removed bool // the fields are taken out
+		removed bool // the fields are removed
 	}{
-		{"nothing to say", prefix.Config{}, "", nil, plain, true},
-		{"nobody is trusted", prefix.Config{}, "", everything, plain, false},
-		{"another is trusted", prefix.Config{TrustedProxies: []string{"10.0.0.2", "10.1.0.0/16", "unix"}}, "", everything, plain, false},
-		{"address", prefix.Config{TrustedProxies: []string{"10.0.0.1"}}, "", everything, translated, true},
-		{"network", prefix.Config{TrustedProxies: []string{"127.0.0.1,", "10.0.0.0/8"}}, "", everything, translated, true},
-		{"IPv6", prefix.Config{TrustedProxies: []string{"fd00::/8"}}, "[fd00::1%eth0]:99", everything, translated, true},
-		{"IPv4 as IPv6", prefix.Config{TrustedProxies: []string{"10.0.0.1"}}, "[::ffff:10.0.0.1]:99", everything, translated, true},
-		{"not wanted", prefix.Config{TrustedProxies: []string{"10.0.0.1"}, IgnoreForwarded: true}, "", everything, plain, false},
-		{"no address", prefix.Config{TrustedProxies: []string{"10.0.0.1", "unix"}}, "@", everything, with(func(s *seen) { s.Remote = "@" }), false},
+		{"no forwarded fields", prefix.Config{}, "", nil, plain, true},
+		{"no proxy is trusted", prefix.Config{}, "", everything, plain, false},
+		{"another is trusted", prefix.Config{TrustedProxies: []string{"10.0.0.2", "10.1.0.0/16",
+			"unix"}}, "", everything, plain, false},
+		{"address", prefix.Config{TrustedProxies: []string{"10.0.0.1"}}, "", everything,
+			translated, true},
+		{"network", prefix.Config{TrustedProxies: []string{"127.0.0.1,", "10.0.0.0/8"}}, "",
+			everything, translated, true},
+		{"IPv6", prefix.Config{TrustedProxies: []string{"fd00::/8"}}, "[fd00::1%eth0]:99",
+			everything, translated, true},
+		{"IPv4 as IPv6", prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
+			"[::ffff:10.0.0.1]:99", everything, translated, true},
+		{"translation is off", prefix.Config{TrustedProxies: []string{"10.0.0.1"}, IgnoreForwarded: true},
+			"", everything, plain, false},
+		{"no address", prefix.Config{TrustedProxies: []string{"10.0.0.1", "unix"}}, "@", everything,
+			with(func(s *seen) { s.Remote = "@" }), false},
 		{
 			"a host that nobody named",
 			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
 			"",
 			header{
-				"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"evil.example"},
+				"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Proto": {"https"},
+				"X-Forwarded-Host":   {"evil.example"},
 				"X-Forwarded-Server": {"evil.example"}, "X-Forwarded-Scheme": {"http"},
 			},
-			with(func(s *seen) { s.URL, s.Remote = "https://inner.example/", "203.0.113.9:0" }), true,
+			with(func(s *seen) {
+				s.URL, s.Remote = "https://inner.example/",
+					"203.0.113.9:0"
+			}), true,
 		},
 		{
 			"the host alone",
-			prefix.Config{TrustedProxies: []string{"10.0.0.1"}, TrustedProxyHeaders: []string{"x-forwarded-host,"}},
+			prefix.Config{TrustedProxies: []string{"10.0.0.1"},
+				TrustedProxyHeaders: []string{"x-forwarded-host,"}},
 			"", everything,
-			with(func(s *seen) { s.Host, s.URL = "www.example.org", "http://www.example.org/" }), true,
+			with(func(s *seen) {
+				s.Host, s.URL = "www.example.org",
+					"http://www.example.org/"
+			}), true,
 		},
 		{
 			"server",
@@ -154,7 +176,8 @@ func TestForwarded(t *testing.T) {
 			"what can't be",
 			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
 			"",
-			header{"X-Forwarded-Proto": {"javascript"}, "X-Forwarded-Host": {"a/b"}, "X-Forwarded-Server": {"u@h"}, "X-Forwarded-For": {"unknown"}},
+			header{"X-Forwarded-Proto": {"javascript"}, "X-Forwarded-Host": {"a/b"},
+				"X-Forwarded-Server": {"u@h"}, "X-Forwarded-For": {"unknown"}},
 			plain, true,
 		},
 		{
@@ -162,7 +185,8 @@ func TestForwarded(t *testing.T) {
 			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
 			"",
 			header{
-				"X-Forwarded-For": {"1.1.1.1, 10.0.0.1", "203.0.113.9"}, "X-Forwarded-Host": {"evil.example, www.example.org"},
+				"X-Forwarded-For":   {"1.1.1.1, 10.0.0.1", "203.0.113.9"},
+				"X-Forwarded-Host":  {"evil.example, www.example.org"},
 				"X-Forwarded-Proto": {"http, https"},
 			},
 			translated, true,
@@ -172,7 +196,8 @@ func TestForwarded(t *testing.T) {
 			prefix.Config{TrustedProxies: []string{"10.0.0.0/24"}},
 			"",
 			header{
-				"X-Forwarded-For": {"1.1.1.1, 203.0.113.9, 10.0.0.7"}, "X-Forwarded-Host": {"evil.example, www.example.org, middle.example"},
+				"X-Forwarded-For":   {"1.1.1.1, 203.0.113.9, 10.0.0.7"},
+				"X-Forwarded-Host":  {"evil.example, www.example.org, middle.example"},
 				"X-Forwarded-Proto": {"https"},
 			},
 			translated, true,
@@ -181,8 +206,12 @@ func TestForwarded(t *testing.T) {
 			"a proxy is the visitor",
 			prefix.Config{TrustedProxies: []string{"10.0.0.0/24"}},
 			"",
-			header{"X-Forwarded-For": {"10.0.0.7"}, "X-Forwarded-Host": {"evil.example, www.example.org"}},
-			with(func(s *seen) { s.Host, s.URL, s.Remote = "www.example.org", "http://www.example.org/", "10.0.0.7:0" }), true,
+			header{"X-Forwarded-For": {"10.0.0.7"},
+				"X-Forwarded-Host": {"evil.example, www.example.org"}},
+			with(func(s *seen) {
+				s.Host, s.URL, s.Remote = "www.example.org",
+					"http://www.example.org/", "10.0.0.7:0"
+			}), true,
 		},
 		{
 			"unknown in the middle",
@@ -202,7 +231,10 @@ func TestForwarded(t *testing.T) {
 			"force_port",
 			prefix.Config{ForcePort: 8080},
 			"", nil,
-			with(func(s *seen) { s.Host, s.URL = "inner.example:8080", "http://inner.example:8080/" }), true,
+			with(func(s *seen) {
+				s.Host, s.URL = "inner.example:8080",
+					"http://inner.example:8080/"
+			}), true,
 		},
 		{
 			"force_port after the proxy",
@@ -233,7 +265,8 @@ func TestForwarded(t *testing.T) {
 			r.Header = header{"Accept": {"*/*"}}
 			maps.Copy(r.Header, tt.header)
 			before := r.Header.Clone()
-			if len(tt.config.TrustedProxies) > 0 && tt.config.TrustedProxyHeaders == nil && !strings.HasPrefix(tt.name, "a host that nobody") {
+			if len(tt.config.TrustedProxies) > 0 && tt.config.TrustedProxyHeaders == nil &&
+				!strings.HasPrefix(tt.name, "a host that nobody") {
 				tt.config.TrustedProxyHeaders = all
 			}
 			got, inside := through(t, tt.config, r)
@@ -247,17 +280,19 @@ func TestForwarded(t *testing.T) {
 			if diff := cmp.Diff(want, inside); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff(before, r.Header); diff != "" || r.Host != "inner.example" || r.URL.Scheme != "" {
+			if diff := cmp.Diff(before, r.Header); diff != "" || r.Host != "inner.example" ||
+				r.URL.Scheme != "" {
 				t.Errorf("the request outside was changed: %s", diff)
 			}
 		})
 	}
 }
 
-// A visitor who speaks http with a proxy that speaks TLS with us speaks http.
+// If a client uses http to a proxy that uses TLS to the server, the scheme is http.
 func TestSchemeOfTLS(t *testing.T) {
 	t.Parallel()
-	for scheme, want := range map[string]string{"http": "http://example.com/", "https": "https://example.com/", "": "https://example.com/"} {
+	for scheme, want := range map[string]string{"http": "http://example.com/",
+		"https": "https://example.com/", "": "https://example.com/"} {
 		r := httptest.NewRequest(http.MethodGet, "https://example.com/x", nil) // with TLS
 		r.URL.Scheme, r.URL.Host = "", ""
 		if got, _ := through(t, prefix.Config{Scheme: scheme}, r); got.URL != want {
@@ -268,7 +303,8 @@ func TestSchemeOfTLS(t *testing.T) {
 
 func TestForcePortOfIPv6(t *testing.T) {
 	t.Parallel()
-	for port, want := range map[int]string{8080: "[::1]:8080", prefix.DefaultPort: "[::1]", 0: "[::1]:99"} {
+	for port, want := range map[int]string{8080: "[::1]:8080", prefix.DefaultPort: "[::1]",
+		0: "[::1]:99"} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = "[::1]:99"
 		if got, _ := through(t, prefix.Config{ForcePort: port}, r); got.Host != want {
@@ -277,24 +313,29 @@ func TestForcePortOfIPv6(t *testing.T) {
 	}
 }
 
-// A proxy that connects to a unix socket has no address.
+// A proxy that connects to a unix socket is trusted by the word unix.
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
-	for trusted, want := range map[string]string{"unix": "https://a.org/", "unix:" + path: "https://a.org/", "unix:/run/other": "http://inner/", "10.0.0.0/8": "http://inner/"} {
-		filter, err := prefix.New(prefix.Config{TrustedProxies: []string{trusted}, TrustedProxyHeaders: all})
+	for trusted, want := range map[string]string{"unix": "https://a.org/", "unix:" +
+		path: "https://a.org/", "unix:/run/other": "http://inner/", "10.0.0.0/8": "http://inner/"} {
+		filter, err := prefix.New(prefix.Config{TrustedProxies: []string{trusted},
+			TrustedProxyHeaders: all})
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := httptest.NewUnstartedServer(filter(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server := httptest.NewUnstartedServer(filter(http.HandlerFunc(func(w http.ResponseWriter,
+			r *http.Request) {
 			io.WriteString(w, mount.URL(r, "/"))
 		})))
 		_ = server.Listener.Close()
-		if server.Listener, err = (&net.ListenConfig{}).Listen(t.Context(), "unix", path); err != nil {
+		if server.Listener, err = (&net.ListenConfig{}).Listen(t.Context(), "unix",
+			path); err != nil {
 			t.Fatal(err)
 		}
 		server.Start()
-		client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _,
+			_ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		}}}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://inner/", nil)
@@ -330,7 +371,8 @@ func TestUntrustedProxyIsLoggedOnce(t *testing.T) {
 		r.Header.Set("X-Forwarded-For", "1.1.1.1")
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}
-	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "trusted_proxies") || !strings.Contains(got, "192.0.2.1") {
+	if got := log.String(); strings.Count(got, "\n") != 1 ||
+		!strings.Contains(got, "trusted_proxies") || !strings.Contains(got, "192.0.2.1") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -339,7 +381,10 @@ func load(ctx context.Context, lines string) (*pipeline.Pipeline, error) {
 	registry := pipeline.NewRegistry()
 	prefix.Register(registry)
 	pipeline.App(registry, "egg:test#see", func(*pipeline.Build, struct{}) (http.Handler, error) {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%+v", see(r)) }), nil
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%+v",
+				see(r))
+		}), nil
 	})
 	ini := "[app:main]\nuse = egg:test#see\nfilter-with = proxy\n[filter:proxy]\n" + lines
 	return pipeline.Load(ctx, "site.ini", pipeline.Options{
@@ -355,13 +400,19 @@ func TestFromINI(t *testing.T) {
 		want         string
 		wantWarnings int
 	}{
-		{"original", "use = egg:PasteDeploy#prefix\nprefix = /james\n", "{URL:http://inner:99/james/ Script:/james Path:/x Host:inner:99 Remote:192.0.2.1:1234}", 0},
+		{"original", "use = egg:PasteDeploy#prefix\nprefix = /james\n",
+			"{URL:http://inner:99/james/ Script:/james Path:/x Host:inner:99 " +
+				"Remote:192.0.2.1:1234}", 0},
 		{
-			"all", "use = egg:pasteline#prefix\nprefix = /james\nforce_port =\nscheme = https\ntrusted_proxies =\n  10.0.0.1\n  192.0.2.0/24\ntrusted_proxy_headers = x-forwarded-for X-Forwarded-Host\n",
+			"all", "use = egg:pasteline#prefix\nprefix = /james\nforce_port =\nscheme = " +
+				"https\ntrusted_proxies =\n  10.0.0.1\n  192.0.2.0/24\ntrusted_proxy_headers = " +
+				"x-forwarded-for X-Forwarded-Host\n",
 			"{URL:https://a.org/james/ Script:/james Path:/x Host:a.org Remote:1.1.1.1:0}", 0,
 		},
 		{
-			"off", "paste.filter_factory = paste.deploy.config:make_prefix_middleware\ntranslate_forwarded_server = no\nforce_port = 80\ntrusted_proxies = 192.0.2.1\n",
+			"off", "paste.filter_factory = " +
+				"paste.deploy.config:make_prefix_middleware\ntranslate_forwarded_server = " +
+				"no\nforce_port = 80\ntrusted_proxies = 192.0.2.1\n",
 			"{URL:http://inner:80/ Script: Path:/x Host:inner:80 Remote:192.0.2.1:1234}", 1,
 		},
 	}
@@ -375,7 +426,8 @@ func TestFromINI(t *testing.T) {
 			defer p.Close()
 			r := httptest.NewRequest(http.MethodGet, "/x", nil)
 			r.Host = "inner:99"
-			r.Header = http.Header{"X-Forwarded-Host": {"a.org:8080"}, "X-Forwarded-For": {"1.1.1.1"}}
+			r.Header = http.Header{"X-Forwarded-Host": {"a.org:8080"},
+				"X-Forwarded-For": {"1.1.1.1"}}
 			w := httptest.NewRecorder()
 			p.ServeHTTP(w, r)
 			if w.Body.String() != tt.want || len(p.Warnings()) != tt.wantWarnings {
@@ -401,7 +453,8 @@ site.ini:8: [filter:proxy] trusted_proxies = "localhost 10.0.0.1/8 ::ffff:10.0.0
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 	_, err = load(t.Context(), "use = egg:PasteDeploy#prefix\nforce_port = http\n")
-	if want := `site.ini:6: [filter:proxy] force_port = "http": want a port from 1 to 65535, or nothing for the scheme's default`; err == nil || err.Error() != want {
+	if want := `site.ini:6: [filter:proxy] force_port = "http": want a port from 1 to 65535, or ` +
+		`nothing for the scheme's default`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if _, err := prefix.New(prefix.Config{ForcePort: 70000}); err == nil {
@@ -409,13 +462,14 @@ site.ini:8: [filter:proxy] trusted_proxies = "localhost 10.0.0.1/8 ::ffff:10.0.0
 	}
 }
 
-// Whatever an untrusted visitor claims, and whatever a trusted proxy hands on of it, the filter does not panic, and the
-// address is none that only the visitor has named.
+// With any header, the filter does not panic, and the client's address is never one that only an
+// untrusted client has sent.
 func FuzzForwarded(f *testing.F) {
 	f.Add("1.1.1.1", "a.org", "https", true)
 	f.Add("1.1.1.1, [::1]:9,,unknown", "a.org, b.org:1", "x", true)
 	f.Add("", "@[", ",", false)
-	filter, err := prefix.New(prefix.Config{TrustedProxies: []string{"192.0.2.1"}, TrustedProxyHeaders: all})
+	filter, err := prefix.New(prefix.Config{TrustedProxies: []string{"192.0.2.1"},
+		TrustedProxyHeaders: all})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -424,20 +478,21 @@ func FuzzForwarded(f *testing.F) {
 		if !trusted {
 			r.RemoteAddr = "198.51.100.1:1"
 		}
-		r.Header = http.Header{"X-Forwarded-For": {claim + ", 203.0.113.9"}, "X-Forwarded-Host": {host}, "X-Forwarded-Proto": {scheme}}
+		r.Header = http.Header{"X-Forwarded-For": {claim + ", 203.0.113.9"},
+			"X-Forwarded-Host": {host}, "X-Forwarded-Proto": {scheme}}
 		filter(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			want := "203.0.113.9:0"
 			if !trusted {
 				want = "198.51.100.1:1"
 				if r.Host != "example.com" || r.URL.Scheme != "" {
-					t.Errorf("a claim is believed: %q, %q", r.Host, r.URL.Scheme)
+					t.Errorf("an untrusted field was used: %q, %q", r.Host, r.URL.Scheme)
 				}
 			}
 			if r.RemoteAddr != want {
 				t.Errorf("got %s, want %s", r.RemoteAddr, want)
 			}
 			if strings.ContainsAny(r.Host, " /?#@\r\n") {
-				t.Errorf("%q is no host", r.Host)
+				t.Errorf("%q was used as host", r.Host)
 			}
 		})).ServeHTTP(httptest.NewRecorder(), r)
 	})

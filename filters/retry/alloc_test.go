@@ -9,7 +9,7 @@ import (
 	"github.com/pasteline/pasteline/filters/tm"
 )
 
-// What the filters may allocate for a small response, beyond the bare handler.
+// The allocations that the filters may add to a small response of the bare handler.
 func TestAllocations(t *testing.T) {
 	bare := router()
 	again, transact := mustRetry(t, retry.Config{}), tm.New(tm.Config{})
@@ -17,7 +17,7 @@ func TestAllocations(t *testing.T) {
 		r := browserRequest(t)
 		first := httptest.NewRecorder()
 		handler.ServeHTTP(first, r)
-		for _, cookie := range first.Result().Cookies() { // the browser comes back with it
+		for _, cookie := range first.Result().Cookies() { // the second request sends the cookie
 			r.AddCookie(cookie)
 		}
 		w := &nullWriter{http.Header{}}
@@ -32,13 +32,15 @@ func TestAllocations(t *testing.T) {
 		handler http.Handler
 		budget  float64
 	}{
-		{"retry", again(bare), 4},              // attempts with the first response, request, header (2)
+		// round, request, header (2)
+		{"retry", again(bare), 4},
 		{"tm", transact(bare), 5},              // response, header (2), transaction, decision
-		{"retry+tm", again(transact(bare)), 5}, // both, with the one request in the decision
+		{"retry+tm", again(transact(bare)), 5}, // both filters share one request
 		{"browserid+retry+tm", composed(t, retry.Config{}, tm.Config{})(bare), 6},
 	} {
 		if got := measure(tt.handler) - baseline; got > tt.budget && !raceEnabled {
-			t.Errorf("%s: %.0f allocations more than the bare handler's %.0f, want at most %.0f", tt.name, got, baseline, tt.budget)
+			t.Errorf("%s: %.0f allocations more than the bare handler's %.0f, want at most %.0f",
+				tt.name, got, baseline, tt.budget)
 		}
 	}
 }

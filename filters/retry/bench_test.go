@@ -12,14 +12,14 @@ import (
 	"github.com/pasteline/pasteline/filters/tm"
 )
 
-// nullWriter is a server that costs nothing, so that the handler's own work shows.
+// nullWriter is a response writer that does nothing, so that only the handler is measured.
 type nullWriter struct{ header http.Header }
 
 func (w *nullWriter) Header() http.Header         { return w.header }
 func (w *nullWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (w *nullWriter) WriteHeader(int)             {}
 
-// router is the bare handler behind chi: 1 kB of text.
+// router returns a chi router with a handler that writes 1 kB of text.
 func router() http.Handler {
 	page := []byte(strings.Repeat("0123456789abcdef", 64))
 	r := chi.NewRouter()
@@ -43,8 +43,10 @@ func browserRequest(tb testing.TB) *http.Request {
 	tb.Helper()
 	r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, "/hello", nil)
 	for name, value := range map[string]string{
-		"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Accept": "text/html",
-		"Accept-Language": "en", "Accept-Encoding": "gzip, br", "Cookie": "_ZopeId=1234", "Connection": "keep-alive",
+		"User-Agent":      "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+		"Accept":          "text/html",
+		"Accept-Language": "en", "Accept-Encoding": "gzip, br", "Cookie": "_ZopeId=1234",
+		"Connection": "keep-alive",
 	} {
 		r.Header.Set(name, value)
 	}

@@ -23,18 +23,22 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// composed is the pipeline of the tutorial: browserid, retry, tm.
-func composed(t *testing.T, again retry.Config, transact tm.Config) func(http.Handler) http.Handler {
+// composed returns the pipeline of the tutorial: browserid, retry, tm.
+func composed(t *testing.T, again retry.Config,
+	transact tm.Config) func(http.Handler) http.Handler {
 	t.Helper()
 	identify, err := browserid.New(browserid.Config{SecretKey: "0123456789abcdef0123456789abcdef"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(h http.Handler) http.Handler { return identify(mustRetry(t, again)(tm.New(transact)(h))) }
+	return func(h http.Handler) http.Handler {
+		return identify(mustRetry(t,
+			again)(tm.New(transact)(h)))
+	}
 }
 
-// A connection that can't be had is found out before anything is decided, whoever stands between the filter and the server:
-// the handler's next word still counts.
+// If the server does not support Hijack, it fails before tm decides about the transaction,
+// whichever middleware stands in between, and the handler can still answer.
 func TestUnsupportedHijackDecidesNothing(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -42,7 +46,8 @@ func TestUnsupportedHijackDecidesNothing(t *testing.T) {
 		if err := l.write(r.Context(), "entry"); err != nil {
 			return err
 		}
-		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err,
+			http.ErrNotSupported) {
 			t.Errorf("hijack over HTTP/2: %v", err)
 		}
 		http.Error(w, "no connection to be had", http.StatusInternalServerError)
@@ -50,9 +55,11 @@ func TestUnsupportedHijackDecidesNothing(t *testing.T) {
 	})
 	for name, h := range map[string]http.Handler{
 		"composed": composed(t, retry.Config{}, tm.Config{})(app),
-		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(tm.New(tm.Config{})(app))),
+		"between": mustRetry(t,
+			retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(tm.New(tm.Config{})(app))),
 	} {
-		if got := ask(t, serve(t, "HTTP/2.0", h), http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
+		if got := ask(t, serve(t, "HTTP/2.0", h), http.MethodGet, "/", nil); got.Status !=
+			http.StatusInternalServerError {
 			t.Errorf("%s: got %+v", name, got)
 		}
 		if got := l.entries(); len(got) != 0 {
@@ -61,7 +68,8 @@ func TestUnsupportedHijackDecidesNothing(t *testing.T) {
 	}
 }
 
-// Hooks may use the response, whenever they are called: a flush in one does not wait for the decision that it is part of.
+// Hooks may flush the response at any time: the flush does not wait for the decision during which
+// the hook runs.
 func TestFlushInHooks(t *testing.T) {
 	t.Parallel()
 	hooks := map[string]func(context.Context, func()) error{
@@ -93,13 +101,14 @@ func TestFlushInHooks(t *testing.T) {
 			}
 			t.Run(name+"/"+chainName, func(t *testing.T) {
 				t.Parallel()
-				server := serve(t, "HTTP/1.1", chain(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
-					fmt.Fprint(w, "hello")
-					return hook(r.Context(), func() {
-						fmt.Fprint(w, "!")
-						w.(http.Flusher).Flush()
-					})
-				})))
+				server := serve(t, "HTTP/1.1",
+					chain(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+						fmt.Fprint(w, "hello")
+						return hook(r.Context(), func() {
+							fmt.Fprint(w, "!")
+							w.(http.Flusher).Flush()
+						})
+					})))
 				server.Client().Timeout = 10 * time.Second
 				got := ask(t, server, http.MethodGet, "/", nil)
 				if name == "panic" {
@@ -114,7 +123,8 @@ func TestFlushInHooks(t *testing.T) {
 	}
 }
 
-// A veto that panics when it is asked at a flush is a failure, also when somebody further in recovers: nothing was kept.
+// A veto that panics at a flush makes the attempt fail, even if an inner middleware recovers the
+// panic: the transaction is aborted.
 func TestRecoveredVetoPanicFails(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -129,10 +139,12 @@ func TestRecoveredVetoPanicFails(t *testing.T) {
 	for name, h := range map[string]http.Handler{
 		"composed": composed(t, retry.Config{}, tm.Config{Veto: veto})(app),
 		"tm":       tm.New(tm.Config{Veto: veto})(app),
-		"between":  mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(tm.New(tm.Config{Veto: veto})(app))),
+		"between": mustRetry(t,
+			retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })(tm.New(tm.Config{Veto: veto})(app))),
 	} {
 		for server := range protocols(t, h) {
-			if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
+			if got := ask(t, server, http.MethodGet, "/", nil); got.Status !=
+				http.StatusInternalServerError {
 				t.Errorf("%s: got %+v", name, got)
 			}
 		}
@@ -142,8 +154,8 @@ func TestRecoveredVetoPanicFails(t *testing.T) {
 	}
 }
 
-// A response that turns out to be too large after the commit, since somebody in between lengthened it, is an error and not
-// an empty success; and the work, which is kept, is not done again.
+// If a middleware lengthens a response over the limit after the commit, the answer is an error and
+// not an empty success, and the committed request is not run again.
 func TestResponseTooLargeAfterTheCommit(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -155,9 +167,11 @@ func TestResponseTooLargeAfterTheCommit(t *testing.T) {
 	})
 	between := middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })
 	all := func(error) bool { return true }
-	for server := range protocols(t, mustRetry(t, retry.Config{MaxResponse: 1000, Retryable: all})(between(tm.New(tm.Config{})(app)))) {
+	for server := range protocols(t, mustRetry(t, retry.Config{MaxResponse: 1000,
+		Retryable: all})(between(tm.New(tm.Config{})(app)))) {
 		runs = 0
-		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError || strings.Contains(got.Body, "x") {
+		if got := ask(t, server, http.MethodGet, "/", nil); got.Status !=
+			http.StatusInternalServerError || strings.Contains(got.Body, "x") {
 			t.Errorf("got %+v", got)
 		}
 		if runs != 1 {
@@ -166,7 +180,7 @@ func TestResponseTooLargeAfterTheCommit(t *testing.T) {
 	}
 }
 
-// What a hook does with its request is not the next attempt's.
+// Changes that an OnRetry hook makes to its request are not visible in the next attempt.
 func TestHookCannotChangeNextRequest(t *testing.T) {
 	t.Parallel()
 	seen := ""
@@ -185,13 +199,14 @@ func TestHookCannotChangeNextRequest(t *testing.T) {
 		return err
 	})
 	for server := range protocols(t, composed(t, config, tm.Config{})(app)) {
-		if got := ask(t, server, http.MethodPost, "/", strings.NewReader("body")); got.Body != "body" || seen != "" {
+		if got := ask(t, server, http.MethodPost, "/", strings.NewReader("body")); got.Body !=
+			"body" || seen != "" {
 			t.Errorf("got %+v; the request was left with %q", got, seen)
 		}
 	}
 }
 
-// A goroutine that is left over from a failed attempt and works on its request does not meet the next attempt's.
+// A goroutine that continues after a failed attempt can change only that attempt's request.
 func TestLeftoverGoroutineKeepsItsRequest(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})
@@ -222,7 +237,8 @@ func TestLeftoverGoroutineKeepsItsRequest(t *testing.T) {
 		return transaction.Transient(errRace)
 	})
 	for server := range protocols(t, composed(t, retry.Config{}, tm.Config{})(app)) {
-		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusOK || got.Body != "" {
+		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusOK ||
+			got.Body != "" {
 			t.Errorf("got %+v", got)
 		}
 	}
@@ -232,7 +248,8 @@ func TestLeftoverGoroutineKeepsItsRequest(t *testing.T) {
 	}
 }
 
-// A handler that says 500 after it has begun to say 200 has failed, and since nothing has left, it can still be heard.
+// A handler that fails after it has written a part of a 200 response is answered with 500, since
+// nothing was sent.
 func TestLateServerError(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -246,7 +263,8 @@ func TestLateServerError(t *testing.T) {
 		return nil
 	})
 	for server := range protocols(t, composed(t, retry.Config{}, tm.Config{})(app)) {
-		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError || got.Err != "" {
+		if got := ask(t, server, http.MethodGet, "/", nil); got.Status !=
+			http.StatusInternalServerError || got.Err != "" {
 			t.Errorf("got %+v", got)
 		}
 	}
@@ -255,7 +273,7 @@ func TestLateServerError(t *testing.T) {
 	}
 }
 
-// A write that is stuck can be ended by a deadline that another goroutine sets.
+// A blocked write can be ended by a deadline that another goroutine sets.
 func TestDeadlineEndsAStuckWrite(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
@@ -271,7 +289,7 @@ func TestDeadlineEndsAStuckWrite(t *testing.T) {
 		}()
 		data := make([]byte, 1<<20)
 		for i := 0; ; i++ {
-			if i == 20 { // more than the buffers on the way can have taken
+			if i == 20 { // more than the buffers between server and client can hold
 				writing <- struct{}{}
 			}
 			if _, err := w.Write(data); err != nil {
@@ -282,7 +300,7 @@ func TestDeadlineEndsAStuckWrite(t *testing.T) {
 	})
 	server := serve(t, "HTTP/1.1", composed(t, retry.Config{}, tm.Config{})(app))
 	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
-	response, err := server.Client().Do(request) // and reads nothing
+	response, err := server.Client().Do(request) // the test does not read the body
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +313,8 @@ func TestDeadlineEndsAStuckWrite(t *testing.T) {
 	}
 }
 
-// A proxied upgrade carries the cookie of a new browser, since the proxy sends what is in the header map.
+// A proxied upgrade response has the cookie of a new browser, since the proxy sends the fields of
+// the header map.
 func TestProxiedUpgradeHasTheCookie(t *testing.T) {
 	t.Parallel()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -305,12 +324,14 @@ func TestProxiedUpgradeHasTheCookie(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		fmt.Fprint(buffered, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\nSet-Cookie: backend=1\r\n\r\nraw")
+		fmt.Fprint(buffered, "HTTP/1.1 101 Switching Protocols\r\nConnection: "+
+			"Upgrade\r\nUpgrade: x\r\nSet-Cookie: backend=1\r\n\r\nraw")
 		_ = buffered.Flush()
 	}))
 	t.Cleanup(backend.Close)
 	to, _ := url.Parse(backend.URL)
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ErrorLog: discardLog}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ErrorLog: discardLog}
 	server := serve(t, "HTTP/1.1", composed(t, retry.Config{}, tm.Config{})(proxy))
 	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
 	request.Header.Set("Connection", "Upgrade")
@@ -324,12 +345,13 @@ func TestProxiedUpgradeHasTheCookie(t *testing.T) {
 	for _, cookie := range response.Cookies() {
 		names += cookie.Name + " "
 	}
-	if response.StatusCode != http.StatusSwitchingProtocols || names != "repoze.browserid backend " {
+	if response.StatusCode != http.StatusSwitchingProtocols ||
+		names != "repoze.browserid backend " {
 		t.Errorf("status %d, cookies %q", response.StatusCode, names)
 	}
 }
 
-// gzipped is a compressor that announces itself before it calls on, as some do.
+// gzipped is a compressor that sets Content-Encoding before it calls the next handler, as some do.
 type gzipped struct {
 	http.ResponseWriter
 	to *gzip.Writer
@@ -337,7 +359,8 @@ type gzipped struct {
 
 func (w gzipped) Write(p []byte) (int, error) { return w.to.Write(p) }
 
-// The answer for a failed request is legible behind a compressor that stands outside.
+// The answer to a failed request can be decoded by the client if a compressor stands in front of
+// the filters.
 func TestFailureBehindACompressor(t *testing.T) {
 	t.Parallel()
 	for name, chain := range chains(t) {
@@ -362,22 +385,23 @@ func TestFailureBehindACompressor(t *testing.T) {
 	}
 }
 
-// Two transactions in one attempt, one after the other, as when a cascade tries the next app: each counts. Once work of the
-// first is kept, a failure of the second is answered, but nothing is run again.
+// One attempt runs two transactions in sequence, as when a cascade calls the next app. After the
+// first was committed, a failure of the second is answered, and the request is not run again.
 func TestTwoTransactionsInOneAttempt(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
-		first  string // what the first app answers
-		second error  // what the second app returns
-		commit error  // why its commit fails
+		first  string // the answer of the first app
+		second error  // the error that the second app returns
+		commit error  // the error of the second app's commit
 		status int
 		runs   int
 		want   []string
 	}{
-		{"both kept", "404", nil, nil, 200, 1, []string{"first", "second"}},
+		{"both committed", "404", nil, nil, 200, 1, []string{"first", "second"}},
 		{"second returns an error", "404", errOther, nil, 500, 1, []string{"first"}},
-		{"second loses a race", "404", nil, transaction.Transient(errCommit), 503, 1, []string{"first"}},
+		{"second conflicts", "404", nil, transaction.Transient(errCommit), 503, 1,
+			[]string{"first"}},
 		{"second can't commit", "404", nil, errCommit, 500, 1, []string{"first"}},
 		{"first aborted", "500", nil, transaction.Transient(errCommit), 200, 2, []string{"second"}},
 		{"first aborted, second returns an error", "500", errOther, nil, 500, 1, nil},
@@ -403,7 +427,8 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 					return errors.Join(l.write(r.Context(), "second"), tt.second)
 				})
 				one, two := tm.New(tm.Config{})(first), tm.New(tm.Config{})(second)
-				var cascade http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var cascade http.Handler = http.HandlerFunc(func(w http.ResponseWriter,
+					r *http.Request) {
 					one.ServeHTTP(httptest.NewRecorder(), r)
 					if between {
 						w = &unwrapping{ResponseWriter: w}
@@ -411,8 +436,10 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 					two.ServeHTTP(w, r)
 				})
 				got := get(t, mustRetry(t, retry.Config{})(cascade))
-				if got.Code != tt.status || (got.Body.String() == "kept!") != (tt.status == 200) || runs != tt.runs {
-					t.Errorf("got %d %q after %d runs, want %d after %d", got.Code, got.Body, runs, tt.status, tt.runs)
+				if got.Code != tt.status || (got.Body.String() == "kept!") != (tt.status == 200) ||
+					runs != tt.runs {
+					t.Errorf("got %d %q after %d runs, want %d after %d", got.Code, got.Body, runs,
+						tt.status, tt.runs)
 				}
 				if diff := cmp.Diff(tt.want, l.entries()); diff != "" {
 					t.Errorf("committed: %s", diff)
@@ -422,12 +449,14 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 	}
 }
 
-// What fails around a transaction when its work is kept is answered as the failure that it is; nothing is run again.
+// A failure after the commit is answered with an error, and the request is not run again.
 func TestFailureAfterTheCommit(t *testing.T) {
 	t.Parallel()
-	for status, err := range map[int]error{http.StatusInternalServerError: errOther, http.StatusServiceUnavailable: transaction.Transient(errRace)} {
+	for status, err := range map[int]error{http.StatusInternalServerError: errOther,
+		http.StatusServiceUnavailable: transaction.Transient(errRace)} {
 		l := &ledger{}
-		transact := tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+		transact := tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter,
+			r *http.Request) error {
 			fmt.Fprint(w, "fine")
 			return l.write(r.Context(), "entry")
 		}))
@@ -435,7 +464,8 @@ func TestFailureAfterTheCommit(t *testing.T) {
 			transact.ServeHTTP(w, r)
 			return err
 		})
-		if got := get(t, mustRetry(t, retry.Config{})(around)); got.Code != status || strings.Contains(got.Body.String(), "fine") {
+		if got := get(t, mustRetry(t, retry.Config{})(around)); got.Code != status ||
+			strings.Contains(got.Body.String(), "fine") {
 			t.Errorf("got %d %q, want %d", got.Code, got.Body, status)
 		}
 		if got := l.entries(); len(got) != 1 {
@@ -444,7 +474,7 @@ func TestFailureAfterTheCommit(t *testing.T) {
 	}
 }
 
-// What a handler has committed by itself is not done once more.
+// A request whose handler has committed the transaction is not run again.
 func TestNoRetryAfterHandlersCommit(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -455,7 +485,8 @@ func TestNoRetryAfterHandlersCommit(t *testing.T) {
 		txn, _ := transaction.FromContext(r.Context())
 		return errors.Join(txn.Commit(r.Context()), transaction.Transient(errRace))
 	})
-	if got := get(t, composed(t, retry.Config{}, tm.Config{})(app)); got.Code != http.StatusServiceUnavailable {
+	if got := get(t, composed(t, retry.Config{}, tm.Config{})(app)); got.Code !=
+		http.StatusServiceUnavailable {
 		t.Errorf("status %d", got.Code)
 	}
 	if got := l.entries(); len(got) != 1 {
@@ -463,7 +494,7 @@ func TestNoRetryAfterHandlersCommit(t *testing.T) {
 	}
 }
 
-// Where the body is streamed, a request's trailers are there when an attempt has read it, as the client sent them.
+// With StreamBody, the trailers of a request are available after an attempt has read its body.
 func TestRequestTrailers(t *testing.T) {
 	t.Parallel()
 	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
@@ -489,7 +520,8 @@ func TestRequestTrailers(t *testing.T) {
 	mux.Handle("/", h)
 	for _, outer := range []http.Handler{h, mux} {
 		for server := range protocols(t, outer) {
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, onlyReader{strings.NewReader("body")})
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL,
+				onlyReader{strings.NewReader("body")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -507,8 +539,8 @@ func TestRequestTrailers(t *testing.T) {
 	}
 }
 
-// A request that a handler makes up, and has answered into its own response by a pipeline of its own, decides nothing about the
-// handler's transaction.
+// A handler that sends a new request through another pipeline, with a separate response, does not
+// end its own transaction.
 func TestNestedPipelineRequest(t *testing.T) {
 	t.Parallel()
 	for name, chain := range chains(t) {
@@ -518,9 +550,11 @@ func TestNestedPipelineRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inner, outer := &ledger{}, &ledger{}
-			sub := tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+			sub := tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter,
+				r *http.Request) error {
 				fmt.Fprint(w, "kept!")
-				return errors.Join(inner.write(r.Context(), "inner"), http.NewResponseController(w).Flush())
+				return errors.Join(inner.write(r.Context(), "inner"),
+					http.NewResponseController(w).Flush())
 			}))
 			app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 				fmt.Fprint(w, "work is ")
@@ -536,7 +570,8 @@ func TestNestedPipelineRequest(t *testing.T) {
 				return nil
 			})
 			for server := range protocols(t, chain(app)) {
-				if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError {
+				if got := ask(t, server, http.MethodGet, "/", nil); got.Status !=
+					http.StatusInternalServerError {
 					t.Errorf("got %d %q, %s", got.Status, got.Body, got.Err)
 				}
 			}

@@ -21,8 +21,8 @@ import (
 
 type valueKey struct{}
 
-// arrangements are pipelines in which filters give each other a request and its context apart, and such in which they must not:
-// where somebody else is shown the request.
+// arrangements are pipelines in which filters pass the request and its context separately
+// (ServeCopy), and others in which they must not because another handler receives the request.
 func arrangements(t *testing.T) map[string]func(http.Handler) http.Handler {
 	t.Helper()
 	again, transact := mustRetry(t, retry.Config{}), tm.New(tm.Config{})
@@ -37,26 +37,37 @@ func arrangements(t *testing.T) map[string]func(http.Handler) http.Handler {
 	}
 	shown := func(r *http.Request) {
 		if _, ok := transaction.AttemptFromContext(r.Context()); !ok {
-			t.Error("a callback was shown a request that is no attempt's")
+			t.Error("a callback received a request without the context of an attempt")
 		}
 	}
 	curious := map[string]tm.Config{
 		"activate": {Activate: func(r *http.Request) bool { shown(r); return true }},
 		"user":     {User: func(r *http.Request) string { shown(r); return "somebody" }},
-		"veto":     {Veto: func(r *http.Request, _ int, _ http.Header) bool { shown(r); return false }},
+		"veto": {Veto: func(r *http.Request, _ int,
+			_ http.Header) bool {
+			shown(r)
+			return false
+		}},
 	}
 	all := map[string]func(http.Handler) http.Handler{
-		"retry, tm":            func(h http.Handler) http.Handler { return again(transact(h)) },
-		"browserid, retry, tm": func(h http.Handler) http.Handler { return identify(again(transact(h))) },
-		"filters between":      func(h http.Handler) http.Handler { return identify(between(again(between(transact(h))))) },
-		"tm inside tm":         func(h http.Handler) http.Handler { return again(transact(transact(h))) },
-		"retry inside retry":   func(h http.Handler) http.Handler { return again(again(transact(h))) },
-		"retry inside tm":      func(h http.Handler) http.Handler { return again(transact(again(h))) },
+		"retry, tm": func(h http.Handler) http.Handler { return again(transact(h)) },
+		"browserid, retry, " +
+			"tm": func(h http.Handler) http.Handler { return identify(again(transact(h))) },
+		"filters between": func(h http.Handler) http.Handler { return identify(between(again(between(transact(h))))) },
+		"tm inside tm":    func(h http.Handler) http.Handler { return again(transact(transact(h))) },
+		"retry inside " +
+			"retry": func(h http.Handler) http.Handler { return again(again(transact(h))) },
+		"retry inside " +
+			"tm": func(h http.Handler) http.Handler { return again(transact(again(h))) },
 		"one tm after the other": func(h http.Handler) http.Handler {
-			first := transact(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+			first := transact(http.HandlerFunc(func(w http.ResponseWriter,
+				_ *http.Request) {
+				w.WriteHeader(http.StatusInternalServerError)
+			}))
 			second := transact(h)
 			return again(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				first.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+				first.ServeHTTP(httptest.NewRecorder(),
+					r.WithContext(context.WithoutCancel(r.Context())))
 				second.ServeHTTP(w, r)
 			}))
 		},
@@ -73,8 +84,9 @@ func arrangements(t *testing.T) map[string]func(http.Handler) http.Handler {
 	return all
 }
 
-// An attempt does to its request whatever it can, and leaves a goroutine behind that keeps it. The next one sees nothing of
-// that, nor does the caller, who may read the request meanwhile.
+// An attempt changes everything in its request, and leaves a goroutine that keeps the request.
+// Neither the next attempt nor the caller, who may read the request at the same time, sees a
+// change.
 func TestAttemptsShareNoRequest(t *testing.T) {
 	t.Parallel()
 	for name, chain := range arrangements(t) {
@@ -102,10 +114,13 @@ func TestAttemptsShareNoRequest(t *testing.T) {
 				seen = append(seen, txn)
 				attempt, _ := transaction.AttemptFromContext(r.Context())
 				if attempt.Number != len(seen) {
-					t.Errorf("attempt %d of %d says that it is %d", len(seen), attempt.Tries, attempt.Number)
+					t.Errorf("attempt %d of %d says that it is %d", len(seen), attempt.Tries,
+						attempt.Number)
 				}
-				if r.URL.Path != "/path" || r.Method != http.MethodGet || r.Header.Get("X-Mark") != "" || r.Form != nil || r.Context().Value(valueKey{}) == "attempt" {
-					t.Errorf("attempt %d finds what an earlier one left: %s %s %v", attempt.Number, r.Method, r.URL, r.Header)
+				if r.URL.Path != "/path" || r.Method != http.MethodGet || r.Header.Get("X-Mark") !=
+					"" || r.Form != nil || r.Context().Value(valueKey{}) == "attempt" {
+					t.Errorf("attempt %d finds a change of an earlier attempt: %s %s %v", attempt.Number,
+						r.Method, r.URL, r.Header)
 				}
 				*r = *r.WithContext(context.WithValue(r.Context(), valueKey{}, "attempt"))
 				r.URL, r.Method, r.Form = &url.URL{Path: "/elsewhere"}, http.MethodPut, url.Values{"a": {"b"}}
@@ -113,10 +128,10 @@ func TestAttemptsShareNoRequest(t *testing.T) {
 				left.Go(func() {
 					<-over
 					if r.Method != http.MethodPut || r.Context().Value(valueKey{}) != "attempt" {
-						t.Error("a goroutine that was left behind has lost its request")
+						t.Error("the request of a leftover goroutine was changed")
 					}
 					if kept, _ := transaction.FromContext(r.Context()); kept != txn {
-						t.Error("a goroutine that was left behind has lost its transaction")
+						t.Error("a leftover goroutine has another transaction")
 					}
 				})
 				if !attempt.Last() {
@@ -127,13 +142,14 @@ func TestAttemptsShareNoRequest(t *testing.T) {
 
 			ctx := context.WithValue(t.Context(), valueKey{}, "caller")
 			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/path", http.NoBody)
-			left.Go(func() { // a middleware that looks on
+			left.Go(func() { // a middleware that reads the request
 				for {
 					select {
 					case <-over:
 						return
 					default:
-						if copied := *r; copied.Method != http.MethodGet || copied.Context() != ctx || copied.Form != nil || copied.URL.Path != "/path" {
+						if copied := *r; copied.Method != http.MethodGet || copied.Context() !=
+							ctx || copied.Form != nil || copied.URL.Path != "/path" {
 							t.Error("the caller's request was changed")
 							return
 						}
@@ -149,7 +165,8 @@ func TestAttemptsShareNoRequest(t *testing.T) {
 	}
 }
 
-// Whoever logs a failure is given a context with what filters outside have put there, also where it comes apart from the request.
+// The log record of a failure has a context with the values of outer filters, also behind
+// ServeCopy.
 func TestFailureIsLoggedWithTheContext(t *testing.T) {
 	t.Parallel()
 	identify, err := browserid.New(browserid.Config{SecretKey: "0123456789abcdef0123456789abcdef"})
@@ -162,24 +179,30 @@ func TestFailureIsLoggedWithTheContext(t *testing.T) {
 			log := &contextLog{}
 			again := mustRetry(t, retry.Config{Logger: log.logger(), MaxBody: 1})
 			transact := tm.New(tm.Config{Logger: log.logger()})
-			app := handler.Func(func(http.ResponseWriter, *http.Request) error { return errors.New("no") })
+			app := handler.Func(func(http.ResponseWriter,
+				*http.Request) error {
+				return errors.New("no")
+			})
 			h := identify(again(transact(app)))
 			if failing == "tm" {
 				h = identify(transact(app))
 			}
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(""))
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/",
+				strings.NewReader(""))
 			if failing == "body" {
-				r = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("long"))
+				r = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/",
+					strings.NewReader("long"))
 			}
 			h.ServeHTTP(httptest.NewRecorder(), r)
 			if log.with != 1 || log.without != 0 {
-				t.Errorf("got %d records with the browser's id and %d without, want 1 and 0", log.with, log.without)
+				t.Errorf("got %d records with the browser's id and %d without, want 1 and 0",
+					log.with, log.without)
 			}
 		})
 	}
 }
 
-// A contextLog counts records by whether their context is that of a request behind browserid.
+// A contextLog counts the records with and without a context of a request behind browserid.
 type contextLog struct{ with, without int }
 
 func (l *contextLog) logger() *slog.Logger { return slog.New(l) }

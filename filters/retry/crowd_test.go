@@ -36,8 +36,8 @@ func increment(ctx context.Context, db *storage.DB) (int, error) {
 	return n + 1, bucket.Put([]byte("n"), []byte(strconv.Itoa(n+1)))
 }
 
-// G3: with the default settings, a crowd of clients at one key is served: every answer is 200 or an honest 503, at least 99 % are 200, and
-// the value is the number of 200s.
+// Guarantee G3: with the default settings, many clients of one key are served: every answer is 200
+// or 503, at least 99 % are 200, and the value is the number of 200s.
 func TestManyClientsOfOneKey(t *testing.T) {
 	t.Parallel()
 	leakCheck(t)

@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A program is a handler: each byte is one thing that a handler can do with its response.
+// A program is a handler: each byte is one call on its response writer.
 type program struct {
 	steps []byte
 
-	log      []string // what it was told
+	log      []string // the results of the calls
 	panicked bool
-	trailer  bool // it has set a trailer that it did not announce
-	sized    bool // it has set Content-Length
+	trailer  bool // the program has set a trailer that it did not announce
+	sized    bool // the program has set Content-Length
 }
 
 func (p *program) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -47,11 +47,11 @@ func (p *program) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 			n, err := io.WriteString(w, text)
 			took(int64(n), err)
 		case 8:
-			if p.sized { // net/http takes more than was announced here, and we don't
+			if p.sized { // here net/http accepts more than Content-Length, and the filters don't
 				continue
 			}
 			_, err := io.Copy(w, onlyReader{strings.NewReader(text)})
-			took(0, err) // how much of it was taken is for the buffers to say
+			took(0, err) // the number of accepted bytes depends on the buffers
 		case 9:
 			took(0, http.NewResponseController(w).Flush())
 		case 10:
@@ -92,7 +92,7 @@ func (p *program) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// A rawAnswer is an answer as it came over the wire.
+// A rawAnswer is an answer as it was received from the connection.
 type rawAnswer struct {
 	Status  string
 	Header  http.Header
@@ -102,7 +102,7 @@ type rawAnswer struct {
 	Log     []string
 }
 
-// tell sends the text of a request, and reads the answer.
+// tell sends a request as text, and reads the answer.
 func tell(t *testing.T, server *httptest.Server, request string) (a rawAnswer) {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
@@ -141,15 +141,16 @@ func tell(t *testing.T, server *httptest.Server, request string) (a rawAnswer) {
 	return a
 }
 
-// FuzzResponsesAreThoseOfTheBareHandler is TestResponsesAreThoseOfTheBareHandler with handlers that nobody would write.
+// FuzzResponsesAreThoseOfTheBareHandler is TestResponsesAreThoseOfTheBareHandler with random
+// handlers.
 func FuzzResponsesAreThoseOfTheBareHandler(f *testing.F) {
 	f.Add([]byte{4, 0, 9, 4}, byte(0))
 	f.Add([]byte{12, 4, 13, 11}, byte(1))
 	f.Add([]byte{15, 4, 6}, byte(2))
-	f.Add([]byte{43, 50, 118, 48}, byte(3)) // a trailer that is taken back
+	f.Add([]byte{43, 50, 118, 48}, byte(3)) // a trailer that is deleted again
 	f.Add([]byte{104, 43}, byte(0))         // a trailer after a short body
 	f.Add([]byte{36, 43}, byte(1))
-	f.Add([]byte{47, 164, 36}, byte(0)) // too much, then what would fit
+	f.Add([]byte{47, 164, 36}, byte(0)) // a write that is too long, then one that fits
 	f.Add([]byte{4, 0, 211}, byte(0))   // a panic
 	f.Fuzz(func(t *testing.T, steps []byte, request byte) {
 		if len(steps) > 24 {
@@ -164,12 +165,13 @@ func FuzzResponsesAreThoseOfTheBareHandler(f *testing.F) {
 		p := &program{steps: steps}
 		var served atomic.Pointer[http.Handler]
 		ended := make(chan struct{}, 1)
-		server := serve(t, "HTTP/1.1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			defer func() { ended <- struct{}{} }()
-			w.Header().Set("X-Outer", "1")
-			w.Header().Set("X-Outer-Too", "1")
-			(*served.Load()).ServeHTTP(w, r)
-		}))
+		server := serve(t, "HTTP/1.1",
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() { ended <- struct{}{} }()
+				w.Header().Set("X-Outer", "1")
+				w.Header().Set("X-Outer-Too", "1")
+				(*served.Load()).ServeHTTP(w, r)
+			}))
 		play := func(h http.Handler) rawAnswer {
 			served.Store(&h)
 			a := tell(t, server, text)
@@ -181,15 +183,17 @@ func FuzzResponsesAreThoseOfTheBareHandler(f *testing.F) {
 		for name, chain := range chains(t) {
 			got := play(chain(p))
 			if p.panicked && got.Err == "no answer" {
-				continue // the bare handler's may be a part of one
+				continue // the answer of the bare handler may be incomplete
 			}
-			if want.Trailer == nil { // net/http loses a trailer that was not announced if the body was short, and we don't
+			// net/http loses an unannounced trailer after a short body, and the filters don't
+			if want.Trailer == nil {
 				got.Trailer = nil
 				if p.trailer && got.Header.Get("Content-Length") == "" {
 					want.Header.Del("Content-Length")
 				}
 			}
-			if want.Header.Get("Content-Length") == "" && (strings.HasPrefix(text, "HEAD") || got.Header.Get("Content-Length") == fmt.Sprint(len(got.Body))) {
+			if want.Header.Get("Content-Length") == "" && (strings.HasPrefix(text, "HEAD") ||
+				got.Header.Get("Content-Length") == fmt.Sprint(len(got.Body))) {
 				got.Header.Del("Content-Length")
 			}
 			if diff := cmp.Diff(want, got); diff != "" {

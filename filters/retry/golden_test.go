@@ -63,48 +63,57 @@ type goldenResult struct {
 	Raised        string
 }
 
-// deliberate is the one list of where we differ from the original on purpose, by number of the case. In all of them the
-// original's result is checked to be what the reason says, then ours.
+// deliberate lists the deliberate differences from the original, by number of the case. In each,
+// the original's result is checked against the reason, then the filter's.
 var deliberate = map[int]struct {
 	why  string
 	want seen
 }{
 	61: {
-		"a body shorter than its Content-Length is a failed request, also if the connection was closed in an orderly way",
+		"a body shorter than its Content-Length is a failed request, also if the connection was " +
+			"closed in an orderly way",
 		seen{Calls: 0, Status: 400, Body: "Bad Request\n"},
 	},
-	68: {"the text of the answer is that of its status", seen{Calls: 0, Status: 400, Body: "Bad Request\n"}},
+	68: {"the text of the answer is that of its status",
+		seen{Calls: 0, Status: 400, Body: "Bad Request\n"}},
 	70: {"the output of a failed attempt is dropped; the original sends it before that of " +
 		"the next one", seen{Calls: 2, Status: 200, Try: "2", Body: "ok", Logged: []int{1}}},
-	71: {"the header of the last, failed attempt is dropped; the original sends it with no body", seen{Calls: 2, Status: 503, Logged: []int{1}}},
+	71: {"the header of the last, failed attempt is dropped; the original sends it with no body",
+		seen{Calls: 2, Status: 503, Logged: []int{1}}},
 	73: {"a Go handler that writes nothing answers 200", seen{Calls: 1, Status: 200}},
-	74: {"a Go handler that writes nothing answers 200", seen{Calls: 2, Status: 200, Logged: []int{1}}},
+	74: {"a Go handler that writes nothing answers 200",
+		seen{Calls: 2, Status: 200, Logged: []int{1}}},
 	75: {"a response that fails before its end has not been sent, so the request is run " +
 		"again", seen{Calls: 3, Status: 503, Logged: []int{1, 2}}},
 	76: {"a response that fails before its end has not been sent, so the request is run " +
 		"again", seen{Calls: 3, Status: 503, Logged: []int{1, 2}}},
-	90:  {"the header of the last, failed attempt is dropped", seen{Calls: 3, Sleeps: []float64{2, 4}, Status: 503, Logged: []int{2}}},
-	99:  {"the header of the last, failed attempt is dropped", seen{Calls: 1, Bodies: []string{"é%b=%&"}, Status: 503}},
-	104: {"the header of the last, failed attempt is dropped", seen{Calls: 3, Bodies: []string{"&c", "&c", "&c"}, Status: 503}},
+	90: {"the header of the last, failed attempt is dropped",
+		seen{Calls: 3, Sleeps: []float64{2, 4}, Status: 503, Logged: []int{2}}},
+	99: {"the header of the last, failed attempt is dropped",
+		seen{Calls: 1, Bodies: []string{"é%b=%&"}, Status: 503}},
+	104: {"the header of the last, failed attempt is dropped",
+		seen{Calls: 3, Bodies: []string{"&c", "&c", "&c"}, Status: 503}},
 }
 
-// skipped are the cases that a Go server answers before any handler: a Content-Length that is not a number.
+// skipped are the cases that a Go server answers before any handler: a Content-Length that is not a
+// number.
 var skipped = map[int]bool{62: true, 63: true}
 
-// seen is what the test compares.
+// seen is the data that the test compares.
 //
-// Everywhere different, and so not compared as such: an exception that leaves the original is a response here (503 for
-// what is transient, else 500); the marker that an attempt finds in the environ of the next one is a leak, and must not be there; the
-// failure of the last attempt is always logged, by another message; the original reads the body in pieces whose
-// sizes are recorded; there is no iterator to close.
+// Some things differ in all cases and are translated: an exception that leaves the original is a
+// response here (503 for a transient error, else 500); the marker that an attempt finds in the
+// environ of the next one is a leak and must be absent; the failure of the last attempt is always
+// logged, by another message; the original reads the body in pieces whose sizes are recorded; an
+// iterator to close does not exist.
 type seen struct {
 	Calls  int
-	Bodies []string // of those attempts that have a body
+	Bodies []string // the bodies of the attempts that have one
 	Sleeps []float64
 	Status int
 	Try    string // the X-Try header field that reached the client
 	Body   string
-	Logged []int // counts of the messages that another attempt follows
+	Logged []int // the attempt numbers in the messages about further attempts
 	Leaks  []string
 }
 
@@ -130,7 +139,7 @@ func TestGolden(t *testing.T) {
 			want := c.want(t)
 			if d, ok := deliberate[i]; ok {
 				if cmp.Equal(want, d.want) {
-					t.Errorf("listed as a difference (%s), but the original does the same", d.why)
+					t.Errorf("listed as a difference (%s), but the original behaves the same", d.why)
 				}
 				want = d.want
 			}
@@ -143,7 +152,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// want translates what was recorded.
+// want translates the recording.
 func (c goldenCase) want(t *testing.T) seen {
 	t.Helper()
 	result := c.Result
@@ -196,7 +205,8 @@ func (c goldenCase) want(t *testing.T) seen {
 }
 
 func (c goldenCase) hasBody() bool {
-	return c.Case.Body != nil && *c.Case.Body != "" && string(c.Case.ContentLength) != `""` && string(c.Case.ContentLength) != "null"
+	return c.Case.Body != nil && *c.Case.Body != "" && string(c.Case.ContentLength) != `""` &&
+		string(c.Case.ContentLength) != "null"
 }
 
 func statusCode(t *testing.T, status string) int {
@@ -227,7 +237,7 @@ func goldenError(name string) error {
 	}
 }
 
-// request makes what the server would pass on for the recorded environ.
+// request returns the request that the server would pass on for the recorded environ.
 func (c goldenCase) request(ctx context.Context, t *testing.T) *http.Request {
 	t.Helper()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", nil)
@@ -279,14 +289,15 @@ func fromLatin1(p []byte) string {
 	return b.String()
 }
 
-// run does the case with the filter.
+// run runs the case with the filter.
 func (c goldenCase) run(t *testing.T) seen {
 	t.Helper()
 	var got seen
 	var log logged
 	config := retry.Config{
-		Tries: c.Case.Tries, Delay: time.Duration(c.Case.Delay * float64(time.Second)), HighWater: c.Case.HighWater,
-		Logger: slog.New(&log),
+		Tries: c.Case.Tries, Delay: time.Duration(c.Case.Delay * float64(time.Second)),
+		HighWater: c.Case.HighWater,
+		Logger:    slog.New(&log),
 	}
 	if c.Case.ErrorsStream != nil && !*c.Case.ErrorsStream {
 		config.Logger = nil
@@ -296,7 +307,7 @@ func (c goldenCase) run(t *testing.T) seen {
 	}
 	if f := c.Case.DelayFactor; f != nil {
 		config.DelayFactor = *f
-		if *f == 0 { // as from a file, where zero is not the default
+		if *f == 0 { // as from an .ini file, where 0 does not mean the default
 			config.DelayFactor = math.SmallestNonzeroFloat64
 		}
 	}
@@ -329,7 +340,7 @@ func (c goldenCase) run(t *testing.T) seen {
 		if o.Read != nil {
 			reader = io.LimitReader(r.Body, int64(*o.Read))
 		}
-		body, _ := io.ReadAll(reader) // what fails here must be noticed by the filter
+		body, _ := io.ReadAll(reader) // the filter must notice an error
 		if c.hasBody() {
 			got.Bodies = append(got.Bodies, fromLatin1(body))
 		}
@@ -371,7 +382,7 @@ func (c goldenCase) run(t *testing.T) seen {
 	mustRetry(t, config)(app).ServeHTTP(recorder, c.request(t.Context(), t))
 	got.Status, got.Try, got.Body = recorder.Code, recorder.Header().Get("X-Try"), recorder.Body.String()
 	if got.Status >= 500 && got.Try == "" {
-		got.Body = "" // our own words
+		got.Body = "" // the text of the answer differs
 	}
 	for _, record := range log.records {
 		if record.Message == "retrying" {
@@ -381,7 +392,7 @@ func (c goldenCase) run(t *testing.T) seen {
 	return got
 }
 
-// logged is a [slog.Handler] that keeps records.
+// logged is a [slog.Handler] that collects records.
 type logged struct{ records []slog.Record }
 
 func (l *logged) Enabled(context.Context, slog.Level) bool { return true }

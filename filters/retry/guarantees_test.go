@@ -20,7 +20,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// G1: with a commit that fails, the client never sees a 2xx, whatever the handler does and whoever stands in between.
+// Guarantee G1: if the commit fails, the client never gets a 2xx, whatever the handler does and
+// whichever middlewares stand in between.
 func TestNoSuccessWithoutCommit(t *testing.T) {
 	t.Parallel()
 	handlers := map[string]func(w http.ResponseWriter) error{
@@ -31,13 +32,17 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 			return nil
 		},
 		"nothing": func(http.ResponseWriter) error { return nil },
-		"large":   func(w http.ResponseWriter) error { _, err := w.Write(make([]byte, 200<<10)); return err },
+		"large": func(w http.ResponseWriter) error {
+			_,
+				err := w.Write(make([]byte, 200<<10))
+			return err
+		},
 		"flush first": func(w http.ResponseWriter) error {
 			if err := http.NewResponseController(w).Flush(); err == nil {
-				t.Error("the flush says that all is well")
+				t.Error("the flush returned no error")
 			}
 			if _, err := fmt.Fprint(w, "kept!"); err == nil {
-				t.Error("so does the write")
+				t.Error("the write is blocked, too")
 			}
 			return nil
 		},
@@ -68,10 +73,11 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 		},
 	}
 	for what, f := range handlers {
-		for failure, cause := range map[string]error{"conflict": transaction.Transient(errCommit), "fault": errCommit} {
+		for failure, cause := range map[string]error{"conflict": transaction.Transient(errCommit),
+			"fault": errCommit} {
 			for name, chain := range chains(t) {
 				if name == "retry" {
-					continue // has no transaction
+					continue // the chain has no transaction
 				}
 				t.Run(what+"/"+failure+"/"+name, func(t *testing.T) {
 					t.Parallel()
@@ -85,7 +91,8 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 						return f(w)
 					})
 					for server := range protocols(t, chain(app)) {
-						for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+						for _, method := range []string{http.MethodGet, http.MethodHead,
+							http.MethodPost} {
 							l.failNext(cause, cause, cause)
 							got := ask(t, server, method, "/", nil)
 							want := http.StatusInternalServerError
@@ -96,18 +103,20 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 								t.Errorf("%s: got %+v, want status %d", method, got, want)
 							}
 							if (got.Header.Get("Retry-After") != "") != (failure == "conflict") {
-								t.Errorf("%s: Retry-After %q", method, got.Header.Get("Retry-After"))
+								t.Errorf("%s: Retry-After %q", method,
+									got.Header.Get("Retry-After"))
 							}
 							if method != http.MethodHead && got.Body != http.StatusText(want)+"\n" {
 								t.Errorf("%s: body %q", method, got.Body)
 							}
-							for _, leak := range []string{"X-Attempt", "Set-Cookie", "Etag", "X-Sum", "Trailer"} {
+							for _, leak := range []string{"X-Attempt", "Set-Cookie", "Etag",
+								"X-Sum", "Trailer"} {
 								if got.Header.Get(leak) != "" || got.Trailer.Get(leak) != "" {
 									t.Errorf("%s: %s of a failed attempt was sent", method, leak)
 								}
 							}
 							l.mu.Lock()
-							l.failures = nil // those that were not needed
+							l.failures = nil // the failures that were not used
 							l.mu.Unlock()
 						}
 					}
@@ -120,7 +129,8 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 	}
 }
 
-// G2: after two conflicts the third attempt has the whole body, and its answer has nothing of the failed ones.
+// Guarantee G2: after two conflicts the third attempt gets the whole body, and its answer contains
+// nothing of the failed attempts.
 func TestThirdAttemptGetsOriginalRequest(t *testing.T) {
 	t.Parallel()
 	type key struct{}
@@ -130,13 +140,14 @@ func TestThirdAttemptGetsOriginalRequest(t *testing.T) {
 		if !ok || try.Tries != 3 || try.Last() != (try.Number == 3) {
 			t.Errorf("attempt %+v, %v", try, ok)
 		}
-		for _, left := range []string{r.Header.Get("X-Left"), r.URL.Query().Get("left"), r.PathValue("left"), w.Header().Get("X-Attempt")} {
+		for _, left := range []string{r.Header.Get("X-Left"), r.URL.Query().Get("left"),
+			r.PathValue("left"), w.Header().Get("X-Attempt")} {
 			if left != "" {
 				t.Errorf("attempt %d finds %q", try.Number, left)
 			}
 		}
 		if r.Context().Value(key{}) != nil {
-			t.Error("a context value was left")
+			t.Error("a context value of an earlier attempt was left")
 		}
 		r.Header.Set("X-Left", "header")
 		r.Header["User-Agent"][0] = "changed"
@@ -148,7 +159,7 @@ func TestThirdAttemptGetsOriginalRequest(t *testing.T) {
 		if err := l.write(r.Context(), fmt.Sprint("attempt ", try.Number)); err != nil {
 			return err
 		}
-		if try.Number == 1 { // reads half of it
+		if try.Number == 1 { // the first attempt reads half of the body
 			_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength/2)
 			w.WriteHeader(http.StatusTeapot)
 			fmt.Fprint(w, "failed")
@@ -176,16 +187,20 @@ func TestThirdAttemptGetsOriginalRequest(t *testing.T) {
 					before := len(l.entries())
 					l.failNext(transaction.Transient(errCommit), transaction.Transient(errCommit))
 					got := ask(t, server, http.MethodPost, "/path?a=b", reader)
-					if want := fmt.Sprintf("%x 3", sha256.Sum256(body)); got.Status != http.StatusOK || got.Body != want {
-						t.Errorf("size %d, chunked %v: got %d %q, want %q", size, chunked, got.Status, got.Body, want)
+					if want := fmt.Sprintf("%x 3", sha256.Sum256(body)); got.Status !=
+						http.StatusOK || got.Body != want {
+						t.Errorf("size %d, chunked %v: got %d %q, want %q", size, chunked,
+							got.Status, got.Body, want)
 					}
-					if cookies := got.Header.Values("Set-Cookie"); len(cookies) != 1 || cookies[0] != "attempt=3" {
+					if cookies := got.Header.Values("Set-Cookie"); len(cookies) != 1 ||
+						cookies[0] != "attempt=3" {
 						t.Errorf("cookies %v", cookies)
 					}
 					if got.Header.Get("X-Attempt") != "3" {
 						t.Errorf("header of attempt %s", got.Header.Get("X-Attempt"))
 					}
-					if entries := l.entries()[before:]; len(entries) != 1 || entries[0] != "attempt 3" {
+					if entries := l.entries()[before:]; len(entries) != 1 ||
+						entries[0] != "attempt 3" {
 						t.Errorf("committed %v", entries)
 					}
 				}
@@ -194,7 +209,7 @@ func TestThirdAttemptGetsOriginalRequest(t *testing.T) {
 	}
 }
 
-// G4: a request that fails leaves no trace, and the server goes on.
+// Guarantee G4: a failed request leaves no trace, and the server keeps serving.
 func TestFailuresLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	app := func(l *ledger) http.Handler {
@@ -243,7 +258,8 @@ func TestFailuresLeaveNoTrace(t *testing.T) {
 				if got := l.entries(); len(got) != 0 {
 					t.Errorf("committed %v", got)
 				}
-				if got := ask(t, server, http.MethodGet, "/fine", nil); got.Status != 200 || len(l.entries()) != 1 {
+				if got := ask(t, server, http.MethodGet, "/fine", nil); got.Status != 200 ||
+					len(l.entries()) != 1 {
 					t.Errorf("afterwards: %+v, %v", got, l.entries())
 				}
 				l.mu.Lock()
@@ -254,7 +270,8 @@ func TestFailuresLeaveNoTrace(t *testing.T) {
 	}
 }
 
-// A client that hangs up before the commit leaves no trace; one that only closes its own half is not told a success.
+// If a client disconnects before the commit, nothing is stored. A client that closes only its
+// sending half gets no success.
 func TestClientGoneBeforeCommit(t *testing.T) {
 	t.Parallel()
 	leakCheck(t)
@@ -285,7 +302,8 @@ func TestClientGoneBeforeCommit(t *testing.T) {
 			<-gone
 		}
 		server := serve(t, "HTTP/1.1", chain(app))
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp",
+			server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +315,8 @@ func TestClientGoneBeforeCommit(t *testing.T) {
 		}
 		<-gone
 		answer, _ := io.ReadAll(conn)
-		if strings.HasPrefix(string(answer), "HTTP/1.1 2") || strings.Contains(string(answer), "kept!") {
+		if strings.HasPrefix(string(answer), "HTTP/1.1 2") ||
+			strings.Contains(string(answer), "kept!") {
 			t.Errorf("%s: answered %q", name, answer)
 		}
 	}
@@ -306,7 +325,7 @@ func TestClientGoneBeforeCommit(t *testing.T) {
 	}
 }
 
-// A commit that has begun runs to its end although the client leaves.
+// A commit that has begun is completed although the client disconnects.
 func TestClientGoneDuringCommit(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -333,7 +352,8 @@ func TestClientGoneDuringCommit(t *testing.T) {
 	eventually(t, "the commit", func() bool { return len(l.entries()) == 1 })
 }
 
-// A stream's first event arrives while the handler still runs, and its transaction has been decided by then.
+// The first event of a stream arrives while the handler still runs, after its transaction has
+// ended.
 func TestStream(t *testing.T) {
 	t.Parallel()
 	for name, chain := range chains(t) {
@@ -366,7 +386,8 @@ func TestStream(t *testing.T) {
 					l.failNext(transaction.Transient(errCommit))
 				}
 				before := len(l.entries())
-				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+					server.URL, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -388,7 +409,7 @@ func TestStream(t *testing.T) {
 				proceed <- struct{}{}
 				rest, err := io.ReadAll(response.Body)
 				if err == nil {
-					t.Errorf("rest %q: a stream that failed looks complete", rest)
+					t.Errorf("rest %q: a failed stream looks complete", rest)
 				}
 				if name != "retry" && len(l.entries()) != before+1 {
 					t.Error("decided twice")
@@ -398,7 +419,8 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A transient error is run again although a veto would have objected to the status, and the veto is not asked.
+// A request that fails with a transient error is run again, whatever the veto would decide, and the
+// veto is not called.
 func TestRetryComesBeforeVeto(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -425,20 +447,21 @@ func TestRetryComesBeforeVeto(t *testing.T) {
 	}
 }
 
-// Request bodies that are not what they promise.
+// Request bodies that are incomplete or malformed.
 func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	var log logged
 	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
-		_, _ = io.Copy(io.Discard, r.Body) // does not look at the error
+		_, _ = io.Copy(io.Discard, r.Body) // the handler ignores the error
 		fmt.Fprint(w, "kept!")
 		return l.write(r.Context(), "entry")
 	})
 	h := mustRetry(t, retry.Config{MaxBody: 1000, Logger: slog.New(&log)})(tm.New(tm.Config{})(app))
 	for server := range protocols(t, h) {
 		for _, size := range []int{1001, 100 << 10} {
-			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, size)), onlyReader{bytes.NewReader(make([]byte, size))}} {
+			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, size)),
+				onlyReader{bytes.NewReader(make([]byte, size))}} {
 				got := ask(t, server, http.MethodPost, "/", reader)
 				if got.Status != http.StatusRequestEntityTooLarge && got.Err != "no answer" {
 					t.Errorf("%T of %d bytes: got %+v", reader, size, got)
@@ -455,7 +478,8 @@ func TestBadBodies(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nnonsense",
 	} {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp",
+			server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -474,7 +498,8 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
-// A response that can't be held is a 500, and nothing of it is sent or kept.
+// A response that can't be buffered is answered with 500; no part of it is sent, and the
+// transaction is aborted.
 func TestResponseTooLarge(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -484,7 +509,7 @@ func TestResponseTooLarge(t *testing.T) {
 		}
 		return l.write(r.Context(), "entry")
 	})
-	t.Cleanup(func() { // after the subtests
+	t.Cleanup(func() { // runs after the subtests
 		if got := l.entries(); len(got) != 0 {
 			t.Errorf("committed %v", got)
 		}
@@ -496,7 +521,8 @@ func TestResponseTooLarge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for server := range protocols(t, h) {
-				if got := ask(t, server, http.MethodGet, "/", nil); got.Status != 500 || strings.Contains(got.Body, "x") {
+				if got := ask(t, server, http.MethodGet, "/", nil); got.Status != 500 ||
+					strings.Contains(got.Body, "x") {
 					t.Errorf("got %+v", got)
 				}
 			}

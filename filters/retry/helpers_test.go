@@ -17,15 +17,15 @@ import (
 	"github.com/pasteline/pasteline/transaction/resource"
 )
 
-// errCommit is why the ledger's commits fail.
+// errCommit is the error of the ledger's failing commits.
 var errCommit = errors.New("secret: the disk is full")
 
-// A ledger is a data manager whose durable state is a list, with commits that fail as told.
+// A ledger is a data manager whose durable state is a list, and whose commits can be made to fail.
 type ledger struct {
 	mu        sync.Mutex
 	committed []string
 	aborted   int
-	failures  []error // of the next commits
+	failures  []error // errors of the next commits
 }
 
 // write adds to the ledger in the transaction of ctx.
@@ -81,7 +81,7 @@ func (m *entryManager) Abort(context.Context, resource.Txn) error {
 	return nil
 }
 
-// protocols yields a real server for handler, with HTTP/1.1 and then with HTTP/2.
+// protocols yields a real server for handler, first with HTTP/1.1 and then with HTTP/2.
 func protocols(t *testing.T, handler http.Handler) iter.Seq[*httptest.Server] {
 	t.Helper()
 	return func(yield func(*httptest.Server) bool) {
@@ -103,7 +103,10 @@ func serve(t *testing.T, protocol string, handler http.Handler) *httptest.Server
 	} else {
 		server.Start()
 	}
-	server.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	server.Client().CheckRedirect = func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	if transport, ok := server.Client().Transport.(*http.Transport); ok {
 		transport.DisableCompression = true
 		if transport.TLSClientConfig == nil {
@@ -126,18 +129,21 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// leakCheck fails the test if goroutines of this module are left behind when it ends. Servers of other tests may outlive it.
+// leakCheck fails the test if goroutines of this module are left when it ends. Servers of other
+// tests may run longer.
 func leakCheck(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
 		var stacks string
-		deadline := time.Now().Add(time.Minute) // those of other tests, which run at the same time, end too
+		// goroutines of parallel tests must be able to end, too
+		deadline := time.Now().Add(time.Minute)
 		for {
 			buffer := make([]byte, 1<<20)
 			stacks = string(buffer[:runtime.Stack(buffer, true)])
 			left := 0
 			for stack := range strings.SplitSeq(stacks, "\n\n") {
-				if strings.Contains(stack, "pasteline/") && !strings.Contains(stack, "testing.tRunner") &&
+				if strings.Contains(stack, "pasteline/") &&
+					!strings.Contains(stack, "testing.tRunner") &&
 					!strings.Contains(stack, "internal/testing/testserver.") {
 					left++
 				}

@@ -20,8 +20,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A shop has carts, log-ins and log-outs. Requests with the same value of meet wait for each other in their first attempts, when
-// they have read the session.
+// A shop has carts, log-ins and log-outs. Requests with the same value of meet wait for each other
+// in their first attempts, after each has read the session.
 type shop struct {
 	sessions *session.Manager
 	met      sync.Map
@@ -38,10 +38,11 @@ func newShop(t *testing.T) *shop {
 	return &shop{sessions: sessions}
 }
 
-// meet waits for the other of two requests, unless this is another attempt of one.
+// meet waits for the other of two requests, except in a further attempt.
 func (s *shop) meet(r *http.Request) {
 	name := r.FormValue("meet")
-	if attempt, ok := transaction.AttemptFromContext(r.Context()); name == "" || ok && attempt.Number > 1 {
+	if attempt, ok := transaction.AttemptFromContext(r.Context()); name == "" || ok &&
+		attempt.Number > 1 {
 		return
 	}
 	mine := make(chan struct{})
@@ -83,7 +84,8 @@ func (s *shop) serve(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// send sends a request with a cookie, and returns the status, the text, and the cookie that the browser has then.
+// send sends a request with a cookie, and returns the status, the text, and the browser's cookie
+// afterwards.
 func send(t *testing.T, h http.Handler, path, cookie string) (status int, text, next string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
@@ -104,7 +106,8 @@ func send(t *testing.T, h http.Handler, path, cookie string) (status int, text, 
 }
 
 // both sends two requests of one browser that are in the handler at the same time.
-func both(t *testing.T, h http.Handler, first, second, meet, cookie string) (statuses [2]int, cookies [2]string) {
+func both(t *testing.T, h http.Handler, first, second, meet, cookie string) (statuses [2]int,
+	cookies [2]string) {
 	t.Helper()
 	var all sync.WaitGroup
 	for i, path := range []string{first, second} {
@@ -114,7 +117,8 @@ func both(t *testing.T, h http.Handler, first, second, meet, cookie string) (sta
 	return statuses, cookies
 }
 
-// Two log-ins at once: whichever answer comes last, the browser has its cart and is logged in.
+// After two concurrent log-ins, whichever answer arrives last, the browser has its cart and is
+// logged in.
 func TestConcurrentLogins(t *testing.T) {
 	t.Parallel()
 	for _, login := range []string{"/login?", "/login?as=ann&"} {
@@ -124,11 +128,14 @@ func TestConcurrentLogins(t *testing.T) {
 			_, _, cookie := send(t, h, "/add?add=book", "")
 			statuses, cookies := both(t, h, login, login, fmt.Sprint(round), cookie)
 			for i, c := range cookies {
-				if _, text, _ := send(t, h, "/", c); statuses[i] != 200 || text != "book true" || c == cookie {
-					t.Fatalf("%s: round %d: got %v, and with the cookie of answer %d %q", login, round, statuses, i+1, text)
+				if _, text, _ := send(t, h, "/", c); statuses[i] != 200 || text != "book true" ||
+					c == cookie {
+					t.Fatalf("%s: round %d: got %v, and with the cookie of answer %d %q", login,
+						round, statuses, i+1, text)
 				}
 			}
-			if one := strings.Contains(login, "as="); one != (idOf(cookies[0]) == idOf(cookies[1])) {
+			if one := strings.Contains(login, "as="); one !=
+				(idOf(cookies[0]) == idOf(cookies[1])) {
 				t.Errorf("%s: round %d: one session: %t, want %t", login, round, !one, one)
 			}
 			if _, text, _ := send(t, h, "/", cookie); text != " false" {
@@ -145,7 +152,7 @@ func idOf(cookie string) string {
 	return id
 }
 
-// A write that is under way while a log-in commits is in what was renewed, or refused.
+// A write that is in flight while a log-in commits is part of the renewed session, or refused.
 func TestConcurrentWriteAndLogin(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -169,7 +176,7 @@ func TestConcurrentWriteAndLogin(t *testing.T) {
 	t.Log("refused", refused, "of 100")
 }
 
-// A log-out beside a log-in, or beside a write, is not acknowledged and without effect.
+// A log-out that runs at the same time as a log-in or a write takes effect if it is acknowledged.
 func TestConcurrentLogout(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -178,20 +185,24 @@ func TestConcurrentLogout(t *testing.T) {
 		_, _, cookie := send(t, h, "/add?add=a", "")
 		statuses, cookies := both(t, h, "/logout?", "/login?", fmt.Sprint("login", round), cookie)
 		_, text, _ := send(t, h, "/", cookies[1])
-		if want := map[int]string{200: " true", 409: "a true"}[statuses[0]]; statuses[1] != 200 || text != want {
+		if want := map[int]string{200: " true", 409: "a true"}[statuses[0]]; statuses[1] != 200 ||
+			text != want {
 			t.Fatalf("log-in: round %d: got %v, and then %q, want %q", round, statuses, text, want)
 		}
 
 		_, _, cookie = send(t, h, "/add?add=a", "")
-		statuses, cookies = both(t, h, "/logout?", "/add?add=b&", fmt.Sprint("write", round), cookie)
-		if _, text, _ := send(t, h, "/", cookies[1]); statuses != [2]int{200, 200} || text != "b false" && text != " false" {
+		statuses, cookies = both(t, h, "/logout?", "/add?add=b&",
+			fmt.Sprint("write", round), cookie)
+		if _, text, _ := send(t, h, "/", cookies[1]); statuses != [2]int{200, 200} ||
+			text != "b false" && text != " false" {
 			t.Fatalf("write: round %d: got %v, and then %q", round, statuses, text)
 		}
 	}
 }
 
-// Without tm, a renewal belongs to a transaction of the handler's own: what that has committed stays, also if the attempt fails
-// and is run again. Without any transaction Renew says what to do.
+// Without tm, a renewal is part of a transaction that the handler runs: after its commit the new id
+// stays, even if the attempt fails and is run again. Without any transaction, the error of Renew
+// says what to do.
 func TestRenewWithoutTM(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -199,14 +210,17 @@ func TestRenewWithoutTM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := identify(mustRetry(t, retry.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+	h := identify(mustRetry(t,
+		retry.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		if r.URL.Path == "/bare" {
 			return s.sessions.Renew(r.Context())
 		}
-		if err := transaction.Run(r.Context(), func(ctx context.Context) error { return s.serve(w, r.WithContext(ctx)) }); err != nil {
+		if err := transaction.Run(r.Context(),
+			func(ctx context.Context) error { return s.serve(w, r.WithContext(ctx)) }); err != nil {
 			return err
 		}
-		if attempt, _ := transaction.AttemptFromContext(r.Context()); r.URL.Path == "/login" && attempt.Number < 3 {
+		if attempt, _ := transaction.AttemptFromContext(r.Context()); r.URL.Path == "/login" &&
+			attempt.Number < 3 {
 			return transaction.Transient(errors.New("busy"))
 		}
 		return nil
@@ -221,16 +235,18 @@ func TestRenewWithoutTM(t *testing.T) {
 	}
 }
 
-// A browser sends log-ins of one user and writes from several tabs, each with the cookie that it has at that moment. Whatever cookie it ends
-// up with, the next log-in finds all that was acknowledged, however often the session was renewed since that cookie.
+// A browser sends log-ins of one user, and writes, from several tabs, each with its current cookie.
+// Whatever cookie the browser has at the end, the next log-in finds all acknowledged writes,
+// however often the session was renewed after that cookie.
 func TestManyLoginsOfOneUser(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	// Each attempt may find that the session has another id by now, for which it has not queued yet.
+	// In each attempt the session may have a newer id, for whose records the request has not queued
+	// yet.
 	h := composed(t, retry.Config{Tries: 10}, tm.Config{})(handler.Func(s.serve))
 	for round := range 50 {
 		_, _, cookie := send(t, h, "/add?add=[first]", "")
-		var mu sync.Mutex // guards the next two
+		var mu sync.Mutex // guards the following two variables
 		kept, cookies := []string{"[first]"}, []string{cookie}
 		var tabs sync.WaitGroup
 		for tab := range 3 {
@@ -262,7 +278,8 @@ func TestManyLoginsOfOneUser(t *testing.T) {
 			_, text, _ := send(t, h, "/", now)
 			for _, item := range kept {
 				if !strings.Contains(text, item) {
-					t.Fatalf("round %d: after a log-in with cookie %d of %d: got %q, want %s, too", round, i, len(cookies), text, item)
+					t.Fatalf("round %d: after a log-in with cookie %d of %d: got %q, want %s, too",
+						round, i, len(cookies), text, item)
 				}
 			}
 		}

@@ -2,5 +2,5 @@
 
 package retry_test
 
-// raceEnabled: the race detector makes pools forget things at random.
+// raceEnabled is true under the race detector, with which sync.Pool drops items at random.
 const raceEnabled = true

@@ -30,7 +30,7 @@ import (
 
 var errRace = errors.New("lost a race")
 
-// conflicting is an app that fails as transient until the attempt of that number.
+// conflicting returns an app that fails with a transient error before the given attempt.
 func conflicting(until int) http.Handler {
 	return handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
@@ -57,7 +57,7 @@ func messages(l *logged) []string {
 	return all
 }
 
-// Only the last attempt's failure is reported as one.
+// Only the failure of the last attempt is logged as an error.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -68,22 +68,26 @@ func TestLog(t *testing.T) {
 	}{
 		{"none", conflicting(1), 0, nil},
 		{"retried", conflicting(3), 0, []string{"INFO retrying 1", "INFO retrying 2"}},
-		{"retried, quietly", conflicting(3), 2, []string{"INFO retrying 2"}},
-		{"given up", conflicting(4), 0, []string{"INFO retrying 1", "INFO retrying 2", "WARN request failed 3"}},
-		{"given up, quietly", conflicting(4), 9, []string{"WARN request failed 3"}},
-		{"fault", handler.Func(func(http.ResponseWriter, *http.Request) error { return errOther }), 0, []string{"ERROR request failed 1"}},
+		{"retried, below the logged count", conflicting(3), 2, []string{"INFO retrying 2"}},
+		{"given up", conflicting(4), 0, []string{"INFO retrying 1", "INFO retrying 2",
+			"WARN request failed 3"}},
+		{"given up, below the logged count", conflicting(4), 9, []string{"WARN request failed 3"}},
+		{"fault", handler.Func(func(http.ResponseWriter, *http.Request) error { return errOther }),
+			0, []string{"ERROR request failed 1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var log logged
-			get(t, mustRetry(t, retry.Config{LogAfterTryCount: tt.after, Logger: slog.New(&log)})(tt.app))
+			get(t, mustRetry(t, retry.Config{LogAfterTryCount: tt.after,
+				Logger: slog.New(&log)})(tt.app))
 			if diff := cmp.Diff(tt.want, messages(&log)); diff != "" {
 				t.Error(diff)
 			}
 			for _, r := range log.records {
-				if attr(r, "path").String() != "/path" || attr(r, "method").String() != "GET" || attr(r, "error").Any() == nil {
-					t.Errorf("record %v says too little", r)
+				if attr(r, "path").String() != "/path" || attr(r, "method").String() != "GET" ||
+					attr(r, "error").Any() == nil {
+					t.Errorf("record %v lacks attributes", r)
 				}
 			}
 		})
@@ -103,48 +107,52 @@ func TestOnRetry(t *testing.T) {
 	}
 }
 
-// The wait for the next attempt ends at once when the client goes away.
+// The delay before the next attempt ends when the client disconnects.
 func TestBackoffEndsWithTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start, calls := time.Now(), 0
-		h := mustRetry(t, retry.Config{Delay: time.Hour})(handler.Func(func(http.ResponseWriter, *http.Request) error {
+		h := mustRetry(t, retry.Config{Delay: time.Hour})(handler.Func(func(http.ResponseWriter,
+			*http.Request) error {
 			calls++
 			return transaction.Transient(errRace)
 		}))
 		recorder := httptest.NewRecorder()
 		h.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
-		if calls != 1 || time.Since(start) != time.Second || recorder.Code != http.StatusServiceUnavailable {
+		if calls != 1 || time.Since(start) != time.Second ||
+			recorder.Code != http.StatusServiceUnavailable {
 			t.Errorf("%d calls, %v, status %d", calls, time.Since(start), recorder.Code)
 		}
 	})
 }
 
-// waiting is a conflict that knows what to wait for.
+// waiting is a conflict that makes the next attempt wait (a Waiter).
 type waiting struct{ held *atomic.Int32 }
 
 func (waiting) Error() string   { return "conflict" }
 func (waiting) Transient() bool { return true }
 func (w waiting) Wait(ctx context.Context) (context.Context, func(), error) {
 	w.held.Add(1)
-	return context.WithValue(ctx, turnKey{}, "mine"), func() { w.held.Add(-1) }, nil
+	return context.WithValue(ctx, waitKey{}, "mine"), func() { w.held.Add(-1) }, nil
 }
 
-type turnKey struct{}
+type waitKey struct{}
 
-// A turn is held while the attempt runs, and no longer: not while the response is sent, and not after a panic.
+// The place in the key queue is kept while the attempt runs, and released before the response is
+// sent and after a panic.
 func TestQueuePlaceEndsWithAttempt(t *testing.T) {
 	t.Parallel()
 	var held atomic.Int32
-	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter,
+		r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if got := held.Load(); got != int32(min(attempt.Number-1, 1)) {
-			t.Errorf("attempt %d holds %d turns", attempt.Number, got)
+			t.Errorf("attempt %d has %d places in the queue", attempt.Number, got)
 		}
-		if (r.Context().Value(turnKey{}) != nil) != (attempt.Number > 1) {
-			t.Error("the turn is not in the context")
+		if (r.Context().Value(waitKey{}) != nil) != (attempt.Number > 1) {
+			t.Error("the value of the Waiter is not in the context")
 		}
 		if attempt.Number < 3 {
 			return fmt.Errorf("wrapped: %w", waiting{&held})
@@ -158,7 +166,7 @@ func TestQueuePlaceEndsWithAttempt(t *testing.T) {
 	for _, path := range []string{"/", "/panic"} {
 		w := &onWrite{ResponseRecorder: httptest.NewRecorder(), f: func() {
 			if held.Load() != 0 {
-				t.Error("a turn is held while the response is sent")
+				t.Error("the place in the queue is kept while the response is sent")
 			}
 		}}
 		func() {
@@ -166,7 +174,7 @@ func TestQueuePlaceEndsWithAttempt(t *testing.T) {
 			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 		}()
 		if held.Load() != 0 {
-			t.Errorf("%s: a turn is still held", path)
+			t.Errorf("%s: a place in the queue is still kept", path)
 		}
 	}
 }
@@ -181,28 +189,29 @@ func (w *onWrite) Write(p []byte) (int, error) {
 	return w.ResponseRecorder.Write(p)
 }
 
-// A stream gives its turn back when it begins.
+// A stream releases its place in the key queue at the first flush.
 func TestQueuePlaceOfStream(t *testing.T) {
 	t.Parallel()
 	var held atomic.Int32
-	get(t, mustRetry(t, retry.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+	get(t, mustRetry(t,
+		retry.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		if attempt, _ := transaction.AttemptFromContext(r.Context()); attempt.Number == 1 {
 			return waiting{&held}
 		}
 		if held.Load() != 1 {
-			t.Errorf("%d turns are held before the flush", held.Load())
+			t.Errorf("%d places in the queue are kept before the flush", held.Load())
 		}
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			t.Error(err)
 		}
 		if held.Load() != 0 {
-			t.Errorf("%d turns are held after the flush", held.Load())
+			t.Errorf("%d places in the queue are kept after the flush", held.Load())
 		}
 		return nil
 	})))
 }
 
-// The temporary files of an uploaded form are removed with each attempt.
+// The temporary files of an uploaded form are removed after each attempt.
 func TestUploadedFiles(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	for name, chain := range chains(t) {
@@ -228,7 +237,8 @@ func TestUploadedFiles(t *testing.T) {
 				return err
 			}
 			defer file.Close()
-			if attempt, ok := transaction.AttemptFromContext(r.Context()); ok && name != "tm+retry" && !attempt.Last() {
+			if attempt, ok := transaction.AttemptFromContext(r.Context()); ok &&
+				name != "tm+retry" && !attempt.Last() {
 				return transaction.Transient(errRace)
 			}
 			n, err := io.Copy(io.Discard, file)
@@ -245,7 +255,8 @@ func TestUploadedFiles(t *testing.T) {
 	}
 }
 
-// A second retry inside passes through; one inside of a transaction can't begin anew, and says so once.
+// A second retry passes requests on; a retry inside of a transaction does so, too, and logs it
+// once.
 func TestNested(t *testing.T) {
 	t.Parallel()
 	var log logged
@@ -271,7 +282,7 @@ func TestNested(t *testing.T) {
 	}
 }
 
-// The filter works inside of a chi router too: every attempt is routed as the first.
+// The filter works inside of a chi router: every attempt is routed as the first.
 func TestInsideChi(t *testing.T) {
 	t.Parallel()
 	router := chi.NewRouter()
@@ -282,13 +293,15 @@ func TestInsideChi(t *testing.T) {
 			if !attempt.Last() {
 				return transaction.Transient(errRace)
 			}
-			_, err := fmt.Fprint(w, attempt.Number, chi.URLParam(r, "version"), chi.URLParam(r, "thing"), chi.RouteContext(r.Context()).URLParams.Keys)
+			_, err := fmt.Fprint(w, attempt.Number, chi.URLParam(r, "version"),
+				chi.URLParam(r, "thing"), chi.RouteContext(r.Context()).URLParams.Keys)
 			return err
 		}).ServeHTTP)
 	})
 	for server := range protocols(t, router) {
 		want := "3v1x[version * thing]"
-		if got := ask(t, server, http.MethodGet, "/api/v1/things/x", nil); got.Status != http.StatusOK || got.Body != want {
+		if got := ask(t, server, http.MethodGet, "/api/v1/things/x", nil); got.Status !=
+			http.StatusOK || got.Body != want {
 			t.Errorf("got %d %q, want %q", got.Status, got.Body, want)
 		}
 	}
@@ -296,27 +309,32 @@ func TestInsideChi(t *testing.T) {
 
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
-	_, err := retry.New(retry.Config{Tries: -1, LogAfterTryCount: -1, Delay: -1, DelayFactor: -1, Jitter: 2})
+	_, err := retry.New(retry.Config{Tries: -1, LogAfterTryCount: -1, Delay: -1,
+		DelayFactor: -1, Jitter: 2})
 	if err == nil {
 		t.Fatal("taken")
 	}
-	for _, want := range []string{"tries", "log_after_try_count", "delay", "delay factor", "jitter"} {
+	for _, want := range []string{"tries", "log_after_try_count", "delay",
+		"delay factor", "jitter"} {
 		if !strings.Contains(err.Error(), want+" = ") {
-			t.Errorf("%q says nothing of %s", err, want)
+			t.Errorf("%q does not contain %s", err, want)
 		}
 	}
 }
 
-// load composes retry, with settings, around conflicting(until).
+// load builds retry, with settings, around conflicting(until).
 func load(t *testing.T, until int, settings string) (*pipeline.Pipeline, error) {
 	t.Helper()
 	r := pipeline.NewRegistry()
 	retry.Register(r)
 	tm.Register(r)
-	pipeline.Value(r, "errors:Other", retry.Predicate(func(err error) bool { return errors.Is(err, errOther) }))
+	pipeline.Value(r, "errors:Other",
+		retry.Predicate(func(err error) bool { return errors.Is(err, errOther) }))
 	pipeline.Value(r, "hook", retry.Hook(func(*http.Request, error) {}))
-	pipeline.App(r, "egg:test#app", func(*pipeline.Build, struct{}) (http.Handler, error) { return conflicting(until), nil })
-	text := "[DEFAULT]\nx = y\n[pipeline:main]\npipeline = retry egg:repoze.tm2#tm egg:test#app\n[filter:retry]\nuse = egg:repoze.retry#retry\n" + settings
+	pipeline.App(r, "egg:test#app",
+		func(*pipeline.Build, struct{}) (http.Handler, error) { return conflicting(until), nil })
+	text := "[DEFAULT]\nx = y\n[pipeline:main]\npipeline = retry egg:repoze.tm2#tm " +
+		"egg:test#app\n[filter:retry]\nuse = egg:repoze.retry#retry\n" + settings
 	path := filepath.Join(t.TempDir(), "site.ini")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -344,12 +362,14 @@ func TestLoadedSettings(t *testing.T) {
 		{"three by default", 4, "", 503},
 		{"tries", 5, "tries = 5", 200},
 		{"one try", 2, "tries = 0", 503},
-		{"nothing is retryable", 2, "retryable =", 503},
+		{"no error is retryable", 2, "retryable =", 503},
 		{"nothing in memory", 2, "highwater = 0", 200},
 		{"named predicates", 3, "retryable = errors:Other\n  ZODB.POSException:ConflictError", 200},
-		{"a predicate that says no", 2, "retryable = errors:Other", 503},
-		{"all", 3, "tries = 3\nretryable = transient transaction.interfaces:TransientError ZPublisher:Retry\nhighwater = 1MB\ndelay = 0.000001\n" +
-			"delay_factor = 0\nmax_delay = 1\njitter = 0.5\nlog_after_try_count = 2\nmax_body = 0\nmax_response = 0\non_retry = hook", 200},
+		{"a predicate that returns false", 2, "retryable = errors:Other", 503},
+		{"all", 3, "tries = 3\nretryable = transient transaction.interfaces:TransientError " +
+			"ZPublisher:Retry\nhighwater = 1MB\ndelay = 0.000001\n" +
+			"delay_factor = 0\nmax_delay = 1\njitter = 0.5\nlog_after_try_count = 2\nmax_body = " +
+			"0\nmax_response = 0\non_retry = hook", 200},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -385,10 +405,11 @@ func TestWrongSettings(t *testing.T) {
 	}
 }
 
-// FuzzReplay (in internal/request/replay) reads in any pattern; this is the same through a server, in pieces of any size.
+// The same as FuzzReplay in internal/request/replay, through a server, with reads of any size.
 func TestBodyInPieces(t *testing.T) {
 	t.Parallel()
-	h := mustRetry(t, retry.Config{Tries: 5, HighWater: 20 << 10})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+	h := mustRetry(t, retry.Config{Tries: 5,
+		HighWater: 20 << 10})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if !attempt.Last() {
 			_, _ = io.CopyN(io.Discard, r.Body, int64(attempt.Number*attempt.Number*3000))
@@ -399,7 +420,8 @@ func TestBodyInPieces(t *testing.T) {
 	}))
 	for server := range protocols(t, h) {
 		text := strings.Repeat("0123456789abcdef~", 7000)
-		if got := ask(t, server, http.MethodPost, "/", onlyReader{strings.NewReader(text)}); got.Body != text {
+		if got := ask(t, server, http.MethodPost, "/",
+			onlyReader{strings.NewReader(text)}); got.Body != text {
 			t.Errorf("status %d, %d bytes, want %d", got.Status, len(got.Body), len(text))
 		}
 	}

@@ -26,8 +26,8 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// weather are the ways in which a request of the storm can go, and the status that it may be answered with besides 503;
-// 0 is no whole answer.
+// weather lists the behaviours of requests in the storm, and for each the status that it may be
+// answered with besides 503; 0 means an incomplete answer.
 var weather = map[string]int{
 	"":            200,
 	"renew":       200,
@@ -43,8 +43,10 @@ var weather = map[string]int{
 	"leave":       0,
 }
 
-// stormy counts, and then does what the weather of the request is. Every one of them collides with every other.
-func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) func(http.ResponseWriter, *http.Request) error {
+// stormy increments the counter, and then behaves as the request's weather demands. All requests
+// conflict with each other.
+func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) func(http.ResponseWriter,
+	*http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		how, ctx := r.PathValue("how"), r.Context()
 		if _, err := sessions.Get(ctx); err != nil {
@@ -78,7 +80,9 @@ func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) func(htt
 				panic(http.ErrAbortHandler)
 			}
 		case "stray":
-			body := r.Body // and not w: the compressor is not made for that; TestUseAfterReturn is
+			// only the body, not w: the compressor is not safe for concurrent use;
+			// TestUseAfterReturn covers it
+			body := r.Body
 			go func() {
 				for range 5 {
 					_, _ = body.Read(make([]byte, 10))
@@ -105,8 +109,9 @@ func stormy(db *storage.DB, sessions *session.Manager, leave *sync.Map) func(htt
 	}
 }
 
-// All that can go wrong goes wrong at once, with sessions, among other people's middlewares. What was answered with 200 is kept, what
-// failed is not, no answer has anything of two attempts, and nothing is left behind.
+// All kinds of failures happen at the same time, with sessions and middlewares of other packages.
+// Every request answered with 200 is kept, no failed one is, no answer mixes two attempts, and
+// nothing is left behind.
 func TestStorm(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
@@ -134,7 +139,7 @@ func storm(t *testing.T, protocol string) {
 	server := serve(t, protocol, outer)
 
 	const clients, rounds = 6, 3
-	var kept, mayBeKept atomic.Int64 // of what was not answered nobody knows
+	var kept, mayBeKept atomic.Int64 // unanswered requests may be kept
 	var wg sync.WaitGroup
 	for client := range clients {
 		wg.Go(func() {
@@ -142,12 +147,13 @@ func storm(t *testing.T, protocol string) {
 				for how, want := range weather {
 					size := []int{0, 10, 100 << 10}[(client+round)%3]
 					if how == "leave" {
-						size = 0 // else HTTP/1 notices only when it was read
+						size = 0 // with HTTP/1 a disconnect is noticed only after the body was read
 					}
 					ctx, cancel := context.WithCancel(t.Context())
 					number := fmt.Sprint(client, "-", round)
 					leave.Store(number, cancel)
-					status := blow(ctx, t, server.Client(), server.URL+"/"+number+"/"+how, bytes.Repeat([]byte("b"), size))
+					status := blow(ctx, t, server.Client(), server.URL+"/"+number+"/"+how,
+						bytes.Repeat([]byte("b"), size))
 					cancel()
 					switch {
 					case status == http.StatusOK && want == http.StatusOK:
@@ -169,17 +175,20 @@ func storm(t *testing.T, protocol string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if low, high := kept.Load(), kept.Load()+mayBeKept.Load(); int64(n-1) < low || int64(n-1) > high {
+	if low, high := kept.Load(), kept.Load()+mayBeKept.Load(); int64(n-1) < low ||
+		int64(n-1) > high {
 		t.Errorf("counted %d, want %d to %d", n-1, low, high)
 	}
 	server.Close()
-	eventually(t, "the end of all temporary files", func() bool { return len(temporaryFiles(t)) == 0 })
+	eventually(t, "the end of all temporary files",
+		func() bool { return len(temporaryFiles(t)) == 0 })
 }
 
-// blow does one request, and returns its status, or 0 if there is no whole answer.
+// blow sends one request, and returns its status, or 0 if the answer is incomplete.
 func blow(ctx context.Context, t *testing.T, client *http.Client, url string, body []byte) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, onlyReader{bytes.NewReader(body)})
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
+		onlyReader{bytes.NewReader(body)})
 	if err != nil {
 		t.Error(err)
 		return 0
@@ -207,21 +216,23 @@ func blow(ctx context.Context, t *testing.T, client *http.Client, url string, bo
 		}
 		values[cookie.Name] = cookie.Value
 	}
-	written := response.StatusCode == http.StatusOK || response.StatusCode == http.StatusInternalServerError && how != "error"
-	if values["one"] != values["two"] || (values["one"] != "") != written || values["repoze.browserid"] == "" {
+	written := response.StatusCode == http.StatusOK ||
+		response.StatusCode == http.StatusInternalServerError && how != "error"
+	if values["one"] != values["two"] || (values["one"] != "") != written ||
+		values["repoze.browserid"] == "" {
 		t.Errorf("%s: status %d with the cookies %v", url, response.StatusCode, values)
 	}
 	return response.StatusCode
 }
 
-// temporaryFiles returns those that are in their directory, or without a name but open.
+// temporaryFiles returns the files in the temporary folder, and open files without a name.
 func temporaryFiles(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(os.TempDir(), "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, _ := filepath.Glob("/proc/self/fd/*") // none where there is no such thing
+	open, _ := filepath.Glob("/proc/self/fd/*") // empty on systems without /proc
 	for _, name := range open {
 		if target, err := os.Readlink(name); err == nil && strings.Contains(target, "/pasteline-") {
 			files = append(files, target)

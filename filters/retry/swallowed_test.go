@@ -32,11 +32,11 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A loser adds 1 to a number and loses a race over it in the transaction of ctx if lose is set. The error is what the database has told of it
-// before the commit.
+// A loser adds 1 to a number in the transaction of ctx; if lose is set, a rival changes the number
+// first. The error is the one that the database has returned before the commit.
 type loser func(ctx context.Context, lose bool) error
 
-// counter returns a loser, whose rival commits between its read and its write, of a bucket.
+// counter returns a loser of a bucket, whose rival commits between its read and its write.
 func counter(t *testing.T, db *storage.DB) loser {
 	t.Helper()
 	add := func(ctx context.Context, between func() error) error {
@@ -65,10 +65,13 @@ func counter(t *testing.T, db *storage.DB) loser {
 	}
 }
 
-// row is the same with a row, by an app's own SQL. Tx gives the statements of the transaction of ctx.
-func row(t *testing.T, pool *sql.DB, tx func(ctx context.Context) (read, write func() error, err error)) loser {
+// row returns a loser of a table's row, with the app's own SQL. Tx returns the SQL transaction of
+// ctx.
+func row(t *testing.T, pool *sql.DB, tx func(ctx context.Context) (read, write func() error,
+	err error)) loser {
 	t.Helper()
-	for _, statement := range []string{"CREATE TABLE numbers (n INTEGER)", "INSERT INTO numbers VALUES (0)"} {
+	for _, statement := range []string{"CREATE TABLE numbers (n INTEGER)",
+		"INSERT INTO numbers VALUES (0)"} {
 		if _, err := pool.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +139,8 @@ func openDB(t *testing.T, uri string) *storage.DB {
 	return db
 }
 
-// A request that lost a race is run again, whatever its handler made of that; if there is no further attempt, its own answer is sent.
+// A request that met a conflict is run again, even if its handler hides the conflict; at the last
+// attempt the handler's own answer is sent.
 func TestHiddenConflict(t *testing.T) {
 	t.Parallel()
 	databases := map[string]func(t *testing.T) loser{
@@ -152,7 +156,8 @@ func TestHiddenConflict(t *testing.T) {
 			t.Helper()
 			uri := pgtest.Database(t)
 			db := openDB(t, uri)
-			return row(t, openPool(t, "pgx", uri), func(ctx context.Context) (read, write func() error, err error) {
+			return row(t, openPool(t, "pgx", uri), func(ctx context.Context) (read,
+				write func() error, err error) {
 				tx, err := postgres.Tx(ctx, db)
 				if err != nil {
 					return nil, nil, err
@@ -168,15 +173,16 @@ func TestHiddenConflict(t *testing.T) {
 		},
 		"sqltx, SQLite": func(t *testing.T) loser {
 			t.Helper()
-			return throughSQLTx(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "data.sqlite")+"?_pragma=journal_mode(wal)")
+			return throughSQLTx(t, "sqlite", "file:"+filepath.Join(t.TempDir(),
+				"data.sqlite")+"?_pragma=journal_mode(wal)")
 		},
 	}
 	sorry := errors.New("sorry")
 	handlers := map[string]struct {
 		finish func(w http.ResponseWriter, txn *transaction.Txn, failed error) error
-		status int // of the handler's own answer
+		status int // status of the handler's own answer
 	}{
-		"its own 500": {func(w http.ResponseWriter, _ *transaction.Txn, _ error) error {
+		"the handler's 500": {func(w http.ResponseWriter, _ *transaction.Txn, _ error) error {
 			http.Error(w, "sorry", http.StatusInternalServerError)
 			return nil
 		}, 500},
@@ -185,14 +191,23 @@ func TestHiddenConflict(t *testing.T) {
 			w.WriteHeader(http.StatusConflict)
 			return nil
 		}, 409},
-		"another error":                {func(http.ResponseWriter, *transaction.Txn, error) error { return sorry }, 503},
-		"another error, with a status": {func(http.ResponseWriter, *transaction.Txn, error) error { return attempt.WithStatus(422, sorry) }, 422},
-		"doomed":                       {func(_ http.ResponseWriter, txn *transaction.Txn, _ error) error { return txn.Doom() }, 200},
-		"its own abort": {func(w http.ResponseWriter, txn *transaction.Txn, _ error) error {
+		"another error": {func(http.ResponseWriter,
+			*transaction.Txn, error) error {
+			return sorry
+		}, 503},
+		"another error, with a status": {func(http.ResponseWriter,
+			*transaction.Txn, error) error {
+			return attempt.WithStatus(422, sorry)
+		}, 422},
+		"doomed": {func(_ http.ResponseWriter, txn *transaction.Txn,
+			_ error) error {
+			return txn.Doom()
+		}, 200},
+		"the handler's abort": {func(w http.ResponseWriter, txn *transaction.Txn, _ error) error {
 			w.WriteHeader(http.StatusInternalServerError)
 			return txn.Abort(txn.Context())
 		}, 500},
-		"its own commit": {func(w http.ResponseWriter, txn *transaction.Txn, _ error) error {
+		"the handler's commit": {func(w http.ResponseWriter, txn *transaction.Txn, _ error) error {
 			if err := txn.Commit(txn.Context()); err != nil {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
@@ -203,7 +218,8 @@ func TestHiddenConflict(t *testing.T) {
 			w.(http.Flusher).Flush()
 			return nil
 		}, 500},
-		"nothing": {func(_ http.ResponseWriter, _ *transaction.Txn, _ error) error { return nil }, 503},
+		"nothing": {func(_ http.ResponseWriter, _ *transaction.Txn, _ error) error { return nil },
+			503},
 	}
 	for database, open := range databases {
 		t.Run(database, func(t *testing.T) {
@@ -227,17 +243,22 @@ func TestHiddenConflict(t *testing.T) {
 					attempts = 0
 					var log strings.Builder
 					logger := slog.New(slog.NewTextHandler(&log, nil))
-					chain := mustRetry(t, retry.Config{Tries: tries, Logger: logger})(tm.New(tm.Config{Veto: vetoBoth, Logger: logger})(app))
+					chain := mustRetry(t, retry.Config{Tries: tries,
+						Logger: logger})(tm.New(tm.Config{Veto: vetoBoth, Logger: logger})(app))
 					w := httptest.NewRecorder()
-					chain.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil))
+					chain.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(),
+						http.MethodPost, "/", nil))
 					if tries > 1 {
-						if w.Code != http.StatusOK || w.Body.String() != "attempt 2" || attempts != 2 {
-							t.Errorf("%s: got %d %q after %d attempts, want the second one's answer\n%s", name, w.Code, w.Body, attempts, &log)
+						if w.Code != http.StatusOK || w.Body.String() != "attempt 2" ||
+							attempts != 2 {
+							t.Errorf("%s: got %d %q after %d attempts, want the second one's "+
+								"answer\n%s", name, w.Code, w.Body, attempts, &log)
 						}
 						continue
 					}
 					if w.Code != h.status || attempts != 1 {
-						t.Errorf("%s, one try: got %d after %d attempts, want %d\n%s", name, w.Code, attempts, h.status, &log)
+						t.Errorf("%s, one try: got %d after %d attempts, want %d\n%s", name, w.Code,
+							attempts, h.status, &log)
 					}
 					if log.Len() == 0 {
 						t.Errorf("%s, one try: nothing is logged", name)
@@ -248,13 +269,15 @@ func TestHiddenConflict(t *testing.T) {
 	}
 }
 
-// A deadlock, of which MariaDB tells one of the two statements, is run again, too, though the handler answers 500.
+// A request that met a deadlock is run again, too, though the handler answers 500. MariaDB reports
+// a deadlock to one of the two statements.
 func TestHiddenDeadlock(t *testing.T) {
 	t.Parallel()
 	dsn := mariadbtest.Database(t)
 	pool := openPool(t, "mysql", dsn)
 	for _, statement := range []string{
-		"CREATE TABLE pairs (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO pairs VALUES (1, 0), (2, 0)",
+		"CREATE TABLE pairs (id INTEGER PRIMARY KEY, n INTEGER)",
+		"INSERT INTO pairs VALUES (1, 0), (2, 0)",
 	} {
 		if _, err := pool.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -264,10 +287,12 @@ func TestHiddenDeadlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var first sync.WaitGroup // until each of the first attempts has its first row
+	var first sync.WaitGroup // done when both first attempts have locked their first row
 	first.Add(2)
 	var deadlocks, attempts atomic.Int64
-	chain := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	chain := mustRetry(t,
+		retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		attempts.Add(1)
 		try, _ := transaction.AttemptFromContext(r.Context())
 		tx, err := db.Tx(r.Context())
@@ -293,7 +318,8 @@ func TestHiddenDeadlock(t *testing.T) {
 	for _, ids := range []string{"1,2", "2,1"} {
 		both.Go(func() {
 			w := httptest.NewRecorder()
-			chain.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/?ids="+ids, nil))
+			chain.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost,
+				"/?ids="+ids, nil))
 			if w.Code != http.StatusOK || w.Body.String() != "done" {
 				t.Errorf("%s: got %d %q", ids, w.Code, w.Body)
 			}
@@ -305,11 +331,12 @@ func TestHiddenDeadlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if sum != 4 || deadlocks.Load() == 0 || attempts.Load() < 3 {
-		t.Errorf("got the sum %d, %d deadlocks, %d attempts; want 4, at least one, and one more attempt for it", sum, deadlocks.Load(), attempts.Load())
+		t.Errorf("got the sum %d, %d deadlocks, %d attempts; want 4, at least one, and one more "+
+			"attempt for it", sum, deadlocks.Load(), attempts.Load())
 	}
 }
 
-// vetoBoth objects to what both of the vetoes that there are object to.
+// vetoBoth objects if both vetoes of package tm object.
 func vetoBoth(r *http.Request, status int, header http.Header) bool {
 	return status >= http.StatusInternalServerError || tm.RepozeVeto(r, status, header)
 }

@@ -26,15 +26,23 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// receivers are the pipelines that receive a body before they begin a transaction; the app is told of each that begins.
-func receivers(t *testing.T, again retry.Config, transact tm.Config) map[string]func(http.Handler) http.Handler {
+// receivers are the pipelines that receive a body before they begin a transaction; begun counts the
+// transactions.
+func receivers(t *testing.T, again retry.Config,
+	transact tm.Config) map[string]func(http.Handler) http.Handler {
 	t.Helper()
 	return map[string]func(http.Handler) http.Handler{
-		"retry and tm": func(h http.Handler) http.Handler { return mustRetry(t, again)(tm.New(transact)(h)) },
-		"tm":           tm.New(transact),
+		"retry and tm": func(h http.Handler) http.Handler {
+			return mustRetry(t,
+				again)(tm.New(transact)(h))
+		},
+		"tm": tm.New(transact),
 		"between": func(h http.Handler) http.Handler {
 			between := func(next http.Handler) http.Handler {
-				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r.Clone(r.Context())) })
+				return http.HandlerFunc(func(w http.ResponseWriter,
+					r *http.Request) {
+					next.ServeHTTP(w, r.Clone(r.Context()))
+				})
 			}
 			return mustRetry(t, again)(between(tm.New(transact)(h)))
 		},
@@ -46,7 +54,7 @@ type upload struct {
 	net.Conn
 }
 
-// begin sends the header of a request and all of its body but for the last n bytes.
+// begin sends the header of a request and its body except for the last n bytes.
 func beginUpload(t *testing.T, server *httptest.Server, path string, n int) upload {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
@@ -57,7 +65,8 @@ func beginUpload(t *testing.T, server *httptest.Server, path string, n int) uplo
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", path, 1+n)
+	fmt.Fprintf(conn,
+		"POST %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", path, 1+n)
 	u := upload{conn}
 	u.send(t)
 	return u
@@ -80,8 +89,9 @@ func (u upload) answer(t *testing.T) string {
 	return line
 }
 
-// Clients that send a body byte by byte hold no snapshot and no connection of the database, so as many of them as it has connections keep
-// nobody waiting, and the file does not grow because old pages are still looked at.
+// Clients that send a body byte by byte hold neither a snapshot nor a database connection. As many
+// of them as the pool has connections delay no other request, and the file does not grow because of
+// old snapshots.
 func TestSlowUploads(t *testing.T) {
 	t.Parallel()
 	const slow, size = 4, 10
@@ -100,7 +110,8 @@ func TestSlowUploads(t *testing.T) {
 			opener := storage.NewOpener()
 			postgres.Register(opener)
 			uri := pgtest.Database(t)
-			db, err := opener.Open(t.Context(), uri+cut("?", "&", strings.Contains(uri, "?"))+fmt.Sprintf("pool_max_conns=%d", slow))
+			db, err := opener.Open(t.Context(), uri+cut("?", "&",
+				strings.Contains(uri, "?"))+fmt.Sprintf("pool_max_conns=%d", slow))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,26 +129,28 @@ func TestSlowUploads(t *testing.T) {
 					}
 				})
 				big := bytes.Repeat([]byte("x"), 64<<10)
-				server := serve(t, "HTTP/1.1", pipeline(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
-					tx, err := db.Tx(r.Context())
-					if err != nil {
-						return err
-					}
-					for _, key := range []string{"a", "b"} { // which begins a snapshot
-						if _, err := tx.Bucket("b").Get([]byte(key)); err != nil {
+				server := serve(t, "HTTP/1.1",
+					pipeline(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+						tx, err := db.Tx(r.Context())
+						if err != nil {
 							return err
 						}
-					}
-					n, err := io.Copy(io.Discard, r.Body)
-					if err != nil {
-						return err
-					}
-					fmt.Fprint(w, n)
-					return tx.Bucket("b").Put([]byte(r.URL.Path), big)
-				})))
+						for _, key := range []string{"a", "b"} { // the read begins a snapshot
+							if _, err := tx.Bucket("b").Get([]byte(key)); err != nil {
+								return err
+							}
+						}
+						n, err := io.Copy(io.Discard, r.Body)
+						if err != nil {
+							return err
+						}
+						fmt.Fprint(w, n)
+						return tx.Bucket("b").Put([]byte(r.URL.Path), big)
+					})))
 				var uploads []upload
 				for i := range slow {
-					uploads = append(uploads, beginUpload(t, server, fmt.Sprintf("/slow%d", i), size))
+					uploads = append(uploads,
+						beginUpload(t, server, fmt.Sprintf("/slow%d", i), size))
 				}
 				client := server.Client()
 				client.Timeout = time.Minute
@@ -150,11 +163,13 @@ func TestSlowUploads(t *testing.T) {
 							}
 						}
 					}
-					if got := ask(t, server, http.MethodPost, "/quick", strings.NewReader("12345")); got.Status != 200 || got.Body != "5" {
+					if got := ask(t, server, http.MethodPost, "/quick",
+						strings.NewReader("12345")); got.Status != 200 || got.Body != "5" {
 						t.Fatalf("while others are slow: got %+v", got)
 					}
 				}
-				if grown := fileSize(t, file) - before; grown > 4<<20 { // of 200 values with 12 MiB
+				// the 200 values have 12 MiB
+				if grown := fileSize(t, file) - before; grown > 4<<20 {
 					t.Errorf("the file has grown by %d bytes", grown)
 				}
 				for _, u := range uploads {
@@ -187,17 +202,19 @@ func fileSize(t *testing.T, file string) int64 {
 	return info.Size()
 }
 
-// A body that does not come whole is answered before any transaction begins.
+// An incomplete body is answered before any transaction begins.
 func TestBodyBeforeTransaction(t *testing.T) {
 	t.Parallel()
 	var begun atomic.Int64
 	manager := new(transaction.Manager)
 	manager.Register(&beginnings{&begun})
 	app := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	for name, pipeline := range receivers(t, retry.Config{MaxBody: 1000}, tm.Config{Manager: manager, MaxBody: 1000}) {
+	for name, pipeline := range receivers(t, retry.Config{MaxBody: 1000},
+		tm.Config{Manager: manager, MaxBody: 1000}) {
 		h := pipeline(app)
 		for server := range protocols(t, h) {
-			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, 1001)), onlyReader{bytes.NewReader(make([]byte, 100<<10))}} {
+			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, 1001)),
+				onlyReader{bytes.NewReader(make([]byte, 100<<10))}} {
 				got := ask(t, server, http.MethodPost, "/", reader)
 				if got.Status != http.StatusRequestEntityTooLarge && got.Err != "no answer" {
 					t.Errorf("%s: too long, got %+v", name, got)
@@ -216,7 +233,7 @@ func TestBodyBeforeTransaction(t *testing.T) {
 			}()
 			if response, err := server.Client().Do(r); err == nil {
 				response.Body.Close()
-				t.Errorf("%s: a client that is gone got %s", name, response.Status)
+				t.Errorf("%s: a client that disconnected got %s", name, response.Status)
 			}
 		}
 		server := httptest.NewUnstartedServer(h)
@@ -232,26 +249,28 @@ func TestBodyBeforeTransaction(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := half.answer(t); got != "HTTP/1.1 400 Bad Request" {
-			t.Errorf("%s: not whole, got %q", name, got)
+			t.Errorf("%s: incomplete body, got %q", name, got)
 		}
 		if n := begun.Load(); n != 0 {
 			t.Errorf("%s: %d transactions were begun", name, n)
 		}
-		if got := ask(t, server, http.MethodPost, "/", strings.NewReader("whole")); got.Status != 200 || begun.Swap(0) != 1 {
-			t.Errorf("%s: whole, got %+v", name, got)
+		if got := ask(t, server, http.MethodPost, "/", strings.NewReader("whole")); got.Status !=
+			200 || begun.Swap(0) != 1 {
+			t.Errorf("%s: complete body, got %+v", name, got)
 		}
 	}
 }
 
-// beginnings counts transactions.
+// beginnings counts the transactions that begin.
 type beginnings struct{ n *atomic.Int64 }
 
 func (b *beginnings) NewTransaction(*transaction.Txn) error   { b.n.Add(1); return nil }
 func (b *beginnings) BeforeCompletion(*transaction.Txn) error { return nil }
 func (b *beginnings) AfterCompletion(*transaction.Txn)        {}
 
-// A client that asks before it sends its body is told to go on before the transaction begins; with StreamBody, when the handler reads, and a
-// handler that refuses never receives it.
+// A client that sends Expect: 100-continue gets the 100 before the transaction begins; with
+// StreamBody, when the handler reads. If the handler refuses the request, it never receives the
+// body.
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
 	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -261,27 +280,32 @@ func TestExpectContinue(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusForbidden)
 	})
-	const goOn, refused, tooLarge = "HTTP/1.1 100 Continue", "HTTP/1.1 403 Forbidden", "HTTP/1.1 413 Request Entity Too Large"
+	const goOn, refused, tooLarge = "HTTP/1.1 100 Continue", "HTTP/1.1 403 " +
+		"Forbidden", "HTTP/1.1 413 Request Entity Too Large"
 	for stream, want := range map[bool]string{false: goOn, true: refused} {
-		for name, pipeline := range receivers(t, retry.Config{StreamBody: stream, MaxBody: 10}, tm.Config{StreamBody: stream, MaxBody: 10}) {
+		for name, pipeline := range receivers(t, retry.Config{StreamBody: stream, MaxBody: 10},
+			tm.Config{StreamBody: stream, MaxBody: 10}) {
 			server := serve(t, "HTTP/1.1", pipeline(app))
 			wants := map[string]string{"/read 5": goOn, "/refuse 5": want}
-			if !stream || name != "tm" { // by itself it does not count what a handler streams
+			if !stream || name != "tm" { // tm alone has no limit for a streamed body
 				wants["/read 11"] = tooLarge
 			}
 			for request, want := range wants {
 				path, size, _ := strings.Cut(request, " ")
-				conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+				conn, err := new(net.Dialer).DialContext(t.Context(), "tcp",
+					server.Listener.Addr().String())
 				if err != nil {
 					t.Fatal(err)
 				}
 				if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 					t.Fatal(err)
 				}
-				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %s\r\nExpect: 100-continue\r\n\r\n", path, size)
+				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %s\r\nExpect: "+
+					"100-continue\r\n\r\n", path, size)
 				line := make([]byte, len(want))
 				if _, err := io.ReadFull(conn, line); err != nil || string(line) != want {
-					t.Errorf("%s, stream %t, %s: got %q, %v, want %q", name, stream, request, line, err, want)
+					t.Errorf("%s, stream %t, %s: got %q, %v, want %q", name, stream, request,
+						line, err, want)
 				}
 				conn.Close()
 			}
@@ -289,7 +313,8 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-// With StreamBody the handler reads while the client sends, and so it does where a body ends only with the answer: in a tunnel.
+// With StreamBody the handler reads while the client sends. The same holds for a tunnel, whose body
+// ends only with the answer.
 func TestStreamBody(t *testing.T) {
 	t.Parallel()
 	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -309,7 +334,8 @@ func TestStreamBody(t *testing.T) {
 		method string
 		stream bool
 	}{{http.MethodPost, true}, {http.MethodConnect, false}} {
-		for name, pipeline := range receivers(t, retry.Config{StreamBody: tt.stream}, tm.Config{StreamBody: tt.stream}) {
+		for name, pipeline := range receivers(t, retry.Config{StreamBody: tt.stream},
+			tm.Config{StreamBody: tt.stream}) {
 			server := serve(t, "HTTP/2.0", pipeline(app))
 			body, ours := io.Pipe()
 			r, err := http.NewRequestWithContext(t.Context(), tt.method, server.URL, body)
@@ -323,7 +349,8 @@ func TestStreamBody(t *testing.T) {
 			}
 			for _, next := range "bc-" {
 				answer := make([]byte, 1)
-				if _, err := io.ReadFull(response.Body, answer); err != nil || rune(answer[0]) != next-1 && next != '-' {
+				if _, err := io.ReadFull(response.Body, answer); err != nil ||
+					rune(answer[0]) != next-1 && next != '-' {
 					t.Fatalf("%s, %s: before %c: got %q, %v", name, tt.method, next, answer, err)
 				}
 				if next != '-' {
@@ -338,7 +365,8 @@ func TestStreamBody(t *testing.T) {
 	}
 }
 
-// What is sent behind the body is there when the handler begins, and the body is what was sent, in memory or not.
+// When the handler begins, the trailers are available, and the body is complete, in memory or in a
+// file.
 func TestReceivedBody(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 16 << 10, 300 << 10} {
@@ -350,9 +378,11 @@ func TestReceivedBody(t *testing.T) {
 			}
 			fmt.Fprint(w, r.Trailer.Get("X-Sum"))
 		})
-		for name, pipeline := range receivers(t, retry.Config{HighWater: 64 << 10}, tm.Config{HighWater: 64 << 10}) {
+		for name, pipeline := range receivers(t, retry.Config{HighWater: 64 << 10},
+			tm.Config{HighWater: 64 << 10}) {
 			for server := range protocols(t, pipeline(app)) {
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, onlyReader{strings.NewReader(text)})
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL,
+					onlyReader{strings.NewReader(text)})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -24,7 +24,8 @@ import (
 
 var discardLog = log.New(io.Discard, "", 0)
 
-// unwrapping and opaque are what other people's middlewares put around a response.
+// unwrapping and opaque are response writers as middlewares of other packages have them, with and
+// without Unwrap.
 type unwrapping struct {
 	http.ResponseWriter
 	status int
@@ -38,7 +39,8 @@ func (w *unwrapping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 type opaque struct{ http.ResponseWriter }
 
-// upperCase is like a compressor: it keeps bytes back, changes them, and writes the rest when the handler has returned.
+// upperCase is a middleware like a compressor: it buffers and changes the output, and writes the
+// rest after the handler has returned.
 type upperCase struct {
 	http.ResponseWriter
 	kept bytes.Buffer
@@ -70,7 +72,7 @@ func middle(wrap func(http.ResponseWriter) http.ResponseWriter) func(http.Handle
 	}
 }
 
-// chains are the ways in which the filters stand around an app.
+// chains are the orders in which filters and middlewares stand in front of an app.
 func chains(t *testing.T) map[string]func(http.Handler) http.Handler {
 	t.Helper()
 	again := mustRetry(t, retry.Config{HighWater: 32 << 10})
@@ -102,7 +104,7 @@ type answer struct {
 	Err     string
 }
 
-// ask does one request and takes down all of the answer.
+// ask sends one request and records the whole answer.
 func ask(t *testing.T, server *httptest.Server, method, path string, body io.Reader) answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, body)
@@ -115,7 +117,8 @@ func ask(t *testing.T, server *httptest.Server, method, path string, body io.Rea
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	a := answer{Proto: response.Proto, Status: response.StatusCode, Header: response.Header, Body: string(text), Trailer: response.Trailer}
+	a := answer{Proto: response.Proto, Status: response.StatusCode, Header: response.Header,
+		Body: string(text), Trailer: response.Trailer}
 	if err != nil {
 		a.Err = "cut off"
 	}
@@ -126,21 +129,34 @@ func ask(t *testing.T, server *httptest.Server, method, path string, body io.Rea
 	return a
 }
 
-// A response must be the same with the filters as without, whatever the handler does.
+// A response is the same with and without the filters, whatever the handler does.
 func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 	t.Parallel()
 	scenarios := []struct {
-		name    string
-		method  string
-		length  bool // Content-Length may be added: the whole body is known when it is sent
-		http1   bool // net/http's HTTP/2 server takes more than was announced, and then cuts off the response
+		name   string
+		method string
+		length bool // Content-Length may be added, as the whole body is known when it is sent
+		// net/http's HTTP/2 server accepts more than Content-Length, and then cuts off the response
+		http1   bool
 		handler http.HandlerFunc
 	}{
 		{name: "nothing", handler: func(http.ResponseWriter, *http.Request) {}},
-		{name: "header only", handler: func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-A", "1") }},
-		{name: "write", handler: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }},
-		{name: "write html", handler: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html><p>hello") }},
-		{name: "empty write", handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(nil) }},
+		{name: "header only", handler: func(w http.ResponseWriter,
+			_ *http.Request) {
+			w.Header().Set("X-A", "1")
+		}},
+		{name: "write", handler: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w,
+				"hello")
+		}},
+		{name: "write html", handler: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w,
+				"<html><p>hello")
+		}},
+		{name: "empty write", handler: func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = w.Write(nil)
+		}},
 		{name: "status", handler: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Add("Set-Cookie", "a=1")
 			w.Header().Add("Set-Cookie", "b=2")
@@ -156,11 +172,13 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 			w.WriteHeader(http.StatusConflict)
 			fmt.Fprint(w, "hello")
 		}},
-		{name: "header asked for after the status", handler: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "Header called after the status", handler: func(w http.ResponseWriter,
+			_ *http.Request) {
 			fmt.Fprint(w, "hello")
 			w.Header().Set("X-A", "too late")
 		}},
-		{name: "values changed in place after the status", handler: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "values changed in place after the status", handler: func(w http.ResponseWriter,
+			_ *http.Request) {
 			w.Header().Add("X-A", "1")
 			w.Header().Add("X-A", "2")
 			w.WriteHeader(http.StatusOK)
@@ -177,11 +195,16 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 				fmt.Fprintln(w, "line", i)
 			}
 		}},
-		{name: "medium HEAD", length: true, method: http.MethodHead, handler: func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(bytes.Repeat([]byte("x"), 3000))
+		{name: "medium HEAD", length: true, method: http.MethodHead,
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write(bytes.Repeat([]byte("x"), 3000))
+			}},
+		{name: "HEAD", method: http.MethodHead, handler: func(w http.ResponseWriter,
+			_ *http.Request) {
+			fmt.Fprint(w, "hello")
 		}},
-		{name: "HEAD", method: http.MethodHead, handler: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }},
-		{name: "HEAD with length", method: http.MethodHead, handler: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "HEAD with length", method: http.MethodHead, handler: func(w http.ResponseWriter,
+			_ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 		}},
 		{name: "204", handler: func(w http.ResponseWriter, _ *http.Request) {
@@ -197,7 +220,8 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 				t.Errorf("write after 304: %v", err)
 			}
 		}},
-		{name: "content length", http1: true, handler: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "content length", http1: true, handler: func(w http.ResponseWriter,
+			_ *http.Request) {
 			w.Header().Set("Content-Length", "5")
 			if _, err := io.WriteString(w, "hello"); err != nil {
 				t.Errorf("write: %v", err)
@@ -212,7 +236,8 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 			w.Header().Set("X-Sum", "42")
 			w.Header().Set("X-Undeclared", "1")
 		}},
-		{name: "prefixed trailers after a flush", handler: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "prefixed trailers after a flush", handler: func(w http.ResponseWriter,
+			_ *http.Request) {
 			fmt.Fprint(w, "hello")
 			_ = http.NewResponseController(w).Flush()
 			w.Header().Set(http.TrailerPrefix+"X-Sum", "42")
@@ -238,23 +263,31 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 			fmt.Fprint(w, "!")
 		}},
 		{name: "ReadFrom", length: true, handler: func(w http.ResponseWriter, _ *http.Request) {
-			if n, err := io.Copy(w, onlyReader{strings.NewReader(strings.Repeat("y", 100<<10))}); n != 100<<10 || err != nil {
+			if n, err := io.Copy(w, onlyReader{strings.NewReader(strings.Repeat("y",
+				100<<10))}); n != 100<<10 || err != nil {
 				t.Errorf("copied %d, %v", n, err)
 			}
 		}},
 		{name: "ReadFrom after flush", handler: func(w http.ResponseWriter, _ *http.Request) {
 			http.NewResponseController(w).Flush()
-			if n, err := io.Copy(w, onlyReader{strings.NewReader(strings.Repeat("y", 100<<10))}); n != 100<<10 || err != nil {
+			if n, err := io.Copy(w, onlyReader{strings.NewReader(strings.Repeat("y",
+				100<<10))}); n != 100<<10 || err != nil {
 				t.Errorf("copied %d, %v", n, err)
 			}
 		}},
-		{name: "serve content", length: true, handler: func(w http.ResponseWriter, r *http.Request) {
-			http.ServeContent(w, r, "a.txt", time.Unix(1, 0), strings.NewReader(strings.Repeat("z", 5000)))
+		{name: "serve content", length: true, handler: func(w http.ResponseWriter,
+			r *http.Request) {
+			http.ServeContent(w, r, "a.txt", time.Unix(1, 0),
+				strings.NewReader(strings.Repeat("z", 5000)))
 		}},
-		{name: "error", handler: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusNotFound) }},
+		{name: "error", handler: func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no",
+				http.StatusNotFound)
+		}},
 		{name: "deadlines", handler: func(w http.ResponseWriter, _ *http.Request) {
 			c := http.NewResponseController(w)
-			if err := errors.Join(c.SetReadDeadline(time.Now().Add(time.Minute)), c.SetWriteDeadline(time.Now().Add(time.Minute))); err != nil {
+			if err := errors.Join(c.SetReadDeadline(time.Now().Add(time.Minute)),
+				c.SetWriteDeadline(time.Now().Add(time.Minute))); err != nil {
 				t.Errorf("deadlines: %v", err)
 			}
 			fmt.Fprint(w, "hello")
@@ -291,8 +324,10 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 				for name, chain := range chains(t) {
 					got := ask(t, serve(t, protocol, outer(chain(s.handler))), method, "/", nil)
 					if s.length && want.Header.Get("Content-Length") == "" {
-						if length := got.Header.Get("Content-Length"); method == http.MethodGet && length != "" && length != fmt.Sprint(len(got.Body)) {
-							t.Errorf("%s %s: Content-Length %s, body has %d", protocol, name, length, len(got.Body))
+						if length := got.Header.Get("Content-Length"); method == http.MethodGet &&
+							length != "" && length != fmt.Sprint(len(got.Body)) {
+							t.Errorf("%s %s: Content-Length %s, body has %d", protocol, name,
+								length, len(got.Body))
 						}
 						got.Header.Del("Content-Length")
 					}
@@ -307,7 +342,8 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 
 type onlyReader struct{ io.Reader }
 
-// A writer without Unwrap hides the optional methods, with our filters as without, but not the response.
+// A writer without Unwrap hides the optional methods, with and without the filters, but not the
+// response.
 func TestOpaqueMiddlewareBetween(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -318,10 +354,12 @@ func TestOpaqueMiddlewareBetween(t *testing.T) {
 		fmt.Fprint(w, "hello")
 		return l.write(r.Context(), "entry")
 	})
-	h := mustRetry(t, retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return opaque{w} })(tm.New(tm.Config{})(app)))
+	h := mustRetry(t,
+		retry.Config{})(middle(func(w http.ResponseWriter) http.ResponseWriter { return opaque{w} })(tm.New(tm.Config{})(app)))
 	for server := range protocols(t, h) {
 		l.failNext(transaction.Transient(errCommit))
-		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusOK || got.Body != "hello" {
+		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusOK ||
+			got.Body != "hello" {
 			t.Errorf("got %+v", got)
 		}
 	}
@@ -330,7 +368,8 @@ func TestOpaqueMiddlewareBetween(t *testing.T) {
 	}
 }
 
-// What a middleware keeps back until its end is neither lost nor sent too early, and it sees nothing of a failed attempt.
+// Output that a middleware buffers until its end is neither lost nor sent too early, and does not
+// contain output of a failed attempt.
 func TestTransformingMiddlewareBetween(t *testing.T) {
 	t.Parallel()
 	for _, flush := range []bool{false, true} {
@@ -352,7 +391,8 @@ func TestTransformingMiddlewareBetween(t *testing.T) {
 				return nil
 			})
 			between := middle(func(w http.ResponseWriter) http.ResponseWriter { return &upperCase{ResponseWriter: w} })
-			for server := range protocols(t, mustRetry(t, retry.Config{})(between(tm.New(tm.Config{})(app)))) {
+			for server := range protocols(t,
+				mustRetry(t, retry.Config{})(between(tm.New(tm.Config{})(app)))) {
 				l.failNext(transaction.Transient(errCommit))
 				want := "ATTEMPT 2"
 				if flush {
@@ -366,7 +406,7 @@ func TestTransformingMiddlewareBetween(t *testing.T) {
 	}
 }
 
-// The veto of tm sees the status that the app wrote, also if somebody in between has not passed it on yet.
+// The veto of tm gets the status that the app wrote, even if a middleware has not passed it on yet.
 func TestVetoGetsAppStatusThroughMiddleware(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
@@ -376,8 +416,10 @@ func TestVetoGetsAppStatusThroughMiddleware(t *testing.T) {
 		return l.write(r.Context(), "entry")
 	})
 	between := middle(func(w http.ResponseWriter) http.ResponseWriter { return &upperCase{ResponseWriter: w} })
-	for server := range protocols(t, mustRetry(t, retry.Config{})(between(tm.New(tm.Config{})(app)))) {
-		if got := ask(t, server, http.MethodGet, "/", nil); got.Status != http.StatusInternalServerError || got.Body != "SORRY" {
+	for server := range protocols(t,
+		mustRetry(t, retry.Config{})(between(tm.New(tm.Config{})(app)))) {
+		if got := ask(t, server, http.MethodGet, "/", nil); got.Status !=
+			http.StatusInternalServerError || got.Body != "SORRY" {
 			t.Errorf("got %+v", got)
 		}
 	}
@@ -386,7 +428,8 @@ func TestVetoGetsAppStatusThroughMiddleware(t *testing.T) {
 	}
 }
 
-// Hijack decides as a flush does; where it can't be had, nothing is decided.
+// Hijack ends the transaction as a flush does; if the server does not support it, the transaction
+// goes on.
 func TestHijack(t *testing.T) {
 	t.Parallel()
 	for name, chain := range chains(t) {
@@ -411,7 +454,8 @@ func TestHijack(t *testing.T) {
 				if name != "retry" && len(l.entries()) != 1 {
 					t.Errorf("hijacked before the commit")
 				}
-				fmt.Fprint(buffered, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw")
+				fmt.Fprint(buffered, "HTTP/1.1 101 Switching Protocols\r\nConnection: "+
+					"Upgrade\r\nUpgrade: x\r\n\r\nraw")
 				if _, err := w.Write([]byte("x")); !errors.Is(err, http.ErrHijacked) {
 					t.Errorf("write after hijack: %v", err)
 				}
@@ -438,17 +482,20 @@ func TestHijack(t *testing.T) {
 			if text, err := bufio.NewReader(response.Body).Peek(3); string(text) != "raw" {
 				t.Errorf("got %q, %v", text, err)
 			}
-			if got := ask(t, serve(t, "HTTP/2.0", chain(app)), http.MethodGet, "/", nil); got.Body != "not supported" {
+			if got := ask(t, serve(t, "HTTP/2.0", chain(app)), http.MethodGet, "/",
+				nil); got.Body != "not supported" {
 				t.Errorf("HTTP/2: %+v", got)
 			}
 		})
 	}
 }
 
-// 103 is dropped while nothing may leave, and passed on afterwards.
+// A 103 response is dropped while the response is buffered, and passed on afterwards.
 func TestEarlyHints(t *testing.T) {
 	t.Parallel()
-	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := mustRetry(t,
+		retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
 		w.Header().Set("Link", "</a.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(http.StatusAccepted)
@@ -456,17 +503,20 @@ func TestEarlyHints(t *testing.T) {
 	})))
 	for server := range protocols(t, h) {
 		got := ask(t, server, http.MethodGet, "/", nil)
-		if got.Status != http.StatusAccepted || got.Body != "hello" || got.Header.Get("Link") == "" {
+		if got.Status != http.StatusAccepted || got.Body != "hello" ||
+			got.Header.Get("Link") == "" {
 			t.Errorf("got %+v", got)
 		}
 	}
 }
 
-// A handler whose work goes on in the background can't reach another request's response.
+// A handler's goroutine that continues after the handler can't write to another request's response.
 func TestUseAfterReturn(t *testing.T) {
 	t.Parallel()
 	stray := make(chan http.ResponseWriter, 1)
-	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := mustRetry(t,
+		retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
 		select {
 		case stray <- w:
 		default:
@@ -482,17 +532,18 @@ func TestUseAfterReturn(t *testing.T) {
 			defer close(done)
 			for ctx.Err() == nil {
 				if _, err := w.Write([]byte("STRAY")); err == nil {
-					t.Error("a write after the end was taken")
+					t.Error("a write after the end was accepted")
 				}
 				w.Header().Set("X-Stray", "1")
 				w.WriteHeader(http.StatusTeapot)
 				if err := http.NewResponseController(w).Flush(); err == nil {
-					t.Error("a flush after the end was taken")
+					t.Error("a flush after the end was accepted")
 				}
 			}
 		}()
 		for range 50 {
-			if got := ask(t, server, http.MethodGet, "/", nil); got.Body != "hello" || got.Header.Get("X-Stray") != "" {
+			if got := ask(t, server, http.MethodGet, "/", nil); got.Body != "hello" ||
+				got.Header.Get("X-Stray") != "" {
 				t.Errorf("got %+v", got)
 			}
 			select {

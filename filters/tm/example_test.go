@@ -26,7 +26,8 @@ func Example() {
 	}))
 	for _, path := range []string{"/hello", "/fail"} {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil))
+		h.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(),
+			http.MethodGet, path, nil))
 		fmt.Println(w.Code)
 	}
 	// Output:

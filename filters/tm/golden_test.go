@@ -79,14 +79,15 @@ type tmCase struct {
 	V10 []string `json:"v1_0"`
 }
 
-// ends are the events that the translated traces have: those about the transaction, in order, and then what the client got.
+// ends are the events in the translated traces: first those about the transaction, in order, then
+// the client's answer.
 //
-// The reference is the trace of version 1.0, which commits before anything is sent; 2.2 has the same events, but the client has
-// the body by then, which G1 forbids.
+// The reference is the trace of version 1.0, which commits before anything is sent; 2.2 has the
+// same events, but it sends the body before the commit, which guarantee G1 forbids.
 //
-// Everywhere different, and so translated: an exception that leaves the original is an error that the handler returns, or a
-// panic, and the client gets a 500 instead of nothing; what the handler writes is held until the transaction has ended;
-// there is no iterator to close.
+// Some things differ in all cases and are translated: an exception that leaves the original is an
+// error that the handler returns, or a panic, and the client gets a 500 instead of nothing; the
+// response is buffered until the transaction has ended; an iterator to close does not exist.
 func (c tmCase) want(t *testing.T) []string {
 	t.Helper()
 	var events []string
@@ -94,7 +95,8 @@ func (c tmCase) want(t *testing.T) []string {
 	status := "200"
 	for _, event := range c.V10 {
 		switch {
-		case event == "begin", strings.HasPrefix(event, "app called"), strings.HasPrefix(event, "txn."), strings.HasPrefix(event, "after_end"):
+		case event == "begin", strings.HasPrefix(event, "app called"),
+			strings.HasPrefix(event, "txn."), strings.HasPrefix(event, "after_end"):
 			events = append(events, event)
 		case strings.HasPrefix(event, "start_response "):
 			status = strings.Fields(event)[1]
@@ -109,7 +111,7 @@ func (c tmCase) want(t *testing.T) []string {
 	return append(events, status+" "+body)
 }
 
-// deliberate is the one list of where we differ on purpose from version 1.0 of the original.
+// deliberate lists the deliberate differences from version 1.0 of the original.
 var deliberate = []struct {
 	why     string
 	applies func(tmCase) bool
@@ -125,7 +127,8 @@ var deliberate = []struct {
 		},
 	},
 	{
-		"a failed commit is followed by an abort, in the transaction's own protocol, so that no data manager keeps anything",
+		"a failed commit is followed by an abort, in the transaction's own protocol, so that no " +
+			"data manager keeps anything",
 		func(c tmCase) bool { return c.Case.Fail == "commit" },
 		func(want []string) []string {
 			return slices.Insert(want, slices.Index(want, "txn.commit")+1, "txn.abort")
@@ -136,13 +139,17 @@ var deliberate = []struct {
 			"ended, and otherwise its callbacks would never be called",
 		func(c tmCase) bool { return c.Case.Fail != "" && len(c.Case.AfterEnd) > 0 },
 		func(want []string) []string {
-			return slices.Insert(want, len(want)-1, "after_end cb3") // the only name in the cases
+			// cb3 is the only callback in the cases
+			return slices.Insert(want, len(want)-1, "after_end cb3")
 		},
 	},
 	{
 		"a handler that sets no status answers 200, which default_commit_veto commits; in " +
 			"the original the veto fails without a status",
-		func(c tmCase) bool { return c.Case.Status == nil && c.Case.Veto == "default" && c.Case.App == "" },
+		func(c tmCase) bool {
+			return c.Case.Status == nil && c.Case.Veto == "default" &&
+				c.Case.App == ""
+		},
 		func(want []string) []string {
 			want[slices.Index(want, "txn.abort")] = "txn.commit"
 			want[len(want)-1] = "200 onetwo"
@@ -173,12 +180,12 @@ func TestGoldenTraces(t *testing.T) {
 	}
 	for j, d := range deliberate {
 		if !used[j] {
-			t.Errorf("a difference that no case shows: %s", d.why)
+			t.Errorf("a difference that occurs in no case: %s", d.why)
 		}
 	}
 }
 
-// run does the case with the filter.
+// run runs the case with the filter.
 func (c tmCase) run(t *testing.T) []string {
 	t.Helper()
 	d := &trace{}
@@ -197,7 +204,8 @@ func (c tmCase) run(t *testing.T) []string {
 	}
 	app := handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		d.add("begin")
-		d.add(fmt.Sprintf("app called; active=%s", map[bool]string{true: "True", false: "False"}[active(r.Context())]))
+		d.add(fmt.Sprintf("app called; active=%s",
+			map[bool]string{true: "True", false: "False"}[active(r.Context())]))
 		join(t, r.Context(), d)
 		for _, name := range c.Case.AfterEnd {
 			if err := afterEnd(r.Context(), func() { d.add("after_end " + name) }); err != nil {

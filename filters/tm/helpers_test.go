@@ -13,7 +13,7 @@ import (
 	"github.com/pasteline/pasteline/transaction/resource"
 )
 
-// trace is a data manager that notes how its transactions end, and fails as told.
+// trace is a data manager that records how its transactions end, and can be made to fail.
 type trace struct {
 	mu                    sync.Mutex
 	events                []string
@@ -56,7 +56,7 @@ func join(t *testing.T, ctx context.Context, d resource.DataManager) { //nolint:
 	}
 }
 
-// afterEnd calls f when the transaction of ctx has ended, either way.
+// afterEnd calls f when the transaction of ctx was committed or aborted.
 func afterEnd(ctx context.Context, f func()) error {
 	hook := func(context.Context) { f() }
 	return errors.Join(transaction.AfterCommit(ctx, hook), transaction.OnAbort(ctx, hook))
@@ -71,11 +71,12 @@ func active(ctx context.Context) bool {
 func get(t *testing.T, handler http.Handler, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(),
+		http.MethodGet, path, nil))
 	return recorder
 }
 
-// logged is a [slog.Handler] that keeps messages.
+// logged is a [slog.Handler] that collects messages.
 type logged struct {
 	mu       sync.Mutex
 	messages []string

@@ -13,7 +13,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// load composes tm, with settings, around an app that joins d and answers with 404.
+// load builds tm, with settings, around an app that joins d and answers with 404.
 func load(t *testing.T, d *trace, settings string) (*pipeline.Pipeline, error) {
 	t.Helper()
 	r := pipeline.NewRegistry()
@@ -32,7 +32,8 @@ func load(t *testing.T, d *trace, settings string) (*pipeline.Pipeline, error) {
 			fmt.Fprint(w, txn.User())
 		}), nil
 	})
-	text := "[DEFAULT]\nx = y\n[pipeline:main]\npipeline = tm egg:test#app\n[filter:tm]\nuse = egg:repoze.tm2#tm\n" + settings
+	text := "[DEFAULT]\nx = y\n[pipeline:main]\npipeline = tm egg:test#app\n[filter:tm]\nuse = " +
+		"egg:repoze.tm2#tm\n" + settings
 	path := filepath.Join(t.TempDir(), "site.ini")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -76,15 +77,17 @@ func TestLoadedSettings(t *testing.T) {
 func TestWrongSettings(t *testing.T) {
 	t.Parallel()
 	for settings, want := range map[string]string{
-		"commit_veto = strict": `have: none, repoze.tm2:default_commit_veto, repoze.tm:default_commit_veto`,
-		"activate = nefer":     `did you mean "never"`,
-		"user = ana":           `did you mean "anna"`,
-		"commit_veto =":        `commit_veto: empty: want a value, or no such line`,
-		"activate =":           `empty: want`,
-		"user =":               `empty: want`,
-		"comit_veto = none":    `did you mean "commit_veto"`,
+		"commit_veto = strict": `have: none, repoze.tm2:default_commit_veto, ` +
+			`repoze.tm:default_commit_veto`,
+		"activate = nefer":  `did you mean "never"`,
+		"user = ana":        `did you mean "anna"`,
+		"commit_veto =":     `commit_veto: empty: want a value, or no such line`,
+		"activate =":        `empty: want`,
+		"user =":            `empty: want`,
+		"comit_veto = none": `did you mean "commit_veto"`,
 	} {
-		if _, err := load(t, &trace{}, settings); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "site.ini:7: ") {
+		if _, err := load(t, &trace{}, settings); err == nil || !strings.Contains(err.Error(),
+			want) || !strings.Contains(err.Error(), "site.ini:7: ") {
 			t.Errorf("%s: got %v, want something with %q", settings, err, want)
 		}
 	}

@@ -41,7 +41,7 @@ func TestDecisions(t *testing.T) {
 		app    func(http.ResponseWriter, *http.Request) error
 		status int
 		body   string
-		want   string // the event of the data manager
+		want   string // the last event of the data manager
 	}{
 		{"200", tm.Config{}, status(200), 200, "page", "txn.commit"},
 		{"303", tm.Config{}, status(303), 303, "page", "txn.commit"},
@@ -49,43 +49,48 @@ func TestDecisions(t *testing.T) {
 		{"500", tm.Config{}, status(500), 500, "page", "txn.abort"},
 		{"599", tm.Config{}, status(599), 599, "page", "txn.abort"},
 		{"500 without veto", tm.Config{Veto: tm.NoVeto}, status(500), 500, "page", "txn.commit"},
-		{"404 with the original's veto", tm.Config{Veto: tm.RepozeVeto}, status(404), 404, "page", "txn.abort"},
+		{"404 with the original's veto", tm.Config{Veto: tm.RepozeVeto}, status(404), 404, "page",
+			"txn.abort"},
 		{"error", tm.Config{}, func(w http.ResponseWriter, _ *http.Request) error {
 			fmt.Fprint(w, "page")
 			return errors.New("secret")
 		}, 500, "Internal Server Error\n", "txn.abort"},
-		{"error without veto", tm.Config{Veto: tm.NoVeto}, func(http.ResponseWriter, *http.Request) error {
-			return attempt.WithStatus(404, errors.New("secret"))
-		}, 404, "Not Found\n", "txn.abort"},
+		{"error without veto", tm.Config{Veto: tm.NoVeto},
+			func(http.ResponseWriter, *http.Request) error {
+				return attempt.WithStatus(404, errors.New("secret"))
+			}, 404, "Not Found\n", "txn.abort"},
 		{"doomed", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
 			txn, _ := transaction.FromContext(r.Context())
 			fmt.Fprint(w, "preview")
 			return txn.Doom()
 		}, 200, "preview", "txn.abort"},
-		{"committed by the handler", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
-			txn, _ := transaction.FromContext(r.Context())
-			fmt.Fprint(w, "done")
-			return txn.Commit(r.Context())
-		}, 200, "done", "txn.commit"},
+		{"committed by the handler", tm.Config{},
+			func(w http.ResponseWriter, r *http.Request) error {
+				txn, _ := transaction.FromContext(r.Context())
+				fmt.Fprint(w, "done")
+				return txn.Commit(r.Context())
+			}, 200, "done", "txn.commit"},
 		{"aborted by the handler", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
 			txn, _ := transaction.FromContext(r.Context())
 			fmt.Fprint(w, "never mind")
 			return txn.Abort(r.Context())
 		}, 200, "never mind", "txn.abort"},
-		{"veto by header, as it was sent", tm.Config{Veto: tm.RepozeVeto}, func(w http.ResponseWriter, _ *http.Request) error {
-			w.WriteHeader(http.StatusOK)
-			w.Header().Set("X-Tm", "abort")
-			return nil
-		}, 200, "", "txn.commit"},
+		{"veto by header, as it was sent", tm.Config{Veto: tm.RepozeVeto},
+			func(w http.ResponseWriter, _ *http.Request) error {
+				w.WriteHeader(http.StatusOK)
+				w.Header().Set("X-Tm", "abort")
+				return nil
+			}, 200, "", "txn.commit"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := &trace{}
-			recorder := get(t, tm.New(tt.config)(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
-				join(t, r.Context(), d)
-				return tt.app(w, r)
-			})), "/")
+			recorder := get(t,
+				tm.New(tt.config)(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+					join(t, r.Context(), d)
+					return tt.app(w, r)
+				})), "/")
 			if recorder.Code != tt.status || recorder.Body.String() != tt.body {
 				t.Errorf("got %d %q, want %d %q", recorder.Code, recorder.Body, tt.status, tt.body)
 			}
@@ -96,7 +101,8 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// A client that has gone, or a time limit that has passed, before the commit began aborts.
+// The transaction is aborted if the client disconnected, or a deadline passed, before the commit
+// began.
 func TestClientGoneAborts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -146,7 +152,8 @@ func TestPanicKeepsItsValue(t *testing.T) {
 					t.Errorf("panic %v, want %v", got, value)
 				}
 			}()
-			h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+			h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(),
+				http.MethodGet, "/", nil))
 		}()
 		if recorder.Body.Len() > 0 {
 			t.Errorf("sent %q", recorder.Body)
@@ -160,7 +167,11 @@ func TestPanicKeepsItsValue(t *testing.T) {
 func TestAnnotation(t *testing.T) {
 	t.Parallel()
 	var description, user string
-	config := tm.Config{User: func(r *http.Request) string { name, _, _ := r.BasicAuth(); return name }}
+	config := tm.Config{User: func(r *http.Request) string {
+		name, _,
+			_ := r.BasicAuth()
+		return name
+	}}
 	h := tm.New(config)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		txn, _ := transaction.FromContext(r.Context())
 		description, user = txn.Description(), txn.User()
@@ -187,7 +198,7 @@ func TestActivate(t *testing.T) {
 	}
 }
 
-// A second tm, or one inside of transaction.Run, leaves the transaction to the one that began it.
+// A second tm, or one inside of transaction.Run, does not end the transaction.
 func TestNested(t *testing.T) {
 	t.Parallel()
 	d := &trace{}
@@ -196,29 +207,33 @@ func TestNested(t *testing.T) {
 		d.add("app")
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
-	get(t, tm.New(tm.Config{Veto: tm.NoVeto})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	get(t, tm.New(tm.Config{Veto: tm.NoVeto})(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		inner.ServeHTTP(w, r)
 		d.add("back")
 	})), "/")
 	err := transaction.Run(t.Context(), func(ctx context.Context) error {
-		inner.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		inner.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx,
+			http.MethodGet, "/", nil))
 		d.add("back")
 		return nil
 	})
 	if err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"app", "back", "txn.commit", "app", "back", "txn.commit"}, d.all()); diff != "" {
+	if diff := cmp.Diff([]string{"app", "back", "txn.commit", "app", "back", "txn.commit"},
+		d.all()); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// The decision is taken once: at the flush.
+// The filter decides about the transaction once: at the first flush.
 func TestFlushDecides(t *testing.T) {
 	t.Parallel()
 	d := &trace{}
 	var log logged
-	h := tm.New(tm.Config{Logger: slog.New(&log)})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+	h := tm.New(tm.Config{Logger: slog.New(&log)})(handler.Func(func(w http.ResponseWriter,
+		r *http.Request) error {
 		join(t, r.Context(), d)
 		if err := afterEnd(r.Context(), func() { d.add("after end") }); err != nil {
 			t.Error(err)
@@ -252,12 +267,14 @@ func TestFlushDecides(t *testing.T) {
 	if diff := cmp.Diff([]string{"txn.commit", "after end", "flushed"}, d.all()); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"ERROR request failed, its response was cut"}, log.messages); diff != "" {
+	if diff := cmp.Diff([]string{"ERROR request failed, its response was cut"},
+		log.messages); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// A flush of a response that the veto objects to aborts and sends it; one that a panicking veto is asked about sends nothing.
+// If the veto objects at a flush, the transaction is aborted and the response sent. If the veto
+// panics at a flush, nothing is sent.
 func TestVetoAtFlush(t *testing.T) {
 	t.Parallel()
 	flush := func(d *trace) http.Handler {
@@ -269,7 +286,8 @@ func TestVetoAtFlush(t *testing.T) {
 		})
 	}
 	d := &trace{}
-	if got := get(t, tm.New(tm.Config{})(flush(d)), "/"); got.Code != http.StatusBadGateway || got.Body.String() != "sorry" {
+	if got := get(t, tm.New(tm.Config{})(flush(d)), "/"); got.Code != http.StatusBadGateway ||
+		got.Body.String() != "sorry" {
 		t.Errorf("got %d %q", got.Code, got.Body)
 	}
 	recorder := httptest.NewRecorder()
@@ -279,8 +297,12 @@ func TestVetoAtFlush(t *testing.T) {
 				t.Error("the panic was lost")
 			}
 		}()
-		tm.New(tm.Config{Veto: func(*http.Request, int, http.Header) bool { panic("veto") }})(flush(d)).
-			ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+		tm.New(tm.Config{Veto: func(*http.Request, int,
+			http.Header) bool {
+			panic("veto")
+		}})(flush(d)).
+			ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(),
+				http.MethodGet, "/", nil))
 	}()
 	if recorder.Body.Len() > 0 {
 		t.Errorf("sent %q", recorder.Body)
@@ -290,7 +312,8 @@ func TestVetoAtFlush(t *testing.T) {
 	}
 }
 
-// The place of the original's after_end: one of the two hooks is called, however the transaction ends.
+// One of the two hooks, which replace after_end of repoze.tm, is called however the transaction
+// ends.
 func TestCommitAndAbortHooks(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string][]string{
@@ -335,9 +358,11 @@ func TestBeginFails(t *testing.T) {
 	t.Parallel()
 	manager := &transaction.Manager{}
 	manager.Register(refusing{})
-	recorder := get(t, tm.New(tm.Config{Manager: manager})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.Error("the handler was called")
-	})), "/")
+	recorder := get(t,
+		tm.New(tm.Config{Manager: manager})(http.HandlerFunc(func(http.ResponseWriter,
+			*http.Request) {
+			t.Error("the handler was called")
+		})), "/")
 	if recorder.Code != 500 {
 		t.Errorf("status %d", recorder.Code)
 	}
@@ -350,7 +375,8 @@ type judge struct {
 
 func (d *judge) IsTransient(err error) bool { return errors.Is(err, d.transient) }
 
-// What a data manager calls transient is recorded as such, whether it comes from the handler or from the commit.
+// An error that a data manager classifies as transient is recorded as transient, whether the
+// handler or the commit returns it.
 func TestDataManagerClassifiesErrors(t *testing.T) {
 	t.Parallel()
 	serialization := errors.New("40001")
@@ -359,47 +385,56 @@ func TestDataManagerClassifiesErrors(t *testing.T) {
 		if atCommit {
 			d.failCommit = serialization
 		}
-		recorder := get(t, tm.New(tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
-			join(t, r.Context(), d)
-			if !atCommit {
-				return fmt.Errorf("query: %w", serialization)
-			}
-			return nil
-		})), "/")
-		if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" {
+		recorder := get(t,
+			tm.New(tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
+				join(t, r.Context(), d)
+				if !atCommit {
+					return fmt.Errorf("query: %w", serialization)
+				}
+				return nil
+			})), "/")
+		if recorder.Code != http.StatusServiceUnavailable ||
+			recorder.Header().Get("Retry-After") == "" {
 			t.Errorf("at commit %v: got %d %v", atCommit, recorder.Code, recorder.Header())
 		}
 	}
 }
 
-// An answer that rests on what was not kept is not given. The request is to be run again, if that can help, and never if it is in doubt.
+// An answer that may depend on uncommitted data is not sent. The request is run again if that may
+// help, but never if the commit is in doubt.
 func TestAbortFails(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name      string
-		answer    error // nil: a response with status 502
+		answer    error // the handler's error; nil: it answers with status 502
 		failAbort error
 		want      int
 	}{
-		{"response", nil, transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
-		{"error", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")), transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
-		{"error, for good", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")), errors.New("the disk is broken"), http.StatusInternalServerError},
-		{"in doubt", attempt.WithStatus(http.StatusConflict, transaction.ErrInDoubt), transaction.Transient(errors.New("not kept")), http.StatusConflict},
+		{"response", nil, transaction.Transient(errors.New("not kept")),
+			http.StatusServiceUnavailable},
+		{"error", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")),
+			transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
+		{"permanent error", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")),
+			errors.New("the disk is broken"), http.StatusInternalServerError},
+		{"in doubt", attempt.WithStatus(http.StatusConflict, transaction.ErrInDoubt),
+			transaction.Transient(errors.New("not kept")), http.StatusConflict},
 	} {
-		recorder := get(t, tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
-			join(t, r.Context(), &trace{failAbort: tt.failAbort})
-			if tt.answer == nil {
-				w.WriteHeader(http.StatusBadGateway)
-			}
-			return tt.answer
-		})), "/")
+		recorder := get(t,
+			tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+				join(t, r.Context(), &trace{failAbort: tt.failAbort})
+				if tt.answer == nil {
+					w.WriteHeader(http.StatusBadGateway)
+				}
+				return tt.answer
+			})), "/")
 		if recorder.Code != tt.want {
 			t.Errorf("%s: got %d, want %d", tt.name, recorder.Code, tt.want)
 		}
 	}
 }
 
-// Put inside of tm, http.TimeoutHandler leaves a slow handler at work in a transaction that has ended. It is refused there.
+// Inside of tm, http.TimeoutHandler leaves a slow handler running after its transaction has ended.
+// Its calls are refused.
 func TestTimeoutHandlerInside(t *testing.T) {
 	t.Parallel()
 	db := memory.New("t")
@@ -423,7 +458,8 @@ func TestTimeoutHandlerInside(t *testing.T) {
 	if got := get(t, h, "/").Code; got != http.StatusServiceUnavailable {
 		t.Errorf("status: got %d, want 503", got)
 	}
-	if err := <-refused; !errors.Is(err, session.ErrFinished) && !errors.Is(err, transaction.ErrEnded) {
+	if err := <-refused; !errors.Is(err, session.ErrFinished) &&
+		!errors.Is(err, transaction.ErrEnded) {
 		t.Errorf("the handler: got %v, want ErrFinished or ErrEnded", err)
 	}
 	err = transaction.Run(t.Context(), func(ctx context.Context) error {
@@ -438,8 +474,8 @@ func TestTimeoutHandlerInside(t *testing.T) {
 	}
 }
 
-// Savepoints that such a handler takes, or goes back to, count whole or are refused, and the database is free afterwards. With retry around it
-// is the same.
+// Savepoints and rollbacks of such a handler take effect completely or are refused, and the
+// database can be closed afterwards, with and without retry.
 func TestSavepointsAfterTimeout(t *testing.T) {
 	t.Parallel()
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "data.db"), nil)
@@ -480,7 +516,8 @@ func TestSavepointsAfterTimeout(t *testing.T) {
 					}
 				}
 			})
-			if got := get(t, pipeline(http.TimeoutHandler(slow, time.Millisecond, "")), "/").Code; got != http.StatusServiceUnavailable {
+			if got := get(t, pipeline(http.TimeoutHandler(slow, time.Millisecond, "")),
+				"/").Code; got != http.StatusServiceUnavailable {
 				t.Errorf("%s: got %d, want 503", name, got)
 			}
 			if err := <-refused; !errors.Is(err, transaction.ErrEnded) {
@@ -488,28 +525,29 @@ func TestSavepointsAfterTimeout(t *testing.T) {
 			}
 		}
 	}
-	if err := db.Close(); err != nil { // waits for what is open
+	if err := db.Close(); err != nil { // waits for open transactions
 		t.Error(err)
 	}
 }
 
-// A goroutine of the handler's commits or aborts at the moment of the filter's decision: the answer goes by that.
+// A goroutine of the handler commits or aborts at the moment of the filter's decision: the answer
+// depends on the result of the goroutine.
 func TestEndByLeftoverGoroutine(t *testing.T) {
 	t.Parallel()
 	commit := (*transaction.Txn).Commit
 	for _, tt := range []struct {
 		name   string
 		end    func(*transaction.Txn, context.Context) error
-		fails  error // of the data manager
-		err    error // of the handler
+		fails  error // error of the data manager
+		err    error // error of the handler
 		status int
-		runs   int // with retry
+		runs   int // number of runs with retry
 	}{
 		{"commit", commit, nil, nil, 200, 1},
 		{"abort", (*transaction.Txn).Abort, nil, nil, 200, 1},
 		{"failed commit", commit, errors.New("disk full"), nil, 500, 1},
 		{"conflict", commit, transaction.Transient(errors.New("lost")), nil, 503, 3},
-		{"commit beside an error", commit, nil, transaction.Transient(errors.New("lost")), 503, 1},
+		{"commit during an error", commit, nil, transaction.Transient(errors.New("lost")), 503, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -519,23 +557,25 @@ func TestEndByLeftoverGoroutine(t *testing.T) {
 					t.Fatal(err)
 				}
 				runs := 0
-				h := again(tm.New(tm.Config{})(handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
+				h := again(tm.New(tm.Config{})(handler.Func(func(_ http.ResponseWriter,
+					r *http.Request) error {
 					runs++
 					join(t, r.Context(), &slow{trace{failCommit: tt.fails}})
 					txn, _ := transaction.FromContext(r.Context())
 					go func() { _ = tt.end(txn, context.WithoutCancel(r.Context())) }()
-					synctest.Wait() // its data manager is at it
+					synctest.Wait() // waits until the data manager is running
 					return tt.err
 				})))
 				if got := get(t, h, "/").Code; got != tt.status || runs != tt.runs {
-					t.Errorf("got %d after %d runs, want %d after %d", got, runs, tt.status, tt.runs)
+					t.Errorf("got %d after %d runs, want %d after %d", got, runs,
+						tt.status, tt.runs)
 				}
 			})
 		})
 	}
 }
 
-// slow is a data manager whose end takes some time.
+// slow is a data manager whose commit and abort take some time.
 type slow struct{ trace }
 
 func (d *slow) Commit(ctx context.Context, t resource.Txn) error {
@@ -548,7 +588,7 @@ func (d *slow) Abort(ctx context.Context, t resource.Txn) error {
 	return d.trace.Abort(ctx, t)
 }
 
-// A function that names the user and panics leaves no transaction behind.
+// If the setting's User function panics, the transaction is aborted.
 func TestPanicWhileAnnotating(t *testing.T) {
 	t.Parallel()
 	manager, counted := &transaction.Manager{}, &counter{}
@@ -570,7 +610,8 @@ func (c *counter) NewTransaction(*transaction.Txn) error   { c.begun++; return n
 func (c *counter) BeforeCompletion(*transaction.Txn) error { return nil }
 func (c *counter) AfterCompletion(*transaction.Txn)        { c.ended++ }
 
-// What a handler that http.TimeoutHandler has given up fails with afterwards does not become the answer.
+// An error that a handler returns after http.TimeoutHandler has abandoned it does not change the
+// answer.
 func TestErrorAfterTimeout(t *testing.T) {
 	t.Parallel()
 	again, err := retry.New(retry.Config{})
@@ -582,15 +623,20 @@ func TestErrorAfterTimeout(t *testing.T) {
 		"tm":           transact,
 		"retry and tm": func(h http.Handler) http.Handler { return again(transact(h)) },
 		"tm and a copy": func(h http.Handler) http.Handler {
-			return transact(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r.Clone(r.Context())) }))
+			return transact(http.HandlerFunc(func(w http.ResponseWriter,
+				r *http.Request) {
+				h.ServeHTTP(w, r.Clone(r.Context()))
+			}))
 		},
 	} {
-		for _, late := range []error{transaction.ErrEnded, transaction.Transient(errors.New("late")), errors.New("late")} {
+		for _, late := range []error{transaction.ErrEnded,
+			transaction.Transient(errors.New("late")), errors.New("late")} {
 			attempts := 0
 			ended, failed := make(chan struct{}), make(chan struct{})
 			slow := handler.Func(func(_ http.ResponseWriter, r *http.Request) error {
 				attempts++
-				err := afterEnd(r.Context(), func() { // so it fails when all is decided, and nothing is sent yet
+				// the handler fails after the decision, before anything is sent
+				err := afterEnd(r.Context(), func() {
 					close(ended)
 					<-failed
 				})
@@ -604,9 +650,11 @@ func TestErrorAfterTimeout(t *testing.T) {
 				defer close(failed)
 				slow.ServeHTTP(w, r)
 			})
-			if got := get(t, pipeline(http.TimeoutHandler(note, 10*time.Millisecond, "too slow")), "/"); got.Code != http.StatusServiceUnavailable ||
+			if got := get(t, pipeline(http.TimeoutHandler(note, 10*time.Millisecond, "too slow")),
+				"/"); got.Code != http.StatusServiceUnavailable ||
 				got.Body.String() != "too slow" || attempts != 1 {
-				t.Errorf("%s, %v: got %d %q after %d attempts, want http.TimeoutHandler's answer", name, late, got.Code, got.Body, attempts)
+				t.Errorf("%s, %v: got %d %q after %d attempts, want http.TimeoutHandler's answer",
+					name, late, got.Code, got.Body, attempts)
 			}
 		}
 	}

@@ -18,7 +18,10 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	app := filter(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Hello!") }))
+	app := filter(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w,
+			"Hello!")
+	}))
 
 	app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/page?q=1", nil))
 	// Output: 192.0.2.1 "GET /page?q=1" 200 6
