@@ -7,6 +7,9 @@
 // filter that knows the part that a proxy in front has cut off calls [Set]. The apps of urlmap and
 // the filter prefix do this.
 //
+// A [Mux] is an [http.ServeMux] that mounts handlers, and that tells its patterns, with those of the
+// mounted routers.
+//
 // # Caveats
 //
 // When the rest of the path is empty, it becomes "/", which is different from WSGI, since

@@ -3,14 +3,14 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
 
-	"github.com/go-chi/chi/v5"
-
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage"
@@ -168,8 +168,21 @@ func child[T any](b *Build, kind tree.Kind, name string) (T, error) {
 	return object, tree.JoinErrors(err)
 }
 
-// Routes declares the routes of an app, for commands that list them. A factory that returns its
-// router need not call it; one that returns another handler around the router does.
-func (b *Build) Routes(routes chi.Routes) { b.node.Routes = routes }
+// Routes declares the routes of an app by its router, for commands that list them: a chi router, or
+// any other value with a method Patterns() []string, such as a [mount.Mux]. A factory that returns
+// its router need not call it; one that returns another handler around the router does. It panics
+// for a value that is no router.
+func (b *Build) Routes(router any) {
+	patterns, ok := mount.Patterns(router)
+	if !ok {
+		panic(fmt.Sprintf("pipeline: Routes: a %T does not tell its patterns; use a mount.Mux in "+
+			"place of an http.ServeMux, or call Patterns", router))
+	}
+	b.node.Patterns = patterns
+}
+
+// Patterns declares the routes of an app by their patterns, in the syntax of [http.ServeMux]: "GET
+// /entries/{id}", or a path for all methods. It is for routers that [Build.Routes] does not know.
+func (b *Build) Patterns(patterns ...string) { b.node.Patterns = append([]string{}, patterns...) }
 
 var errNothing = errors.New("its factory returned nothing")

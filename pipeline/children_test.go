@@ -7,6 +7,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
@@ -39,6 +40,20 @@ func siteRegistry(t *testing.T) *pipeline.Registry {
 		b.Routes(r)
 		return http.StripPrefix("/v1", r), nil
 	})
+	pipeline.App(r, "egg:told", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+		b.Patterns("POST /told")
+		return http.NotFoundHandler(), nil
+	})
+	pipeline.App(r, "egg:mux", func(*pipeline.Build, struct{}) (http.Handler, error) {
+		var inner, outer mount.Mux
+		inner.HandleFunc("/page", http.NotFound)
+		outer.HandleFunc("GET /muxed/{$}", http.NotFound)
+		outer.Mount("/muxed/sub", &inner)
+		return &outer, nil
+	})
+	pipeline.App(r, "egg:servemux", func(*pipeline.Build, struct{}) (http.Handler, error) {
+		return http.NewServeMux(), nil
+	})
 	pipeline.App(r, "egg:plain", func(*pipeline.Build,
 		struct{},
 	) (http.Handler, error) {
@@ -53,6 +68,9 @@ use = egg:map
 / = home
 /api = api
 /again = home
+/told = egg:told
+/mux = egg:mux
+/servemux = egg:servemux
 /inline = egg:plain
 
 [app:home]
@@ -76,21 +94,20 @@ func TestChildrenAndRoutes(t *testing.T) {
 	defer p.Close()
 	type child struct {
 		Key, Name string
-		Routes    int
+		Patterns  []string
 	}
 	var got []child
 	for _, c := range p.Tree().Root.Children {
-		routes := -1
-		if r := c.Node.Routes; r != nil {
-			routes = len(r.Routes())
-		}
-		got = append(got, child{c.Key, c.Node.Name, routes})
+		got = append(got, child{c.Key, c.Node.Name, c.Node.Patterns})
 	}
 	want := []child{
-		{"/", "app:home", 1},
-		{"/api", "app:api", 1},
-		{"/again", "app:home", 1},
-		{"/inline", "egg:plain#main", -1},
+		{"/", "app:home", []string{"GET /page"}},
+		{"/api", "app:api", []string{"GET /page"}},
+		{"/again", "app:home", []string{"GET /page"}},
+		{"/told", "egg:told#main", []string{"POST /told"}},
+		{"/mux", "egg:mux#main", []string{"GET /muxed/{$}", "/muxed/sub/page"}},
+		{"/servemux", "egg:servemux#main", nil},
+		{"/inline", "egg:plain#main", nil},
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("children (-want +got):\n%s", diff)

@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/observe/observehttp"
 	"github.com/pasteline/pasteline/pipeline/tree"
@@ -146,11 +145,11 @@ func (c *creation) create(node *tree.Node) (any, error) {
 	if err != nil {
 		return nil, node.Locate(err)
 	}
-	if routes, ok := made.(chi.Routes); ok && node.Routes == nil {
-		node.Routes = routes
+	if node.Patterns == nil {
+		node.Patterns, _ = mount.Patterns(made)
 	}
 	_, mux := made.(*http.ServeMux)
-	if app, ok := made.(http.Handler); ok && (mux || node.Routes != nil) {
+	if app, ok := made.(http.Handler); ok && (mux || node.Patterns != nil) {
 		made = c.routedApp(node, app)
 	}
 	return made, nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
 )
@@ -76,6 +77,14 @@ func registerVariety(closed *int) func(*pipeline.Registry) {
 				b.Routes(router)
 				return http.StripPrefix("/x", router), nil
 			})
+		pipeline.App(r, "egg:test#mux", func(*pipeline.Build, struct{}) (http.Handler, error) {
+			var mux, admin mount.Mux
+			admin.HandleFunc("POST /users", http.NotFound)
+			mux.HandleFunc("GET /entry/{id}", http.NotFound)
+			mux.HandleFunc("www.example.org/{$}", http.NotFound)
+			mux.Mount("/admin", &admin)
+			return &mux, nil
+		})
 		pipeline.App(r, "egg:test#stubborn",
 			func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
 				b.OnClose(func() error { return errors.New("the door is stuck") })
@@ -100,6 +109,8 @@ use = egg:test#variety
 use = egg:test#router
 [app:wrapped]
 use = egg:test#wrapped
+[app:mux]
+use = egg:test#mux
 [app:stubborn]
 use = egg:test#stubborn
 [composite:childless]
@@ -119,6 +130,7 @@ use = egg:Paste#urlmap
 /app/ = router
 domain example.org port 8080 /deep = wrapped
 /none = childless
+/mux = mux
 [server:main]
 use = egg:Paste#http
 port = 0
@@ -211,8 +223,11 @@ func TestRoutes(t *testing.T) {
 GET     /app/                         outer > inner > guarded > mapped[/app/] > router
 POST    /app/users/                   outer > inner > guarded > mapped[/app/] > router
 GET     /app/users/{id}               outer > inner > guarded > mapped[/app/] > router
+POST    /mux/admin/users              outer > inner > guarded > mapped[/mux] > mux
+GET     /mux/entry/{id}               outer > inner > guarded > mapped[/mux] > mux
 *       /none/*                       outer > inner > guarded > mapped[/none] > childless
 GET     example.org:8080/deep/inside  outer > inner > guarded > mapped[domain example.org port 8080 /deep] > wrapped
+*       www.example.org/mux/{$}       outer > inner > guarded > mapped[/mux] > mux
 `
 	if code != serve.ExitOK || out != want || errs != "" {
 		t.Errorf("got %d, %s%s, want\n%s", code, out, errs, want)

@@ -5,12 +5,9 @@ import (
 	"context"
 	"flag"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
-
-	"github.com/go-chi/chi/v5"
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/pipeline"
@@ -32,8 +29,10 @@ Creates the pipeline, as the command check does, and prints for each route the m
 pattern, and the filters, composites and app that a request passes, from outside in. Behind a
 composite, brackets enclose the setting that leads to the next part.
 
-The routes are known for apps that are chi routers, and for those whose factory calls
-Build.Routes. Any other app has one line, with * as method and pattern.`,
+The routes are known for apps that are chi routers or a mount.Mux, which is an http.ServeMux that
+knows its patterns, and for those whose factory calls Build.Routes or Build.Patterns. Any other
+app, such as an http.ServeMux, has one line, with * as method and pattern. A route for all methods
+has the method *.`,
 		examples: []example{
 			{"serve routes development.ini", "the routes of main"},
 			{"serve routes site.ini -n blog", "the routes of the app blog"},
@@ -143,16 +142,27 @@ func (l *routeList) node(n *tree.Node, at place, way []string) {
 
 func (l *routeList) app(n *tree.Node, at place, way []string) {
 	way = append(way, shortName(n))
-	if n.Routes == nil {
+	if n.Patterns == nil {
 		l.routes = append(l.routes, route{place{at.host, at.pattern + "/*"}, "*", way})
 		return
 	}
-	_ = chi.Walk(n.Routes, func(method, pattern string, _ http.Handler,
-		_ ...func(http.Handler) http.Handler,
-	) error {
-		l.routes = append(l.routes, route{place{at.host, at.pattern + pattern}, method, way})
-		return nil // so Walk returns no error
-	})
+	for _, pattern := range n.Patterns {
+		l.routes = append(l.routes, at.route(pattern, way))
+	}
+}
+
+// route returns the route of an app at p with a pattern "[METHOD ][HOST]/[PATH]".
+func (p place) route(pattern string, way []string) route {
+	method, rest, ok := strings.Cut(pattern, " ")
+	if !ok {
+		method, rest = "*", pattern
+	}
+	rest = strings.TrimLeft(rest, " \t")
+	if slash := strings.IndexByte(rest, '/'); slash > 0 {
+		p.host, rest = rest[:slash], rest[slash:]
+	}
+	p.pattern += rest
+	return route{p, method, way}
 }
 
 // through returns the filters that a request passes in a filter, which may have another one around

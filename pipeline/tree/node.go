@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-chi/chi/v5"
-
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/internal/suggest"
 	"github.com/pasteline/pasteline/pipeline/internal/pystr"
@@ -57,9 +55,9 @@ type Node struct {
 	// Children are the apps and filters that a composite has created, in that order. Package
 	// pipeline sets them when it creates the objects of the tree.
 	Children []Child
-	// Routes are the routes of an app that has been created, or nil if they are not known. Package
-	// pipeline sets them.
-	Routes chi.Routes
+	// Patterns are the patterns of the routes of an app that has been created, in the syntax of
+	// http.ServeMux, or nil if they are not known. Package pipeline sets them.
+	Patterns []string
 
 	guessed bool         // the factory is unknown and Protocol is assumed from the reference
 	factory *FactoryInfo // nil if it is not registered
