@@ -123,6 +123,7 @@ var layers = []struct {
 	{"server", false},
 	{"apps", false},
 	{"filters", false},
+	{"internal/status", false},
 	{"internal/request/guard", false},
 	{"pipeline", true},
 	{"observe/observehttp", false},

@@ -97,6 +97,11 @@ func (b *Build) Storage(uri string) (*storage.DB, error) {
 	return db, nil
 }
 
+// Opener returns the opener of the databases, for apps that report the state of all of them. A
+// factory that uses a database opens it with [Build.Storage]. The Opener may be used after the
+// factory has returned.
+func (b *Build) Opener() *storage.Opener { return b.registry.opener }
+
 // Recover adds a database to crash recovery until the pipeline is closed: as a Participant, a
 // Recorder or both, as package transaction/recovery defines them. It is for databases that the
 // factory opened itself; those opened with [Build.Storage] take part already.

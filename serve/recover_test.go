@@ -321,7 +321,7 @@ port = 0
 	if err := json.Unmarshal([]byte(w.get("/vars")), &got); err != nil {
 		t.Fatal(err)
 	}
-	var stats recovery.Stats // perhaps of another test's server: there is one list for the process
+	var stats recovery.Stats
 	if err := json.Unmarshal(got["pasteline.recovery"], &stats); err != nil || stats.Passes == 0 {
 		t.Errorf("got %v, %s", err, got["pasteline.recovery"])
 	}

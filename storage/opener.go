@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/url"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/storage/engine"
+	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
@@ -125,25 +127,97 @@ func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL,
 // that Renew made of it share one set.
 func (o *Opener) Recovery() *recovery.Set { return &o.open.recovery }
 
-// Gauges returns the metrics of the open databases ([engine.Gauger]), by their names, in which
-// passwords are hidden.
-func (o *Opener) Gauges() map[string]map[string]float64 {
-	o.open.mu.Lock()
-	databases := slices.Collect(maps.Values(o.open.databases))
-	o.open.mu.Unlock()
-	gauges := map[string]map[string]float64{}
+// engines returns the engines of the open databases, by the names of the databases. It leaves out
+// a database that is being opened or closed, which may take long.
+func (o *openSet) engines() map[string]engine.Engine {
+	o.mu.Lock()
+	databases := slices.Collect(maps.Values(o.databases))
+	o.mu.Unlock()
+	engines := map[string]engine.Engine{}
 	for _, s := range databases {
-		s.mu.Lock()
-		core := s.core
-		s.mu.Unlock()
-		if core == nil {
+		if !s.mu.TryLock() {
 			continue
 		}
-		if g, ok := core.engine.(engine.Gauger); ok {
-			gauges[core.name] = g.Gauges()
+		if s.core != nil {
+			engines[s.core.name] = s.core.engine
+		}
+		s.mu.Unlock()
+	}
+	return engines
+}
+
+// Gauges returns the metrics of the open databases ([engine.Gauger]), by their names, in which
+// passwords are hidden. The databases are asked at the same time.
+func (o *Opener) Gauges() map[string]map[string]float64 {
+	var mu sync.Mutex
+	var asked sync.WaitGroup
+	gauges := map[string]map[string]float64{}
+	for name, e := range o.open.engines() {
+		g, ok := e.(engine.Gauger)
+		if !ok {
+			continue
+		}
+		asked.Go(func() {
+			values := g.Gauges()
+			mu.Lock()
+			defer mu.Unlock()
+			gauges[name] = values
+		})
+	}
+	asked.Wait()
+	return gauges
+}
+
+// Ping reads from each of the open databases, and returns the errors, by the names of the databases,
+// in which passwords are hidden; nil stands for a database that has answered. A database that has
+// not answered when ctx is done has the error of ctx. The databases are asked at the same time.
+func (o *Opener) Ping(ctx context.Context) map[string]error {
+	type answer struct {
+		name string
+		err  error
+	}
+	engines := o.open.engines()
+	answers := make(chan answer, len(engines)) // so that a late answer blocks no goroutine
+	errs := map[string]error{}
+	for name, e := range engines {
+		errs[name] = errNoAnswer
+		go func() { answers <- answer{name, ping(ctx, e)} }()
+	}
+	for range engines {
+		select {
+		case a := <-answers:
+			errs[a.name] = a.err
+		case <-ctx.Done():
+			for name, err := range errs {
+				if errors.Is(err, errNoAnswer) {
+					errs[name] = ctx.Err()
+				}
+			}
+			return errs
 		}
 	}
-	return gauges
+	return errs
+}
+
+// errNoAnswer stands for the answer that a database has not yet given.
+var errNoAnswer = errors.New("no answer yet")
+
+// pinged is a bucket and a key that Ping reads. Databases need not have them.
+const pinged = "pasteline.ping"
+
+func ping(ctx context.Context, e engine.Engine) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &transaction.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	view, err := e.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	_, err = view.Get(pinged, []byte(pinged))
+	return err
 }
 
 // CheckTwoPhase returns an error if more than one of the databases that were opened with o (not

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/bolt"
@@ -434,4 +435,90 @@ func TestRegisterTwice(t *testing.T) {
 		}
 	}()
 	bolt.Register(newOpener())
+}
+
+// A mute is an engine that never answers, whatever its context says, or that panics.
+type mute struct {
+	engine.Engine
+	panics bool
+	asked  chan struct{}
+}
+
+func (m *mute) Begin(context.Context) (engine.View, error) {
+	if m.panics {
+		panic("an engine with a fault")
+	}
+	<-m.asked
+	return nil, errors.New("too late")
+}
+
+func (m *mute) Close() error { return nil }
+
+// Ping asks all open databases, and waits no longer than its context for any of them.
+func TestPing(t *testing.T) {
+	t.Parallel()
+	o := newOpener()
+	end := make(chan struct{})
+	defer close(end)
+	for scheme, panics := range map[string]bool{"mute": false, "broken": true} {
+		o.Register(scheme, func(context.Context, *url.URL) (engine.Engine, error) {
+			return &mute{asked: end, panics: panics}, nil
+		})
+	}
+	if got := o.Ping(t.Context()); len(got) != 0 {
+		t.Errorf("got %v without databases", got)
+	}
+	memoryDB := mustOpen(t, o, "memory://a")
+	boltDB := mustOpen(t, o, "bolt://"+filepath.Join(t.TempDir(), "data.db"))
+	put(t, boltDB, "k", "v")
+	if got := o.Ping(t.Context()); len(got) != 2 || got[memoryDB.Name()] != nil ||
+		got[boltDB.Name()] != nil {
+		t.Errorf("got %v", got)
+	}
+	mustOpen(t, o, "mute://user:secret@host")
+	mustOpen(t, o, "broken://host")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	got := o.Ping(ctx)
+	if len(got) != 4 || got[memoryDB.Name()] != nil || got[boltDB.Name()] != nil ||
+		!errors.Is(got["mute://***@host"], context.DeadlineExceeded) ||
+		got["broken://host"] == nil {
+		t.Errorf("got %v", got)
+	}
+}
+
+// An engine that measures its database is asked while it is open.
+func TestGauges(t *testing.T) {
+	t.Parallel()
+	o := newOpener()
+	db := mustOpen(t, o, "bolt://"+filepath.Join(t.TempDir(), "data.db"))
+	mustOpen(t, o, "memory://a")
+	put(t, db, "k", strings.Repeat("v", 1<<16))
+	put(t, db, "k", "v") // which frees pages
+	all := o.Gauges()
+	got := all[db.Name()]
+	if len(all) != 1 || got["file_size_bytes"] < 1<<16 || got["free_pages"] == 0 ||
+		got["free_bytes"] < got["free_pages"]*1024 || got["open_readers"] != 0 {
+		t.Errorf("got %v", all)
+	}
+	err := transaction.Run(t.Context(), func(ctx context.Context) error {
+		b, err := db.Bucket(ctx, "b")
+		if err != nil {
+			return err
+		}
+		_, err = b.Get([]byte("k"))
+		if got := o.Gauges()[db.Name()]["open_readers"]; got != 1 {
+			t.Errorf("in a transaction: got %v open readers, want 1", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := o.Gauges(); len(got) != 0 {
+		t.Errorf("after closing: got %v", got)
+	}
 }

@@ -67,7 +67,6 @@ func (o Options) bbolt() *bbolt.Options {
 	return &bbolt.Options{
 		Timeout:         o.LockTimeout,
 		InitialMmapSize: int(min(o.MmapSize, math.MaxInt)),
-		NoStatistics:    true,
 
 		// The list of free pages is kept in memory only, and rebuilt at opening from the pages that
 		// the committed tree does not refer to. So a crash can't leave a wrong one, and after a

@@ -142,8 +142,9 @@ type Reporter interface {
 }
 
 // A Gauger is an [Engine] that measures its database, for metrics. Gauges returns the values by
-// their names, within about a second, or none if the database does not answer. It may be called
-// after Close.
+// their names, within about a second, or none if the database does not answer. A name consists of
+// lower-case letters, digits and underscores and ends with the unit, such as _bytes or _seconds; a
+// value that only grows has a name that ends with _total. It may be called after Close.
 type Gauger interface {
 	Engine
 	Gauges() map[string]float64

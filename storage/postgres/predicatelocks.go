@@ -153,17 +153,25 @@ func (e *database) exhausted(err error) error {
 		"end that transaction, or raise max_pred_locks_per_transaction: %w", text, err)}
 }
 
-// Gauges implements [engine.Gauger].
+// Gauges implements [engine.Gauger]. The values of the server are missing if it does not answer.
 func (e *database) Gauges() map[string]float64 {
-	l, err := e.locks.recent(fresh)
-	if err != nil {
-		return nil
+	pool := e.pool.Stat()
+	gauges := map[string]float64{
+		"pool_connections":           float64(pool.TotalConns()),
+		"pool_connections_used":      float64(pool.AcquiredConns()),
+		"pool_connections_max":       float64(pool.MaxConns()),
+		"pool_acquires_total":        float64(pool.AcquireCount()),
+		"pool_waits_total":           float64(pool.EmptyAcquireCount()),
+		"pool_waits_cancelled_total": float64(pool.CanceledAcquireCount()),
+		"pool_wait_seconds_total":    pool.EmptyAcquireWaitTime().Seconds(),
+		"pool_connects_total":        float64(pool.NewConnsCount()),
 	}
-	return map[string]float64{
-		"predicate_locks":            float64(l.Held),
-		"predicate_locks_capacity":   float64(l.Capacity),
-		"oldest_transaction_seconds": l.Age.Seconds(),
+	if l, err := e.locks.recent(fresh); err == nil {
+		gauges["predicate_locks"] = float64(l.Held)
+		gauges["predicate_locks_capacity"] = float64(l.Capacity)
+		gauges["oldest_transaction_seconds"] = l.Age.Seconds()
 	}
+	return gauges
 }
 
 // Report implements [engine.Reporter].

@@ -121,7 +121,9 @@ func TestWarningOfPredicateLocks(t *testing.T) {
 	}
 	gauges := opener.Gauges()[db.Name()]
 	if held := gauges["predicate_locks"]; held == 0 || gauges["predicate_locks_capacity"] <= held ||
-		gauges["oldest_transaction_seconds"] <= 0 {
+		gauges["oldest_transaction_seconds"] <= 0 || gauges["pool_connections"] == 0 ||
+		gauges["pool_connections_max"] < gauges["pool_connections"] ||
+		gauges["pool_acquires_total"] == 0 {
 		t.Errorf("got %v", opener.Gauges())
 	}
 	if err := held.Abort(ctx); err != nil {

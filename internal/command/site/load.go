@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/pasteline/pasteline/internal/redact"
+	"github.com/pasteline/pasteline/internal/status"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
@@ -24,6 +25,7 @@ func (s *site) load(ctx context.Context) (l loaded, err error) {
 	s.registry, s.sources = s.registry.Renew(), newSources()
 	defer s.sources.forget()
 	s.options.Register(s.registry)
+	status.Register(s.registry, s.status)
 	s.registry.Opener().SetLogger(s.logger)
 	l.keep = s.registry.Opener().Try()
 	complete := false

@@ -72,6 +72,7 @@ func (s *site) reload(ctx context.Context) {
 	if ctx.Err() != nil { // the server is shutting down, which is reported already
 		return
 	}
+	s.status.Reloaded(time.Now(), err)
 	s.supervisor.reloaded(ctx, err)
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/internal/command/logging"
+	"github.com/pasteline/pasteline/internal/status"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/transaction/recovery"
@@ -47,11 +48,15 @@ const RecoveryInterval = 30 * time.Second
 // Run serves a site until ctx is done, which is no failure, or until its server fails. It returns
 // when the server has stopped and everything that the factories opened is closed.
 func Run(ctx context.Context, o Options) error {
-	s := &site{options: o, logger: o.Log.Logger(), registry: pipeline.NewRegistry()}
+	s := &site{
+		options: o, logger: o.Log.Logger(), registry: pipeline.NewRegistry(),
+		status: new(status.Site),
+	}
 	first, err := s.load(ctx)
 	if err != nil {
 		return err
 	}
+	s.status.Started(time.Now())
 	s.supervisor = newSupervisor(ctx, o.Config, s.logger)
 	s.server, s.relay = first.server, newRelay(first.pipeline, o.Grace, s.logger)
 	return errors.Join(s.serve(ctx, first.keep), s.close())
@@ -66,6 +71,7 @@ type site struct {
 	server   *pipeline.LoadedServer
 	relay    *relay
 	recovery *recovery.Worker
+	status   *status.Site // for the apps
 
 	supervisor *supervisor
 }
@@ -75,7 +81,7 @@ type site struct {
 func (s *site) serve(ctx context.Context, keep func()) error {
 	defer runtime.KeepAlive(newBallast())
 	s.recovery = recovery.Start(ctx, s.registry.Opener().Recovery(), RecoveryInterval, s.logger)
-	publish(s.recovery, s.registry.Opener())
+	s.status.SetRecovery(s.recovery, RecoveryInterval)
 	defer func() {
 		_ = waitFor(s.logger, "the recovery of databases",
 			func() error { s.recovery.Close(); return nil })

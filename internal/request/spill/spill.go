@@ -52,8 +52,24 @@ const Reserve = 4 << 20
 // the whole reserve.
 const beyond = 4
 
-// borrowed is how much of the reserve is in use.
-var borrowed atomic.Int64
+// borrowed is how much of the reserve is in use. The other two are how many bytes all buffers have
+// in memory and in files, apart from their tails.
+var borrowed, inMemory, inFiles atomic.Int64
+
+// Usage is how many bytes all buffers of the process hold.
+type Usage struct {
+	// Memory counts full chunks of 16 KB: buffers with fewer bytes than that are not counted.
+	Memory int64
+	// Files counts the bytes in temporary files.
+	Files int64
+	// Borrowed is how much of the [Reserve] is in use.
+	Borrowed int64
+}
+
+// InUse returns how many bytes all buffers hold now.
+func InUse() Usage {
+	return Usage{Memory: inMemory.Load(), Files: inFiles.Load(), Borrowed: borrowed.Load()}
+}
 
 // chunkSize is the unit of memory. All chunks have the same size, so that growing needs no copy and
 // the pool holds no large pieces.
@@ -174,6 +190,7 @@ func (b *Buffer) store() error {
 	s := b.stored
 	if s.file == nil && s.room(b.HighWater) {
 		s.memory = append(s.memory, b.tail)
+		inMemory.Add(chunkSize)
 		b.tail, b.filled = nil, 0
 		return nil
 	}
@@ -207,6 +224,7 @@ func (s *stored) spill() error {
 		s.memory[own+i] = nil
 	}
 	s.memory = s.memory[:own]
+	inMemory.Add(-s.borrowed)
 	borrowed.Add(-s.borrowed)
 	s.borrowed = 0
 	return nil
@@ -216,6 +234,7 @@ func (s *stored) spill() error {
 func (s *stored) appendFile(c *chunk) error {
 	n, err := s.file.WriteAt(c[:], s.filed)
 	s.filed += int64(n)
+	inFiles.Add(int64(n))
 	return err
 }
 
@@ -327,6 +346,8 @@ func (b *Buffer) Close() error {
 }
 
 func (s *stored) close() error {
+	inMemory.Add(-s.inMemory())
+	inFiles.Add(-s.filed)
 	for i, chunk := range s.memory {
 		chunks.Put(chunk)
 		s.memory[i] = nil

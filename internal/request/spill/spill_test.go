@@ -218,3 +218,30 @@ func TestBufferReportsUnusableDirectory(t *testing.T) {
 		t.Error("no error though the temporary directory is missing")
 	}
 }
+
+// InUse counts what buffers hold, in memory and in files, and nothing once they are closed.
+func TestInUse(t *testing.T) {
+	before := spill.InUse()
+	const chunk = 16 << 10
+	var small, large spill.Buffer
+	small.HighWater, large.HighWater = 4*chunk, -1
+	data := make([]byte, 3*chunk)
+	for _, b := range []*spill.Buffer{&small, &large} {
+		if _, err := b.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := spill.InUse()
+	if memory, files := got.Memory-before.Memory, got.Files-before.Files; memory+files != 6*chunk ||
+		files == 0 || memory == 0 {
+		t.Errorf("got %d bytes in memory and %d in files, want %d together", memory, files, 6*chunk)
+	}
+	for _, b := range []*spill.Buffer{&small, &large} {
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := spill.InUse(); got != before {
+		t.Errorf("after closing: got %+v, want %+v", got, before)
+	}
+}
