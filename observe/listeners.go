@@ -286,3 +286,20 @@ func (r *Request) Swept(ctx context.Context, f Sweep) {
 		}
 	}
 }
+
+// OnSpooled returns a function that tells that a body of r is spooled; nil without listeners.
+func (r *Request) OnSpooled(ctx context.Context, response bool) func(bytes int64) {
+	if !r.Listening() {
+		return nil
+	}
+	return func(n int64) { r.Spooled(ctx, Spool{Response: response, Bytes: n}) }
+}
+
+// OnReleased returns a function that tells that the response of r is released; nil without
+// listeners.
+func (r *Request) OnReleased(ctx context.Context) func(hijacked bool) {
+	if !r.Listening() {
+		return nil
+	}
+	return func(hijacked bool) { r.Released(ctx, Release{Hijacked: hijacked}) }
+}

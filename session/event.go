@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/pasteline/pasteline/observe"
 )
 
 // A Reason says why a session ended.
@@ -114,25 +116,45 @@ func (s *Session) info(why Reason) Info {
 	}
 }
 
-// report calls the event handlers, if the transaction was committed.
+// report tells listeners and event handlers what became of the sessions, if the transaction was
+// committed.
 func (ts *txState) report(ctx context.Context, committed bool) {
 	if !committed {
 		return
 	}
 	for _, info := range ts.swept {
-		ts.m.call(ctx, ts.m.config.OnEnd, info)
+		ts.ended(ctx, info)
 	}
 	for _, s := range ts.sessions {
 		switch {
 		case s.state.ended && s.stored.expired:
-			ts.m.call(ctx, ts.m.config.OnEnd, s.stored.info(s.idRef, Expired))
+			ts.ended(ctx, s.stored.info(s.idRef, Expired))
 		case s.state.ended:
-			ts.m.call(ctx, ts.m.config.OnEnd, s.info(Invalidated))
+			ts.ended(ctx, s.info(Invalidated))
+		case s.state.renewedAs != nil:
+			ts.tell(ctx, observe.SessionRenewed, s.Ref())
 		}
 		if s.state.begun && s.gone() == nil {
-			ts.m.call(ctx, ts.m.config.OnBegin, s.info(0))
+			info := s.info(0)
+			ts.tell(ctx, observe.SessionBegun, info.Ref)
+			ts.m.call(ctx, ts.m.config.OnBegin, info)
 		}
 	}
+}
+
+// ended tells that a session has ended.
+func (ts *txState) ended(ctx context.Context, info Info) {
+	change := observe.SessionInvalidated
+	if info.Reason == Expired {
+		change = observe.SessionExpired
+	}
+	ts.tell(ctx, change, info.Ref)
+	ts.m.call(ctx, ts.m.config.OnEnd, info)
+}
+
+// tell tells listeners about a session.
+func (ts *txState) tell(ctx context.Context, change observe.SessionEvent, ref string) {
+	ts.txn.Observed().SessionChanged(ctx, observe.SessionChange{Change: change, Ref: ref})
 }
 
 // call calls a handler, if it is set. A panic of a handler is logged: it must neither keep other

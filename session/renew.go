@@ -207,6 +207,7 @@ func (s *Session) rename(id string, seed [16]byte) (*Session, error) {
 	renamed.created = s.created
 	renamed.state.begun, s.state.begun = s.state.begun, false
 	s.state.renewedAs = renamed
+	ts.notify()
 	return renamed, renamed.renewToken()
 }
 
@@ -242,6 +243,7 @@ func (s *Session) fork(c *visitor.Context, old, user string) (*Session, error) {
 		}
 		if followed != nil {
 			s.state.renewedAs = followed
+			ts.notify()
 			return followed, ts.sendID(c, followed.id)
 		}
 	}
@@ -278,6 +280,7 @@ func (s *Session) fork(c *visitor.Context, old, user string) (*Session, error) {
 		return nil, errors.Join(err, ts.txn.Doom())
 	}
 	s.state.renewedAs = forked
+	ts.notify()
 	return forked, nil
 }
 

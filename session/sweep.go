@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -38,6 +39,14 @@ func nextBatch(size int, took time.Duration) int {
 // The error is that of the database or of ctx; sessions that were ended before it stay ended.
 func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
 	defer m.log.write(ctx)
+	if seen := observe.FromContext(ctx); seen.Listening() {
+		start := time.Now()
+		defer func() {
+			seen.Swept(ctx, observe.Sweep{
+				Ended: ended, Err: err, Start: start, Duration: time.Since(start),
+			})
+		}()
+	}
 	var expired, ahead storage.Range
 	err = transaction.Run(ctx, func(ctx context.Context) error {
 		ts, err := m.txState(ctx)
@@ -218,7 +227,7 @@ func (ts *txState) sweep(ctx context.Context, key []byte) (ended bool, err error
 	case l.tombstone:
 		return false, ts.sweepTombstone(r, &l, key, adjusted)
 	case l.exists && ts.m.expired(used, adjusted):
-		if ts.m.config.OnEnd != nil {
+		if ts.reports() {
 			ts.swept = append(ts.swept, l.info(r, Expired))
 			ts.notify()
 		}
@@ -304,10 +313,10 @@ type Sweeper struct {
 
 // StartSweeper starts a goroutine that sweeps every SweepInterval, for the first time after one
 // interval. It skips a sweep while another sweeper of these sessions is running, in this process or
-// another. The caller must close the Sweeper. One per process is enough, however many processes use
-// the database.
-func (m *Manager) StartSweeper() *Sweeper {
-	ctx, stop := context.WithCancel(context.Background())
+// another. The caller must close the Sweeper; only the values of ctx are used, so that it may be the
+// context of a factory. One sweeper per process is enough, however many processes use the database.
+func (m *Manager) StartSweeper(ctx context.Context) *Sweeper {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Sweeper{stop: stop}
 	s.done.Go(func() { m.sweepForever(ctx) })
 	return s

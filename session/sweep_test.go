@@ -309,7 +309,7 @@ func TestSweeper(t *testing.T) {
 		m, err := session.NewManager(db,
 			session.Config{OnEnd: func(_ context.Context, info session.Info) { ended <- info }})
 		must(t, err)
-		sweeper := m.StartSweeper()
+		sweeper := m.StartSweeper(t.Context())
 		do(t, func(ctx context.Context) {
 			s, err := m.Get(session.WithID(ctx, "u"))
 			must(t, err)
@@ -343,7 +343,7 @@ func TestSweeperSkipsLockedSweep(t *testing.T) {
 		if !ok || err != nil {
 			t.Fatalf("TryLock: got %t, %v", ok, err)
 		}
-		sweeper := m.StartSweeper()
+		sweeper := m.StartSweeper(t.Context())
 		do(t, func(ctx context.Context) {
 			s, err := m.Get(session.WithID(ctx, "u"))
 			must(t, err)

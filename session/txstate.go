@@ -588,13 +588,18 @@ func (ts *txState) join() error {
 	return nil
 }
 
-// notify registers report, which calls the event handlers after the commit.
+// notify registers report, which is called after the commit.
 func (ts *txState) notify() {
-	if ts.hooked || ts.m.config.OnBegin == nil && ts.m.config.OnEnd == nil {
+	if ts.hooked || !ts.reports() {
 		return
 	}
 	ts.hooked = true
 	ts.txn.AfterCommit(ts.report)
+}
+
+// reports reports whether there are event handlers or listeners.
+func (ts *txState) reports() bool {
+	return ts.m.config.OnBegin != nil || ts.m.config.OnEnd != nil || ts.txn.Observed() != nil
 }
 
 // SortKey implements [resource.DataManager].

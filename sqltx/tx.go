@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pasteline/pasteline/internal/sqltext"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -156,7 +158,7 @@ func runLocked[T any](
 			return result, err
 		}
 	}
-	result, err = statement()
+	result, err = observed(ctx, tx, query, statement)
 	tx.leaves = tx.leaves || facts.Leaves
 	if watch && (!open || err != nil) {
 		if over := tx.look(ctx, err != nil); over != nil {
@@ -171,6 +173,22 @@ func runLocked[T any](
 	}
 	tx.note(query)
 	return result, nil
+}
+
+// observed runs a statement, and tells listeners of it.
+func observed[T any](
+	ctx context.Context, tx *Tx, query string, statement func() (T, error),
+) (T, error) {
+	seen := tx.txn.Observed()
+	if seen == nil {
+		return statement()
+	}
+	start := time.Now()
+	result, err := statement()
+	seen.StatementEnd(ctx, observe.Statement{
+		DB: tx.db.Name(), SQL: query, Err: err, Start: start, Duration: time.Since(start),
+	})
+	return result, err
 }
 
 // ready returns the properties of a statement, if it can be run. The caller holds mu.

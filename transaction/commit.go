@@ -35,24 +35,7 @@ func (t *Txn) Commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.seen != nil {
-		return t.commitObserved(ctx, managers)
-	}
 	return t.commitManagers(ctx, managers)
-}
-
-// commitObserved is commitManagers for a transaction with listeners.
-func (t *Txn) commitObserved(ctx context.Context, managers []resource.DataManager) error {
-	start := time.Now()
-	t.seen.CommitStart(ctx, observe.CommitStart{Managers: len(managers), Time: start})
-	err := errExit
-	defer func() {
-		t.seen.CommitEnd(ctx, observe.CommitEnd{
-			Managers: len(managers), Err: err, Start: start, Duration: time.Since(start),
-		})
-	}()
-	err = t.commitManagers(ctx, managers)
-	return err
 }
 
 // finishEnd is the last step of a Commit or Abort: it wakes the callers of Wait.
@@ -176,7 +159,19 @@ func (t *Txn) afterCompletion(ctx context.Context) {
 // The steps are a function of their own: in one with three defers and all these returns, the
 // compiler would leave the defers to the runtime, which is slower.
 func (t *Txn) commitManagers(ctx context.Context, managers []resource.DataManager) (err error) {
-	defer func() { t.runAfterCommit(ctx, err) }()
+	var start time.Time
+	if t.seen != nil {
+		start = time.Now()
+		t.seen.CommitStart(ctx, observe.CommitStart{Managers: len(managers), Time: start})
+	}
+	defer func() {
+		if t.seen != nil {
+			t.seen.CommitEnd(ctx, observe.CommitEnd{
+				Managers: len(managers), Err: err, Start: start, Duration: time.Since(start),
+			})
+		}
+		t.runAfterCommit(ctx, err)
+	}()
 	if len(managers) == 0 {
 		return nil
 	}

@@ -62,7 +62,7 @@ func newApp(b *pipeline.Build, s settings) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.OnClose(sessions.StartSweeper().Close)
+	b.OnClose(sessions.StartSweeper(b.Context()).Close)
 	b.RequireSessions(sessions)
 	a := &app{db: db, sessions: sessions, pages: pages, settings: s, logger: b.Logger()}
 	routes := a.routes()

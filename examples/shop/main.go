@@ -67,7 +67,7 @@ func newShop(b *pipeline.Build, set settings) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.OnClose(sessions.StartSweeper().Close)
+	b.OnClose(sessions.StartSweeper(b.Context()).Close)
 	b.RequireSessions(sessions)
 	s := &shop{db, sessions}
 	mux := http.NewServeMux()

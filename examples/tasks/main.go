@@ -72,7 +72,7 @@ func newSite(b *pipeline.Build, s struct {
 		return nil, err
 	}
 	b.RequireSessions(sessions)
-	b.OnClose(sessions.StartSweeper().Close)
+	b.OnClose(sessions.StartSweeper(b.Context()).Close)
 	app := &site{db: db, sessions: sessions, hasSQL: strings.HasPrefix(s.ZodbURI, "postgres:")}
 	if app.hasSQL {
 		if err := postgres.Migrate(b.Context(), db, "tasks", migrations); err != nil {

@@ -178,7 +178,9 @@ func (f *filter) run(
 	w http.ResponseWriter, response *respbuf.Writer, source *source, attempts *transaction.Attempts,
 ) {
 	ctx, try := attempts.Context(), attempts.Attempt()
+	options := respbuf.Options{HighWater: f.HighWater, Max: f.MaxResponse, Attempts: attempts}
 	if seen := observe.FromContext(ctx); seen.Listening() {
+		options.Spooled, options.Released = seen.OnSpooled(ctx, true), seen.OnReleased(ctx)
 		start := observe.AttemptStart{Number: try.Number, Tries: try.Tries, Time: time.Now()}
 		ctx = seen.AttemptStart(ctx, start)
 		told := ctx
@@ -189,9 +191,7 @@ func (f *filter) run(
 			seen.AttemptEnd(told, start.End(response.Status(), err, again))
 		}()
 	}
-	ctx = response.Begin(ctx, w, respbuf.Options{
-		HighWater: f.HighWater, Max: f.MaxResponse, Attempts: attempts,
-	})
+	ctx = response.Begin(ctx, w, options)
 	f.call(ctx, response, source, try)
 	response.Returned()
 }

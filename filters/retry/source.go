@@ -12,6 +12,7 @@ import (
 	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/request/replay"
 	"github.com/pasteline/pasteline/internal/request/respbuf"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -36,9 +37,15 @@ type source struct {
 func newSource(ctx context.Context, r *http.Request, f *filter) *source {
 	s := &source{request: r, context: ctx}
 	if r.Body != nil && r.Body != http.NoBody {
-		s.body = replay.New(r.Body, f.body())
+		s.body = newBody(ctx, r, f)
 	}
 	return s
+}
+
+func newBody(ctx context.Context, r *http.Request, f *filter) *replay.Body {
+	options := f.body()
+	options.Spooled = observe.FromContext(ctx).OnSpooled(ctx, false)
+	return replay.New(r.Body, options)
 }
 
 // fill receives the whole body, unless the request is a tunnel (CONNECT).

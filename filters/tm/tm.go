@@ -66,7 +66,10 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	result, inRetry := attempt.FromContext(ctx)
 	var body *replay.Body // nil: the incoming body is passed on
 	if !inRetry && !f.StreamBody && replay.Waits(r) {
-		limits := replay.Options{HighWater: f.HighWater, Max: f.MaxBody}
+		limits := replay.Options{
+			HighWater: f.HighWater, Max: f.MaxBody,
+			Spooled: observe.FromContext(ctx).OnSpooled(ctx, false),
+		}
 		body = replay.New(r.Body, limits)
 		// the only effect of an error is a temporary file that stays
 		defer func() { _ = body.Close() }()
@@ -85,6 +88,9 @@ func (f *filter) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	shared = shared && response.Result() == result && !response.Sent()
 	if !shared {
 		options := respbuf.Options{HighWater: f.HighWater, Max: f.MaxResponse}
+		if seen := observe.FromContext(ctx); seen.Listening() {
+			options.Spooled, options.Released = seen.OnSpooled(ctx, true), seen.OnReleased(ctx)
+		}
 		if inRetry { // another filter stands between retry and this one
 			response = respbuf.New(w, result, options)
 		} else {

@@ -35,7 +35,7 @@ func (counter) AttemptEnd(_ context.Context, f observe.AttemptEnd) {
 // A request that loses its first attempt.
 func Example() {
 	router := chi.NewRouter()
-	router.Method(http.MethodGet, "/items/{id}", handler.Func(
+	router.Get("/items/{id}", handler.Func(
 		func(_ http.ResponseWriter, r *http.Request) error {
 			if try, _ := transaction.AttemptFromContext(r.Context()); try.Number == 1 {
 				return transaction.Transient(errors.New("lost a race"))

@@ -86,6 +86,7 @@ func openAs(ctx context.Context, uri *url.URL, simple bool) (_ engine.Engine, er
 	e.locks.due, e.locks.stop = make(chan struct{}, 1), make(chan struct{})
 	e.configure(&config.ConnConfig.Config, o.settings)
 	config.ConnConfig.OnPgError = recordError
+	config.ConnConfig.Tracer = tracer{config.ConnConfig.Database}
 	if e.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, explainOpen(err)
 	}

@@ -32,6 +32,8 @@ import (
 type Options struct {
 	HighWater int64 // bytes kept in memory before a temporary file is used; see [spill.Buffer]
 	Max       int64 // bytes a body may have; zero means [spill.DefaultMax], negative no limit
+	// Spooled is called when a temporary file becomes necessary; see [spill.Buffer]
+	Spooled func(bytes int64)
 }
 
 // Check returns an [http.MaxBytesError], with status 413, if r announces a body that is too long.
@@ -61,7 +63,7 @@ type Body struct {
 // New returns a Body that reads from source, which it never closes: that is for the server.
 func New(source io.ReadCloser, options Options) *Body {
 	b := &Body{source: source, max: spill.Limit(options.Max)}
-	b.record.HighWater = options.HighWater
+	b.record.HighWater, b.record.Spooled = options.HighWater, options.Spooled
 	return b
 }
 

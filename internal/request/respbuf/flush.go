@@ -26,7 +26,7 @@ func (h *Writer) FlushError() error {
 		if !can[http.Flusher](h.dst) && !can[interface{ FlushError() error }](h.dst) {
 			return fmt.Errorf("flush: %w", http.ErrNotSupported)
 		}
-		if err := h.open(http.StatusOK); err != nil {
+		if err := h.open(http.StatusOK, false); err != nil {
 			return err
 		}
 		err := h.send(false)
@@ -59,7 +59,7 @@ func (h *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	switch h.state {
 	case holding:
 		silent = h.status == 0 // the handler will write its header to the connection
-		if err := h.open(http.StatusSwitchingProtocols); err != nil {
+		if err := h.open(http.StatusSwitchingProtocols, true); err != nil {
 			return nil, nil, err
 		}
 		if silent {
@@ -88,7 +88,7 @@ func (h *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 // open fixes the header and calls the Committer. If it returns nil, the caller may send.
-func (h *Writer) open(status int) error {
+func (h *Writer) open(status int, hijack bool) error {
 	if h.err != nil {
 		return h.err
 	}
@@ -111,6 +111,9 @@ func (h *Writer) open(status int) error {
 	h.state = passing
 	if h.last != nil {
 		h.last.End()
+	}
+	if h.released != nil {
+		h.released(hijack)
 	}
 	return nil
 }

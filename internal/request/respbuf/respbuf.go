@@ -36,6 +36,11 @@ type Options struct {
 	// bytes of body that may be buffered; zero means [spill.DefaultMax], negative no limit
 	Max int64
 
+	// Spooled, if not nil, is called when a temporary file becomes necessary; see [spill.Buffer].
+	Spooled func(bytes int64)
+	// Released, if not nil, is called when a flush or hijack lets the response through.
+	Released func(hijacked bool)
+
 	// Attempts, if not nil, is ended when a flush lets the response through: there will be no
 	// further attempt, and other requests must not wait for the end of a stream.
 	Attempts *transaction.Attempts
@@ -71,6 +76,7 @@ type Writer struct {
 
 	committer Committer
 	last      *transaction.Attempts // Options.Attempts
+	released  func(hijacked bool)   // Options.Released
 	err       error                 // why writes are refused; the result has an error then
 
 	header http.Header // the handler's; nil until it asks for it
@@ -109,7 +115,8 @@ func New(dst http.ResponseWriter, result *attempt.Result, options Options) *Writ
 func (h *Writer) begin(dst http.ResponseWriter, result *attempt.Result, options Options) {
 	h.dst, h.result, h.max = dst, result, spill.Limit(options.Max)
 	h.last, h.length = options.Attempts, -1
-	h.body.HighWater = options.HighWater
+	h.body.HighWater, h.body.Spooled = options.HighWater, options.Spooled
+	h.released = options.Released
 }
 
 // Result returns the result of the attempt.

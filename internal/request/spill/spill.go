@@ -95,6 +95,9 @@ type Buffer struct {
 	// file.
 	HighWater int64
 
+	// Spooled, if not nil, is called with the number of bytes so far when a file becomes necessary.
+	Spooled func(bytes int64)
+
 	// The contents are the stored bytes, followed by the tail.
 	stored *stored // nil until a chunk is full, as most bodies are smaller
 	tail   *chunk
@@ -197,6 +200,9 @@ func (b *Buffer) store() error {
 	if s.file == nil {
 		if err := s.spill(); err != nil {
 			return err
+		}
+		if b.Spooled != nil {
+			b.Spooled(b.Len())
 		}
 	}
 	err := s.appendFile(b.tail)
