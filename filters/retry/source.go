@@ -35,14 +35,15 @@ type source struct {
 }
 
 func newSource(ctx context.Context, r *http.Request, f *filter) *source {
-	s := &source{request: r, context: ctx}
-	if r.Body != nil && r.Body != http.NoBody {
-		s.body = newBody(ctx, r, f)
-	}
-	return s
+	return &source{request: r, context: ctx, body: newBody(ctx, r, f)}
 }
 
+// newBody returns the body that attempts read again; nil if r has none. Outside of newSource it
+// lets that be inlined, so that a source needs no allocation.
 func newBody(ctx context.Context, r *http.Request, f *filter) *replay.Body {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
 	options := f.body()
 	options.Spooled = observe.FromContext(ctx).OnSpooled(ctx, false)
 	return replay.New(r.Body, options)
