@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/mount"
@@ -44,6 +45,24 @@ func (b *Build) Context() context.Context {
 func (b *Build) Observe(l observe.Listener) {
 	b.creation.listeners = append(b.creation.listeners, l)
 }
+
+// A SessionManager is a session manager that an app has declared with [Build.RequireSessions], such
+// as that of package session.
+type SessionManager interface{ Timeout() time.Duration }
+
+// Composed is a configuration whose objects have all been created, as [Build.OnLoad] tells it.
+type Composed struct {
+	// Tree is the configuration as data, with the children of composites. It must not be resolved
+	// further after the function of OnLoad has returned.
+	Tree *tree.Tree
+	// Sessions are the session managers of the apps.
+	Sessions []SessionManager
+}
+
+// OnLoad registers f to be called when all factories of the load have succeeded, before the first
+// job starts. The program may still discard the pipeline, as it does if the server's section has an
+// error; [Build.OnClose] tells when.
+func (b *Build) OnLoad(f func(Composed)) { b.creation.loaded = append(b.creation.loaded, f) }
 
 // Name returns the name of the section, such as "app:main", or the reference of an inline member of
 // a pipeline.

@@ -34,6 +34,9 @@ type creation struct {
 	seen      []*observe.Request // of the jobs
 	observers []func()           // called if there are listeners
 
+	sessions []SessionManager
+	loaded   []func(Composed)
+
 	declarations map[*tree.Node]*declaration
 }
 
@@ -161,7 +164,7 @@ type routed struct{ http.Handler }
 func (c *creation) routedApp(node *tree.Node, router http.Handler) *routed {
 	r := &routed{router}
 	c.observers = append(c.observers,
-		func() { r.Handler = observehttp.Route(appName(node), router) })
+		func() { r.Handler = observehttp.Route(AppName(node), router) })
 	return r
 }
 
@@ -177,7 +180,7 @@ func (c *creation) observe(h http.Handler) http.Handler {
 	for _, begin := range c.observers {
 		begin()
 	}
-	name := appName(lastApp(c.tree.Root))
+	name := AppName(lastApp(c.tree.Root))
 	return observehttp.New(c.listeners...)(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
 			observe.FromContext(r.Context()).SetRoute(name, "") // a composite may know better
@@ -185,8 +188,9 @@ func (c *creation) observe(h http.Handler) http.Handler {
 		}))
 }
 
-// appName returns the name of an app's section without its kind, or the reference of an inline one.
-func appName(node *tree.Node) string {
+// AppName returns the name by which an [observe.Summary] calls an app: that of its section without
+// the kind, or the reference of an app without a section.
+func AppName(node *tree.Node) string {
 	if kind, name, ok := strings.Cut(node.Name, ":"); ok && kind != "egg" && kind != "call" {
 		return name
 	}

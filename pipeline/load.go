@@ -156,6 +156,9 @@ func create(ctx context.Context, t *tree.Tree, unresolved error, kind tree.Kind,
 		made = c.observe(app)
 	}
 	opts.Registry.kept.set(c.kept)
+	for _, f := range c.loaded {
+		f(Composed{Tree: t, Sessions: c.sessions})
+	}
 	if !opts.NoJobs {
 		for _, start := range c.jobs {
 			start()

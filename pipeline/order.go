@@ -3,7 +3,6 @@ package pipeline
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/pasteline/pasteline/pipeline/order"
 	"github.com/pasteline/pasteline/pipeline/tree"
@@ -37,7 +36,8 @@ func (b *Build) RequireTransaction() {
 // RequireSessions declares that an app uses a session manager, such as that of package session:
 // browserid and tm filters must be in front of it, and the browser should keep its ID as long as an
 // unused session lasts.
-func (b *Build) RequireSessions(manager interface{ Timeout() time.Duration }) {
+func (b *Build) RequireSessions(manager SessionManager) {
+	b.creation.sessions = append(b.creation.sessions, manager)
 	b.Require(order.Requirement{
 		Filter: order.BrowserID, Place: order.InFront, Broken: true,
 		Else: "without a browser's id it gets no session, and such requests fail; write " +

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/pasteline/pasteline/transaction"
@@ -42,7 +41,7 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	tick := time.NewTicker(eventInterval)
 	defer tick.Stop()
-	stopping := a.streams.stopping(r)
+	stopping := a.servers.Done(r)
 	for number := 2; number <= maxEvents; number++ {
 		select {
 		case <-tick.C:
@@ -81,24 +80,4 @@ func (a *app) sharedNow(ctx context.Context) (n uint64, err error) {
 		return err
 	})
 	return n, err
-}
-
-// A streams notifies streaming handlers when their server begins to shut down, because the server
-// waits until they return.
-type streams struct{ servers sync.Map } // *http.Server to a func() <-chan struct{}
-
-// stopping returns a channel that is closed when r's server shuts down; nil if the server is not
-// net/http's.
-func (s *streams) stopping(r *http.Request) <-chan struct{} {
-	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok {
-		return nil
-	}
-	// Functions can't be unregistered, so one is registered per server, not one per stream.
-	once, _ := s.servers.LoadOrStore(server, sync.OnceValue(func() <-chan struct{} {
-		stopping := make(chan struct{})
-		server.RegisterOnShutdown(func() { close(stopping) })
-		return stopping
-	}))
-	return once.(func() <-chan struct{})() //nolint:errcheck // no other type is stored
 }

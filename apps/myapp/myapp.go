@@ -11,6 +11,7 @@ import (
 
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/request/stopping"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage"
@@ -40,7 +41,7 @@ type app struct {
 	db       *storage.DB
 	sessions *session.Manager
 	pages    *pages
-	streams  streams
+	servers  stopping.Servers
 	settings settings
 	logger   *slog.Logger
 }

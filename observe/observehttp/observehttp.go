@@ -97,6 +97,7 @@ func Route(app string, next http.Handler) http.Handler {
 		}
 		own := r.WithContext(ctx)
 		defer formfiles.HandBack(r, own)
+		seen.SetRoute(app, "") // while the request runs, the app alone is known
 		defer func() { seen.SetRoute(app, mount.FromContext(ctx)+pattern(routing, own)) }()
 		next.ServeHTTP(w, own)
 	})
