@@ -46,7 +46,7 @@ CRASHES ?= 1000
 stress: ## crash two-phase commits at each step, and CRASHES times (default 1000) at random moments; kill servers under load
 	go test -count=1 -timeout 0 -v ./cmd/serve -run 'Lost|Killed|Cut|UnderLoad' -all
 	go test -count=1 -timeout 0 -v ./internal/testing/crashtest -all -crashes $(CRASHES)
-	STORAGETEST_LONG=1 go test -count=1 -timeout 0 -run Conformance ./storage/postgres
+	STORAGETEST_LONG=1 go test -count=1 -timeout 0 -run Conformance ./storage/bolt ./storage/postgres
 
 .PHONY: microbench
 microbench: ## the packages' own benchmarks once, with allocations

@@ -105,7 +105,7 @@ func (m modules) environ(home string) []string {
 	return []string{
 		"GOPROXY=file://" + m.proxy + ",file://" + m.local + "," + m.more,
 		"GOSUMDB=off", "GOMODCACHE=" + m.cache, "GOWORK=off",
-		"GOFLAGS=-modcacherw -trimpath", "GOBIN=" + bin,
+		"GOFLAGS=-modcacherw -trimpath -ldflags=-s", "GOBIN=" + bin,
 		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
 	}
 }

@@ -415,11 +415,21 @@ func TestOneBitWrong(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
 	db := open(t, path)
-	for i := range 300 {
-		mustPut(t, db, fmt.Sprintf("%04d", i*7%300), strings.Repeat("v", 30))
-		mustPut(t, db, fmt.Sprintf("long%04d", i*7%300), strings.Repeat("v", 300))
+	if err := transaction.Run(t.Context(), func(ctx context.Context) error {
+		tx, err := db.Tx(ctx)
+		if err != nil {
+			return err
+		}
+		b := tx.Bucket("b")
+		for i := range 300 {
+			err = errors.Join(err,
+				b.Put(fmt.Appendf(nil, "%04d", i), bytes.Repeat([]byte("v"), 30)),
+				b.Put(fmt.Appendf(nil, "long%04d", i), bytes.Repeat([]byte("v"), 300)))
+		}
+		return errors.Join(err, b.Put([]byte("large"), bytes.Repeat([]byte("v"), 1<<16)))
+	}); err != nil {
+		t.Fatal(err)
 	}
-	mustPut(t, db, "large", strings.Repeat("v", 1<<16))
 	closeDB(t, db)
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -20,6 +20,9 @@ func TestConformance(t *testing.T) {
 			checkFile(tb, pathOf(tb, db))
 			return open(tb, pathOf(tb, db))
 		},
+		Clients:      32,
+		Transactions: 25,
+		Rounds:       2,
 		Check: func(tb testing.TB, db *storage.DB) {
 			tb.Helper()
 			checkFile(tb, pathOf(tb, db))

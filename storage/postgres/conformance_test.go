@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -61,10 +60,6 @@ func TestConformance(t *testing.T) {
 				t.Skip("short")
 			}
 			uri := with(pgtest.Database(t), tt.options)
-			clients, transactions, rounds := 12, 15, 2
-			if os.Getenv("STORAGETEST_LONG") != "" { // as make stress sets it
-				clients, transactions, rounds = 0, 0, 0
-			}
 			var schemas atomic.Int64
 			storagetest.Run(t, storagetest.Engine{
 				// a new schema takes less time than a new database
@@ -81,9 +76,9 @@ func TestConformance(t *testing.T) {
 					}
 					return openAs(tb, with(uri, "pool_max_conns=10&schema="+schema), tt.register)
 				},
-				Clients:       clients,
-				Transactions:  transactions,
-				Rounds:        rounds,
+				Clients:       12,
+				Transactions:  15,
+				Rounds:        1,
 				ReadsConflict: tt.options != "snapshot=first",
 			})
 		})

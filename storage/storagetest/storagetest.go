@@ -21,6 +21,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"testing"
 
@@ -43,7 +44,8 @@ type Engine struct {
 	ReadsConflict bool
 
 	// Clients is the number of concurrent clients in tests of contention; 0: 64. Each runs
-	// Transactions transactions; 0: 50. Smaller numbers take less time.
+	// Transactions transactions; 0: 50. Smaller numbers take less time. If the environment variable
+	// STORAGETEST_LONG is set, these numbers and Rounds are ignored.
 	Clients, Transactions int
 
 	// Rounds is the number of times that each pair of operations is run together; 0: 4. A smaller
@@ -64,6 +66,9 @@ const (
 // Run runs the whole suite.
 func Run(t *testing.T, e Engine) {
 	t.Helper()
+	if os.Getenv("STORAGETEST_LONG") != "" {
+		e.Clients, e.Transactions, e.Rounds = 0, 0, 0
+	}
 	e.Clients = cmp.Or(e.Clients, defaultClients)
 	e.Transactions = cmp.Or(e.Transactions, defaultTransactions)
 	all := &suite{t, e}
