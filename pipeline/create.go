@@ -168,8 +168,11 @@ func (c *creation) routedApp(node *tree.Node, router http.Handler) *routed {
 	return r
 }
 
-// observe wraps the outermost handler, if a factory has added a listener.
+// observe wraps the outermost handler, if a factory has added a listener or the logger is one.
 func (c *creation) observe(h http.Handler) http.Handler {
+	if c.logger.Enabled(c.ctx, slog.LevelDebug) {
+		c.listeners = append(c.listeners, observe.NewLog(c.logger))
+	}
 	if len(c.listeners) == 0 {
 		return h
 	}
