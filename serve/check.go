@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -20,6 +21,7 @@ type checkOptions struct {
 	outside
 	appName, serverName string
 	all, strict, quiet  bool
+	json, sarif         bool
 }
 
 func checkCommand() command {
@@ -37,6 +39,10 @@ The command changes nothing, and may run beside the server. The apps get empty d
 memory. A database, port or socket that another process uses, perhaps the server of this file, is
 reported as a note, and so are sockets that systemd will pass.
 
+With --json or --sarif, errors, warnings and notes go to the standard output, for programs: each
+has a severity and the id of its rule, and those that apply of file, line, section, key, message
+and hint. docs/json.md describes them. SARIF 2.1.0 is a format for editors and CI systems.
+
 Exits 0 if the file is valid, 1 if not. With --strict, warnings are errors.`,
 		examples: []example{
 			{"serve check production.ini", "the app and the server main"},
@@ -44,6 +50,7 @@ Exits 0 if the file is valid, 1 if not. With --strict, warnings are errors.`,
 				"serve check site.ini --all --strict",
 				"for CI: every app and server, and no warnings",
 			},
+			{"serve check site.ini --sarif > site.sarif", "for editors and code scanning in CI"},
 			{
 				"SITE_SECRET=$(cat secret) serve check production.ini --set server:main.port=80",
 				"with the environment and settings of production",
@@ -58,6 +65,8 @@ Exits 0 if the file is valid, 1 if not. With --strict, warnings are errors.`,
 				"`NAME` of the server (default main)")
 			flags.BoolVar(&o.all, "all", false, "check every app, pipeline and server of the file")
 			flags.BoolVar(&o.strict, "strict", false, "treat warnings as errors")
+			flags.BoolVar(&o.json, "json", false, "print the findings as JSON")
+			flags.BoolVar(&o.sarif, "sarif", false, "print the findings as SARIF 2.1.0")
 			quietFlag(flags, &o.quiet, "print errors only")
 			return o.run
 		},
@@ -79,21 +88,54 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	if o.all && (o.appName != "" || o.serverName != "") {
 		return usagef("--all excludes -n and --server-name")
 	}
-	named := sections{apps: []string{o.appName}, servers: []string{o.serverName}}
-	if o.all {
-		if named, err = sectionsOf(config); err != nil {
-			return err
-		}
+	if only(o.json, o.sarif) > 1 {
+		return usagef("--json and --sarif exclude each other")
 	}
-	options := c.loadOptions(o.outside)
-	var notes []string
-	note := func(text string) {
-		if !slices.Contains(notes, text) {
-			notes = append(notes, text)
-		}
-	}
-	engines := useStandIns(options.Registry, note)
 	found := &findings{seen: map[tree.Warning]bool{}}
+	if named, err := o.sections(config); err == nil {
+		o.check(ctx, c, config, named, found)
+	} else if _, isUsage := errors.AsType[*usageError](err); isUsage {
+		return err
+	} else {
+		found.fault(err)
+	}
+	switch {
+	case o.json:
+		all := found.all(o.strict, o.quiet)
+		ok := valid(all)
+		report := checkReport{Config: config, Valid: ok, Findings: all}
+		return cmp.Or(writeJSON(c.Out, report), printedUnless(ok))
+	case o.sarif:
+		all := found.all(o.strict, o.quiet)
+		info, _ := debug.ReadBuildInfo()
+		return cmp.Or(writeSARIF(c.Out, config, versionOf(info), all), printedUnless(valid(all)))
+	}
+	return o.print(c, config, found)
+}
+
+// A checkReport is the output of check --json.
+type checkReport struct {
+	Config   string    `json:"config"`
+	Valid    bool      `json:"valid"`
+	Findings []finding `json:"findings"`
+}
+
+// sections returns the sections to check.
+func (o *checkOptions) sections(config string) (sections, error) {
+	if o.all {
+		return sectionsOf(config)
+	}
+	return sections{apps: []string{o.appName}, servers: []string{o.serverName}}, nil
+}
+
+// check adds what it finds in the sections of a file.
+func (o *checkOptions) check(ctx context.Context, c *call, config string, named sections,
+	found *findings,
+) {
+	options := c.loadOptions(o.outside)
+	engines := useStandIns(options.Registry, func(text string) {
+		found.note(&tree.Error{Err: errors.New(text)})
+	})
 	warnings, err := c.checkLog(config, o.outside)
 	found.warn(warnings)
 	found.fault(err)
@@ -104,7 +146,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 		if err == nil {
 			found.warn(server.Warnings())
 			trees = append(trees, server.Tree())
-			err = errors.Join(checkListen(ctx, server, note), server.Close())
+			err = errors.Join(checkListen(ctx, server, found), server.Close())
 		}
 		found.fault(err)
 	}
@@ -124,10 +166,14 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	if len(trees) == len(named.servers)+len(named.apps) { // a section with faults may use it
 		found.warn(o.unused(trees...))
 	}
+	slices.SortStableFunc(found.warnings, func(a, b tree.Warning) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+}
+
+// print prints the findings as lines.
+func (o *checkOptions) print(c *call, config string, found *findings) error {
 	if !o.quiet || o.strict {
-		slices.SortStableFunc(found.warnings, func(a, b tree.Warning) int {
-			return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
-		})
 		c.warn(found.warnings)
 	}
 	if err := tree.JoinErrors(found.faults...); err != nil {
@@ -139,16 +185,16 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	if o.quiet {
 		return nil
 	}
-	for _, note := range notes {
-		c.printError("note: " + note)
+	for _, note := range found.notes {
+		c.printError("note: " + note.Error())
 	}
-	_, err = fmt.Fprintf(c.Out, "%s: OK\n", config)
+	_, err := fmt.Fprintf(c.Out, "%s: OK\n", config)
 	return err
 }
 
 // checkListen returns the errors that a server would have when it starts to listen. Those that may
-// not occur at a real start are passed to note.
-func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text string)) error {
+// not occur at a real start become notes of found.
+func checkListen(ctx context.Context, s *pipeline.LoadedServer, found *findings) error {
 	checker, ok := s.Server.(pipeline.ListenChecker)
 	if !ok {
 		return nil
@@ -157,7 +203,7 @@ func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text s
 	all, _ := errors.AsType[tree.Errors](s.Locate(checker.CheckListen(ctx)))
 	for _, err := range all {
 		if errors.Is(err, pipeline.ErrUncertain) {
-			note(err.Error())
+			found.note(err)
 		} else {
 			errs = append(errs, err)
 		}
@@ -165,11 +211,37 @@ func checkListen(ctx context.Context, s *pipeline.LoadedServer, note func(text s
 	return errors.Join(errs...)
 }
 
-// findings are the errors and warnings of a check.
+// findings are the errors, warnings and notes of a check.
 type findings struct {
 	faults   []error
 	warnings []tree.Warning
+	notes    []*tree.Error
 	seen     map[tree.Warning]bool
+}
+
+// all returns what the check prints, in the form of --json, sorted by file and line.
+func (f *findings) all(strict, quiet bool) []finding {
+	all := faultFindings(errors.Join(f.faults...))
+	if strict {
+		all = append(all, adviceFindings(severityError, f.warnings)...)
+	} else if !quiet {
+		all = append(all, adviceFindings(severityWarning, f.warnings)...)
+	}
+	if !quiet {
+		for _, note := range f.notes {
+			all = append(all, newFinding(severityNote, "unchecked", note.Finding()))
+		}
+	}
+	sortFindings(all)
+	return all
+}
+
+// note adds a note, once.
+func (f *findings) note(note *tree.Error) {
+	if !slices.ContainsFunc(f.notes,
+		func(other *tree.Error) bool { return other.Error() == note.Error() }) {
+		f.notes = append(f.notes, note)
+	}
 }
 
 func (f *findings) fault(err error) { f.faults = append(f.faults, err) }

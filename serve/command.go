@@ -78,7 +78,7 @@ func (c *call) dispatch(ctx context.Context, args []string) error {
 	case slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
 		return c.overview(c.Out)
 	case slices.Contains([]string{"-version", "--version"}, args[0]):
-		return version(ctx, c, args[1:])
+		return (&versionOptions{}).run(ctx, c, args[1:])
 	case isMisspelt(args[0]):
 		return usagef("%q is neither a file nor a command; %s", args[0], c.commandHint(args[0]))
 	}

@@ -80,8 +80,11 @@ func (c *call) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return ExitOK
 	}
-	if errors.Is(err, errNoArguments) {
+	switch {
+	case errors.Is(err, errNoArguments):
 		return ExitUsage
+	case errors.Is(err, errPrinted):
+		return ExitFailed
 	}
 	if usage, ok := errors.AsType[*usageError](err); ok {
 		command := strings.TrimSpace(c.program + " " + usage.command)

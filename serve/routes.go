@@ -18,6 +18,7 @@ import (
 type routesOptions struct {
 	outside
 	name string
+	json bool
 }
 
 func routesCommand() command {
@@ -32,7 +33,11 @@ composite, brackets enclose the setting that leads to the next part.
 The routes are known for apps that are chi routers or a mount.Mux, which is an http.ServeMux that
 knows its patterns, and for those whose factory calls Build.Routes or Build.Patterns. Any other
 app, such as an http.ServeMux, has one line, with * as method and pattern. A route for all methods
-has the method *.`,
+has the method *.
+
+With --json the output is for programs: each route has the keys method, host, pattern and
+pipeline, a list. If the file has errors, they are in the list findings, as with check --json.
+docs/json.md describes them.`,
 		examples: []example{
 			{"serve routes development.ini", "the routes of main"},
 			{"serve routes site.ini -n blog", "the routes of the app blog"},
@@ -41,6 +46,7 @@ has the method *.`,
 			var o routesOptions
 			o.setFlag(flags)
 			nameFlag(flags, &o.name, "`NAME` of the app or pipeline (default main)")
+			flags.BoolVar(&o.json, "json", false, "print JSON")
 			return o.run
 		},
 	}
@@ -51,25 +57,17 @@ func (o *routesOptions) run(ctx context.Context, c *call, args []string) error {
 	if err != nil {
 		return err
 	}
-	load := c.loadOptions(o.outside)
-	load.Name = o.name
-	useStandIns(load.Registry, func(string) {})
-	p, err := pipeline.Load(ctx, config, load)
+	routes, err := o.routes(ctx, c, config)
+	if o.json {
+		report := routesReport{config, routes, faultFindings(err)}
+		return cmp.Or(writeJSON(c.Out, report), printedUnless(err == nil))
+	}
 	if err != nil {
 		return err
 	}
-	var l routeList
-	l.node(p.Tree().Root, place{}, nil)
-	if err := p.Close(); err != nil {
-		return err
-	}
-	slices.SortStableFunc(l.routes, func(a, b route) int {
-		return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.pattern, b.pattern),
-			cmp.Compare(a.method, b.method))
-	})
 	lines := []string{"METHOD\tPATTERN\tPIPELINE"}
-	for _, r := range l.routes {
-		lines = append(lines, r.method+"\t"+r.host+r.pattern+"\t"+strings.Join(r.way, " > "))
+	for _, r := range routes {
+		lines = append(lines, r.Method+"\t"+r.Host+r.Pattern+"\t"+strings.Join(r.Pipeline, " > "))
 	}
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	if _, err := io.WriteString(w, strings.Join(lines, "\n")+"\n"); err != nil {
@@ -78,17 +76,42 @@ func (o *routesOptions) run(ctx context.Context, c *call, args []string) error {
 	return w.Flush()
 }
 
+// A routesReport is the output of routes --json.
+type routesReport struct {
+	Config   string    `json:"config"`
+	Routes   []route   `json:"routes"`
+	Findings []finding `json:"findings"`
+}
+
+// routes returns the routes of the apps, sorted. It returns no nil slice.
+func (o *routesOptions) routes(ctx context.Context, c *call, config string) ([]route, error) {
+	load := c.loadOptions(o.outside)
+	load.Name = o.name
+	useStandIns(load.Registry, func(string) {})
+	p, err := pipeline.Load(ctx, config, load)
+	if err != nil {
+		return []route{}, err
+	}
+	l := routeList{routes: []route{}}
+	l.node(p.Tree().Root, place{}, nil)
+	slices.SortStableFunc(l.routes, func(a, b route) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Pattern, b.Pattern),
+			cmp.Compare(a.Method, b.Method))
+	})
+	return l.routes, p.Close()
+}
+
 // A route is a line of the list.
 type route struct {
+	Method string `json:"method"` // "*" for all
 	place
-	method string
-	way    []string // the filters that a request passes, outermost first
+	Pipeline []string `json:"pipeline"` // the filters that a request passes, outermost first
 }
 
 // A place is the location of an app.
 type place struct {
-	host    string // "" for all
-	pattern string // of the path; without a trailing slash unless it is a route
+	Host    string `json:"host"`    // "" for all
+	Pattern string `json:"pattern"` // of the path; without a trailing slash unless it is a route
 }
 
 // below returns the place that a key of a composite names: a path, perhaps with "domain NAME port
@@ -99,11 +122,11 @@ func (p place) below(key string) place {
 	for i, word := range words {
 		switch {
 		case strings.HasPrefix(word, "/"):
-			p.pattern += strings.TrimRight(word, "/")
+			p.Pattern += strings.TrimRight(word, "/")
 		case word == "domain" && i+1 < len(words):
-			p.host = words[i+1]
+			p.Host = words[i+1]
 		case word == "port" && i+1 < len(words):
-			p.host += ":" + words[i+1]
+			p.Host += ":" + words[i+1]
 		}
 	}
 	return p
@@ -143,7 +166,7 @@ func (l *routeList) node(n *tree.Node, at place, way []string) {
 func (l *routeList) app(n *tree.Node, at place, way []string) {
 	way = append(way, shortName(n))
 	if n.Patterns == nil {
-		l.routes = append(l.routes, route{place{at.host, at.pattern + "/*"}, "*", way})
+		l.routes = append(l.routes, route{"*", place{at.Host, at.Pattern + "/*"}, way})
 		return
 	}
 	for _, pattern := range n.Patterns {
@@ -159,10 +182,10 @@ func (p place) route(pattern string, way []string) route {
 	}
 	rest = strings.TrimLeft(rest, " \t")
 	if slash := strings.IndexByte(rest, '/'); slash > 0 {
-		p.host, rest = rest[:slash], rest[slash:]
+		p.Host, rest = rest[:slash], rest[slash:]
 	}
-	p.pattern += rest
-	return route{p, method, way}
+	p.Pattern += rest
+	return route{method, p, way}
 }
 
 // through returns the filters that a request passes in a filter, which may have another one around

@@ -26,9 +26,10 @@ func TestCommandsShowNoSecrets(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, line := range []string{
-				"check INI", "check INI --all --strict", "show INI", "show INI --json",
+				"check INI", "check INI --all --strict", "check INI --json", "check INI --sarif",
+				"check INI --all --json", "check INI --all --sarif --strict", "show INI", "show INI --json",
 				"show INI --dot", "show INI --svg", "show INI --defaults",
-				"show INI --server", "show INI --filter -n browserid --json", "routes INI",
+				"show INI --server", "show INI --filter -n browserid --json", "routes INI", "routes INI --json",
 				"request INI /", "recover INI",
 				"migrate INI",
 			} {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -14,16 +15,37 @@ func versionCommand() command {
 	return command{
 		name: "version", summary: "print the version",
 		about: "\nPrints the version of Pasteline, or the revision that it was built from, and " +
-			"the version of Go. The flag --version does the same.",
-		setup: withoutFlags(version),
+			"the version of Go. The flag --version does the same.\n\nWith --json the output has " +
+			"the keys version, go, os and arch.",
+		setup: func(flags *flag.FlagSet) runner {
+			o := versionOptions{}
+			flags.BoolVar(&o.json, "json", false, "print JSON")
+			return o.run
+		},
 	}
 }
 
-func version(_ context.Context, c *call, args []string) error {
+// versionOptions are the flags of serve version.
+type versionOptions struct{ json bool }
+
+// A versionReport is the output of version --json.
+type versionReport struct {
+	Version string `json:"version"` // of this library, as versionOf returns it
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
+func (o *versionOptions) run(_ context.Context, c *call, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
 	info, _ := debug.ReadBuildInfo()
+	if o.json {
+		return writeJSON(c.Out, versionReport{
+			versionOf(info), runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		})
+	}
 	_, err := fmt.Fprintf(c.Out, "pasteline %s, %s %s/%s\n", versionOf(info), runtime.Version(),
 		runtime.GOOS, runtime.GOARCH)
 	return err

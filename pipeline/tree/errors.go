@@ -60,23 +60,57 @@ func (e *Error) Error() string {
 	if e.Section != "" || e.Key != "" {
 		b.WriteString(": ")
 	}
-	if e.Err != nil {
-		text := e.Err.Error()
-		if e.Value != "" {
-			// already shown
-			text = strings.TrimPrefix(text, "storage: "+redact.Value("", e.Value)+": ")
-		}
-		b.WriteString(oneLine(e.secrets.Hide(text)))
+	b.WriteString(strings.Join(slices.Concat([]string{e.message()}, e.hints()), "; "))
+	return b.String()
+}
+
+// message returns the rule that is broken, in one line.
+func (e *Error) message() string {
+	if e.Err == nil {
+		return ""
 	}
+	text := e.Err.Error()
+	if e.Value != "" {
+		// already shown
+		text = strings.TrimPrefix(text, "storage: "+redact.Value("", e.Value)+": ")
+	}
+	return oneLine(e.secrets.Hide(text))
+}
+
+// hints returns what to write instead, each in one line.
+func (e *Error) hints() []string {
+	var hints []string
 	if e.Hint != "" {
-		b.WriteString("; ")
-		b.WriteString(oneLine(e.secrets.Hide(e.Hint)))
+		hints = append(hints, oneLine(e.secrets.Hide(e.Hint)))
 	}
 	if e.listed {
-		b.WriteString("; ")
-		b.WriteString(oneLine(e.choices))
+		hints = append(hints, oneLine(e.choices))
 	}
-	return b.String()
+	return hints
+}
+
+// Finding returns the error in parts, for output to programs.
+func (e *Error) Finding() Finding {
+	f := Finding{
+		File: e.File, Line: e.Line, Section: oneLine(redact.Key(e.Section)),
+		Key: oneLine(redact.Key(e.Key)), Message: e.message(), Hint: strings.Join(e.hints(), "; "),
+	}
+	if e.Value != "" {
+		f.Value = e.shown()
+	}
+	return f
+}
+
+// A Finding is an error or a warning in parts. Like the text of the error, no part contains a secret
+// that this package knows of.
+type Finding struct {
+	File    string // as it was named; "" if the finding is not about a file
+	Line    int    // from 1; 0 if the finding is about the whole file
+	Section string // such as "app:main", or ""
+	Key     string // of the setting, or ""
+	Value   string // of the setting, "***" for a secret, or "" if it does not matter
+	Message string // the rule that is broken, in one line
+	Hint    string // what to write instead, or ""
 }
 
 // shown returns the value with secrets hidden.
@@ -198,15 +232,29 @@ type Warning struct {
 func (w Warning) Err() *Error {
 	return &Error{
 		File: w.File, Line: w.Line, Section: w.Section, Key: w.Key,
-		Err: errors.New(w.Message),
+		Err: warningError(w),
 	}
 }
+
+// A warningError is a warning that is an error.
+type warningError Warning
+
+func (w warningError) Error() string { return redact.Text(w.Message) }
+
+// Is reports whether target is ErrBroken and the warning is about a pipeline that is broken.
+func (w warningError) Is(target error) bool { return w.Broken && target == ErrBroken }
+
+// Finding returns the warning in parts, for output to programs.
+func (w Warning) Finding() Finding { return w.Err().Finding() }
 
 // String formats the warning like an Error.
 func (w Warning) String() string {
 	e := Error{File: w.File, Line: w.Line, Section: w.Section, Key: w.Key}
 	return e.Error() + oneLine(redact.Text(w.Message))
 }
+
+// ErrBroken matches the errors of [Warning.Err] for a warning that is Broken.
+var ErrBroken = errors.New("requests fail, or a guarantee is lost")
 
 // ErrNotRegistered is wrapped by the errors about a name for which the catalog has no factory.
 var ErrNotRegistered = errors.New("not registered")
