@@ -147,6 +147,7 @@ var layers = []struct {
 	{"observe", false},
 	{"internal/redact", false},
 	{"internal/suggest", false},
+	{"internal/version", false},
 	{"internal/probe", false},
 	{"internal/failpoint", false},
 	{"internal/sqltext", false},

@@ -35,6 +35,7 @@ type RequestStart struct {
 // RequestEnd is the end of a request: its handler has returned or panicked.
 type RequestEnd struct {
 	Summary
+	Method   string
 	Status   int   // that the client gets
 	Bytes    int64 // of the response's body
 	Panicked bool  // the handler ended with a panic

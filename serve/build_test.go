@@ -11,46 +11,6 @@ import (
 
 const module = "github.com/pasteline/pasteline"
 
-// What a program says of its version depends on how it was built: installed, from a working tree,
-// or as a program of one's own.
-func TestVersionOf(t *testing.T) {
-	t.Parallel()
-	revision := []debug.BuildSetting{{
-		Key:   "vcs.revision",
-		Value: "0123456789abcdef0123456789abcdef01234567",
-	}, {Key: "vcs.modified", Value: "false"}}
-	changed := []debug.BuildSetting{revision[0], {Key: "vcs.modified", Value: "true"}}
-	for _, tt := range []struct {
-		name string
-		info *debug.BuildInfo
-		want string
-	}{
-		{"no information", nil, "(unknown)"},
-		{
-			"installed", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "v1.2.3"}},
-			"v1.2.3",
-		},
-		{"a working tree", &debug.BuildInfo{
-			Main:     debug.Module{Path: module, Version: "(devel)"},
-			Settings: revision,
-		}, "0123456789ab"},
-		{"with changes", &debug.BuildInfo{
-			Main:     debug.Module{Path: module, Version: "(devel)"},
-			Settings: changed,
-		}, "0123456789ab+changes"},
-		{"no repository", &debug.BuildInfo{Main: debug.Module{Path: module}}, "(devel)"},
-		{"a program", &debug.BuildInfo{
-			Main: debug.Module{Path: "a"},
-			Deps: []*debug.Module{{Path: "b"}, {Path: module, Version: "v0.9.0"}},
-		}, "v0.9.0"},
-		{"a program without it", &debug.BuildInfo{Main: debug.Module{Path: "a"}}, "(unknown)"},
-	} {
-		if got := serve.VersionOf(tt.info); got != tt.want {
-			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
-		}
-	}
-}
-
 // A project requires a published version if the program was built from one, and else this folder.
 func TestSourceOf(t *testing.T) {
 	t.Parallel()

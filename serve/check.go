@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	programversion "github.com/pasteline/pasteline/internal/version"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/storage"
@@ -108,7 +109,7 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	case o.sarif:
 		all := found.all(o.strict, o.quiet)
 		info, _ := debug.ReadBuildInfo()
-		return cmp.Or(writeSARIF(c.Out, config, versionOf(info), all), printedUnless(valid(all)))
+		return cmp.Or(writeSARIF(c.Out, config, programversion.Of(info), all), printedUnless(valid(all)))
 	}
 	return o.print(c, config, found)
 }

@@ -4,7 +4,6 @@ import "github.com/pasteline/pasteline/internal/command/scaffold"
 
 // What depends on how a program was built, or on the system that it runs on.
 var (
-	VersionOf      = versionOf
 	SourceOf       = sourceOf
 	BrowserCommand = browserCommand
 	QuoteForShell  = scaffold.QuoteForShell

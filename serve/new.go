@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pasteline/pasteline/internal/command/scaffold"
+	programversion "github.com/pasteline/pasteline/internal/version"
 )
 
 // newOptions are the flags of serve new and serve migrate.
@@ -67,10 +68,10 @@ func sourceOf(info *debug.BuildInfo) (version, folder string) {
 		return "", ""
 	}
 	m := &info.Main
-	if m.Path != module {
+	if m.Path != programversion.Module {
 		m = nil
 		for _, dep := range info.Deps {
-			if dep.Path == module {
+			if dep.Path == programversion.Module {
 				m = dep
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	programversion "github.com/pasteline/pasteline/internal/version"
 )
 
 // The types of this file are the part of SARIF 2.1.0 that writeSARIF uses: the format in which
@@ -84,7 +86,7 @@ type sarifLogical struct {
 func writeSARIF(w io.Writer, config, version string, found []finding) error {
 	run := sarifRun{
 		Tool: sarifTool{sarifDriver{
-			Name: "pasteline", Version: version, InformationURI: "https://" + module,
+			Name: "pasteline", Version: version, InformationURI: "https://" + programversion.Module,
 		}},
 		Invocations: []sarifInvocation{{ExecutionSuccessful: true}},
 		ColumnKind:  "unicodeCodePoints",

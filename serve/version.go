@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-)
 
-// module is the path of this library in a program's build information.
-const module = "github.com/pasteline/pasteline"
+	programversion "github.com/pasteline/pasteline/internal/version"
+)
 
 func versionCommand() command {
 	return command{
@@ -30,7 +29,7 @@ type versionOptions struct{ json bool }
 
 // A versionReport is the output of version --json.
 type versionReport struct {
-	Version string `json:"version"` // of this library, as versionOf returns it
+	Version string `json:"version"` // of this library, as version.Of returns it
 	Go      string `json:"go"`
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
@@ -43,44 +42,10 @@ func (o *versionOptions) run(_ context.Context, c *call, args []string) error {
 	info, _ := debug.ReadBuildInfo()
 	if o.json {
 		return writeJSON(c.Out, versionReport{
-			versionOf(info), runtime.Version(), runtime.GOOS, runtime.GOARCH,
+			programversion.Of(info), runtime.Version(), runtime.GOOS, runtime.GOARCH,
 		})
 	}
-	_, err := fmt.Fprintf(c.Out, "pasteline %s, %s %s/%s\n", versionOf(info), runtime.Version(),
-		runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(c.Out, "pasteline %s, %s %s/%s\n", programversion.Of(info),
+		runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
-}
-
-// versionOf returns the version of this library from a program's build information: that of the
-// module, or the revision for a build from a working tree.
-func versionOf(info *debug.BuildInfo) string {
-	if info == nil {
-		return "(unknown)"
-	}
-	if info.Main.Path != module {
-		for _, dep := range info.Deps {
-			if dep.Path == module {
-				return dep.Version
-			}
-		}
-		return "(unknown)"
-	}
-	if info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	revision, modified := "", ""
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = "+changes"
-			}
-		}
-	}
-	if revision == "" {
-		return "(devel)"
-	}
-	return revision + modified
 }

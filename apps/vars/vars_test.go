@@ -19,7 +19,8 @@ func TestVars(t *testing.T) {
 	vars.Register(registry)
 	p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{
 		Registry: registry, ReadFile: func(string) ([]byte,
-			error) {
+			error,
+		) {
 			return []byte("[app:main]\nuse = egg:pasteline#vars\n"), nil
 		},
 	})

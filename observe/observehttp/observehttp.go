@@ -65,7 +65,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			status = http.StatusOK
 		}
 		seen.RequestEnd(ctx, observe.RequestEnd{
-			Status: status, Bytes: out.Bytes, Panicked: panicked,
+			Method: r.Method, Status: status, Bytes: out.Bytes, Panicked: panicked,
 			Start: start, Duration: time.Since(start),
 		})
 	}()

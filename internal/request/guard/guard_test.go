@@ -3,6 +3,7 @@ package guard_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -108,9 +109,7 @@ func TestCheck(t *testing.T) {
 			default:
 				r.Host = tt.host
 			}
-			for key, values := range tt.header {
-				r.Header[key] = values
-			}
+			maps.Copy(r.Header, tt.header)
 			if got := g.Allows(r); got != tt.want {
 				t.Errorf("got %v, %v, want %v", got, g.Check(r), tt.want)
 			}
