@@ -49,8 +49,9 @@
 // exclusive resource with its successor, since two of them exist for a while. Changes in the
 // [server:] section need a restart, and are logged with their position; certificates are reloaded
 // when their files change. --reload compares the files of the load by time, size and content, every
-// --reload-interval, and waits until they are no longer written to. Changed Go code needs a
-// rebuild.
+// --reload-interval, and waits until they are no longer written to. With --watch,
+// a process builds the program, runs it with --reload, and builds and restarts it when its Go files
+// change.
 //
 // # Systemd
 //

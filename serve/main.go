@@ -76,6 +76,7 @@ func Run(ctx context.Context, args []string, stdio Stdio,
 }
 
 func (c *call) run(ctx context.Context, args []string) int {
+	c.args = args
 	err := c.dispatch(ctx, args)
 	if err == nil {
 		return ExitOK
@@ -113,6 +114,7 @@ type call struct {
 	Stdio
 	register []func(*pipeline.Registry)
 	program  string                 // its name
+	args     []string               // of the command line
 	reloads  func() <-chan struct{} // called by a server; returns the channel of reload requests
 	level    *slog.Level            // of the log, from the command line; nil means that of the file
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/internal/command/site"
+	"github.com/pasteline/pasteline/internal/command/watch"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
@@ -30,6 +31,8 @@ type serveOptions struct {
 	verbose    bool
 	quiet      bool
 	reload     bool
+	watch      bool
+	build      string
 	interval   time.Duration
 	grace      time.Duration
 }
@@ -50,8 +53,13 @@ On SIGHUP it reloads the file and its includes. New requests go to the new pipel
 requests finish in the old one, and are cancelled after --reload-grace. If the file has errors,
 they are logged, and the old pipeline stays. With --reload, a change of one of these files does
 the same. Changes in the [server:] section need a restart, apart from the files of a certificate;
-the log names them. Changed Go code needs a rebuild and a restart. Closing the terminal ends the
-server.`,
+the log names them. Closing the terminal ends the server.
+
+With --watch, a program of your own is built with go build, run, and built and restarted when its Go
+files change; the command go must be installed. Changes of the .ini file are reloaded as with
+--reload. While a build fails, its errors are printed, and the program of before keeps running. Embedded
+files are not watched: with package assets, templates and static files show changes without a
+restart. On Windows a restart does not wait for running requests.`,
 		examples: []example{
 			{"serve development.ini", "the app main of the file"},
 			{"serve site.ini -n blog --server-name public", "another app and another server"},
@@ -63,6 +71,14 @@ server.`,
 			},
 			{"serve -b development.ini", "and open it in a browser"},
 			{"serve --reload development.ini", "reload when the file changes"},
+			{
+				"go run . --watch development.ini",
+				"in the folder of a program: rebuild it when its Go files change",
+			},
+			{
+				"serve --watch --build ./cmd/shop development.ini",
+				"the same, for a package in another folder",
+			},
 			{`kill -HUP "$(pidof serve)"`, "make a running server reload its file"},
 		},
 		setup: func(flags *flag.FlagSet) runner {
@@ -81,9 +97,13 @@ server.`,
 				"log at level debug, whatever the file says")
 			flags.BoolVar(&o.reload, "reload", false, "reload the file when it, an include, or "+
 				"a file with a secret changes")
+			flags.BoolVar(&o.watch, "watch", false,
+				"build and run the program, and restart it when its Go files change")
+			flags.StringVar(&o.build, "build", "",
+				"`PACKAGE` that --watch builds (default: that of the working folder)")
 			o.setFlag(flags)
 			durationFlag(flags, &o.interval, "reload-interval", time.Second,
-				"how often --reload looks, as `TIME` such as 500ms or 2 (default 1s)")
+				"how often --reload and --watch look, as `TIME` such as 500ms or 2 (default 1s)")
 			durationFlag(flags, &o.grace, "reload-grace", time.Minute, "how long requests may run "+
 				"on after a reload before they are cancelled, as `TIME` (default 1m)")
 			quietFlag(flags, &o.quiet, "log errors only, and do not print the addresses")
@@ -98,6 +118,17 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 	}
 	if err := o.check(); err != nil {
 		return err
+	}
+	switch started := watch.Started(); {
+	case o.watch && started == 0:
+		return watch.Run(ctx, watch.Options{
+			Package: o.build, Name: c.program, Args: c.args, Stdout: c.Out, Stderr: c.Err,
+			Interval: o.interval, Reload: c.reloads(),
+		})
+	case o.watch:
+		_, isFile := configPath(o.config)
+		o.reload = isFile
+		o.browser = o.browser && started == 1
 	}
 	switch {
 	case o.verbose:
@@ -147,6 +178,9 @@ func durationFlag(flags *flag.FlagSet, d *time.Duration, name string, value time
 func (o *serveOptions) check() error {
 	if o.verbose && o.quiet {
 		return usagef("-v and -q exclude each other")
+	}
+	if o.build != "" && !o.watch {
+		return usagef("--build is for --watch")
 	}
 	if _, isFile := configPath(o.config); o.reload && !isFile {
 		return usagef("--reload needs a file, not %s", o.config)

@@ -2,12 +2,12 @@ package site
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
-	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"time"
+
+	"github.com/pasteline/pasteline/internal/command/changes"
 )
 
 // sources caches the files of one load: each is read once, so that all parts of the load see the
@@ -15,7 +15,7 @@ import (
 // since. It is not safe for concurrent use.
 type sources struct {
 	files  map[string]readFile // nil after the load
-	stamps map[string]stamp
+	stamps changes.Stamps
 }
 
 type readFile struct {
@@ -23,17 +23,8 @@ type readFile struct {
 	err     error
 }
 
-// A stamp identifies the state of a file.
-type stamp struct {
-	modified int64 // ns since 1970
-	size     int64
-	sum      [sha256.Size]byte
-	fault    string // the error if it can't be read
-	missing  bool
-}
-
 func newSources() *sources {
-	return &sources{files: map[string]readFile{}, stamps: map[string]stamp{}}
+	return &sources{files: map[string]readFile{}, stamps: changes.Stamps{}}
 }
 
 // ReadFile is os.ReadFile for a load.
@@ -48,7 +39,7 @@ func (s *sources) ReadFile(name string) ([]byte, error) {
 		if err == nil {
 			err = file.err
 		}
-		s.files[name], s.stamps[name] = file, stampOf(info, file.content, err)
+		s.files[name], s.stamps[name] = file, changes.StampOf(info, file.content, err)
 	}
 	return file.content, file.err
 }
@@ -56,60 +47,12 @@ func (s *sources) ReadFile(name string) ([]byte, error) {
 // forget drops the contents after the load; only the stamps are needed from then on.
 func (s *sources) forget() { s.files = nil }
 
-func stampOf(info fs.FileInfo, content []byte, err error) stamp {
-	if err != nil {
-		return stamp{fault: err.Error(), missing: errors.Is(err, fs.ErrNotExist)}
-	}
-	s := stamp{modified: info.ModTime().UnixNano(), size: info.Size()}
-	if info.Mode().IsRegular() {
-		s.sum = sha256.Sum256(content)
-	}
-	return s
-}
-
 // look returns the current stamps of the files.
-func (s *sources) look() map[string]stamp {
-	now := make(map[string]stamp, len(s.stamps))
-	for name := range s.stamps {
-		var content []byte
-		info, err := os.Stat(name)
-		if err == nil && info.Mode().IsRegular() { // reading from a pipe might block
-			content, err = os.ReadFile(name)
-		}
-		now[name] = stampOf(info, content, err)
-	}
-	return now
+func (s *sources) look() changes.Stamps {
+	return changes.Look(slices.Collect(maps.Keys(s.stamps)), changes.ReadStamp)
 }
 
-// changed reports whether a file has changed since it was read. If so, it waits until all files
-// have stayed the same for a quarter of the interval. A missing file may be about to be replaced,
-// as some editors do it, so it has the whole interval to come back.
+// changed reports whether a file has changed since it was read, and is no longer written to.
 func (s *sources) changed(ctx context.Context, interval time.Duration) bool {
-	now := s.look()
-	for !maps.Equal(now, s.stamps) {
-		quiet := interval / 4
-		if s.vanished(now) {
-			quiet = interval
-		}
-		select {
-		case <-time.After(quiet):
-		case <-ctx.Done():
-			return false
-		}
-		before := now
-		if now = s.look(); maps.Equal(now, before) {
-			return true
-		}
-	}
-	return false
-}
-
-// vanished reports whether a file is missing that was there before.
-func (s *sources) vanished(now map[string]stamp) bool {
-	for name, stamp := range now {
-		if stamp.missing && !s.stamps[name].missing {
-			return true
-		}
-	}
-	return false
+	return changes.Settled(ctx, s.stamps, s.look, interval)
 }
