@@ -88,8 +88,11 @@ type watcher struct {
 	starts int
 	built  string // the path of the last successful build
 	run    *exec.Cmd
-	ended  chan error // receives the result of the process, once; nil if none runs
+	ended  chan exit // receives the end of the process, once; nil if none runs
 }
+
+// An exit is the end of a process, with the error of a failed one.
+type exit struct{ err error }
 
 // say prints a line.
 func (w *watcher) say(format string, args ...any) {
@@ -140,8 +143,8 @@ func (w *watcher) restart(ctx context.Context) error {
 	if err := w.run.Start(); err != nil {
 		return err
 	}
-	ended, run := make(chan error, 1), w.run
-	go func() { ended <- run.Wait() }()
+	ended, run := make(chan exit, 1), w.run
+	go func() { ended <- exit{run.Wait()} }()
 	w.ended = ended
 	return nil
 }
@@ -184,11 +187,11 @@ func (w *watcher) wait(ctx context.Context, before changes.Stamps) {
 		select {
 		case <-ctx.Done():
 			return
-		case err := <-w.ended:
+		case exit := <-w.ended:
 			w.ended = nil
 			how := "ended"
-			if err != nil {
-				how = "failed (" + err.Error() + ")"
+			if exit.err != nil {
+				how = "failed (" + exit.err.Error() + ")"
 			}
 			w.say("the program has %s; waiting for a change", how)
 		case _, ok := <-reload:
