@@ -34,7 +34,7 @@ func ReadSection[S any](uri, section string, opts Options) (S, error) {
 func SettingsOf[S any]() []tree.SettingInfo { return schemaOf[S]().describe() }
 
 func schemaOf[S any]() *schema {
-	schema, err := newSchema(reflect.TypeFor[S]())
+	schema, err := knownSchema(reflect.TypeFor[S]())
 	if err != nil {
 		panic(fmt.Sprintf("pipeline: %v", err))
 	}

@@ -163,7 +163,7 @@ func register[S, T any](r *Registry, kind tree.Kind, name string,
 	if err != nil {
 		panic(fmt.Sprintf("pipeline: %s: %s %v", place, kind, err))
 	}
-	schema, err := newSchema(reflect.TypeFor[S]())
+	schema, err := knownSchema(reflect.TypeFor[S]())
 	if err != nil {
 		panic(fmt.Sprintf("pipeline: %s: %s %q: %v", place, kind, name, err))
 	}

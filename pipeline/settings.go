@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -51,6 +52,23 @@ var (
 	typeSettings  = reflect.TypeFor[[]tree.Setting]()
 	typeText      = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
+
+// schemas are the schemas by type. A schema is never changed, and every reload registers all
+// factories again.
+var schemas sync.Map
+
+// knownSchema returns the schema of a struct, as newSchema does.
+func knownSchema(typ reflect.Type) (*schema, error) {
+	if known, ok := schemas.Load(typ); ok {
+		s, _ := known.(*schema)
+		return s, nil
+	}
+	s, err := newSchema(typ)
+	if err == nil {
+		schemas.Store(typ, s)
+	}
+	return s, err
+}
 
 // newSchema reads the tags of a struct. An error in them is a programming error, which Registry
 // reports by a panic.
