@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pasteline/pasteline/internal/testing/testserver"
 )
 
 const version = "v0.1.0" // the version of the tree for the go commands in documents
@@ -31,8 +33,14 @@ func newModules(t *testing.T) modules {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(out), "\n")
+	// Each command unpacks modules: thousands of small files, which a disk takes longer for.
+	cache, err := os.MkdirTemp(testserver.Memory(), "modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(cache) })
 	m := modules{
-		proxy: t.TempDir(), cache: t.TempDir(),
+		proxy: t.TempDir(), cache: cache,
 		local: filepath.Join(lines[0], "cache", "download"), more: lines[1],
 	}
 	folder := filepath.Join(m.proxy, filepath.FromSlash(module), "@v")
