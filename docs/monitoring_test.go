@@ -29,7 +29,9 @@ func shownMetrics(t *testing.T) string {
 	r := registry()
 	site := new(status.Site)
 	status.Register(r, site)
-	type settings struct{ URIs []string `ini:"uris"` }
+	type settings struct {
+		URIs []string `ini:"uris"`
+	}
 	pipeline.App(r, "egg:test#all", func(b *pipeline.Build, s settings) (http.Handler, error) {
 		for _, uri := range s.URIs {
 			if _, err := b.Storage(uri); err != nil {

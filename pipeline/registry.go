@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pasteline/pasteline/internal/suggest"
 	"github.com/pasteline/pasteline/pipeline/tree"
@@ -300,6 +301,13 @@ type ListenChecker interface {
 // process that listens at the address may be the server that is to be restarted, or a listener may
 // be passed by another process.
 var ErrUncertain = errors.New("may be otherwise at a start")
+
+// A DrainDelayer is a [Server] that goes on accepting for a time after it was told to stop, so that
+// load balancers notice that it is going to.
+type DrainDelayer interface {
+	// DrainDelay returns the time between the signal to stop and Shutdown.
+	DrainDelay() time.Duration
+}
 
 // A Server listens and serves one handler.
 type Server interface {

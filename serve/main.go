@@ -49,8 +49,28 @@ func Main(register ...func(*pipeline.Registry)) {
 		Stdio: Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, register: register,
 		program: nameOf(os.Args[0]),
 		reloads: func() <-chan struct{} { return notifyReload(cancel) },
+		hurry:   hurryOnSignal,
 	}
 	os.Exit(c.run(ctx, os.Args[1:]))
+}
+
+// hurryOnSignal calls end at the next signal to stop, in place of the signal's default effect, until
+// stop is called.
+func hurryOnSignal(end func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	stopped := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			end()
+		case <-stopped:
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(stopped)
+	}
 }
 
 // Run runs the command with args, without the program's name, and returns its exit code. When ctx
@@ -117,6 +137,8 @@ type call struct {
 	args     []string               // of the command line
 	reloads  func() <-chan struct{} // called by a server; returns the channel of reload requests
 	level    *slog.Level            // of the log, from the command line; nil means that of the file
+
+	hurry func(end func()) (stop func()) // see site.Options; may be nil
 }
 
 // printError prints a line to the standard error. A failure to do so can't be reported.

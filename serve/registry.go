@@ -3,6 +3,7 @@ package serve
 import (
 	"github.com/pasteline/pasteline/apps/cascade"
 	"github.com/pasteline/pasteline/apps/echo"
+	"github.com/pasteline/pasteline/apps/health"
 	"github.com/pasteline/pasteline/apps/metrics"
 	"github.com/pasteline/pasteline/apps/static"
 	"github.com/pasteline/pasteline/apps/urlmap"
@@ -21,7 +22,7 @@ import (
 )
 
 // Standard registers the factories of Pasteline: the filters browserid, retry, tm, prefix, config
-// and translogger; the composites urlmap and cascade; the apps static, echo, metrics and vars; the servers,
+// and translogger; the composites urlmap and cascade; the apps static, echo, metrics, health and vars; the servers,
 // also under the names of those in Python; and databases of the kinds bolt, memory and postgres. It
 // also registers hints about names of other Python packages. [Run] calls it; it is for programs
 // that load a pipeline without this package's command.
@@ -38,6 +39,7 @@ func Standard(r *pipeline.Registry) {
 	echo.Register(r)
 	vars.Register(r)
 	metrics.Register(r)
+	health.Register(r)
 	server.Register(r)
 	registerHints(r)
 	bolt.Register(r.Opener())

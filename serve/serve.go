@@ -47,7 +47,9 @@ precedence over a line with that name in a section. --set SECTION.KEY=VALUE repl
 
 The addresses are printed when the server listens. On SIGINT or SIGTERM it stops accepting
 connections, lets running requests finish, closes the resources of the apps, and exits with code
-0; a second signal ends it at once.
+0; a second signal ends it at once. With drain_delay in the [server:] section it goes on accepting
+for that time first, while egg:pasteline#health says that it is not ready; a second signal ends
+the delay.
 
 On SIGHUP it reloads the file and its includes. New requests go to the new pipeline; running
 requests finish in the old one, and are cancelled after --reload-grace. If the file has errors,
@@ -152,7 +154,7 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 		Listening: func(ctx context.Context, addrs []net.Addr) (stopped func(), err error) {
 			return o.announce(ctx, c, addrs, log.Logger())
 		},
-		Reload: reload, Watch: o.reload, Interval: o.interval, Grace: o.grace,
+		Hurry: c.hurry, Reload: reload, Watch: o.reload, Interval: o.interval, Grace: o.grace,
 	})
 }
 

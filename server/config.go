@@ -103,6 +103,11 @@ type Config struct {
 	// IdleTimeout is the time a connection is kept open for the next request. 0 means 2 minutes.
 	IdleTimeout time.Duration `ini:"idle_timeout" default:"2m" min:"1ms" help:"time that a connection is kept open for the next request"`
 
+	// DrainDelay is the time for which the server goes on accepting after the signal to stop, while
+	// the app health already reports that it is not ready. The command serve waits that long before
+	// it calls Shutdown; Shutdown itself does not wait. 0 means none.
+	DrainDelay time.Duration `ini:"drain_delay" default:"0s" min:"0s" help:"time that the server goes on accepting after the signal to stop, while egg:pasteline#health says not ready, so that load balancers send no new clients"`
+
 	// ShutdownTimeout is the time that running requests have after Shutdown. 0 means 10 seconds.
 	ShutdownTimeout time.Duration `ini:"shutdown_timeout" default:"10s" min:"1ms" help:"time that running requests have to finish when the server is stopped"`
 
@@ -182,6 +187,7 @@ func (c Config) Validate() error {
 		{"write_timeout", c.WriteTimeout},
 		{"idle_timeout", c.IdleTimeout},
 		{"shutdown_timeout", c.ShutdownTimeout},
+		{"drain_delay", c.DrainDelay},
 	} {
 		if limit.value < 0 {
 			add(limit.key, "want a duration above 0, such as 30s, not %s", limit.value)

@@ -215,6 +215,9 @@ func (s *Server) watch(h http.Handler) http.Handler {
 	})
 }
 
+// DrainDelay returns the DrainDelay of the Config.
+func (s *Server) DrainDelay() time.Duration { return s.config.DrainDelay }
+
 // Shutdown stops accepting, and waits until all requests have been answered, ctx is done or the
 // ShutdownTimeout has passed. Then it cancels the contexts of the remaining requests and closes
 // their connections; the error has their number.
@@ -310,4 +313,7 @@ func (s *Server) settled(ctx context.Context) bool {
 	return true
 }
 
-var _ pipeline.Server = (*Server)(nil)
+var (
+	_ pipeline.Server       = (*Server)(nil)
+	_ pipeline.DrainDelayer = (*Server)(nil)
+)

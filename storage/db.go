@@ -27,6 +27,7 @@ type core struct {
 	queue   keyQueue
 	locks   locks
 	shared  sync.Map // see DB.Shared
+	pinger  pinger
 }
 
 func newCore(name string, e engine.Engine) *core {

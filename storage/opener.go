@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/url"
 	"regexp"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/pasteline/pasteline/internal/redact"
 	"github.com/pasteline/pasteline/storage/engine"
-	"github.com/pasteline/pasteline/transaction"
 	"github.com/pasteline/pasteline/transaction/recovery"
 )
 
@@ -127,23 +125,23 @@ func (o *Opener) Intercept(f func(ctx context.Context, uri *url.URL,
 // that Renew made of it share one set.
 func (o *Opener) Recovery() *recovery.Set { return &o.open.recovery }
 
-// engines returns the engines of the open databases, by the names of the databases. It leaves out
-// a database that is being opened or closed, which may take long.
-func (o *openSet) engines() map[string]engine.Engine {
+// cores returns the open databases. It leaves out one that is being opened or closed, which may take
+// long.
+func (o *openSet) cores() []*core {
 	o.mu.Lock()
 	databases := slices.Collect(maps.Values(o.databases))
 	o.mu.Unlock()
-	engines := map[string]engine.Engine{}
+	var cores []*core
 	for _, s := range databases {
 		if !s.mu.TryLock() {
 			continue
 		}
 		if s.core != nil {
-			engines[s.core.name] = s.core.engine
+			cores = append(cores, s.core)
 		}
 		s.mu.Unlock()
 	}
-	return engines
+	return cores
 }
 
 // Gauges returns the metrics of the open databases ([engine.Gauger]), by their names, in which
@@ -152,8 +150,8 @@ func (o *Opener) Gauges() map[string]map[string]float64 {
 	var mu sync.Mutex
 	var asked sync.WaitGroup
 	gauges := map[string]map[string]float64{}
-	for name, e := range o.open.engines() {
-		g, ok := e.(engine.Gauger)
+	for _, c := range o.open.cores() {
+		g, ok := c.engine.(engine.Gauger)
 		if !ok {
 			continue
 		}
@@ -161,7 +159,7 @@ func (o *Opener) Gauges() map[string]map[string]float64 {
 			values := g.Gauges()
 			mu.Lock()
 			defer mu.Unlock()
-			gauges[name] = values
+			gauges[c.name] = values
 		})
 	}
 	asked.Wait()
@@ -170,54 +168,22 @@ func (o *Opener) Gauges() map[string]map[string]float64 {
 
 // Ping reads from each of the open databases, and returns the errors, by the names of the databases,
 // in which passwords are hidden; nil stands for a database that has answered. A database that has
-// not answered when ctx is done has the error of ctx. The databases are asked at the same time.
+// not answered when ctx is done has the error of ctx. The databases are asked at the same time, and
+// each by one call at a time, whose answer concurrent calls share.
 func (o *Opener) Ping(ctx context.Context) map[string]error {
-	type answer struct {
-		name string
-		err  error
-	}
-	engines := o.open.engines()
-	answers := make(chan answer, len(engines)) // so that a late answer blocks no goroutine
+	var mu sync.Mutex
+	var asked sync.WaitGroup
 	errs := map[string]error{}
-	for name, e := range engines {
-		errs[name] = errNoAnswer
-		go func() { answers <- answer{name, ping(ctx, e)} }()
+	for _, c := range o.open.cores() {
+		asked.Go(func() {
+			err := c.ping(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			errs[c.name] = err
+		})
 	}
-	for range engines {
-		select {
-		case a := <-answers:
-			errs[a.name] = a.err
-		case <-ctx.Done():
-			for name, err := range errs {
-				if errors.Is(err, errNoAnswer) {
-					errs[name] = ctx.Err()
-				}
-			}
-			return errs
-		}
-	}
+	asked.Wait()
 	return errs
-}
-
-// errNoAnswer stands for the answer that a database has not yet given.
-var errNoAnswer = errors.New("no answer yet")
-
-// pinged is a bucket and a key that Ping reads. Databases need not have them.
-const pinged = "pasteline.ping"
-
-func ping(ctx context.Context, e engine.Engine) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &transaction.PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	view, err := e.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer view.Close()
-	_, err = view.Get(pinged, []byte(pinged))
-	return err
 }
 
 // CheckTwoPhase returns an error if more than one of the databases that were opened with o (not

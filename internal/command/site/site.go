@@ -35,6 +35,10 @@ type Options struct {
 	// returned function, unless it is nil, is called when the server has stopped.
 	Listening func(context.Context, []net.Addr) (stopped func(), err error)
 
+	// Hurry calls end when the operator asks a second time to stop, until the returned function is
+	// called. It is called if the server delays its stop; nil: the delay can't be cut short.
+	Hurry func(end func()) (stop func())
+
 	Reload   <-chan struct{} // each received value reloads the file; may be nil or closed
 	Watch    bool            // reload the file too when it or an include has changed
 	Interval time.Duration   // between two looks at the files
@@ -118,7 +122,11 @@ func (s *site) serve(ctx context.Context, keep func()) error {
 	if ended, err := s.wait(ctx, failed); ended {
 		return err
 	}
+	s.status.Drain()
 	s.supervisor.stopping(ctx)
+	if ended, err := s.delay(ctx, failed); ended {
+		return err
+	}
 	s.logger.InfoContext(ctx,
 		"shutting down: running requests may finish, a second signal ends them")
 	if err := s.server.Shutdown(context.WithoutCancel(ctx)); err != nil {
@@ -126,6 +134,22 @@ func (s *site) serve(ctx context.Context, keep func()) error {
 		s.logger.WarnContext(ctx, "not every request could finish", slog.Any("error", err))
 	}
 	return <-failed
+}
+
+// delay lets the server go on accepting for its drain delay, or until the operator hurries.
+func (s *site) delay(ctx context.Context, failed <-chan error) (ended bool, err error) {
+	delayer, ok := s.server.Server.(pipeline.DrainDelayer)
+	if !ok || delayer.DrainDelay() <= 0 {
+		return false, nil
+	}
+	s.logger.InfoContext(ctx, "not ready any more: requests are answered until the delay is over, "+
+		"a second signal ends it", slog.Duration("delay", delayer.DrainDelay()))
+	delayed, cancel := context.WithTimeout(context.WithoutCancel(ctx), delayer.DrainDelay())
+	defer cancel()
+	if s.options.Hurry != nil {
+		defer s.options.Hurry(cancel)()
+	}
+	return s.wait(delayed, failed)
 }
 
 // wait waits until ctx is done or the server has failed, and notifies the watchdog meanwhile.
