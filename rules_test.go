@@ -110,6 +110,7 @@ var layers = []struct {
 	{"internal/testing/pgtest", false},    // so that only tests import it, as with the next two
 	{"internal/testing/mariadbtest", false},
 	{"internal/testing/testserver", false},
+	{"internal/testing/ptytest", false},
 	{"cmd", false},
 	{"examples", false},
 	{"servetest", false},
@@ -120,6 +121,7 @@ var layers = []struct {
 	{"internal/command/migrate", false},
 	{"internal/command/scaffold", false},
 	{"internal/command/logging", false},
+	{"internal/command/terminal", false},
 	{"internal/command/changes", false},
 	{"server", false},
 	{"apps", false},

@@ -22,7 +22,7 @@
 //
 //	[logging]
 //	level = info                 debug, info, warn or error
-//	format = text                text or json
+//	format = auto                auto (console on a terminal, else text), console, text or json
 //	output = stderr              stderr, stdout, or a file to append to, below the .ini file's folder
 //	level.browserid = debug      the level of one section
 //	level.server.main = warn     of one of several with that name, with a dot for the colon

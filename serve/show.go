@@ -6,6 +6,7 @@ import (
 	"flag"
 
 	"github.com/pasteline/pasteline/internal/command/show"
+	"github.com/pasteline/pasteline/internal/command/terminal"
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
@@ -91,7 +92,7 @@ func (o *showOptions) run(_ context.Context, c *call, args []string) error {
 	load.Name = o.name
 	options := show.Options{
 		Registry: load.Registry, Reveal: o.reveal, Defaults: o.defaults,
-		Color: wantsColor(c.Out),
+		Color: terminal.HasColors(c.Out),
 	}
 	kind := tree.KindApp
 	if o.server || o.filter {

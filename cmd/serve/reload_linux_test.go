@@ -1,44 +1,20 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"unsafe"
-)
 
-// terminal returns a terminal: the end that shows it, and that of the programs in it.
-func terminal(t *testing.T) (master, slave *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	var unlock, number int32
-	for request, value := range map[uintptr]*int32{
-		syscall.TIOCSPTLCK: &unlock,
-		syscall.TIOCGPTN:   &number,
-	} {
-		if _, _, err := syscall.Syscall(syscall.SYS_IOCTL, master.Fd(), request,
-			uintptr(unsafe.Pointer(value))); err != 0 {
-			t.Fatal(err)
-		}
-	}
-	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return master, slave
-}
+	"github.com/pasteline/pasteline/internal/testing/ptytest"
+)
 
 // SIGHUP reloads also in a terminal. But when that is closed, the server ends, as any program in it
 // does.
 func TestClosedTerminalIsTheEnd(t *testing.T) {
 	t.Parallel()
-	master, slave := terminal(t)
+	screen, slave := ptytest.Open(t)
 	s := newSite(t, "serve-test", marked(t, "one"))
 	s.stop()
 	s.prepare = func(cmd *exec.Cmd) {
@@ -53,7 +29,7 @@ func TestClosedTerminalIsTheEnd(t *testing.T) {
 	if got := s.mark(); got != "two" {
 		t.Errorf("got %q, want two", got)
 	}
-	master.Close()
+	screen.Master.Close()
 	s.ended()
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)

@@ -14,10 +14,15 @@
 //
 //	[logging]
 //	level = info                 debug, info, warn or error
-//	format = text                text or json
+//	format = auto                auto, console, text or json
 //	output = logs/site.log       stderr, stdout, or a file to append to
 //	level.browserid = debug      the level of one section
 //	level.server.main = warn     of one of several with that name, with a dot for the colon
+//
+// The format console is for people: the time of day, the level, the message and the attributes, with
+// the attribute stack below the line. On a terminal it has colours, unless NO_COLOR is set or TERM
+// is dumb, and no text of a request can control the terminal. The format auto, which is the default,
+// is console on a terminal, and text, that of slog's TextHandler, elsewhere.
 //
 // A relative path starts at the folder of the .ini file. The lines of a section are those whose
 // attribute section has its name; the logger of [pipeline.Build] sets it.
@@ -31,7 +36,7 @@
 // sections whose use or factory is of that distribution or module, and the names below either of
 // them: app includes app.views. The qualname exc_logger, of pyramid_exclog, selects the failures of
 // requests, which are logged as errors. Lines are JSON if a formatter clearly says so, and else
-// slog's text.
+// of the format auto.
 //
 //	StreamHandler                sys.stderr or sys.stdout
 //	FileHandler                  appends to a file, whatever its mode

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/pasteline/pasteline/internal/command/terminal"
 	"github.com/pasteline/pasteline/pipeline/tree"
 )
 
@@ -148,7 +149,7 @@ func (l *Log) open(p *plan) (*state, error) {
 	for _, sink := range p.sinks {
 		switch t := sink.target; t.kind {
 		case toStream:
-			s.handlers = append(s.handlers, newHandler(l.streams[t.name], sink.json, nil))
+			s.handlers = append(s.handlers, newHandler(l.streams[t.name], sink.format, nil))
 		case toFile:
 			if s.files[t.name] == nil {
 				if s.files[t.name] = last.files[t.name]; s.files[t.name] != nil {
@@ -157,14 +158,14 @@ func (l *Log) open(p *plan) (*state, error) {
 					s.files[t.name] = newStream(t, opened[t.name], l.streams["stderr"], l.report)
 				}
 			}
-			s.handlers = append(s.handlers, newHandler(s.files[t.name], sink.json, nil))
+			s.handlers = append(s.handlers, newHandler(s.files[t.name], sink.format, nil))
 		case toSyslog:
 			if s.syslogs[t.name] == nil {
 				if s.syslogs[t.name] = last.syslogs[t.name]; s.syslogs[t.name] == nil {
 					s.syslogs[t.name] = l.openSyslog(p, t)
 				}
 			}
-			s.handlers = append(s.handlers, newSyslogHandler(s.syslogs[t.name], sink.json))
+			s.handlers = append(s.handlers, newSyslogHandler(s.syslogs[t.name], sink.format))
 		}
 	}
 	return s, nil
@@ -186,11 +187,16 @@ func (l *Log) report(message string, err error) {
 	go l.logger.Error(message, slog.Any("error", err))
 }
 
-// newHandler returns slog's own handler. The level has been checked before it is called.
-func newHandler(w io.Writer, json bool, replace func([]string, slog.Attr) slog.Attr) slog.Handler {
+// newHandler returns the handler of a format. The level has been checked before it is called.
+// replace, which may be nil, is for text and JSON.
+func newHandler(w io.Writer, format string, replace func([]string, slog.Attr) slog.Attr,
+) slog.Handler {
 	options := &slog.HandlerOptions{Level: slog.Level(everything), ReplaceAttr: replace}
-	if json {
+	switch formatFor(w, format) {
+	case formatJSON:
 		return slog.NewJSONHandler(w, options)
+	case formatConsole:
+		return newConsoleHandler(w, terminal.HasColors(w))
 	}
 	return slog.NewTextHandler(w, options)
 }

@@ -19,7 +19,7 @@ type plan struct {
 // A sink is a destination with a format and a level.
 type sink struct {
 	target target
-	json   bool
+	format string
 	level  Level // the lowest level that is written
 }
 

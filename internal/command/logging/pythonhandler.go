@@ -125,7 +125,10 @@ func (r *pythonReader) readHandler(name string) pythonHandler {
 	if !ok {
 		return none
 	}
-	made := sink{level: everything, json: r.json[settings["formatter"].Value]}
+	made := sink{level: everything, format: formatAuto}
+	if r.json[settings["formatter"].Value] {
+		made.format = formatJSON
+	}
 	if made.target, ok = known.target(r, args); !ok {
 		return none
 	}

@@ -16,7 +16,7 @@ import (
 // settings are the settings of [logging].
 type settings struct {
 	Level  Level          `ini:"level" default:"info" help:"lowest level that is logged: debug, info, warn or error"`
-	Format string         `ini:"format" default:"text" oneof:"text json" help:"format of a line"`
+	Format string         `ini:"format" default:"auto" oneof:"auto console text json" help:"format of a line: auto is console on a terminal, and text elsewhere; console is for people, with colours unless NO_COLOR is set"`
 	Output string         `ini:"output" default:"stderr" help:"destination: stderr, stdout, or the path of a file to append to, relative to the folder of the .ini file"`
 	Levels []tree.Setting `ini:"*"`
 }
@@ -77,7 +77,7 @@ func keysOf(settings []tree.SettingInfo) []string {
 // plan returns a plan with one sink and the given levels of sections.
 func (s *settings) plan(levels map[string]Level) *plan {
 	return &plan{
-		sinks: []sink{{target: stderr, json: s.Format == "json", level: everything}},
+		sinks: []sink{{target: stderr, format: s.Format, level: everything}},
 		route: func(o origin) route {
 			for _, name := range keyNames(o.section) {
 				if level, ok := levels[name]; ok {

@@ -106,7 +106,7 @@ func TestFaults(t *testing.T) {
 	tests := []struct{ name, settings, want string }{
 		{"level", "level = loud", `site.ini:2: [logging] level = "loud": want debug, info, warn or error`},
 		{"empty level", "level =", `site.ini:2: [logging] level: empty: want debug, info, warn or error`},
-		{"format", "format = xml", `site.ini:2: [logging] format = "xml": want text or json`},
+		{"format", "format = xml", `site.ini:2: [logging] format = "xml": want auto, console, text or json`},
 		{"empty output", "output =", `site.ini:2: [logging] output: empty; want stderr, stdout or the path of a file`},
 		{"output empty by interpolation", "x =\noutput = %(x)s", `site.ini:2: [logging] x: unknown setting; have: format, level, level.NAME, output` + "\n" +
 			`site.ini:3: [logging] output: empty; want stderr, stdout or the path of a file`},
@@ -125,7 +125,7 @@ func TestFaults(t *testing.T) {
 		{"a folder", "output = .", `site.ini:2: [logging] output = ".": can't open the log file: is a directory; want the path of a file that may be written to`},
 		{"below a file", "output = site.ini/log", `site.ini:2: [logging] output = "site.ini/log": can't open the log file: not a directory; want the path of a file that may be written to`},
 		{"several", "level = loud\nformat = xml\nlevel.browserid = x\ncolour = red", `site.ini:2: [logging] level = "loud": want debug, info, warn or error` + "\n" +
-			`site.ini:3: [logging] format = "xml": want text or json` + "\n" +
+			`site.ini:3: [logging] format = "xml": want auto, console, text or json` + "\n" +
 			`site.ini:4: [logging] level.browserid = "x": want debug, info, warn or error` + "\n" +
 			"site.ini:5: [logging] colour: unknown setting; have: format, level, level.NAME, output"},
 	}
@@ -224,7 +224,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s: no help", s.Key)
 		}
 	}
-	if diff := gocmp.Diff([]string{"level=info", "format=text", "output=stderr", "level.NAME="}, keys); diff != "" {
+	if diff := gocmp.Diff([]string{"level=info", "format=auto", "output=stderr", "level.NAME="}, keys); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

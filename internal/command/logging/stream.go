@@ -29,6 +29,13 @@ type stream struct {
 	full   bool                            // the last line could not be written
 }
 
+// Unwrap returns the writer below, so that a terminal is found.
+func (s *stream) Unwrap() io.Writer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w
+}
+
 // Write writes a line. Before that it rotates a file that is due, or reopens one that was moved.
 // If that fails, the line is written all the same.
 func (s *stream) Write(line []byte) (int, error) {

@@ -269,10 +269,10 @@ func (s *syslog) close() error {
 // A syslogHandler writes each line with its severity, and without the time, which the syslog adds.
 type syslogHandler [len(severities)]slog.Handler
 
-func newSyslogHandler(s *syslog, json bool) slog.Handler {
+func newSyslogHandler(s *syslog, format string) slog.Handler {
 	h := &syslogHandler{}
 	for i := range h {
-		h[i] = newHandler(syslogWriter{s, i}, json, func(groups []string, a slog.Attr) slog.Attr {
+		h[i] = newHandler(syslogWriter{s, i}, format, func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey {
 				return slog.Attr{}
 			}
