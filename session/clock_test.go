@@ -24,12 +24,18 @@ func TestClock(t *testing.T) {
 		moves func(f *fixture, use func())
 		alive bool
 	}{
-		{"less than the timeout passes", func(f *fixture, _ func()) { f.clock.pass(20 * time.Minute) },
-			true},
-		{"the timeout passes",
-			func(f *fixture, _ func()) { f.clock.pass(20*time.Minute + 20*time.Second) }, false},
-		{"the clock jumps ahead", func(f *fixture, _ func()) { f.clock.jump(24 * time.Hour) },
-			true},
+		{
+			"less than the timeout passes", func(f *fixture, _ func()) { f.clock.pass(20 * time.Minute) },
+			true,
+		},
+		{
+			"the timeout passes",
+			func(f *fixture, _ func()) { f.clock.pass(20*time.Minute + 20*time.Second) }, false,
+		},
+		{
+			"the clock jumps ahead", func(f *fixture, _ func()) { f.clock.jump(24 * time.Hour) },
+			true,
+		},
 		{"the clock jumps ahead twice", func(f *fixture, _ func()) {
 			f.clock.jump(24 * time.Hour)
 			f.Sweep(context.Background())
@@ -40,14 +46,16 @@ func TestClock(t *testing.T) {
 			f.clock.jump(24 * time.Hour)
 			f.clock.pass(21 * time.Minute)
 		}, false},
-		{"the clock jumps ahead just before the timeout passes",
+		{
+			"the clock jumps ahead just before the timeout passes",
 			func(f *fixture, _ func()) {
 				f.clock.pass(15 * time.Minute)
 				f.Sweep(context.Background())
 				f.clock.jump(24 * time.Hour)
 				f.Sweep(context.Background())
 				f.clock.pass(6 * time.Minute)
-			}, false},
+			}, false,
+		},
 		{"the clock jumps ahead and the session is used", func(f *fixture, use func()) {
 			f.clock.jump(24 * time.Hour)
 			use()
@@ -73,12 +81,14 @@ func TestClock(t *testing.T) {
 			f.clock.pass(10 * time.Minute)
 			f.clock.jump(2 * time.Hour)
 		}, true},
-		{"the clock jumps back, the session is used, and the timeout passes",
+		{
+			"the clock jumps back, the session is used, and the timeout passes",
 			func(f *fixture, use func()) {
 				f.clock.jump(-2 * time.Hour)
 				use()
 				f.clock.pass(21 * time.Minute)
-			}, false},
+			}, false,
+		},
 		{"the clock jumps back a little, and the session is in use", func(f *fixture, use func()) {
 			f.clock.jump(-10 * time.Minute)
 			for range 10 {
@@ -189,8 +199,10 @@ func TestWrongClocksOnPostgres(t *testing.T) {
 			must(t, s.Set("n", 1))
 		})
 	}
-	for _, wrong := range []time.Duration{21 * time.Minute, -21 * time.Minute, 24 * time.Hour,
-		-24 * time.Hour} {
+	for _, wrong := range []time.Duration{
+		21 * time.Minute, -21 * time.Minute, 24 * time.Hour,
+		-24 * time.Hour,
+	} {
 		m := machine(wrong)
 		if n, err := m.Sweep(t.Context()); n != 0 || err != nil {
 			t.Errorf("%v: Sweep: got %d, %v", wrong, n, err)

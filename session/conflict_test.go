@@ -20,7 +20,8 @@ func TestConflicts(t *testing.T) {
 	type act = func(f *fixture, ctx context.Context, s *session.Session) error
 	set := func(key string, value any) act {
 		return func(_ *fixture, _ context.Context,
-			s *session.Session) error {
+			s *session.Session,
+		) error {
 			return s.Set(key, value)
 		}
 	}
@@ -40,7 +41,8 @@ func TestConflicts(t *testing.T) {
 	}
 	del := func(key string) act {
 		return func(_ *fixture, _ context.Context,
-			s *session.Session) error {
+			s *session.Session,
+		) error {
 			return s.Delete(key)
 		}
 	}
@@ -55,7 +57,8 @@ func TestConflicts(t *testing.T) {
 	}
 	clearAll := func(_ *fixture, _ context.Context, s *session.Session) error { return s.Clear() }
 	invalidate := func(_ *fixture, _ context.Context,
-		s *session.Session) error {
+		s *session.Session,
+	) error {
 		return s.Invalidate()
 	}
 	carry := func(f *fixture, ctx context.Context, s *session.Session) error {
@@ -88,59 +91,105 @@ func TestConflicts(t *testing.T) {
 		conflict bool
 		want     map[string]any // values of the session afterwards; nil: no session
 	}{
-		{name: "different keys merge", a: set("x", 1), b: set("y", 2),
-			want: map[string]any{"n": int64(4), "x": int64(1), "y": int64(2)}},
-		{name: "same key", a: set("n", 5), b: set("n", 6), conflict: true,
-			want: map[string]any{"n": int64(5)}},
-		{name: "same key, same value", a: set("n", 5), b: set("n", 5), conflict: true,
-			want: map[string]any{"n": int64(5)}},
-		{name: "same new key", a: set("x", 5), b: set("x", 5), conflict: true,
-			want: map[string]any{"n": int64(4), "x": int64(5)}},
-		{name: "write after read", a: set("n", 5), b: both(read("n"), set("x", 1)), conflict: true,
-			want: map[string]any{"n": int64(5)}},
+		{
+			name: "different keys merge", a: set("x", 1), b: set("y", 2),
+			want: map[string]any{"n": int64(4), "x": int64(1), "y": int64(2)},
+		},
+		{
+			name: "same key", a: set("n", 5), b: set("n", 6), conflict: true,
+			want: map[string]any{"n": int64(5)},
+		},
+		{
+			name: "same key, same value", a: set("n", 5), b: set("n", 5), conflict: true,
+			want: map[string]any{"n": int64(5)},
+		},
+		{
+			name: "same new key", a: set("x", 5), b: set("x", 5), conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(5)},
+		},
+		{
+			name: "write after read", a: set("n", 5), b: both(read("n"), set("x", 1)), conflict: true,
+			want: map[string]any{"n": int64(5)},
+		},
 		{name: "write after read of a missing key", a: set("x", 5), b: both(read("x"),
 			set("y", 1)), conflict: true, want: map[string]any{"n": int64(4), "x": int64(5)}},
-		{name: "only reads", a: set("n", 5), b: both(keys, read("n")),
-			want: map[string]any{"n": int64(5)}},
-		{name: "reads, and writes another session", a: set("n", 5), b: both(read("n"), elsewhere),
-			conflict: true, want: map[string]any{"n": int64(5)}},
-		{name: "reads another key, and writes another session", a: set("x", 5),
-			b: both(read("n"), elsewhere), want: map[string]any{"n": int64(4), "x": int64(5)}},
-		{name: "delete and write", a: del("n"), b: set("n", 5), conflict: true,
-			want: map[string]any{}},
+		{
+			name: "only reads", a: set("n", 5), b: both(keys, read("n")),
+			want: map[string]any{"n": int64(5)},
+		},
+		{
+			name: "reads, and writes another session", a: set("n", 5), b: both(read("n"), elsewhere),
+			conflict: true, want: map[string]any{"n": int64(5)},
+		},
+		{
+			name: "reads another key, and writes another session", a: set("x", 5),
+			b: both(read("n"), elsewhere), want: map[string]any{"n": int64(4), "x": int64(5)},
+		},
+		{
+			name: "delete and write", a: del("n"), b: set("n", 5), conflict: true,
+			want: map[string]any{},
+		},
 		{name: "delete both", a: del("n"), b: del("n"), conflict: true, want: map[string]any{}},
-		{name: "delete of a missing key", a: set("x", 1), b: both(del("x"), set("y", 1)),
-			conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
-		{name: "keys and an added key", a: set("x", 1), b: both(keys, set("y", 1)), conflict: true,
-			want: map[string]any{"n": int64(4), "x": int64(1)}},
-		{name: "keys and a deleted key", a: del("n"), b: both(keys, set("y", 1)), conflict: true,
-			want: map[string]any{}},
-		{name: "last modified and a written key", a: set("x", 1), b: both(modified, set("y", 1)),
-			conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)}},
-		{name: "clear and an added key", a: set("x", 1), b: clearAll, conflict: true,
-			want: map[string]any{"n": int64(4), "x": int64(1)}},
+		{
+			name: "delete of a missing key", a: set("x", 1), b: both(del("x"), set("y", 1)),
+			conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)},
+		},
+		{
+			name: "keys and an added key", a: set("x", 1), b: both(keys, set("y", 1)), conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(1)},
+		},
+		{
+			name: "keys and a deleted key", a: del("n"), b: both(keys, set("y", 1)), conflict: true,
+			want: map[string]any{},
+		},
+		{
+			name: "last modified and a written key", a: set("x", 1), b: both(modified, set("y", 1)),
+			conflict: true, want: map[string]any{"n": int64(4), "x": int64(1)},
+		},
+		{
+			name: "clear and an added key", a: set("x", 1), b: clearAll, conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(1)},
+		},
 		{name: "log-out, then a slow request", a: invalidate, b: set("x", 1), conflict: true},
-		{name: "log-out and log-in, then a slow request", a: replace, b: set("x", 1),
-			conflict: true, want: map[string]any{"n": int64(9)}},
-		{name: "a write, then log-out", a: set("x", 1), b: invalidate, conflict: true,
-			want: map[string]any{"n": int64(4), "x": int64(1)}},
+		{
+			name: "log-out and log-in, then a slow request", a: replace, b: set("x", 1),
+			conflict: true, want: map[string]any{"n": int64(9)},
+		},
+		{
+			name: "a write, then log-out", a: set("x", 1), b: invalidate, conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(1)},
+		},
 		{name: "log-out twice", a: invalidate, b: invalidate, conflict: true},
 		{name: "log-out and a reader", a: invalidate, b: read("n")},
-		{name: "log-out and a reader that writes another session", a: invalidate, b: elsewhere,
-			conflict: true},
-		{name: "log-out and a reader that marks the use", a: invalidate, b: read("n"),
-			pass: time.Minute, conflict: true},
+		{
+			name: "log-out and a reader that writes another session", a: invalidate, b: elsewhere,
+			conflict: true,
+		},
+		{
+			name: "log-out and a reader that marks the use", a: invalidate, b: read("n"),
+			pass: time.Minute, conflict: true,
+		},
 		{name: "renewal, then a slow request", a: carry, b: set("x", 1), conflict: true},
-		{name: "a write, then renewal", a: set("x", 1), b: carry, conflict: true,
-			want: map[string]any{"n": int64(4), "x": int64(1)}},
-		{name: "two readers that mark the use", a: read("n"), b: both(keys, read("n")),
-			pass: time.Minute, want: map[string]any{"n": int64(4)}},
-		{name: "two writers that mark the use", a: set("x", 1), b: set("y", 1), pass: time.Minute,
-			want: map[string]any{"n": int64(4), "x": int64(1), "y": int64(1)}},
-		{name: "begun by both", fresh: true, a: set("x", 1), b: set("y", 1), conflict: true,
-			want: map[string]any{"x": int64(1)}},
-		{name: "begun by one, read by the other", fresh: true, a: set("x", 1),
-			b: both(read("x"), keys), want: map[string]any{"x": int64(1)}},
+		{
+			name: "a write, then renewal", a: set("x", 1), b: carry, conflict: true,
+			want: map[string]any{"n": int64(4), "x": int64(1)},
+		},
+		{
+			name: "two readers that mark the use", a: read("n"), b: both(keys, read("n")),
+			pass: time.Minute, want: map[string]any{"n": int64(4)},
+		},
+		{
+			name: "two writers that mark the use", a: set("x", 1), b: set("y", 1), pass: time.Minute,
+			want: map[string]any{"n": int64(4), "x": int64(1), "y": int64(1)},
+		},
+		{
+			name: "begun by both", fresh: true, a: set("x", 1), b: set("y", 1), conflict: true,
+			want: map[string]any{"x": int64(1)},
+		},
+		{
+			name: "begun by one, read by the other", fresh: true, a: set("x", 1),
+			b: both(read("x"), keys), want: map[string]any{"x": int64(1)},
+		},
 		{name: "nothing at all", fresh: true, a: nothing, b: nothing},
 	}
 	for _, tt := range tests {

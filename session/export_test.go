@@ -44,7 +44,8 @@ func (m *Manager) SweepLock() string { return m.sweepLock() }
 
 // SweepAlone sweeps as a sweeper does.
 func (m *Manager) SweepAlone(ctx context.Context) (ended int,
-	err error) {
+	err error,
+) {
 	return m.sweepAlone(ctx)
 }
 
@@ -119,8 +120,10 @@ var (
 		return m.created, m.used, problem
 	}
 	AppendMeta = func(created, used int64) []byte {
-		return meta{created: created,
-			used: used}.append(nil)
+		return meta{
+			created: created,
+			used:    used,
+		}.append(nil)
 	}
 
 	ItemKey      = func(id, key string) []byte { return refOf(id).itemKey(key) }

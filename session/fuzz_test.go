@@ -12,8 +12,10 @@ import (
 
 // Every JSON value is read as it was stored.
 func FuzzValueRoundTrip(f *testing.F) {
-	for _, seed := range []string{`"text"`, `5`, `-1.5`, `true`, `null`, `["a"]`,
-		`{"n": 4, "x": "a"}`} {
+	for _, seed := range []string{
+		`"text"`, `5`, `-1.5`, `true`, `null`, `["a"]`,
+		`{"n": 4, "x": "a"}`,
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -21,8 +23,10 @@ func FuzzValueRoundTrip(f *testing.F) {
 		if json.Unmarshal(text, &value) != nil {
 			return
 		}
-		for _, v := range []any{value, string(text), text, len(text),
-			uint64(math.MaxUint64) - uint64(len(text))} {
+		for _, v := range []any{
+			value, string(text), text, len(text),
+			uint64(math.MaxUint64) - uint64(len(text)),
+		} {
 			record, err := session.AppendValue(v)
 			if err != nil {
 				t.Fatalf("%#v: %v", v, err)
@@ -44,9 +48,11 @@ func FuzzValueRoundTrip(f *testing.F) {
 // Decoding any bytes gives a value or an error, and an encoded value decodes to the same value
 // again.
 func FuzzSessionDecode(f *testing.F) {
-	for _, seed := range []string{"", "s", "stext", "bbytes", "i\x02",
+	for _, seed := range []string{
+		"", "s", "stext", "bbytes", "i\x02",
 		"u\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "d12345678", "t", "f", `j{"a":[1]}`,
-		"jnul", "X"} {
+		"jnul", "X",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {

@@ -105,8 +105,10 @@ func TestGoldenDataConflicts(t *testing.T) {
 		})
 	}
 	if !t.Failed() {
-		wantTally(t, needed, tally{"same-key-conflicts": 40, "other-keys-merge": 22,
-			"log-out-wins": 24, "states-are-whole": 6})
+		wantTally(t, needed, tally{
+			"same-key-conflicts": 40, "other-keys-merge": 22,
+			"log-out-wins": 24, "states-are-whole": 6,
+		})
 	}
 }
 
@@ -247,8 +249,10 @@ func TestGoldenConcurrent(t *testing.T) {
 	for _, c := range readGolden(t).Concurrent {
 		t.Run(c.ID, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, session.Config{Timeout: seconds(c.Timeout),
-				Period: seconds(c.Period)})
+			f := newFixture(t, session.Config{
+				Timeout: seconds(c.Timeout),
+				Period:  seconds(c.Period),
+			})
 			type actor struct {
 				ctx context.Context
 				txn *transaction.Txn
@@ -321,7 +325,8 @@ func outcome(t *testing.T, result any, err error) string {
 }
 
 func concurrentStep(ctx context.Context, t *testing.T, f *fixture, txn *transaction.Txn, op, key,
-	k string, v any) (any, error) {
+	k string, v any,
+) (any, error) {
 	t.Helper()
 	switch op {
 	case "begin":

@@ -142,16 +142,26 @@ var concurrentDifferences = map[string]struct {
 	steps map[int]string
 	final map[string]map[string]any
 }{
-	"lost-update": {why: "two increments are not one",
-		steps: map[int]string{8: "conflict"}},
-	"three-way": {why: "three increments are not one",
-		steps: map[int]string{10: "conflict", 11: "conflict"}},
-	"same-value": {why: "the same key was written by both",
-		steps: map[int]string{8: "conflict"}},
-	"invalidate-both": {why: "only one of them can have ended it",
-		steps: map[int]string{8: "conflict"}},
-	"invalidate-vs-write": {why: "an invalidated session is gone",
-		steps: map[int]string{11: "null"}},
+	"lost-update": {
+		why:   "two increments are not one",
+		steps: map[int]string{8: "conflict"},
+	},
+	"three-way": {
+		why:   "three increments are not one",
+		steps: map[int]string{10: "conflict", 11: "conflict"},
+	},
+	"same-value": {
+		why:   "the same key was written by both",
+		steps: map[int]string{8: "conflict"},
+	},
+	"invalidate-both": {
+		why:   "only one of them can have ended it",
+		steps: map[int]string{8: "conflict"},
+	},
+	"invalidate-vs-write": {
+		why:   "an invalidated session is gone",
+		steps: map[int]string{11: "null"},
+	},
 	"conflict-different-keys": {
 		why:   "different keys merge",
 		steps: map[int]string{8: "null"},
@@ -181,8 +191,10 @@ var concurrentDifferences = map[string]struct {
 	},
 	"random-004": {
 		why: "what a transaction wrote to a new session is there when it looks again",
-		steps: map[int]string{10: `{"data":{"x":2},"valid":true}`,
-			16: `{"data":{"y":2},"valid":true}`},
+		steps: map[int]string{
+			10: `{"data":{"x":2},"valid":true}`,
+			16: `{"data":{"y":2},"valid":true}`,
+		},
 	},
 	"random-006": {
 		why:   "the second get of a new session gives the first",
@@ -199,8 +211,10 @@ var concurrentDifferences = map[string]struct {
 		why: "the second get of a new session gives the first; the snapshot is that of the first " +
 			"read, so A counts on " +
 			"from what B committed",
-		steps: map[int]string{6: "2", 7: `{"data":{"n":2},"valid":true}`, 8: "3", 16: "6",
-			20: "4", 24: "7"},
+		steps: map[int]string{
+			6: "2", 7: `{"data":{"n":2},"valid":true}`, 8: "3", 16: "6",
+			20: "4", 24: "7",
+		},
 		final: map[string]map[string]any{"u": {"n": 7.0}, "v": {"n": 4.0}},
 	},
 	"random-009": {why: "the same key was written by both", steps: map[int]string{33: "conflict"}},

@@ -151,7 +151,8 @@ func (f *fixture) get(ctx context.Context, tb testing.TB, id string) *session.Se
 
 // renew renews the session of the browser with the id from; the new id is to.
 func (f *fixture) renew(ctx context.Context, from, to string,
-	options ...session.RenewOption) error {
+	options ...session.RenewOption,
+) error {
 	return f.Renew(behind(ctx, &browser{id: from, next: to}), options...)
 }
 

@@ -88,8 +88,10 @@ func (o op) login(m map[string]place, p place) bool {
 	switch {
 	case !p.marked:
 		session = place{words: p.words, user: p.user}
-		m[o.id] = place{words: p.words, user: p.user, marked: true,
-			firstUser: cmp.Or(o.user, p.user), first: o.next}
+		m[o.id] = place{
+			words: p.words, user: p.user, marked: true,
+			firstUser: cmp.Or(o.user, p.user), first: o.next,
+		}
 	case o.user != "" && isLive(m, p.last(m, o.user)):
 		last := p.last(m, o.user)
 		if o.refused || o.next != last || o.saw != m[last].words {
@@ -337,8 +339,10 @@ func (h *history) run(t *testing.T, random *rand.Rand) {
 		var ops []op
 		for i := range each {
 			ops = append(ops, op{
-				kind: kinds[random.IntN(len(kinds))], user: []string{"", "ann",
-					"bob"}[random.IntN(3)], word: fmt.Sprintf("%c%d ", 'a'+c, i),
+				kind: kinds[random.IntN(len(kinds))], user: []string{
+					"", "ann",
+					"bob",
+				}[random.IntN(3)], word: fmt.Sprintf("%c%d ", 'a'+c, i),
 			})
 		}
 		all.Go(func() {

@@ -183,8 +183,10 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 			return l.write("flash",
 				func(s *session.Session, message string) error { return s.FlashOnce(message, "") })
 		}},
-		{Name: "PopFlash",
-			Do: in(func(s *session.Session) error { _, err := s.PopFlash(""); return err })},
+		{
+			Name: "PopFlash",
+			Do:   in(func(s *session.Session) error { _, err := s.PopFlash(""); return err }),
+		},
 		{Name: "CSRF token", Do: in(func(s *session.Session) error {
 			token, err := s.CSRFToken()
 			if err == nil {
@@ -193,8 +195,10 @@ func leftOverOperations() []transactiontest.Operation[*leftOver] {
 			return err
 		})},
 		{Name: "Renew", Do: func(l *leftOver) error { return l.m.Renew(l.ctx, session.As("ann")) }},
-		{Name: "Rollback of an earlier savepoint",
-			Do: func(l *leftOver) error { return l.saved.Rollback() }},
+		{
+			Name: "Rollback of an earlier savepoint",
+			Do:   func(l *leftOver) error { return l.saved.Rollback() },
+		},
 	}
 	for _, op := range transactiontest.Transaction(func(l *leftOver) *transaction.Txn { return l.txn }) {
 		if slices.Contains([]string{"Commit", "Abort", "Savepoint", "Rollback"}, op.Name) {

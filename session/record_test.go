@@ -192,8 +192,10 @@ func (f *fixture) putStored(tb testing.TB, id, meta string) {
 		must(tb, err)
 		data := tx.Bucket("session")
 		must(tb, data.Put(metaKey(id), []byte(meta)))
-		for key, record := range map[string]string{"n": "\x00i\x02", "later": "\xe8\x07sb",
-			"early": "\xc7\x01sa"} {
+		for key, record := range map[string]string{
+			"n": "\x00i\x02", "later": "\xe8\x07sb",
+			"early": "\xc7\x01sa",
+		} {
 			must(tb, data.Put(session.ItemKey(id, key), []byte(record)))
 		}
 		must(tb, tx.Bucket("session.used").Put(session.IndexKey(id, start*1000), nil))

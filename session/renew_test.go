@@ -56,8 +56,10 @@ func TestRenew(t *testing.T) {
 			t.Errorf("Has of the old id: got %t, %v", ok, err)
 		}
 	})
-	f.wantStored(t, "new", map[string]any{"cart": int64(3), "step": int64(1), "_user_": "ann",
-		"late": int64(1)})
+	f.wantStored(t, "new", map[string]any{
+		"cart": int64(3), "step": int64(1), "_user_": "ann",
+		"late": int64(1),
+	})
 	f.wantStored(t, "old", nil)
 	if got := f.events.take(); got != nil {
 		t.Errorf("events: got %v", got)
@@ -109,8 +111,10 @@ func TestRenewedIDIsRefused(t *testing.T) {
 			must(t, s.Delete("cart"))
 			must(t, s.Clear())
 			_, tokenErr := s.CSRFToken()
-			for _, err := range []error{s.Set("cart", 4), s.Update(map[string]any{"a": 1}),
-				s.Flash("x", ""), tokenErr, s.Invalidate()} {
+			for _, err := range []error{
+				s.Set("cart", 4), s.Update(map[string]any{"a": 1}),
+				s.Flash("x", ""), tokenErr, s.Invalidate(),
+			} {
 				status, ok := errors.AsType[interface {
 					error
 					HTTPStatus() int
@@ -148,32 +152,52 @@ func TestRenewTwice(t *testing.T) {
 		same          bool           // both renewals give the same session
 		err           error
 	}{
-		{name: "log-in", before: none, first: none, second: none,
-			want: map[string]any{"cart": int64(1)}},
-		{name: "log-in of one user", before: none, first: ann, second: ann, same: true,
+		{
+			name: "log-in", before: none, first: none, second: none,
+			want: map[string]any{"cart": int64(1)},
+		},
+		{
+			name: "log-in of one user", before: none, first: ann, second: ann, same: true,
 			want: map[string]any{
 				"cart": int64(1), "_user_": "ann", "later": true,
-			}},
-		{name: "log-in of two users", before: none, first: ann, second: bob,
-			want: map[string]any{"cart": int64(1), "_user_": "bob"}},
-		{name: "only the first names the user", before: none, first: ann, second: none,
-			want: map[string]any{"cart": int64(1)}},
-		{name: "change of password, twice", before: ann, first: ann, second: ann, same: true,
+			},
+		},
+		{
+			name: "log-in of two users", before: none, first: ann, second: bob,
+			want: map[string]any{"cart": int64(1), "_user_": "bob"},
+		},
+		{
+			name: "only the first names the user", before: none, first: ann, second: none,
+			want: map[string]any{"cart": int64(1)},
+		},
+		{
+			name: "change of password, twice", before: ann, first: ann, second: ann, same: true,
 			want: map[string]any{
 				"cart": int64(1), "_user_": "ann", "later": true,
-			}},
-		{name: "change of password, then a holder of the old id", before: ann, first: ann,
-			second: none, err: session.ErrRenewed},
-		{name: "change of password, then another's log-in with the old id", before: ann, first: ann,
-			second: bob, want: map[string]any{"_user_": "bob"}},
-		{name: "renewal from time to time, twice", before: ann, first: none, second: none,
-			err: session.ErrRenewed},
-		{name: "renewal from time to time, then a log-in", before: ann, first: none, second: ann,
+			},
+		},
+		{
+			name: "change of password, then a holder of the old id", before: ann, first: ann,
+			second: none, err: session.ErrRenewed,
+		},
+		{
+			name: "change of password, then another's log-in with the old id", before: ann, first: ann,
+			second: bob, want: map[string]any{"_user_": "bob"},
+		},
+		{
+			name: "renewal from time to time, twice", before: ann, first: none, second: none,
+			err: session.ErrRenewed,
+		},
+		{
+			name: "renewal from time to time, then a log-in", before: ann, first: none, second: ann,
 			same: true, want: map[string]any{
 				"cart": int64(1), "_user_": "ann", "later": true,
-			}},
-		{name: "another user, then the former", before: ann, first: bob, second: ann,
-			want: map[string]any{"cart": int64(1), "_user_": "ann"}},
+			},
+		},
+		{
+			name: "another user, then the former", before: ann, first: bob, second: ann,
+			want: map[string]any{"cart": int64(1), "_user_": "ann"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -270,11 +294,13 @@ func TestRenewInOneTransaction(t *testing.T) {
 			return errors.Join(f.Renew(ctx), s.Invalidate())
 		}, nil, map[string]any{"n": int64(1)}, []string{"invalidated"}},
 		{"invalidated, then renewed", func(ctx context.Context, f *fixture,
-			s *session.Session) error {
+			s *session.Session,
+		) error {
 			return errors.Join(s.Invalidate(), f.Renew(ctx))
 		}, nil, nil, []string{"invalidated"}},
 		{"invalidated, renewed and begun again", func(ctx context.Context, f *fixture,
-			s *session.Session) error {
+			s *session.Session,
+		) error {
 			err := errors.Join(s.Invalidate(), f.Renew(ctx))
 			next, err2 := f.Get(ctx)
 			if err2 != nil {
@@ -283,7 +309,8 @@ func TestRenewInOneTransaction(t *testing.T) {
 			return errors.Join(err, next.Set("x", 1))
 		}, map[string]any{"x": int64(1)}, nil, []string{"begun", "invalidated"}},
 		{"renewed, invalidated and begun again", func(ctx context.Context, f *fixture,
-			s *session.Session) error {
+			s *session.Session,
+		) error {
 			err := errors.Join(f.Renew(ctx), s.Invalidate())
 			next, err2 := f.Get(ctx)
 			if err2 != nil {
@@ -293,10 +320,13 @@ func TestRenewInOneTransaction(t *testing.T) {
 				return errors.New("what was invalidated is there again")
 			}
 			return errors.Join(err, next.Set("x", 1))
-		}, map[string]any{"x": int64(1)}, map[string]any{"n": int64(1)}, []string{"begun",
-			"invalidated"}},
+		}, map[string]any{"x": int64(1)}, map[string]any{"n": int64(1)}, []string{
+			"begun",
+			"invalidated",
+		}},
 		{"invalidated and written to", func(ctx context.Context, f *fixture,
-			s *session.Session) error {
+			s *session.Session,
+		) error {
 			if err := s.Invalidate(); err != nil {
 				return err
 			}
@@ -305,8 +335,10 @@ func TestRenewInOneTransaction(t *testing.T) {
 				return err
 			}
 			return next.Set("x", 1)
-		}, map[string]any{"x": int64(1)}, map[string]any{"x": int64(1)}, []string{"begun",
-			"invalidated"}},
+		}, map[string]any{"x": int64(1)}, map[string]any{"x": int64(1)}, []string{
+			"begun",
+			"invalidated",
+		}},
 		{"cleared, then renewed", func(ctx context.Context, f *fixture, s *session.Session) error {
 			return errors.Join(s.Clear(), f.Renew(ctx))
 		}, map[string]any{}, map[string]any{"n": int64(1)}, nil},
@@ -430,8 +462,10 @@ func TestRenewWithoutCookie(t *testing.T) {
 func TestRenewOfTwoManagers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
-	second := &fixture{Manager: f.another(t, session.Config{Name: "second"}), db: f.db,
-		clock: f.clock, events: f.events}
+	second := &fixture{
+		Manager: f.another(t, session.Config{Name: "second"}), db: f.db,
+		clock: f.clock, events: f.events,
+	}
 	f.set(t, "old", map[string]any{"n": 1})
 	second.set(t, "old", map[string]any{"m": 2})
 	b := &browser{id: "old"}

@@ -45,16 +45,24 @@ func TestSetRefusesLossyValues(t *testing.T) {
 		value any
 		want  string // a part of the error; empty: it is stored
 	}{
-		{"an integer of many digits in a map", map[string]any{"n": int64(large)},
-			`at ["n"]: the number 9007199254740993 in an interface becomes 9007199254740992`},
+		{
+			"an integer of many digits in a map",
+			map[string]any{"n": int64(large)},
+			`at ["n"]: the number 9007199254740993 in an interface becomes 9007199254740992`,
+		},
 		{"in a list", []any{1, uint64(1<<64 - 1)}, "at [1]: the number 18446744073709551615"},
 		{"in a struct in a map", map[string]any{"a": shown{large}}, "9007199254740993"},
 		{"in a typed map in a list", []any{map[string]int64{"a": large}}, "9007199254740993"},
-		{"in a json.Number", map[string]any{"n": json.Number("0.10000000000000000001")},
-			"0.10000000000000000001"},
+		{
+			"in a json.Number",
+			map[string]any{"n": json.Number("0.10000000000000000001")},
+			"0.10000000000000000001",
+		},
 		{"behind a pointer", map[string]any{"n": new(int64)}, ""},
-		{"of few digits", map[string]any{"n": 1 << 53, "x": float32(0.1), "y": 1e300,
-			"z": json.Number("1.50")}, ""},
+		{"of few digits", map[string]any{
+			"n": 1 << 53, "x": float32(0.1), "y": 1e300,
+			"z": json.Number("1.50"),
+		}, ""},
 		{"in a typed map", map[string]int64{"n": large}, ""},
 		{"in a typed struct", shown{large}, ""},
 		{"no UTF-8 in a list", []string{"a", "\xff"}, `at [1]: "\xff" is not valid UTF-8`},
@@ -63,17 +71,28 @@ func TestSetRefusesLossyValues(t *testing.T) {
 		{"in an interface", map[string]any{"a": "\xff"}, `at ["a"]: "\xff" is not valid UTF-8`},
 		{"in a field", struct{ S string }{"\xff"}, `at .S: "\xff" is not valid UTF-8`},
 		{"a replacement character", []string{"\uFFFD"}, ""},
-		{"bytes in an interface", map[string]any{"b": []byte("x")},
-			"bytes in an interface become a string"},
+		{
+			"bytes in an interface",
+			map[string]any{"b": []byte("x")},
+			"bytes in an interface become a string",
+		},
 		{"bytes in a typed map", map[string][]byte{"b": {0xff}}, ""},
 		{"an error", errors.New("broken"), "JSON leaves out the field s of errors.errorString"},
-		{"a wrapped error", fmt.Errorf("a: %w", context.Canceled),
-			"it would be different when read back"},
-		{"an error in a map", map[string]any{"err": errors.New("broken")},
-			"JSON leaves out the field s"},
+		{
+			"a wrapped error", fmt.Errorf("a: %w", context.Canceled),
+			"it would be different when read back",
+		},
+		{
+			"an error in a map",
+			map[string]any{"err": errors.New("broken")},
+			"JSON leaves out the field s",
+		},
 		{"an error with exported fields", &failure{3}, ""},
-		{"a field that is not exported", hidden{1},
-			"JSON leaves out the field n of session_test.hidden"},
+		{
+			"a field that is not exported",
+			hidden{1},
+			"JSON leaves out the field n of session_test.hidden",
+		},
 		{"an unexported field that is zero", hidden{}, ""},
 		{"a field with the tag -", skipping{1, 2}, ""},
 		{"an embedded field", outer{inner{1}}, ""},
@@ -87,11 +106,15 @@ func TestSetRefusesLossyValues(t *testing.T) {
 		{"keys that are texts", map[netip.Addr]string{netip.MustParseAddr("::1"): "home"}, ""},
 		{"a URL", url.URL{Scheme: "https", Host: "localhost"}, ""},
 		{"a URL with a password", url.URL{User: url.UserPassword("a", "b")}, "the field username"},
-		{"an empty struct", map[string]any{"nil": nil, "map": map[string]int(nil), "list": []int{},
-			"pointer": (*int)(nil)}, ""},
+		{"an empty struct", map[string]any{
+			"nil": nil, "map": map[string]int(nil), "list": []int{},
+			"pointer": (*int)(nil),
+		}, ""},
 		{"nil slices", struct{ A, B []int }{nil, []int{}}, ""},
-		{"nested", map[string]any{"a": []any{map[string]any{"b": "c", "d": true, "e": nil},
-			[]string{"f"}}}, ""},
+		{"nested", map[string]any{"a": []any{
+			map[string]any{"b": "c", "d": true, "e": nil},
+			[]string{"f"},
+		}}, ""},
 		{"raw", json.RawMessage(`{"a": "\ufffd", "n": 9007199254740993}`), ""},
 	}
 	for _, tt := range tests {

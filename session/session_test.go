@@ -28,12 +28,21 @@ func TestConfigValidate(t *testing.T) {
 			session.Config{Timeout: -1, Period: time.Microsecond, SweepInterval: -1},
 			[]string{"timeout -1ns: want at least 1ms", "period 1µs", "sweep interval -1ns"},
 		},
-		{"name of an index", session.Config{Name: "session.used"},
-			[]string{`name "session.used": want at most 250 bytes`}},
-		{"reserved name", session.Config{Name: "\x00meta"},
-			[]string{"no zero byte at the beginning"}},
-		{"long name", session.Config{Name: strings.Repeat("n", 251)},
-			[]string{"want at most 250 bytes"}},
+		{
+			"name of an index",
+			session.Config{Name: "session.used"},
+			[]string{`name "session.used": want at most 250 bytes`},
+		},
+		{
+			"reserved name",
+			session.Config{Name: "\x00meta"},
+			[]string{"no zero byte at the beginning"},
+		},
+		{
+			"long name",
+			session.Config{Name: strings.Repeat("n", 251)},
+			[]string{"want at most 250 bytes"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -167,8 +167,10 @@ func TestSweepersRace(t *testing.T) {
 	swept := 0
 	var all sync.WaitGroup
 	for range 3 {
-		m, err := session.NewManager(f.db, session.Config{OnBegin: f.events.add,
-			OnEnd: f.events.add})
+		m, err := session.NewManager(f.db, session.Config{
+			OnBegin: f.events.add,
+			OnEnd:   f.events.add,
+		})
 		must(t, err)
 		m.SetClock(f.clock.read)
 		all.Go(func() {

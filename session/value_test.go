@@ -138,22 +138,32 @@ func TestValueOfAnotherType(t *testing.T) {
 		read  func(session.Source) error
 		want  string // the end of the error; empty: no error
 	}{
-		{"string as int", "x", errorOf[int],
-			`the value of "v" is a string, which does not fit int`},
-		{"string as struct", "x", errorOf[point],
-			"is a string, which does not fit session_test.point"},
+		{
+			"string as int", "x", errorOf[int],
+			`the value of "v" is a string, which does not fit int`,
+		},
+		{
+			"string as struct", "x", errorOf[point],
+			"is a string, which does not fit session_test.point",
+		},
 		{"bytes as string", []byte("x"), errorOf[string], "is bytes, which does not fit string"},
 		{"int as string", 1, errorOf[string], "is an integer, which does not fit string"},
 		{"int as bytes", 1, errorOf[[]byte], "is an integer, which does not fit []uint8"},
 		{"int as bool", 1, errorOf[bool], "is an integer, which does not fit bool"},
 		{"int as float", 1, errorOf[float64], "is an integer, which does not fit float64"},
 		{"large int as small", 128, errorOf[int8], "is an integer, which does not fit int8"},
-		{"large int as small unsigned", 256, errorOf[uint8],
-			"is an integer, which does not fit uint8"},
-		{"negative int as unsigned", -1, errorOf[uint64],
-			"is an integer, which does not fit uint64"},
-		{"largest unsigned as signed", uint64(math.MaxUint64), errorOf[int64],
-			"is an integer, which does not fit int64"},
+		{
+			"large int as small unsigned", 256, errorOf[uint8],
+			"is an integer, which does not fit uint8",
+		},
+		{
+			"negative int as unsigned", -1, errorOf[uint64],
+			"is an integer, which does not fit uint64",
+		},
+		{
+			"largest unsigned as signed", uint64(math.MaxUint64), errorOf[int64],
+			"is an integer, which does not fit int64",
+		},
 		{"int as another size", 128, errorOf[uint8], ""},
 		{"float as int", 1.0, errorOf[int], "is a float, which does not fit int"},
 		{"float as unsigned", 1.0, errorOf[uint], "is a float, which does not fit uint"},
@@ -167,15 +177,21 @@ func TestValueOfAnotherType(t *testing.T) {
 		{"string as a defined type", "x", errorOf[role], ""},
 		{"defined string as string", role("x"), errorOf[string], ""},
 		{"int as a defined type", 255, errorOf[level], ""},
-		{"large int as a defined type", 256, errorOf[level],
-			"is an integer, which does not fit session_test.level"},
-		{"int as a defined string", 1, errorOf[role],
-			"is an integer, which does not fit session_test.role"},
+		{
+			"large int as a defined type", 256, errorOf[level],
+			"is an integer, which does not fit session_test.level",
+		},
+		{
+			"int as a defined string", 1, errorOf[role],
+			"is an integer, which does not fit session_test.role",
+		},
 		{"int as duration", 5, errorOf[time.Duration], ""},
 		{"float as a defined type", 1.5, errorOf[ratio], ""},
 		{"bool as a defined type", true, errorOf[flag], ""},
-		{"string as a type with UnmarshalJSON", "x", errorOf[time.Time],
-			"is a string, which does not fit time.Time"},
+		{
+			"string as a type with UnmarshalJSON", "x", errorOf[time.Time],
+			"is a string, which does not fit time.Time",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -203,8 +219,10 @@ func TestValueOfAnotherType(t *testing.T) {
 func TestValueOfDefinedType(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, session.Config{})
-	f.set(t, "id", map[string]any{"role": "admin", "level": 7, "ratio": 1.5, "flag": true,
-		"wait": int64(time.Minute)})
+	f.set(t, "id", map[string]any{
+		"role": "admin", "level": 7, "ratio": 1.5, "flag": true,
+		"wait": int64(time.Minute),
+	})
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "id")
 		r, _, err1 := session.Get[role](s, "role")
@@ -329,27 +347,50 @@ func TestDamagedRecords(t *testing.T) {
 		want       string
 	}{
 		{"meta empty", "m", nil, "can't read the meta record: it is empty"},
-		{"meta of the future", "m", []byte{7},
-			"can't read the meta record: its format is 7, and this release knows only 1"},
+		{
+			"meta of the future", "m",
+			[]byte{7},
+			"can't read the meta record: its format is 7, and this release knows only 1",
+		},
 		{"meta without creation", "m", []byte{1}, "its creation time is damaged"},
 		{"meta without use", "m", []byte{1, 2}, "its time of first use is damaged"},
 		{"meta too long", "m", []byte{1, 2, 2, 2}, "its time of first use is damaged"},
-		{"short meta cut off", "m", []byte{0x81, 0, 0, 0, 0},
-			"can't read the meta record: it has 5 bytes, not 6"},
-		{"short meta too long", "m", []byte{0x81, 0, 0, 0, 0, 0, 0},
-			"can't read the meta record: it has 7 bytes, not 6"},
+		{
+			"short meta cut off", "m",
+			[]byte{0x81, 0, 0, 0, 0},
+			"can't read the meta record: it has 5 bytes, not 6",
+		},
+		{
+			"short meta too long", "m",
+			[]byte{0x81, 0, 0, 0, 0, 0, 0},
+			"can't read the meta record: it has 7 bytes, not 6",
+		},
 		{"meta with a tail", "mm", []byte{1, 2, 2}, "its key is too long"},
 		{"use", "u1", nil, "can't read a used record: its time slice is damaged"},
-		{"use before time", "u\xff\xff\xff\xff\xff\xff\xff\xff", nil,
-			"can't read a used record: its time slice is damaged"},
-		{"tombstone without its end", "m", []byte{2, 0x80},
-			"can't read the meta record: its end time is damaged"},
-		{"tombstone without creation", "m", []byte{2, 2, 0x80},
-			"can't read the meta record: its creation time is damaged"},
-		{"tombstone without seed", "m", []byte{2, 2, 2, 1},
-			"can't read the meta record: its seed is damaged"},
-		{"deletion with a tail", "ll", []byte{2},
-			"can't read the time of the last deletion: its key is too long"},
+		{
+			"use before time", "u\xff\xff\xff\xff\xff\xff\xff\xff", nil,
+			"can't read a used record: its time slice is damaged",
+		},
+		{
+			"tombstone without its end", "m",
+			[]byte{2, 0x80},
+			"can't read the meta record: its end time is damaged",
+		},
+		{
+			"tombstone without creation", "m",
+			[]byte{2, 2, 0x80},
+			"can't read the meta record: its creation time is damaged",
+		},
+		{
+			"tombstone without seed", "m",
+			[]byte{2, 2, 2, 1},
+			"can't read the meta record: its seed is damaged",
+		},
+		{
+			"deletion with a tail", "ll",
+			[]byte{2},
+			"can't read the time of the last deletion: its key is too long",
+		},
 		{"kind", "?", nil, `can't read a record: its kind is '?'`},
 		{"no kind", "", nil, "can't read a record: its key is too short"},
 	}

@@ -56,29 +56,75 @@ func TestCascade(t *testing.T) {
 		wantText   string
 		wantFrom   []string
 	}{
-		{"first", nil, []http.Handler{answer(200, "a"), answer(200, "b")}, 200, "a",
-			[]string{"outer", "a"}},
-		{"second", nil, []http.Handler{answer(404, "a"), answer(200, "b")}, 200, "b",
-			[]string{"outer", "b"}},
-		{"third", nil, []http.Handler{answer(404, "a"), answer(404, "b"), answer(200, "c")}, 200,
-			"c", []string{"outer", "c"}},
-		{"the last answer is never caught", nil, []http.Handler{answer(404, "a"), answer(404, "b")}, 404, "b",
-			[]string{"outer", "b"}},
+		{
+			"first", nil,
+			[]http.Handler{answer(200, "a"), answer(200, "b")},
+			200, "a",
+			[]string{"outer", "a"},
+		},
+		{
+			"second", nil,
+			[]http.Handler{answer(404, "a"), answer(200, "b")},
+			200, "b",
+			[]string{"outer", "b"},
+		},
+		{
+			"third", nil,
+			[]http.Handler{answer(404, "a"), answer(404, "b"), answer(200, "c")},
+			200,
+			"c",
+			[]string{"outer", "c"},
+		},
+		{
+			"the last answer is never caught", nil,
+			[]http.Handler{answer(404, "a"), answer(404, "b")},
+			404, "b",
+			[]string{"outer", "b"},
+		},
 		{"alone", nil, []http.Handler{answer(404, "a")}, 404, "a", []string{"outer", "a"}},
-		{"not caught", nil, []http.Handler{answer(500, "a"), answer(200, "b")}, 500, "a",
-			[]string{"outer", "a"}},
-		{"others are caught", []int{500, 403}, []http.Handler{answer(403, "a"), answer(500, "b"),
-			answer(404, "c"), answer(200, "d")}, 404, "c", []string{"outer", "c"}},
-		{"no status is caught", []int{}, []http.Handler{answer(404, "a"), answer(200, "b")}, 404, "a",
-			[]string{"outer", "a"}},
-		{"an app that writes nothing has answered", nil, []http.Handler{silent, answer(200, "b")}, 200, "",
-			[]string{"outer"}},
-		{"an error counts as its status", nil, []http.Handler{fail(404, "a"), answer(200, "b")}, 200, "b",
-			[]string{"outer", "b"}},
-		{"an error that is not caught", nil, []http.Handler{fail(403, "a"), answer(200, "b")}, 403,
-			"Forbidden\n", []string{"outer"}},
-		{"the last app's error", nil, []http.Handler{answer(404, "a"), fail(410, "b")}, 410,
-			"Gone\n", []string{"outer"}},
+		{
+			"not caught", nil,
+			[]http.Handler{answer(500, "a"), answer(200, "b")},
+			500, "a",
+			[]string{"outer", "a"},
+		},
+		{"others are caught", []int{500, 403}, []http.Handler{
+			answer(403, "a"), answer(500, "b"),
+			answer(404, "c"), answer(200, "d"),
+		}, 404, "c", []string{"outer", "c"}},
+		{
+			"no status is caught",
+			[]int{},
+			[]http.Handler{answer(404, "a"), answer(200, "b")},
+			404, "a",
+			[]string{"outer", "a"},
+		},
+		{
+			"an app that writes nothing has answered", nil,
+			[]http.Handler{silent, answer(200, "b")},
+			200, "",
+			[]string{"outer"},
+		},
+		{
+			"an error counts as its status", nil,
+			[]http.Handler{fail(404, "a"), answer(200, "b")},
+			200, "b",
+			[]string{"outer", "b"},
+		},
+		{
+			"an error that is not caught", nil,
+			[]http.Handler{fail(403, "a"), answer(200, "b")},
+			403,
+			"Forbidden\n",
+			[]string{"outer"},
+		},
+		{
+			"the last app's error", nil,
+			[]http.Handler{answer(404, "a"), fail(410, "b")},
+			410,
+			"Gone\n",
+			[]string{"outer"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,7 +132,8 @@ func TestCascade(t *testing.T) {
 			app := newCascade(t, cascade.Config{Apps: tt.apps, Catch: tt.catch})
 			for _, http2 := range []bool{false, true} {
 				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
-					r *http.Request) {
+					r *http.Request,
+				) {
 					w.Header().Add("From", "outer")
 					app.ServeHTTP(w, r)
 				}))
@@ -268,8 +315,10 @@ func TestDroppedAnswer(t *testing.T) {
 	w := httptest.NewRecorder()
 	newCascade(t, cascade.Config{Apps: []http.Handler{busy, answer(201, "b")}}).ServeHTTP(w,
 		httptest.NewRequest(http.MethodGet, "/", nil))
-	want := http.Header{"From": {"b"}, "Set-Cookie": {"b=1"},
-		"Content-Type": {"text/plain; charset=utf-8"}}
+	want := http.Header{
+		"From": {"b"}, "Set-Cookie": {"b=1"},
+		"Content-Type": {"text/plain; charset=utf-8"},
+	}
 	got := w.Header()
 	got.Set("Content-Type", "text/plain; charset=utf-8")
 	if w.Code != 201 || w.Body.String() != "b" || w.Flushed || cmp.Diff(want, got) != "" {
@@ -307,8 +356,10 @@ func TestErrorsBehindFilters(t *testing.T) {
 			ctx, result := attempt.NewContext(t.Context())
 			w := httptest.NewRecorder()
 			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
-			newCascade(t, cascade.Config{Catch: tt.catch, Apps: []http.Handler{tt.first,
-				answer(200, "b")}}).ServeHTTP(w, r)
+			newCascade(t, cascade.Config{Catch: tt.catch, Apps: []http.Handler{
+				tt.first,
+				answer(200, "b"),
+			}}).ServeHTTP(w, r)
 			if w.Body.String() != tt.want || w.Flushed {
 				t.Errorf("got %q, flushed %v, want %q", w.Body, w.Flushed, tt.want)
 			}
@@ -347,8 +398,11 @@ func TestValidate(t *testing.T) {
 	}{
 		{"none", cascade.Config{}, "cascade: no app: write app1 = …"},
 		{"nil", cascade.Config{Apps: []http.Handler{nil}}, "cascade: an app is nil"},
-		{"status", cascade.Config{Apps: []http.Handler{answer(200, "")}, Catch: []int{200}},
-			"cascade: 200 can't be caught: want a status from 300 to 599, such as 404"},
+		{
+			"status",
+			cascade.Config{Apps: []http.Handler{answer(200, "")}, Catch: []int{200}},
+			"cascade: 200 can't be caught: want a status from 300 to 599, such as 404",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -387,16 +441,22 @@ func TestFromINI(t *testing.T) {
 		want         string
 		wantWarnings int
 	}{
-		{"order of keys", "[composite:main]\nuse = egg:Paste#cascade\napp2 = ok\napp1 = none\n",
-			"ok", 0},
-		{"default", "[composite:main]\nuse = egg:pasteline#cascade\napp1 = gone\napp2 = ok\n",
-			"gone", 0},
+		{
+			"order of keys", "[composite:main]\nuse = egg:Paste#cascade\napp2 = ok\napp1 = none\n",
+			"ok", 0,
+		},
+		{
+			"default", "[composite:main]\nuse = egg:pasteline#cascade\napp1 = gone\napp2 = ok\n",
+			"gone", 0,
+		},
 		{"catch", "[composite:main]\nuse = egg:Paste#cascade\ncatch = 404 410\napp1 = none\napp2 " +
 			"= gone\napp3 = ok\n", "ok", 0},
 		{"catch nothing", "[composite:main]\nuse = egg:Paste#cascade\ncatch =\napp1 = none\napp2 " +
 			"= ok\n", "none", 0},
-		{"as text", "[composite:main]\nuse = egg:Paste#cascade\napp2 = none\napp10 = ok\n", "ok",
-			1},
+		{
+			"as text", "[composite:main]\nuse = egg:Paste#cascade\napp2 = none\napp10 = ok\n", "ok",
+			1,
+		},
 		{"by its function", "[composit:main]\npaste.composit_factory = " +
 			"paste.cascade:make_cascade\napp_a = ok\napp_b = none\n", "ok", 0},
 	}
@@ -435,10 +495,14 @@ func TestFromINIErrors(t *testing.T) {
 			`site.ini:3: [composite:main] first = "ok": want a key that begins with app; write ` +
 				`app1 = …, app2 = …, or catch = …`,
 		},
-		{"none", "[composite:main]\nuse = egg:Paste#cascade\n",
-			`site.ini:1: [composite:main]: cascade: no app: write app1 = …`},
-		{"app", "[composite:main]\nuse = egg:Paste#cascade\napp1 = oh\n",
-			`site.ini:3: [composite:main] app1 = "oh": `},
+		{
+			"none", "[composite:main]\nuse = egg:Paste#cascade\n",
+			`site.ini:1: [composite:main]: cascade: no app: write app1 = …`,
+		},
+		{
+			"app", "[composite:main]\nuse = egg:Paste#cascade\napp1 = oh\n",
+			`site.ini:3: [composite:main] app1 = "oh": `,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -74,7 +74,8 @@ func TestWithRetryAndTransactions(t *testing.T) {
 		{"/error", 403, "Forbidden\n", "", "", ""},
 	}
 	site := http.HandlerFunc(func(w http.ResponseWriter,
-		_ *http.Request) {
+		_ *http.Request,
+	) {
 		io.WriteString(w, "site")
 	})
 	for _, tt := range tests {

@@ -83,10 +83,14 @@ func TestBody(t *testing.T) {
 		{"text", 0, "a\tb\r\nc", "body: 6 bytes\n\na\tb\r\nc\n"},
 		{"line", 0, "a\n", "body: 2 bytes\n\na\n"},
 		{"not ascii", 0, "über", "body: 5 bytes\n\nüber\n"},
-		{"bytes", 0, "\x00\xff\x1b[1m",
-			"body: 6 bytes\n\n00000000  00 ff 1b 5b 31 6d                                 |...[1m|\n"},
-		{"text with a binary end", 0, "ab\xc3",
-			"body: 3 bytes\n\n00000000  61 62 c3                                          |ab.|\n"},
+		{
+			"bytes", 0, "\x00\xff\x1b[1m",
+			"body: 6 bytes\n\n00000000  00 ff 1b 5b 31 6d                                 |...[1m|\n",
+		},
+		{
+			"text with a binary end", 0, "ab\xc3",
+			"body: 3 bytes\n\n00000000  61 62 c3                                          |ab.|\n",
+		},
 		{"no limit", -1, strings.Repeat("abc\n", 20<<10), "abc\nabc\n"},
 		{"more", 4, "abcdef", "body: 6 bytes\n\nabcd\n… and 2 bytes more\n"},
 		{"exactly the limit", 4, "abcd", "body: 4 bytes\n\nabcd\n"},
@@ -112,8 +116,10 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 
 func TestBrokenBody(t *testing.T) {
 	t.Parallel()
-	for want, err := range map[int]error{400: io.ErrUnexpectedEOF,
-		413: &http.MaxBytesError{Limit: 1}} {
+	for want, err := range map[int]error{
+		400: io.ErrUnexpectedEOF,
+		413: &http.MaxBytesError{Limit: 1},
+	} {
 		w := get(t, echo.Config{}, httptest.NewRequest(http.MethodPost, "/", broken{err}))
 		if w.Code != want {
 			t.Errorf("%v: got %d, want %d", err, w.Code, want)
@@ -133,8 +139,10 @@ func TestServer(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
-	for _, want := range []string{"POST /x HTTP/1.1\n", "Content-Type: text/plain\n",
-		"body: 7 bytes\n\nchunked\n"} {
+	for _, want := range []string{
+		"POST /x HTTP/1.1\n", "Content-Type: text/plain\n",
+		"body: 7 bytes\n\nchunked\n",
+	} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("got\n%s\nwant %q in it", body, want)
 		}
@@ -155,8 +163,10 @@ func TestFromINI(t *testing.T) {
 	echo.Register(registry)
 	for _, tt := range []struct{ ini, want string }{
 		{"[app:main]\nuse = egg:Paste#test\n", "Cookie: ***\n"},
-		{"[app:main]\npaste.app_factory = paste.debug.debugapp:make_test_app\nmax_body = 2\n",
-			"… and 2 bytes more\n"},
+		{
+			"[app:main]\npaste.app_factory = paste.debug.debugapp:make_test_app\nmax_body = 2\n",
+			"… and 2 bytes more\n",
+		},
 		{"[DEFAULT]\ndebug = true\n[app:main]\nuse = egg:pasteline#echo\n", "Cookie: a=b\n"},
 	} {
 		p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{

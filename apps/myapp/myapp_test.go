@@ -48,7 +48,8 @@ pipeline = ` + filters + ` myapp
 const allFilters = "browserid egg:repoze.retry#retry egg:repoze.tm2#tm"
 
 func load(t *testing.T, text string, log io.Writer,
-	register ...func(*pipeline.Registry)) (*pipeline.Pipeline, error) {
+	register ...func(*pipeline.Registry),
+) (*pipeline.Pipeline, error) {
 	t.Helper()
 	registry := pipeline.NewRegistry()
 	serve.Standard(registry)
@@ -79,7 +80,8 @@ type browser struct {
 }
 
 func newBrowser(t *testing.T, text string, log io.Writer,
-	register ...func(*pipeline.Registry)) *browser {
+	register ...func(*pipeline.Registry),
+) *browser {
 	t.Helper()
 	p, err := load(t, text, log, register...)
 	if err != nil {
@@ -244,8 +246,10 @@ func TestGuestbook(t *testing.T) {
 	b.want(422, "POST", "/guestbook", sign(strings.Repeat("ü", 41), "text"))
 	b.want(422, "POST", "/guestbook", sign("name", strings.Repeat("ü", 281)))
 	b.want(413, "POST", "/guestbook", sign("name", strings.Repeat("x", 20<<10)))
-	b.want(403, "POST", "/guestbook", url.Values{"csrf_token": {token + "x"}, "name": {"a"},
-		"text": {"b"}})
+	b.want(403, "POST", "/guestbook", url.Values{
+		"csrf_token": {token + "x"}, "name": {"a"},
+		"text": {"b"},
+	})
 	b.want(403, "POST", "/guestbook", url.Values{"name": {"a"}, "text": {"b"}})
 	b.another().want(403, "POST", "/guestbook", sign("Eve", "with another's token"))
 	b.want(400, "POST", "/guestbook?%zz", sign("name", "text"))
@@ -271,8 +275,10 @@ func TestGuestbookUnderLoad(t *testing.T) {
 	for i := range 16 {
 		all.Go(func() {
 			b := b.another()
-			b.want(200, "POST", "/guestbook", url.Values{"csrf_token": {b.token()},
-				"name": {fmt.Sprint("visitor", i)}, "text": {"me too"}})
+			b.want(200, "POST", "/guestbook", url.Values{
+				"csrf_token": {b.token()},
+				"name":       {fmt.Sprint("visitor", i)}, "text": {"me too"},
+			})
 		})
 	}
 	all.Wait()
@@ -340,8 +346,10 @@ func TestRefusedFormIsLogged(t *testing.T) {
 		b := newBrowser(t, ini(allFilters, fmt.Sprintf("debug_authorization = %t", debug)), &log)
 		b.want(403, "POST", "/forget", nil)
 		b.want(403, "POST", "/incr", nil, "Sec-Fetch-Site", "cross-site")
-		for _, why := range []string{"the token in the form is not the browser",
-			"cross-origin request detected"} {
+		for _, why := range []string{
+			"the token in the form is not the browser",
+			"cross-origin request detected",
+		} {
 			if got := strings.Contains(log.String(), why); got != debug {
 				t.Errorf("debug_authorization = %t: logged that %s: %t\n%s", debug, why, got,
 					log.String())
@@ -356,12 +364,18 @@ func TestMissingFilters(t *testing.T) {
 	for _, tt := range []struct {
 		name, filters, path, want string
 	}{
-		{"no browserid", "egg:repoze.retry#retry egg:repoze.tm2#tm", "/",
-			"the filter browserid is missing: put egg:repoze.browserid#browserid"},
-		{"no tm", "browserid egg:repoze.retry#retry", "/read",
-			"the filter tm is missing: put egg:repoze.tm2#tm"},
-		{"no tm for storage", "browserid", "/shared",
-			"the filter tm is missing: put egg:repoze.tm2#tm"},
+		{
+			"no browserid", "egg:repoze.retry#retry egg:repoze.tm2#tm", "/",
+			"the filter browserid is missing: put egg:repoze.browserid#browserid",
+		},
+		{
+			"no tm", "browserid egg:repoze.retry#retry", "/read",
+			"the filter tm is missing: put egg:repoze.tm2#tm",
+		},
+		{
+			"no tm for storage", "browserid", "/shared",
+			"the filter tm is missing: put egg:repoze.tm2#tm",
+		},
 		{"none", "", "/", "the filter tm is missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -434,8 +448,10 @@ func TestBelowAPath(t *testing.T) {
 			b.want(200, "GET", asset, nil)
 		}
 	}
-	form := url.Values{"csrf_token": {tokenField.FindStringSubmatch(page)[1]}, "name": {"Ada"},
-		"text": {"hello"}}
+	form := url.Values{
+		"csrf_token": {tokenField.FindStringSubmatch(page)[1]}, "name": {"Ada"},
+		"text": {"hello"},
+	}
 	if page := b.want(200, "POST", "/%C3%A4/guestbook", form).body; !strings.Contains(page,
 		"Thank you, Ada.") {
 		t.Errorf("signing does not lead back to the page:\n%s", page)
@@ -515,8 +531,10 @@ func TestSettingsAreChecked(t *testing.T) {
 	for _, tt := range []struct{ settings, want string }{
 		{"timeout = 0", "site.ini:7: [app:myapp] timeout = \"0\": want a duration of 1ms or more"},
 		{"period = soon", "site.ini:7: [app:myapp] period = \"soon\": want a duration"},
-		{"pyramid.debug_notfound = true",
-			"site.ini:7: [app:myapp] pyramid.debug_notfound: unknown setting"},
+		{
+			"pyramid.debug_notfound = true",
+			"site.ini:7: [app:myapp] pyramid.debug_notfound: unknown setting",
+		},
 	} {
 		_, err := load(t, ini(allFilters, tt.settings), io.Discard)
 		if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
@@ -534,7 +552,8 @@ func TestReadingStoresNothing(t *testing.T) {
 	var commits atomic.Int64
 	b := newBrowser(t, ini(allFilters, ""), io.Discard, func(r *pipeline.Registry) {
 		r.Opener().Intercept(func(ctx context.Context, uri *url.URL,
-			open engine.OpenFunc) (engine.Engine, error) {
+			open engine.OpenFunc,
+		) (engine.Engine, error) {
 			e, err := open(ctx, uri)
 			return &writeCounter{e, &commits}, err
 		})

@@ -189,17 +189,30 @@ func TestHeaders(t *testing.T) {
 	}{
 		{"head", http.MethodHead, "/a.txt", nil, 200, "text/plain; charset=utf-8"},
 		{"entity tag", http.MethodGet, "/a.txt", http.Header{"If-None-Match": {etag}}, 304, ""},
-		{"time", http.MethodGet, "/a.txt",
-			http.Header{"If-Modified-Since": {"Thu, 02 Jan 2020 03:04:05 GMT"}}, 304, ""},
-		{"range", http.MethodGet, "/a.txt", http.Header{"Range": {"bytes=2-4"}}, 206,
-			"text/plain; charset=utf-8"},
-		{"range too far", http.MethodGet, "/a.txt", http.Header{"Range": {"bytes=20-"}}, 416,
-			"text/plain; charset=utf-8"},
+		{
+			"time", http.MethodGet, "/a.txt",
+			http.Header{"If-Modified-Since": {"Thu, 02 Jan 2020 03:04:05 GMT"}},
+			304, "",
+		},
+		{
+			"range", http.MethodGet, "/a.txt",
+			http.Header{"Range": {"bytes=2-4"}},
+			206,
+			"text/plain; charset=utf-8",
+		},
+		{
+			"range too far", http.MethodGet, "/a.txt",
+			http.Header{"Range": {"bytes=20-"}},
+			416,
+			"text/plain; charset=utf-8",
+		},
 		{"post", http.MethodPost, "/a.txt", nil, 405, "text/plain; charset=utf-8"},
 		{"post to a missing file", http.MethodPost, "/b.txt", nil, 404, "text/plain; charset=utf-8"},
 		{"css", http.MethodGet, "/style.css", nil, 200, "text/css; charset=utf-8"},
-		{"unknown type is not detected", http.MethodGet, "/data.unknown", nil, 200,
-			"application/octet-stream"},
+		{
+			"unknown type is not detected", http.MethodGet, "/data.unknown", nil, 200,
+			"application/octet-stream",
+		},
 		{"compressed file stays compressed", http.MethodGet, "/pack.tar.gz", nil, 200, "application/gzip"},
 	}
 	for _, tt := range tests {
@@ -218,8 +231,10 @@ func TestHeaders(t *testing.T) {
 func TestRedirectBelowScriptName(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, static.Config{DocumentRoot: folder(t)})
-	for target, want := range map[string]string{"/files/dir": "/files/dir/", "/files": "/files/",
-		"/files?q": "/files/?q", "/files/": ""} {
+	for target, want := range map[string]string{
+		"/files/dir": "/files/dir/", "/files": "/files/",
+		"/files?q": "/files/?q", "/files/": "",
+	} {
 		r, ok := mount.Cut(httptest.NewRequest(http.MethodGet, target, nil), "/files")
 		if !ok {
 			t.Fatal("not cut")
@@ -284,8 +299,10 @@ func TestFromINI(t *testing.T) {
 func TestWarnsOfServingTheINI(t *testing.T) {
 	t.Parallel()
 	root := folder(t)
-	for documentRoot, want := range map[string]int{"%(here)s": 1, "..": 1, "dir": 0,
-		filepath.Join(root, "dir"): 0} {
+	for documentRoot, want := range map[string]int{
+		"%(here)s": 1, "..": 1, "dir": 0,
+		filepath.Join(root, "dir"): 0,
+	} {
 		p, err := load(t.Context(), root,
 			"[app:main]\nuse = egg:Paste#static\ndocument_root = "+documentRoot+"\n")
 		if err != nil {
@@ -341,8 +358,10 @@ func TestErrors(t *testing.T) {
 
 // No path, in any notation, reads the file beside the folder.
 func FuzzPath(f *testing.F) {
-	for _, seed := range []string{"/a.txt", "/../secret.txt", "/up/secret.txt", "/./..//secret.txt",
-		"/dir/\x00", "\\..\\secret.txt", "/out.txt", ""} {
+	for _, seed := range []string{
+		"/a.txt", "/../secret.txt", "/up/secret.txt", "/./..//secret.txt",
+		"/dir/\x00", "\\..\\secret.txt", "/out.txt", "",
+	} {
 		f.Add(seed)
 	}
 	app := newApp(f, static.Config{DocumentRoot: folder(f)})
@@ -365,8 +384,10 @@ func FuzzPath(f *testing.F) {
 func TestDotFiles(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	for _, name := range []string{".env", ".git/config", "dir/.htpasswd", "dir/.hidden/a.txt",
-		"..a", ".well-known/.secret", ".well-known/acme/token", "a/.well-known/x", "a.b"} {
+	for _, name := range []string{
+		".env", ".git/config", "dir/.htpasswd", "dir/.hidden/a.txt",
+		"..a", ".well-known/.secret", ".well-known/acme/token", "a/.well-known/x", "a.b",
+	} {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)

@@ -23,8 +23,10 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	for _, target := range []string{"http://example.org/blog/entry/7",
-		"http://blog.example.org/entry/7"} {
+	for _, target := range []string{
+		"http://example.org/blog/entry/7",
+		"http://blog.example.org/entry/7",
+	} {
 		w := httptest.NewRecorder()
 		site.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
 		fmt.Println(w.Body)

@@ -86,17 +86,25 @@ func TestSite(t *testing.T) {
 		body   string // a part of the body
 		log    string
 	}{
-		{"page", "", "/", 200, "The site, 20 items, https://www.example.org/james/login",
-			`GET /james/\" 200 55`},
+		{
+			"page", "", "/", 200, "The site, 20 items, https://www.example.org/james/login",
+			`GET /james/\" 200 55`,
+		},
 		{"prefix in the path", "", "/james/page/a", 200, "page a", `GET /james/page/a\" 200 6`},
 		{"file", "", "/style.css", 200, "color: black", `GET /james/style.css\" 200 22`},
 		{"no such page", "", "/page/", 404, "404 page not found", `GET /james/page/\" 404 19`},
-		{"blog", "", "/blog/", 200, "https://www.example.org/james/blog/login",
-			`GET /james/blog/\" 200 60`},
-		{"blog without slash", "", "/blog", 200, "https://www.example.org/james/blog/login",
-			`GET /james/blog\" 200 60`},
-		{"escaped", "", "/blog/page/a%2Fb", 200, "page a%2Fb",
-			`GET /james/blog/page/a%2Fb\" 200 10`},
+		{
+			"blog", "", "/blog/", 200, "https://www.example.org/james/blog/login",
+			`GET /james/blog/\" 200 60`,
+		},
+		{
+			"blog without slash", "", "/blog", 200, "https://www.example.org/james/blog/login",
+			`GET /james/blog\" 200 60`,
+		},
+		{
+			"escaped", "", "/blog/page/a%2Fb", 200, "page a%2Fb",
+			`GET /james/blog/page/a%2Fb\" 200 10`,
+		},
 		{"echo", "", "/echo/x?q", 200, "script name: \"/james/echo\"\npath: \"/x\"\nscheme: " +
 			"https\nremote address: 203.0.113.9:0\n", `GET /james/echo/x?q\" 200 `},
 		{"domain", "api.example.org", "/v1/page/b", 200, "page b", `GET /james/v1/page/b\" 200 6`},

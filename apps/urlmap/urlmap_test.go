@@ -182,14 +182,22 @@ func TestNewErrors(t *testing.T) {
 		{"domain", `place "domain": a name is missing after "domain", such as example.org`},
 		{"domain a port", `place "domain a port": a number is missing after "port", such as 8080`},
 		{"domain a domain b", `place "domain a domain b": "domain" is given twice: want one`},
-		{"domain a port 1 port 2",
-			`place "domain a port 1 port 2": "port" is given twice: want one`},
-		{"port 80 /",
-			`place "port 80 /": a port needs a domain: write "domain example.org port 80 /"`},
-		{"domain a port http",
-			`place "domain a port http": "http" is not a port: want a number from 1 to 65535`},
-		{"domain a port 0",
-			`place "domain a port 0": "0" is not a port: want a number from 1 to 65535`},
+		{
+			"domain a port 1 port 2",
+			`place "domain a port 1 port 2": "port" is given twice: want one`,
+		},
+		{
+			"port 80 /",
+			`place "port 80 /": a port needs a domain: write "domain example.org port 80 /"`,
+		},
+		{
+			"domain a port http",
+			`place "domain a port http": "http" is not a port: want a number from 1 to 65535`,
+		},
+		{
+			"domain a port 0",
+			`place "domain a port 0": "0" is not a port: want a number from 1 to 65535`,
+		},
 		{"domain a:80", `place "domain a:80": "a:80" is not a domain: write "domain example.org ` +
 			`port 8080 /path", with blanks in between`},
 		{"domain a/x", `place "domain a/x": "a/x" is not a domain: write "domain example.org ` +
@@ -342,8 +350,10 @@ func BenchmarkServe(b *testing.B) {
 
 // Parsing any key does not panic, and the printed form of a place parses to the same place.
 func FuzzPlace(f *testing.F) {
-	for _, seed := range []string{"/", "/blog", "domain a.org port 80 /x", "domain [::1]", "port 1",
-		"domain a x", "http"} {
+	for _, seed := range []string{
+		"/", "/blog", "domain a.org port 80 /x", "domain [::1]", "port 1",
+		"domain a x", "http",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, key string) {

@@ -77,8 +77,10 @@ func get(cookies ...string) *http.Request {
 
 func TestIDStays(t *testing.T) {
 	t.Parallel()
-	for _, compat := range []browserid.Compat{"", browserid.CompatNone, browserid.CompatRead,
-		browserid.CompatRepoze} {
+	for _, compat := range []browserid.Compat{
+		"", browserid.CompatNone, browserid.CompatRead,
+		browserid.CompatRepoze,
+	} {
 		t.Run(string(compat), func(t *testing.T) {
 			t.Parallel()
 			filter := mustNew(t, browserid.Config{SecretKey: testSecret, Compat: compat})
@@ -109,8 +111,10 @@ func TestSetCookieText(t *testing.T) {
 		want    string
 	}{
 		{name: "defaults", want: "repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax"},
-		{name: "https", request: secured,
-			want: "repoze.browserid=V; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{
+			name: "https", request: secured,
+			want: "repoze.browserid=V; Path=/; HttpOnly; Secure; SameSite=Lax",
+		},
 		{
 			name: "all", config: browserid.Config{
 				CookieName: "bid", CookiePath: "/sub", CookieDomain: ".example.org",
@@ -121,8 +125,10 @@ func TestSetCookieText(t *testing.T) {
 			want: "bid=V; Path=/sub; Domain=example.org; Expires=Thu, 01 Jan 1970 01:00:01 GMT; " +
 				"Max-Age=3600; Secure; SameSite=None",
 		},
-		{name: "host", config: browserid.Config{CookieName: "__Host-id"},
-			want: "__Host-id=V; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{
+			name: "host", config: browserid.Config{CookieName: "__Host-id"},
+			want: "__Host-id=V; Path=/; HttpOnly; Secure; SameSite=Lax",
+		},
 		{
 			name: "bare", config: browserid.Config{
 				CookiePath: browserid.NoPath, CookieHTTPOnly: new(false),
@@ -132,14 +138,18 @@ func TestSetCookieText(t *testing.T) {
 		},
 		{
 			name: "the original's with more attributes",
-			config: browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true),
-				CookieSameSite: browserid.SameSiteStrict},
+			config: browserid.Config{
+				Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true),
+				CookieSameSite: browserid.SameSiteStrict,
+			},
 			want: "repoze.browserid=V; Path=/; HttpOnly; SameSite=Strict; ",
 		},
 		{
 			name: "the original's, secure, with more attributes",
-			config: browserid.Config{Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true),
-				CookieSecure: browserid.SecureAuto},
+			config: browserid.Config{
+				Compat: browserid.CompatRepoze, CookieHTTPOnly: new(true),
+				CookieSecure: browserid.SecureAuto,
+			},
 			request: secured, want: "repoze.browserid=V; Path=/; Secure; HttpOnly; ",
 		},
 	}
@@ -163,8 +173,10 @@ func TestSetCookieText(t *testing.T) {
 
 func TestAlteredCookieGetsNewID(t *testing.T) {
 	t.Parallel()
-	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRead,
-		browserid.CompatRepoze} {
+	for _, compat := range []browserid.Compat{
+		browserid.CompatNone, browserid.CompatRead,
+		browserid.CompatRepoze,
+	} {
 		filter := mustNew(t, browserid.Config{SecretKey: testSecret, Compat: compat})
 		first := visitWith(t, filter, get())
 		value := strings.TrimPrefix(first.cookie(), "repoze.browserid=")
@@ -224,8 +236,10 @@ func TestEncodingIsUnambiguous(t *testing.T) {
 	} {
 		_, tag, _ := strings.Cut(browserid.FormerSign(testSecret, c.name, c.vary,
 			c.values, c.id), ".")
-		text := strings.Join([]string{c.name, strings.Join(c.vary, "|"),
-			strings.Join(c.values, "|"), string(c.id)}, "/")
+		text := strings.Join([]string{
+			c.name, strings.Join(c.vary, "|"),
+			strings.Join(c.values, "|"), string(c.id),
+		}, "/")
 		if before, ok := seen[tag]; ok {
 			t.Errorf("%s and %s have the same tag", before, text)
 		}
@@ -316,8 +330,10 @@ func TestMigrationFromPython(t *testing.T) {
 
 func TestLazy(t *testing.T) {
 	t.Parallel()
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret,
-		OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
+	filter := mustNew(t, browserid.Config{
+		SecretKey:     testSecret,
+		OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true,
+	})
 	old := visitWith(t, mustNew(t, browserid.Config{SecretKey: "former"}), get())
 	ignore := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_,
@@ -340,8 +356,10 @@ func TestLazy(t *testing.T) {
 
 func TestLazyIDAfterHeader(t *testing.T) {
 	t.Parallel()
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret,
-		OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true})
+	filter := mustNew(t, browserid.Config{
+		SecretKey:     testSecret,
+		OldSecretKeys: []pipeline.Secret{"former"}, Lazy: true,
+	})
 	known := visitWith(t, filter, get())
 	old := visitWith(t, mustNew(t, browserid.Config{SecretKey: "former"}), get())
 	ask := func(early bool, r *http.Request) (ok bool) {
@@ -380,8 +398,10 @@ func TestSharedCaches(t *testing.T) {
 		want    []string
 	}{
 		{"no Cache-Control", nil, get(), []string{"private"}},
-		{"public", []string{"public, max-age=70"}, get(), []string{"public, max-age=70",
-			"private"}},
+		{"public", []string{"public, max-age=70"}, get(), []string{
+			"public, max-age=70",
+			"private",
+		}},
 		{"private", []string{"max-age=7, Private"}, get(), []string{"max-age=7, Private"}},
 		{"no-store", []string{"no-store"}, get(), []string{"no-store"}},
 		{"no cookie issued", []string{"public"}, get(known.cookie()), []string{"public"}},
@@ -465,8 +485,10 @@ func TestContextPassesThrough(t *testing.T) {
 
 func TestIDInLogs(t *testing.T) {
 	t.Parallel()
-	for _, id := range []browserid.ID{"", "a", "abc", "0123456789abcdef",
-		"0123456789abcdef0123456789abcdef"} {
+	for _, id := range []browserid.ID{
+		"", "a", "abc", "0123456789abcdef",
+		"0123456789abcdef0123456789abcdef",
+	} {
 		var b strings.Builder
 		slog.New(slog.NewTextHandler(&b, nil)).Info("hello", slog.Any("id", id))
 		if id != "" && strings.Contains(b.String(), string(id)) {
@@ -485,7 +507,8 @@ func TestPrintedContextHidesID(t *testing.T) {
 	var printed string
 	handler := mustNew(t,
 		browserid.Config{SecretKey: testSecret})(http.HandlerFunc(func(_ http.ResponseWriter,
-		r *http.Request) {
+		r *http.Request,
+	) {
 		id, _ = browserid.FromContext(r.Context())
 		printed = fmt.Sprintf("%v %+v %s", r.Context(), r.Context(), context.WithValue(r.Context(),
 			testKey{}, 1))

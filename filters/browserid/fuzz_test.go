@@ -21,8 +21,10 @@ func FuzzCookie(f *testing.F) {
 		}
 		filter := mustNew(t, browserid.Config{
 			SecretKey: pipeline.Secret(secret), Vary: []string{"HTTP_USER_AGENT"},
-			Compat: []browserid.Compat{browserid.CompatNone, browserid.CompatRead,
-				browserid.CompatRepoze}[mode%3],
+			Compat: []browserid.Compat{
+				browserid.CompatNone, browserid.CompatRead,
+				browserid.CompatRepoze,
+			}[mode%3],
 		})
 		request := func(cookie string) *http.Request {
 			r := get()

@@ -190,8 +190,10 @@ func TestGoldenPresentedValues(t *testing.T) {
 func TestGoldenPresentedHeaders(t *testing.T) {
 	t.Parallel()
 	for i, c := range readGolden(t).PresentedHeaders {
-		filter := mustNew(t, browserid.Config{SecretKey: pipeline.Secret(c.SecretKey), Vary: c.Vary,
-			Compat: browserid.CompatRepoze})
+		filter := mustNew(t, browserid.Config{
+			SecretKey: pipeline.Secret(c.SecretKey), Vary: c.Vary,
+			Compat: browserid.CompatRepoze,
+		})
 		got := visitWith(t, filter, c.request(c.CookieHeader))
 		if sent := got.setCookie != ""; sent != c.NewCookieSent {
 			t.Errorf("presented_headers[%d] %q: new cookie sent: %v, want %v", i, *c.CookieHeader,
@@ -238,8 +240,10 @@ func TestGoldenSetCookies(t *testing.T) {
 func TestGoldenResponses(t *testing.T) {
 	t.Parallel()
 	for i, c := range readGolden(t).Responses {
-		config := browserid.Config{SecretKey: pipeline.Secret(c.SecretKey),
-			Compat: browserid.CompatRepoze}
+		config := browserid.Config{
+			SecretKey: pipeline.Secret(c.SecretKey),
+			Compat:    browserid.CompatRepoze,
+		}
 		config = config.WithIDs(func() browserid.ID { return browserid.ID(c.BrowserID) })
 		app := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for _, step := range c.App {

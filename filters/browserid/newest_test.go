@@ -54,8 +54,10 @@ func TestNewestCookieWins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			filter := mustNew(t, browserid.Config{SecretKey: testSecret,
-				Compat: browserid.CompatRead})
+			filter := mustNew(t, browserid.Config{
+				SecretKey: testSecret,
+				Compat:    browserid.CompatRead,
+			})
 			if got := visitWith(t, filter, get(tt.cookies)); got.id != tt.want ||
 				got.setCookie != "" != tt.issues {
 				t.Errorf("got %q, cookie %q", got.id, got.setCookie)
@@ -141,8 +143,10 @@ func TestDomainAndPartitioned(t *testing.T) {
 			t.Errorf("%s: %v", lines, err)
 		}
 	}
-	filter := mustNew(t, browserid.Config{SecretKey: testSecret, CookiePartitioned: true,
-		CookieSecure: browserid.SecureOn})
+	filter := mustNew(t, browserid.Config{
+		SecretKey: testSecret, CookiePartitioned: true,
+		CookieSecure: browserid.SecureOn,
+	})
 	if got := visitWith(t, filter, get()); !strings.HasSuffix(got.setCookie, "; Partitioned") {
 		t.Errorf("got %q", got.setCookie)
 	}
@@ -165,12 +169,14 @@ func TestReloadKeepsSecrets(t *testing.T) {
 					_, _ = w.Write([]byte(id))
 				}), nil
 			})
-		p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{Registry: registry,
+		p, err := pipeline.Load(t.Context(), "site.ini", pipeline.Options{
+			Registry: registry,
 			ReadFile: func(string) ([]byte, error) {
 				return []byte("[pipeline:main]\npipeline = browserid " +
 						"egg:test#app\n[filter:browserid]\nuse = egg:repoze.browserid#browserid\n" + lines),
 					nil
-			}})
+			},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

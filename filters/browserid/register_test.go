@@ -69,10 +69,14 @@ func TestLoadedSettings(t *testing.T) {
 		settings string
 		want     string // the Set-Cookie header, with V for the value
 	}{
-		{"defaults", "secret_key = " + testSecret,
-			"repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax"},
-		{"secret of a file", "secret_key_file = the-secret",
-			"repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax"},
+		{
+			"defaults", "secret_key = " + testSecret,
+			"repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax",
+		},
+		{
+			"secret of a file", "secret_key_file = the-secret",
+			"repoze.browserid=V; Path=/; HttpOnly; SameSite=Lax",
+		},
 		{
 			"all", `
 secret_key = a key with blanks, 100 characters
@@ -91,9 +95,11 @@ lazy = true
 compat = none
 `, "bid=V; Path=/sub; Domain=example.org; Expires=E; Max-Age=3600; Secure; SameSite=Strict",
 		},
-		{"empty settings", "secret_key = " + testSecret +
-			"\ncookie_path =\ncookie_domain =\ncookie_lifetime =\ncookie_secure =\nvary =\n",
-			"repoze.browserid=V; HttpOnly; SameSite=Lax"},
+		{
+			"empty settings", "secret_key = " + testSecret +
+				"\ncookie_path =\ncookie_domain =\ncookie_lifetime =\ncookie_secure =\nvary =\n",
+			"repoze.browserid=V; HttpOnly; SameSite=Lax",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,32 +200,56 @@ func TestLoadFaults(t *testing.T) {
 		want     []string
 	}{
 		{"no secret", "", "", []string{"secret_key", "openssl rand -hex 32"}},
-		{"empty secret", "secret_key =", "site.ini:8:",
-			[]string{"secret_key", "openssl rand -hex 32"}},
-		{"placeholder", "secret_key = my-secret-key", "site.ini:8:", []string{"well-known example",
-			"openssl rand -hex 32", "debug"}},
-		{"two sources", "secret_key = " + testSecret + "\nsecret_key_env = X", "site.ini:9:",
-			[]string{"secret_key_env", "keep one"}},
-		{"no such file", "secret_key_file = nowhere", "site.ini:8:",
-			[]string{"secret_key_file", "no such file", "openssl rand -hex 32 >"}},
-		{"empty file", "secret_key_file = empty", "site.ini:8:",
-			[]string{"secret_key_file", "has no secret in it", "openssl rand -hex 32"}},
-		{"folder", "secret_key_file = .", "site.ini:8:",
-			[]string{"secret_key_file", "is a directory"}},
-		{"no such variable", "secret_key_env = BROWSERID_TEST_UNSET", "site.ini:8:",
-			[]string{"BROWSERID_TEST_UNSET", "not set"}},
+		{
+			"empty secret", "secret_key =", "site.ini:8:",
+			[]string{"secret_key", "openssl rand -hex 32"},
+		},
+		{"placeholder", "secret_key = my-secret-key", "site.ini:8:", []string{
+			"well-known example",
+			"openssl rand -hex 32", "debug",
+		}},
+		{
+			"two sources", "secret_key = " + testSecret + "\nsecret_key_env = X", "site.ini:9:",
+			[]string{"secret_key_env", "keep one"},
+		},
+		{
+			"no such file", "secret_key_file = nowhere", "site.ini:8:",
+			[]string{"secret_key_file", "no such file", "openssl rand -hex 32 >"},
+		},
+		{
+			"empty file", "secret_key_file = empty", "site.ini:8:",
+			[]string{"secret_key_file", "has no secret in it", "openssl rand -hex 32"},
+		},
+		{
+			"folder", "secret_key_file = .", "site.ini:8:",
+			[]string{"secret_key_file", "is a directory"},
+		},
+		{
+			"no such variable", "secret_key_env = BROWSERID_TEST_UNSET", "site.ini:8:",
+			[]string{"BROWSERID_TEST_UNSET", "not set"},
+		},
 		{"host and path", "secret_key = " + testSecret + "\ncookie_name = __Host-id\ncookie_path " +
 			"= /sub", "site.ini:10:", []string{"cookie_path", "__Host-"}},
-		{"unknown key", "secret_key = " + testSecret + "\ncookie_nam = x", "site.ini:9:",
-			[]string{"cookie_name"}},
-		{"bad boolean", "secret_key = " + testSecret + "\ncookie_secure = maybe", "site.ini:9:",
-			[]string{"cookie_secure", "maybe", "true, false or auto"}},
-		{"httponly auto", "secret_key = " + testSecret + "\ncookie_httponly = auto", "site.ini:9:",
-			[]string{"cookie_httponly", "true or false"}},
-		{"bad lifetime", "secret_key = " + testSecret + "\ncookie_lifetime = 1.5", "site.ini:9:",
-			[]string{"cookie_lifetime", "86400"}},
-		{"bad compat", "secret_key = " + testSecret + "\ncompat = python", "site.ini:9:",
-			[]string{"compat", "none, read or repoze"}},
+		{
+			"unknown key", "secret_key = " + testSecret + "\ncookie_nam = x", "site.ini:9:",
+			[]string{"cookie_name"},
+		},
+		{
+			"bad boolean", "secret_key = " + testSecret + "\ncookie_secure = maybe", "site.ini:9:",
+			[]string{"cookie_secure", "maybe", "true, false or auto"},
+		},
+		{
+			"httponly auto", "secret_key = " + testSecret + "\ncookie_httponly = auto", "site.ini:9:",
+			[]string{"cookie_httponly", "true or false"},
+		},
+		{
+			"bad lifetime", "secret_key = " + testSecret + "\ncookie_lifetime = 1.5", "site.ini:9:",
+			[]string{"cookie_lifetime", "86400"},
+		},
+		{
+			"bad compat", "secret_key = " + testSecret + "\ncompat = python", "site.ini:9:",
+			[]string{"compat", "none, read or repoze"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -252,22 +282,32 @@ func TestLoadWarnings(t *testing.T) {
 		settings string
 		want     []string // a part of each warning
 	}{
-		{"placeholder in development", true, "secret_key = my-secret-key",
-			[]string{"well-known example"}},
+		{
+			"placeholder in development", true, "secret_key = my-secret-key",
+			[]string{"well-known example"},
+		},
 		{"short", true, "secret_key = 0a1b2c", []string{"6 characters"}},
 		{"placeholder among old secrets", false, "secret_key = " + testSecret +
 			"\nold_secret_keys = changeme", []string{"old_secret_keys"}},
-		{"placeholder on the second line", false, "secret_key_file = secrets",
-			[]string{"secret_key_file"}},
+		{
+			"placeholder on the second line", false, "secret_key_file = secrets",
+			[]string{"secret_key_file"},
+		},
 		{"short secret among old secrets", false, "secret_key = " + testSecret + "\nold_secret_keys = " +
 			testSecret + "\n  0a1b2c", []string{"6 characters"}},
 		{"file that all users can read", false, "secret_key_file = open-secret", []string{"mode 0644"}},
-		{"header's name", false, "secret_key = " + testSecret + "\nvary = User-Agent",
-			[]string{`did you mean "HTTP_USER_AGENT"`}},
-		{"no such variable", false, "secret_key = " + testSecret + "\nvary = HTTP_",
-			[]string{"it has no effect"}},
-		{"cookie", false, "secret_key = " + testSecret + "\nvary = HTTP_COOKIE",
-			[]string{"every request gets a new id"}},
+		{
+			"header's name", false, "secret_key = " + testSecret + "\nvary = User-Agent",
+			[]string{`did you mean "HTTP_USER_AGENT"`},
+		},
+		{
+			"no such variable", false, "secret_key = " + testSecret + "\nvary = HTTP_",
+			[]string{"it has no effect"},
+		},
+		{
+			"cookie", false, "secret_key = " + testSecret + "\nvary = HTTP_COOKIE",
+			[]string{"every request gets a new id"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 
 // serve sends r through a filter in front of app, and returns the id in the new cookie, or "".
 func serve(t *testing.T, c browserid.Config, r *http.Request,
-	app http.HandlerFunc) (issued browserid.ID) {
+	app http.HandlerFunc,
+) (issued browserid.ID) {
 	t.Helper()
 	c.SecretKey = testSecret
 	w := httptest.NewRecorder()
@@ -224,8 +225,10 @@ func TestRenewBehindTheTransaction(t *testing.T) {
 // cookie.
 func TestRenewedFormats(t *testing.T) {
 	t.Parallel()
-	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRead,
-		browserid.CompatRepoze} {
+	for _, compat := range []browserid.Compat{
+		browserid.CompatNone, browserid.CompatRead,
+		browserid.CompatRepoze,
+	} {
 		var renewed, before browserid.ID
 		issued := serve(t, browserid.Config{Compat: compat}, get(),
 			func(_ http.ResponseWriter, r *http.Request) {

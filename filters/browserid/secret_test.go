@@ -12,11 +12,15 @@ import (
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	for _, compat := range []browserid.Compat{browserid.CompatNone, browserid.CompatRepoze} {
-		before := mustNew(t, browserid.Config{SecretKey: "the first secret there was",
-			Compat: compat})
-		now := mustNew(t, browserid.Config{SecretKey: "a newer secret",
+		before := mustNew(t, browserid.Config{
+			SecretKey: "the first secret there was",
+			Compat:    compat,
+		})
+		now := mustNew(t, browserid.Config{
+			SecretKey:     "a newer secret",
 			OldSecretKeys: []pipeline.Secret{"other", "the first secret there was"},
-			Compat:        compat})
+			Compat:        compat,
+		})
 		later := mustNew(t, browserid.Config{SecretKey: "a newer secret", Compat: compat})
 
 		first := visitWith(t, before, get())
@@ -48,8 +52,10 @@ func TestSecretSources(t *testing.T) {
 	t.Setenv("BROWSERID_TEST_SECRET", "new secret of the file\nold secret")
 	old := visitWith(t, mustNew(t, browserid.Config{SecretKey: "old secret"}), get())
 	young := visitWith(t, mustNew(t, browserid.Config{SecretKey: "new secret of the file"}), get())
-	for _, c := range []browserid.Config{{SecretKeyFile: file},
-		{SecretKeyEnv: "BROWSERID_TEST_SECRET"}} {
+	for _, c := range []browserid.Config{
+		{SecretKeyFile: file},
+		{SecretKeyEnv: "BROWSERID_TEST_SECRET"},
+	} {
 		filter := mustNew(t, c)
 		if got := visitWith(t, filter, get(young.cookie())); got.id != young.id ||
 			got.setCookie != "" {
@@ -63,8 +69,10 @@ func TestSecretSources(t *testing.T) {
 
 func TestPlaceholders(t *testing.T) {
 	t.Parallel()
-	for _, secret := range []string{"my-secret-key", "secret", "CHANGEME", "change-me",
-		"<your secret key>", "itsaseekreet"} {
+	for _, secret := range []string{
+		"my-secret-key", "secret", "CHANGEME", "change-me",
+		"<your secret key>", "itsaseekreet",
+	} {
 		if !browserid.IsPlaceholder(secret) {
 			t.Errorf("%q is accepted", secret)
 		}

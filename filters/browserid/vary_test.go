@@ -15,8 +15,10 @@ func TestVary(t *testing.T) {
 	t.Parallel()
 	filter := mustNew(t, browserid.Config{
 		SecretKey: testSecret,
-		Vary: []string{"REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_HOST", "HTTP_ACCEPT_LANGUAGE",
-			"REQUEST_METHOD", "wsgi.url_scheme", "MISSING"},
+		Vary: []string{
+			"REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_HOST", "HTTP_ACCEPT_LANGUAGE",
+			"REQUEST_METHOD", "wsgi.url_scheme", "MISSING",
+		},
 	})
 	request := func(change func(*http.Request)) *http.Request {
 		r := get()
@@ -40,8 +42,10 @@ func TestVary(t *testing.T) {
 		{"no address", func(r *http.Request) { r.RemoteAddr = "" }, false},
 		{"user agent", func(r *http.Request) { r.Header.Set("User-Agent", "Fluzbox/7.1") }, false},
 		{"host", func(r *http.Request) { r.Host = "example.org" }, false},
-		{"one of two lines", func(r *http.Request) { r.Header["Accept-Language"] = []string{"de"} },
-			false},
+		{
+			"one of two lines", func(r *http.Request) { r.Header["Accept-Language"] = []string{"de"} },
+			false,
+		},
 		{"method", func(r *http.Request) { r.Method = http.MethodPost }, false},
 		{"scheme", func(r *http.Request) { r.URL.Scheme = "https" }, false},
 	}
@@ -65,7 +69,8 @@ func TestVaryOnIncomingRequest(t *testing.T) {
 	first.Header.Set("User-Agent", "Fluzbox/7.0")
 	w := httptest.NewRecorder()
 	filter(http.HandlerFunc(func(_ http.ResponseWriter,
-		r *http.Request) {
+		r *http.Request,
+	) {
 		r.Header.Del("User-Agent")
 	})).ServeHTTP(w, first)
 	pair, _, _ := strings.Cut(w.Header().Get("Set-Cookie"), ";")
@@ -105,8 +110,10 @@ func TestEnviron(t *testing.T) {
 	if got, _ := browserid.Environ(get(), "SERVER_PORT"); got != "" {
 		t.Errorf("SERVER_PORT without a server: got %q", got)
 	}
-	for _, name := range []string{"", "HTTP_", "HTTP_CONTENT_TYPE", "HTTP_X-Y", "HTTP_X-",
-		"http_accept", "User-Agent", "REMOTE_PORT", "wsgi.version"} {
+	for _, name := range []string{
+		"", "HTTP_", "HTTP_CONTENT_TYPE", "HTTP_X-Y", "HTTP_X-",
+		"http_accept", "User-Agent", "REMOTE_PORT", "wsgi.version",
+	} {
 		if got, ok := browserid.Environ(r, name); ok {
 			t.Errorf("%q: got %q, want that no request has it", name, got)
 		}

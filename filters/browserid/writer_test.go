@@ -37,8 +37,10 @@ func TestOnServers(t *testing.T) {
 		http1    bool // not possible with HTTP/2
 		noCookie bool
 	}{
-		{name: "nothing", handler: func(http.ResponseWriter, *http.Request) error { return nil },
-			status: 200},
+		{
+			name: "nothing", handler: func(http.ResponseWriter, *http.Request) error { return nil },
+			status: 200,
+		},
 		{name: "write", handler: func(w http.ResponseWriter, _ *http.Request) error {
 			_, err := w.Write([]byte("hello"))
 			return err
@@ -69,7 +71,8 @@ func TestOnServers(t *testing.T) {
 			return err
 		}, status: 200, body: "hello"},
 		{name: "read from, after a write", handler: func(w http.ResponseWriter,
-			_ *http.Request) error {
+			_ *http.Request,
+		) error {
 			if _, err := io.WriteString(w, "he"); err != nil {
 				return err
 			}
@@ -85,7 +88,8 @@ func TestOnServers(t *testing.T) {
 			return nil
 		}, status: 304},
 		{name: "head", method: http.MethodHead, handler: func(w http.ResponseWriter,
-			_ *http.Request) error {
+			_ *http.Request,
+		) error {
 			_, err := w.Write([]byte("hello"))
 			return err
 		}, status: 200},
@@ -110,14 +114,16 @@ func TestOnServers(t *testing.T) {
 			return err
 		}, status: 200, body: "hello"},
 		{name: "panic", handler: func(http.ResponseWriter,
-			*http.Request) error {
+			*http.Request,
+		) error {
 			panic(http.ErrAbortHandler)
 		}, aborted: true},
 		{name: "hijack", handler: func(w http.ResponseWriter, _ *http.Request) error {
 			return answerHijacked(w.(http.Hijacker).Hijack())(w.Header())
 		}, status: 200, body: "hello", http1: true},
 		{name: "hijack by the controller", handler: func(w http.ResponseWriter,
-			_ *http.Request) error {
+			_ *http.Request,
+		) error {
 			return answerHijacked(http.NewResponseController(w).Hijack())(w.Header())
 		}, status: 200, body: "hello", http1: true},
 		{name: "switching protocols", handler: func(w http.ResponseWriter, _ *http.Request) error {

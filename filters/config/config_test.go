@@ -120,8 +120,10 @@ func TestHidesValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, printed := range []string{fmt.Sprint(c), fmt.Sprintf("%+v %#v %s %d %v", c, c, c, c, &c),
-		log.String(), string(text)} {
+	for _, printed := range []string{
+		fmt.Sprint(c), fmt.Sprintf("%+v %#v %s %d %v", c, c, c, c, &c),
+		log.String(), string(text),
+	} {
 		if strings.Contains(printed, "hunter2") || !strings.Contains(printed, "key") ||
 			!strings.Contains(printed, "other") {
 			t.Errorf("got %s", printed)
@@ -154,8 +156,10 @@ func TestFromINI(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-		want := map[string]string{"here": "/srv", "__file__": "/srv/site.ini", "color": "red",
-			"size": "2", "title": "Site", "from": "outside"}
+		want := map[string]string{
+			"here": "/srv", "__file__": "/srv/site.ini", "color": "red",
+			"size": "2", "title": "Site", "from": "outside",
+		}
 		if diff := cmp.Diff(want, maps.Collect(got.All())); diff != "" {
 			t.Errorf("%s: %s", use, diff)
 		}

@@ -42,7 +42,8 @@ func through(t *testing.T, c prefix.Config, r *http.Request) (seen, http.Header)
 	}
 	var inside *http.Request
 	filter(http.HandlerFunc(func(_ http.ResponseWriter,
-		r *http.Request) {
+		r *http.Request,
+	) {
 		inside = r
 	})).ServeHTTP(httptest.NewRecorder(), r)
 	return see(inside), inside.Header
@@ -93,8 +94,10 @@ func TestScriptNameOfURLMap(t *testing.T) {
 }
 
 // all are the fields that can be trusted.
-var all = []string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-scheme",
-	"x-forwarded-server"}
+var all = []string{
+	"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-scheme",
+	"x-forwarded-server",
+}
 
 func TestForwarded(t *testing.T) {
 	t.Parallel()
@@ -120,20 +123,44 @@ func TestForwarded(t *testing.T) {
 	}{
 		{"no forwarded fields", prefix.Config{}, "", nil, plain, true},
 		{"no proxy is trusted", prefix.Config{}, "", everything, plain, false},
-		{"another is trusted", prefix.Config{TrustedProxies: []string{"10.0.0.2", "10.1.0.0/16",
-			"unix"}}, "", everything, plain, false},
-		{"address", prefix.Config{TrustedProxies: []string{"10.0.0.1"}}, "", everything,
-			translated, true},
-		{"network", prefix.Config{TrustedProxies: []string{"127.0.0.1,", "10.0.0.0/8"}}, "",
-			everything, translated, true},
-		{"IPv6", prefix.Config{TrustedProxies: []string{"fd00::/8"}}, "[fd00::1%eth0]:99",
-			everything, translated, true},
-		{"IPv4 as IPv6", prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
-			"[::ffff:10.0.0.1]:99", everything, translated, true},
-		{"translation is off", prefix.Config{TrustedProxies: []string{"10.0.0.1"}, IgnoreForwarded: true},
-			"", everything, plain, false},
-		{"no address", prefix.Config{TrustedProxies: []string{"10.0.0.1", "unix"}}, "@", everything,
-			with(func(s *seen) { s.Remote = "@" }), false},
+		{"another is trusted", prefix.Config{TrustedProxies: []string{
+			"10.0.0.2", "10.1.0.0/16",
+			"unix",
+		}}, "", everything, plain, false},
+		{
+			"address",
+			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
+			"", everything,
+			translated, true,
+		},
+		{
+			"network",
+			prefix.Config{TrustedProxies: []string{"127.0.0.1,", "10.0.0.0/8"}},
+			"",
+			everything, translated, true,
+		},
+		{
+			"IPv6",
+			prefix.Config{TrustedProxies: []string{"fd00::/8"}},
+			"[fd00::1%eth0]:99",
+			everything, translated, true,
+		},
+		{
+			"IPv4 as IPv6",
+			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
+			"[::ffff:10.0.0.1]:99", everything, translated, true,
+		},
+		{
+			"translation is off",
+			prefix.Config{TrustedProxies: []string{"10.0.0.1"}, IgnoreForwarded: true},
+			"", everything, plain, false,
+		},
+		{
+			"no address",
+			prefix.Config{TrustedProxies: []string{"10.0.0.1", "unix"}},
+			"@", everything,
+			with(func(s *seen) { s.Remote = "@" }), false,
+		},
 		{
 			"a host that nobody named",
 			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
@@ -150,8 +177,10 @@ func TestForwarded(t *testing.T) {
 		},
 		{
 			"the host alone",
-			prefix.Config{TrustedProxies: []string{"10.0.0.1"},
-				TrustedProxyHeaders: []string{"x-forwarded-host,"}},
+			prefix.Config{
+				TrustedProxies:      []string{"10.0.0.1"},
+				TrustedProxyHeaders: []string{"x-forwarded-host,"},
+			},
 			"", everything,
 			with(func(s *seen) {
 				s.Host, s.URL = "www.example.org",
@@ -176,8 +205,10 @@ func TestForwarded(t *testing.T) {
 			"what can't be",
 			prefix.Config{TrustedProxies: []string{"10.0.0.1"}},
 			"",
-			header{"X-Forwarded-Proto": {"javascript"}, "X-Forwarded-Host": {"a/b"},
-				"X-Forwarded-Server": {"u@h"}, "X-Forwarded-For": {"unknown"}},
+			header{
+				"X-Forwarded-Proto": {"javascript"}, "X-Forwarded-Host": {"a/b"},
+				"X-Forwarded-Server": {"u@h"}, "X-Forwarded-For": {"unknown"},
+			},
 			plain, true,
 		},
 		{
@@ -206,8 +237,10 @@ func TestForwarded(t *testing.T) {
 			"a proxy is the visitor",
 			prefix.Config{TrustedProxies: []string{"10.0.0.0/24"}},
 			"",
-			header{"X-Forwarded-For": {"10.0.0.7"},
-				"X-Forwarded-Host": {"evil.example, www.example.org"}},
+			header{
+				"X-Forwarded-For":  {"10.0.0.7"},
+				"X-Forwarded-Host": {"evil.example, www.example.org"},
+			},
 			with(func(s *seen) {
 				s.Host, s.URL, s.Remote = "www.example.org",
 					"http://www.example.org/", "10.0.0.7:0"
@@ -291,8 +324,10 @@ func TestForwarded(t *testing.T) {
 // If a client uses http to a proxy that uses TLS to the server, the scheme is http.
 func TestSchemeOfTLS(t *testing.T) {
 	t.Parallel()
-	for scheme, want := range map[string]string{"http": "http://example.com/",
-		"https": "https://example.com/", "": "https://example.com/"} {
+	for scheme, want := range map[string]string{
+		"http":  "http://example.com/",
+		"https": "https://example.com/", "": "https://example.com/",
+	} {
 		r := httptest.NewRequest(http.MethodGet, "https://example.com/x", nil) // with TLS
 		r.URL.Scheme, r.URL.Host = "", ""
 		if got, _ := through(t, prefix.Config{Scheme: scheme}, r); got.URL != want {
@@ -303,8 +338,10 @@ func TestSchemeOfTLS(t *testing.T) {
 
 func TestForcePortOfIPv6(t *testing.T) {
 	t.Parallel()
-	for port, want := range map[int]string{8080: "[::1]:8080", prefix.DefaultPort: "[::1]",
-		0: "[::1]:99"} {
+	for port, want := range map[int]string{
+		8080: "[::1]:8080", prefix.DefaultPort: "[::1]",
+		0: "[::1]:99",
+	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = "[::1]:99"
 		if got, _ := through(t, prefix.Config{ForcePort: port}, r); got.Host != want {
@@ -319,13 +356,16 @@ func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	for trusted, want := range map[string]string{"unix": "https://a.org/", "unix:" +
 		path: "https://a.org/", "unix:/run/other": "http://inner/", "10.0.0.0/8": "http://inner/"} {
-		filter, err := prefix.New(prefix.Config{TrustedProxies: []string{trusted},
-			TrustedProxyHeaders: all})
+		filter, err := prefix.New(prefix.Config{
+			TrustedProxies:      []string{trusted},
+			TrustedProxyHeaders: all,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		server := httptest.NewUnstartedServer(filter(http.HandlerFunc(func(w http.ResponseWriter,
-			r *http.Request) {
+			r *http.Request,
+		) {
 			io.WriteString(w, mount.URL(r, "/"))
 		})))
 		_ = server.Listener.Close()
@@ -335,7 +375,8 @@ func TestUnixSocket(t *testing.T) {
 		}
 		server.Start()
 		client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _,
-			_ string) (net.Conn, error) {
+			_ string,
+		) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		}}}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://inner/", nil)
@@ -400,9 +441,11 @@ func TestFromINI(t *testing.T) {
 		want         string
 		wantWarnings int
 	}{
-		{"original", "use = egg:PasteDeploy#prefix\nprefix = /james\n",
+		{
+			"original", "use = egg:PasteDeploy#prefix\nprefix = /james\n",
 			"{URL:http://inner:99/james/ Script:/james Path:/x Host:inner:99 " +
-				"Remote:192.0.2.1:1234}", 0},
+				"Remote:192.0.2.1:1234}", 0,
+		},
 		{
 			"all", "use = egg:pasteline#prefix\nprefix = /james\nforce_port =\nscheme = " +
 				"https\ntrusted_proxies =\n  10.0.0.1\n  192.0.2.0/24\ntrusted_proxy_headers = " +
@@ -426,8 +469,10 @@ func TestFromINI(t *testing.T) {
 			defer p.Close()
 			r := httptest.NewRequest(http.MethodGet, "/x", nil)
 			r.Host = "inner:99"
-			r.Header = http.Header{"X-Forwarded-Host": {"a.org:8080"},
-				"X-Forwarded-For": {"1.1.1.1"}}
+			r.Header = http.Header{
+				"X-Forwarded-Host": {"a.org:8080"},
+				"X-Forwarded-For":  {"1.1.1.1"},
+			}
 			w := httptest.NewRecorder()
 			p.ServeHTTP(w, r)
 			if w.Body.String() != tt.want || len(p.Warnings()) != tt.wantWarnings {
@@ -468,8 +513,10 @@ func FuzzForwarded(f *testing.F) {
 	f.Add("1.1.1.1", "a.org", "https", true)
 	f.Add("1.1.1.1, [::1]:9,,unknown", "a.org, b.org:1", "x", true)
 	f.Add("", "@[", ",", false)
-	filter, err := prefix.New(prefix.Config{TrustedProxies: []string{"192.0.2.1"},
-		TrustedProxyHeaders: all})
+	filter, err := prefix.New(prefix.Config{
+		TrustedProxies:      []string{"192.0.2.1"},
+		TrustedProxyHeaders: all,
+	})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -478,8 +525,10 @@ func FuzzForwarded(f *testing.F) {
 		if !trusted {
 			r.RemoteAddr = "198.51.100.1:1"
 		}
-		r.Header = http.Header{"X-Forwarded-For": {claim + ", 203.0.113.9"},
-			"X-Forwarded-Host": {host}, "X-Forwarded-Proto": {scheme}}
+		r.Header = http.Header{
+			"X-Forwarded-For":  {claim + ", 203.0.113.9"},
+			"X-Forwarded-Host": {host}, "X-Forwarded-Proto": {scheme},
+		}
 		filter(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			want := "203.0.113.9:0"
 			if !trusted {

@@ -25,7 +25,8 @@ import (
 
 // composed returns the pipeline of the tutorial: browserid, retry, tm.
 func composed(t *testing.T, again retry.Config,
-	transact tm.Config) func(http.Handler) http.Handler {
+	transact tm.Config,
+) func(http.Handler) http.Handler {
 	t.Helper()
 	identify, err := browserid.New(browserid.Config{SecretKey: "0123456789abcdef0123456789abcdef"})
 	if err != nil {
@@ -167,8 +168,10 @@ func TestResponseTooLargeAfterTheCommit(t *testing.T) {
 	})
 	between := middle(func(w http.ResponseWriter) http.ResponseWriter { return &unwrapping{ResponseWriter: w} })
 	all := func(error) bool { return true }
-	for server := range protocols(t, mustRetry(t, retry.Config{MaxResponse: 1000,
-		Retryable: all})(between(tm.New(tm.Config{})(app)))) {
+	for server := range protocols(t, mustRetry(t, retry.Config{
+		MaxResponse: 1000,
+		Retryable:   all,
+	})(between(tm.New(tm.Config{})(app)))) {
 		runs = 0
 		if got := ask(t, server, http.MethodGet, "/", nil); got.Status !=
 			http.StatusInternalServerError || strings.Contains(got.Body, "x") {
@@ -330,8 +333,10 @@ func TestProxiedUpgradeHasTheCookie(t *testing.T) {
 	}))
 	t.Cleanup(backend.Close)
 	to, _ := url.Parse(backend.URL)
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
-		ErrorLog: discardLog}
+	proxy := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ErrorLog: discardLog,
+	}
 	server := serve(t, "HTTP/1.1", composed(t, retry.Config{}, tm.Config{})(proxy))
 	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
 	request.Header.Set("Connection", "Upgrade")
@@ -400,8 +405,10 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 	}{
 		{"both committed", "404", nil, nil, 200, 1, []string{"first", "second"}},
 		{"second returns an error", "404", errOther, nil, 500, 1, []string{"first"}},
-		{"second conflicts", "404", nil, transaction.Transient(errCommit), 503, 1,
-			[]string{"first"}},
+		{
+			"second conflicts", "404", nil, transaction.Transient(errCommit), 503, 1,
+			[]string{"first"},
+		},
 		{"second can't commit", "404", nil, errCommit, 500, 1, []string{"first"}},
 		{"first aborted", "500", nil, transaction.Transient(errCommit), 200, 2, []string{"second"}},
 		{"first aborted, second returns an error", "500", errOther, nil, 500, 1, nil},
@@ -428,7 +435,8 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 				})
 				one, two := tm.New(tm.Config{})(first), tm.New(tm.Config{})(second)
 				var cascade http.Handler = http.HandlerFunc(func(w http.ResponseWriter,
-					r *http.Request) {
+					r *http.Request,
+				) {
 					one.ServeHTTP(httptest.NewRecorder(), r)
 					if between {
 						w = &unwrapping{ResponseWriter: w}
@@ -452,11 +460,14 @@ func TestTwoTransactionsInOneAttempt(t *testing.T) {
 // A failure after the commit is answered with an error, and the request is not run again.
 func TestFailureAfterTheCommit(t *testing.T) {
 	t.Parallel()
-	for status, err := range map[int]error{http.StatusInternalServerError: errOther,
-		http.StatusServiceUnavailable: transaction.Transient(errRace)} {
+	for status, err := range map[int]error{
+		http.StatusInternalServerError: errOther,
+		http.StatusServiceUnavailable:  transaction.Transient(errRace),
+	} {
 		l := &ledger{}
 		transact := tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter,
-			r *http.Request) error {
+			r *http.Request,
+		) error {
 			fmt.Fprint(w, "fine")
 			return l.write(r.Context(), "entry")
 		}))
@@ -551,7 +562,8 @@ func TestNestedPipelineRequest(t *testing.T) {
 			t.Parallel()
 			inner, outer := &ledger{}, &ledger{}
 			sub := tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter,
-				r *http.Request) error {
+				r *http.Request,
+			) error {
 				fmt.Fprint(w, "kept!")
 				return errors.Join(inner.write(r.Context(), "inner"),
 					http.NewResponseController(w).Flush())

@@ -44,7 +44,8 @@ func arrangements(t *testing.T) map[string]func(http.Handler) http.Handler {
 		"activate": {Activate: func(r *http.Request) bool { shown(r); return true }},
 		"user":     {User: func(r *http.Request) string { shown(r); return "somebody" }},
 		"veto": {Veto: func(r *http.Request, _ int,
-			_ http.Header) bool {
+			_ http.Header,
+		) bool {
 			shown(r)
 			return false
 		}},
@@ -61,7 +62,8 @@ func arrangements(t *testing.T) map[string]func(http.Handler) http.Handler {
 			"tm": func(h http.Handler) http.Handler { return again(transact(again(h))) },
 		"one tm after the other": func(h http.Handler) http.Handler {
 			first := transact(http.HandlerFunc(func(w http.ResponseWriter,
-				_ *http.Request) {
+				_ *http.Request,
+			) {
 				w.WriteHeader(http.StatusInternalServerError)
 			}))
 			second := transact(h)
@@ -180,7 +182,8 @@ func TestFailureIsLoggedWithTheContext(t *testing.T) {
 			again := mustRetry(t, retry.Config{Logger: log.logger(), MaxBody: 1})
 			transact := tm.New(tm.Config{Logger: log.logger()})
 			app := handler.Func(func(http.ResponseWriter,
-				*http.Request) error {
+				*http.Request,
+			) error {
 				return errors.New("no")
 			})
 			h := identify(again(transact(app)))

@@ -74,25 +74,37 @@ var deliberate = map[int]struct {
 			"closed in an orderly way",
 		seen{Calls: 0, Status: 400, Body: "Bad Request\n"},
 	},
-	68: {"the text of the answer is that of its status",
-		seen{Calls: 0, Status: 400, Body: "Bad Request\n"}},
+	68: {
+		"the text of the answer is that of its status",
+		seen{Calls: 0, Status: 400, Body: "Bad Request\n"},
+	},
 	70: {"the output of a failed attempt is dropped; the original sends it before that of " +
 		"the next one", seen{Calls: 2, Status: 200, Try: "2", Body: "ok", Logged: []int{1}}},
-	71: {"the header of the last, failed attempt is dropped; the original sends it with no body",
-		seen{Calls: 2, Status: 503, Logged: []int{1}}},
+	71: {
+		"the header of the last, failed attempt is dropped; the original sends it with no body",
+		seen{Calls: 2, Status: 503, Logged: []int{1}},
+	},
 	73: {"a Go handler that writes nothing answers 200", seen{Calls: 1, Status: 200}},
-	74: {"a Go handler that writes nothing answers 200",
-		seen{Calls: 2, Status: 200, Logged: []int{1}}},
+	74: {
+		"a Go handler that writes nothing answers 200",
+		seen{Calls: 2, Status: 200, Logged: []int{1}},
+	},
 	75: {"a response that fails before its end has not been sent, so the request is run " +
 		"again", seen{Calls: 3, Status: 503, Logged: []int{1, 2}}},
 	76: {"a response that fails before its end has not been sent, so the request is run " +
 		"again", seen{Calls: 3, Status: 503, Logged: []int{1, 2}}},
-	90: {"the header of the last, failed attempt is dropped",
-		seen{Calls: 3, Sleeps: []float64{2, 4}, Status: 503, Logged: []int{2}}},
-	99: {"the header of the last, failed attempt is dropped",
-		seen{Calls: 1, Bodies: []string{"é%b=%&"}, Status: 503}},
-	104: {"the header of the last, failed attempt is dropped",
-		seen{Calls: 3, Bodies: []string{"&c", "&c", "&c"}, Status: 503}},
+	90: {
+		"the header of the last, failed attempt is dropped",
+		seen{Calls: 3, Sleeps: []float64{2, 4}, Status: 503, Logged: []int{2}},
+	},
+	99: {
+		"the header of the last, failed attempt is dropped",
+		seen{Calls: 1, Bodies: []string{"é%b=%&"}, Status: 503},
+	},
+	104: {
+		"the header of the last, failed attempt is dropped",
+		seen{Calls: 3, Bodies: []string{"&c", "&c", "&c"}, Status: 503},
+	},
 }
 
 // skipped are the cases that a Go server answers before any handler: a Content-Length that is not a

@@ -73,8 +73,10 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 		},
 	}
 	for what, f := range handlers {
-		for failure, cause := range map[string]error{"conflict": transaction.Transient(errCommit),
-			"fault": errCommit} {
+		for failure, cause := range map[string]error{
+			"conflict": transaction.Transient(errCommit),
+			"fault":    errCommit,
+		} {
 			for name, chain := range chains(t) {
 				if name == "retry" {
 					continue // the chain has no transaction
@@ -91,8 +93,10 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 						return f(w)
 					})
 					for server := range protocols(t, chain(app)) {
-						for _, method := range []string{http.MethodGet, http.MethodHead,
-							http.MethodPost} {
+						for _, method := range []string{
+							http.MethodGet, http.MethodHead,
+							http.MethodPost,
+						} {
 							l.failNext(cause, cause, cause)
 							got := ask(t, server, method, "/", nil)
 							want := http.StatusInternalServerError
@@ -109,8 +113,10 @@ func TestNoSuccessWithoutCommit(t *testing.T) {
 							if method != http.MethodHead && got.Body != http.StatusText(want)+"\n" {
 								t.Errorf("%s: body %q", method, got.Body)
 							}
-							for _, leak := range []string{"X-Attempt", "Set-Cookie", "Etag",
-								"X-Sum", "Trailer"} {
+							for _, leak := range []string{
+								"X-Attempt", "Set-Cookie", "Etag",
+								"X-Sum", "Trailer",
+							} {
 								if got.Header.Get(leak) != "" || got.Trailer.Get(leak) != "" {
 									t.Errorf("%s: %s of a failed attempt was sent", method, leak)
 								}
@@ -140,8 +146,10 @@ func TestThirdAttemptGetsOriginalRequest(t *testing.T) {
 		if !ok || try.Tries != 3 || try.Last() != (try.Number == 3) {
 			t.Errorf("attempt %+v, %v", try, ok)
 		}
-		for _, left := range []string{r.Header.Get("X-Left"), r.URL.Query().Get("left"),
-			r.PathValue("left"), w.Header().Get("X-Attempt")} {
+		for _, left := range []string{
+			r.Header.Get("X-Left"), r.URL.Query().Get("left"),
+			r.PathValue("left"), w.Header().Get("X-Attempt"),
+		} {
 			if left != "" {
 				t.Errorf("attempt %d finds %q", try.Number, left)
 			}
@@ -460,8 +468,10 @@ func TestBadBodies(t *testing.T) {
 	h := mustRetry(t, retry.Config{MaxBody: 1000, Logger: slog.New(&log)})(tm.New(tm.Config{})(app))
 	for server := range protocols(t, h) {
 		for _, size := range []int{1001, 100 << 10} {
-			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, size)),
-				onlyReader{bytes.NewReader(make([]byte, size))}} {
+			for _, reader := range []io.Reader{
+				bytes.NewReader(make([]byte, size)),
+				onlyReader{bytes.NewReader(make([]byte, size))},
+			} {
 				got := ask(t, server, http.MethodPost, "/", reader)
 				if got.Status != http.StatusRequestEntityTooLarge && got.Err != "no answer" {
 					t.Errorf("%T of %d bytes: got %+v", reader, size, got)

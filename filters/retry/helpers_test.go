@@ -104,7 +104,8 @@ func serve(t *testing.T, protocol string, handler http.Handler) *httptest.Server
 		server.Start()
 	}
 	server.Client().CheckRedirect = func(*http.Request,
-		[]*http.Request) error {
+		[]*http.Request,
+	) error {
 		return http.ErrUseLastResponse
 	}
 	if transport, ok := server.Client().Transport.(*http.Transport); ok {

@@ -107,7 +107,8 @@ func send(t *testing.T, h http.Handler, path, cookie string) (status int, text, 
 
 // both sends two requests of one browser that are in the handler at the same time.
 func both(t *testing.T, h http.Handler, first, second, meet, cookie string) (statuses [2]int,
-	cookies [2]string) {
+	cookies [2]string,
+) {
 	t.Helper()
 	var all sync.WaitGroup
 	for i, path := range []string{first, second} {

@@ -69,18 +69,25 @@ func TestLog(t *testing.T) {
 		{"none", conflicting(1), 0, nil},
 		{"retried", conflicting(3), 0, []string{"INFO retrying 1", "INFO retrying 2"}},
 		{"retried, below the logged count", conflicting(3), 2, []string{"INFO retrying 2"}},
-		{"given up", conflicting(4), 0, []string{"INFO retrying 1", "INFO retrying 2",
-			"WARN request failed 3"}},
+		{"given up", conflicting(4), 0, []string{
+			"INFO retrying 1", "INFO retrying 2",
+			"WARN request failed 3",
+		}},
 		{"given up, below the logged count", conflicting(4), 9, []string{"WARN request failed 3"}},
-		{"fault", handler.Func(func(http.ResponseWriter, *http.Request) error { return errOther }),
-			0, []string{"ERROR request failed 1"}},
+		{
+			"fault", handler.Func(func(http.ResponseWriter, *http.Request) error { return errOther }),
+			0,
+			[]string{"ERROR request failed 1"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var log logged
-			get(t, mustRetry(t, retry.Config{LogAfterTryCount: tt.after,
-				Logger: slog.New(&log)})(tt.app))
+			get(t, mustRetry(t, retry.Config{
+				LogAfterTryCount: tt.after,
+				Logger:           slog.New(&log),
+			})(tt.app))
 			if diff := cmp.Diff(tt.want, messages(&log)); diff != "" {
 				t.Error(diff)
 			}
@@ -115,7 +122,8 @@ func TestBackoffEndsWithTheClient(t *testing.T) {
 		defer cancel()
 		start, calls := time.Now(), 0
 		h := mustRetry(t, retry.Config{Delay: time.Hour})(handler.Func(func(http.ResponseWriter,
-			*http.Request) error {
+			*http.Request,
+		) error {
 			calls++
 			return transaction.Transient(errRace)
 		}))
@@ -146,7 +154,8 @@ func TestQueuePlaceEndsWithAttempt(t *testing.T) {
 	t.Parallel()
 	var held atomic.Int32
 	h := mustRetry(t, retry.Config{})(tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter,
-		r *http.Request) error {
+		r *http.Request,
+	) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if got := held.Load(); got != int32(min(attempt.Number-1, 1)) {
 			t.Errorf("attempt %d has %d places in the queue", attempt.Number, got)
@@ -309,13 +318,17 @@ func TestInsideChi(t *testing.T) {
 
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
-	_, err := retry.New(retry.Config{Tries: -1, LogAfterTryCount: -1, Delay: -1,
-		DelayFactor: -1, Jitter: 2})
+	_, err := retry.New(retry.Config{
+		Tries: -1, LogAfterTryCount: -1, Delay: -1,
+		DelayFactor: -1, Jitter: 2,
+	})
 	if err == nil {
 		t.Fatal("taken")
 	}
-	for _, want := range []string{"tries", "log_after_try_count", "delay",
-		"delay factor", "jitter"} {
+	for _, want := range []string{
+		"tries", "log_after_try_count", "delay",
+		"delay factor", "jitter",
+	} {
 		if !strings.Contains(err.Error(), want+" = ") {
 			t.Errorf("%q does not contain %s", err, want)
 		}
@@ -408,8 +421,10 @@ func TestWrongSettings(t *testing.T) {
 // The same as FuzzReplay in internal/request/replay, through a server, with reads of any size.
 func TestBodyInPieces(t *testing.T) {
 	t.Parallel()
-	h := mustRetry(t, retry.Config{Tries: 5,
-		HighWater: 20 << 10})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
+	h := mustRetry(t, retry.Config{
+		Tries:     5,
+		HighWater: 20 << 10,
+	})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
 		attempt, _ := transaction.AttemptFromContext(r.Context())
 		if !attempt.Last() {
 			_, _ = io.CopyN(io.Discard, r.Body, int64(attempt.Number*attempt.Number*3000))

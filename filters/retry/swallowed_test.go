@@ -68,10 +68,13 @@ func counter(t *testing.T, db *storage.DB) loser {
 // row returns a loser of a table's row, with the app's own SQL. Tx returns the SQL transaction of
 // ctx.
 func row(t *testing.T, pool *sql.DB, tx func(ctx context.Context) (read, write func() error,
-	err error)) loser {
+	err error),
+) loser {
 	t.Helper()
-	for _, statement := range []string{"CREATE TABLE numbers (n INTEGER)",
-		"INSERT INTO numbers VALUES (0)"} {
+	for _, statement := range []string{
+		"CREATE TABLE numbers (n INTEGER)",
+		"INSERT INTO numbers VALUES (0)",
+	} {
 		if _, err := pool.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +160,8 @@ func TestHiddenConflict(t *testing.T) {
 			uri := pgtest.Database(t)
 			db := openDB(t, uri)
 			return row(t, openPool(t, "pgx", uri), func(ctx context.Context) (read,
-				write func() error, err error) {
+				write func() error, err error,
+			) {
 				tx, err := postgres.Tx(ctx, db)
 				if err != nil {
 					return nil, nil, err
@@ -192,15 +196,18 @@ func TestHiddenConflict(t *testing.T) {
 			return nil
 		}, 409},
 		"another error": {func(http.ResponseWriter,
-			*transaction.Txn, error) error {
+			*transaction.Txn, error,
+		) error {
 			return sorry
 		}, 503},
 		"another error, with a status": {func(http.ResponseWriter,
-			*transaction.Txn, error) error {
+			*transaction.Txn, error,
+		) error {
 			return attempt.WithStatus(422, sorry)
 		}, 422},
 		"doomed": {func(_ http.ResponseWriter, txn *transaction.Txn,
-			_ error) error {
+			_ error,
+		) error {
 			return txn.Doom()
 		}, 200},
 		"the handler's abort": {func(w http.ResponseWriter, txn *transaction.Txn, _ error) error {
@@ -218,8 +225,10 @@ func TestHiddenConflict(t *testing.T) {
 			w.(http.Flusher).Flush()
 			return nil
 		}, 500},
-		"nothing": {func(_ http.ResponseWriter, _ *transaction.Txn, _ error) error { return nil },
-			503},
+		"nothing": {
+			func(_ http.ResponseWriter, _ *transaction.Txn, _ error) error { return nil },
+			503,
+		},
 	}
 	for database, open := range databases {
 		t.Run(database, func(t *testing.T) {
@@ -243,8 +252,10 @@ func TestHiddenConflict(t *testing.T) {
 					attempts = 0
 					var log strings.Builder
 					logger := slog.New(slog.NewTextHandler(&log, nil))
-					chain := mustRetry(t, retry.Config{Tries: tries,
-						Logger: logger})(tm.New(tm.Config{Veto: vetoBoth, Logger: logger})(app))
+					chain := mustRetry(t, retry.Config{
+						Tries:  tries,
+						Logger: logger,
+					})(tm.New(tm.Config{Veto: vetoBoth, Logger: logger})(app))
 					w := httptest.NewRecorder()
 					chain.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(),
 						http.MethodPost, "/", nil))
@@ -292,7 +303,8 @@ func TestHiddenDeadlock(t *testing.T) {
 	var deadlocks, attempts atomic.Int64
 	chain := mustRetry(t,
 		retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter,
-		r *http.Request) {
+		r *http.Request,
+	) {
 		attempts.Add(1)
 		try, _ := transaction.AttemptFromContext(r.Context())
 		tx, err := db.Tx(r.Context())

@@ -29,7 +29,8 @@ import (
 // receivers are the pipelines that receive a body before they begin a transaction; begun counts the
 // transactions.
 func receivers(t *testing.T, again retry.Config,
-	transact tm.Config) map[string]func(http.Handler) http.Handler {
+	transact tm.Config,
+) map[string]func(http.Handler) http.Handler {
 	t.Helper()
 	return map[string]func(http.Handler) http.Handler{
 		"retry and tm": func(h http.Handler) http.Handler {
@@ -40,7 +41,8 @@ func receivers(t *testing.T, again retry.Config,
 		"between": func(h http.Handler) http.Handler {
 			between := func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter,
-					r *http.Request) {
+					r *http.Request,
+				) {
 					next.ServeHTTP(w, r.Clone(r.Context()))
 				})
 			}
@@ -213,8 +215,10 @@ func TestBodyBeforeTransaction(t *testing.T) {
 		tm.Config{Manager: manager, MaxBody: 1000}) {
 		h := pipeline(app)
 		for server := range protocols(t, h) {
-			for _, reader := range []io.Reader{bytes.NewReader(make([]byte, 1001)),
-				onlyReader{bytes.NewReader(make([]byte, 100<<10))}} {
+			for _, reader := range []io.Reader{
+				bytes.NewReader(make([]byte, 1001)),
+				onlyReader{bytes.NewReader(make([]byte, 100<<10))},
+			} {
 				got := ask(t, server, http.MethodPost, "/", reader)
 				if got.Status != http.StatusRequestEntityTooLarge && got.Err != "no answer" {
 					t.Errorf("%s: too long, got %+v", name, got)

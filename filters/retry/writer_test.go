@@ -117,8 +117,10 @@ func ask(t *testing.T, server *httptest.Server, method, path string, body io.Rea
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	a := answer{Proto: response.Proto, Status: response.StatusCode, Header: response.Header,
-		Body: string(text), Trailer: response.Trailer}
+	a := answer{
+		Proto: response.Proto, Status: response.StatusCode, Header: response.Header,
+		Body: string(text), Trailer: response.Trailer,
+	}
 	if err != nil {
 		a.Err = "cut off"
 	}
@@ -142,7 +144,8 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 	}{
 		{name: "nothing", handler: func(http.ResponseWriter, *http.Request) {}},
 		{name: "header only", handler: func(w http.ResponseWriter,
-			_ *http.Request) {
+			_ *http.Request,
+		) {
 			w.Header().Set("X-A", "1")
 		}},
 		{name: "write", handler: func(w http.ResponseWriter, _ *http.Request) {
@@ -173,12 +176,14 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 			fmt.Fprint(w, "hello")
 		}},
 		{name: "Header called after the status", handler: func(w http.ResponseWriter,
-			_ *http.Request) {
+			_ *http.Request,
+		) {
 			fmt.Fprint(w, "hello")
 			w.Header().Set("X-A", "too late")
 		}},
 		{name: "values changed in place after the status", handler: func(w http.ResponseWriter,
-			_ *http.Request) {
+			_ *http.Request,
+		) {
 			w.Header().Add("X-A", "1")
 			w.Header().Add("X-A", "2")
 			w.WriteHeader(http.StatusOK)
@@ -195,16 +200,20 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 				fmt.Fprintln(w, "line", i)
 			}
 		}},
-		{name: "medium HEAD", length: true, method: http.MethodHead,
+		{
+			name: "medium HEAD", length: true, method: http.MethodHead,
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = w.Write(bytes.Repeat([]byte("x"), 3000))
-			}},
+			},
+		},
 		{name: "HEAD", method: http.MethodHead, handler: func(w http.ResponseWriter,
-			_ *http.Request) {
+			_ *http.Request,
+		) {
 			fmt.Fprint(w, "hello")
 		}},
 		{name: "HEAD with length", method: http.MethodHead, handler: func(w http.ResponseWriter,
-			_ *http.Request) {
+			_ *http.Request,
+		) {
 			w.Header().Set("Content-Length", "1000")
 		}},
 		{name: "204", handler: func(w http.ResponseWriter, _ *http.Request) {
@@ -221,7 +230,8 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 			}
 		}},
 		{name: "content length", http1: true, handler: func(w http.ResponseWriter,
-			_ *http.Request) {
+			_ *http.Request,
+		) {
 			w.Header().Set("Content-Length", "5")
 			if _, err := io.WriteString(w, "hello"); err != nil {
 				t.Errorf("write: %v", err)
@@ -237,7 +247,8 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 			w.Header().Set("X-Undeclared", "1")
 		}},
 		{name: "prefixed trailers after a flush", handler: func(w http.ResponseWriter,
-			_ *http.Request) {
+			_ *http.Request,
+		) {
 			fmt.Fprint(w, "hello")
 			_ = http.NewResponseController(w).Flush()
 			w.Header().Set(http.TrailerPrefix+"X-Sum", "42")
@@ -276,7 +287,8 @@ func TestResponsesAreThoseOfTheBareHandler(t *testing.T) {
 			}
 		}},
 		{name: "serve content", length: true, handler: func(w http.ResponseWriter,
-			r *http.Request) {
+			r *http.Request,
+		) {
 			http.ServeContent(w, r, "a.txt", time.Unix(1, 0),
 				strings.NewReader(strings.Repeat("z", 5000)))
 		}},
@@ -495,7 +507,8 @@ func TestEarlyHints(t *testing.T) {
 	t.Parallel()
 	h := mustRetry(t,
 		retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter,
-		_ *http.Request) {
+		_ *http.Request,
+	) {
 		w.Header().Set("Link", "</a.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(http.StatusAccepted)
@@ -516,7 +529,8 @@ func TestUseAfterReturn(t *testing.T) {
 	stray := make(chan http.ResponseWriter, 1)
 	h := mustRetry(t,
 		retry.Config{})(tm.New(tm.Config{})(http.HandlerFunc(func(w http.ResponseWriter,
-		_ *http.Request) {
+		_ *http.Request,
+	) {
 		select {
 		case stray <- w:
 		default:

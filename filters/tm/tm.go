@@ -160,8 +160,10 @@ func (f *filter) run(ctx context.Context, response *respbuf.Writer, r *http.Requ
 		response.Result().Fail(err)
 		return
 	}
-	t := &run{Context: attempt.Context{Context: ctx}, filter: f, request: r, txn: txn,
-		response: response}
+	t := &run{
+		Context: attempt.Context{Context: ctx}, filter: f, request: r, txn: txn,
+		response: response,
+	}
 	t.Result.Part(response.Result())
 	defer t.tell()
 	txn.Note(r.URL.Path)

@@ -49,38 +49,51 @@ func TestDecisions(t *testing.T) {
 		{"500", tm.Config{}, status(500), 500, "page", "txn.abort"},
 		{"599", tm.Config{}, status(599), 599, "page", "txn.abort"},
 		{"500 without veto", tm.Config{Veto: tm.NoVeto}, status(500), 500, "page", "txn.commit"},
-		{"404 with the original's veto", tm.Config{Veto: tm.RepozeVeto}, status(404), 404, "page",
-			"txn.abort"},
+		{
+			"404 with the original's veto",
+			tm.Config{Veto: tm.RepozeVeto},
+			status(404), 404, "page",
+			"txn.abort",
+		},
 		{"error", tm.Config{}, func(w http.ResponseWriter, _ *http.Request) error {
 			fmt.Fprint(w, "page")
 			return errors.New("secret")
 		}, 500, "Internal Server Error\n", "txn.abort"},
-		{"error without veto", tm.Config{Veto: tm.NoVeto},
+		{
+			"error without veto",
+			tm.Config{Veto: tm.NoVeto},
 			func(http.ResponseWriter, *http.Request) error {
 				return attempt.WithStatus(404, errors.New("secret"))
-			}, 404, "Not Found\n", "txn.abort"},
+			}, 404, "Not Found\n", "txn.abort",
+		},
 		{"doomed", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
 			txn, _ := transaction.FromContext(r.Context())
 			fmt.Fprint(w, "preview")
 			return txn.Doom()
 		}, 200, "preview", "txn.abort"},
-		{"committed by the handler", tm.Config{},
+		{
+			"committed by the handler",
+			tm.Config{},
 			func(w http.ResponseWriter, r *http.Request) error {
 				txn, _ := transaction.FromContext(r.Context())
 				fmt.Fprint(w, "done")
 				return txn.Commit(r.Context())
-			}, 200, "done", "txn.commit"},
+			}, 200, "done", "txn.commit",
+		},
 		{"aborted by the handler", tm.Config{}, func(w http.ResponseWriter, r *http.Request) error {
 			txn, _ := transaction.FromContext(r.Context())
 			fmt.Fprint(w, "never mind")
 			return txn.Abort(r.Context())
 		}, 200, "never mind", "txn.abort"},
-		{"veto by header, as it was sent", tm.Config{Veto: tm.RepozeVeto},
+		{
+			"veto by header, as it was sent",
+			tm.Config{Veto: tm.RepozeVeto},
 			func(w http.ResponseWriter, _ *http.Request) error {
 				w.WriteHeader(http.StatusOK)
 				w.Header().Set("X-Tm", "abort")
 				return nil
-			}, 200, "", "txn.commit"},
+			}, 200, "", "txn.commit",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -208,7 +221,8 @@ func TestNested(t *testing.T) {
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
 	get(t, tm.New(tm.Config{Veto: tm.NoVeto})(http.HandlerFunc(func(w http.ResponseWriter,
-		r *http.Request) {
+		r *http.Request,
+	) {
 		inner.ServeHTTP(w, r)
 		d.add("back")
 	})), "/")
@@ -233,7 +247,8 @@ func TestFlushDecides(t *testing.T) {
 	d := &trace{}
 	var log logged
 	h := tm.New(tm.Config{Logger: slog.New(&log)})(handler.Func(func(w http.ResponseWriter,
-		r *http.Request) error {
+		r *http.Request,
+	) error {
 		join(t, r.Context(), d)
 		if err := afterEnd(r.Context(), func() { d.add("after end") }); err != nil {
 			t.Error(err)
@@ -298,7 +313,8 @@ func TestVetoAtFlush(t *testing.T) {
 			}
 		}()
 		tm.New(tm.Config{Veto: func(*http.Request, int,
-			http.Header) bool {
+			http.Header,
+		) bool {
 			panic("veto")
 		}})(flush(d)).
 			ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(),
@@ -360,7 +376,8 @@ func TestBeginFails(t *testing.T) {
 	manager.Register(refusing{})
 	recorder := get(t,
 		tm.New(tm.Config{Manager: manager})(http.HandlerFunc(func(http.ResponseWriter,
-			*http.Request) {
+			*http.Request,
+		) {
 			t.Error("the handler was called")
 		})), "/")
 	if recorder.Code != 500 {
@@ -410,14 +427,22 @@ func TestAbortFails(t *testing.T) {
 		failAbort error
 		want      int
 	}{
-		{"response", nil, transaction.Transient(errors.New("not kept")),
-			http.StatusServiceUnavailable},
-		{"error", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")),
-			transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable},
-		{"permanent error", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")),
-			errors.New("the disk is broken"), http.StatusInternalServerError},
-		{"in doubt", attempt.WithStatus(http.StatusConflict, transaction.ErrInDoubt),
-			transaction.Transient(errors.New("not kept")), http.StatusConflict},
+		{
+			"response", nil, transaction.Transient(errors.New("not kept")),
+			http.StatusServiceUnavailable,
+		},
+		{
+			"error", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")),
+			transaction.Transient(errors.New("not kept")), http.StatusServiceUnavailable,
+		},
+		{
+			"permanent error", attempt.WithStatus(http.StatusConflict, errors.New("it is taken")),
+			errors.New("the disk is broken"), http.StatusInternalServerError,
+		},
+		{
+			"in doubt", attempt.WithStatus(http.StatusConflict, transaction.ErrInDoubt),
+			transaction.Transient(errors.New("not kept")), http.StatusConflict,
+		},
 	} {
 		recorder := get(t,
 			tm.New(tm.Config{})(handler.Func(func(w http.ResponseWriter, r *http.Request) error {
@@ -558,7 +583,8 @@ func TestEndByLeftoverGoroutine(t *testing.T) {
 				}
 				runs := 0
 				h := again(tm.New(tm.Config{})(handler.Func(func(_ http.ResponseWriter,
-					r *http.Request) error {
+					r *http.Request,
+				) error {
 					runs++
 					join(t, r.Context(), &slow{trace{failCommit: tt.fails}})
 					txn, _ := transaction.FromContext(r.Context())
@@ -624,13 +650,16 @@ func TestErrorAfterTimeout(t *testing.T) {
 		"retry and tm": func(h http.Handler) http.Handler { return again(transact(h)) },
 		"tm and a copy": func(h http.Handler) http.Handler {
 			return transact(http.HandlerFunc(func(w http.ResponseWriter,
-				r *http.Request) {
+				r *http.Request,
+			) {
 				h.ServeHTTP(w, r.Clone(r.Context()))
 			}))
 		},
 	} {
-		for _, late := range []error{transaction.ErrEnded,
-			transaction.Transient(errors.New("late")), errors.New("late")} {
+		for _, late := range []error{
+			transaction.ErrEnded,
+			transaction.Transient(errors.New("late")), errors.New("late"),
+		} {
 			attempts := 0
 			ended, failed := make(chan struct{}), make(chan struct{})
 			slow := handler.Func(func(_ http.ResponseWriter, r *http.Request) error {

@@ -38,7 +38,8 @@ func newFilter(tb testing.TB, c translogger.Config) func(http.Handler) http.Hand
 
 func write(text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter,
-		_ *http.Request) {
+		_ *http.Request,
+	) {
 		io.WriteString(w, text)
 	})
 }
@@ -49,15 +50,18 @@ func TestCombined(t *testing.T) {
 		var log bytes.Buffer
 		h := newFilter(t,
 			translogger.Config{Output: &log})(http.HandlerFunc(func(w http.ResponseWriter,
-			r *http.Request) {
+			r *http.Request,
+		) {
 			r.Method, r.URL.Path, r.RemoteAddr = "X", "/changed", "changed"
 			time.Sleep(time.Hour) // the line must have the time at which the request began
 			w.WriteHeader(http.StatusCreated)
 			io.WriteString(w, "12345")
 		}))
 		r := httptest.NewRequest(http.MethodPost, "/blog/a%2Fb%20c?q=1&r=%22", nil)
-		r.Header = http.Header{"Referer": {"http://a.org/"}, "User-Agent": {"Mozilla/5.0 (X)"},
-			"X-Forwarded-For": {"1.1.1.1"}}
+		r.Header = http.Header{
+			"Referer": {"http://a.org/"}, "User-Agent": {"Mozilla/5.0 (X)"},
+			"X-Forwarded-For": {"1.1.1.1"},
+		}
 		r.SetBasicAuth("frank", "secret")
 		r, _ = mount.Cut(r, "/blog")
 		h.ServeHTTP(httptest.NewRecorder(), r)
@@ -78,14 +82,18 @@ func TestFormat(t *testing.T) {
 		format string
 		want   string
 	}{
-		{"all", "%(REMOTE_ADDR)s %(REMOTE_USER)s %(REQUEST_METHOD)s %(REQUEST_URI)s " +
-			"%(HTTP_VERSION)s %(status)s %(bytes)s %(HTTP_REFERER)s %(HTTP_USER_AGENT)s",
-			"192.0.2.1 - GET /x HTTP/1.1 200 3 - -"},
+		{
+			"all", "%(REMOTE_ADDR)s %(REMOTE_USER)s %(REQUEST_METHOD)s %(REQUEST_URI)s " +
+				"%(HTTP_VERSION)s %(status)s %(bytes)s %(HTTP_REFERER)s %(HTTP_USER_AGENT)s",
+			"192.0.2.1 - GET /x HTTP/1.1 200 3 - -",
+		},
 		{"text", "no field", "no field"},
 		{"cut", "%(cut)s", "-"},
 		{"percent", "100%% %(status)s%%", "100% 200%"},
-		{"width", "[%(status)5s|%(status)-5s|%(REQUEST_METHOD).2s|%(REQUEST_METHOD)6.1s]",
-			"[  200|200  |GE|     G]"},
+		{
+			"width", "[%(status)5s|%(status)-5s|%(REQUEST_METHOD).2s|%(REQUEST_METHOD)6.1s]",
+			"[  200|200  |GE|     G]",
+		},
 		{"twice", "%(status)s%(status)s", "200200"},
 	}
 	for _, tt := range tests {
@@ -123,8 +131,10 @@ func TestEscapes(t *testing.T) {
 		var log bytes.Buffer
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("User-Agent", tt.agent)
-		newFilter(t, translogger.Config{Output: &log,
-			Format: "%(HTTP_USER_AGENT)s"})(write("")).ServeHTTP(httptest.NewRecorder(), r)
+		newFilter(t, translogger.Config{
+			Output: &log,
+			Format: "%(HTTP_USER_AGENT)s",
+		})(write("")).ServeHTTP(httptest.NewRecorder(), r)
 		if got := log.String(); got != tt.want+"\n" {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
@@ -163,8 +173,10 @@ func TestWriter(t *testing.T) {
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusNoContent)
 		}, false, "204 -"},
-		{"head", "HEAD", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "abc") },
-			false, "200 -"},
+		{
+			"head", "HEAD", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "abc") },
+			false, "200 -",
+		},
 		{"copy", "GET", func(w http.ResponseWriter, _ *http.Request) {
 			_,
 				_ = io.Copy(w, strings.NewReader("abcde"))
@@ -198,8 +210,10 @@ func TestWriter(t *testing.T) {
 			io.WriteString(w, "abc")
 			w.Header().Set("Sum", "1")
 		}, false, "200 3"},
-		{"panic", "GET", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-			false, "500 - cut"},
+		{
+			"panic", "GET", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			false, "500 - cut",
+		},
 		{"panic after the header", "GET", func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "abc")
 			panic(http.ErrAbortHandler)
@@ -213,8 +227,10 @@ func TestWriter(t *testing.T) {
 					continue
 				}
 				log := make(channel, 1)
-				server := httptest.NewUnstartedServer(newFilter(t, translogger.Config{Output: log,
-					Format: "%(status)s %(bytes)s"})(tt.handler))
+				server := httptest.NewUnstartedServer(newFilter(t, translogger.Config{
+					Output: log,
+					Format: "%(status)s %(bytes)s",
+				})(tt.handler))
 				server.EnableHTTP2 = http2
 				server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 				server.StartTLS()
@@ -245,9 +261,12 @@ type plain struct{ http.ResponseWriter }
 func TestWriterWithoutFlush(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	newFilter(t, translogger.Config{Output: &log,
-		Format: "%(status)s %(bytes)s"})(http.HandlerFunc(func(w http.ResponseWriter,
-		_ *http.Request) {
+	newFilter(t, translogger.Config{
+		Output: &log,
+		Format: "%(status)s %(bytes)s",
+	})(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request,
+	) {
 		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("got %v, want ErrNotSupported", err)
 		}
@@ -271,8 +290,10 @@ func TestReturnedError(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	ctx, _ := attempt.NewContext(t.Context())
-	newFilter(t, translogger.Config{Output: &log,
-		Format: "%(status)s"})(handler.Func(func(http.ResponseWriter, *http.Request) error {
+	newFilter(t, translogger.Config{
+		Output: &log,
+		Format: "%(status)s",
+	})(handler.Func(func(http.ResponseWriter, *http.Request) error {
 		return attempt.WithStatus(http.StatusConflict, errors.New("no"))
 	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx,
 		http.MethodGet, "/", nil))
@@ -297,10 +318,14 @@ func TestRecords(t *testing.T) {
 			ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPut, "/", nil))
 	}()
 	want := []map[string]any{
-		{"level": "WARN", "msg": "request", "method": "GET", "uri": "/x?y", "proto": "HTTP/1.1",
-			"status": 200., "bytes": 3., "remote_addr": "192.0.2.1", "user_agent": "curl"},
-		{"level": "WARN", "msg": "request", "method": "PUT", "uri": "/", "proto": "HTTP/1.1",
-			"status": 500., "bytes": 0., "remote_addr": "192.0.2.1", "panicked": true},
+		{
+			"level": "WARN", "msg": "request", "method": "GET", "uri": "/x?y", "proto": "HTTP/1.1",
+			"status": 200., "bytes": 3., "remote_addr": "192.0.2.1", "user_agent": "curl",
+		},
+		{
+			"level": "WARN", "msg": "request", "method": "PUT", "uri": "/", "proto": "HTTP/1.1",
+			"status": 500., "bytes": 0., "remote_addr": "192.0.2.1", "panicked": true,
+		},
 	}
 	var got []map[string]any
 	for line := range strings.Lines(log.String()) {
@@ -320,14 +345,18 @@ func TestRecords(t *testing.T) {
 	}
 
 	log.Reset()
-	newFilter(t, translogger.Config{Logger: logger,
-		Format: "%(status)s %(bytes)s"})(write("abc")).ServeHTTP(httptest.NewRecorder(), r)
+	newFilter(t, translogger.Config{
+		Logger: logger,
+		Format: "%(status)s %(bytes)s",
+	})(write("abc")).ServeHTTP(httptest.NewRecorder(), r)
 	if !strings.Contains(log.String(), `"level":"INFO","msg":"200 3"}`) {
 		t.Errorf("got %s", &log)
 	}
 	log.Reset()
-	newFilter(t, translogger.Config{Logger: logger,
-		Level: slog.LevelDebug})(write("abc")).ServeHTTP(httptest.NewRecorder(), r)
+	newFilter(t, translogger.Config{
+		Logger: logger,
+		Level:  slog.LevelDebug,
+	})(write("abc")).ServeHTTP(httptest.NewRecorder(), r)
 	if log.Len() != 0 {
 		t.Errorf("got %s below the logger's level", &log)
 	}
@@ -369,11 +398,17 @@ func TestValidate(t *testing.T) {
 		wantErr string
 	}{
 		{"nowhere", translogger.Config{}, "translogger: no destination: set Output or Logger"},
-		{"name", translogger.Config{Output: io.Discard, Format: "%(x)s"},
-			`format: unknown field "x"` + have},
-		{"conversion", translogger.Config{Output: io.Discard, Format: "a %(status)d b"},
+		{
+			"name",
+			translogger.Config{Output: io.Discard, Format: "%(x)s"},
+			`format: unknown field "x"` + have,
+		},
+		{
+			"conversion",
+			translogger.Config{Output: io.Discard, Format: "a %(status)d b"},
 			`format: "%(status)d" is not a field: want %(name)s, or %% for a percent sign (each % ` +
-				`doubled in an .ini)`},
+				`doubled in an .ini)`,
+		},
 		{"percent", translogger.Config{Output: io.Discard, Format: "100%"}, `format: "%" is not ` +
 			`a field: want %(name)s, or %% for a percent sign (each % doubled in an .ini)`},
 		{"no name", translogger.Config{Output: io.Discard, Format: "%s"}, `format: "%s" is not a ` +
@@ -419,9 +454,11 @@ func TestFromINI(t *testing.T) {
 				"access\nlogging_level = WARNING\nset_logger_level = INFO\nformat = %%(status)s\n",
 			"level=WARN msg=200 section=filter:log logger=access\n", 0,
 		},
-		{"numbers", "use = egg:Paste#translogger\nsetup_console_handler = no\nlogging_level = " +
-			"40\nformat = %%(status)s\n", "level=ERROR msg=200 section=filter:log logger=wsgi\n",
-			0},
+		{
+			"numbers", "use = egg:Paste#translogger\nsetup_console_handler = no\nlogging_level = " +
+				"40\nformat = %%(status)s\n", "level=ERROR msg=200 section=filter:log logger=wsgi\n",
+			0,
+		},
 		{
 			"off", "paste.filter_factory = paste.translogger:make_filter\nlogging_level = " +
 				"debug\nset_logger_level = INFO\n",
@@ -489,7 +526,8 @@ site.ini:6: [filter:log] setup_console_handler = "perhaps": want true or false`
 func BenchmarkServe(b *testing.B) {
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x", nil)
 	app := http.HandlerFunc(func(w http.ResponseWriter,
-		_ *http.Request) {
+		_ *http.Request,
+	) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	for _, bm := range []struct {
@@ -517,8 +555,10 @@ func (*nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
 // Every format is refused or gives one line for each request, without a panic.
 func FuzzFormat(f *testing.F) {
-	for _, seed := range []string{"combined", "%(status)5.1s", "%%(x)s", "%(time)-999s", "%(",
-		"%()s", "\n"} {
+	for _, seed := range []string{
+		"combined", "%(status)5.1s", "%%(x)s", "%(time)-999s", "%(",
+		"%()s", "\n",
+	} {
 		f.Add(seed, "agent")
 	}
 	f.Fuzz(func(t *testing.T, format, agent string) {
