@@ -121,6 +121,7 @@ var layers = []struct {
 	{"internal/command/migrate", false},
 	{"internal/command/scaffold", false},
 	{"internal/command/logging", false},
+	{"internal/command/progress", false},
 	{"internal/command/terminal", false},
 	{"internal/command/changes", false},
 	{"server", false},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -94,7 +95,9 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	}
 	found := &findings{seen: map[tree.Warning]bool{}}
 	if named, err := o.sections(config); err == nil {
+		stop := c.screen.Start(slog.New(slog.DiscardHandler), "checking "+config)
 		o.check(ctx, c, config, named, found)
+		stop()
 	} else if _, isUsage := errors.AsType[*usageError](err); isUsage {
 		return err
 	} else {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/pasteline/pasteline/internal/command/progress"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -97,6 +98,8 @@ func Run(ctx context.Context, args []string, stdio Stdio,
 
 func (c *call) run(ctx context.Context, args []string) int {
 	c.args = args
+	c.screen = progress.NewScreen(c.Err)
+	c.Err = c.screen
 	err := c.dispatch(ctx, args)
 	if err == nil {
 		return ExitOK
@@ -135,6 +138,7 @@ type call struct {
 	register []func(*pipeline.Registry)
 	program  string                 // its name
 	args     []string               // of the command line
+	screen   *progress.Screen       // Err, on which progress is shown
 	reloads  func() <-chan struct{} // called by a server; returns the channel of reload requests
 	level    *slog.Level            // of the log, from the command line; nil means that of the file
 

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -88,7 +89,9 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	load := c.loadOptions(o.outside)
 	load.Name, load.Logger = o.name, log.Logger()
 	load.Registry.Opener().Try() // creates no database
+	stop := c.screen.Start(log.Logger(), "opening the databases of "+config)
 	p, err := pipeline.Load(ctx, config, load)
+	stop()
 	if errors.Is(err, storage.ErrInUse) {
 		return fmt.Errorf("%w\na running server recovers when it starts and every %v, and logs "+
 			"the result", err, site.RecoveryInterval)
@@ -96,19 +99,24 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.recover(ctx, c, load.Registry.Opener().Recovery()), p.Close())
+	return errors.Join(o.recover(ctx, c, log.Logger(),
+		load.Registry.Opener().Recovery()), p.Close())
 }
 
 // recover settles the transactions in the open databases.
-func (o *recoverOptions) recover(ctx context.Context, c *call, databases *recovery.Set) error {
+func (o *recoverOptions) recover(ctx context.Context, c *call, logger *slog.Logger,
+	databases *recovery.Set,
+) error {
 	options := recovery.Options{DryRun: o.dryRun}
 	var found []recovery.Finding
 	var refused error
+	stop := c.screen.Start(logger, "settling transactions")
 	if txn := cmp.Or(o.commit, o.abort); txn != "" {
 		found, refused = databases.Force(ctx, txn, o.commit != "", options)
 	} else {
 		found = databases.Recover(ctx, options)
 	}
+	stop()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

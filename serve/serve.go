@@ -124,7 +124,8 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 	switch started := watch.Started(); {
 	case o.watch && started == 0:
 		return watch.Run(ctx, watch.Options{
-			Package: o.build, Name: c.program, Args: c.args, Stdout: c.Out, Stderr: c.Err,
+			Package: o.build, Name: c.program, Args: c.args, Stdout: c.Out,
+			Stderr:   c.screen.Unwrap(), // a terminal stays one for the program
 			Interval: o.interval, Reload: c.reloads(),
 		})
 	case o.watch:
@@ -144,6 +145,8 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }() // closed last
+	loaded := c.screen.Start(log.Logger(), "opening the databases of "+o.config)
+	defer loaded()
 	return site.Run(ctx, site.Options{
 		Config: o.config, App: o.appName, Server: o.serverName, Global: o.global, Set: o.set,
 		Register: func(r *pipeline.Registry) { fill(r, c.register) },
@@ -152,6 +155,7 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 			return o.unused(server.Tree(), p.Tree())
 		},
 		Listening: func(ctx context.Context, addrs []net.Addr) (stopped func(), err error) {
+			loaded()
 			return o.announce(ctx, c, addrs, log.Logger())
 		},
 		Hurry: c.hurry, Reload: reload, Watch: o.reload, Interval: o.interval, Grace: o.grace,
