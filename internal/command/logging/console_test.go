@@ -41,7 +41,8 @@ func onTerminal(t *testing.T, ini string, write func(*slog.Logger)) string {
 }
 
 func logOne(l *slog.Logger) {
-	l.With("section", "app:x").Info("saved", "key", "a b", slog.Group("g", "n", 1))
+	l.With(slog.String("section", "app:x")).Info("saved", slog.String("key", "a b"),
+		slog.Group("g", slog.Int("n", 1)))
 }
 
 func TestConsole(t *testing.T) { //nolint:paralleltest // it sets the environment
@@ -96,8 +97,8 @@ func TestConsoleElsewhere(t *testing.T) {
 func TestConsoleStack(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "[logging]\nformat = console\n")
-	s.open().Logger().Error("panic", "panic", errors.New("boom"), "path", "/x",
-		"stack", "goroutine 1:\nmain.f()\n\t/x.go:3\n\x1b[2J\n")
+	s.open().Logger().Error("panic", slog.Any("panic", errors.New("boom")),
+		slog.String("path", "/x"), slog.String("stack", "goroutine 1:\nmain.f()\n\t/x.go:3\n\x1b[2J\n"))
 	want := "ERROR panic panic=boom path=/x\n    goroutine 1:\n    main.f()\n        /x.go:3\n" +
 		"    \\x1b[2J\n"
 	if got := clock.ReplaceAllString(s.stderr.String(), ""); got != want {
@@ -117,9 +118,12 @@ func TestConsoleEscapes(t *testing.T) {
 	for _, format := range []string{"console", "auto"} {
 		for _, text := range controls {
 			got := onTerminal(t, "[logging]\nformat = "+format+"\n", func(l *slog.Logger) {
-				l.Warn(text, "value", text, text, "key", slog.Group(text, "a", text),
-					"error", errors.New(text), "stack", text, "any", []string{text})
-				l.With("w", text).WithGroup(text).Warn("in a group", "b", text)
+				//nolint:sloglint // as a careless app could
+				l.Warn(text, slog.String("value", text), slog.String(text, "key"),
+					slog.Group(text, slog.String("a", text)), slog.Any("error", errors.New(text)),
+					slog.String("stack", text), slog.Any("any", []string{text}))
+				l.With(slog.String("w", text)).WithGroup(text).Warn("in a group",
+					slog.String("b", text))
 			})
 			for _, code := range []string{
 				"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[33m", "\n",
@@ -143,7 +147,8 @@ func TestConsoleKeepsFacts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "[logging]\nformat = console\n")
 	l := s.open().Logger()
-	l.Warn("m", "level", "x", "msg", "y", "time", "z", "stack", 7, "empty", "")
+	l.Warn("m", slog.String("level", "x"), slog.String("msg", "y"), slog.String("time", "z"),
+		slog.Int("stack", 7), slog.String("empty", ""))
 	want := "WARN  m level=x msg=y time=z stack=7 empty=\"\"\n"
 	if got := clock.ReplaceAllString(s.stderr.String(), ""); got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -10,6 +10,7 @@ import (
 
 func Example() {
 	test := func(t *testing.T) { // a test
+		t.Helper()
 		screen, terminal := ptytest.Open(t)
 		fmt.Fprintln(terminal, "hello")
 		fmt.Print(strings.ReplaceAll(screen.Wait(t, "\n"), "\r", ""))

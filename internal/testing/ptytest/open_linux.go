@@ -9,7 +9,7 @@ import (
 )
 
 // open opens both ends of a pseudo-terminal.
-func open(t testing.TB) (master, terminal *os.File) {
+func open(t *testing.T) (master, terminal *os.File) {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -24,7 +24,7 @@ type Screen struct {
 
 // Open opens a terminal: its screen, and the file for the programs in it. Both are closed at the end
 // of the test. It skips the test where the system has no pseudo-terminals.
-func Open(t testing.TB) (*Screen, *os.File) {
+func Open(t *testing.T) (*Screen, *os.File) {
 	t.Helper()
 	master, terminal := open(t)
 	s := &Screen{Master: master}
@@ -58,7 +58,7 @@ func (s *Screen) String() string {
 }
 
 // Wait waits until a text has been written, and returns all that was written.
-func (s *Screen) Wait(t testing.TB, text string) string {
+func (s *Screen) Wait(t *testing.T, text string) string {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		if shown := s.String(); strings.Contains(shown, text) {
