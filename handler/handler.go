@@ -19,7 +19,10 @@ import (
 func Func(f func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if result, ok := attempt.FromContext(r.Context()); ok {
-			result.Fail(f(w, r))
+			if err := f(w, r); err != nil {
+				attempt.Returned(r.Context(), f, err)
+				result.Fail(err)
+			}
 			return
 		}
 		serveAlone(f, w, r)
@@ -39,6 +42,7 @@ func serveAlone(
 	if err == nil {
 		return
 	}
+	attempt.Returned(r.Context(), f, err)
 	logToServer(r, noted, err)
 	if noted.Hijacked { // the connection belongs to f, or to a goroutine that f started
 		return

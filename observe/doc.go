@@ -7,13 +7,14 @@
 // its own. A [Listener] has two methods, for the begin and the end of a request; it gets further
 // facts by implementing further interfaces of this package, as the tracers of pgx do:
 //
-//	RequestListener      a request begins and ends (this is Listener)
-//	AttemptListener      an attempt begins and ends
-//	TransactionListener  a data manager joins, a transaction is committed, the decision is made
-//	StorageListener      a key is read or written, conflicts, is queued for; commits share a write
-//	StatementListener    an SQL statement has been run
-//	ResponseListener     a response is released before its handler returns, a body is spooled
-//	SessionListener      a session has begun or ended, a sweep has ended
+//	RequestListener         a request begins and ends (this is Listener)
+//	AttemptListener         an attempt begins and ends
+//	TransactionListener     a data manager joins, a transaction is committed, the decision is made
+//	StorageListener         a key is read or written, conflicts, is queued for; commits share a write
+//	StatementListener       an SQL statement has been run
+//	ResponseListener        a response is released before its handler returns, a body is spooled
+//	SessionListener         a session has begun or ended, a sweep has ended
+//	SessionContentListener  what a session holds, for development only
 //
 // In an .ini file a section such as egg:pasteline#metrics adds its listener itself. A factory adds
 // one with [github.com/pasteline/pasteline/pipeline.Build.Observe]. A program that composes its
@@ -33,6 +34,6 @@
 // the facts, which are values, but must not change what they refer to.
 //
 // Facts show no secrets: they have no header fields, cookies, query strings, values of keys or
-// arguments of statements, and keys are shortened by [Key]. An error in a fact may quote data of the
-// app, as it does in the log.
+// arguments of statements, and keys are shortened by [Key]. Only [SessionContent] has what a session
+// holds. An error in a fact may quote data of the app, as it does in the log.
 package observe

@@ -173,6 +173,15 @@ type SessionChange struct {
 	Ref    string // an id for logs, which is not the browser id
 }
 
+// SessionContent is what a session holds when a transaction that has used it ends.
+type SessionContent struct {
+	Manager string // the name of the session manager
+	Ref     string // an id for logs, which is not the browser id
+	// Values returns the values under their keys, with the changes of the transaction. They may be
+	// secret. An error joins those of values that can't be read.
+	Values func() (map[string]any, error)
+}
+
 // A SessionEvent is what happened to a session.
 type SessionEvent string
 

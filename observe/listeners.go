@@ -57,6 +57,12 @@ type SessionListener interface {
 	Swept(ctx context.Context, f Sweep)
 }
 
+// A SessionContentListener is told what sessions hold when a transaction that has used them ends. It
+// costs a copy of each session, and its facts are not free of secrets: it is for development.
+type SessionContentListener interface {
+	SessionContent(ctx context.Context, f SessionContent)
+}
+
 // Listeners are the listeners of a pipeline, by interface. They are safe for concurrent use by
 // multiple goroutines. A nil *Listeners has none.
 type Listeners struct {
@@ -67,6 +73,7 @@ type Listeners struct {
 	statements   []StatementListener
 	responses    []ResponseListener
 	sessions     []SessionListener
+	contents     []SessionContentListener
 }
 
 // NewListeners returns the listeners that a request tells its facts, in the given order; nil if
@@ -83,6 +90,7 @@ func NewListeners(all ...Listener) *Listeners {
 		statements:   only[StatementListener](all),
 		responses:    only[ResponseListener](all),
 		sessions:     only[SessionListener](all),
+		contents:     only[SessionContentListener](all),
 	}
 }
 
@@ -109,6 +117,7 @@ func (l *Listeners) and(other *Listeners) *Listeners {
 		statements:   slices.Concat(l.statements, other.statements),
 		responses:    slices.Concat(l.responses, other.responses),
 		sessions:     slices.Concat(l.sessions, other.sessions),
+		contents:     slices.Concat(l.contents, other.contents),
 	}
 }
 
@@ -302,4 +311,19 @@ func (r *Request) OnReleased(ctx context.Context) func(hijacked bool) {
 		return nil
 	}
 	return func(hijacked bool) { r.Released(ctx, Release{Hijacked: hijacked}) }
+}
+
+// WantsSessions reports whether a listener is told of the contents of sessions. If not, copying them
+// would be in vain.
+func (r *Request) WantsSessions() bool {
+	return r.Listening() && len(r.listeners.Load().contents) > 0
+}
+
+// SessionContent tells f.
+func (r *Request) SessionContent(ctx context.Context, f SessionContent) {
+	if r.Listening() {
+		for _, l := range r.listeners.Load().contents {
+			l.SessionContent(ctx, f)
+		}
+	}
 }

@@ -197,6 +197,10 @@ func child[T any](b *Build, kind tree.Kind, name string) (T, error) {
 // its router need not call it; one that returns another handler around the router does. It panics
 // for a value that is no router.
 func (b *Build) Routes(router any) {
+	if b.creation.routers == nil {
+		b.creation.routers = map[*tree.Node]any{}
+	}
+	b.creation.routers[b.node] = router
 	patterns, ok := mount.Patterns(router)
 	if !ok {
 		panic(fmt.Sprintf("pipeline: Routes: a %T does not tell its patterns; use a mount.Mux in "+

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+
 	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/observe/observehttp"
@@ -29,6 +31,7 @@ type creation struct {
 	jobs     []func() // started by Load when every factory has succeeded
 	kept     map[string]any
 	shared   map[reflect.Type][]any
+	routers  map[*tree.Node]any // of Build.Routes
 
 	listeners []observe.Listener
 	seen      []*observe.Request // of the jobs
@@ -164,7 +167,15 @@ type routed struct{ http.Handler }
 func (c *creation) routedApp(node *tree.Node, router http.Handler) *routed {
 	r := &routed{router}
 	c.observers = append(c.observers,
-		func() { r.Handler = observehttp.Route(AppName(node), router) })
+		func() {
+			if inner, ok := c.routers[node].(chi.Routes); ok { // of a router that is inside of router
+				router = struct {
+					http.Handler
+					chi.Routes
+				}{router, inner}
+			}
+			r.Handler = observehttp.Route(AppName(node), router)
+		})
 	return r
 }
 

@@ -150,11 +150,13 @@ func create(ctx context.Context, t *tree.Tree, unresolved error, kind tree.Kind,
 	if err := t.ConcealErrors(tree.JoinErrors(err)); err != nil {
 		return nil, l, err
 	}
-	succeeded = true
 	if app, ok := made.(http.Handler); ok && kind == tree.KindApp {
 		c.checkOrder(t.Root, opts.Part)
-		made = c.observe(app)
+		if made, err = c.around(app); err != nil {
+			return nil, l, t.ConcealErrors(tree.JoinErrors(err))
+		}
 	}
+	succeeded = true
 	opts.Registry.kept.set(c.kept)
 	for _, f := range c.loaded {
 		f(Composed{Tree: t, Sessions: c.sessions})

@@ -37,6 +37,7 @@ type Registry struct {
 	opener    *storage.Opener
 	kept      *kept
 	jobs      *jobs
+	around    []func(b *Build) (func(http.Handler) http.Handler, error)
 }
 
 // A factory creates apps, composites, filters or servers.

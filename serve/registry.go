@@ -10,6 +10,7 @@ import (
 	"github.com/pasteline/pasteline/apps/vars"
 	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/filters/config"
+	"github.com/pasteline/pasteline/filters/errorpage"
 	"github.com/pasteline/pasteline/filters/prefix"
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
@@ -21,11 +22,12 @@ import (
 	"github.com/pasteline/pasteline/storage/postgres"
 )
 
-// Standard registers the factories of Pasteline: the filters browserid, retry, tm, prefix, config
-// and translogger; the composites urlmap and cascade; the apps static, echo, metrics, health and vars; the servers,
-// also under the names of those in Python; and databases of the kinds bolt, memory and postgres. It
-// also registers hints about names of other Python packages. [Run] calls it; it is for programs
-// that load a pipeline without this package's command.
+// Standard registers the factories of Pasteline: the filters browserid, retry, tm, prefix, config,
+// translogger and errorpage, which also shows developers why a request failed; the composites urlmap
+// and cascade; the apps static, echo, metrics, health and vars; the servers, also under the names of
+// those in Python; and databases of the kinds bolt, memory and postgres. It also registers hints about
+// names of other Python packages. [Run] calls it; it is for programs that load a pipeline without
+// this package's command.
 func Standard(r *pipeline.Registry) {
 	browserid.Register(r)
 	retry.Register(r)
@@ -33,6 +35,7 @@ func Standard(r *pipeline.Registry) {
 	prefix.Register(r)
 	config.Register(r)
 	translogger.Register(r)
+	errorpage.Register(r)
 	urlmap.Register(r)
 	cascade.Register(r)
 	static.Register(r)

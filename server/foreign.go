@@ -187,6 +187,7 @@ func newForeign(b *pipeline.Build, s foreignSettings) (pipeline.Server, error) {
 	if err != nil {
 		return nil, renamed(err, names)
 	}
+	srv.noteDebug(b, names)
 	return srv, nil
 }
 

@@ -199,6 +199,7 @@ func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
 		return nil, err
 	}
 	s.warnSystemd()
+	s.warnPublic()
 	return addrs, nil
 }
 
@@ -210,7 +211,7 @@ func (s *Server) CheckListen(ctx context.Context) error {
 	for i, a := range s.addresses {
 		_, errs[i] = s.open(ctx, a, opening{bindTCP, checkUnix, checkSystemd})
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.checkPublic())...)
 }
 
 // An opening has the functions that open listeners, or only check that they could be opened; then

@@ -1,10 +1,8 @@
 package server
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 
 	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/request/sent"
@@ -29,21 +27,7 @@ func AnswerPanics(h http.Handler, logger *slog.Logger) http.Handler {
 
 // answerPanic must be deferred.
 func answerPanic(logger *slog.Logger, w *sent.Writer, r *http.Request) {
-	p := recover()
-	if p == nil {
-		return
+	if value := recover(); value != nil {
+		attempt.AnswerPanic(logger, w, r, value)
 	}
-	if p == http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as in net/http
-		panic(http.ErrAbortHandler)
-	}
-	attempt.FailureLogger(logger).LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
-		slog.Any("panic", p), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-		slog.Bool("cut", w.Begun()),
-		slog.String("stack", string(debug.Stack())))
-	// Fields that the handler, or filters around it, set for their own answer don't belong to this
-	// one.
-	header := w.Header()
-	header.Del("Content-Encoding")
-	header.Del("Set-Cookie")
-	attempt.Respond(w, r, fmt.Errorf("a handler panicked: %v", p)) // or cuts the response
 }

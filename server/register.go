@@ -124,6 +124,7 @@ func newPaste(b *pipeline.Build, s pasteSettings) (pipeline.Server, error) {
 		}
 		return nil, err
 	}
+	srv.noteDebug(b, nil)
 	return srv, nil
 }
 
@@ -175,6 +176,7 @@ func newWaitress(b *pipeline.Build, s waitressSettings) (pipeline.Server, error)
 	if err != nil {
 		return nil, renamed(err, waitressNames)
 	}
+	srv.noteDebug(b, waitressNames)
 	return srv, nil
 }
 

@@ -21,17 +21,18 @@ import (
 // A Server serves one handler over HTTP. Call Listen, then Serve; Shutdown may be called at any
 // time, by any goroutine. A Server can't be used again after Shutdown.
 type Server struct {
-	config    Config
-	logger    *slog.Logger
-	addresses []address
-	tls       *tls.Config       // nil without TLS
-	files     *certificateFiles // nil without TLS from files
-	visitor   *translator       // nil if requests are not rewritten
-	http      *http.Server
-	slots     slots
-	cancel    context.CancelFunc // cancels the parent of all request contexts
-	running   inflight.Set       // requests in their handler
-	patience  time.Duration      // time after which Shutdown logs the requests it waits for
+	config      Config
+	logger      *slog.Logger
+	addresses   []address
+	tls         *tls.Config       // nil without TLS
+	files       *certificateFiles // nil without TLS from files
+	visitor     *translator       // nil if requests are not rewritten
+	http        *http.Server
+	slots       slots
+	cancel      context.CancelFunc // cancels the parent of all request contexts
+	running     inflight.Set       // requests in their handler
+	development *development       // nil without debug = true
+	patience    time.Duration      // time after which Shutdown logs the requests it waits for
 
 	mu        sync.Mutex // guards the rest of the paragraph
 	listeners []*listener

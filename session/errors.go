@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pasteline/pasteline/internal/visitor"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -16,10 +17,10 @@ var errNoTransaction = fmt.Errorf("session: %w; put the filter tm in front of th
 // Errors that callers may want to tell apart.
 var (
 	// ErrNoID is returned when the context carries no browser id, or an empty one.
-	ErrNoID = errors.New(`session: no browser id in the context; ` +
-		`put the browserid filter at the front of the pipeline ` +
-		`("egg:repoze.browserid#browserid" in the .ini file), ` +
-		"or use session.WithID outside of requests")
+	ErrNoID = fmt.Errorf(`session: %w; `+
+		`put the browserid filter at the front of the pipeline `+
+		`("egg:repoze.browserid#browserid" in the .ini file), `+
+		"or use session.WithID outside of requests", visitor.ErrNoID)
 
 	// ErrInvalidated is returned by every method of a Session after its Invalidate.
 	ErrInvalidated = errors.New("session: it was invalidated; call Manager.Get for a new one")

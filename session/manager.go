@@ -278,6 +278,7 @@ func (m *Manager) txState(ctx context.Context) (*txState, error) {
 	}
 	ts := &txState{m: m, txn: t, tx: tx, data: tx.Bucket(m.config.Name)}
 	t.SetData(m, ts)
+	ts.tellContents(ctx)
 	return ts, nil
 }
 

@@ -2,6 +2,9 @@ package attempt
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +13,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/pasteline/pasteline/observe"
 )
 
 // The media types of an answer.
@@ -26,10 +31,16 @@ type problem struct {
 	detail string // what the error says for clients; empty: nothing
 	kind   string // a URI that identifies the type of the problem; empty: about:blank
 	extra  map[string]any
+	id     string // of the request, by which the log names it; empty: unknown
 }
 
-func problemOf(status int, err error) problem {
+// problemOf returns err as the client of the request of ctx may see it. It has the request's id if
+// the server is at fault, so that its client can report the failure.
+func problemOf(ctx context.Context, status int, err error) problem {
 	p := problem{status: status, title: http.StatusText(status)}
+	if status >= http.StatusInternalServerError {
+		p.id = observe.ID(ctx)
+	}
 	if p.title == "" {
 		p.title = "Status " + strconv.Itoa(status)
 	}
@@ -65,16 +76,38 @@ func (p problem) render(accept []string) (kind string, body []byte) {
 	return plainType, []byte(text + "\n")
 }
 
+// style is the style sheet of the page.
+const style = "\n:root { color-scheme: light dark }\n" +
+	"body { font: 1.0625rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 12vh auto;\n" +
+	"  padding: 0 1.25rem; color: light-dark(#1d2733, #dfe5ec); overflow-wrap: anywhere;\n" +
+	"  background: light-dark(#fff, #14191f) }\n" +
+	"h1 { font-size: 1.75rem; line-height: 1.2 }\n" +
+	"footer { margin-top: 2.5rem; border-top: 1px solid light-dark(#d5dce4, #343e49);\n" +
+	"  padding-top: .75rem; font-size: .875rem; color: light-dark(#56626f, #9aa7b5) }\n"
+
+// policy is the Content-Security-Policy of the page: nothing but its own style sheet.
+var policy = "default-src 'none'; style-src '" + StyleHash(style) +
+	"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// StyleHash returns the source expression by which a Content-Security-Policy allows a style sheet.
+func StyleHash(sheet string) string {
+	sum := sha256.Sum256([]byte(sheet))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
 func (p problem) html() []byte {
 	var b bytes.Buffer
 	title := html.EscapeString(p.title)
 	fmt.Fprintf(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"+
 		"<meta name=\"viewport\" content=\"width=device-width\">\n<title>%d %s</title>\n"+
-		"<style>body { font-family: sans-serif; margin: 3em auto; max-width: 40em; "+
-		"padding: 0 1em }</style>\n"+
-		"</head>\n<body>\n<h1>%s</h1>\n", p.status, title, title)
+		"<style>%s</style>\n</head>\n<body>\n<main>\n<h1>%s</h1>\n",
+		p.status, title, style, title)
 	if p.detail != "" {
 		fmt.Fprintf(&b, "<p>%s</p>\n", html.EscapeString(p.detail))
+	}
+	b.WriteString("</main>\n")
+	if p.id != "" {
+		fmt.Fprintf(&b, "<footer>Request <code>%s</code></footer>\n", html.EscapeString(p.id))
 	}
 	b.WriteString("</body>\n</html>\n")
 	return b.Bytes()
@@ -89,6 +122,9 @@ func (p problem) json() ([]byte, error) {
 		delete(members, name)
 	}
 	members["title"], members["status"] = p.title, p.status
+	if p.id != "" {
+		members["request_id"] = p.id
+	}
 	if p.kind != "" {
 		members["type"] = p.kind
 	}
@@ -101,6 +137,10 @@ func (p problem) json() ([]byte, error) {
 
 // offered are the media types that an answer may be asked for in. The first is the default.
 var offered = [...]string{"text/plain", "text/html", problemType, "application/json"}
+
+// Prefers returns the media type, of those that [Respond] offers, that the Accept fields of a request
+// prefer: text/plain, text/html, application/problem+json or application/json.
+func Prefers(r *http.Request) string { return prefers(r.Header.Values("Accept")) }
 
 // prefers returns the one of the offered media types that the Accept fields of a request give the
 // highest quality. Among equals the more specific entry wins, then the one that comes first; a

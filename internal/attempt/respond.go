@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/pasteline/pasteline/internal/request/sent"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/transaction"
 )
 
@@ -116,7 +117,8 @@ const retryAfter = "1"
 // and is for the log. It is plain text, HTML or application/problem+json (RFC 9457), whichever the
 // request's Accept field prefers; plain text if it has no preference.
 //
-// A transient error is answered with Retry-After. Header fields that describe a dropped body are
+// A transient error is answered with Retry-After, and a failure of the server, status 500 or above,
+// with the request's id in X-Request-Id, in the HTML and in JSON. Header fields that describe a dropped body are
 // removed, except Content-Encoding, which may belong to an outer filter that compresses: the header
 // should be as it was before the failed handler.
 //
@@ -125,13 +127,24 @@ const retryAfter = "1"
 // of the response is broken and the client notices.
 func Respond(w http.ResponseWriter, r *http.Request, err error) {
 	cutIfBegun(w)
-	status := StatusOf(r, err)
-	header := prepare(w, status, err)
-	p := problemOf(status, err)
+	prepare(w, r, err)
+	if !debugged(w, r, err) {
+		respond(w, r, err)
+	}
+}
+
+// respond is Respond behind prepare.
+func respond(w http.ResponseWriter, r *http.Request, err error) {
+	status, header := StatusOf(r, err), w.Header()
+	p := problemOf(r.Context(), status, err)
 	kind, body := p.render(r.Header.Values("Accept"))
 	header.Set("Content-Type", kind)
 	if kind == htmlType {
-		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		if page, ok := p.page(r.Context()); ok {
+			body = page
+		} else {
+			header.Set("Content-Security-Policy", policy)
+		}
 	}
 	if !slices.Contains(header.Values("Vary"), "Accept") {
 		header.Add("Vary", "Accept")
@@ -150,11 +163,15 @@ func RespondWith(f Responder, w http.ResponseWriter, r *http.Request, err error)
 		return
 	}
 	cutIfBegun(w)
-	prepare(w, StatusOf(r, err), err)
+	prepare(w, r, err)
+	if debugged(w, r, err) {
+		return
+	}
 	noted := &sent.Writer{ResponseWriter: w}
 	f(noted, r, err)
 	if !noted.Begun() {
-		Respond(w, r, err)
+		prepare(w, r, err)
+		respond(w, r, err)
 	}
 }
 
@@ -166,8 +183,8 @@ func cutIfBegun(w http.ResponseWriter) {
 
 // prepare removes the fields of a dropped body from the header of w, and sets those of an answer to
 // err.
-func prepare(w http.ResponseWriter, status int, err error) http.Header {
-	header := w.Header()
+func prepare(w http.ResponseWriter, r *http.Request, err error) {
+	status, header := StatusOf(r, err), w.Header()
 	for _, name := range [...]string{
 		"Accept-Ranges", "Content-Disposition", "Content-Language", "Content-Length",
 		"Content-Location", "Content-Range", "Etag", "Expires", "Last-Modified", "Retry-After", "Trailer",
@@ -180,5 +197,7 @@ func prepare(w http.ResponseWriter, status int, err error) http.Header {
 	if status == http.StatusServiceUnavailable && transaction.IsTransient(err) {
 		header.Set("Retry-After", retryAfter)
 	}
-	return header
+	if id := observe.ID(r.Context()); id != "" && status >= http.StatusInternalServerError {
+		header.Set("X-Request-Id", id)
+	}
 }

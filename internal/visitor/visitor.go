@@ -9,6 +9,10 @@ import (
 	"github.com/pasteline/pasteline/transaction/resource"
 )
 
+// ErrNoID is wrapped by the errors of operations that need the browser's id when the context carries
+// none.
+var ErrNoID = errors.New("no browser id in the context")
+
 // ErrBehindTransaction is returned by [Context.Renew] when the browserid filter stands behind the
 // filter tm, inside of the transaction: the response header may then be sent before the outcome of
 // the transaction is known.

@@ -77,7 +77,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Route wraps an app, and records its name and the pattern of the route of each request: that of
 // chi or of [http.ServeMux], behind the path at which the app is mounted. Listeners find both in the
-// request's [observe.Summary].
+// request's [observe.Summary]. An app that wraps a router of chi needs to be a [chi.Routes] itself, or
+// the pattern is not known.
 func Route(app string, next http.Handler) http.Handler {
 	routes, _ := next.(chi.Routes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +91,7 @@ func Route(app string, next http.Handler) http.Handler {
 		// A router of chi keeps its state in the context that it gets, if there is one, and otherwise
 		// in one that is not visible here.
 		routing := chi.RouteContext(ctx)
-		if routing == nil {
+		if routing == nil && routes != nil { // middleware of chi needs the routes
 			routing = chi.NewRouteContext()
 			routing.Routes = routes
 			ctx = context.WithValue(ctx, chi.RouteCtxKey, routing)
@@ -105,7 +106,7 @@ func Route(app string, next http.Handler) http.Handler {
 
 // pattern returns the path of the pattern that r was routed by, or "".
 func pattern(routing *chi.Context, r *http.Request) string {
-	if len(routing.RoutePatterns) > 0 {
+	if routing != nil && len(routing.RoutePatterns) > 0 {
 		return routing.RoutePattern()
 	}
 	// "[METHOD ][HOST]/[PATH]"

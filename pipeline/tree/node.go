@@ -294,6 +294,10 @@ func (t *Tree) Shown(n *Node, s Setting) string { return t.resolver.shown(n, s) 
 // Conceal returns text without the secrets of the tree's files.
 func (t *Tree) Conceal(text string) string { return t.resolver.secrets.Hide(text) }
 
+// TellSecrets adds the secrets of the tree's files to known, for a caller that hides others too: to
+// hide one after the other could leave the rest of a secret that contains another.
+func (t *Tree) TellSecrets(known *redact.Secrets) { known.Merge(&t.resolver.secrets) }
+
 // ConcealErrors returns err as [Errors] whose messages have no secrets of the tree's files; nil for
 // nil.
 func (t *Tree) ConcealErrors(err error) error { return t.resolver.conceal(err) }
