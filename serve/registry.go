@@ -14,6 +14,7 @@ import (
 	"github.com/pasteline/pasteline/filters/prefix"
 	"github.com/pasteline/pasteline/filters/retry"
 	"github.com/pasteline/pasteline/filters/tm"
+	"github.com/pasteline/pasteline/filters/tracing"
 	"github.com/pasteline/pasteline/filters/translogger"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/server"
@@ -23,11 +24,11 @@ import (
 )
 
 // Standard registers the factories of Pasteline: the filters browserid, retry, tm, prefix, config,
-// translogger and errorpage, which also shows developers why a request failed; the composites urlmap
-// and cascade; the apps static, echo, metrics, health and vars; the servers, also under the names of
-// those in Python; and databases of the kinds bolt, memory and postgres. It also registers hints about
-// names of other Python packages. [Run] calls it; it is for programs that load a pipeline without
-// this package's command.
+// tracing, translogger and errorpage, which also shows developers why a request failed; the
+// composites urlmap and cascade; the apps static, echo, metrics, health and vars; the servers, also
+// under the names of those in Python; and databases of the kinds bolt, memory and postgres. It also
+// registers hints about names of other Python packages. [Run] calls it; it is for programs that load
+// a pipeline without this package's command.
 func Standard(r *pipeline.Registry) {
 	browserid.Register(r)
 	retry.Register(r)
@@ -36,6 +37,7 @@ func Standard(r *pipeline.Registry) {
 	config.Register(r)
 	translogger.Register(r)
 	errorpage.Register(r)
+	tracing.Register(r)
 	urlmap.Register(r)
 	cascade.Register(r)
 	static.Register(r)
