@@ -34,7 +34,7 @@ func newModules(t *testing.T) modules {
 	}
 	lines := strings.Split(string(out), "\n")
 	// Each command unpacks modules: thousands of small files, which a disk takes longer for.
-	cache, err := os.MkdirTemp(testserver.Memory(), "modules")
+	cache, err := os.MkdirTemp(testserver.Memory(), "modules") //nolint:usetesting // not on the disk
 	if err != nil {
 		t.Fatal(err)
 	}

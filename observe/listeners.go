@@ -127,7 +127,7 @@ func (r *Request) RequestStart(ctx context.Context, f RequestStart) context.Cont
 		return ctx
 	}
 	for _, l := range r.listeners.Load().all {
-		ctx = l.RequestStart(ctx, f)
+		ctx = l.RequestStart(ctx, f) //nolint:fatcontext // each listener may add to it
 	}
 	return ctx
 }
@@ -153,7 +153,7 @@ func (r *Request) AttemptStart(ctx context.Context, f AttemptStart) context.Cont
 	r.known.summary.Outcome, r.known.summary.Err = "", nil
 	r.known.mu.Unlock()
 	for _, l := range r.listeners.Load().attempts {
-		ctx = l.AttemptStart(ctx, f)
+		ctx = l.AttemptStart(ctx, f) //nolint:fatcontext // each listener may add to it
 	}
 	return ctx
 }

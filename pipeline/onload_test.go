@@ -15,7 +15,8 @@ import (
 type named struct{ during, app string }
 
 func (n *named) RequestStart(ctx context.Context, _ observe.RequestStart) context.Context { return ctx }
-func (n *named) RequestEnd(_ context.Context, f observe.RequestEnd)                       { n.app = f.App }
+
+func (n *named) RequestEnd(_ context.Context, f observe.RequestEnd) { n.app = f.App }
 
 type sessions struct{}
 

@@ -23,6 +23,13 @@ type response struct {
 	body  *body // nil without a body
 }
 
+// identify returns r with a context that carries its id.
+func (w *response) identify(r *http.Request) *http.Request {
+	w.seen.Context = r.Context()
+	w.seen.Request.Init()
+	return r.WithContext(&w.seen)
+}
+
 // SetReadDeadline sets a deadline for reading the body, in addition to the limit for each piece.
 // After the end of the body it has no effect: net/http then waits for the client to disconnect, and
 // would take the deadline for that.

@@ -183,9 +183,7 @@ func (s *Server) watch(h http.Handler) http.Handler {
 				w.ResponseWriter = last
 			}
 		}
-		w.seen.Context = r.Context()
-		w.seen.Request.Init()
-		known := r.WithContext(&w.seen)
+		known := w.identify(r)
 		defer answerPanic(s.logger, &w.Writer, known)
 		if r.Method == http.MethodOptions && r.RequestURI == "*" { // for the server itself
 			return

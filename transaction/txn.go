@@ -167,7 +167,7 @@ func (t *Txn) join(dm resource.DataManager) (joined bool, err error) {
 }
 
 // tellJoined tells the listeners, if there are any, that dm has joined.
-func (t *Txn) tellJoined(dm resource.DataManager) {
+func (t *Txn) tellJoined(dm resource.DataManager) { //nolint:contextcheck // its own context
 	if t.seen == nil {
 		return
 	}

@@ -209,7 +209,6 @@ func (a *app) routes() http.Handler {
 
 // TestStory sends requests that end in different ways, and compares what the listener is told.
 func TestStory(t *testing.T) {
-	t.Parallel()
 	s, a := &story{}, &app{}
 	site := servetest.New(t, "testdata/site.ini", func(r *pipeline.Registry) {
 		pipeline.Filter(r, "egg:test#listen",

@@ -21,7 +21,7 @@ func Example() {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		if response, err := http.Get(server.URL); err == nil { //nolint:noctx // the server ends it
+		if response, err := http.Get(server.URL); err == nil {
 			response.Body.Close()
 		}
 	}()
