@@ -109,6 +109,7 @@ var layers = []struct {
 	{"internal/testing/crashtest", false}, // above all: it is a program for its tests
 	{"internal/testing/pgtest", false},    // so that only tests import it, as with the next two
 	{"internal/testing/mariadbtest", false},
+	{"internal/testing/browsertest", false},
 	{"internal/testing/testserver", false},
 	{"internal/testing/ptytest", false},
 	{"cmd", false},

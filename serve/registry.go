@@ -4,6 +4,7 @@ import (
 	"github.com/pasteline/pasteline/apps/cascade"
 	"github.com/pasteline/pasteline/apps/echo"
 	"github.com/pasteline/pasteline/apps/health"
+	"github.com/pasteline/pasteline/apps/inspector"
 	"github.com/pasteline/pasteline/apps/metrics"
 	"github.com/pasteline/pasteline/apps/static"
 	"github.com/pasteline/pasteline/apps/urlmap"
@@ -25,10 +26,10 @@ import (
 
 // Standard registers the factories of Pasteline: the filters browserid, retry, tm, prefix, config,
 // tracing, translogger and errorpage, which also shows developers why a request failed; the
-// composites urlmap and cascade; the apps static, echo, metrics, health and vars; the servers, also
-// under the names of those in Python; and databases of the kinds bolt, memory and postgres. It also
-// registers hints about names of other Python packages. [Run] calls it; it is for programs that load
-// a pipeline without this package's command.
+// composites urlmap and cascade; the apps static, echo, inspector, metrics, health and vars; the
+// servers, also under the names of those in Python; and databases of the kinds bolt, memory and
+// postgres. It also registers hints about names of other Python packages. [Run] calls it; it is for
+// programs that load a pipeline without this package's command.
 func Standard(r *pipeline.Registry) {
 	browserid.Register(r)
 	retry.Register(r)
@@ -45,6 +46,7 @@ func Standard(r *pipeline.Registry) {
 	vars.Register(r)
 	metrics.Register(r)
 	health.Register(r)
+	inspector.Register(r)
 	server.Register(r)
 	registerHints(r)
 	bolt.Register(r.Opener())

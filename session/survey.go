@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"time"
 
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/transaction"
@@ -9,6 +10,9 @@ import (
 
 // A Survey is what [Manager.Survey] has found.
 type Survey struct {
+	Name    string        // of the manager, as in its Config
+	DB      string        // the name of the database
+	Timeout time.Duration // after which an unused session ends
 	// Count is the number of sessions, with those that have expired and have not been swept, and
 	// with the tombstones of renewed ones.
 	Count int
@@ -31,7 +35,7 @@ type Sample struct {
 func (m *Manager) Survey(ctx context.Context, most, sample int) (s Survey, err error) {
 	defer m.log.write(ctx)
 	err = transaction.Run(ctx, func(ctx context.Context) error {
-		s = Survey{} // reset by every attempt
+		s = Survey{Name: m.config.Name, DB: m.db.Name(), Timeout: m.config.Timeout}
 		ts, err := m.txState(ctx)
 		if err != nil {
 			return err
