@@ -339,7 +339,7 @@ func TestDiscardedLoad(t *testing.T) {
 func BenchmarkRequest(b *testing.B) {
 	for _, with := range []bool{false, true} {
 		b.Run(fmt.Sprint("inspector=", with), func(b *testing.B) {
-			ini := fmt.Sprintf(siteINI, place, "", b.Name())
+			ini := fmt.Sprintf(siteINI, place, "", fmt.Sprint("bench-", with))
 			if !with {
 				ini = strings.Replace(ini, place+" = inspector\n", "", 1)
 			}
