@@ -32,9 +32,13 @@ type TransactionListener interface {
 	Decided(ctx context.Context, f Decision)
 }
 
-// A StorageListener is told what transactions do with the keys of databases.
-type StorageListener interface {
+// An AccessListener is told of each key that a transaction reads or writes.
+type AccessListener interface {
 	Accessed(ctx context.Context, f Access)
+}
+
+// A StorageListener is told how transactions meet others at the keys of databases.
+type StorageListener interface {
 	Conflicted(ctx context.Context, f Conflict)
 	Queued(ctx context.Context, f Queue)
 	Grouped(ctx context.Context, f Group)
@@ -69,6 +73,7 @@ type Listeners struct {
 	all          []Listener
 	attempts     []AttemptListener
 	transactions []TransactionListener
+	accesses     []AccessListener
 	storage      []StorageListener
 	statements   []StatementListener
 	responses    []ResponseListener
@@ -86,6 +91,7 @@ func NewListeners(all ...Listener) *Listeners {
 		all:          all,
 		attempts:     only[AttemptListener](all),
 		transactions: only[TransactionListener](all),
+		accesses:     only[AccessListener](all),
 		storage:      only[StorageListener](all),
 		statements:   only[StatementListener](all),
 		responses:    only[ResponseListener](all),
@@ -113,6 +119,7 @@ func (l *Listeners) and(other *Listeners) *Listeners {
 		all:          other.all,
 		attempts:     slices.Concat(l.attempts, other.attempts),
 		transactions: slices.Concat(l.transactions, other.transactions),
+		accesses:     slices.Concat(l.accesses, other.accesses),
 		storage:      slices.Concat(l.storage, other.storage),
 		statements:   slices.Concat(l.statements, other.statements),
 		responses:    slices.Concat(l.responses, other.responses),
@@ -215,10 +222,16 @@ func (r *Request) Decided(ctx context.Context, f Decision) {
 	}
 }
 
+// AccessListening reports whether a listener is told of keys that are read or written, which are
+// many: without one, no [Access] need be made.
+func (r *Request) AccessListening() bool {
+	return r.Listening() && len(r.listeners.Load().accesses) > 0
+}
+
 // Accessed tells f.
 func (r *Request) Accessed(ctx context.Context, f Access) {
 	if r.Listening() {
-		for _, l := range r.listeners.Load().storage {
+		for _, l := range r.listeners.Load().accesses {
 			l.Accessed(ctx, f)
 		}
 	}

@@ -58,7 +58,6 @@ func (l *log) Swept(ctx context.Context, f Sweep) {
 	l.log(ctx, "swept", slog.Int("ended", f.Ended), slog.Duration("duration", f.Duration))
 }
 
-func (l *log) Accessed(context.Context, Access)              {}
 func (l *log) Grouped(context.Context, Group)                {}
 func (l *log) Joined(context.Context, Join)                  {}
 func (l *log) CommitStart(context.Context, CommitStart)      {}

@@ -164,18 +164,14 @@ func (c *creation) create(node *tree.Node) (any, error) {
 // A routed is a router whose routes the listeners learn, if there are any.
 type routed struct{ http.Handler }
 
-func (c *creation) routedApp(node *tree.Node, router http.Handler) *routed {
-	r := &routed{router}
+func (c *creation) routedApp(node *tree.Node, app http.Handler) *routed {
+	r := &routed{app}
+	router, inside := c.routers[node].(chi.Routes)
+	if !inside {
+		router, _ = app.(chi.Routes)
+	}
 	c.observers = append(c.observers,
-		func() {
-			if inner, ok := c.routers[node].(chi.Routes); ok { // of a router that is inside of router
-				router = struct {
-					http.Handler
-					chi.Routes
-				}{router, inner}
-			}
-			r.Handler = observehttp.Route(AppName(node), router)
-		})
+		func() { r.Handler = observehttp.RouteOf(AppName(node), router, app) })
 	return r
 }
 

@@ -6,7 +6,7 @@ import "github.com/pasteline/pasteline/observe"
 
 // tellKey tells that a key is used. It is called with mu locked.
 func (tx *Tx) tellKey(bucket string, op observe.Operation, key []byte, size int) {
-	if tx.seen != nil {
+	if tx.seen.AccessListening() {
 		tx.seen.Accessed(tx.ctx, observe.Access{
 			DB: tx.core.name, Bucket: bucket, Key: observe.Key(string(key)), Operation: op,
 			Bytes: size,
@@ -16,7 +16,7 @@ func (tx *Tx) tellKey(bucket string, op observe.Operation, key []byte, size int)
 
 // tellRange tells that a range has been read. It is called with mu locked.
 func (tx *Tx) tellRange(bucket string, iv interval, size int) {
-	if tx.seen != nil {
+	if tx.seen.AccessListening() {
 		tx.seen.Accessed(tx.ctx, observe.Access{
 			DB: tx.core.name, Bucket: bucket, Key: observe.KeyRange(iv.from, iv.to),
 			Operation: observe.Range, Bytes: size,

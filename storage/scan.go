@@ -67,7 +67,7 @@ func (b Bucket) list(r Range) (items []Item, ok bool, err error) {
 	if !b.snapshot {
 		b.data.ranges.add(intervalOf(r))
 	}
-	if b.tx.seen != nil {
+	if b.tx.seen.AccessListening() {
 		size := 0
 		for i := range items {
 			size += len(items[i].Value)
@@ -199,7 +199,7 @@ func (s *scan) end() {
 		return // the commit, if any, has called record
 	}
 	s.record()
-	if tx.seen != nil {
+	if tx.seen.AccessListening() {
 		if consumed, ok := s.consumed(); ok {
 			tx.tellRange(s.bucket.data.name, consumed, s.bytes)
 		}

@@ -295,9 +295,6 @@ func (l *listener) CommitEnd(_ context.Context, f observe.CommitEnd) {
 // Decided does nothing: decisions are counted with the attempts.
 func (l *listener) Decided(context.Context, observe.Decision) {}
 
-// Accessed does nothing: there are too many keys.
-func (l *listener) Accessed(context.Context, observe.Access) {}
-
 // Conflicted counts a conflict.
 func (l *listener) Conflicted(_ context.Context, f observe.Conflict) {
 	bucket := f.Bucket

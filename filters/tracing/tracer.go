@@ -255,9 +255,6 @@ func (t *Tracer) CommitEnd(ctx context.Context, f observe.CommitEnd) {
 // Decided does nothing: the span of the attempt has the outcome.
 func (t *Tracer) Decided(context.Context, observe.Decision) {}
 
-// Accessed does nothing: there are too many keys.
-func (t *Tracer) Accessed(context.Context, observe.Access) {}
-
 // Conflicted adds an event to the span of the attempt.
 func (t *Tracer) Conflicted(ctx context.Context, f observe.Conflict) {
 	trace.SpanFromContext(ctx).AddEvent("conflict", trace.WithAttributes(

@@ -77,10 +77,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Route wraps an app, and records its name and the pattern of the route of each request: that of
 // chi or of [http.ServeMux], behind the path at which the app is mounted. Listeners find both in the
-// request's [observe.Summary]. An app that wraps a router of chi needs to be a [chi.Routes] itself, or
-// the pattern is not known.
+// request's [observe.Summary]. For an app that has a router of chi inside, use [RouteOf].
 func Route(app string, next http.Handler) http.Handler {
-	routes, _ := next.(chi.Routes)
+	router, _ := next.(chi.Routes)
+	return RouteOf(app, router, next)
+}
+
+// RouteOf is [Route] for an app with a router of chi inside; a nil router is none.
+func RouteOf(app string, router chi.Routes, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := observe.FromContext(r.Context())
 		if !seen.Listening() {
@@ -91,9 +95,9 @@ func Route(app string, next http.Handler) http.Handler {
 		// A router of chi keeps its state in the context that it gets, if there is one, and otherwise
 		// in one that is not visible here.
 		routing := chi.RouteContext(ctx)
-		if routing == nil && routes != nil { // middleware of chi needs the routes
+		if routing == nil && router != nil { // middleware of chi needs the routes
 			routing = chi.NewRouteContext()
-			routing.Routes = routes
+			routing.Routes = router
 			ctx = context.WithValue(ctx, chi.RouteCtxKey, routing)
 		}
 		own := r.WithContext(ctx)

@@ -229,6 +229,13 @@ func TestStory(t *testing.T) {
 			}
 			return a.routes(), nil
 		})
+		pipeline.App(r, "egg:test#inside",
+			func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+				router := chi.NewRouter()
+				router.Get("/x/{id}", func(http.ResponseWriter, *http.Request) {})
+				b.Routes(router)
+				return http.StripPrefix("/in", router), nil
+			})
 		pipeline.App(r, "egg:test#mux", func(*pipeline.Build, struct{}) (http.Handler, error) {
 			mux := http.NewServeMux()
 			mux.HandleFunc("GET /pages/{name}", func(http.ResponseWriter, *http.Request) {})
@@ -256,6 +263,9 @@ r1 ends: app "/items/{id}" 200, 1 attempts, 0 lost, "committed", panicked false`
 		{"/docs/pages/a", get, `
 r1 begins: GET /docs/pages/a
 r1 ends: mux "/docs/pages/{name}" 200, 0 attempts, 0 lost, "", panicked false`},
+		{"/hidden/in/x/1", get, `
+r1 begins: GET /hidden/in/x/1
+r1 ends: inside "/hidden/x/{id}" 200, 0 attempts, 0 lost, "", panicked false`},
 		{"/veto", get, `
 r1 begins: GET /veto
 r1 attempt 1 of 3
