@@ -25,9 +25,9 @@ type response struct {
 
 // identify returns r with a context that carries its id.
 func (w *response) identify(r *http.Request) *http.Request {
-	w.seen.Context = r.Context()
+	w.seen.Context = r.Context() //nolint:fatcontext // w belongs to r
 	w.seen.Request.Init()
-	return r.WithContext(&w.seen)
+	return r.WithContext(&w.seen) //nolint:contextcheck // it is derived from that of r
 }
 
 // SetReadDeadline sets a deadline for reading the body, in addition to the limit for each piece.

@@ -97,6 +97,9 @@ func begin(ctx context.Context, logger *slog.Logger) (context.Context, *Txn) {
 	t.carrier = carrier{Context: ctx, txn: t}
 	if seen := observe.FromContext(ctx); seen.Listening() {
 		t.seen = seen
+		t.onJoin = func(manager string) {
+			seen.Joined(&t.carrier, observe.Join{Manager: manager})
+		}
 	}
 	return &t.carrier, t
 }

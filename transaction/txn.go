@@ -24,7 +24,8 @@ import (
 type Txn struct {
 	carrier       carrier
 	logger        *slog.Logger
-	seen          *observe.Request // nil: without listeners
+	seen          *observe.Request     // nil: without listeners
+	onJoin        func(manager string) // tells them that a data manager has joined
 	synchronizers []Synchronizer
 
 	// held is locked by [Txn.Hold], while a savepoint is made or rolled back to, and while the end
@@ -167,13 +168,13 @@ func (t *Txn) join(dm resource.DataManager) (joined bool, err error) {
 }
 
 // tellJoined tells the listeners, if there are any, that dm has joined.
-func (t *Txn) tellJoined(dm resource.DataManager) { //nolint:contextcheck // its own context
+func (t *Txn) tellJoined(dm resource.DataManager) {
 	if t.seen == nil {
 		return
 	}
 	key := "" // stays so if the manager panics
 	_ = recovered(func() error { key = dm.SortKey(); return nil })
-	t.seen.Joined(&t.carrier, observe.Join{Manager: key})
+	t.onJoin(key)
 }
 
 // JoinAs joins dm as [Txn.Join] does and stores value under key as [Txn.SetData] does, unless key

@@ -67,11 +67,11 @@ func (a *app) surveys(ctx context.Context) []session.Survey {
 		return s.surveys
 	}
 	// The transaction is not that of the request, whose context may carry one.
-	own, cancel := context.WithTimeout(context.Background(), surveyTime) //nolint:contextcheck // see above
+	own, cancel := context.WithTimeout(context.Background(), surveyTime)
 	defer cancel()
 	var found []session.Survey
 	for _, m := range current.sessions {
-		survey, err := m.Survey(own, countedSessions, sampledSessions)
+		survey, err := m.Survey(own, countedSessions, sampledSessions) //nolint:contextcheck // see above
 		if err != nil {
 			a.logger.WarnContext(ctx, "can't count the sessions", slog.Any("error", err))
 			continue

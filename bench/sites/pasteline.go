@@ -67,7 +67,7 @@ func register(r *pipeline.Registry, opened func(*storage.DB, *session.Manager)) 
 		if err != nil {
 			return nil, err
 		}
-		b.OnClose(sessions.StartSweeper().Close)
+		b.OnClose(sessions.StartSweeper(context.Background()).Close)
 		b.RequireSessions(sessions)
 		opened(db, sessions)
 		return routes(pastelineCounter{sessions}), nil

@@ -174,7 +174,7 @@ func newReport(s *site, rec *record, r *http.Request, err error) *report {
 		remedies[i].Cause = c.text(remedies[i].Cause, mostText)
 	}
 	p.Remedies = remedies
-	if panicked, ok := errors.AsType[*attempt.Panic](err); ok {
+	if panicked, ok := errors.AsType[*attempt.PanicError](err); ok {
 		p.Panicked, p.Stack = true, parseStack(panicked.Stack)
 		p.Error = c.text(fmt.Sprint(panicked.Value), mostText)
 	} else if panicked, ok := errors.AsType[*transaction.PanicError](err); ok {

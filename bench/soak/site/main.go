@@ -65,7 +65,7 @@ func newApp(b *pipeline.Build, s appSettings) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.OnClose(sessions.StartSweeper().Close)
+	b.OnClose(sessions.StartSweeper(b.Context()).Close)
 	b.RequireSessions(sessions)
 	a := &app{sessions, s.Slow}
 	mux := http.NewServeMux()
