@@ -31,7 +31,7 @@
 // Methods are called by the goroutine that does the work, some of them while a lock of the
 // transaction is held. So a listener must be safe for concurrent use by multiple goroutines,
 // must return soon, must not panic, and must not use the transaction or its databases. It may keep
-// the facts, which are values, but must not change what they refer to.
+// the facts, which are values, but must not change the objects that they refer to.
 //
 // Facts show no secrets: they have no header fields, cookies, query strings, values of keys or
 // arguments of statements, and keys are shortened by [Key]. Only [SessionContent] has what a session

@@ -97,7 +97,7 @@ type Decision struct {
 	Err     error // the reason, if it is an error
 }
 
-// An Operation is what is done with a key.
+// An Operation is a kind of use of a key.
 type Operation string
 
 // The operations.

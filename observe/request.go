@@ -8,7 +8,7 @@ import (
 )
 
 // A Request stands for one request in the contexts of all its attempts. It has the request's id, the
-// listeners, and what is known of the request so far. All its methods may be called on a nil
+// listeners, and the Summary of the request so far. All its methods may be called on a nil
 // Request, and are safe for concurrent use by multiple goroutines.
 type Request struct {
 	listeners atomic.Pointer[Listeners] // nil: none
@@ -17,7 +17,7 @@ type Request struct {
 	own       known // what known points to, unless the Request was made by With
 }
 
-// known is what is known of a request.
+// known is the id and the summary of a request.
 type known struct {
 	once sync.Once
 	id   string
@@ -26,7 +26,7 @@ type known struct {
 	summary Summary
 }
 
-// A Summary is what is known of a request so far. It has the zero value without listeners.
+// A Summary describes a request so far. It has the zero value without listeners.
 type Summary struct {
 	App       string  // the name of the app that answered, such as "shop" of [app:shop]
 	Route     string  // the pattern of the route, such as "/users/{id}"; "" if unknown
@@ -105,7 +105,7 @@ func (r *Request) Job() string {
 // Listening reports whether there is a listener. If not, making a fact would be in vain.
 func (r *Request) Listening() bool { return r != nil && r.listeners.Load() != nil }
 
-// Summary returns what is known of the request so far.
+// Summary returns the summary of the request so far.
 func (r *Request) Summary() Summary {
 	if r == nil {
 		return Summary{}

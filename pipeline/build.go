@@ -46,17 +46,13 @@ func (b *Build) Observe(l observe.Listener) {
 	b.creation.listeners = append(b.creation.listeners, l)
 }
 
-// A SessionManager is a session manager that an app has declared with [Build.RequireSessions], such
-// as that of package session.
-type SessionManager interface{ Timeout() time.Duration }
-
 // Composed is a configuration whose objects have all been created, as [Build.OnLoad] tells it.
 type Composed struct {
 	// Tree is the configuration as data, with the children of composites. It must not be resolved
 	// further after the function of OnLoad has returned.
 	Tree *tree.Tree
-	// Sessions are the session managers of the apps.
-	Sessions []SessionManager
+	// Sessions are the session managers that apps have declared with [Build.RequireSessions].
+	Sessions []interface{ Timeout() time.Duration }
 }
 
 // OnLoad registers f to be called when all factories of the load have succeeded, before the first

@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -37,7 +36,7 @@ type creation struct {
 	seen      []*observe.Request // of the jobs
 	observers []func()           // called if there are listeners
 
-	sessions []SessionManager
+	sessions []interface{ Timeout() time.Duration }
 	loaded   []func(Composed)
 
 	declarations map[*tree.Node]*declaration
@@ -171,7 +170,7 @@ func (c *creation) routedApp(node *tree.Node, app http.Handler) *routed {
 		router, _ = app.(chi.Routes)
 	}
 	c.observers = append(c.observers,
-		func() { r.Handler = observehttp.RouteOf(AppName(node), router, app) })
+		func() { r.Handler = observehttp.RouteOf(node.AppName(), router, app) })
 	return r
 }
 
@@ -190,21 +189,12 @@ func (c *creation) observe(h http.Handler) http.Handler {
 	for _, begin := range c.observers {
 		begin()
 	}
-	name := AppName(lastApp(c.tree.Root))
+	name := lastApp(c.tree.Root).AppName()
 	return observehttp.New(c.listeners...)(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
 			observe.FromContext(r.Context()).SetRoute(name, "") // a composite may know better
 			h.ServeHTTP(w, r)
 		}))
-}
-
-// AppName returns the name by which an [observe.Summary] calls an app: that of its section without
-// the kind, or the reference of an app without a section.
-func AppName(node *tree.Node) string {
-	if kind, name, ok := strings.Cut(node.Name, ":"); ok && kind != "egg" && kind != "call" {
-		return name
-	}
-	return node.Name
 }
 
 // lastApp returns the app at the end of the filters of node.

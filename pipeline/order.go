@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pasteline/pasteline/pipeline/order"
 	"github.com/pasteline/pasteline/pipeline/tree"
@@ -36,7 +37,7 @@ func (b *Build) RequireTransaction() {
 // RequireSessions declares that an app uses a session manager, such as that of package session:
 // browserid and tm filters must be in front of it, and the browser should keep its ID as long as an
 // unused session lasts.
-func (b *Build) RequireSessions(manager SessionManager) {
+func (b *Build) RequireSessions(manager interface{ Timeout() time.Duration }) {
 	b.creation.sessions = append(b.creation.sessions, manager)
 	b.Require(order.Requirement{
 		Filter: order.BrowserID, Place: order.InFront, Broken: true,

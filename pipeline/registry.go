@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/pasteline/pasteline/internal/suggest"
 	"github.com/pasteline/pasteline/pipeline/tree"
@@ -303,14 +302,9 @@ type ListenChecker interface {
 // be passed by another process.
 var ErrUncertain = errors.New("may be otherwise at a start")
 
-// A DrainDelayer is a [Server] that goes on accepting for a time after it was told to stop, so that
-// load balancers notice that it is going to.
-type DrainDelayer interface {
-	// DrainDelay returns the time between the signal to stop and Shutdown.
-	DrainDelay() time.Duration
-}
-
-// A Server listens and serves one handler.
+// A Server listens and serves one handler. It may have a method DrainDelay() time.Duration, the time
+// that it goes on accepting after it was told to stop, and before Shutdown, so that load balancers
+// notice.
 type Server interface {
 	// Listen opens the listeners. It returns the real addresses (port 0 resolved).
 	Listen(ctx context.Context) ([]net.Addr, error)

@@ -132,7 +132,7 @@ func (o *checkOptions) sections(config string) (sections, error) {
 	return sections{apps: []string{o.appName}, servers: []string{o.serverName}}, nil
 }
 
-// check adds what it finds in the sections of a file.
+// check adds its findings in the sections of a file.
 func (o *checkOptions) check(ctx context.Context, c *call, config string, named sections,
 	found *findings,
 ) {

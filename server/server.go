@@ -312,7 +312,4 @@ func (s *Server) settled(ctx context.Context) bool {
 	return true
 }
 
-var (
-	_ pipeline.Server       = (*Server)(nil)
-	_ pipeline.DrainDelayer = (*Server)(nil)
-)
+var _ pipeline.Server = (*Server)(nil)

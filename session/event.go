@@ -42,6 +42,7 @@ type Info struct {
 	Ref      string    // as [Session.Ref]; the browser id is not stored
 	Created  time.Time // when the session was created
 	LastUsed time.Time // the start of the time slice of its last use
+	Bytes    int       // the size of its records with their keys, in a [Survey]; else zero
 	Reason   Reason    // why it ended; zero if it has begun
 
 	items map[string][]byte

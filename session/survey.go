@@ -8,7 +8,7 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// A Survey is what [Manager.Survey] has found.
+// A Survey is the result of [Manager.Survey].
 type Survey struct {
 	Name    string        // of the manager, as in its Config
 	DB      string        // the name of the database
@@ -18,14 +18,8 @@ type Survey struct {
 	Count int
 	// More says that there are more than Count: the survey has reached its limit.
 	More bool
-	// Sample are the sessions that were used last.
-	Sample []Sample
-}
-
-// A Sample is a session of a [Survey].
-type Sample struct {
-	Info
-	Bytes int // the size of its records, including their keys
+	// Sample are the sessions that were used last, with their Bytes.
+	Sample []Info
 }
 
 // Survey counts the sessions, up to most, and reads up to sample of those that were used last. It
@@ -68,7 +62,7 @@ func (ts *txState) survey(s *Survey, most, sample int) error {
 		if !l.exists {
 			continue
 		}
-		one := Sample{Info: l.info(r, 0)}
+		one := l.info(r, 0)
 		for _, it := range l.all {
 			one.Bytes += len(it.Key) + len(it.Value)
 		}

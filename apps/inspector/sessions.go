@@ -35,7 +35,7 @@ type Session struct {
 	Values   map[string]any `json:"values,omitempty"` // with reveal = true
 }
 
-// sessions returns what is known of the sessions. It asks the database at most once in surveyEvery.
+// sessions returns the latest survey of the sessions. It asks the database at most once in surveyEvery.
 func (a *app) sessions(ctx context.Context) []Sessions {
 	var all []Sessions
 	for _, s := range a.surveys(ctx) {

@@ -16,7 +16,7 @@ import (
 type site struct {
 	root     *Frame
 	frames   []*Frame          // all, the outermost first
-	apps     map[string]*Frame // by the names of the apps, see [pipeline.AppName]
+	apps     map[string]*Frame // by the names of the apps, see [tree.Node.AppName]
 	files    []string
 	values   map[settingID]value
 	order    []settingID
@@ -104,7 +104,7 @@ func (s *site) add(shown *show.Frame, outer *Frame) *Frame {
 	f.Title = f.title()
 	s.frames = append(s.frames, f)
 	if shown.Kind != string(tree.KindFilter) {
-		name := pipeline.AppName(shown.Node)
+		name := shown.Node.AppName()
 		if was := s.apps[name]; was == nil || shown.Kind == string(tree.KindApp) {
 			s.apps[name] = f
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/pasteline/pasteline/session"
 )
 
-// Totals count what has happened since the process began, requests for the inspector excepted.
+// Totals count the events since the process began, requests for the inspector excepted.
 type Totals struct {
 	Requests  uint64 `json:"requests"` // that have ended
 	Running   int    `json:"running"`
@@ -32,7 +32,7 @@ type AppTotals struct {
 	Lost     uint64 `json:"lost"`
 }
 
-// KeyTotals count the uses of a key, or range of keys, and what they cost.
+// KeyTotals count the uses of a key, or range of keys, and their conflicts and waits.
 type KeyTotals struct {
 	DB          string  `json:"db"`
 	Bucket      string  `json:"bucket"`

@@ -37,7 +37,7 @@ var (
 	sweepBuckets = []float64{.001, .01, .1, 1, 10, 60, 600}
 )
 
-// A listener counts what it is told. It lives from the first load to the end of the process.
+// A listener counts the facts of package observe. It lives from the first load to the end of the process.
 type listener struct {
 	registry *prometheus.Registry
 

@@ -23,7 +23,7 @@ type concealer struct {
 
 const (
 	longSecret = 1 << 10 // bytes from which on a secret is recognized by its begin
-	mostSearch = 8 << 10 // bytes of a text that is searched for secrets; what is behind is not shown
+	mostSearch = 8 << 10 // bytes of a text that is searched for secrets; the rest is not shown
 )
 
 // begin returns the begin of a text, which is to be searched for secrets. It ends before a long
@@ -126,7 +126,7 @@ type pair struct {
 	Value string `json:"value"`
 }
 
-// The limits of what is shown of a request.
+// The limits of the shown part of a request.
 const (
 	mostPairs = 100
 	mostValue = 500  // bytes
@@ -242,7 +242,7 @@ func (c *concealer) query(raw string) string {
 }
 
 // data returns a value of a session or of JSON for output: the parts of it that are secrets, by
-// their names, are hidden, and what is nested too deeply is left out.
+// their names, are hidden, and values that are nested too deeply are left out.
 func (c *concealer) data(name string, v any, depth int) any {
 	if isSecretName(name) && v != nil && v != "" {
 		return redact.Hidden

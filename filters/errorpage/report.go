@@ -141,7 +141,7 @@ func newReport(s *site, rec *record, r *http.Request, err error) *report {
 	c := &concealer{}
 	s.tree.TellSecrets(&c.known)
 	c.learnHeader(r, rec.header)
-	query, _ := url.ParseQuery(r.URL.RawQuery) // what is malformed is not shown as parameters
+	query, _ := url.ParseQuery(r.URL.RawQuery) // malformed parts are not shown as parameters
 	c.learnAll(query)
 	body := readBody(rec)
 	c.learnAll(body.form)
@@ -384,7 +384,7 @@ func shortTime(d time.Duration) string {
 	}
 }
 
-// A body is what is known of a request's body.
+// A body is the known part of a request's body.
 type body struct {
 	form url.Values
 	part url.Values // a last field that is not complete, which is not shown
@@ -392,7 +392,7 @@ type body struct {
 	note string
 }
 
-// readBody returns what was kept of a body, as far as its type is known.
+// readBody returns the kept part of a body, as far as its type is known.
 func readBody(rec *record) (b body) {
 	if rec.body == nil {
 		return body{note: "none"}

@@ -29,7 +29,7 @@ type sourceLine struct {
 	Current bool   `json:"current,omitempty"`
 }
 
-// The limits of what is shown of a stack.
+// The limits of the shown part of a stack.
 const (
 	mostFrames   = 60
 	sourceAround = 5       // lines of source before and after the current one
@@ -50,7 +50,7 @@ func parseStack(stack []byte) []frame {
 		if open := strings.LastIndex(function, "("); open > 0 { // without the arguments
 			function = function[:open]
 		}
-		if function == "panic" { // what is above it is of the recovery
+		if function == "panic" { // the frames above it are of the recovery
 			frames = frames[:0]
 			continue
 		}

@@ -337,3 +337,12 @@ func (t *Tree) Debug(n *Node) bool {
 	t.Use("debug")
 	return t.resolver.debug(n)
 }
+
+// AppName returns the name of an app for people: that of its section without the kind, or the
+// reference of an app without a section.
+func (n *Node) AppName() string {
+	if kind, name, ok := strings.Cut(n.Name, ":"); ok && kind != "egg" && kind != "call" {
+		return name
+	}
+	return n.Name
+}

@@ -5,7 +5,7 @@
 //	stop := screen.Start(logger, "opening the databases")
 //	defer stop()
 //
-// On a terminal a line says what is done and for how long; it is rewritten in place, and cleared
+// On a terminal a line names the work and its duration; it is rewritten in place, and cleared
 // when the work ends or anything else is written. Elsewhere the log gets a line now and then. Work
 // that is done soon shows nothing.
 package progress

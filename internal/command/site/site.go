@@ -138,7 +138,7 @@ func (s *site) serve(ctx context.Context, keep func()) error {
 
 // delay lets the server go on accepting for its drain delay, or until the operator hurries.
 func (s *site) delay(ctx context.Context, failed <-chan error) (ended bool, err error) {
-	delayer, ok := s.server.Server.(pipeline.DrainDelayer)
+	delayer, ok := s.server.Server.(interface{ DrainDelay() time.Duration })
 	if !ok || delayer.DrainDelay() <= 0 {
 		return false, nil
 	}
