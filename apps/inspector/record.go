@@ -105,8 +105,9 @@ const (
 
 // A record is the record of a request that may be running.
 type record struct {
-	seen *observe.Request
-	hide func(string) string
+	seen  *observe.Request
+	hide  func(string) string
+	texts *texts
 
 	mu    sync.Mutex // guards the rest
 	own   bool       // a request for the inspector
@@ -128,6 +129,42 @@ func (r *record) text(s string) string {
 		s = strings.ToValidUTF8(s[:maxText], "") + "…"
 	}
 	return s
+}
+
+// common is text for one that many requests have, such as a statement or the name of a manager.
+func (r *record) common(s string) string { return r.texts.get(s, r.text) }
+
+// mostTexts is how many texts are remembered, and longestText how long each may be, in bytes.
+const (
+	mostTexts   = 1000
+	longestText = 4 << 10
+)
+
+// texts remembers common texts as they are shown, since the search for secrets in them takes long.
+// The zero texts is empty.
+type texts struct {
+	mu    sync.Mutex // guards shown
+	shown map[string]string
+}
+
+// get returns s as show returns it.
+func (t *texts) get(s string, show func(string) string) string {
+	t.mu.Lock()
+	shown, ok := t.shown[s]
+	t.mu.Unlock()
+	if ok {
+		return shown
+	}
+	shown = show(s)
+	if len(s) <= longestText {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.shown == nil || len(t.shown) >= mostTexts {
+			t.shown = map[string]string{}
+		}
+		t.shown[s] = shown
+	}
+	return shown
 }
 
 func (r *record) errorText(err error) string {
@@ -179,6 +216,7 @@ func (r *record) copy(now time.Time) Request {
 type listener struct {
 	state *state
 	hide  func(string) string // removes the secrets of the files from a text
+	texts texts               // as hide leaves them
 }
 
 var (
@@ -198,7 +236,7 @@ func (l *listener) find(ctx context.Context) *record {
 
 // RequestStart implements [observe.RequestListener].
 func (l *listener) RequestStart(ctx context.Context, f observe.RequestStart) context.Context {
-	r := &record{seen: observe.FromContext(ctx), hide: l.hide}
+	r := &record{seen: observe.FromContext(ctx), hide: l.hide, texts: &l.texts}
 	r.data = Request{ID: f.ID, Method: f.Method, Start: f.Time, Running: true}
 	r.data.Path = r.text(f.Path)
 	l.state.begin(r)
@@ -215,7 +253,7 @@ func (l *listener) RequestEnd(ctx context.Context, f observe.RequestEnd) {
 	d := &r.data
 	d.Running, d.Millis = false, millis(f.Duration)
 	d.Status, d.Bytes, d.Panicked = f.Status, f.Bytes, f.Panicked
-	d.App, d.Route, d.Outcome, d.Err = f.App, r.text(f.Route), f.Outcome, r.errorText(f.Err)
+	d.App, d.Route, d.Outcome, d.Err = f.App, r.common(f.Route), f.Outcome, r.errorText(f.Err)
 	r.size = d.size()
 	r.mu.Unlock()
 	l.state.end(r)
@@ -267,7 +305,7 @@ func (l *listener) Joined(ctx context.Context, f observe.Join) {
 	if r := l.find(ctx); r != nil {
 		r.change(func(a *Attempt) {
 			if len(a.Managers) < maxManagers {
-				a.Managers = append(a.Managers, r.text(f.Manager))
+				a.Managers = append(a.Managers, r.common(f.Manager))
 			}
 		})
 	}
@@ -366,7 +404,7 @@ func (l *listener) StatementEnd(ctx context.Context, f observe.Statement) {
 				return
 			}
 			a.Statements = append(a.Statements, Statement{
-				DB: r.text(f.DB), SQL: r.text(f.SQL), Millis: millis(f.Duration), Err: r.errorText(f.Err),
+				DB: r.common(f.DB), SQL: r.common(f.SQL), Millis: millis(f.Duration), Err: r.errorText(f.Err),
 			})
 		})
 	}
