@@ -98,7 +98,7 @@ func (b *balancer) RoundTrip(r *http.Request) (response *http.Response, err erro
 func TestNoUpdateIsLostInACluster(t *testing.T) { //nolint:tparallel // one crowd after the other: each is load enough
 	t.Parallel()
 	c := newCluster(t, pgtest.Database(t))
-	noUpdateIsLost(t, &c.door)
+	noUpdateIsLost(t, &c.door, sized(32, 64))
 	c.stop()
 }
 

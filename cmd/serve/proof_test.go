@@ -88,10 +88,10 @@ func flip(s string) string {
 // counted.
 func TestNoUpdateIsLost(t *testing.T) { //nolint:tparallel // one crowd after the other: each is load enough
 	t.Parallel()
-	noUpdateIsLost(t, &newSite(t, "serve", tutorial(t)).door)
+	noUpdateIsLost(t, &newSite(t, "serve", tutorial(t)).door, 64)
 }
 
-func noUpdateIsLost(t *testing.T, d *door) {
+func noUpdateIsLost(t *testing.T, d *door, clients int) {
 	t.Helper()
 	for _, tt := range []struct{ name, incr, read string }{
 		{"one session", "/incr", "/read"},
@@ -99,7 +99,7 @@ func noUpdateIsLost(t *testing.T, d *door) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := d.newVisitor()
-			good, busy := hammer(t, v, tt.incr, 64, sized(10, 50))
+			good, busy := hammer(t, v, tt.incr, clients, sized(10, 50))
 			if got := v.number("GET", tt.read); got != good {
 				t.Errorf("the counter is %d after %d requests were acknowledged", got, good)
 			}
