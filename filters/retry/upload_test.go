@@ -241,7 +241,7 @@ func TestBodyBeforeTransaction(t *testing.T) {
 			}
 		}
 		server := httptest.NewUnstartedServer(h)
-		server.Config.ReadTimeout = 100 * time.Millisecond
+		server.Config.ReadTimeout = time.Second
 		server.Start()
 		if got := beginUpload(t, server, "/", 10).answer(t); got != "HTTP/1.1 408 Request Timeout" {
 			t.Errorf("%s: too slow, got %q", name, got)
