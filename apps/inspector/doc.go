@@ -19,7 +19,7 @@
 //	requests/7      the details of one request: managers, keys, statements, errors
 //	events          the events of the page
 //
-// # Who may see it
+// # Access
 //
 // Clients on this machine, and those with the token of the setting token, which a form asks for; see
 // package internal/request/guard. The page shows no secrets of the files, no header fields, cookies,

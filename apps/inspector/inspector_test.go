@@ -137,7 +137,7 @@ func (s *site) events(ctx context.Context, t *testing.T) <-chan string {
 	return lines
 }
 
-// Who may not see the inspector gets nothing of it.
+// A client that is not allowed gets nothing of the inspector.
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	const token = "a-token-of-the-test"

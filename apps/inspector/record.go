@@ -222,6 +222,7 @@ type listener struct {
 var (
 	_ observe.AttemptListener     = (*listener)(nil)
 	_ observe.TransactionListener = (*listener)(nil)
+	_ observe.AccessListener      = (*listener)(nil)
 	_ observe.StorageListener     = (*listener)(nil)
 	_ observe.StatementListener   = (*listener)(nil)
 	_ observe.ResponseListener    = (*listener)(nil)

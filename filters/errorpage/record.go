@@ -262,6 +262,7 @@ var (
 	_ observe.Listener               = collector{}
 	_ observe.AttemptListener        = collector{}
 	_ observe.TransactionListener    = collector{}
+	_ observe.AccessListener         = collector{}
 	_ observe.StorageListener        = collector{}
 	_ observe.StatementListener      = collector{}
 	_ observe.SessionContentListener = collector{}
