@@ -36,9 +36,10 @@ type RequestStart struct {
 type RequestEnd struct {
 	Summary
 	Method   string
-	Status   int   // that the client gets
-	Bytes    int64 // of the response's body
-	Panicked bool  // the handler ended with a panic
+	Path     string // without the query
+	Status   int    // that the client gets
+	Bytes    int64  // of the response's body
+	Panicked bool   // the handler ended with a panic
 	Start    time.Time
 	Duration time.Duration
 }

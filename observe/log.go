@@ -3,30 +3,21 @@ package observe
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 )
 
 // NewLog returns a listener that logs, at the level debug, one record for each request when it ends,
 // and one for each lost attempt, wait in a queue and sweep. The loader adds it if its logger is
 // enabled for that level.
-func NewLog(logger *slog.Logger) Listener { return &log{logger: logger} }
+func NewLog(logger *slog.Logger) Listener { return &log{logger} }
 
-type log struct {
-	logger *slog.Logger
-	starts sync.Map // the RequestStart of each running request, by *known
-}
+type log struct{ logger *slog.Logger }
 
-func (l *log) RequestStart(ctx context.Context, f RequestStart) context.Context {
-	l.starts.Store(FromContext(ctx).known, f)
-	return ctx
-}
+func (l *log) RequestStart(ctx context.Context, _ RequestStart) context.Context { return ctx }
 
 func (l *log) RequestEnd(ctx context.Context, f RequestEnd) {
-	began, _ := l.starts.LoadAndDelete(FromContext(ctx).known)
-	start, _ := began.(RequestStart)
 	l.log(ctx, "request ended",
-		slog.String("method", start.Method), slog.String("path", start.Path),
+		slog.String("method", f.Method), slog.String("path", f.Path),
 		slog.String("app", f.App), slog.String("route", f.Route), slog.Int("status", f.Status),
 		slog.Int64("bytes", f.Bytes), slog.String("outcome", string(f.Outcome)),
 		slog.Int("attempts", f.Attempts), slog.Int("conflicts", f.Conflicts),

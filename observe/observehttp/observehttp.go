@@ -65,8 +65,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			status = http.StatusOK
 		}
 		seen.RequestEnd(ctx, observe.RequestEnd{
-			Method: r.Method, Status: status, Bytes: out.Bytes, Panicked: panicked,
-			Start: start, Duration: time.Since(start),
+			Method: r.Method, Path: r.URL.Path, Status: status, Bytes: out.Bytes,
+			Panicked: panicked,
+			Start:    start, Duration: time.Since(start),
 		})
 	}()
 	own := r.WithContext(ctx)
