@@ -9,8 +9,10 @@
 //
 //	RequestListener         a request begins and ends (this is Listener)
 //	AttemptListener         an attempt begins and ends
+//	JobListener             a job begins and ends a transaction
 //	TransactionListener     a data manager joins, a transaction is committed, the decision is made
-//	StorageListener         a key is read or written, conflicts, is queued for; commits share a write
+//	AccessListener          a key is read or written
+//	StorageListener         a key conflicts or is queued for; commits share a write
 //	StatementListener       an SQL statement has been run
 //	ResponseListener        a response is released before its handler returns, a body is spooled
 //	SessionListener         a session has begun or ended, a sweep has ended

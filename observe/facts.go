@@ -72,6 +72,25 @@ type AttemptEnd struct {
 	Duration time.Duration
 }
 
+// JobStart is the begin of a transaction that a job runs, with all its attempts.
+type JobStart struct {
+	Name string // of the job: that of its section
+	Time time.Time
+}
+
+// End returns the end of the transaction, now.
+func (f JobStart) End(err error) JobEnd {
+	return JobEnd{Name: f.Name, Err: err, Start: f.Time, Duration: time.Since(f.Time)}
+}
+
+// JobEnd is the end of a transaction that a job has run.
+type JobEnd struct {
+	Name     string
+	Err      error // why it was not committed; nil: committed
+	Start    time.Time
+	Duration time.Duration
+}
+
 // Join is a data manager that has joined a transaction.
 type Join struct {
 	Manager string // its sort key, such as "storage:bolt:///data.db"

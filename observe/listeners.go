@@ -24,6 +24,14 @@ type AttemptListener interface {
 	AttemptEnd(ctx context.Context, f AttemptEnd)
 }
 
+// A JobListener is told when a job begins and ends a transaction with transaction.Run. If it is an
+// [AttemptListener] too, it is told of the attempts in between; other AttemptListeners are not. The
+// context that JobStart returns is that of the transaction; it must be ctx or derived from it.
+type JobListener interface {
+	JobStart(ctx context.Context, f JobStart) context.Context
+	JobEnd(ctx context.Context, f JobEnd)
+}
+
 // A TransactionListener is told what happens to transactions, those of jobs included.
 type TransactionListener interface {
 	Joined(ctx context.Context, f Join)
@@ -72,6 +80,8 @@ type SessionContentListener interface {
 type Listeners struct {
 	all          []Listener
 	attempts     []AttemptListener
+	jobs         []JobListener
+	jobAttempts  []AttemptListener // those of jobs
 	transactions []TransactionListener
 	accesses     []AccessListener
 	storage      []StorageListener
@@ -87,8 +97,11 @@ func NewListeners(all ...Listener) *Listeners {
 	if len(all) == 0 {
 		return nil
 	}
+	jobs := only[JobListener](all)
 	return &Listeners{
 		all:          all,
+		jobs:         jobs,
+		jobAttempts:  only[AttemptListener](jobs),
 		attempts:     only[AttemptListener](all),
 		transactions: only[TransactionListener](all),
 		accesses:     only[AccessListener](all),
@@ -100,9 +113,9 @@ func NewListeners(all ...Listener) *Listeners {
 	}
 }
 
-func only[T any](all []Listener) (some []T) {
+func only[T, L any](all []L) (some []T) {
 	for _, l := range all {
-		if t, ok := l.(T); ok {
+		if t, ok := any(l).(T); ok {
 			some = append(some, t)
 		}
 	}
@@ -118,6 +131,8 @@ func (l *Listeners) and(other *Listeners) *Listeners {
 	return &Listeners{
 		all:          other.all,
 		attempts:     slices.Concat(l.attempts, other.attempts),
+		jobs:         slices.Concat(l.jobs, other.jobs),
+		jobAttempts:  slices.Concat(l.jobAttempts, other.jobAttempts),
 		transactions: slices.Concat(l.transactions, other.transactions),
 		accesses:     slices.Concat(l.accesses, other.accesses),
 		storage:      slices.Concat(l.storage, other.storage),
@@ -147,6 +162,49 @@ func (r *Request) RequestEnd(ctx context.Context, f RequestEnd) {
 	f.Summary = r.Summary()
 	for _, l := range r.listeners.Load().all {
 		l.RequestEnd(ctx, f)
+	}
+}
+
+// JobListening reports whether r is a job with a listener that is told of its transactions.
+func (r *Request) JobListening() bool {
+	return r.Job() != "" && r.Listening() && len(r.listeners.Load().jobs) > 0
+}
+
+// JobStart tells f, and returns the context for the transaction.
+func (r *Request) JobStart(ctx context.Context, f JobStart) context.Context {
+	if r.Listening() {
+		for _, l := range r.listeners.Load().jobs {
+			ctx = l.JobStart(ctx, f) //nolint:fatcontext // each listener may add to it
+		}
+	}
+	return ctx
+}
+
+// JobEnd tells f.
+func (r *Request) JobEnd(ctx context.Context, f JobEnd) {
+	if r.Listening() {
+		for _, l := range r.listeners.Load().jobs {
+			l.JobEnd(ctx, f)
+		}
+	}
+}
+
+// JobAttemptStart tells f, and returns the context for the attempt.
+func (r *Request) JobAttemptStart(ctx context.Context, f AttemptStart) context.Context {
+	if r.Listening() {
+		for _, l := range r.listeners.Load().jobAttempts {
+			ctx = l.AttemptStart(ctx, f) //nolint:fatcontext // each listener may add to it
+		}
+	}
+	return ctx
+}
+
+// JobAttemptEnd tells f.
+func (r *Request) JobAttemptEnd(ctx context.Context, f AttemptEnd) {
+	if r.Listening() {
+		for _, l := range r.listeners.Load().jobAttempts {
+			l.AttemptEnd(ctx, f)
+		}
 	}
 }
 

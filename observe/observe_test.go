@@ -2,6 +2,8 @@ package observe_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,4 +117,68 @@ func TestKey(t *testing.T) {
 		got == observe.Key(secret+"x") || got != observe.Key(secret) {
 		t.Errorf("got %q, want the beginning and a hash", got)
 	}
+}
+
+// The attempts of a job are told to listeners of jobs only, which get the context of JobStart.
+func TestJobListener(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	var told []string
+	job := observe.NewJob("app:main", observe.NewListeners(
+		&jobListener{tell: func(ctx context.Context, what string) context.Context {
+			told = append(told, fmt.Sprint(what, " ", ctx.Value(key{})))
+			return context.WithValue(ctx, key{}, what)
+		}},
+		&attemptListener{t: t}))
+	if !job.JobListening() {
+		t.Fatal("no listener is told of the job")
+	}
+	ctx := job.JobStart(t.Context(), observe.JobStart{})
+	ctx = job.JobAttemptStart(ctx, observe.AttemptStart{})
+	job.JobAttemptEnd(ctx, observe.AttemptEnd{})
+	job.JobEnd(ctx, observe.JobEnd{})
+	want := []string{
+		"start <nil>", "attempt start start", "attempt end attempt start", "end attempt start",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	if observe.NewJob("app:main", observe.NewListeners(&attemptListener{t: t})).JobListening() {
+		t.Error("a listener that knows no jobs is told of them")
+	}
+	if observe.NewRequest("", observe.NewListeners(&jobListener{})).JobListening() {
+		t.Error("a request is taken for a job")
+	}
+}
+
+// An attemptListener must not be told of attempts.
+type attemptListener struct {
+	observe.RequestListener
+
+	t *testing.T
+}
+
+func (l *attemptListener) AttemptStart(ctx context.Context, _ observe.AttemptStart) context.Context {
+	l.t.Error("told of the attempt of a job")
+	return ctx
+}
+
+func (l *attemptListener) AttemptEnd(context.Context, observe.AttemptEnd) {}
+
+type jobListener struct {
+	observe.RequestListener
+
+	tell func(ctx context.Context, what string) context.Context
+}
+
+func (l *jobListener) JobStart(ctx context.Context, _ observe.JobStart) context.Context {
+	return l.tell(ctx, "start")
+}
+func (l *jobListener) JobEnd(ctx context.Context, _ observe.JobEnd) { l.tell(ctx, "end") }
+func (l *jobListener) AttemptStart(ctx context.Context, _ observe.AttemptStart) context.Context {
+	return l.tell(ctx, "attempt start")
+}
+
+func (l *jobListener) AttemptEnd(ctx context.Context, _ observe.AttemptEnd) {
+	l.tell(ctx, "attempt end")
 }

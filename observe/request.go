@@ -61,8 +61,7 @@ func (r *Request) With(l *Listeners) *Request {
 }
 
 // NewJob returns a Request that stands for a job, which is work that no request asked for. Its
-// transactions and sessions are told to the listeners like those of requests; the beginning and the
-// end of the job are not. The listeners may be nil, and set later with [Request.Listen].
+// transactions and sessions are told to the listeners like those of requests. The listeners may be nil, and set later with [Request.Listen].
 func NewJob(name string, l *Listeners) *Request {
 	r := &Request{job: name}
 	r.Init()

@@ -3,6 +3,9 @@ package transaction
 import (
 	"context"
 	"errors"
+	"time"
+
+	"github.com/pasteline/pasteline/observe"
 )
 
 // Run is [Manager.Run] of a zero [Manager].
@@ -33,6 +36,9 @@ func (m *Manager) Run(ctx context.Context, f func(context.Context) error, policy
 	if err := p.Validate(); err != nil {
 		return err
 	}
+	if seen := observe.FromContext(ctx); seen.JobListening() {
+		return m.observed(ctx, seen, f, p)
+	}
 	attempts := p.Attempts(ctx)
 	defer attempts.End()
 	for {
@@ -41,6 +47,49 @@ func (m *Manager) Run(ctx context.Context, f func(context.Context) error, policy
 			return err
 		}
 	}
+}
+
+// observed is Run for a job that has listeners.
+func (m *Manager) observed(
+	ctx context.Context, job *observe.Request, f func(context.Context) error, p Policy,
+) (err error) {
+	start := observe.JobStart{Name: job.Job(), Time: time.Now()}
+	ctx = job.JobStart(ctx, start)
+	err = errGoexit
+	defer func() { job.JobEnd(ctx, start.End(err)) }()
+	attempts := p.Attempts(ctx)
+	defer attempts.End()
+	for {
+		err = m.observedAttempt(attempts, job, f)
+		if !attempts.Again(err) {
+			return err
+		}
+	}
+}
+
+// errGoexit is told to listeners if f ends the goroutine.
+var errGoexit = errors.New("the function panicked or ended its goroutine")
+
+func (m *Manager) observedAttempt(
+	attempts *Attempts, job *observe.Request, f func(context.Context) error,
+) (err error) {
+	try := attempts.Attempt()
+	start := observe.AttemptStart{Number: try.Number, Tries: try.Tries, Time: time.Now()}
+	ctx := job.JobAttemptStart(attempts.Context(), start)
+	err = errGoexit
+	defer func() {
+		end := start.End(0, err, !try.Last() && attempts.Retryable(err))
+		switch {
+		case err == nil:
+			end.Outcome = observe.Committed
+		case attempts.Retryable(err):
+			end.Outcome = observe.Conflicted
+		default:
+			end.Outcome = observe.Aborted
+		}
+		job.JobAttemptEnd(ctx, end)
+	}()
+	return m.attempt(ctx, f)
 }
 
 // attempt runs f in one transaction.
