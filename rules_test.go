@@ -128,6 +128,7 @@ var layers = []struct {
 	{"server", false},
 	{"apps", false},
 	{"filters", false},
+	{"internal/picture", false},
 	{"internal/command/show", false},
 	{"internal/status", false},
 	{"internal/request/guard", false},

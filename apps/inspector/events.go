@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net/http"
 	"time"
+
+	"github.com/pasteline/pasteline/internal/picture"
 )
 
 const (
@@ -126,7 +128,7 @@ func (s *stream) next(ctx context.Context) *event {
 	running := a.state.runningNow()
 	s.running = len(running) > 0
 	e.Values = s.changedValues(a.values(current, running))
-	var fresh []Request
+	var fresh []picture.Request
 	var last uint64
 	if first {
 		p := a.pageOf(ctx, false)
@@ -138,7 +140,7 @@ func (s *stream) next(ctx context.Context) *event {
 	} else {
 		fresh, last = a.state.endedAfter(s.ended, shownInTick)
 		for i := range fresh {
-			e.Rows = append(e.Rows, a.html("row", a.row(ctx, &fresh[i])))
+			e.Rows = append(e.Rows, a.html("row", a.row(ctx, fresh[i])))
 		}
 		e.Missed = last > s.ended+uint64(len(fresh))
 	}

@@ -49,6 +49,7 @@ type site struct {
 	URL      string
 	log      *buffer
 	registry *pipeline.Registry
+	register []func(*pipeline.Registry) // adds to the standard apps and filters
 	server   *httptest.Server
 	mu       sync.Mutex
 	loaded   *pipeline.Pipeline
@@ -71,9 +72,9 @@ func newSite(t *testing.T, place, settings string) *site {
 	return serveINI(t, fmt.Sprintf(siteINI, place, settings, t.Name()))
 }
 
-func serveINI(t *testing.T, ini string) *site {
+func serveINI(t *testing.T, ini string, register ...func(*pipeline.Registry)) *site {
 	t.Helper()
-	s := &site{t: t, log: &buffer{}, registry: pipeline.NewRegistry()}
+	s := &site{t: t, log: &buffer{}, registry: pipeline.NewRegistry(), register: register}
 	s.load(ini)
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -98,6 +99,9 @@ func (s *site) load(ini string) {
 	s.registry = s.registry.Renew()
 	serve.Standard(s.registry)
 	myapp.Register(s.registry)
+	for _, register := range s.register {
+		register(s.registry)
+	}
 	p, err := pipeline.Load(s.t.Context(), "site.ini", pipeline.Options{
 		Registry: s.registry, Logger: slog.New(slog.NewTextHandler(s.log, nil)),
 		ReadFile: func(string) ([]byte, error) { return []byte(ini), nil },

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/picture"
 	"github.com/pasteline/pasteline/internal/request/guard"
 	"github.com/pasteline/pasteline/internal/request/stopping"
 	"github.com/pasteline/pasteline/internal/status"
@@ -49,10 +50,10 @@ func build(b *pipeline.Build, s Settings, r *pipeline.Registry) (http.Handler, e
 		settings: s, guard: g, state: records, status: status.Of(b), databases: b.Opener(),
 		logger: b.Logger(),
 	}
-	a.listener = &listener{state: records, hide: func(text string) string { return text }}
+	a.listener = &listener{state: records}
 	b.Observe(a.listener)
 	b.OnLoad(func(c pipeline.Composed) {
-		a.listener.hide = c.Tree.Conceal
+		a.listener.Hide = c.Tree.Conceal
 		records.resize(s.Requests, int(s.Memory))
 		a.site = newSite(c, r)
 		a.undo = records.use(a.site)
@@ -69,8 +70,8 @@ func build(b *pipeline.Build, s Settings, r *pipeline.Registry) (http.Handler, e
 	mux.HandleFunc("GET /requests/{number}", a.request)
 	mux.HandleFunc("GET /events", a.events)
 	mux.HandleFunc("POST /sign-in", a.signIn)
-	mux.HandleFunc("GET /inspector.css", asset("inspector.css", "text/css; charset=utf-8"))
-	mux.HandleFunc("GET /inspector.js", asset("inspector.js", "text/javascript; charset=utf-8"))
+	mux.HandleFunc("GET /inspector.css", asset(css, "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /inspector.js", asset(script, "text/javascript; charset=utf-8"))
 	a.mux = mux
 	return a, nil
 }
@@ -112,7 +113,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 // ServeHTTP checks the client, and answers.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.used.Store(true)
-	if own := a.listener.find(r.Context()); own != nil {
+	if own := a.listener.Find(r.Context()); own != nil {
 		a.state.disown(own)
 	}
 	h := w.Header()
@@ -194,9 +195,9 @@ func (a *app) request(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		_ = json.NewEncoder(w).Encode(found) // fails only if the client has disconnected
 	case "text/x-part":
-		a.show(w, http.StatusOK, "details", a.row(r.Context(), &found))
+		a.show(w, http.StatusOK, "details", a.row(r.Context(), found))
 	default:
-		a.show(w, http.StatusOK, "request", a.row(r.Context(), &found))
+		a.show(w, http.StatusOK, "request", a.row(r.Context(), found))
 	}
 }
 
@@ -205,10 +206,10 @@ type Snapshot struct {
 	Time      time.Time                     `json:"time"`
 	Totals    Totals                        `json:"totals"`
 	Apps      map[string]AppTotals          `json:"apps"`
-	Pipeline  *Frame                        `json:"pipeline"`
+	Pipeline  *picture.Frame                `json:"pipeline"`
 	Figures   map[string]Figures            `json:"figures"` // by the ids of frames
-	Running   []Request                     `json:"running"`
-	Requests  []Request                     `json:"requests"` // the newest first
+	Running   []picture.Request             `json:"running"`
+	Requests  []picture.Request             `json:"requests"` // the newest first
 	Keys      []KeyTotals                   `json:"keys"`
 	Sessions  []Sessions                    `json:"sessions"`
 	Databases map[string]map[string]float64 `json:"databases"`

@@ -3,6 +3,7 @@ package inspector_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/pasteline/pasteline/internal/redact/redacttest"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // Under 64 clients on one session the figures equal what the clients have counted.
@@ -103,6 +105,64 @@ func TestFiguresEqualClients(t *testing.T) {
 	}
 	if got.Totals.Committed+got.Totals.Lost+got.Totals.Outcomes["vetoed"]+got.Totals.Outcomes["aborted"] != got.Totals.Attempts {
 		t.Errorf("the outcomes do not add up: %+v", got.Totals)
+	}
+}
+
+// Each transaction of a job is a row, with its attempts; the counts of requests leave it out.
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	ini := fmt.Sprintf(siteINI, place, "", t.Name()) + `
+[app:cleaner]
+use = egg:test#cleaner
+`
+	ini = strings.Replace(ini, "/ = site", "/ = site\n/cleaner = cleaner", 1)
+	failed := errors.New("the cleaner has no broom")
+	register := func(r *pipeline.Registry) {
+		pipeline.App(r, "egg:test#cleaner", func(b *pipeline.Build, _ struct{}) (http.Handler, error) {
+			db, err := b.Storage("memory://" + t.Name())
+			if err != nil {
+				return nil, err
+			}
+			b.Go(func(ctx context.Context) error {
+				err := transaction.Run(ctx, func(ctx context.Context) error {
+					bucket, err := db.Bucket(ctx, "rooms")
+					if err != nil {
+						return err
+					}
+					if try, _ := transaction.AttemptFromContext(ctx); try.Number == 1 {
+						return transaction.Transient(errors.New("the room is in use"))
+					}
+					return bucket.Put([]byte("hall"), []byte("clean"))
+				})
+				return errors.Join(err, transaction.Run(ctx, func(context.Context) error { return failed }))
+			})
+			return http.NotFoundHandler(), nil
+		})
+	}
+	s := serveINI(t, ini, register)
+	wait(t, "the end of both transactions", func() bool { return s.snapshot(place).Totals.Jobs == 2 })
+	got := s.snapshot(place)
+	if got.Totals.Requests != 0 || got.Totals.Attempts != 0 {
+		t.Errorf("jobs are counted as requests: %+v", got.Totals)
+	}
+	if len(got.Requests) != 2 {
+		t.Fatalf("got %d rows, want 2: %+v", len(got.Requests), got.Requests)
+	}
+	bad, good := got.Requests[0], got.Requests[1]
+	if good.Job != "app:cleaner" || len(good.Attempts) != 2 ||
+		good.Attempts[0].Outcome != "conflict" || !good.Attempts[0].Again ||
+		good.Attempts[1].Outcome != "committed" || len(good.Attempts[1].Keys) != 1 ||
+		good.Attempts[1].Keys[0].Key != "hall" || good.Err != "" {
+		t.Errorf("got %+v, want a lost attempt and one that was committed", good)
+	}
+	if bad.Job != "app:cleaner" || bad.Err != failed.Error() || bad.Outcome != "aborted" {
+		t.Errorf("got %+v, want the error", bad)
+	}
+	page := do(t, client(t), http.MethodGet, s.URL+place+"/").Text
+	for _, part := range []string{">job</span> <span class=\"path\">app:cleaner<", ">failed<", failed.Error()} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page does not have %q", part)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/picture"
 	"github.com/pasteline/pasteline/session"
 )
 
@@ -42,7 +43,7 @@ func (a *app) sessions(ctx context.Context) []Sessions {
 		one := Sessions{Name: s.Name, DB: s.DB, Count: s.Count, More: s.More}
 		for _, sample := range s.Sample {
 			line := Session{
-				Ref: shortRef(sample.Ref), Created: sample.Created, LastUsed: sample.LastUsed,
+				Ref: picture.ShortRef(sample.Ref), Created: sample.Created, LastUsed: sample.LastUsed,
 				Bytes: sample.Bytes, Keys: len(sample.Keys()),
 			}
 			if line.LastUsed.Before(line.Created) { // the begin of the time slice of its last use

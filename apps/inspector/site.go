@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pasteline/pasteline/internal/command/show"
+	"github.com/pasteline/pasteline/internal/picture"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/tree"
 	"github.com/pasteline/pasteline/session"
@@ -14,41 +14,13 @@ import (
 
 // A site is one load of the configuration.
 type site struct {
-	root     *Frame
-	frames   []*Frame          // all, the outermost first
-	apps     map[string]*Frame // by the names of the apps, see [tree.Node.AppName]
+	root     *picture.Frame
+	frames   []*picture.Frame          // all, the outermost first
+	apps     map[string]*picture.Frame // by the names of the apps, see [tree.Node.AppName]
 	files    []string
 	values   map[settingID]value
 	order    []settingID
 	sessions []*session.Manager
-}
-
-// The roles of frames, which decide what their figures count.
-const (
-	roleRetry = "retry"
-	roleTM    = "tm"
-)
-
-// A Frame is a node of the pipeline, drawn around the handlers behind it.
-type Frame struct {
-	ID       string              `json:"id"`
-	Kind     string              `json:"kind"`
-	Title    string              `json:"title"`
-	Section  string              `json:"section,omitempty"`
-	Use      string              `json:"use,omitempty"`
-	Source   string              `json:"source,omitempty"`
-	Role     string              `json:"role,omitempty"`
-	Settings []show.FrameSetting `json:"settings,omitempty"`
-	Inner    *Frame              `json:"inner,omitempty"`
-	Places   []Place             `json:"places,omitempty"`
-
-	outer *Frame
-}
-
-// A Place is an app of a composite.
-type Place struct {
-	Key   string `json:"key"`
-	Frame *Frame `json:"frame"`
 }
 
 // A Reload is a load of the configuration.
@@ -78,9 +50,19 @@ type value struct {
 
 func newSite(c pipeline.Composed, r *pipeline.Registry) *site {
 	s := &site{
-		apps: map[string]*Frame{}, files: c.Tree.Files(), values: map[settingID]value{},
+		apps: map[string]*picture.Frame{}, files: c.Tree.Files(), values: map[settingID]value{},
+		frames: picture.NewFrames(c.Tree, r),
 	}
-	s.root = s.add(show.New(c.Tree, show.Options{Registry: r, Defaults: true}).Frames(), nil)
+	s.root = s.frames[0]
+	for _, f := range s.frames {
+		if f.Kind != string(tree.KindFilter) {
+			name := f.Node.AppName()
+			if was := s.apps[name]; was == nil || f.Kind == string(tree.KindApp) {
+				s.apps[name] = f
+			}
+		}
+		s.settings(f)
+	}
 	for _, m := range c.Sessions {
 		if m, ok := m.(*session.Manager); ok && !slices.Contains(s.sessions, m) {
 			s.sessions = append(s.sessions, m)
@@ -89,55 +71,9 @@ func newSite(c pipeline.Composed, r *pipeline.Registry) *site {
 	return s
 }
 
-// add adds a frame and those inside it.
-func (s *site) add(shown *show.Frame, outer *Frame) *Frame {
-	f := &Frame{
-		ID: fmt.Sprintf("f%d", len(s.frames)), Kind: shown.Kind, Section: shown.Section,
-		Use: shown.Use, Source: shown.Source, Settings: shown.Settings, outer: outer,
-	}
-	switch shown.Factory {
-	case "egg:pasteline#retry":
-		f.Role = roleRetry
-	case "egg:pasteline#tm":
-		f.Role = roleTM
-	}
-	f.Title = f.title()
-	s.frames = append(s.frames, f)
-	if shown.Kind != string(tree.KindFilter) {
-		name := shown.Node.AppName()
-		if was := s.apps[name]; was == nil || shown.Kind == string(tree.KindApp) {
-			s.apps[name] = f
-		}
-	}
-	s.settings(f, shown.Node)
-	if shown.Inner != nil {
-		f.Inner = s.add(shown.Inner, f)
-	}
-	for _, p := range shown.Places {
-		f.Places = append(f.Places, Place{Key: p.Key, Frame: s.add(p.Frame, f)})
-	}
-	return f
-}
-
-// title returns the name of a frame for people: that of the section or of the factory.
-func (f *Frame) title() string {
-	name := f.Section
-	if name == "" {
-		name = f.Use
-	}
-	for i := len(name) - 1; i >= 0; i-- {
-		if name[i] == ':' || name[i] == '#' {
-			return name[i+1:]
-		}
-	}
-	if name == "" {
-		return f.Kind
-	}
-	return name
-}
-
 // settings records the values of a frame, to compare them after the next load.
-func (s *site) settings(f *Frame, n *tree.Node) {
+func (s *site) settings(f *picture.Frame) {
+	n := f.Node
 	for _, setting := range f.Settings {
 		label := f.Section
 		if label == "" {
@@ -221,14 +157,14 @@ type Figures struct {
 }
 
 // figures returns the figures of all frames by their ids.
-func (s *site) figures(running []Request, apps map[string]AppTotals, t Totals) map[string]Figures {
-	here := map[*Frame]int{}
+func (s *site) figures(running []picture.Request, apps map[string]AppTotals, t Totals) map[string]Figures {
+	here := map[*picture.Frame]int{}
 	for i := range running {
 		here[s.locate(&running[i])]++
 	}
-	byFrame := map[*Frame]AppTotals{}
+	byFrame := map[*picture.Frame]AppTotals{}
 	for name, app := range apps {
-		for f := s.leaf(name); f != nil; f = f.outer {
+		for f := s.leaf(name); f != nil; f = f.Outer {
 			sum := byFrame[f]
 			sum.Requests += app.Requests
 			sum.Attempts += app.Attempts
@@ -236,9 +172,9 @@ func (s *site) figures(running []Request, apps map[string]AppTotals, t Totals) m
 			byFrame[f] = sum
 		}
 	}
-	inside := map[*Frame]int{}
+	inside := map[*picture.Frame]int{}
 	for f, n := range here {
-		for ; f != nil; f = f.outer {
+		for ; f != nil; f = f.Outer {
 			inside[f] += n
 		}
 	}
@@ -247,14 +183,14 @@ func (s *site) figures(running []Request, apps map[string]AppTotals, t Totals) m
 		n := byFrame[f]
 		text := count(n.Requests, "request")
 		switch f.Role {
-		case roleRetry:
+		case picture.RoleRetry:
 			text = count(n.Attempts, "attempt")
 			if n.Lost > 0 {
 				text += ", " + fmt.Sprint(n.Lost) + " lost"
 			}
-		case roleTM:
+		case picture.RoleTM:
 			text = count(n.Attempts, "transaction")
-			if s.only(roleTM) {
+			if s.only(picture.RoleTM) {
 				text = fmt.Sprint(t.Committed) + " committed"
 				if other := t.Attempts - min(t.Attempts, t.Committed+t.Lost); other > 0 {
 					text += ", " + fmt.Sprint(other) + " not"
@@ -278,7 +214,7 @@ func (s *site) only(role string) bool {
 }
 
 // leaf returns the innermost frame of the app that an [observe.Summary] names.
-func (s *site) leaf(app string) *Frame {
+func (s *site) leaf(app string) *picture.Frame {
 	f := s.apps[app]
 	if f == nil {
 		return s.root
@@ -291,18 +227,18 @@ func (s *site) leaf(app string) *Frame {
 
 // locate returns the frame that a running request is in: tm while it commits, retry while it waits
 // for the next attempt, else the app.
-func (s *site) locate(r *Request) *Frame {
+func (s *site) locate(r *picture.Request) *picture.Frame {
 	app := s.leaf(r.App)
 	role := ""
 	if n := len(r.Attempts); n > 0 && !r.Released {
 		switch a := r.Attempts[n-1]; {
 		case !a.Running && a.Again:
-			role = roleRetry
+			role = picture.RoleRetry
 		case a.Running && a.CommitAt > 0 && a.CommitMillis == 0:
-			role = roleTM
+			role = picture.RoleTM
 		}
 	}
-	for f := app; f != nil && role != ""; f = f.outer {
+	for f := app; f != nil && role != ""; f = f.Outer {
 		if f.Role == role {
 			return f
 		}

@@ -7,13 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/picture"
 	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/session"
 )
 
-// Totals count the events since the process began, requests for the inspector excepted.
+// Totals count the events since the process began, those of requests for the inspector excepted.
 type Totals struct {
 	Requests  uint64 `json:"requests"` // that have ended
+	Jobs      uint64 `json:"jobs"`     // transactions of jobs that have ended
 	Running   int    `json:"running"`
 	Attempts  uint64 `json:"attempts"` // that have ended
 	Lost      uint64 `json:"lost"`     // attempts that were lost to conflicts
@@ -59,7 +61,7 @@ type state struct {
 	mu       sync.Mutex // guards the rest, but not the contents of records
 	began    uint64
 	ended    uint64
-	running  map[*record]struct{}
+	running  map[*picture.Record]struct{}
 	recent   ring // all requests that have ended
 	troubled ring // those that were lost to a conflict or failed
 	totals   Totals
@@ -78,11 +80,18 @@ type state struct {
 
 func newState() *state {
 	return &state{
-		running: map[*record]struct{}{}, apps: map[string]*AppTotals{}, keys: map[keyID]*KeyTotals{},
+		running: map[*picture.Record]struct{}{}, apps: map[string]*AppTotals{}, keys: map[keyID]*KeyTotals{},
 		totals: Totals{
 			Outcomes: map[observe.Outcome]uint64{}, Sessions: map[observe.SessionEvent]uint64{},
 		},
 	}
+}
+
+// A record is that of a request that has ended.
+type record struct {
+	*picture.Record
+	ended uint64 // in the order in which requests ended, from 1
+	size  int    // in bytes, about
 }
 
 // A ring holds the newest records within limits.
@@ -124,68 +133,73 @@ func (q *ring) newest(n int, after uint64) []*record {
 	return found
 }
 
-func (s *state) begin(r *record) {
+func (s *state) begin(r *picture.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.began++
-	r.data.Number = s.began
+	r.SetNumber(s.began)
 	s.running[r] = struct{}{}
 	s.version++
 }
 
 // disown removes the record of a request for the inspector.
-func (s *state) disown(r *record) {
-	r.mu.Lock()
-	r.own = true
-	r.mu.Unlock()
+func (s *state) disown(r *picture.Record) {
+	r.Discard()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, r)
 }
 
-func (s *state) end(r *record) {
-	r.mu.Lock()
-	own, d := r.own, r.data
-	attempts, lost := uint64(len(d.Attempts)+d.More), uint64(0) //nolint:gosec // not negative
-	for i := range d.Attempts {
-		if d.Attempts[i].Outcome == observe.Conflicted {
-			lost++
-		}
-	}
-	r.mu.Unlock()
-	if own {
+func (s *state) end(r *picture.Record) {
+	if r.Discarded() {
 		return
 	}
-	failed := d.Panicked || d.Status >= 500
+	var app, job string
+	var attempts, lost uint64
+	var failed bool
+	kept := &record{Record: r}
+	r.View(func(q *picture.Request) {
+		app, job, failed, kept.size = q.App, q.Job, q.Failed(), q.Size()
+		attempts = uint64(len(q.Attempts) + q.More) //nolint:gosec // not negative
+		for i := range q.Attempts {
+			if q.Attempts[i].Outcome == observe.Conflicted {
+				lost++
+			}
+		}
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
 	delete(s.running, r)
 	s.ended++
-	r.ended = s.ended
-	s.recent.add(r)
+	kept.ended = s.ended
+	s.recent.add(kept)
 	if lost > 0 || failed {
-		s.troubled.add(r)
+		s.troubled.add(kept)
+	}
+	if job != "" {
+		s.totals.Jobs++
+		return
 	}
 	s.totals.Requests++
 	if failed {
 		s.totals.Failed++
 	}
-	app := s.apps[d.App]
-	if app == nil {
+	t := s.apps[app]
+	if t == nil {
 		if len(s.apps) >= maxApps { // names from earlier files
 			clear(s.apps)
 		}
-		app = &AppTotals{}
-		s.apps[d.App] = app
+		t = &AppTotals{}
+		s.apps[app] = t
 	}
-	app.Requests++
-	app.Attempts += attempts
-	app.Lost += lost
+	t.Requests++
+	t.Attempts += attempts
+	t.Lost += lost
 }
 
-// attempted counts an attempt that has ended.
-func (s *state) attempted(outcome observe.Outcome, used []Key, lost *Conflict) {
+// attempted counts an attempt of a request that has ended.
+func (s *state) attempted(outcome observe.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
@@ -197,6 +211,13 @@ func (s *state) attempted(outcome observe.Outcome, used []Key, lost *Conflict) {
 	case observe.Committed:
 		s.totals.Committed++
 	}
+}
+
+// used counts the keys of an attempt that has ended.
+func (s *state) used(used []picture.Key, lost *picture.Conflict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version++
 	for i := range used {
 		k, n := &used[i], uint64(used[i].Count) //nolint:gosec // not negative
 		t := s.key(keyID{k.DB, k.Bucket, k.Key})
@@ -220,7 +241,7 @@ func (s *state) queued(f observe.Queue) {
 	defer s.mu.Unlock()
 	k := s.key(keyID{f.DB, f.Bucket, f.Key})
 	k.Queued++
-	k.QueueMillis += millis(f.Duration)
+	k.QueueMillis += f.Duration.Seconds() * 1000
 }
 
 // key returns the totals of a key. If there are too many keys, the half with the fewest uses is
@@ -279,27 +300,27 @@ func (s *state) now() (t Totals, apps map[string]AppTotals, version uint64) {
 }
 
 // runningNow returns copies of the requests that run, the oldest first.
-func (s *state) runningNow() []Request {
+func (s *state) runningNow() []picture.Request {
 	s.mu.Lock()
 	records := slices.Collect(maps.Keys(s.running))
 	s.mu.Unlock()
 	all := copies(records)
-	slices.SortFunc(all, func(a, b Request) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortFunc(all, func(a, b picture.Request) int { return cmp.Compare(a.Number, b.Number) })
 	return all
 }
 
-// ended returns copies of up to n requests that have ended after the given one, the newest first,
-// and the number of the last end.
-func (s *state) endedAfter(after uint64, n int) (all []Request, last uint64) {
+// endedAfter returns copies of up to n requests that have ended after the given one, the newest
+// first, and the number of the last end.
+func (s *state) endedAfter(after uint64, n int) (all []picture.Request, last uint64) {
 	s.mu.Lock()
 	records := s.recent.newest(n, after)
 	last = s.ended
 	s.mu.Unlock()
-	return copies(records), last
+	return copies(pictures(records)), last
 }
 
 // lately returns copies of the newest requests and of the newest troubled ones, the newest first.
-func (s *state) lately(recent, troubled int) []Request {
+func (s *state) lately(recent, troubled int) []picture.Request {
 	s.mu.Lock()
 	records := s.recent.newest(recent, 0)
 	for _, r := range s.troubled.newest(troubled, 0) {
@@ -309,35 +330,44 @@ func (s *state) lately(recent, troubled int) []Request {
 	}
 	slices.SortFunc(records, func(a, b *record) int { return -cmp.Compare(a.ended, b.ended) })
 	s.mu.Unlock()
-	return copies(records)
+	return copies(pictures(records))
 }
 
 // find returns a copy of a request by its number.
-func (s *state) find(number uint64) (Request, bool) {
-	return s.first(func(r *record) bool { return r.data.Number == number })
+func (s *state) find(number uint64) (picture.Request, bool) {
+	return s.first(func(r *picture.Record) bool { return r.Number() == number })
 }
 
 // byID returns a copy of a request by its id.
-func (s *state) byID(id string) (Request, bool) {
-	return s.first(func(r *record) bool { return r.data.ID == id })
+func (s *state) byID(id string) (picture.Request, bool) {
+	return s.first(func(r *picture.Record) bool { return r.ID() == id })
 }
 
-func (s *state) first(is func(*record) bool) (Request, bool) {
+func (s *state) first(is func(*picture.Record) bool) (picture.Request, bool) {
 	s.mu.Lock()
-	records := slices.Concat(s.recent.records, s.troubled.records, slices.Collect(maps.Keys(s.running)))
-	i := slices.IndexFunc(records, is) // number and id never change
+	records := slices.Concat(pictures(s.recent.records), pictures(s.troubled.records),
+		slices.Collect(maps.Keys(s.running)))
 	s.mu.Unlock()
+	i := slices.IndexFunc(records, is)
 	if i < 0 {
-		return Request{}, false
+		return picture.Request{}, false
 	}
-	return records[i].copy(time.Now()), true
+	return records[i].Copy(time.Now()), true
 }
 
-func copies(records []*record) []Request {
-	now := time.Now()
-	all := make([]Request, len(records))
+func pictures(records []*record) []*picture.Record {
+	all := make([]*picture.Record, len(records))
 	for i, r := range records {
-		all[i] = r.copy(now)
+		all[i] = r.Record
+	}
+	return all
+}
+
+func copies(records []*picture.Record) []picture.Request {
+	now := time.Now()
+	all := make([]picture.Request, len(records))
+	for i, r := range records {
+		all[i] = r.Copy(now)
 	}
 	return all
 }

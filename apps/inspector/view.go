@@ -8,34 +8,38 @@ import (
 	"html/template"
 	"log/slog"
 	"maps"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/pasteline/pasteline/internal/picture"
 	"github.com/pasteline/pasteline/mount"
-	"github.com/pasteline/pasteline/observe"
 )
 
-//go:embed page.html inspector.css inspector.js
+//go:embed page.html
 var files embed.FS
 
+//go:embed inspector.css
+var ownCSS []byte
+
+//go:embed inspector.js
+var script []byte
+
+// css has the styles of the pictures and those of the page.
+var css = slices.Concat(picture.CSS, ownCSS)
+
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"ms": showMillis, "bytes": showBytes, "ago": ago, "clock": func(t time.Time) string {
+	"ms": picture.Millis, "bytes": showBytes, "ago": ago, "clock": func(t time.Time) string {
 		return t.Format("15:04:05.000")
 	},
-	"frame": func(f *Frame, values map[string]string) frameView { return frameView{f, values} },
-	"num":   func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) },
+	"num":     func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) },
+	"picture": picture.HTML, "frames": picture.FramesHTML,
 }).ParseFS(files, "page.html"))
 
 // asset returns a handler for an embedded file.
-func asset(name, contentType string) http.HandlerFunc {
-	text, err := files.ReadFile(name)
-	if err != nil {
-		panic(err) // it is embedded
-	}
+func asset(text []byte, contentType string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write(text) // fails only if the client has disconnected
@@ -62,8 +66,8 @@ func (a *app) html(name string, data any) string {
 type page struct {
 	Root      string
 	Values    map[string]string
-	Pipeline  *Frame
-	Running   []Request
+	Pipeline  *picture.Frame
+	Running   []picture.Request
 	MoreRuns  int
 	Rows      []row
 	Keys      []KeyTotals
@@ -72,16 +76,10 @@ type page struct {
 	Recovery  *Recovery
 	Reloads   []Reload
 	Failures  int
-	Frames    []*Frame
+	Frames    []*picture.Frame
 	Files     []string
 	Reveal    bool
 	Now       time.Time
-}
-
-// A frameView is a frame with the values of the page.
-type frameView struct {
-	Frame  *Frame
-	Values map[string]string
 }
 
 func (a *app) page(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +98,7 @@ func (a *app) pageOf(ctx context.Context, slow bool) *page {
 	}
 	p.Running, p.MoreRuns = running[:min(len(running), shownRunning)], max(0, len(running)-shownRunning)
 	for _, q := range a.state.lately(shownRequests, shownTroubled) {
-		p.Rows = append(p.Rows, a.row(ctx, &q))
+		p.Rows = append(p.Rows, a.row(ctx, q))
 	}
 	rescale(p.Rows)
 	if slow {
@@ -110,7 +108,7 @@ func (a *app) pageOf(ctx context.Context, slow bool) *page {
 }
 
 // values returns the texts of the page that change with each event, by their names.
-func (a *app) values(current *site, running []Request) map[string]string {
+func (a *app) values(current *site, running []picture.Request) map[string]string {
 	t, apps, _ := a.state.now()
 	v := map[string]string{
 		"requests": fmt.Sprint(t.Requests), "running": fmt.Sprint(t.Running),
@@ -128,88 +126,12 @@ func (a *app) values(current *site, running []Request) map[string]string {
 
 // A row is a request of the timeline.
 type row struct {
-	Request
-	Root   string
-	Bars   []bar
-	Losses []loss
-	Class  string
-	Scale  float64 // the milliseconds that the width of the row stands for
-	Extent float64 // the milliseconds that the request needs
+	picture.Row
+	Root string
 }
 
-// A bar is a part of an attempt: the wait before it, the handler, or the commit.
-type bar struct {
-	X, Width float64
-	Class    string
-}
-
-// A loss is an attempt that was lost.
-type loss struct {
-	*Attempt
-	Winner *Request // nil: unknown, or not recorded any more
-}
-
-func (a *app) row(ctx context.Context, q *Request) row {
-	r := row{Request: *q, Root: mount.Join(ctx, ""), Extent: q.Millis}
-	end := 0.0
-	for i := range r.Attempts {
-		t := &r.Attempts[i]
-		if wait := t.At - end; wait > 0 && i > 0 {
-			r.Bars = append(r.Bars, bar{end, wait, "wait"})
-		}
-		handler := t.Millis
-		if t.CommitAt > 0 && t.CommitAt < t.At+t.Millis {
-			handler = t.CommitAt - t.At
-		}
-		class := "handler"
-		if t.Outcome == observe.Conflicted {
-			class = "handler lost"
-			one := loss{Attempt: t}
-			if t.Conflict != nil && t.Conflict.With != "" {
-				if winner, ok := a.state.byID(t.Conflict.With); ok {
-					one.Winner = &winner
-				}
-			}
-			r.Losses = append(r.Losses, one)
-		}
-		r.Bars = append(r.Bars, bar{t.At, handler, class})
-		if t.CommitMillis > 0 {
-			commit := "commit"
-			if t.Outcome == observe.Conflicted {
-				commit = "commit lost"
-			}
-			r.Bars = append(r.Bars, bar{t.CommitAt, t.CommitMillis, commit})
-		}
-		end = t.At + t.Millis
-	}
-	if len(r.Attempts) == 0 {
-		r.Bars = append(r.Bars, bar{0, r.Millis, "handler plain"})
-	}
-	if r.Released && end > 0 { // the rest of a stream would make all other bars short
-		r.Extent = end
-	}
-	switch {
-	case r.Panicked || r.Status >= 500:
-		r.Class = "failed"
-	case len(r.Losses) > 0:
-		r.Class = "troubled"
-	}
-	r.Scale = scaleOf(r.Extent)
-	return r
-}
-
-// scaleOf returns a round number of milliseconds that has room for all of ms.
-func scaleOf(ms float64) float64 {
-	if ms <= 1 {
-		return 1
-	}
-	step := math.Pow(10, math.Floor(math.Log10(ms)))
-	for _, factor := range []float64{1, 2, 5, 10} {
-		if ms <= step*factor {
-			return step * factor
-		}
-	}
-	return 10 * step
+func (a *app) row(ctx context.Context, q picture.Request) row {
+	return row{picture.NewRow(q, a.state.byID), mount.Join(ctx, "")}
 }
 
 // rescale gives all rows the scale of the one that needs the most, so that they can be compared.
@@ -284,21 +206,9 @@ func gauge(key string, v float64) fact {
 	case "_bytes":
 		f.Value = showBytes(v)
 	case "_seconds":
-		f.Value = showMillis(v * 1000)
+		f.Value = picture.Millis(v * 1000)
 	}
 	return f
-}
-
-func showMillis(ms float64) string {
-	switch {
-	case ms < 10:
-		return fmt.Sprintf("%.2f ms", ms)
-	case ms < 1000:
-		return fmt.Sprintf("%.0f ms", ms)
-	case ms < 60_000:
-		return fmt.Sprintf("%.1f s", ms/1000)
-	}
-	return fmt.Sprintf("%.0f min", ms/60_000)
 }
 
 func showBytes(n float64) string {

@@ -1,4 +1,4 @@
-package inspector
+package picture
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 type Request struct {
 	Number   uint64          `json:"number"` // in the order in which requests began, from 1
 	ID       string          `json:"id"`
+	Job      string          `json:"job,omitempty"` // the name of the job, if it is no request
 	Method   string          `json:"method"`
 	Path     string          `json:"path"` // without the query
 	App      string          `json:"app,omitempty"`
@@ -103,28 +104,71 @@ const (
 	maxText       = 300 // bytes of a path, an error or a statement
 )
 
-// A record is the record of a request that may be running.
-type record struct {
-	seen  *observe.Request
-	hide  func(string) string
-	texts *texts
+// A Record is the growing record of a request that may be running. It is safe for concurrent use.
+type Record struct {
+	seen     *observe.Request
+	listener *Listener
 
-	mu    sync.Mutex // guards the rest
-	own   bool       // a request for the inspector
-	data  Request
-	queue *Queue // of the next attempt
-	ended uint64 // in the order in which requests ended; 0: running
-	size  int    // of data, about
+	mu        sync.Mutex // guards the rest
+	discarded bool
+	data      Request
+	queue     *Queue // of the next attempt
+}
+
+// ID returns the id of the request, or the name of the job.
+func (r *Record) ID() string { return r.data.ID } // never changes
+
+// Job returns the name of the job, or "" for a request.
+func (r *Record) Job() string { return r.data.Job } // never changes
+
+// Number returns the number that SetNumber has set.
+func (r *Record) Number() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.data.Number
+}
+
+// SetNumber sets the number of the request.
+func (r *Record) SetNumber(n uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.data.Number = n
+}
+
+// Discard marks the record as one that its owner does not keep.
+func (r *Record) Discard() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.discarded = true
+}
+
+// Discarded reports whether Discard was called.
+func (r *Record) Discarded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.discarded
+}
+
+// Used returns the keys that an attempt has used, and the conflict that it was lost to or nil. Of
+// attempts that are not recorded it returns nothing.
+func (r *Record) Used(attempt int) ([]Key, *Conflict) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.attempt()
+	if a == nil || a.Number != attempt {
+		return nil, nil
+	}
+	return slices.Clone(a.Keys), a.Conflict
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // since returns the time from the begin of the request until t.
-func (r *record) since(t time.Time) float64 { return millis(t.Sub(r.data.Start)) }
+func (r *Record) since(t time.Time) float64 { return millis(t.Sub(r.data.Start)) }
 
 // text returns a text of the record: short, and without secrets.
-func (r *record) text(s string) string {
-	s = r.hide(redact.Text(s))
+func (r *Record) text(s string) string {
+	s = r.listener.hide(redact.Text(s))
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "") + "…"
 	}
@@ -132,7 +176,7 @@ func (r *record) text(s string) string {
 }
 
 // common is text for one that many requests have, such as a statement or the name of a manager.
-func (r *record) common(s string) string { return r.texts.get(s, r.text) }
+func (r *Record) common(s string) string { return r.listener.texts.get(s, r.text) }
 
 // mostTexts is how many texts are remembered, and longestText how long each may be, in bytes.
 const (
@@ -167,7 +211,7 @@ func (t *texts) get(s string, show func(string) string) string {
 	return shown
 }
 
-func (r *record) errorText(err error) string {
+func (r *Record) errorText(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -175,7 +219,7 @@ func (r *record) errorText(err error) string {
 }
 
 // attempt returns the attempt that runs, or ran last, or nil.
-func (r *record) attempt() *Attempt {
+func (r *Record) attempt() *Attempt {
 	if len(r.data.Attempts) == 0 {
 		return nil
 	}
@@ -183,7 +227,7 @@ func (r *record) attempt() *Attempt {
 }
 
 // change calls f with the attempt that runs, if there is one.
-func (r *record) change(f func(a *Attempt)) {
+func (r *Record) change(f func(a *Attempt)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if a := r.attempt(); a != nil && r.data.More == 0 {
@@ -191,8 +235,15 @@ func (r *record) change(f func(a *Attempt)) {
 	}
 }
 
-// copy returns the record as it is now. The result is the caller's.
-func (r *record) copy(now time.Time) Request {
+// View calls f with the record. f must not change or keep it.
+func (r *Record) View(f func(*Request)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.data)
+}
+
+// Copy returns the record as it is now. The result is the caller's.
+func (r *Record) Copy(now time.Time) Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.data
@@ -206,47 +257,59 @@ func (r *record) copy(now time.Time) Request {
 		}
 	}
 	if c.Running {
+		c.Millis = r.since(now)
+	}
+	if c.Running && c.Job == "" {
 		s := r.seen.Summary()
-		c.App, c.Route, c.Millis = s.App, s.Route, r.since(now)
+		c.App, c.Route = s.App, s.Route
 	}
 	return c
 }
 
-// A listener records the requests of one pipeline.
-type listener struct {
-	state *state
-	hide  func(string) string // removes the secrets of the files from a text
-	texts texts               // as hide leaves them
+// A Listener records the requests of one pipeline. Its records reach a caller through Find only, so
+// one that keeps them embeds it in a listener of its own.
+type Listener struct {
+	// Hide removes the secrets of the files from a text; nil leaves texts as they are. It is set
+	// before the first request.
+	Hide  func(string) string
+	texts texts // as Hide leaves them
+}
+
+func (l *Listener) hide(text string) string {
+	if l.Hide == nil {
+		return text
+	}
+	return l.Hide(text)
 }
 
 var (
-	_ observe.AttemptListener     = (*listener)(nil)
-	_ observe.TransactionListener = (*listener)(nil)
-	_ observe.AccessListener      = (*listener)(nil)
-	_ observe.StorageListener     = (*listener)(nil)
-	_ observe.StatementListener   = (*listener)(nil)
-	_ observe.ResponseListener    = (*listener)(nil)
-	_ observe.SessionListener     = (*listener)(nil)
+	_ observe.AttemptListener     = (*Listener)(nil)
+	_ observe.JobListener         = (*Listener)(nil)
+	_ observe.TransactionListener = (*Listener)(nil)
+	_ observe.AccessListener      = (*Listener)(nil)
+	_ observe.StorageListener     = (*Listener)(nil)
+	_ observe.StatementListener   = (*Listener)(nil)
+	_ observe.ResponseListener    = (*Listener)(nil)
+	_ observe.SessionListener     = (*Listener)(nil)
 )
 
-// find returns the record of the request of ctx, or nil: for jobs there is none.
-func (l *listener) find(ctx context.Context) *record {
-	r, _ := ctx.Value(l).(*record)
+// Find returns the record of the request or job that ctx belongs to, or nil.
+func (l *Listener) Find(ctx context.Context) *Record {
+	r, _ := ctx.Value(l).(*Record)
 	return r
 }
 
 // RequestStart implements [observe.RequestListener].
-func (l *listener) RequestStart(ctx context.Context, f observe.RequestStart) context.Context {
-	r := &record{seen: observe.FromContext(ctx), hide: l.hide, texts: &l.texts}
+func (l *Listener) RequestStart(ctx context.Context, f observe.RequestStart) context.Context {
+	r := &Record{seen: observe.FromContext(ctx), listener: l}
 	r.data = Request{ID: f.ID, Method: f.Method, Start: f.Time, Running: true}
 	r.data.Path = r.text(f.Path)
-	l.state.begin(r)
 	return context.WithValue(ctx, l, r)
 }
 
 // RequestEnd implements [observe.RequestListener].
-func (l *listener) RequestEnd(ctx context.Context, f observe.RequestEnd) {
-	r := l.find(ctx)
+func (l *Listener) RequestEnd(ctx context.Context, f observe.RequestEnd) {
+	r := l.Find(ctx)
 	if r == nil {
 		return
 	}
@@ -255,14 +318,34 @@ func (l *listener) RequestEnd(ctx context.Context, f observe.RequestEnd) {
 	d.Running, d.Millis = false, millis(f.Duration)
 	d.Status, d.Bytes, d.Panicked = f.Status, f.Bytes, f.Panicked
 	d.App, d.Route, d.Outcome, d.Err = f.App, r.common(f.Route), f.Outcome, r.errorText(f.Err)
-	r.size = d.size()
 	r.mu.Unlock()
-	l.state.end(r)
+}
+
+// JobStart implements [observe.JobListener].
+func (l *Listener) JobStart(ctx context.Context, f observe.JobStart) context.Context {
+	r := &Record{seen: observe.FromContext(ctx), listener: l}
+	r.data = Request{ID: f.Name, Job: f.Name, Start: f.Time, Running: true}
+	return context.WithValue(ctx, l, r)
+}
+
+// JobEnd implements [observe.JobListener].
+func (l *Listener) JobEnd(ctx context.Context, f observe.JobEnd) {
+	r := l.Find(ctx)
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := &r.data
+	d.Running, d.Millis, d.Err = false, millis(f.Duration), r.errorText(f.Err)
+	if n := len(d.Attempts); n > 0 {
+		d.Outcome = d.Attempts[n-1].Outcome
+	}
 }
 
 // AttemptStart implements [observe.AttemptListener].
-func (l *listener) AttemptStart(ctx context.Context, f observe.AttemptStart) context.Context {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) AttemptStart(ctx context.Context, f observe.AttemptStart) context.Context {
+	if r := l.Find(ctx); r != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if len(r.data.Attempts) == maxAttempts {
@@ -278,32 +361,25 @@ func (l *listener) AttemptStart(ctx context.Context, f observe.AttemptStart) con
 }
 
 // AttemptEnd implements [observe.AttemptListener].
-func (l *listener) AttemptEnd(ctx context.Context, f observe.AttemptEnd) {
-	r := l.find(ctx)
+func (l *Listener) AttemptEnd(ctx context.Context, f observe.AttemptEnd) {
+	r := l.Find(ctx)
 	if r == nil {
 		return
 	}
-	var used []Key
-	var conflict *Conflict
 	r.mu.Lock()
-	own := r.own
+	defer r.mu.Unlock()
 	if a := r.attempt(); a != nil && a.Running && a.Number == f.Number {
 		a.Running, a.Millis = false, millis(f.Duration)
 		a.Outcome, a.Status, a.Again, a.Err = f.Outcome, f.Status, f.Again, r.errorText(f.Err)
 		if f.Outcome != observe.Conflicted { // a conflict that a savepoint or a job of it met
 			a.Conflict = nil
 		}
-		used, conflict = slices.Clone(a.Keys), a.Conflict
-	}
-	r.mu.Unlock()
-	if !own {
-		l.state.attempted(f.Outcome, used, conflict)
 	}
 }
 
 // Joined implements [observe.TransactionListener].
-func (l *listener) Joined(ctx context.Context, f observe.Join) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) Joined(ctx context.Context, f observe.Join) {
+	if r := l.Find(ctx); r != nil {
 		r.change(func(a *Attempt) {
 			if len(a.Managers) < maxManagers {
 				a.Managers = append(a.Managers, r.common(f.Manager))
@@ -313,8 +389,8 @@ func (l *listener) Joined(ctx context.Context, f observe.Join) {
 }
 
 // CommitStart implements [observe.TransactionListener].
-func (l *listener) CommitStart(ctx context.Context, f observe.CommitStart) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) CommitStart(ctx context.Context, f observe.CommitStart) {
+	if r := l.Find(ctx); r != nil {
 		r.change(func(a *Attempt) {
 			if a.Commits++; a.Commits == 1 {
 				a.CommitAt = r.since(f.Time)
@@ -324,8 +400,8 @@ func (l *listener) CommitStart(ctx context.Context, f observe.CommitStart) {
 }
 
 // CommitEnd implements [observe.TransactionListener].
-func (l *listener) CommitEnd(ctx context.Context, f observe.CommitEnd) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) CommitEnd(ctx context.Context, f observe.CommitEnd) {
+	if r := l.Find(ctx); r != nil {
 		r.change(func(a *Attempt) {
 			if a.Commits == 1 {
 				a.CommitMillis = millis(f.Duration)
@@ -335,11 +411,11 @@ func (l *listener) CommitEnd(ctx context.Context, f observe.CommitEnd) {
 }
 
 // Decided implements [observe.TransactionListener].
-func (l *listener) Decided(context.Context, observe.Decision) {}
+func (l *Listener) Decided(context.Context, observe.Decision) {}
 
 // Accessed implements [observe.StorageListener].
-func (l *listener) Accessed(ctx context.Context, f observe.Access) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) Accessed(ctx context.Context, f observe.Access) {
+	if r := l.Find(ctx); r != nil {
 		r.change(func(a *Attempt) { a.used(f) })
 	}
 }
@@ -364,8 +440,8 @@ func (a *Attempt) used(f observe.Access) {
 }
 
 // Conflicted implements [observe.StorageListener].
-func (l *listener) Conflicted(ctx context.Context, f observe.Conflict) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) Conflicted(ctx context.Context, f observe.Conflict) {
+	if r := l.Find(ctx); r != nil {
 		r.change(func(a *Attempt) {
 			a.Conflict = &Conflict{DB: f.DB, Bucket: f.Bucket, Key: f.Key, With: f.With}
 		})
@@ -373,8 +449,8 @@ func (l *listener) Conflicted(ctx context.Context, f observe.Conflict) {
 }
 
 // Queued implements [observe.StorageListener].
-func (l *listener) Queued(ctx context.Context, f observe.Queue) {
-	r := l.find(ctx)
+func (l *Listener) Queued(ctx context.Context, f observe.Queue) {
+	r := l.Find(ctx)
 	if r == nil {
 		return
 	}
@@ -382,23 +458,19 @@ func (l *listener) Queued(ctx context.Context, f observe.Queue) {
 	r.queue = &Queue{
 		Bucket: f.Bucket, Key: f.Key, Ahead: f.Ahead, Granted: f.Granted, Millis: millis(f.Duration),
 	}
-	own := r.own
 	r.mu.Unlock()
-	if !own {
-		l.state.queued(f)
-	}
 }
 
 // Grouped implements [observe.StorageListener].
-func (l *listener) Grouped(ctx context.Context, f observe.Group) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) Grouped(ctx context.Context, f observe.Group) {
+	if r := l.Find(ctx); r != nil {
 		r.change(func(a *Attempt) { a.Group, a.WriteMillis = f.Size, millis(f.Write) })
 	}
 }
 
 // StatementEnd implements [observe.StatementListener].
-func (l *listener) StatementEnd(ctx context.Context, f observe.Statement) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) StatementEnd(ctx context.Context, f observe.Statement) {
+	if r := l.Find(ctx); r != nil {
 		r.change(func(a *Attempt) {
 			if len(a.Statements) == maxStatements {
 				a.MoreSQL++
@@ -412,8 +484,8 @@ func (l *listener) StatementEnd(ctx context.Context, f observe.Statement) {
 }
 
 // Released implements [observe.ResponseListener].
-func (l *listener) Released(ctx context.Context, _ observe.Release) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) Released(ctx context.Context, _ observe.Release) {
+	if r := l.Find(ctx); r != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.data.Released = true
@@ -421,8 +493,8 @@ func (l *listener) Released(ctx context.Context, _ observe.Release) {
 }
 
 // Spooled implements [observe.ResponseListener].
-func (l *listener) Spooled(ctx context.Context, _ observe.Spool) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) Spooled(ctx context.Context, _ observe.Spool) {
+	if r := l.Find(ctx); r != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.data.Spooled++
@@ -430,22 +502,21 @@ func (l *listener) Spooled(ctx context.Context, _ observe.Spool) {
 }
 
 // SessionChanged implements [observe.SessionListener].
-func (l *listener) SessionChanged(ctx context.Context, f observe.SessionChange) {
-	if r := l.find(ctx); r != nil {
+func (l *Listener) SessionChanged(ctx context.Context, f observe.SessionChange) {
+	if r := l.Find(ctx); r != nil {
 		r.change(func(a *Attempt) {
 			if len(a.Sessions) < maxManagers {
-				a.Sessions = append(a.Sessions, string(f.Change)+" "+shortRef(f.Ref))
+				a.Sessions = append(a.Sessions, string(f.Change)+" "+ShortRef(f.Ref))
 			}
 		})
 	}
-	l.state.sessionChanged(f.Change)
 }
 
 // Swept implements [observe.SessionListener].
-func (l *listener) Swept(context.Context, observe.Sweep) {}
+func (l *Listener) Swept(context.Context, observe.Sweep) {}
 
-// shortRef returns the first letters of a session's ref, which are enough to tell sessions apart.
-func shortRef(ref string) string { return ref[:min(len(ref), 8)] }
+// ShortRef returns the first letters of a session's ref, which are enough to tell sessions apart.
+func ShortRef(ref string) string { return ref[:min(len(ref), 8)] }
 
 // Sizes in bytes that the records are counted with, which include the headers of strings.
 const (
@@ -454,8 +525,14 @@ const (
 	keySize     = 150
 )
 
-// size returns the memory that d takes, about.
-func (d *Request) size() int {
+// Failed reports whether a request ended with a status of 500 or more or a panic, or a job with an
+// error.
+func (d *Request) Failed() bool {
+	return d.Panicked || d.Status >= 500 || d.Job != "" && d.Err != ""
+}
+
+// Size returns the memory that d takes in bytes, about.
+func (d *Request) Size() int {
 	n := requestSize + len(d.Path) + len(d.Route) + len(d.Err)
 	for i := range d.Attempts {
 		a := &d.Attempts[i]
