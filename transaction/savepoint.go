@@ -10,7 +10,8 @@ import (
 )
 
 // A Savepoint is a moment in a transaction to which its data managers can be rolled back. It is
-// valid until the transaction is rolled back to an earlier one or its end begins.
+// valid until the transaction is rolled back to an earlier one or its end begins, even if a Doom
+// stops the commit then.
 type Savepoint struct {
 	t     *Txn
 	saves []resource.Savepoint // of the managers that had joined, in that order
