@@ -48,6 +48,10 @@ func Files(embedded fs.FS, debug bool) fs.FS {
 	return live{os.DirFS(folder)}
 }
 
+// Folder returns the files of a folder, so that templates parsed from them are parsed again for each
+// page. It is for a folder that a setting names; see [Files] for the source folder.
+func Folder(name string) fs.FS { return live{os.DirFS(name)} }
+
 // has reports whether a folder has the top level of the embedded files.
 func has(folder string, embedded fs.FS) bool {
 	entries, err := fs.ReadDir(embedded, ".")
@@ -70,8 +74,8 @@ type Templates struct {
 }
 
 // ParseTemplates parses the files that match the patterns, as [template.ParseFS] does, with
-// functions, which may be nil. If files is the result of [Files] with debug, they are parsed again
-// by each Execute. The error is that of the first parsing, so that a fault is found at the start.
+// functions, which may be nil. If files is the result of [Folder], or of [Files] with debug, they
+// are parsed again by each Execute. The error is that of the first parsing, so that a fault is found at the start.
 func ParseTemplates(files fs.FS, functions template.FuncMap, patterns ...string) (*Templates,
 	error,
 ) {

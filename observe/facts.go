@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // An Outcome is how the transaction of an attempt ended. It is "" without a transaction.
@@ -226,7 +228,8 @@ const shown = 8
 
 // Key returns a key as facts show it: whole up to 8 bytes, else its first 8 bytes and four
 // hexadecimal digits of its hash, so that different keys can be told apart. A longer key may be the
-// secret of a visitor.
+// secret of a visitor. Bytes that are no text are shown as hexadecimal digits after 0x; those of a
+// session's key so begin as the ref of the session in the log does.
 func Key(key string) string {
 	if len(key) <= shown {
 		return printable(key)
@@ -238,8 +241,12 @@ func Key(key string) string {
 // KeyRange returns a range of keys as facts show it.
 func KeyRange(from, to string) string { return Key(from) + ".." + Key(to) }
 
-// printable returns s with a backslash before, or an escape for, each byte that can't be shown.
+// printable returns s with a backslash before, or an escape for, each character that can't be shown,
+// or as hexadecimal digits if it is no text.
 func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) }) {
+		return "0x" + hex.EncodeToString([]byte(s))
+	}
 	quoted := strconv.QuoteToASCII(s)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

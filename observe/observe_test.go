@@ -101,11 +101,12 @@ func TestNil(t *testing.T) {
 func TestKey(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]string{
-		"":         "",
-		"count":    "count",
-		"\x00\xff": `\x00\xff`,
-		`a"b\c`:    `a"b\\c`,
-		"12345678": "12345678",
+		"":                                     "",
+		"count":                                "count",
+		"\x00\xff":                             "0x00ff",
+		"\xd0\x67\x92\x83\x05\x06\x07\x08\x09": "0xd067928305060708…6b95",
+		`a"b\c`:                                `a"b\\c`,
+		"12345678":                             "12345678",
 	} {
 		if got := observe.Key(key); got != want {
 			t.Errorf("%q: got %q, want %q", key, got, want)

@@ -104,11 +104,6 @@ func TestPageWithoutScript(t *testing.T) {
 	page.Wait(`document.querySelector(".single .details") !== null`)
 }
 
-// scrolls is an expression for the element that makes the page wider than the window, or "".
-const scrolls = `document.documentElement.scrollWidth <= innerWidth ? "" :
-	[...document.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
-		.map((e) => e.tagName + "." + e.className).join(" ")`
-
 // A narrow window needs no horizontal scrolling, also with long paths and open details.
 func TestPageIsNarrow(t *testing.T) {
 	t.Parallel()
@@ -123,36 +118,9 @@ func TestPageIsNarrow(t *testing.T) {
 	page.Do(`document.querySelectorAll("details").forEach((d) => d.open = true)`)
 	page.Click(".row.troubled a")
 	page.Wait(`document.querySelector(".details")`)
-	if wide := page.Get(scrolls); wide != "" {
-		t.Errorf("wider than the window: %s", wide)
-	}
+	page.CheckWidth()
 	page.Screenshot("narrow")
 }
-
-// contrasts is an expression for the texts whose contrast to their background is below 4.5.
-const contrasts = `(() => {
-	const parse = (c) => { const n = c.match(/[\d.]+/g).map(Number); return { rgb: n.slice(0, 3), a: n[3] ?? 1 }; };
-	const lum = ([r, g, b]) => {
-		const f = (v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
-		return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b);
-	};
-	const ground = (e) => {
-		const layers = [];
-		for (; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
-		let rgb = [255, 255, 255];
-		for (const l of layers.reverse()) rgb = rgb.map((v, i) => v * (1 - l.a) + l.rgb[i] * l.a);
-		return rgb;
-	};
-	const bad = [];
-	for (const e of document.querySelectorAll("body *")) {
-		const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-		if (!own || !e.getClientRects().length || e.closest("script, title, .sr")) continue;
-		const a = lum(parse(getComputedStyle(e).color).rgb), b = lum(ground(e));
-		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-		if (ratio < 4.5) bad.push(e.tagName + "." + e.className + " " + ratio.toFixed(2) + " " + e.textContent.trim().slice(0, 20));
-	}
-	return bad.join("\n");
-})()`
 
 // All texts have enough contrast, in light and in dark colors.
 func TestPageHasContrast(t *testing.T) {
@@ -170,9 +138,7 @@ func TestPageHasContrast(t *testing.T) {
 			page.Do(`document.querySelectorAll("details").forEach((d) => d.open = true)`)
 			page.Click(".row.troubled a")
 			page.Wait(`document.querySelector(".details")`)
-			if bad := page.Get(contrasts); bad != "" {
-				t.Errorf("too little contrast:\n%s", bad)
-			}
+			page.CheckContrast()
 			ground := page.Get(`getComputedStyle(document.body).backgroundColor`)
 			if isDark := ground == "rgb(20, 20, 26)"; isDark != dark {
 				t.Errorf("the background is %s", ground)

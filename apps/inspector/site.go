@@ -160,7 +160,7 @@ type Figures struct {
 func (s *site) figures(running []picture.Request, apps map[string]AppTotals, t Totals) map[string]Figures {
 	here := map[*picture.Frame]int{}
 	for i := range running {
-		here[s.locate(&running[i])]++
+		here[s.leaf(running[i].App).Locate(&running[i])]++
 	}
 	byFrame := map[*picture.Frame]AppTotals{}
 	for name, app := range apps {
@@ -223,27 +223,6 @@ func (s *site) leaf(app string) *picture.Frame {
 		f = f.Inner
 	}
 	return f
-}
-
-// locate returns the frame that a running request is in: tm while it commits, retry while it waits
-// for the next attempt, else the app.
-func (s *site) locate(r *picture.Request) *picture.Frame {
-	app := s.leaf(r.App)
-	role := ""
-	if n := len(r.Attempts); n > 0 && !r.Released {
-		switch a := r.Attempts[n-1]; {
-		case !a.Running && a.Again:
-			role = picture.RoleRetry
-		case a.Running && a.CommitAt > 0 && a.CommitMillis == 0:
-			role = picture.RoleTM
-		}
-	}
-	for f := app; f != nil && role != ""; f = f.Outer {
-		if f.Role == role {
-			return f
-		}
-	}
-	return app
 }
 
 func count(n uint64, word string) string {

@@ -15,7 +15,8 @@
 // page for browsers.
 //
 // Browsers get a page with their session, a guest book, and two buttons that start requests which
-// conflict. For other programs the app has these routes:
+// conflict. It draws the pipeline, and, with debug = true, the attempts of these requests while they
+// run. For other programs the app has these routes:
 //
 //	GET  /hello        a greeting, without session and database
 //	GET  /read         the session's n as text
@@ -24,6 +25,7 @@
 //	GET  /shared       a counter that all browsers share
 //	POST /shared/incr  adds one to it, and returns it
 //	GET  /events       server-sent events: the shared counter, four times a second
+//	GET  /races/{name} server-sent events: the requests that have race=name, with debug = true
 //	POST /body         the SHA-256 of the body, and the number of the attempt that answers
 //
 // Parameters provoke conflicts: /incr?pause=250 and /shared/incr?pause=250 wait for that many

@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/pasteline/pasteline/filters/browserid"
+	"github.com/pasteline/pasteline/internal/picture"
 	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/session"
 )
@@ -41,6 +42,11 @@ type homePage struct {
 
 	MaxName, MaxText, MaxEntries int
 	Attempt                      int
+
+	Pipeline *picture.Frame
+	Live     bool          // races are shown while they run
+	Own      []picture.Row // the last race for the session's counter
+	Everyone []picture.Row // and that for the shared one
 }
 
 // An item is a key of the session with its value.
@@ -75,6 +81,10 @@ func (a *app) homePage(r *http.Request) (*homePage, error) {
 		MaxText:    maxText,
 		MaxEntries: maxEntries,
 		Attempt:    attempt(r),
+		Pipeline:   a.pipeline,
+		Live:       a.races != nil,
+		Own:        draw(a.races.last(browserOf(r))),
+		Everyone:   draw(a.races.last(everyone)),
 	}
 	if page.Messages, err = s.PopFlash(""); err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package myapp
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -9,8 +8,8 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
-	"github.com/pasteline/pasteline/filters/browserid"
 	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/picture"
 	"github.com/pasteline/pasteline/internal/request/stopping"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/session"
@@ -20,7 +19,9 @@ import (
 
 // Register adds the app to r as "egg:myapp#app".
 func Register(r *pipeline.Registry) {
-	pipeline.App(r, "egg:myapp#app", newApp)
+	pipeline.App(r, "egg:myapp#app", func(b *pipeline.Build, s settings) (http.Handler, error) {
+		return newApp(b, s, r)
+	})
 }
 
 // settings declares the settings of an .ini section that uses the app.
@@ -42,11 +43,14 @@ type app struct {
 	sessions *session.Manager
 	pages    *pages
 	servers  stopping.Servers
+	races    *races         // nil without debug
+	frame    *picture.Frame // of the app in the pipeline; set by OnLoad, as is pipeline
+	pipeline *picture.Frame // the outermost that the page shows
 	settings settings
 	logger   *slog.Logger
 }
 
-func newApp(b *pipeline.Build, s settings) (http.Handler, error) {
+func newApp(b *pipeline.Build, s settings, r *pipeline.Registry) (http.Handler, error) {
 	db, err := b.Storage(s.ZodbURI)
 	if err != nil {
 		return nil, &pipeline.Error{Key: "zodb_uri", Err: err}
@@ -66,6 +70,20 @@ func newApp(b *pipeline.Build, s settings) (http.Handler, error) {
 	b.OnClose(sessions.StartSweeper(b.Context()).Close)
 	b.RequireSessions(sessions)
 	a := &app{db: db, sessions: sessions, pages: pages, settings: s, logger: b.Logger()}
+	if b.Debug() {
+		a.races = new(races)
+		b.Observe(&a.races.listener)
+	}
+	section := b.Name()
+	b.OnLoad(func(c pipeline.Composed) {
+		frames := picture.NewFrames(c.Tree, r)
+		a.frame = frameOf(frames, section)
+		a.pipeline = a.frame.Path() // the names of other apps are not for the public
+		if a.races != nil {
+			a.pipeline = frames[0]
+			a.races.listener.Hide = c.Tree.Conceal
+		}
+	})
 	routes := a.routes()
 	b.Routes(routes)
 	// Refuses forms of other sites, which browsers mark as such. Requests of other programs have no
@@ -83,23 +101,19 @@ func (a *app) routes() chi.Router {
 	r.NotFound(handler.Func(a.notFound(r)).ServeHTTP)
 	r.MethodNotAllowed(handler.Func(a.methodNotAllowed(r)).ServeHTTP)
 
-	r.Group(func(r chi.Router) {
-		r.Use(a.needTransaction)
-		r.Post("/body", handler.Func(a.body))
-		r.Get("/events", handler.Func(a.events))
-		r.Get("/shared", handler.Func(a.readShared))
-		r.Post("/shared/incr", handler.Func(a.incrShared))
-
-		r.Group(func(r chi.Router) {
-			r.Use(a.needBrowserID)
-			r.Get("/read", handler.Func(a.read))
-			r.Post("/incr", handler.Func(a.incr))
-			r.Post("/fail", handler.Func(a.fail))
-			r.Get("/", handler.Func(a.home))
-			r.Post("/guestbook", handler.Func(a.sign))
-			r.Post("/forget", handler.Func(a.forget))
-		})
-	})
+	r.Get("/", handler.Func(a.home))
+	r.Post("/guestbook", handler.Func(a.sign))
+	r.Post("/forget", handler.Func(a.forget))
+	r.Get("/read", handler.Func(a.read))
+	r.Post("/incr", handler.Func(a.incr))
+	r.Post("/fail", handler.Func(a.fail))
+	r.Get("/shared", handler.Func(a.readShared))
+	r.Post("/shared/incr", handler.Func(a.incrShared))
+	r.Get("/events", handler.Func(a.events))
+	r.Post("/body", handler.Func(a.body))
+	if a.races != nil {
+		r.Get("/races/{name}", handler.Func(a.race))
+	}
 	return r
 }
 
@@ -120,35 +134,3 @@ func attempt(r *http.Request) int {
 // attemptHeader is the header field with the number of the attempt that answers, for programs and
 // the page's script.
 const attemptHeader = "Pasteline-Attempt"
-
-func (a *app) needTransaction(next http.Handler) http.Handler {
-	return a.need(next, "tm", "egg:repoze.tm2#tm", func(r *http.Request) bool {
-		_, ok := transaction.FromContext(r.Context())
-		return ok
-	})
-}
-
-func (a *app) needBrowserID(next http.Handler) http.Handler {
-	return a.need(next, "browserid", "egg:repoze.browserid#browserid", func(r *http.Request) bool {
-		_, ok := browserid.FromContext(r.Context())
-		return ok
-	})
-}
-
-// need returns a handler that calls next, unless a filter is missing in the pipeline: then it logs
-// the error and answers 500.
-func (a *app) need(
-	next http.Handler, filter, use string, has func(*http.Request) bool,
-) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if has(r) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		text := fmt.Sprintf("the filter %s is missing: "+
-			"put %s in front of the app in the pipeline of the .ini file", filter, use)
-		a.logger.LogAttrs(r.Context(), slog.LevelError, "a filter is missing",
-			slog.String("error", text), slog.String("path", r.URL.Path))
-		http.Error(w, text, http.StatusInternalServerError)
-	})
-}

@@ -26,6 +26,7 @@ import (
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/serve"
 	"github.com/pasteline/pasteline/storage/engine"
+	"github.com/pasteline/pasteline/transaction"
 )
 
 // ini is the tutorial's file; settings are added to the app's section.
@@ -195,8 +196,8 @@ func TestPageKeepsItsOwnPolicy(t *testing.T) {
 	}
 	assets := regexp.MustCompile(`(?:src|href)="(/static/[^"]+)"`).FindAllStringSubmatch(page.body,
 		-1)
-	if len(assets) != 3 {
-		t.Errorf("got %d assets, want icon, style and script", len(assets))
+	if len(assets) != 4 {
+		t.Errorf("got %d assets, want icon, two styles and script", len(assets))
 	}
 	for _, asset := range assets {
 		got := b.want(200, "GET", asset[1], nil)
@@ -326,6 +327,46 @@ func TestRace(t *testing.T) {
 	b.want(400, "POST", "/body?conflict=-1", nil)
 }
 
+// A race for the counter of a session is shown to its browser only.
+func TestRacesAreTheirOwners(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, ini(allFilters, ""), io.Discard)
+	b.token()
+	for range 2 {
+		b.want(200, "POST", "/incr?race=mine", nil)
+		b.want(200, "POST", "/shared/incr?race=ours", nil)
+	}
+	stream := func(b *browser, name string) string {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.base+"/races/"+name, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := b.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body) // a race that is not found ends with the context
+		return string(text)
+	}
+	if got := stream(b, "mine"); !strings.Contains(got, `"done":true`) || !strings.Contains(got, "request 2") {
+		t.Errorf("the own race: got %q", got)
+	}
+	other := b.another()
+	other.token()
+	if got := stream(other, "mine"); strings.Contains(got, "request") {
+		t.Errorf("the race of another browser: got %q", got)
+	}
+	if got := stream(other, "ours"); !strings.Contains(got, `"done":true`) {
+		t.Errorf("the race for the shared counter: got %q", got)
+	}
+	if page := other.want(200, "GET", "/", nil).body; strings.Count(page, "request 2<") != 1 {
+		t.Error("the page of another browser does not show the shared race alone")
+	}
+}
+
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, ini(allFilters, ""), io.Discard)
@@ -358,38 +399,49 @@ func TestRefusedFormIsLogged(t *testing.T) {
 	}
 }
 
-// If a filter that the app needs is missing, the answer and the log name it.
+// If a filter that the app needs is missing, the error page shows the remedy in development; in
+// production the answer says nothing, and the log does.
 func TestMissingFilters(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name, filters, path, want string
+		name, filters, path, want, logged string
 	}{
 		{
 			"no browserid", "egg:repoze.retry#retry egg:repoze.tm2#tm", "/",
-			"the filter browserid is missing: put egg:repoze.browserid#browserid",
+			"browserid is missing", "no browser id in the context",
 		},
 		{
 			"no tm", "browserid egg:repoze.retry#retry", "/read",
-			"the filter tm is missing: put egg:repoze.tm2#tm",
+			"tm is missing", transaction.ErrNoTransaction.Error(),
 		},
 		{
-			"no tm for storage", "browserid", "/shared",
-			"the filter tm is missing: put egg:repoze.tm2#tm",
+			"no tm for storage", "browserid egg:repoze.retry#retry", "/shared",
+			"tm is missing", transaction.ErrNoTransaction.Error(),
 		},
-		{"none", "", "/", "the filter tm is missing"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var log bytes.Buffer
-			b := newBrowser(t, ini(tt.filters, ""), &log)
-			if got := b.want(500, "GET", tt.path, nil); !strings.HasPrefix(got.body, tt.want) {
-				t.Errorf("got %q, want %q", got.body, tt.want)
-			}
-			if !strings.Contains(log.String(), tt.want) {
-				t.Errorf("the log does not say so:\n%s", log.String())
-			}
-			b.want(200, "GET", "/hello", nil)
-		})
+		for _, debug := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, debug=%t", tt.name, debug), func(t *testing.T) {
+				t.Parallel()
+				var log bytes.Buffer
+				text := ini(tt.filters, "")
+				if !debug {
+					text = strings.Replace(text, "debug = true", "debug = false", 1)
+					text = strings.Replace(text, "my-secret-key", "0bd5bf0fdd0b1a5c8d0e6e4be2e3a4d2", 1)
+				}
+				b := newBrowser(t, text, &log)
+				got := b.want(500, "GET", tt.path, nil, "Accept", "text/html").body
+				if shown := strings.Contains(got, tt.want); shown != debug {
+					t.Errorf("the remedy is shown: %t, in\n%s", shown, got)
+				}
+				if !debug && strings.Contains(got, tt.logged) {
+					t.Errorf("the answer has the error: %s", got)
+				}
+				if tt.filters != "" && !strings.Contains(log.String(), tt.logged) {
+					t.Errorf("the log does not say so:\n%s", log.String())
+				}
+				b.want(200, "GET", "/hello", nil)
+			})
+		}
 	}
 }
 

@@ -6,19 +6,18 @@ import (
 	"embed"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"html/template"
 	"io/fs"
 	"mime"
 	"net/http"
-	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/pasteline/pasteline/assets"
 	"github.com/pasteline/pasteline/handler"
+	"github.com/pasteline/pasteline/internal/picture"
 	"github.com/pasteline/pasteline/mount"
 	"github.com/pasteline/pasteline/pipeline"
 )
@@ -27,66 +26,34 @@ import (
 var embedded embed.FS
 
 // pages renders the templates. They are embedded in the program, or, with reload_templates, read
-// from their folder.
+// from their folder for each page.
 type pages struct {
-	files  fs.FS
-	reload bool
-	parsed *template.Template // nil if reload
+	files     fs.FS
+	templates *assets.Templates
 }
 
 // newPages parses the templates, so that an error in them is found when the program starts.
 func newPages(b *pipeline.Build, s settings) (*pages, error) {
-	p := &pages{files: embedded}
-	if s.ReloadTemplates {
-		folder, err := templateFolder(b, s.TemplateDir)
-		if err != nil {
-			return nil, err
+	p := &pages{files: assets.Files(embedded, s.ReloadTemplates)}
+	if s.ReloadTemplates && s.TemplateDir != "" {
+		folder := s.TemplateDir
+		if here, ok := b.Global("here"); ok && !filepath.IsAbs(folder) {
+			folder = filepath.Join(here, folder)
 		}
-		if folder != "" {
-			p.files, p.reload = os.DirFS(folder), true
-		}
-	}
-	parsed, err := p.parse()
-	if err != nil {
-		return nil, err
-	}
-	if !p.reload {
-		p.parsed = parsed
-	}
-	return p, nil
-}
-
-// templateFolder returns the folder that contains the folders templates and static: the named one,
-// or the source folder of this file. It returns "" if the source folder does not exist on this
-// machine; then templates are not reloaded.
-func templateFolder(b *pipeline.Build, named string) (string, error) {
-	if named != "" {
-		if here, ok := b.Global("here"); ok && !filepath.IsAbs(named) {
-			named = filepath.Join(here, named)
-		}
-		if !hasTemplates(named) {
-			return "", &pipeline.Error{
+		p.files = assets.Folder(folder)
+		if _, err := fs.Stat(p.files, "templates/page.html"); err != nil {
+			return nil, &pipeline.Error{
 				Key: "template_dir", Err: errors.New("no templates/page.html below this folder"),
 				Hint: "copy the folders templates and static of apps/myapp there",
 			}
 		}
-		return named, nil
 	}
-	_, source, _, _ := runtime.Caller(0)
-	if folder := filepath.Dir(source); filepath.IsAbs(source) && hasTemplates(folder) {
-		return folder, nil
-	}
-	return "", nil
-}
-
-func hasTemplates(folder string) bool {
-	_, err := os.Stat(filepath.Join(folder, "templates", "page.html"))
-	return err == nil
-}
-
-func (p *pages) parse() (*template.Template, error) {
-	functions := template.FuncMap{"asset": p.asset, "ago": ago, "words": words, "plural": plural}
-	return template.New("").Funcs(functions).ParseFS(p.files, "templates/*.html")
+	var err error
+	p.templates, err = assets.ParseTemplates(p.files, template.FuncMap{
+		"asset": p.asset, "ago": ago, "words": words, "plural": plural,
+		"picture": picture.HTML, "frames": picture.FramesHTML, "ms": picture.Millis,
+	}, "templates/*.html")
+	return p, err
 }
 
 // A frame holds the data that every page has.
@@ -102,11 +69,19 @@ func newFrame(r *http.Request, title string) frame {
 // asset returns the address of a file of the folder static, below the app's root. It contains a
 // hash of the file, so that caches can keep it forever.
 func (p *pages) asset(name string) (string, error) {
-	content, err := fs.ReadFile(p.files, "static/"+name)
+	content, err := p.read(name)
 	if err != nil {
 		return "", err
 	}
 	return "/static/" + name + "?" + digest(content), nil
+}
+
+// read returns a file of the folder static, or the style sheet of the pictures.
+func (p *pages) read(name string) ([]byte, error) {
+	if name == "picture.css" {
+		return picture.CSS, nil
+	}
+	return fs.ReadFile(p.files, "static/"+name)
 }
 
 func digest(content []byte) string {
@@ -116,15 +91,8 @@ func digest(content []byte) string {
 
 // show writes a page. If a template fails, it returns an error and writes nothing.
 func (p *pages) show(w http.ResponseWriter, status int, name string, data any) error {
-	t := p.parsed
-	if p.reload {
-		var err error
-		if t, err = p.parse(); err != nil {
-			return fmt.Errorf("reloading the templates: %w", err)
-		}
-	}
 	var page bytes.Buffer
-	if err := t.ExecuteTemplate(&page, name, data); err != nil {
+	if err := p.templates.Execute(&page, name, data); err != nil {
 		return err
 	}
 	header := w.Header()
@@ -138,6 +106,13 @@ func (p *pages) show(w http.ResponseWriter, status int, name string, data any) e
 	return err
 }
 
+// part returns a part of a page.
+func (p *pages) part(name string, data any) (template.HTML, error) {
+	var part bytes.Buffer
+	err := p.templates.Execute(&part, name, data)
+	return template.HTML(part.String()), err //nolint:gosec // the template has escaped the data
+}
+
 // contentSecurityPolicy allows the page only its own files, and no inline scripts.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; " +
 	"img-src 'self'; connect-src 'self'; " +
@@ -146,7 +121,7 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 // static serves a file of the folder static.
 func (p *pages) static(w http.ResponseWriter, r *http.Request) error {
 	name := chi.URLParam(r, "name")
-	content, err := fs.ReadFile(p.files, "static/"+name)
+	content, err := p.read(name)
 	if err != nil {
 		return &handler.Error{Status: http.StatusNotFound, Err: err}
 	}

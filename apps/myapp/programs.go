@@ -39,6 +39,7 @@ func (a *app) read(w http.ResponseWriter, r *http.Request) error {
 
 // incr adds one to the session's n.
 func (a *app) incr(w http.ResponseWriter, r *http.Request) error {
+	a.races.join(r, browserOf(r))
 	n, err := a.addToSession(r)
 	if err != nil {
 		return err
@@ -96,6 +97,7 @@ func (a *app) readShared(w http.ResponseWriter, r *http.Request) error {
 
 // incrShared adds one to the shared counter.
 func (a *app) incrShared(w http.ResponseWriter, r *http.Request) error {
+	a.races.join(r, everyone)
 	counters, err := a.db.Bucket(r.Context(), counterBucket)
 	if err != nil {
 		return err

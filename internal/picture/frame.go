@@ -14,6 +14,15 @@ const (
 	RoleTM    = "tm"
 )
 
+// purposes has one line about each factory that every pipeline has, by its name.
+var purposes = map[string]string{
+	"egg:pasteline#browserid": "gives each browser an id",
+	"egg:pasteline#retry":     "runs a request again after a conflict",
+	"egg:pasteline#tm":        "runs each request in a transaction",
+	"egg:pasteline#errorpage": "shows why a request failed",
+	"egg:pasteline#inspector": "shows the pipeline at work",
+}
+
 // A Frame is a node of the pipeline, drawn around the handlers behind it.
 type Frame struct {
 	ID       string              `json:"id"`
@@ -45,6 +54,46 @@ func NewFrames(t *tree.Tree, r *pipeline.Registry) []*Frame {
 	return all
 }
 
+// Path returns copies of f and the frames around it, the outermost first, without the other apps
+// that stand beside it.
+func (f *Frame) Path() *Frame {
+	path := *f
+	for inner, outer := f, f.Outer; outer != nil; inner, outer = outer, outer.Outer {
+		around, rest := *outer, path
+		if outer.Inner == inner {
+			around.Inner = &rest
+		}
+		around.Places = nil
+		for _, p := range outer.Places {
+			if p.Frame == inner {
+				around.Places = []Place{{p.Key, &rest}}
+			}
+		}
+		path = around
+	}
+	return &path
+}
+
+// Locate returns the frame that a running request is in, for an app with the innermost frame f: tm
+// while the request commits, retry while it waits for the next attempt, else f.
+func (f *Frame) Locate(q *Request) *Frame {
+	role := ""
+	if n := len(q.Attempts); n > 0 && !q.Released {
+		switch a := q.Attempts[n-1]; {
+		case !a.Running && a.Again:
+			role = RoleRetry
+		case a.Running && a.CommitAt > 0 && a.CommitMillis == 0:
+			role = RoleTM
+		}
+	}
+	for at := f; at != nil && role != ""; at = at.Outer {
+		if at.Role == role {
+			return at
+		}
+	}
+	return f
+}
+
 // add appends a frame and those inside it, and returns it.
 func add(all *[]*Frame, shown *show.Frame, outer *Frame) *Frame {
 	f := &Frame{
@@ -57,7 +106,7 @@ func add(all *[]*Frame, shown *show.Frame, outer *Frame) *Frame {
 	case "egg:pasteline#tm":
 		f.Role = RoleTM
 	}
-	f.Title = f.title()
+	f.Title, f.Purpose = f.title(), purposes[shown.Factory]
 	*all = append(*all, f)
 	if shown.Inner != nil {
 		f.Inner = add(all, shown.Inner, f)

@@ -79,6 +79,15 @@ func NewRow(q Request, find func(id string) (Request, bool)) Row {
 	return r
 }
 
+// Shift moves the bars by milliseconds, as for a request that begins later than another.
+func (r *Row) Shift(ms float64) {
+	for i := range r.Bars {
+		r.Bars[i].X += ms
+	}
+	r.Extent += ms
+	r.Scale = scaleOf(r.Extent)
+}
+
 // scaleOf returns a round number of milliseconds that has room for all of ms.
 func scaleOf(ms float64) float64 {
 	if ms <= 1 {

@@ -9,37 +9,64 @@ function show(counter, value) {
 }
 
 // run sends one of the two requests of a race, and returns the new value and the number of attempts.
-async function run(address) {
-  const response = await fetch(address + "?pause=250", { method: "POST" });
+async function run(address, name) {
+  const response = await fetch(`${address}?pause=250&race=${name}`, { method: "POST" });
   const text = await response.text();
   if (!response.ok) throw new Error(`${response.status} ${text}`);
   return { value: Number(text), attempts: Number(response.headers.get("Pasteline-Attempt")) };
 }
 
-function line(className, ...texts) {
-  const item = document.createElement("li");
-  texts.forEach((text, i) => {
-    const part = document.createElement("span");
-    if (i > 0) part.className = "badge";
-    part.textContent = text;
-    item.append(part);
+// follow draws the timelines of a race while it runs, and the dots of its requests in the picture of
+// the pipeline. It returns a promise for the end of the race.
+function follow(name, runners) {
+  const races = document.querySelector("[data-races]")?.dataset.races;
+  if (!races) return Promise.resolve(); // only with debug = true
+  return new Promise((resolve) => {
+    const source = new EventSource(races + name);
+    const end = () => {
+      source.close();
+      dot({});
+      resolve();
+    };
+    source.onmessage = (message) => {
+      const event = JSON.parse(message.data);
+      runners.innerHTML = event.timelines;
+      dot(event.dots);
+      if (event.done) end();
+    };
+    source.onerror = end;
   });
-  if (className) item.className = className;
-  return item;
+}
+
+// dot writes the dots of the frames that have requests, and clears the others.
+function dot(dots) {
+  for (const place of document.querySelectorAll(".frame .dots")) {
+    const frame = place.closest(".frame");
+    place.textContent = dots[frame.id] ?? "";
+    frame.classList.toggle("busy", frame.id in dots);
+  }
 }
 
 async function race(button) {
-  const runners = button.parentElement.querySelector(".runners");
+  const box = button.parentElement;
+  const verdict = box.querySelector(".verdict");
+  const name = crypto.getRandomValues(new Uint32Array(4)).join("-");
   button.disabled = true;
-  runners.replaceChildren(line("", "one request", "running"), line("", "another", "running"));
+  verdict.className = "verdict";
+  verdict.textContent = "Two requests are running.";
+  box.querySelector(".runners").replaceChildren();
+  const drawn = follow(name, box.querySelector(".runners"));
   try {
-    const results = await Promise.all([run(button.dataset.race), run(button.dataset.race)]);
+    const results = await Promise.all([run(button.dataset.race, name), run(button.dataset.race, name)]);
     results.sort((a, b) => a.value - b.value);
-    const lines = results.map((r) => line("", `stored ${r.value}`, r.attempts === 1 ? "1 attempt" : `${r.attempts} attempts`));
-    runners.replaceChildren(...lines, line("verdict", "Both changes were kept."));
     show(button.dataset.of, results[1].value);
+    await drawn;
+    const attempts = results[0].attempts + results[1].attempts;
+    verdict.classList.add("done");
+    verdict.textContent = `Stored ${results[0].value} and ${results[1].value} in ${attempts} attempts: both changes were kept.`;
   } catch (err) {
-    runners.replaceChildren(line("fault", `The requests failed: ${err.message}`));
+    verdict.classList.add("fault");
+    verdict.textContent = `The requests failed: ${err.message}`;
   } finally {
     button.disabled = false;
     button.focus(); // a button loses the focus when it is disabled
