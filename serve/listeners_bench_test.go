@@ -71,7 +71,7 @@ pipeline = `+bb.filters+`browserid egg:repoze.retry#retry egg:repoze.tm2#tm urls
 				myapp.Register(registry)
 				p, err := pipeline.Load(b.Context(), path, pipeline.Options{
 					Registry: registry,
-					Logger: slog.New(slog.NewTextHandler(io.Discard,
+					Logger: slog.New(slog.NewTextHandler(&nowhere{},
 						&slog.HandlerOptions{Level: bb.level})),
 				})
 				if err != nil {

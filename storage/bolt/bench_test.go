@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,4 +81,42 @@ func parallel(b *testing.B, clients int, work func(key, value []byte) error) {
 	group.Wait()
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+}
+
+// BenchmarkOpen opens a large file that was closed, and one whose process was killed, and reads a
+// key.
+func BenchmarkOpen(b *testing.B) {
+	closed, killed := tempFile(b), tempFile(b)
+	db := open(b, closed)
+	for from := 0; from < 400_000; from += 20_000 {
+		err := transaction.Run(b.Context(), func(ctx context.Context) error {
+			bucket, err := db.Bucket(ctx, "b")
+			for i := from; i < from+20_000 && err == nil; i++ {
+				err = bucket.Put(fmt.Appendf(nil, "%016d", i), make([]byte, 100))
+			}
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	content, err := os.ReadFile(closed)
+	if err == nil {
+		err = os.WriteFile(killed, content, 0o600)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	closeDB(b, db)
+	for _, bb := range []struct{ name, path string }{{"closed", closed}, {"killed", killed}} {
+		b.Run(bb.name, func(b *testing.B) {
+			for b.Loop() {
+				db := open(b, bb.path)
+				get(b, db, "0000000000001000")
+				b.StopTimer()
+				closeDB(b, db)
+				b.StartTimer()
+			}
+		})
+	}
 }

@@ -54,6 +54,7 @@ type database struct {
 	commitTx func(*bbolt.Tx) error // (*bbolt.Tx).Commit; replaced by tests
 	writer   sync.Mutex            // see lockWriter
 	location location
+	check    laterCheck
 	// the error of all operations once the engine is unusable; else nil
 	broken atomic.Pointer[error]
 
@@ -102,6 +103,8 @@ func (e *database) Close() (err error) {
 			err = nil
 		}
 	}
+	e.saveFreePages()
+	e.check.end()
 	e.lockWriter()
 	defer e.unlockWriter()
 	return errors.Join(err, e.closeFile())

@@ -3,8 +3,11 @@ package bolt
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"math"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 
@@ -21,20 +24,57 @@ const (
 	// value of a bucket: root uint64, sequence uint64; without a root, its only page follows
 	bucketSize = 16
 
-	branchPage = 1
-	leafPage   = 2
-	bucketFlag = 1 // of a leaf's element
+	idSize = 8 // of an element of the list of free pages
+
+	branchPage   = 1
+	leafPage     = 2
+	freeListPage = 16
+	bucketFlag   = 1 // of a leaf's element
 )
 
-// checkTree walks the whole tree that tx shows, and returns an error if it is not consistent: a
-// reference to a page that does not exist, a page that is used twice, a key out of order. Otherwise
-// it returns how deep buckets are nested. It reads the file and not the memory map: bbolt walks the
-// tree at opening, too, but on a goroutine of its own, where a fault ends the process.
-func checkTree(file io.ReaderAt, db *bbolt.DB, tx *bbolt.Tx) (depth int, err error) {
+// checkPages walks the whole tree that tx shows, and reads the list of free pages if the file has
+// one. It returns an error if they are not consistent: a reference to a page that does not exist, a
+// page that is used twice, or used and free, a key out of order. It reads the file and not the
+// memory map: bbolt walks the tree at opening, too, but on a goroutine of its own, where a fault
+// ends the process. A stop that becomes true ends the walk with errStopped; it may be nil.
+func checkPages(file io.ReaderAt, db *bbolt.DB, tx *bbolt.Tx, stop *atomic.Bool) error {
 	size := int64(db.Info().PageSize)
-	c := treeCheck{file: file, pageSize: size, seen: make([]bool, tx.Size()/size)}
-	err = c.page(uint64(tx.Cursor().Bucket().Root()), nil, nil, 0)
-	return c.deepest, err
+	c := treeCheck{file: file, pageSize: size, seen: make([]bool, tx.Size()/size), stop: stop}
+	if err := c.page(uint64(tx.Cursor().Bucket().Root()), nil, nil, 0); err != nil {
+		return err
+	}
+	list, err := freeList(file, size, txID(tx))
+	if err != nil {
+		return err
+	}
+	if list != noFreeList {
+		if err := c.free(list); err != nil {
+			return err
+		}
+	}
+	if c.deepest > 1 { // the file may be another program's, or the bucket flag is damaged
+		return fmt.Errorf("%w: it has buckets within buckets", storage.ErrDamaged)
+	}
+	return nil
+}
+
+// errStopped is returned by a check that was stopped before its end.
+var errStopped = errors.New("the check of the pages was stopped")
+
+// noFreeList stands for the page of the list of free pages, in a meta page, if there is none.
+const noFreeList = math.MaxUint64
+
+// freeList returns the page of the list of free pages that the meta page of a transaction names.
+func freeList(file io.ReaderAt, pageSize int64, tx uint64) (page uint64, err error) {
+	var meta [metaSize]byte
+	id := tx % 2
+	if _, err := file.ReadAt(meta[:], int64(id)*pageSize); err != nil {
+		return 0, damaged(id, "%w", err)
+	}
+	if got := binary.NativeEndian.Uint64(meta[txAt:]); got != tx {
+		return 0, damaged(id, "it is of transaction %d instead of %d", got, tx)
+	}
+	return binary.NativeEndian.Uint64(meta[freeListAt:]), nil
 }
 
 // A treeCheck is one walk through a tree.
@@ -44,35 +84,81 @@ type treeCheck struct {
 	seen     []bool // by page number; pages beyond are not in use
 	deepest  int
 	buffers  [][]byte // free, for reuse
+	stop     *atomic.Bool
+}
+
+// begin reads the header of the page id, and marks the page and those that continue it as seen.
+func (c *treeCheck) begin(id uint64) (b block, header []byte, err error) {
+	if c.stop != nil && c.stop.Load() {
+		return b, nil, errStopped
+	}
+	if id < 2 || id >= uint64(len(c.seen)) {
+		return b, nil, damaged(id, "it is not one of the file's %d", len(c.seen))
+	}
+	at := int64(id) * c.pageSize //nolint:gosec // checked
+	b = block{c: c, page: id, at: at, size: c.pageSize}
+	if header, err = b.bytes(0, headerSize); err != nil {
+		return b, nil, err
+	}
+	overflow := uint64(binary.NativeEndian.Uint32(header[12:]))
+	if got := binary.NativeEndian.Uint64(header); got != id || overflow >= uint64(len(c.seen))-id {
+		return b, nil, damaged(id, "its header says that it is number %d, with %d more pages",
+			got, overflow)
+	}
+	for i := id; i <= id+overflow; i++ {
+		if c.seen[i] {
+			return b, nil, damaged(i, "it is used twice")
+		}
+		c.seen[i] = true
+	}
+	b.size += int64(overflow) * c.pageSize //nolint:gosec // checked
+	return b, header, nil
 }
 
 // page checks the page id and all below it. Its keys must lie between from (inclusive) and to
 // (exclusive; nil: unbounded); depth is that of the bucket that it belongs to, 0 for the tree of
 // buckets.
 func (c *treeCheck) page(id uint64, from, to []byte, depth int) error {
-	if id < 2 || id >= uint64(len(c.seen)) {
-		return damaged(id, "it is not one of the file's %d", len(c.seen))
-	}
-	at := int64(id) * c.pageSize //nolint:gosec // checked
-	b := block{c: c, page: id, at: at, size: c.pageSize}
+	b, header, err := c.begin(id)
 	defer b.done()
-	header, err := b.bytes(0, headerSize)
 	if err != nil {
 		return err
 	}
-	overflow := uint64(binary.NativeEndian.Uint32(header[12:]))
-	if got := binary.NativeEndian.Uint64(header); got != id || overflow >= uint64(len(c.seen))-id {
-		return damaged(id, "its header says that it is number %d, with %d more pages",
-			got, overflow)
-	}
-	for i := id; i <= id+overflow; i++ {
-		if c.seen[i] {
-			return damaged(i, "it is used twice")
-		}
-		c.seen[i] = true
-	}
-	b.size += int64(overflow) * c.pageSize //nolint:gosec // checked
 	return b.node(header, from, to, depth)
+}
+
+// free checks the list of free pages, which begins on the page id: each is one of the file's, and
+// none is in use. It is called after the tree was walked.
+func (c *treeCheck) free(id uint64) error {
+	b, header, err := c.begin(id)
+	defer b.done()
+	if err != nil {
+		return err
+	}
+	if kind := binary.NativeEndian.Uint16(header[8:]); kind != freeListPage {
+		return damaged(id, "it is of kind %d instead of %d", kind, freeListPage)
+	}
+	from, count := int64(headerSize), int64(binary.NativeEndian.Uint16(header[10:]))
+	if count == math.MaxUint16 { // more than fit there
+		first, err := b.bytes(from, idSize)
+		if err != nil {
+			return err
+		}
+		from += idSize
+		count = int64(min(binary.NativeEndian.Uint64(first), uint64(len(c.seen)))) //nolint:gosec // so
+	}
+	ids, err := b.bytes(from, count*idSize)
+	if err != nil {
+		return err
+	}
+	for i := range count {
+		free := binary.NativeEndian.Uint64(ids[i*idSize:])
+		if free < 2 || free >= uint64(len(c.seen)) || c.seen[free] {
+			return damaged(id, "it lists page %d as free, which is used or does not exist", free)
+		}
+		c.seen[free] = true
+	}
+	return nil
 }
 
 // node checks a block that has the layout of a page.

@@ -178,6 +178,7 @@ func (e *database) write(g *group) {
 
 // writeTx writes members of g, of which the last has the number last, in one bbolt transaction.
 func (e *database) writeTx(g *group, members []*request, last uint64) error {
+	e.check.await()
 	e.lockWriter()
 	defer e.unlockWriter()
 	if err := e.checkWritable(false); err != nil {

@@ -18,7 +18,7 @@ func (unopened) Close() error { return nil }
 // created, and an empty one stays empty.
 func dryOpen(path string, o Options) (engine.Engine, error) {
 	path = follow(path)
-	if _, _, err := checkFile(path, o.withDefaults()); err != nil {
+	if _, _, err := checkFile(path, o.withDefaults(), skipNone); err != nil {
 		return nil, remedy(err)
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {

@@ -19,6 +19,7 @@ var (
 	decidedBucket = []byte("\x00decided")
 	formatKey     = []byte("format")
 	identityKey   = []byte("identity")
+	closedKey     = []byte("closed") // see isClosed
 )
 
 // formatVersion is the version of this package's records in a bbolt file. A file with a newer one

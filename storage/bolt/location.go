@@ -214,7 +214,9 @@ func (l *location) recordMeta(id uint64) error {
 // The layout of a meta page of bbolt, and its magic number.
 const (
 	magicAt      = 16
+	freeListAt   = 48
 	pagesInUseAt = 56
+	txAt         = 64
 	metaSize     = 80
 
 	magic = 0xED0CDAED

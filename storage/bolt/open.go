@@ -71,7 +71,7 @@ func (o Options) bbolt() *bbolt.Options {
 		// The list of free pages is kept in memory only, and rebuilt at opening from the pages that
 		// the committed tree does not refer to. So a crash can't leave a wrong one, and after a
 		// large deletion commits don't write a long list each time. The price is that opening reads
-		// the tree.
+		// the tree, except after saveFreePages.
 		NoFreelistSync: true,
 		FreelistType:   bbolt.FreelistMapType,
 	}
@@ -104,7 +104,7 @@ var errReplaced = errors.New("the file is replaced by another one again and agai
 
 func openOnce(path string, o Options) (*database, error) {
 	path = follow(path) // so that a file that a link leads to can be created
-	checked, isNew, err := checkFile(path, o)
+	checked, found, err := checkFile(path, o, isLargeAndClosed)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +121,11 @@ func openOnce(path string, o Options) (*database, error) {
 	}
 	e.db.AllocSize = growth
 	e.location.opened, e.location.pageSize = opened, int64(e.db.Info().PageSize)
-	if err := e.start(isNew); err != nil {
+	if err := e.start(found.isNew); err != nil {
 		return nil, errors.Join(nothingCommitted(err), e.Discard())
+	}
+	if found.unchecked {
+		e.startCheck()
 	}
 	return e, nil
 }
@@ -183,27 +186,35 @@ func (e *database) start(isNew bool) (err error) {
 	return errors.Join(err, e.location.recordMeta(0))
 }
 
+// A content says what checkFile has found in a file.
+type content struct {
+	isNew     bool // nothing
+	unchecked bool // its pages were not checked
+}
+
 // checkFile checks the file before anything can change it. It returns the file's identity, or nil
-// if it is empty or does not exist.
-func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err error) {
+// if it is empty or does not exist. The pages are not checked if skip returns true.
+func checkFile(path string, o Options, skip func(*bbolt.Tx) bool) (
+	checked fs.FileInfo, found content, err error,
+) {
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, false, fmt.Errorf("the directory %q does not exist: "+
+		return nil, found, fmt.Errorf("the directory %q does not exist: "+
 			"make it, or correct the path", dir)
 	} else if err == nil && !info.IsDir() {
-		return nil, false, fmt.Errorf("%q is not a directory: correct the path", dir)
+		return nil, found, fmt.Errorf("%q is not a directory: correct the path", dir)
 	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, true, explain(probe.Create(path))
+		return nil, content{isNew: true}, explain(probe.Create(path))
 	case err != nil:
-		return nil, false, explain(err)
+		return nil, found, explain(err)
 	case !info.Mode().IsRegular():
-		return nil, false, errors.New("not a regular file: " +
+		return nil, found, errors.New("not a regular file: " +
 			"name a file, such as data.db in that directory")
 	case info.Size() == 0 || isUnfinishedAt(path): // its creator died before writing to it
-		return nil, true, nil
+		return nil, content{isNew: true}, nil
 	}
 	options := o.bbolt()
 	options.ReadOnly, options.InitialMmapSize = true, 0
@@ -214,37 +225,36 @@ func checkFile(path string, o Options) (checked fs.FileInfo, isNew bool, err err
 	}
 	db, err := openFile(path, options)
 	if err != nil {
-		return nil, false, err
+		return nil, found, err
 	}
 	defer func() { err = errors.Join(err, closeFile(db)) }()
 	if checked, err = file.Stat(); err != nil {
-		return nil, false, err
+		return nil, found, err
 	}
-	isNew, err = checkContent(db, file, checked.Size())
-	return checked, isNew, err
+	found, err = checkContent(db, file, checked.Size(), skip)
+	return checked, found, err
 }
 
 // checkContent checks the content of the file.
-func checkContent(db *bbolt.DB, file *os.File, size int64) (isNew bool, err error) {
+func checkContent(db *bbolt.DB, file *os.File, size int64, skip func(*bbolt.Tx) bool) (
+	found content, err error,
+) {
 	defer guard(protect(), &err)
 	err = db.View(func(tx *bbolt.Tx) error {
 		if tx.Size() > size {
 			return fmt.Errorf("%w: it has %d bytes of %d", storage.ErrDamaged, size, tx.Size())
 		}
-		depth, err := checkTree(file, db, tx) // first, because bbolt trusts the tree
-		if err != nil {
-			return err
+		found.unchecked = skip(tx)
+		if !found.unchecked {
+			// before anything else, because bbolt trusts the pages
+			if err := checkPages(file, db, tx, nil); err != nil {
+				return err
+			}
 		}
-		if err := checkFormat(tx); err != nil {
-			return err
-		}
-		if depth > 1 { // the file may be another program's, or the bucket flag is damaged
-			return fmt.Errorf("%w: it has buckets within buckets", storage.ErrDamaged)
-		}
-		isNew = tx.Bucket(metaBucket) == nil
-		return nil
+		found.isNew = tx.Bucket(metaBucket) == nil
+		return checkFormat(tx)
 	})
-	return isNew, err
+	return found, err
 }
 
 func openFile(path string, options *bbolt.Options) (db *bbolt.DB, err error) {

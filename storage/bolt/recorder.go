@@ -101,6 +101,7 @@ func (e *database) Settle(_ context.Context, id string) (committed bool, err err
 // writeAlone runs f in a bbolt transaction of its own, outside of the commit queue.
 func (e *database) writeAlone(f func(*bbolt.Tx) error) (err error) {
 	defer e.location.flushLog()
+	e.check.await()
 	e.lockWriter()
 	defer e.unlockWriter()
 	if err := e.checkWritable(false); err != nil {
