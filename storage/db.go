@@ -2,7 +2,9 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -15,7 +17,7 @@ import (
 type DB struct {
 	core   *core
 	closed atomic.Bool
-	close  func() error
+	close  func() error // nil for the DB of shared values
 }
 
 // core is the part shared by all DBs of one engine, so that a transaction that uses the same
@@ -35,10 +37,22 @@ func newCore(name string, e engine.Engine) *core {
 	return &core{name: name, sortKey: "storage:" + name, engine: e, queue: keyQueue{db: name, locker: locker}}
 }
 
+// closeShared closes the shared values that are io.Closers, while the engine is still open.
+func (c *core) closeShared() error {
+	var errs []error
+	for _, value := range c.shared.Range {
+		if closer, ok := value.(io.Closer); ok {
+			errs = append(errs, closer.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // New returns a DB of e, which it owns from now on. Name identifies the database in errors and in
 // the sort key of its data manager, so it must not contain a secret.
 func New(name string, e engine.Engine) *DB {
-	return newDB(newCore(name, e), e.Close)
+	c := newCore(name, e)
+	return newDB(c, func() error { return errors.Join(c.closeShared(), e.Close()) })
 }
 
 func newDB(c *core, closeEngine func() error) *DB {
@@ -105,11 +119,17 @@ func (tx *Tx) unlessEnded() (*Tx, error) {
 // result of newValue. All DBs that share the database, such as those before and after a reload,
 // have the same values, until the last one is closed. As with contexts, key should be of an
 // unexported type of the caller's package.
-func (db *DB) Shared(key any, newValue func() any) any {
+//
+// The argument of newValue is a DB that stays open as long as the values exist, for work that
+// outlives the DB of the caller. It must not be closed. If a value is an [io.Closer], it is closed
+// before the engine, with the last of the DBs: its Close can still use that argument, and should
+// not wait for long. Its error is part of the error of [DB.Close]. As newValue may be called for a
+// value that is not stored, because another goroutine was faster, it should only create the value.
+func (db *DB) Shared(key any, newValue func(db *DB) any) any {
 	if value, ok := db.core.shared.Load(key); ok {
 		return value
 	}
-	value, _ := db.core.shared.LoadOrStore(key, newValue())
+	value, _ := db.core.shared.LoadOrStore(key, newValue(&DB{core: db.core}))
 	return value
 }
 
@@ -143,8 +163,8 @@ func (l *locks) try(name string) (release func(), ok bool) {
 	return sync.OnceFunc(func() { l.held.Delete(name) }), true
 }
 
-// Close releases the database. The last DB that shares the engine closes it, once its open
-// transactions have ended. Further calls do nothing.
+// Close releases the database. The last DB that shares the engine closes the shared values (see
+// [DB.Shared]) and then the engine, once its open transactions have ended. Further calls do nothing.
 func (db *DB) Close() error {
 	db.closed.Store(true)
 	return db.close()

@@ -3,9 +3,12 @@ package storage_test
 import (
 	"context"
 	"errors"
+	"net/url"
+	"path/filepath"
 	"testing"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/bolt"
 	"github.com/pasteline/pasteline/storage/engine"
 	"github.com/pasteline/pasteline/storage/memory"
 	"github.com/pasteline/pasteline/transaction"
@@ -69,9 +72,65 @@ func TestShared(t *testing.T) {
 	}
 	one, two, other := open("memory://shared"), open("memory://shared"), open("memory://other")
 	n := 0
-	newValue := func() any { n++; return n }
+	newValue := func(*storage.DB) any { n++; return n }
 	if a, b, c := one.Shared(key{}, newValue), two.Shared(key{}, newValue), other.Shared(key{}, newValue); a != b || a == c {
 		t.Errorf("got %v, %v and %v, want the first two to be the same", a, b, c)
+	}
+}
+
+// A closer writes to its database when it is closed.
+type closer struct {
+	t      *testing.T
+	db     *storage.DB
+	closed int
+}
+
+var errOfCloser = errors.New("an error of a shared value")
+
+func (c *closer) Close() error {
+	c.closed++
+	put(c.t, c.db, "closed", "yes")
+	return errOfCloser
+}
+
+// A shared value is closed once, by the last DB, while the database can still be used.
+func TestSharedIsClosed(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	file := filepath.Join(t.TempDir(), "data.db")
+	uri := (&url.URL{Scheme: "bolt", Path: file}).String()
+	var value *closer
+	newValue := func(db *storage.DB) any {
+		value = &closer{t: t, db: db}
+		return value
+	}
+	before := newOpener()
+	after := before.Renew()
+	memory.Register(after)
+	bolt.Register(after)
+	one, two := mustOpen(t, before, uri), mustOpen(t, after, uri)
+	one.Shared(key{}, newValue)
+	if err := one.Close(); err != nil || value.closed != 0 {
+		t.Errorf("the first: got %v, closed %d times, want it open", err, value.closed)
+	}
+	put(t, value.db, "open", "yes") // though its creator is closed
+	for range 2 {
+		if err := two.Close(); !errors.Is(err, errOfCloser) || value.closed != 1 {
+			t.Errorf("the last: got %v, closed %d times, want once", err, value.closed)
+		}
+	}
+	again := mustOpen(t, newOpener(), uri)
+	for _, key := range []string{"open", "closed"} {
+		if got := get(t, again, key); got != "yes" {
+			t.Errorf("%s: got %q", key, got)
+		}
+	}
+
+	// A database that was not opened by URI closes them, too.
+	db := storage.New("test", memory.New("test").Engine())
+	db.Shared(key{}, newValue)
+	if err := db.Close(); !errors.Is(err, errOfCloser) || value.closed != 1 {
+		t.Errorf("got %v, closed %d times, want once", err, value.closed)
 	}
 }
 

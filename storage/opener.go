@@ -390,13 +390,14 @@ func (o *openSet) close(c opening, discard bool) error {
 		return nil
 	}
 	e := s.core.engine
+	sharedErr := s.core.closeShared()
 	s.core = nil
 	s.removeFromRecovery()
 	end := e.Close
 	if d, ok := e.(engine.Discarder); ok && discard {
 		end = d.Discard
 	}
-	err := end()
+	err := errors.Join(sharedErr, end())
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s.users == 0 {
