@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pasteline/pasteline/session"
 	"github.com/pasteline/pasteline/storage"
@@ -82,6 +83,58 @@ func BenchmarkRead(b *testing.B) {
 		}
 		for b.Loop() {
 			must(b, transaction.Run(b.Context(), read))
+		}
+	})
+}
+
+// BenchmarkFirstRead measures the first read of a session in its time slice, beside one in a slice
+// that is marked already. The flush that stores the uses afterwards is measured by itself, per use.
+func BenchmarkFirstRead(b *testing.B) {
+	const sessions = 1000
+	engines(b, func(b *testing.B, db *storage.DB) {
+		b.Helper()
+		m := newBenchManager(b, db)
+		clock := newFakeClock()
+		m.SetClock(clock.read)
+		ids := make([]string, sessions)
+		must(b, transaction.Run(b.Context(), func(ctx context.Context) error {
+			for i := range ids {
+				ids[i] = fmt.Sprintf("0123456789abcdefghi%08d", i)
+				if err := increment(m, ids[i])(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		for _, first := range []bool{true, false} {
+			b.Run(fmt.Sprintf("first=%t", first), func(b *testing.B) {
+				b.ReportAllocs()
+				var flushing time.Duration
+				for i := 0; b.Loop(); i++ {
+					id := ids[i%sessions]
+					if i%sessions == 0 {
+						b.StopTimer()
+						start := time.Now()
+						must(b, m.Flush(b.Context()))
+						flushing += time.Since(start)
+						if first {
+							clock.pass(session.DefaultPeriod)
+						}
+						b.StartTimer()
+					}
+					must(b, transaction.Run(b.Context(), func(ctx context.Context) error {
+						s, err := m.Get(session.WithID(ctx, id))
+						if err != nil {
+							return err
+						}
+						_, _, err = session.Get[int](s, "n")
+						return err
+					}))
+				}
+				if first {
+					b.ReportMetric(float64(flushing.Nanoseconds())/float64(b.N), "flush-ns/op")
+				}
+			})
 		}
 	})
 }

@@ -166,8 +166,12 @@ func TestConflicts(t *testing.T) {
 			conflict: true,
 		},
 		{
+			name: "log-out and a reader in a new slice", a: invalidate, b: read("n"),
+			pass: time.Minute,
+		},
+		{
 			name: "log-out and a reader that marks the use", a: invalidate, b: read("n"),
-			pass: time.Minute, conflict: true,
+			pass: longUnused, conflict: true,
 		},
 		{name: "renewal, then a slow request", a: carry, b: set("x", 1), conflict: true},
 		{
@@ -176,7 +180,7 @@ func TestConflicts(t *testing.T) {
 		},
 		{
 			name: "two readers that mark the use", a: read("n"), b: both(keys, read("n")),
-			pass: time.Minute, want: map[string]any{"n": int64(4)},
+			pass: longUnused, want: map[string]any{"n": int64(4)},
 		},
 		{
 			name: "two writers that mark the use", a: set("x", 1), b: set("y", 1), pass: time.Minute,
@@ -228,7 +232,7 @@ func TestConcurrentTouches(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, session.Config{})
 			f.set(t, "u", map[string]any{"n": 4})
-			f.clock.pass(time.Minute)
+			f.clock.pass(longUnused)
 			ctxA, commitA := begin(t)
 			f.get(ctxA, t, "u")
 			f.clock.pass(time.Minute)
@@ -240,7 +244,7 @@ func TestConcurrentTouches(t *testing.T) {
 			must(t, commitA())
 			must(t, commitB())
 			do(t, func(ctx context.Context) {
-				if got := f.get(ctx, t, "u").LastUsed(); !got.Equal(time.Unix(start+120, 0)) {
+				if got := f.get(ctx, t, "u").LastUsed(); !got.Equal(time.Unix(start, 0).Add(longUnused + time.Minute)) {
 					t.Errorf("LastUsed: got %v", got)
 				}
 			})
@@ -253,7 +257,7 @@ func TestConcurrentTouches(t *testing.T) {
 			}
 			do(t, func(ctx context.Context) {
 				used, err := f.Used(ctx, "u")
-				if err != nil || !cmp.Equal(used, []time.Time{time.Unix(start+180, 0)}) {
+				if err != nil || !cmp.Equal(used, []time.Time{time.Unix(start, 0).Add(longUnused + 2*time.Minute)}) {
 					t.Errorf("index: got %v, %v", used, err)
 				}
 			})

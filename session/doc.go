@@ -26,8 +26,20 @@
 // A session begins with the first transaction that writes to it and commits. It ends when it has
 // not been used for Config.Timeout, or by [Session.Invalidate]. Getting a session, reading from it
 // and testing whether it exists all count as use. A use is recorded once in each time slice of
-// Config.Period, so that most reads cost no write. A session therefore expires when the slice of
-// its last use began more than Timeout before the current slice.
+// Config.Period. A session therefore expires when the slice of its last use began more than Timeout
+// before the current slice.
+//
+// A transaction that only reads sessions writes nothing and does not wait for the disk. When it has
+// committed, its use of a session is pending in memory; all managers of one Config.Name in the
+// process know it. Within a quarter of Period, before each sweep, and when the database is closed,
+// the pending uses are stored in small transactions of their own. A transaction that writes to a
+// session stores its use itself, and so does one whose session was last marked as used in the
+// database more than half a Timeout ago (or Timeout less two Periods, if that is shorter). So no
+// other process ends a session because it does not know of a pending use. If the process is killed,
+// only the uses of the last quarter of Period are lost: such a session expires early, but not
+// before half a Timeout, give or take one Period, has passed since the lost use. Values are never
+// affected. If storing the uses fails, this is logged and tried again, and the pending uses keep
+// their sessions alive in this process until then.
 //
 // A session that has expired can't be read any more, but its records stay until a new session of
 // the same browser replaces them or a sweep deletes them: see [Manager.StartSweeper]. Config.OnEnd
@@ -72,8 +84,8 @@
 // filter, or transaction.Run, runs the request again. Equal values conflict too: neither of two
 // increments may be lost. A request that begins or ends a session conflicts with every other
 // request that writes to it, so a slow request can't save over a log-out. A request that only reads
-// never conflicts, except that the one request of each period that marks the session as used counts
-// as a writer.
+// never conflicts, unless its session was last marked as used more than half a Timeout ago: such a
+// request marks it, and counts as a writer.
 //
 // # Caveats
 //

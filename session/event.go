@@ -117,12 +117,8 @@ func (s *Session) info(why Reason) Info {
 	}
 }
 
-// report tells listeners and event handlers what became of the sessions, if the transaction was
-// committed.
-func (ts *txState) report(ctx context.Context, committed bool) {
-	if !committed {
-		return
-	}
+// report tells listeners and event handlers what became of the sessions.
+func (ts *txState) report(ctx context.Context) {
 	for _, info := range ts.swept {
 		ts.ended(ctx, info)
 	}

@@ -29,7 +29,16 @@ func (m *Manager) SetMachineClock(source func() (wall time.Time, monotonic time.
 }
 
 // Restart deletes m's records of use, as a restart of the process does.
-func (m *Manager) Restart() { m.usage = &usage{} }
+func (m *Manager) Restart() { m.usage = newUsage(m.usage.db) }
+
+// Flush stores the pending uses.
+func (m *Manager) Flush(ctx context.Context) error { return m.flush(ctx) }
+
+// Defers reports whether a use in slice can be left to a flush; both are in milliseconds.
+func (m *Manager) Defers(marked, slice int64) bool { return m.defers(marked, slice) }
+
+// Pending returns the number of sessions with pending uses.
+func (m *Manager) Pending() int { return int(m.usage.count.Load()) }
 
 // SharesClock reports whether two managers have the same clock.
 func (m *Manager) SharesClock(with *Manager) bool {

@@ -167,12 +167,6 @@ var concurrentDifferences = map[string]struct {
 		steps: map[int]string{8: "null"},
 		final: map[string]map[string]any{"u": {"n": 4.0, "x": 1.0, "y": 1.0}},
 	},
-	"new-head-vs-incr": {
-		why: "who marks the session as used commits a write, and what it has read counts then: " +
-			"once a period a " +
-			"reader may have to be run again",
-		steps: map[int]string{8: "conflict"},
-	},
 	"random-000": {
 		why:   "the second get of a new session gives the first; the same key was written by both",
 		steps: map[int]string{14: "2", 15: `{"n":2}`, 18: "conflict"},

@@ -433,6 +433,7 @@ func (tr *tracer) compare(name string, buckets []goldenBucket) {
 			}
 		}
 	}
+	must(tr.T, tr.Flush(tr.Context()))
 	do(tr.T, func(ctx context.Context) {
 		for _, key := range tr.names {
 			used, err := tr.Used(ctx, key)

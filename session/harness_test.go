@@ -21,6 +21,9 @@ import (
 // year in which meta records have the short form.
 const start = 1_800_000_000
 
+// longUnused is a time after which a use is stored by its transaction, with the default timeout.
+const longUnused = 15 * time.Minute
+
 // A fakeClock is a wall clock and a monotonic clock that tests move by hand.
 type fakeClock struct {
 	mu   sync.Mutex

@@ -40,8 +40,9 @@ type Config struct {
 	// least a millisecond; default 1200 seconds.
 	Timeout time.Duration
 
-	// Period is the length of a time slice: a session is marked as used at most once in each, so
-	// that most reads cost no write. At least a millisecond; default 20 seconds.
+	// Period is the length of a time slice: a session is marked as used at most once in each, within
+	// a quarter of Period after the use, and reads don't wait for that. At least a millisecond;
+	// default 20 seconds.
 	Period time.Duration
 
 	// MaxSize limits the size of one session in bytes: its keys and encoded values. Zero means
@@ -168,8 +169,8 @@ func NewManager(db *storage.DB, config Config) (*Manager, error) {
 		period:  config.Period.Milliseconds(),
 		grace:   config.Grace.Milliseconds(),
 		log:     logQueue{logger: config.Logger},
-		clock:   shared(db, clockKey{}, newClock),
-		usage:   shared(db, usageKey{config.Name}, func() *usage { return &usage{} }),
+		clock:   shared(db, clockKey{}, func(*storage.DB) *clock { return newClock() }),
+		usage:   shared(db, usageKey{config.Name}, newUsage),
 	}, nil
 }
 
@@ -264,7 +265,10 @@ func (m *Manager) hold(ctx context.Context) (*txState, error) {
 }
 
 // txState returns the txState of the transaction of ctx, and creates it at the first call.
-func (m *Manager) txState(ctx context.Context) (*txState, error) {
+func (m *Manager) txState(ctx context.Context) (*txState, error) { return m.txStateOf(ctx, m.db) }
+
+// txStateOf is txState with another DB of the manager's database.
+func (m *Manager) txStateOf(ctx context.Context, db *storage.DB) (*txState, error) {
 	t, ok := transaction.FromContext(ctx)
 	if !ok {
 		return nil, errNoTransaction
@@ -272,7 +276,7 @@ func (m *Manager) txState(ctx context.Context) (*txState, error) {
 	if ts, ok := t.Data(m).(*txState); ok {
 		return ts, ts.usable()
 	}
-	tx, err := m.db.Tx(ctx)
+	tx, err := db.Tx(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
@@ -283,9 +287,9 @@ func (m *Manager) txState(ctx context.Context) (*txState, error) {
 }
 
 // shared returns the value under key that all managers of a database share, across reloads.
-func shared[T any](db *storage.DB, key any, newValue func() T) T {
+func shared[T any](db *storage.DB, key any, newValue func(*storage.DB) T) T {
 	//nolint:errcheck // only values of this type are stored under the key
-	return db.Shared(key, func() any { return newValue() }).(T)
+	return db.Shared(key, func(db *storage.DB) any { return newValue(db) }).(T)
 }
 
 // time returns the time, and the adjusted time by which ages are measured: see [clock].

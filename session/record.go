@@ -227,17 +227,18 @@ func readShortMeta(b []byte) (m meta, problem string) {
 
 // A loaded holds the records of a session as they were when it was looked up.
 type loaded struct {
-	meta                     // for a mark: end of the id (used), and creation of its session
+	meta                     // for a tombstone: end of the id (used), and creation of its session
 	exists    bool           // there is a meta record
 	expired   bool           // the session exists, but has not been used for too long
-	tombstone bool           // there is a mark instead of a meta record
-	renewed   bool           // there is a mark that is not over
+	tombstone bool           // there is a tombstone instead of a meta record
+	renewed   bool           // there is a tombstone whose grace is not over
 	problem   *RecordError   // set if a record can't be read; the session then counts as absent
 	deleted   int64          // time of the last deletion of an item, 0 if none
 	end       ref            // memory for the end of the range of the records
 	all       []storage.Item // all records, in ascending order of their keys
 	nItems    int            // number of item records, which are the first in all
 	nUses     int            // number of used records, which are the last in all
+	pending   int64          // slice of the latest use that is pending (see usage), 0 if none
 }
 
 // items returns the item records.
@@ -250,8 +251,17 @@ func (l *loaded) uses() []storage.Item { return l.all[len(l.all)-l.nUses:] }
 func (l *loaded) live() bool { return l.exists && !l.expired }
 
 // read reads all records of the session r from the data bucket.
-func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
-	if l.all, err = data.Items(r.records(&l.end)); err != nil {
+func (l *loaded) read(data storage.Bucket, r *ref) error {
+	return l.readRange(data, r, r.records(&l.end))
+}
+
+// readMarks reads the meta record and the used records of the session r.
+func (l *loaded) readMarks(data storage.Bucket, r *ref) error {
+	return l.readRange(data, r, storage.Range{From: r.key(kindMeta), To: r.key(kindUsed + 1)})
+}
+
+func (l *loaded) readRange(data storage.Bucket, r *ref, records storage.Range) (err error) {
+	if l.all, err = data.Items(records); err != nil {
 		return err
 	}
 	for _, it := range l.all {
@@ -266,8 +276,12 @@ func (l *loaded) read(data storage.Bucket, r *ref) (err error) {
 	return nil
 }
 
-// lastUsed returns the slice in which the session was last used; 0 if no record holds it.
-func (l *loaded) lastUsed() int64 {
+// lastUsed returns the slice in which the session was last used; 0 if it is not known.
+func (l *loaded) lastUsed() int64 { return max(l.marked(), l.pending) }
+
+// marked returns the slice in which the session was last used according to its records; 0 if none
+// holds it.
+func (l *loaded) marked() int64 {
 	if l.nUses > 0 {
 		return sliceOf(l.all[len(l.all)-1])
 	}

@@ -70,6 +70,7 @@ func TestMetaForms(t *testing.T) {
 				}
 			})
 			wantMeta("id")
+			must(t, f.Flush(t.Context()))
 			do(t, func(ctx context.Context) {
 				used, err := f.Used(ctx, "id")
 				if err != nil || !cmp.Equal(used, []time.Time{time.Unix(start+20, 0)}) {

@@ -171,10 +171,12 @@ func makeID(c *visitor.Context, seed [16]byte, old, user string) string {
 func (s *Session) rename(id string, seed [16]byte) (*Session, error) {
 	ts := s.ts
 	now, _ := ts.m.time()
-	if !s.state.exists {
-		if err := s.discard(); err != nil {
+	if s.state.exists {
+		if err := s.markUsed(); err != nil { // the records are copied below
 			return nil, err
 		}
+	} else if err := s.discard(); err != nil {
+		return nil, err
 	}
 	var l loaded
 	if err := l.read(ts.data, &s.idRef); err != nil { // watches all records

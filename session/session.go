@@ -345,7 +345,7 @@ func (s *Session) allRecords() (map[string][]byte, error) {
 // Invalidate ends the session and deletes its data; use it at log-out. Later calls of this
 // Session's methods return [ErrInvalidated]; the manager returns a new Session for the same
 // browser, also within the same transaction. Another transaction that writes to the session at the
-// same time, or marks it as used, conflicts with this one.
+// same time conflicts with this one.
 //
 // The error is [ErrRenewed] if another request of the browser has renewed the id.
 func (s *Session) Invalidate() error {

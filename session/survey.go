@@ -62,6 +62,8 @@ func (ts *txState) survey(s *Survey, most, sample int) error {
 		if !l.exists {
 			continue
 		}
+		now, _ := ts.m.time()
+		ts.m.addPending(&l, r, now)
 		one := l.info(r, 0)
 		for _, it := range l.all {
 			one.Bytes += len(it.Key) + len(it.Value)

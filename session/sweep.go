@@ -47,6 +47,7 @@ func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
 			})
 		}()
 	}
+	m.noteFlush(ctx, m.flush(ctx)) // the sweep itself knows of pending uses
 	var expired, ahead storage.Range
 	err = transaction.Run(ctx, func(ctx context.Context) error {
 		ts, err := m.txState(ctx)
@@ -139,47 +140,51 @@ func (ts *txState) newest() (slice int64, found bool) {
 func (m *Manager) sweepRange(ctx context.Context, r storage.Range) (ended int, err error) {
 	for size := minBatch; ; {
 		b, err := m.sweepBatch(ctx, r, size)
-		switch {
-		case err == nil:
+		if err == nil {
 			ended += b.ended
 			if b.seen < size {
 				return ended, nil
 			}
-			size = nextBatch(size, b.commit)
-		case ctx.Err() != nil || !transaction.IsTransient(err):
-			return ended, err
-		case size > 1:
-			// Another transaction uses, or sweeps, one of these sessions: try smaller batches.
-			size /= 8
-			size = max(size, 1)
-			continue
-		case b.seen == 0:
+		}
+		next, again, err := nextSize(ctx, size, b, err)
+		if err != nil {
 			return ended, err
 		}
-		r.From = append(b.last, 0) // the smallest key after last
+		if size = next; !again {
+			r.From = append(b.last, 0) // the smallest key after last
+		}
 	}
 }
 
-// A batch is the result of one transaction of a sweep.
+// A batch is the result of one transaction of a sweep or flush.
 type batch struct {
-	seen  int    // number of index entries
-	last  []byte // key of the last of them
+	seen  int    // number of sessions; of a sweep: of index entries
+	last  []byte // key of the last index entry
 	ended int
 
 	commit time.Duration // duration of the commit
 }
 
+// nextSize returns the size of the batch that follows b, which ended with err. If another
+// transaction is working on one of the sessions of b, they are tried again in smaller batches; a
+// batch of one session is left out instead. Other errors are returned.
+func nextSize(ctx context.Context, size int, b batch, err error) (next int, again bool, _ error) {
+	switch {
+	case err == nil:
+		return nextBatch(size, b.commit), false, nil
+	case ctx.Err() != nil || !transaction.IsTransient(err):
+		return 0, false, err
+	case size > 1:
+		return max(size/8, 1), true, nil
+	case b.seen == 0:
+		return 0, false, err
+	}
+	return size, false, nil
+}
+
 func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b batch, err error) {
-	var done time.Time
-	err = transaction.Run(ctx, func(ctx context.Context) error {
+	commit, err := m.runBatch(ctx, m.db, func(ctx context.Context, ts *txState) error {
 		b = batch{} // reset by every attempt
-		ts, err := m.txState(ctx)
-		if err == nil {
-			err = ts.askClock(stale)
-		}
-		if err != nil {
-			return err
-		}
 		var keys [][]byte
 		for it, err := range ts.index().Snapshot().Range(r) {
 			if err != nil {
@@ -200,10 +205,9 @@ func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b 
 			b.seen++
 			b.last = key
 		}
-		done = time.Now()
 		return nil
-	}, transaction.Policy{Tries: 2})
-	b.commit = time.Since(done)
+	})
+	b.commit = commit
 	return b, err
 }
 
@@ -220,6 +224,7 @@ func (ts *txState) sweep(ctx context.Context, key []byte) (ended bool, err error
 		return false, err
 	}
 	now, adjusted := ts.m.time()
+	ts.m.addPending(&l, r, now) // not stored by the flush of the sweep, or later
 	used := l.lastUsed()
 	switch {
 	case l.problem != nil:
@@ -294,15 +299,10 @@ func (ts *txState) moveIndexEntry(r ref, found []byte, slice int64) error {
 // redate replaces all used records of the session r, and its index entry for the slice found, by
 // one record and one entry for slice.
 func (ts *txState) redate(r ref, l *loaded, found, slice int64) error {
-	for _, it := range l.uses() {
-		if err := ts.data.Delete(it.Key); err != nil {
-			return err
-		}
-	}
-	if err := ts.data.Put(r.usedKey(slice), []byte{}); err != nil {
+	if err := ts.index().Delete(r.indexKey(found)); err != nil {
 		return err
 	}
-	return ts.moveIndexEntry(r, r.indexKey(found), slice)
+	return ts.mark(r, l, slice)
 }
 
 // A Sweeper sweeps at intervals until it is closed.

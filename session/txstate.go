@@ -30,7 +30,7 @@ type txState struct {
 	sessions []*Session  // in the order of loading, including those that can't be used any more
 	atJoin   int         // len(sessions) when it joined; nothing had been written to these before
 	joined   bool
-	hooked   bool // report is registered as an AfterCommit hook
+	hooked   bool // afterCommit is registered as an AfterCommit hook
 	swept    []Info
 }
 
@@ -49,6 +49,7 @@ type state struct {
 	changed    bool
 
 	used     int64   // the latest time slice in which it was used
+	marked   int64   // the same, according to the records in this transaction's view
 	overlay  overlay // the items that were set or deleted
 	size     int     // bytes of all items, including their keys
 	modified int64   // time of the last change, if changed
@@ -146,7 +147,7 @@ func (ts *txState) load(id string) (*Session, error) {
 	if err := ts.data.AddReadConflict(s.idRef.key(kindMeta)); err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	now, adjusted, err := ts.checkExpired(&s.stored)
+	now, adjusted, err := ts.checkExpired(&s.stored, s.idRef)
 	if err != nil {
 		return nil, err
 	}
@@ -166,9 +167,10 @@ func (ts *txState) load(id string) (*Session, error) {
 	return s, nil
 }
 
-// checkExpired sets l.expired, and returns the time and the adjusted time (see [clock]). If the
-// database has a clock, it is read again before a session is declared expired.
-func (ts *txState) checkExpired(l *loaded) (now, adjusted int64, err error) {
+// checkExpired sets l.expired and l.pending of the session r, and returns the time and the adjusted
+// time (see [clock]). If the database has a clock, it is read again before a session is declared
+// expired.
+func (ts *txState) checkExpired(l *loaded, r ref) (now, adjusted int64, err error) {
 	if err := ts.askClock(stale); err != nil {
 		return 0, 0, err
 	}
@@ -176,6 +178,7 @@ func (ts *txState) checkExpired(l *loaded) (now, adjusted int64, err error) {
 	if !l.exists {
 		return now, adjusted, nil
 	}
+	ts.m.addPending(l, r, now)
 	if ts.m.expired(l.lastUsed(), adjusted) || ts.m.farAhead(l.lastUsed(), now) {
 		if err := ts.askClock(0); err != nil {
 			return 0, 0, err
@@ -200,7 +203,7 @@ func (s *Session) unwritten() state {
 	if !s.stored.live() {
 		return state{}
 	}
-	now := state{exists: true, used: s.stored.lastUsed()}
+	now := state{exists: true, used: s.stored.lastUsed(), marked: s.stored.marked()}
 	for _, it := range s.stored.items() {
 		now.size += len(itemName(it)) + len(it.Value)
 	}
@@ -213,34 +216,39 @@ func (ts *txState) index() storage.Bucket { return ts.tx.Bucket(ts.m.index) }
 // itemName returns the app's key: the part of a record's key after the session's prefix.
 func itemName(it storage.Item) []byte { return it.Key[len(ref{})+1:] }
 
-// touch marks s as used in the current time slice, unless it is marked already. It writes records
-// without reading them, and of several marks the latest counts, so that two transactions that touch
-// one session never conflict with each other.
+// touch makes the current time slice the one in which s was last used. If it was used in an earlier
+// slice so far, the use becomes pending when the transaction has committed, or, if that is not safe
+// (see [Manager.defers]), is stored by this transaction.
 func (s *Session) touch(now int64) error {
-	slice := s.ts.m.slice(now)
 	if !s.state.exists {
 		return nil
 	}
-	s.ts.m.usage.mark(slice)
-	if slice <= s.state.used && !s.ts.m.farAhead(s.state.used, now) {
+	m := s.ts.m
+	slice := m.slice(now)
+	m.usage.mark(slice)
+	if slice <= s.state.used && !m.farAhead(s.state.used, now) {
+		return nil
+	}
+	s.state.used = slice
+	if m.defers(s.state.marked, slice) {
+		s.ts.hook()
+		return nil
+	}
+	return s.markUsed()
+}
+
+// markUsed stores the slice in which s was last used, unless it is stored. Transactions that write
+// to a session do so, since another write costs them little. It writes records without reading
+// them, so that two transactions that mark one session never conflict with each other.
+func (s *Session) markUsed() error {
+	if s.state.marked == s.state.used {
 		return nil
 	}
 	if err := s.ts.join(); err != nil {
 		return err
 	}
-	for _, it := range s.stored.uses() {
-		if err := s.ts.data.Delete(it.Key); err != nil {
-			return err
-		}
-	}
-	if err := s.ts.data.Put(s.ref().usedKey(slice), []byte{}); err != nil {
-		return err
-	}
-	if err := s.ts.index().Delete(s.ref().indexKey(s.state.used)); err != nil {
-		return err
-	}
-	s.state.used = slice
-	return s.ts.index().Put(s.ref().indexKey(slice), []byte{})
+	s.state.marked = s.state.used
+	return s.ts.mark(s.idRef, &s.stored, s.state.used)
 }
 
 // usable returns an error if s or its transaction can't be used any more.
@@ -463,6 +471,9 @@ func (s *Session) remove(key string) error {
 	if err := s.ts.join(); err != nil {
 		return err
 	}
+	if err := s.markUsed(); err != nil {
+		return err
+	}
 	if err := s.ts.data.Delete(s.ref().itemKey(key)); err != nil {
 		return err
 	}
@@ -482,20 +493,24 @@ func (s *Session) cache(key string, record []byte, size int, now int64) {
 	s.state.changed, s.state.modified = true, now
 }
 
-// begin stores a new session, before its first item is written. It does nothing if the session
-// exists.
+// begin stores a new session, before its first item is written. If the session exists, it marks it
+// as used.
 func (s *Session) begin(now int64) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	if err := s.ts.join(); err != nil || s.state.exists {
+	if err := s.ts.join(); err != nil {
 		return err
+	}
+	if s.state.exists {
+		return s.markUsed()
 	}
 	if err := s.discard(); err != nil {
 		return err
 	}
 	s.state.exists, s.state.begun = true, true
 	s.state.used = s.ts.m.slice(now)
+	s.state.marked = s.state.used
 	s.ts.m.usage.mark(s.state.used)
 	s.ts.notify()
 	return s.ts.create(s.idRef, meta{created: s.created, used: s.state.used})
@@ -588,13 +603,35 @@ func (ts *txState) join() error {
 	return nil
 }
 
-// notify registers report, which is called after the commit.
+// notify has report called after the commit, if it has something to do.
 func (ts *txState) notify() {
-	if ts.hooked || !ts.reports() {
+	if ts.reports() {
+		ts.hook()
+	}
+}
+
+// hook registers afterCommit.
+func (ts *txState) hook() {
+	if !ts.hooked {
+		ts.hooked = true
+		ts.txn.AfterCommit(ts.afterCommit)
+	}
+}
+
+// afterCommit makes the uses that the transaction has not stored pending, and tells listeners and
+// event handlers what became of the sessions, if the transaction was committed.
+func (ts *txState) afterCommit(ctx context.Context, committed bool) {
+	if !committed {
 		return
 	}
-	ts.hooked = true
-	ts.txn.AfterCommit(ts.report)
+	for _, s := range ts.sessions {
+		if s.state.exists && s.state.used > s.state.marked {
+			ts.m.addUse(s.idRef, s.state.used)
+		}
+	}
+	if ts.reports() {
+		ts.report(ctx)
+	}
 }
 
 // reports reports whether there are event handlers or listeners.
@@ -616,7 +653,10 @@ func (ts *txState) Abort(_ context.Context, t resource.Txn) error {
 		return nil
 	}
 	for _, s := range ts.sessions[:ts.atJoin] {
-		s.state = s.unwritten()
+		used := s.state.used
+		if s.state = s.unwritten(); s.state.exists {
+			s.state.used = used // the use itself is not undone
+		}
 	}
 	ts.drop(ts.atJoin)
 	ts.joined = false
