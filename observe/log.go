@@ -3,7 +3,6 @@ package observe
 import (
 	"context"
 	"log/slog"
-	"time"
 )
 
 // NewLog returns a listener that logs, at the level debug, one record for each request when it ends,
@@ -35,16 +34,6 @@ func (l *log) Queued(ctx context.Context, f Queue) {
 		slog.Duration("duration", f.Duration))
 }
 
-// slow is the time after which a commit is logged.
-const slow = time.Second
-
-func (l *log) CommitEnd(ctx context.Context, f CommitEnd) {
-	if f.Duration >= slow {
-		l.log(ctx, "the commit was slow", slog.Int("managers", f.Managers),
-			slog.Duration("duration", f.Duration))
-	}
-}
-
 func (l *log) Swept(ctx context.Context, f Sweep) {
 	l.log(ctx, "swept", slog.Int("ended", f.Ended), slog.Duration("duration", f.Duration))
 }
@@ -52,6 +41,7 @@ func (l *log) Swept(ctx context.Context, f Sweep) {
 func (l *log) Grouped(context.Context, Group)                {}
 func (l *log) Joined(context.Context, Join)                  {}
 func (l *log) CommitStart(context.Context, CommitStart)      {}
+func (l *log) CommitEnd(context.Context, CommitEnd)          {}
 func (l *log) Decided(context.Context, Decision)             {}
 func (l *log) SessionChanged(context.Context, SessionChange) {}
 

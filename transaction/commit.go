@@ -175,6 +175,12 @@ func (t *Txn) commitManagers(ctx context.Context, managers []resource.DataManage
 	if len(managers) == 0 {
 		return nil
 	}
+	if t.manager != nil && t.manager.Logger != nil {
+		if start.IsZero() {
+			start = time.Now()
+		}
+		defer func() { t.reportSlow(ctx, managers, time.Since(start)) }()
+	}
 	p := progress{rest: managers, exit: errExit}
 	defer func() {
 		if p.exit != nil {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pasteline/pasteline/observe"
 )
@@ -14,8 +15,13 @@ import (
 // a time: the current transaction belongs to the context, not to the Manager or to a goroutine.
 type Manager struct {
 	// Logger receives errors that can't be returned to a caller, such as a hook that panics after
-	// the decision or a manager that fails to abort or to finish. Nil discards them.
+	// the decision or a manager that fails to abort or to finish, and warnings about slow commits.
+	// Nil discards them.
 	Logger *slog.Logger
+
+	// SlowCommit is the duration from which a commit is logged as a warning, with the sort keys of
+	// its data managers. Zero means one second, a negative value no warnings.
+	SlowCommit time.Duration
 
 	mu            sync.Mutex     // guards synchronizers
 	synchronizers []Synchronizer // never changed in place: transactions keep the slice
@@ -34,7 +40,7 @@ func (m *Manager) Begin(ctx context.Context) (context.Context, *Txn, error) {
 	synchronizers := m.synchronizers
 	m.mu.Unlock()
 
-	ctx, t := begin(ctx, m.Logger)
+	ctx, t := begin(ctx, m)
 	for i, s := range synchronizers {
 		if err := recovered(func() error { return s.NewTransaction(t) }); err != nil {
 			_ = t.Abort(ctx) // its errors are logged; the reason is err
@@ -92,8 +98,9 @@ type Synchronizer interface {
 // already carries one, see [Manager.Begin].
 func Begin(ctx context.Context) (context.Context, *Txn) { return begin(ctx, nil) }
 
-func begin(ctx context.Context, logger *slog.Logger) (context.Context, *Txn) {
-	t := &Txn{logger: logger}
+// begin starts a transaction of m, which is nil for a zero Manager.
+func begin(ctx context.Context, m *Manager) (context.Context, *Txn) {
+	t := &Txn{manager: m}
 	t.carrier = carrier{Context: ctx, txn: t}
 	if seen := observe.FromContext(ctx); seen.Listening() {
 		t.seen = seen

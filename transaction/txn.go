@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/transaction/resource"
@@ -23,7 +25,7 @@ import (
 // effect.
 type Txn struct {
 	carrier       carrier
-	logger        *slog.Logger
+	manager       *Manager             // nil: a zero one
 	seen          *observe.Request     // nil: without listeners
 	onJoin        func(manager string) // tells them that a data manager has joined
 	synchronizers []Synchronizer
@@ -391,18 +393,36 @@ func (t *Txn) forget() {
 // report logs an error that can't be returned to a caller, or not only. It does nothing if err is
 // nil.
 func (t *Txn) report(ctx context.Context, what string, dm resource.DataManager, err error) {
-	if err == nil || t.logger == nil {
+	if err == nil || t.manager == nil || t.manager.Logger == nil {
 		return
 	}
 	attrs := []slog.Attr{slog.String("transaction", t.ID()), slog.Any("error", err)}
 	if dm != nil {
-		key := ""
-		// logged without a name if it panics
-		_ = recovered(func() error { key = dm.SortKey(); return nil })
-		attrs = append(attrs, slog.String("manager", key))
+		attrs = append(attrs, slog.String("manager", sortKey(dm)))
 	}
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
-	t.logger.LogAttrs(ctx, slog.LevelError, what, attrs...) //nolint:sloglint // a constant
+	t.manager.Logger.LogAttrs(ctx, slog.LevelError, what, attrs...) //nolint:sloglint // a constant
+}
+
+// sortKey returns the sort key of a manager for a log, or "" if it panics.
+func sortKey(dm resource.DataManager) (key string) {
+	_ = recovered(func() error { key = dm.SortKey(); return nil })
+	return key
+}
+
+// reportSlow logs a commit that took long.
+func (t *Txn) reportSlow(ctx context.Context, managers []resource.DataManager, took time.Duration) {
+	limit := cmp.Or(t.manager.SlowCommit, time.Second)
+	if limit < 0 || took < limit {
+		return
+	}
+	keys := make([]string, len(managers))
+	for i, dm := range managers {
+		keys[i] = sortKey(dm)
+	}
+	t.manager.Logger.LogAttrs(ctx, slog.LevelWarn, "the commit was slow",
+		slog.Duration("duration", took), slog.String("managers", strings.Join(keys, ", ")),
+		slog.String("note", t.Description()))
 }

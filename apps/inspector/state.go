@@ -156,10 +156,11 @@ func (s *state) end(r *picture.Record) {
 	}
 	var app, job string
 	var attempts, lost uint64
-	var failed bool
+	var failed, remarked bool
 	kept := &record{Record: r}
 	r.View(func(q *picture.Request) {
 		app, job, failed, kept.size = q.App, q.Job, q.Failed(), q.Size()
+		remarked = len(q.Remarks()) > 0
 		attempts = uint64(len(q.Attempts) + q.More) //nolint:gosec // not negative
 		for i := range q.Attempts {
 			if q.Attempts[i].Outcome == observe.Conflicted {
@@ -174,7 +175,7 @@ func (s *state) end(r *picture.Record) {
 	s.ended++
 	kept.ended = s.ended
 	s.recent.add(kept)
-	if lost > 0 || failed {
+	if lost > 0 || failed || remarked {
 		s.troubled.add(kept)
 	}
 	if job != "" {

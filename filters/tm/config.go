@@ -3,6 +3,7 @@ package tm
 import (
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/pasteline/pasteline/transaction"
 )
@@ -51,6 +52,10 @@ type Config struct {
 	// MaxBody limits the size of a request body in bytes; a longer one is answered with 413,
 	// without a transaction. Zero means 1 GiB, a negative number no limit.
 	MaxBody int64
+
+	// SlowCommit is the duration from which a commit is logged as a warning. Zero means one second, a
+	// negative value no warnings. A Manager has its own.
+	SlowCommit time.Duration
 
 	// Logger receives records about failed requests, unless a retry around this filter logs them.
 	// Nil discards them.

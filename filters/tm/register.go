@@ -2,6 +2,7 @@ package tm
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/order"
@@ -16,6 +17,7 @@ type settings struct {
 	StreamBody  bool           `default:"false" help:"pass the request body to the app while the client sends it; otherwise the whole body is received before the transaction begins; behind retry, its setting applies"`
 	MaxBody     pipeline.Bytes `default:"1GB" help:"maximum size of a request body; a longer one is answered with 413; 0 is no limit; behind retry, its setting applies"`
 	MaxResponse pipeline.Bytes `default:"1GB" help:"maximum size of a response that is buffered; a longer one is replaced by 500; 0 is no limit; behind retry, its setting applies"`
+	SlowCommit  time.Duration  `default:"1" min:"0s" help:"log a warning for a commit that takes this long; 0 logs none"`
 }
 
 // Register adds the filter to r as "egg:pasteline#tm", and under the names of the Python packages,
@@ -47,7 +49,11 @@ func newFromSettings(b *pipeline.Build, s settings) (func(http.Handler) http.Han
 		MaxBody:     s.MaxBody.Limit(),
 		MaxResponse: s.MaxResponse.Limit(),
 		StreamBody:  s.StreamBody,
+		SlowCommit:  s.SlowCommit,
 		Logger:      b.Logger(),
+	}
+	if s.SlowCommit == 0 {
+		config.SlowCommit = -1
 	}
 	err := lookup(b, "commit_veto", s.CommitVeto, &config.Veto)
 	if err == nil {

@@ -20,7 +20,7 @@ import (
 // New returns the filter.
 func New(config Config) func(http.Handler) http.Handler {
 	if config.Manager == nil {
-		config.Manager = &transaction.Manager{Logger: config.Logger}
+		config.Manager = &transaction.Manager{Logger: config.Logger, SlowCommit: config.SlowCommit}
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)

@@ -40,7 +40,7 @@ type frameView struct {
 	Values map[string]string
 }
 
-// HTML draws a part: "bars" and "losses" of a [Row], or "legend", which needs no data.
+// HTML draws a part: "bars" of a [Row], its "losses" with remarks, or "legend", which needs no data.
 func HTML(part string, data any) template.HTML {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, part, data); err != nil {

@@ -3,6 +3,7 @@ package picture
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -529,6 +530,24 @@ const (
 // error.
 func (d *Request) Failed() bool {
 	return d.Panicked || d.Status >= 500 || d.Job != "" && d.Err != ""
+}
+
+// slow is the duration in milliseconds from which the commit of an attempt gets a remark.
+const slow = 1000
+
+// Remarks returns what is unusual about a request: slow commits.
+func (d *Request) Remarks() []string {
+	var all []string
+	for i := range d.Attempts {
+		if a := &d.Attempts[i]; a.CommitMillis >= slow {
+			text := "The commit of attempt " + strconv.Itoa(a.Number) + " took " + Millis(a.CommitMillis)
+			if len(a.Managers) > 0 {
+				text += " in " + strings.Join(a.Managers, ", ")
+			}
+			all = append(all, text)
+		}
+	}
+	return all
 }
 
 // Size returns the memory that d takes in bytes, about.

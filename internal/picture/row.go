@@ -11,7 +11,8 @@ type Row struct {
 	Request
 	Bars   []Bar
 	Losses []Loss
-	Class  string  // "failed", "troubled" (it has lost attempts) or ""
+	Notes  []string // the remarks of the request
+	Class  string  // "failed", "troubled" (it has lost attempts or remarks) or ""
 	Scale  float64 // the milliseconds that the width of the row stands for
 	Extent float64 // the milliseconds that the request needs
 }
@@ -31,7 +32,7 @@ type Loss struct {
 // NewRow returns a request as it is drawn. find returns the request of an id, to name the winner of
 // a conflict; it may be nil.
 func NewRow(q Request, find func(id string) (Request, bool)) Row {
-	r := Row{Request: q, Extent: q.Millis}
+	r := Row{Request: q, Notes: q.Remarks(), Extent: q.Millis}
 	end := 0.0
 	for i := range r.Attempts {
 		t := &r.Attempts[i]
@@ -72,7 +73,7 @@ func NewRow(q Request, find func(id string) (Request, bool)) Row {
 	switch {
 	case r.Failed():
 		r.Class = "failed"
-	case len(r.Losses) > 0:
+	case len(r.Losses) > 0, len(r.Notes) > 0:
 		r.Class = "troubled"
 	}
 	r.Scale = scaleOf(r.Extent)
