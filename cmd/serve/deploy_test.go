@@ -46,10 +46,12 @@ func TestDeployedFilesAreRight(t *testing.T) {
 	dockerfile, container := read(t, deploy+"Dockerfile"), read(t, deploy+"container.ini")
 	for file, patterns := range map[string][]string{
 		dockerfile: {
-			`(?m)^VOLUME /data$`, `http://127\.0\.0\.1:6543/hello`,
+			`(?m)^VOLUME /data$`, `http://127\.0\.0\.1:6543/health/live`,
 			`(?m)^EXPOSE 6543$`,
 		},
-		container:                      {`= bolt:///data/`, `(?m)^port = 6543$`},
+		container: {
+			`= bolt:///data/`, `(?m)^port = 6543$`, `(?m)^/health = egg:pasteline#health$`,
+		},
 		read(t, deploy+"serve.socket"): {`(?m)^ListenStream=127\.0\.0\.1:6543$`},
 		read(t, deploy+"site.ini"): {
 			`%\(ENV_STATE_DIRECTORY\)s`, `= SITE_SECRET`,

@@ -2,6 +2,7 @@ package errorpage
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -14,6 +15,7 @@ import (
 	"github.com/pasteline/pasteline/internal/attempt"
 	"github.com/pasteline/pasteline/internal/request/formfiles"
 	"github.com/pasteline/pasteline/internal/request/guard"
+	"github.com/pasteline/pasteline/internal/request/sent"
 	"github.com/pasteline/pasteline/pipeline"
 )
 
@@ -30,15 +32,20 @@ func Register(r *pipeline.Registry) {
 	pipeline.Around(r, around)
 }
 
-// access is the guard of the developer's page, which a section shares with the whole pipeline.
-type access struct{ *guard.Guard }
+// access is what a section shares with the whole pipeline: the guard of the developer's page, and
+// whether the section has a template.
+type access struct {
+	*guard.Guard
+
+	template bool
+}
 
 func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, error) {
 	g, err := newGuard(s.Allow)
 	if err != nil {
 		return nil, err
 	}
-	b.Share(access{g})
+	b.Share(access{g, s.Template != ""})
 	if s.Template == "" {
 		return func(next http.Handler) http.Handler { return next }, nil
 	}
@@ -50,7 +57,14 @@ func build(b *pipeline.Build, s settings) (func(http.Handler) http.Handler, erro
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			own := r.WithContext(attempt.WithPage(r.Context(), page))
 			defer formfiles.HandBack(r, own)
+			returned := false
+			defer func() {
+				if p, ok := r.Context().Value(panicKey{}).(*panicPage); ok && !returned {
+					p.page = page // a panic, which is answered outside of this filter
+				}
+			}()
 			next.ServeHTTP(w, own)
+			returned = true
 		})
 	}, nil
 }
@@ -125,25 +139,67 @@ func newTemplate(b *pipeline.Build, name string) (attempt.Page, error) {
 	}, nil
 }
 
-// around puts the developer's page around a pipeline whose file has debug = true.
-func around(b *pipeline.Build) (func(http.Handler) http.Handler, error) {
-	if !b.Debug() {
-		return nil, nil //nolint:nilnil // no filter, as documented
+// panicPage is the page of the innermost filter with a template that a panic has passed. A request
+// has one, which its goroutine uses.
+type panicPage struct{ page attempt.Page }
+
+type panicKey struct{}
+
+var errNoTemplate = errors.New("no filter with a template was passed")
+
+// answerPanics returns a middleware that answers panics with the page of a filter that they have
+// passed, or as the server would.
+func answerPanics(logger *slog.Logger) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p := new(panicPage)
+			ctx := attempt.WithPage(r.Context(), func(problem attempt.Problem) ([]byte, error) {
+				if p.page == nil {
+					return nil, errNoTemplate
+				}
+				return p.page(problem)
+			})
+			own := r.WithContext(context.WithValue(ctx, panicKey{}, p))
+			defer formfiles.HandBack(r, own)
+			noted := &sent.Writer{ResponseWriter: w}
+			defer func() {
+				if value := recover(); value != nil {
+					attempt.AnswerPanic(logger, noted, own, value)
+				}
+			}()
+			next.ServeHTTP(noted, own)
+		})
 	}
+}
+
+// around puts the developer's page around a pipeline whose file has debug = true, and the page for
+// panics around one that has a template.
+func around(b *pipeline.Build) (func(http.Handler) http.Handler, error) {
 	var guards []access
+	template := false
 	for _, section := range b.Share(access{}) {
 		if a, ok := section.(access); ok {
 			guards = append(guards, a)
+			template = template || a.template
 		}
+	}
+	switch {
+	case !b.Debug() && template:
+		return answerPanics(b.Logger()), nil
+	case !b.Debug():
+		return nil, nil //nolint:nilnil // no filter, as documented
 	}
 	if len(guards) == 0 {
 		local, err := newGuard([]string{"localhost"})
 		if err != nil {
 			return nil, err
 		}
-		guards = []access{{local}}
+		guards = []access{{Guard: local}}
 	}
 	p := &page{site: newSite(b), guards: guards, logger: b.Logger()}
 	b.Observe(collector{})
+	if template {
+		return func(next http.Handler) http.Handler { return answerPanics(p.logger)(p.wrap(next)) }, nil
+	}
 	return p.wrap, nil
 }
