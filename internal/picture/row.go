@@ -12,9 +12,9 @@ type Row struct {
 	Bars   []Bar
 	Losses []Loss
 	Notes  []string // the remarks of the request
-	Class  string  // "failed", "troubled" (it has lost attempts or remarks) or ""
-	Scale  float64 // the milliseconds that the width of the row stands for
-	Extent float64 // the milliseconds that the request needs
+	Class  string   // "failed", "troubled" (it has lost attempts or remarks) or ""
+	Scale  float64  // the milliseconds that the width of the row stands for
+	Extent float64  // the milliseconds that the request needs
 }
 
 // A Bar is a part of an attempt: the wait before it, the handler, or the commit.
