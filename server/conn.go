@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -131,7 +132,7 @@ func (s slots) release() {
 	}
 }
 
-// A conn is a connection that sets a deadline for each written piece. http.Server's WriteTimeout is
+// A conn is a connection that limits the time for each written piece. http.Server's WriteTimeout is
 // one deadline for a whole response, and so would cut streams and large downloads.
 type conn struct {
 	net.Conn
@@ -172,27 +173,36 @@ func (c *conn) Read(b []byte) (n int, err error) {
 // SetReadDeadline sets the deadline for reading.
 func (c *conn) SetReadDeadline(t time.Time) error { return c.reading.set(t) }
 
-// pieceSize is the size of the pieces that have one deadline each: a client that accepts this many
-// bytes within the write timeout is slow, but alive.
+// pieceSize is the size of a piece: a client that accepts this many bytes within the write timeout
+// is slow, but alive.
 const pieceSize = 64 << 10
 
-// Write writes b, piece by piece.
+// Write writes b.
 func (c *conn) Write(b []byte) (n int, err error) {
 	for {
-		piece := b[n:min(len(b), n+pieceSize)]
 		if err := c.Conn.SetWriteDeadline(c.next()); err != nil {
 			return n, err
 		}
-		m, err := c.Conn.Write(piece)
+		m, err := c.Conn.Write(b[n:])
 		n += m
-		if err != nil || n == len(b) {
+		if !c.continues(int64(m), err) {
 			return n, err
 		}
 	}
 }
 
-// ReadFrom writes src, piece by piece. If src is a file, the system can copy it directly
-// (sendfile).
+// continues reports whether a write that ended with err goes on with another deadline, because the
+// client has accepted a piece in the time.
+func (c *conn) continues(written int64, err error) bool {
+	if written < pieceSize || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deadline.IsZero() || time.Now().Before(c.deadline)
+}
+
+// ReadFrom writes src. If src is a file, the system can copy it directly (sendfile).
 func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	to, ok := c.Conn.(io.ReaderFrom)
 	if !ok {
@@ -203,6 +213,9 @@ func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	limited, ok := src.(*io.LimitedReader)
 	if !ok {
 		limited = &io.LimitedReader{R: src, N: math.MaxInt64}
+	}
+	if file, ok := limited.R.(io.Seeker); ok {
+		return c.readFromFile(to, limited, file)
 	}
 	for limited.N > 0 {
 		piece := &io.LimitedReader{R: limited.R, N: min(limited.N, pieceSize)}
@@ -218,6 +231,32 @@ func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 		}
 	}
 	return n, nil
+}
+
+// readFromFile writes src in one go. After a deadline that was too short for all of it, it
+// continues behind the last byte that was written, which is not always the last one that was read.
+func (c *conn) readFromFile(to io.ReaderFrom, src *io.LimitedReader, file io.Seeker) (
+	n int64, err error,
+) {
+	start, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, err
+	}
+	size := src.N
+	for {
+		if err := c.Conn.SetWriteDeadline(c.next()); err != nil {
+			return n, err
+		}
+		m, err := to.ReadFrom(src)
+		n += m
+		src.N = size - n
+		if !c.continues(m, err) {
+			return n, err
+		}
+		if _, err := file.Seek(start+n, io.SeekStart); err != nil {
+			return n, err
+		}
+	}
 }
 
 // CloseWrite closes the sending direction. Net/http then reads the rest from a client that it has

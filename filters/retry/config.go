@@ -55,8 +55,8 @@ type Config struct {
 	MaxBody int64
 
 	// MaxResponse limits how many bytes of a response can be buffered; a longer one is answered
-	// with 500. Zero means 1 GiB, a negative number no limit. Output after a flush is not buffered
-	// and not counted.
+	// with 500. Zero means 1 GiB, a negative number no limit. Output after a flush, and files that
+	// are served on Linux, are not buffered and not counted.
 	MaxResponse int64
 
 	// LogAfterTryCount is the number of the first failed attempt that is logged even if another

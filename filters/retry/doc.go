@@ -45,9 +45,10 @@
 //
 // # Caveats
 //
-// A response is buffered in memory, then in a temporary file, until the handler returns. A handler
-// that streams must flush. The first flush ends the transaction, and after it the request is not
-// run again: if the handler fails later, the response is cut off, see package handler.
+// A response is buffered in memory, then in a temporary file, until the handler returns. (On Linux
+// a file that is served is sent from its place instead, after the commit.) A handler that streams
+// must flush. The first flush ends the transaction, and after it the request is not run again: if
+// the handler fails later, the response is cut off, see package handler.
 //
 // Informational responses, such as 103 Early Hints, are dropped while the response is buffered, as
 // the attempt could still fail.

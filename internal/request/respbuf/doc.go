@@ -19,6 +19,13 @@
 // duplex go to the server at once. io.Copy to a released Writer reaches the server's ReadFrom.
 // Informational responses other than 101 are dropped before the decision.
 //
+// # Files
+//
+// io.Copy from a file (as by http.FileServer and http.ServeContent) keeps a reference to the file
+// instead of its bytes, on Linux and if the file is open for reading only. It is sent after the
+// commit, with sendfile. Options.Max does not apply to it. A file that another program changes
+// before then is sent as it is at that time; if it was truncated, the connection is closed.
+//
 // # Caveats
 //
 // A Writer has no Unwrap method, since a caller that unwrapped it could send a part of an undecided

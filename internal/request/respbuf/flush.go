@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/pasteline/pasteline/internal/request/sent"
+	"github.com/pasteline/pasteline/internal/request/spill"
 )
 
 // Flush is [Writer.FlushError] without the error.
@@ -171,10 +173,13 @@ func can[T any](w http.ResponseWriter) bool {
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // ReadFrom buffers the contents of src, or passes src on so that the server can send it
-// efficiently.
+// efficiently. Of a file it keeps a reference instead of the contents, see [spill.Buffer].
 func (h *Writer) ReadFrom(src io.Reader) (int64, error) {
 	if h.isPassing() {
 		return io.Copy(h.dst, src)
+	}
+	if n := h.refer(src); n > 0 {
+		return n, nil
 	}
 	// The struct hides ReadFrom, which io.Copy would call recursively.
 	buffer, ok := copyBuffers.Get().(*[32 << 10]byte)
@@ -183,6 +188,32 @@ func (h *Writer) ReadFrom(src io.Reader) (int64, error) {
 	}
 	defer copyBuffers.Put(buffer)
 	return io.CopyBuffer(struct{ io.Writer }{h}, src, buffer[:])
+}
+
+// refer keeps a reference to the file src, or to the limited part of it, and returns its size, or 0
+// if the contents have to be buffered.
+func (h *Writer) refer(src io.Reader) int64 {
+	limited, ok := src.(*io.LimitedReader)
+	if !ok {
+		limited = &io.LimitedReader{R: src, N: math.MaxInt64}
+	}
+	file, ok := limited.R.(spill.File)
+	if !ok {
+		return 0
+	}
+	size := min(limited.N, spill.Rest(file))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if size <= 0 || h.state != holding && h.state != deciding || h.err != nil {
+		return 0
+	}
+	h.freeze(http.StatusOK)
+	if !bodyAllowed(h.status) || h.length >= 0 && h.body.Len()+size > h.length ||
+		!h.body.AppendFile(file, size) {
+		return 0
+	}
+	limited.N -= size
+	return size
 }
 
 func (h *Writer) isPassing() bool {

@@ -11,6 +11,11 @@
 // memory, and many at once use no more than their marks and the reserve. The reserve is small
 // because freed chunks stay resident until the pool drops them.
 //
+// # Files
+//
+// [Buffer.AppendFile] appends a part of a file without reading it: the Buffer refers to the file
+// until Close. So a large file is neither kept in memory nor copied to a temporary file.
+//
 // # Caveats
 //
 // Memory comes from a pool and returns to it with Close, so a Buffer must not be used afterwards.
@@ -98,10 +103,11 @@ type Buffer struct {
 	// Spooled, if not nil, is called with the number of bytes so far when a file becomes necessary.
 	Spooled func(bytes int64)
 
-	// The contents are the stored bytes, followed by the tail.
+	// The contents are the stored bytes, followed by the tail, followed by those of the lent file.
 	stored *stored // nil until a chunk is full, as most bodies are smaller
 	tail   *chunk
-	filled int // bytes in tail
+	filled int   // bytes in tail
+	lent   *lent // or nil
 }
 
 // stored are the full chunks: first those in memory, then the file.
@@ -117,6 +123,15 @@ func (s *stored) inMemory() int64 { return int64(len(s.memory)) * chunkSize }
 
 // Len returns the number of bytes in the buffer.
 func (b *Buffer) Len() int64 {
+	n := b.own()
+	if b.lent != nil {
+		n += b.lent.size
+	}
+	return n
+}
+
+// own returns the number of bytes before those of the lent file.
+func (b *Buffer) own() int64 {
 	if b.stored == nil {
 		return int64(b.filled)
 	}
@@ -135,6 +150,9 @@ func (b *Buffer) WriteString(s string) (int, error) {
 }
 
 func write[T string | []byte](b *Buffer, p T) (int, error) {
+	if err := b.absorb(); err != nil {
+		return 0, err
+	}
 	written := 0
 	for len(p) > 0 {
 		if b.tail == nil {
@@ -156,6 +174,9 @@ func write[T string | []byte](b *Buffer, p T) (int, error) {
 // ReadFrom appends the bytes of r up to its end, and reads them directly into the Buffer's memory:
 // while it waits for r, it uses one chunk.
 func (b *Buffer) ReadFrom(r io.Reader) (int64, error) {
+	if err := b.absorb(); err != nil {
+		return 0, err
+	}
 	var total int64
 	for empty := 0; ; empty++ {
 		if b.tail == nil {
@@ -265,14 +286,17 @@ func (s *stored) room(highWater int64) bool {
 // ReadAt reads from offset on, as [io.ReaderAt], except that it may return fewer bytes than len(p):
 // those that are contiguous.
 func (b *Buffer) ReadAt(p []byte, offset int64) (int, error) {
-	before := b.Len() - int64(b.filled) // the tail
+	own := b.own()
+	before := own - int64(b.filled) // the tail
 	switch {
 	case offset < 0:
 		return 0, errors.New("spill: negative offset")
 	case offset < before:
 		return b.stored.readAt(p, offset)
-	case offset < b.Len():
+	case offset < own:
 		return copy(p, b.tail[offset-before:b.filled]), nil
+	case offset < b.Len():
+		return b.lent.readAt(p, offset-own)
 	default:
 		return 0, io.EOF
 	}
@@ -283,8 +307,13 @@ func (s *stored) readAt(p []byte, offset int64) (int, error) {
 		return copy(p, s.memory[offset/chunkSize][offset%chunkSize:]), nil
 	}
 	offset -= s.inMemory()
-	n, err := s.file.ReadAt(p[:min(int64(len(p)), s.filed-offset)], offset)
-	if errors.Is(err, io.EOF) { // the file is shorter than the data written to it
+	return readFileAt(s.file, p[:min(int64(len(p)), s.filed-offset)], offset)
+}
+
+// readFileAt fills p. A file that is shorter than it was is an error.
+func readFileAt(file *os.File, p []byte, offset int64) (int, error) {
+	n, err := file.ReadAt(p, offset)
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
@@ -300,11 +329,18 @@ func (b *Buffer) WriteTo(w io.Writer) (int64, error) {
 		}
 		total = n
 	}
-	if b.filled == 0 {
+	if b.filled > 0 {
+		n, err := w.Write(b.tail[:b.filled])
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+	if b.lent == nil {
 		return total, nil
 	}
-	n, err := w.Write(b.tail[:b.filled])
-	return total + int64(n), err
+	n, err := sendFile(w, b.lent.file, b.lent.from, b.lent.size)
+	return total + n, err
 }
 
 func (s *stored) writeTo(w io.Writer) (int64, error) {
@@ -319,20 +355,20 @@ func (s *stored) writeTo(w io.Writer) (int64, error) {
 	if s.filed == 0 {
 		return total, nil
 	}
-	n, err := s.sendFile(w)
+	n, err := sendFile(w, s.file, 0, s.filed)
 	return total + n, err
 }
 
-// sendFile writes the contents of the file to w. It passes the file in an io.LimitedReader, which
-// lets the server use sendfile.
-func (s *stored) sendFile(w io.Writer) (int64, error) {
-	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+// sendFile writes a part of a file to w. It passes the file in an io.LimitedReader, which lets the
+// server use sendfile. A file that is shorter than it was is an error.
+func sendFile(w io.Writer, file *os.File, from, size int64) (int64, error) {
+	if _, err := file.Seek(from, io.SeekStart); err != nil {
 		return 0, err
 	}
 	buffer := newChunk()
 	defer chunks.Put(buffer)
-	n, err := io.CopyBuffer(w, &io.LimitedReader{R: s.file, N: s.filed}, buffer[:])
-	if err == nil && n < s.filed { // the file is shorter than the data written to it
+	n, err := io.CopyBuffer(w, &io.LimitedReader{R: file, N: size}, buffer[:])
+	if err == nil && n < size {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
@@ -343,12 +379,16 @@ func (b *Buffer) Close() error {
 	if b.tail != nil {
 		chunks.Put(b.tail)
 	}
-	s := b.stored
-	b.stored, b.tail, b.filled = nil, nil, 0
-	if s == nil {
-		return nil
+	s, l := b.stored, b.lent
+	b.stored, b.tail, b.filled, b.lent = nil, nil, 0, nil
+	var err error
+	if s != nil {
+		err = s.close()
 	}
-	return s.close()
+	if l != nil {
+		err = errors.Join(err, l.file.Close())
+	}
+	return err
 }
 
 func (s *stored) close() error {
