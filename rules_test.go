@@ -137,6 +137,7 @@ var layers = []struct {
 	{"observe/observehttp", false},
 	{"internal/request/forwarded", false},
 	{"internal/systemd", false},
+	{"internal/handover", false},
 	{"internal/request/inflight", false},
 	{"mount", false},
 	{"assets", false},

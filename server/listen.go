@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/pasteline/pasteline/internal/handover"
 	"github.com/pasteline/pasteline/internal/probe"
 	"github.com/pasteline/pasteline/internal/systemd"
 	"github.com/pasteline/pasteline/pipeline"
@@ -198,6 +199,7 @@ func (s *Server) Listen(ctx context.Context) ([]net.Addr, error) {
 		closeAll(listeners)
 		return nil, err
 	}
+	handover.Settle()
 	s.warnSystemd()
 	s.warnPublic()
 	return addrs, nil
@@ -353,7 +355,9 @@ func resolve(ctx context.Context, network, host string) ([]string, error) {
 }
 
 func listenTCP(ctx context.Context, network, host, port string) (net.Listener, error) {
-	return listenWith(ctx, &net.ListenConfig{}, network, host, port)
+	return handover.Listen(network+" "+net.JoinHostPort(host, port), func() (net.Listener, error) {
+		return listenWith(ctx, &net.ListenConfig{}, network, host, port)
+	})
 }
 
 // errBound aborts a Listen after the address has been bound.

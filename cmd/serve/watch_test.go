@@ -3,12 +3,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -50,7 +52,11 @@ const watchedINI = "[app:main]\nuse = egg:told\ngreeting = hello\n" +
 const watchLimit = time.Minute
 
 // A watched site is a module of its own, served with --watch.
-type watchedSite struct{ *site }
+type watchedSite struct {
+	*site
+
+	refused *int // connections, since the test has reset it
+}
 
 // write writes a file of the module.
 func (s watchedSite) write(name, text string) {
@@ -74,7 +80,11 @@ func (s watchedSite) answers(want string) (pid int) {
 		}
 		if addr, err := os.ReadFile(s.addrFile()); err == nil && len(addr) > 0 {
 			s.base = "http://" + strings.TrimSpace(string(addr))
-			if response, err := s.client.Get(s.base); err == nil {
+			response, err := s.client.Get(s.base)
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				*s.refused++
+			}
+			if err == nil {
 				text, _ := io.ReadAll(response.Body)
 				response.Body.Close()
 				got = string(text)
@@ -114,7 +124,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := watchedSite{makeSite(t, "serve", watchedINI, "--watch", "--build", ".",
-		"--reload-interval", "100ms")}
+		"--reload-interval", "100ms"), new(int)}
 	text := func(expression string) string {
 		return strings.Replace(watchedMain, "TEXT", expression, 1)
 	}
@@ -133,7 +143,7 @@ func TestWatch(t *testing.T) {
 	}
 	s.write("go.sum", string(sum))
 	s.prepare = func(cmd *exec.Cmd) {
-		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -mod=mod")
+		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -mod=mod -ldflags=-w")
 	}
 	s.client = newClient()
 	s.launch()
@@ -146,6 +156,7 @@ func TestWatch(t *testing.T) {
 	seen := 0
 
 	first := s.answers("one hello")
+	*s.refused = 0 // the address file was written before
 	s.write("site.ini", strings.Replace(watchedINI, "hello", "welcome", 1))
 	if pid := s.answers("one welcome"); pid != first {
 		t.Errorf("a change of the .ini file has restarted the program")
@@ -166,6 +177,9 @@ func TestWatch(t *testing.T) {
 	}
 	s.write("words/words.go", "package words\n\nconst Two = \"2\"\n")
 	s.answers("2 welcome")
+	if *s.refused > 0 {
+		t.Errorf("%d connections were refused while the program was restarted", *s.refused)
+	}
 
 	s.write("main.go", strings.Replace(text(`"none"`), "return http.HandlerFunc(",
 		"if s.Greeting != \"\" {\nreturn nil, errors.New(\"no luck\")\n}\nreturn http.HandlerFunc(",

@@ -11,6 +11,7 @@
 // # Caveats
 //
 // The old process ends before the new one starts, since many databases can be opened by one process
-// only. In between, for as long as running requests need, connections are refused. Embedded files
-// and tests are not watched. On Windows, which has no signals, the program is killed.
+// only. In between, for as long as running requests need and the start takes, new connections to its
+// TCP sockets wait in the queues of the sockets, which stay open. If the program ends without a
+// change, connections are refused. Embedded files and tests are not watched. On Windows, which has no signals, the program is killed.
 package watch

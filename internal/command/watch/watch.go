@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pasteline/pasteline/internal/command/changes"
+	"github.com/pasteline/pasteline/internal/handover"
 )
 
 // Options describe the program to watch.
@@ -65,7 +66,10 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	w := &watcher{Options: o, folder: folder}
-	defer func() { err = errors.Join(err, w.stop(), os.RemoveAll(folder)) }()
+	if w.sockets, err = handover.NewKeeper(); err != nil {
+		return errors.Join(err, os.RemoveAll(folder))
+	}
+	defer func() { err = errors.Join(err, w.stop(), w.sockets.Close(), os.RemoveAll(folder)) }()
 	for ctx.Err() == nil {
 		before := w.look(w.files(ctx)) // before the build, so that a later change is noticed
 		if err := w.build(ctx); ctx.Err() == nil {
@@ -89,6 +93,8 @@ type watcher struct {
 	built  string // the path of the last successful build
 	run    *exec.Cmd
 	ended  chan exit // receives the end of the process, once; nil if none runs
+
+	sockets *handover.Keeper // keeps those of the program open while it is restarted
 }
 
 // An exit is the end of a process, with the error of a failed one.
@@ -140,7 +146,7 @@ func (w *watcher) restart(ctx context.Context) error {
 	w.run.Stdout, w.run.Stderr = w.Stdout, w.Stderr
 	w.run.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", environment, os.Getpid(), w.starts))
 	detach(w.run)
-	if err := w.run.Start(); err != nil {
+	if err := w.sockets.Start(w.run); err != nil {
 		return err
 	}
 	ended, run := make(chan exit, 1), w.run
@@ -189,6 +195,7 @@ func (w *watcher) wait(ctx context.Context, before changes.Stamps) {
 			return
 		case exit := <-w.ended:
 			w.ended = nil
+			w.sockets.Release() // clients are refused, instead of waiting for the next change
 			how := "ended"
 			if exit.err != nil {
 				how = "failed (" + exit.err.Error() + ")"
