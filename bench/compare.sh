@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Compares two commits of the product: compare.sh OLD NEW [REGEXP]
 #
-# Both are measured by this very bench folder, so only what it imports must be the same in them. REGEXP says which benchmarks; all of ours
-# if it is not given. They take turns, COUNT times (6), and benchstat says what differs.
+# Both are measured by this bench folder, so the packages that it imports must have the same API in
+# them. REGEXP selects benchmarks; all of Pasteline if it is not given. The commits alternate, COUNT
+# times (6), and benchstat compares them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -30,15 +31,17 @@ prepare() { # SIDE COMMIT
 prepare old "$old"
 prepare new "$new"
 
-# Package testing matches the parts of a name between slashes one by one, so benchmarks of different depth need a pattern each.
+# Package testing matches the parts of a name between slashes one by one, so benchmarks of different
+# depth need a pattern each.
 patterns=("$only")
-[ -n "$only" ] || patterns=('./who=pasteline$' '././who=pasteline$')
+[ -n "$only" ] || patterns=('./who=pasteline$' '././who=pasteline$' './././who=pasteline$')
 mkdir -p out/compare
 for side in old new; do : >"out/compare/$side.txt"; done
 for _ in $(seq "$count"); do
 	for pattern in "${patterns[@]}"; do
 		for side in old new; do
-			"$work/$side.test" -test.run '^$' -test.bench "$pattern" -test.benchtime "${TIME:-1s}" -test.timeout 0 >>"out/compare/$side.txt"
+			"$work/$side.test" -test.run '^$' -test.bench "$pattern" -test.timeout 0 \
+				-test.benchtime "${TIME:-1s}" >>"out/compare/$side.txt"
 		done
 	done
 done

@@ -14,7 +14,8 @@ type Metric struct {
 	Unit  string
 }
 
-// Line writes a line of the Go benchmark format, for programs that measure something that testing.B can't.
+// Line writes a line of the Go benchmark format, for programs that measure something that testing.B
+// can't.
 func Line(w io.Writer, name string, n int, metrics ...Metric) error {
 	var line strings.Builder
 	fmt.Fprintf(&line, "Benchmark%s %d", name, n)
@@ -34,6 +35,10 @@ func Nanoseconds(d time.Duration, unit string) Metric {
 func (s Stats) Metrics() []Metric {
 	return []Metric{
 		{s.Rate(), "req/s"},
-		Nanoseconds(s.P50, "p50-ns"), Nanoseconds(s.P99, "p99-ns"), Nanoseconds(s.Max, "max-ns"),
+		Nanoseconds(s.P50, "p50-ns"), Nanoseconds(s.P99, "p99-ns"),
+		Nanoseconds(s.P999, "p99.9-ns"), Nanoseconds(s.Max, "max-ns"),
 	}
 }
+
+// Bytes returns a size as a metric.
+func Bytes(n int, unit string) Metric { return Metric{float64(n), unit} }

@@ -1,4 +1,5 @@
-// Package load has clients: each sends its next request when the last one has been answered, and looks at the clock.
+// Package load has clients: each sends its next request when the last one has been answered, and
+// looks at the clock.
 package load
 
 import (
@@ -14,7 +15,8 @@ import (
 	"time"
 )
 
-// A Client is one browser in the same process as the handler: nothing is measured but the handler. It is for one goroutine.
+// A Client is one browser in the same process as the handler: nothing is measured but the handler.
+// It is for one goroutine.
 type Client struct {
 	handler  http.Handler
 	cookie   string
@@ -24,7 +26,8 @@ type Client struct {
 
 // NewClient returns a browser that has no cookie yet.
 func NewClient(handler http.Handler) *Client {
-	return &Client{handler: handler, requests: map[string]*http.Request{}, response: Response{header: http.Header{}}}
+	return &Client{handler: handler, requests: map[string]*http.Request{},
+		response: Response{header: http.Header{}}}
 }
 
 // Clone returns another client with the same cookie: the same browser, in another tab.
@@ -37,17 +40,22 @@ func (c *Client) On(handler http.Handler) *Client {
 	return clone
 }
 
-// Cookie returns what the client sends as its Cookie field.
+// Handler returns the handler that the client talks to.
+func (c *Client) Handler() http.Handler { return c.handler }
+
+// Cookie returns the Cookie field that the client sends.
 func (c *Client) Cookie() string { return c.cookie }
 
-// Do sends a request. The response is valid until the next one. A status other than 200 is an error.
+// Do sends a request. The response is valid until the next one. A status other than 200 is an
+// error.
 func (c *Client) Do(ctx context.Context, method, path string) (*Response, error) {
 	r := c.Request(ctx, method, path)
 	c.response.reset()
 	c.handler.ServeHTTP(&c.response, r)
 	c.response.WriteHeader(http.StatusOK) // as a server does for a handler that has written nothing
 	if c.response.Status != http.StatusOK {
-		return nil, fmt.Errorf("%s %s: status %d: %s", method, path, c.response.Status, c.response.Body)
+		return nil, fmt.Errorf("%s %s: status %d: %s", method, path, c.response.Status,
+			c.response.Body)
 	}
 	// Cookies of which the client has none, or, as with gorilla's cookie store, another one.
 	if set := c.response.header["Set-Cookie"]; len(set) > 0 {
@@ -67,7 +75,8 @@ func (c *Client) Do(ctx context.Context, method, path string) (*Response, error)
 	return &c.response, nil
 }
 
-// Request returns the request that Do sends. The handler must not change it, as handlers must not, so it can be sent again.
+// Request returns the request that Do sends. The handler must not change it, as handlers must not,
+// so it can be sent again.
 func (c *Client) Request(ctx context.Context, method, path string) *http.Request {
 	key := method + path
 	if r := c.requests[key]; r != nil {
@@ -76,7 +85,8 @@ func (c *Client) Request(ctx context.Context, method, path string) *http.Request
 	r := httptest.NewRequestWithContext(ctx, method, path, nil)
 	r.Body = http.NoBody
 	for name, value := range map[string]string{
-		"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Accept": "text/html",
+		"User-Agent":      "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+		"Accept":          "text/html",
 		"Accept-Language": "en", "Accept-Encoding": "gzip, br", "Connection": "keep-alive",
 	} {
 		r.Header.Set(name, value)
@@ -91,7 +101,8 @@ func (c *Client) Request(ctx context.Context, method, path string) *http.Request
 // maxBody is how much of a response's body is kept.
 const maxBody = 256
 
-// A Response is a response writer that costs next to nothing: it keeps the header, the status and the beginning of the body.
+// A Response is a response writer that costs next to nothing: it keeps the header, the status and
+// the beginning of the body.
 type Response struct {
 	Status int
 	Body   []byte // its beginning
@@ -144,10 +155,10 @@ var _ io.StringWriter = (*Response)(nil)
 
 // Stats are what came of a run.
 type Stats struct {
-	Done, Failed  int
-	Elapsed       time.Duration
-	P50, P99, Max time.Duration // of those that succeeded
-	Err           error         // the first failure
+	Done, Failed        int
+	Elapsed             time.Duration
+	P50, P99, P999, Max time.Duration // latencies of the successes
+	Err                 error         // the first failure
 }
 
 // Rate returns how much succeeded in a second.
@@ -165,8 +176,8 @@ func While(ctx context.Context) func() bool {
 	return func() bool { return ctx.Err() == nil }
 }
 
-// Run has so many clients work for as long as there is more to do, and returns how that went. A failure is counted, and the client
-// goes on.
+// Run has so many clients work for as long as there is more to do, and returns how that went. A
+// failure is counted, and the client goes on.
 func Run(clients int, more func() bool, work func(client int) error) Stats {
 	type own struct {
 		latencies []time.Duration
@@ -205,7 +216,8 @@ func Run(clients int, more func() bool, work func(client int) error) Stats {
 	slices.Sort(latencies)
 	if stats.Done = len(latencies); stats.Done > 0 {
 		stats.P50 = latencies[stats.Done/2]
-		stats.P99 = latencies[min(stats.Done*99/100, stats.Done-1)]
+		stats.P99 = latencies[stats.Done*99/100]
+		stats.P999 = latencies[stats.Done*999/1000]
 		stats.Max = latencies[stats.Done-1]
 	}
 	return stats

@@ -21,10 +21,12 @@ func TestRunCounts(t *testing.T) {
 		return nil
 	})
 	if stats.Done != 50 || stats.Failed != 50 || !errors.Is(stats.Err, odd) {
-		t.Errorf("got %d done, %d failed, %v; want 50, 50, odd", stats.Done, stats.Failed, stats.Err)
+		t.Errorf("got %d done, %d failed, %v; want 50, 50, odd", stats.Done,
+			stats.Failed, stats.Err)
 	}
 	if stats.P50 > stats.P99 || stats.P99 > stats.Max || stats.Max > stats.Elapsed {
-		t.Errorf("p50 %v, p99 %v, longest %v, in all %v: want them in order", stats.P50, stats.P99, stats.Max, stats.Elapsed)
+		t.Errorf("p50 %v, p99 %v, longest %v, in all %v: want them in order", stats.P50, stats.P99,
+			stats.Max, stats.Elapsed)
 	}
 }
 
@@ -49,7 +51,8 @@ func TestClientKeepsCookie(t *testing.T) {
 
 func TestLine(t *testing.T) {
 	var b bytes.Buffer
-	if err := load.Line(&b, "Start/who=us", 3, load.Nanoseconds(1500*time.Microsecond, "start-ns"), load.Metric{Value: 0.5, Unit: "lost"}); err != nil {
+	if err := load.Line(&b, "Start/who=us", 3, load.Nanoseconds(1500*time.Microsecond, "start-ns"),
+		load.Metric{Value: 0.5, Unit: "lost"}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := b.String(), "BenchmarkStart/who=us 3 1.5e+06 start-ns 0.5 lost\n"; got != want {

@@ -1,4 +1,5 @@
-// Package pgserver finds a PostgreSQL server to measure with: the one that PASTELINE_BENCH_POSTGRES names, or a private one.
+// Package pgserver finds a PostgreSQL server to measure with: the one that PASTELINE_BENCH_POSTGRES
+// names, or a private one.
 package pgserver
 
 import (
@@ -23,7 +24,8 @@ import (
 const Variable = "PASTELINE_BENCH_POSTGRES"
 
 // ErrNotInstalled is returned when there is neither a URI nor a server to start.
-var ErrNotInstalled = errors.New("no PostgreSQL: set " + Variable + " to a database's URI, or install Debian's package postgresql")
+var ErrNotInstalled = errors.New("no PostgreSQL: set " + Variable +
+	" to a database's URI, or install Debian's package postgresql")
 
 // A Server is a PostgreSQL server.
 type Server struct {
@@ -39,8 +41,8 @@ func (s *Server) Close() error {
 	return s.stop()
 }
 
-// Start returns a server that answers. A private one is as its package sets it up, fsync included, but for being on a free port
-// of the loopback, and room for more connections.
+// Start returns a server that answers. A private one is as its package sets it up, fsync included,
+// but for being on a free port of the loopback, and room for more connections.
 func Start(ctx context.Context) (*Server, error) {
 	if uri := os.Getenv(Variable); uri != "" {
 		return &Server{URI: uri}, nil
@@ -76,7 +78,8 @@ func binaries() (string, error) {
 		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
 		return n
 	}
-	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
+	return filepath.Dir(slices.MaxFunc(found,
+		func(a, b string) int { return version(a) - version(b) })), nil
 }
 
 func start(ctx context.Context, bin, dir string) (*Server, error) {
@@ -85,7 +88,9 @@ func start(ctx context.Context, bin, dir string) (*Server, error) {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "bench", "--auth=trust", "--encoding=UTF8", "--locale=C") //nolint:gosec // the installed one
+	initdb := exec.CommandContext(ctx, //nolint:gosec // the installed one
+		filepath.Join(bin, "initdb"), "-D", data, "-U", "bench", "--auth=trust",
+		"--encoding=UTF8", "--locale=C")
 	initdb.SysProcAttr, initdb.Dir = attr, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
@@ -95,22 +100,26 @@ func start(ctx context.Context, bin, dir string) (*Server, error) {
 		return nil, err
 	}
 	var log bytes.Buffer
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-h", "127.0.0.1", "-p", strconv.Itoa(port), //nolint:gosec,noctx // the installed one; stopped by Close
+	server := exec.Command( //nolint:gosec,noctx // the installed one; stopped by Close
+		filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
+		"-h", "127.0.0.1", "-p", strconv.Itoa(port),
 		"-c", "max_connections=200", "-c", "shared_buffers=256MB")
 	server.SysProcAttr, server.Dir = attr, dir
 	server.Stderr = &log
 	if err := server.Start(); err != nil {
 		return nil, err
 	}
-	s := &Server{URI: fmt.Sprintf("postgres://bench@127.0.0.1:%d/postgres?sslmode=disable", port), stop: func() error {
-		if err := server.Process.Signal(syscall.SIGINT); err != nil { // a fast shutdown
-			return err
-		}
-		return server.Wait()
-	}}
+	s := &Server{URI: fmt.Sprintf("postgres://bench@127.0.0.1:%d/postgres?sslmode=disable", port),
+		stop: func() error {
+			if err := server.Process.Signal(syscall.SIGINT); err != nil { // a fast shutdown
+				return err
+			}
+			return server.Wait()
+		}}
 	if err := answers(ctx, s.URI); err != nil {
 		stop := s.stop()
-		return nil, errors.Join(fmt.Errorf("postgres does not answer: %w\n%s", err, log.Bytes()), stop)
+		return nil, errors.Join(fmt.Errorf("postgres does not answer: %w\n%s", err,
+			log.Bytes()), stop)
 	}
 	return s, nil
 }
@@ -131,7 +140,8 @@ func unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	if err := errors.Join(uidErr, gidErr, os.Chown(dir, int(uid), int(gid))); err != nil {
 		return nil, err
 	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid),
+		Gid: uint32(gid)}}, nil
 }
 
 func freePort(ctx context.Context) (int, error) {

@@ -9,12 +9,16 @@ import (
 	"strings"
 )
 
-// Markdown writes the tables of some runs, the newest last. The note, if there is one, stands on top.
+// Markdown writes the tables of some runs, the newest last, and a note on top unless it is empty.
 func Markdown(w io.Writer, note string, runs ...*Run) error {
 	var b bytes.Buffer
-	b.WriteString("# Results\n\nWritten by `make bench`, `make bench-e2e`, `make bench-growth` and `make bench-soak`; " +
-		"[README.md](README.md) describes the measurements, and how to read these tables.\n" +
-		"Each figure is the median of the samples of one run; the brackets have the smallest and the largest ratio of single samples.\n")
+	b.WriteString(`# Results
+
+Written by ` + "`make bench`, `make bench-e2e`, `make bench-growth` and `make bench-soak`" + `;
+[README.md](README.md) describes the measurements, and how to read these tables. Each figure is the
+median of the samples of one run; the brackets have the smallest and the largest ratio of single
+samples.
+`)
 	if note != "" {
 		fmt.Fprintf(&b, "\n**%s**\n", note)
 	}
@@ -29,7 +33,7 @@ func Markdown(w io.Writer, note string, runs ...*Run) error {
 	return err
 }
 
-// Short returns how many checks were made, and how many of them fall short.
+// Short returns the number of checks that were measured, and of those that fall short.
 func (run *Run) Short() (made, short int) {
 	for _, c := range checks {
 		if v := c.judge(run); v.measured {
@@ -43,14 +47,17 @@ func (run *Run) Short() (made, short int) {
 }
 
 func (run *Run) table(b *bytes.Buffer) {
-	b.WriteString("| # | work | figure | ours | the peer's | ratio | bound | |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| # | work | figure | ours | the peer's | ratio | bound | |\n" +
+		"|---|---|---|---|---|---|---|---|\n")
 	for _, c := range checks {
 		v := c.judge(run)
 		fmt.Fprintf(b, "| %d | %s | %s | %s | %s | %s | %s | %s |\n",
-			v.row, v.work, v.figure, quantity(v.ours, v.unit), quantity(v.peer, v.unit), v.valueText(), v.boundText(), v.outcome())
+			v.row, v.work, v.figure, quantity(v.ours, v.unit), quantity(v.peer, v.unit),
+			v.valueText(), v.boundText(), v.outcome())
 	}
 	made, short := run.Short()
-	fmt.Fprintf(b, "\n%d of %d figures were measured; %d of them fall short.\n", made, len(checks), short)
+	fmt.Fprintf(b, "\n%d of %d figures were measured; %d of them fall short.\n",
+		made, len(checks), short)
 }
 
 func (run *Run) soak(b *bytes.Buffer) {
@@ -59,12 +66,20 @@ func (run *Run) soak(b *bytes.Buffer) {
 	}
 }
 
-// latencies are the tails: of all benchmarks that have them, those of the plots apart.
+// latencies writes the latencies of all benchmarks that have them, except those of single points of
+// a plot.
 func (run *Run) latencies(b *bytes.Buffer) {
-	b.WriteString("\n### Latency\n\nThe medians of p50 and p99 over all samples, and the longest latency of all.\n\n| benchmark | contender | a second | p50 | p99 | longest | |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString(`
+### Latency
+
+The medians of p50, p99 and p99.9 over all samples, and the longest latency of all.
+
+| benchmark | contender | a second | p50 | p99 | p99.9 | longest | |
+|---|---|---|---|---|---|---|---|
+`)
 	last := ""
 	for _, name := range run.byBenchmark() {
-		if run.Samples(name, "p50-ns") == nil || strings.Contains(name, "Sweep/") && strings.Contains(name, "/clients=") {
+		if run.Samples(name, "p50-ns") == nil || strings.HasPrefix(name, plotOnly) {
 			continue
 		}
 		benchmark, who := split(name)
@@ -73,23 +88,46 @@ func (run *Run) latencies(b *bytes.Buffer) {
 			shown = ""
 		}
 		last = benchmark
-		var notes []string
-		if lost := run.Samples(name, "lost"); lost != nil {
-			notes = append(notes, "lost "+quantity(run.Max(name, "lost"), "lost"))
-		}
-		if ok := run.Samples(name, "succeeded"); ok != nil && slices.Min(ok) < 1 {
-			notes = append(notes, "succeeded "+quantity(run.Min(name, "succeeded"), "succeeded"))
-		}
-		if calm := run.Samples(name, "calm-max-ns"); calm != nil {
-			notes = append(notes, "without a sweep the longest is "+quantity(run.Max(name, "calm-max-ns"), "ns"))
-		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s |\n", shown, who, quantity(run.Median(name, "req/s"), "req/s"),
-			quantity(run.Median(name, "p50-ns"), "ns"), quantity(run.Median(name, "p99-ns"), "ns"), quantity(run.Max(name, "max-ns"), "ns"),
-			strings.Join(notes, ", "))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", shown, who,
+			quantity(run.Median(name, "req/s"), "req/s"),
+			quantity(run.Median(name, "p50-ns"), "ns"), quantity(run.Median(name, "p99-ns"), "ns"),
+			quantity(run.Median(name, "p99.9-ns"), "ns"), quantity(run.Max(name, "max-ns"), "ns"),
+			strings.Join(run.notes(name), ", "))
 	}
 }
 
-// byBenchmark returns the names with those of one benchmark beside each other, though programs write theirs contender by contender.
+// plotOnly is the prefix of the benchmarks that have a plot and no line in the table of latencies.
+const plotOnly = "Sweep/work="
+
+// notes are the further figures of a benchmark.
+func (run *Run) notes(name string) []string {
+	var notes []string
+	if lost := run.Samples(name, "lost"); lost != nil {
+		notes = append(notes, "lost "+quantity(slices.Max(lost), "lost"))
+	}
+	if ok := run.Samples(name, "succeeded"); ok != nil && slices.Min(ok) < 1 {
+		notes = append(notes, "succeeded "+quantity(slices.Min(ok), "succeeded"))
+	}
+	if calm := run.Samples(name, "calm-max-ns"); calm != nil {
+		longest := quantity(slices.Max(calm), "ns")
+		notes = append(notes, "without a sweep the longest is "+longest)
+	}
+	for _, extra := range []struct{ unit, text string }{
+		{"trips/op", "%s round trips"},
+		{"first-byte-ns", "first byte %s"},
+		{"disk-B", "%s to disk"},
+		{"cpu-ns", "CPU %s"},
+	} {
+		if run.Samples(name, extra.unit) != nil {
+			text := quantity(run.Median(name, extra.unit), extra.unit)
+			notes = append(notes, fmt.Sprintf(extra.text, text))
+		}
+	}
+	return notes
+}
+
+// byBenchmark returns the names, those of one benchmark together, also if a program has written
+// them contender by contender.
 func (run *Run) byBenchmark() []string {
 	var names []string
 	seen := map[string]bool{}

@@ -11,19 +11,22 @@ import (
 	"github.com/pasteline/pasteline/bench/plot"
 )
 
-// plots are what is drawn: benchmarks with the parts "/clients=" and "/who=".
+// plots are of benchmarks whose names have the parts "/clients=" and "/who=".
 var plots = []struct{ file, title, prefix string }{
 	{"read", "a session is read, in the same process", "Sweep/work=read/"},
 	{"incr", "a session is written durably, each client its own", "Sweep/work=incr/"},
 	{"one", "all clients write durably to one session", "Sweep/work=one/"},
-	{"http-hello-returning", "GET /hello over HTTP, no session, from browsers with a cookie", "HTTPSweep/work=hello-returning/"},
-	{"http-hello-new", "GET /hello over HTTP, no session, from new visitors", "HTTPSweep/work=hello-new/"},
-	{"http-read", "GET /read over HTTP, a session is read", "HTTPSweep/work=read/"},
-	{"http-incr", "POST /incr over HTTP, a session is written durably", "HTTPSweep/work=incr/"},
+	{"http-hello-returning", "GET /hello over HTTP, no session, from browsers with a cookie",
+		"HTTP/work=hello-returning/"},
+	{"http-hello-new", "GET /hello over HTTP, no session, from new visitors",
+		"HTTP/work=hello-new/"},
+	{"http-read", "GET /read over HTTP, a session is read", "HTTP/work=read/"},
+	{"http-incr", "POST /incr over HTTP, a session is written durably", "HTTP/work=incr/"},
 }
 
-// Plots draws what the runs have to show into a folder, each picture of the last run that has it, and returns the files. For those that
-// no run has there is a picture, too, if there was none, which says so: documents show all of them.
+// Plots draws the plots into a folder, each from the last run that has its benchmarks, and returns
+// the files. If no run has them, an existing picture stays, and a missing one is drawn empty, since
+// documents show all of them.
 func Plots(dir string, runs ...*Run) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // pictures for everybody
 		return nil, err
@@ -43,7 +46,8 @@ func Plots(dir string, runs ...*Run) ([]string, error) {
 		if _, err := os.Stat(file); err == nil && chart.Empty() {
 			continue
 		}
-		if err := os.WriteFile(file, chart.SVG(), 0o644); err != nil { //nolint:gosec // pictures for everybody
+		err := os.WriteFile(file, chart.SVG(), 0o644) //nolint:gosec // all may read it
+		if err != nil {
 			return nil, err
 		}
 		files = append(files, file)
@@ -60,7 +64,8 @@ func (run *Run) addTo(chart *plot.Chart, prefix string, names []string) error {
 			return fmt.Errorf("%s: want clients= and who= in the name", name)
 		}
 		chart.Add(who, plot.Point{
-			Clients: clients, Rate: run.Median(name, "req/s"), P50: run.Median(name, "p50-ns"), P99: run.Median(name, "p99-ns"),
+			Clients: clients, Rate: run.Median(name, "req/s"),
+			P50: run.Median(name, "p50-ns"), P99: run.Median(name, "p99-ns"),
 		})
 	}
 	return nil

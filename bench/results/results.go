@@ -15,8 +15,8 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// A Run is the outcome of one run: for each benchmark and unit, the samples. The name of a benchmark is as in its line, without
-// "Benchmark" in front and the number of processors behind.
+// A Run is the outcome of one run: for each benchmark and unit, the samples. The name of a
+// benchmark is as in its line, without "Benchmark" in front and the number of processors behind.
 type Run struct {
 	Name    string            // of the run
 	Machine map[string]string // what it ran on, and the versions of what ran
@@ -27,7 +27,8 @@ type Run struct {
 
 type key struct{ name, unit string }
 
-// machineFile is the file of a run's folder that has no benchmarks, but lines of the form "key: value".
+// machineFile is the file of a run's folder that has no benchmarks, but lines of the form "key:
+// value".
 const machineFile = "machine.txt"
 
 // soakFile has what the soak printed, for people.
@@ -35,7 +36,8 @@ const soakFile = "soak.log"
 
 // Read reads all files of the form *.txt in a folder.
 func Read(dir string) (*Run, error) {
-	run := &Run{Name: filepath.Base(dir), Machine: map[string]string{}, samples: map[key][]float64{}}
+	run := &Run{Name: filepath.Base(dir), Machine: map[string]string{},
+		samples: map[key][]float64{}}
 	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
 		return nil, err
@@ -74,7 +76,8 @@ func (run *Run) readFile(path string) (err error) {
 	return run.Add(file, path)
 }
 
-// Add reads lines of the Go benchmark format. What is none of it is passed over, as testing prints other things, too.
+// Add reads lines of the Go benchmark format. What is none of it is passed over, as testing prints
+// other things, too.
 func (run *Run) Add(r io.Reader, fileName string) error {
 	if run.samples == nil {
 		run.samples = map[key][]float64{}

@@ -8,14 +8,16 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A BoltStore is an scs.Store on bbolt. It does the same bbolt operations as scs's own boltstore, which can't be had from the module
-// proxy, and which hands out slices of the memory map after the transaction has ended: under load that shows another session's
-// data, or crashes. This one copies inside the transaction. It is safe for concurrent use.
+// A BoltStore is an scs.Store on bbolt. It does the same bbolt operations as scs's own boltstore,
+// which can't be had from the module proxy, and which hands out slices of the memory map after the
+// transaction has ended: under load that shows another session's data, or crashes. This one copies
+// inside the transaction. It is safe for concurrent use.
 type BoltStore struct{ db *bbolt.DB }
 
 var boltStoreBucket = []byte("scs")
 
-// deadlineSize is the size of the deadline in front of each value: nanoseconds since 1970, big endian.
+// deadlineSize is the size of the deadline in front of each value: nanoseconds since 1970, big
+// endian.
 const deadlineSize = 8
 
 // NewBoltStore returns a store in db. It starts no clean-up: see [BoltStore.DeleteExpired].
@@ -52,11 +54,13 @@ func (s *BoltStore) Put(tx *bbolt.Tx, token string, data []byte, expiry time.Tim
 
 // Delete removes a session.
 func (s *BoltStore) Delete(token string) error {
-	return s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(boltStoreBucket).Delete([]byte(token)) })
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(boltStoreBucket).Delete([]byte(token))
+	})
 }
 
-// DeleteExpired removes what has expired, as the clean-up of scs's store does: it looks at every session, and deletes in one update.
-// It returns how many.
+// DeleteExpired removes what has expired, as the clean-up of scs's store does: it looks at every
+// session, and deletes in one update. It returns how many.
 func (s *BoltStore) DeleteExpired() (int, error) {
 	var tokens [][]byte
 	err := s.db.View(func(tx *bbolt.Tx) error {

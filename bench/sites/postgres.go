@@ -15,7 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// poolSize is how many connections each of these sites has, ours too: one for each of the 16 clients.
+// poolSize is the number of connections of each of these sites, Pasteline included: one for each of
+// 16 clients.
 const poolSize = 16
 
 func openPool(ctx context.Context, s Settings, site *Site) (*pgxpool.Pool, error) {
@@ -32,9 +33,11 @@ func openPool(ctx context.Context, s Settings, site *Site) (*pgxpool.Pool, error
 		return nil, err
 	}
 	site.onClose(func() error { pool.Close(); return nil })
-	// The schema of scs's README, and a table of one's own.
+	// The schema of scs's README, and the table of the hand-written sites.
 	_, err = pool.Exec(ctx, `
-		CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL);
+		CREATE TABLE IF NOT EXISTS sessions (
+			token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL
+		);
 		CREATE INDEX IF NOT EXISTS sessions_expiry_idx ON sessions (expiry);
 		CREATE TABLE IF NOT EXISTS counters (id TEXT PRIMARY KEY, n BIGINT NOT NULL)`)
 	return pool, err
@@ -49,49 +52,46 @@ func openSCSPostgres(ctx context.Context, s Settings, site *Site) error {
 	return nil
 }
 
-// maxTries is how often the hand-written loops try, as our retry filter does with its defaults.
-const maxTries = 3
-
 func serializationFailure(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == "40001" || e.Code == "40P01")
 }
 
-// serializable is the loop that everybody writes who uses SERIALIZABLE.
-func serializable(ctx context.Context, pool *pgxpool.Pool, f func(context.Context, pgx.Tx) error) (err error) {
-	for range maxTries {
-		err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error { return f(ctx, tx) })
-		if !serializationFailure(err) {
+// serializable is the loop around a SERIALIZABLE transaction that its users write. It tries until
+// the transaction commits or the browser has left: with 64 clients on one session, a limited number
+// of tries would make it fast by giving up.
+func serializable(
+	ctx context.Context, pool *pgxpool.Pool, f func(context.Context, pgx.Tx) error,
+) error {
+	options := pgx.TxOptions{IsoLevel: pgx.Serializable}
+	for {
+		err := pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error { return f(ctx, tx) })
+		if !serializationFailure(err) || ctx.Err() != nil {
 			return err
 		}
 	}
-	return err
 }
 
-// sqlCounter counts in a table of one's own, in transactions that run makes.
+// sqlCounter counts in its own table, in transactions that run begins and commits.
 type sqlCounter struct {
 	run func(context.Context, func(context.Context, pgx.Tx) error) error
 }
 
 func (c sqlCounter) Read(r *http.Request) (n int, err error) {
-	cookie, err := r.Cookie("id")
-	if err != nil {
-		return 0, nil //nolint:nilerr // a new browser
-	}
 	return n, c.run(r.Context(), func(ctx context.Context, tx pgx.Tx) (err error) {
-		n, err = selectCounter(ctx, tx, cookie.Value)
+		n, err = selectCounter(ctx, tx, browserID(r))
 		return err
 	})
 }
 
-func (c sqlCounter) Incr(w http.ResponseWriter, r *http.Request) (n int, err error) {
-	id := plainID(w, r)
+func (c sqlCounter) Incr(_ http.ResponseWriter, r *http.Request) (n int, err error) {
 	return n, c.run(r.Context(), func(ctx context.Context, tx pgx.Tx) (err error) {
-		if n, err = selectCounter(ctx, tx, id); err != nil {
+		if n, err = selectCounter(ctx, tx, browserID(r)); err != nil {
 			return err
 		}
 		n++
-		_, err = tx.Exec(ctx, "INSERT INTO counters (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = EXCLUDED.n", id, n)
+		_, err = tx.Exec(ctx, `INSERT INTO counters (id, n) VALUES ($1, $2)
+			ON CONFLICT (id) DO UPDATE SET n = EXCLUDED.n`, browserID(r), n)
 		return err
 	})
 }
@@ -109,7 +109,8 @@ func openPgxSerializable(ctx context.Context, s Settings, site *Site) error {
 	if err != nil {
 		return err
 	}
-	site.Handler = routes(sqlCounter{func(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
+	site.Handler = handWritten(sqlCounter{func(ctx context.Context,
+		f func(context.Context, pgx.Tx) error) error {
 		return serializable(ctx, pool, f)
 	}})
 	return nil
@@ -120,14 +121,16 @@ func openCockroachRetry(ctx context.Context, s Settings, site *Site) error {
 	if err != nil {
 		return err
 	}
-	site.Handler = routes(sqlCounter{func(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
-		return crdbpgx.ExecuteTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error { return f(ctx, tx) })
+	site.Handler = handWritten(sqlCounter{func(ctx context.Context,
+		f func(context.Context, pgx.Tx) error) error {
+		return crdbpgx.ExecuteTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.Serializable},
+			func(tx pgx.Tx) error { return f(ctx, tx) })
 	}})
 	return nil
 }
 
-// openSCSPostgresTx has scs commit in the request's transaction, as an app must whose session has to agree with its data: what our
-// pipeline does, written by hand around scs.
+// openSCSPostgresTx has scs commit in the transaction of the request, as an app must whose session
+// has to agree with its data: the work of Pasteline's pipeline, written by hand around scs.
 func openSCSPostgresTx(ctx context.Context, s Settings, site *Site) error {
 	pool, err := openPool(ctx, s, site)
 	if err != nil {
@@ -145,12 +148,13 @@ func openSCSPostgresTx(ctx context.Context, s Settings, site *Site) error {
 			return failure.err
 		})
 		if err != nil {
-			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+			http.Error(w, http.StatusText(http.StatusServiceUnavailable),
+				http.StatusServiceUnavailable)
 			return
 		}
 		held.release(w)
 	})
-	// scs answers an error of its store itself; the transaction has to know of it.
+	// scs answers an error of its store itself; the transaction must learn of it, too.
 	sessions.ErrorFunc = func(_ http.ResponseWriter, r *http.Request, err error) {
 		if failure, ok := r.Context().Value(txFailureKey{}).(*txFailure); ok {
 			failure.err = err
@@ -165,7 +169,8 @@ type (
 	txFailure    struct{ err error }
 )
 
-// txStore is an scs.CtxStore with the statements of scs's pgxstore, run in the transaction of the context.
+// txStore is an scs.CtxStore with the statements of scs's pgxstore, run in the transaction of the
+// context.
 type txStore struct{}
 
 var _ scs.CtxStore = txStore{}
@@ -185,7 +190,8 @@ func (txStore) FindCtx(ctx context.Context, token string) (data []byte, found bo
 	if err != nil {
 		return nil, false, err
 	}
-	err = tx.QueryRow(ctx, "SELECT data FROM sessions WHERE token = $1 AND current_timestamp < expiry", token).Scan(&data)
+	err = tx.QueryRow(ctx, "SELECT data FROM sessions WHERE token = $1 AND current_timestamp < "+
+		"expiry", token).Scan(&data)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -198,7 +204,8 @@ func (txStore) CommitCtx(ctx context.Context, token string, data []byte, expiry 
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO sessions (token, data, expiry) VALUES ($1, $2, $3)
-		ON CONFLICT (token) DO UPDATE SET data = EXCLUDED.data, expiry = EXCLUDED.expiry`, token, data, expiry)
+		ON CONFLICT (token) DO UPDATE SET data = EXCLUDED.data, expiry = EXCLUDED.expiry`,
+		token, data, expiry)
 	return err
 }
 

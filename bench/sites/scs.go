@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -13,10 +14,10 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Timeout is how long a session may be unused, on every site that has such a notion.
+// Timeout is the time after which an unused session ends, on the sites that have such a limit.
 const Timeout = 20 * time.Minute
 
-// scsCounter counts in the sessions of alexedwards/scs.
+// scsCounter keeps its values in the sessions of alexedwards/scs.
 type scsCounter struct{ sessions *scs.SessionManager }
 
 const counterKey = "n"
@@ -29,6 +30,15 @@ func (c scsCounter) Incr(_ http.ResponseWriter, r *http.Request) (int, error) {
 	n := c.sessions.GetInt(r.Context(), counterKey) + 1
 	c.sessions.Put(r.Context(), counterKey, n)
 	return n, nil
+}
+
+func (c scsCounter) Value(r *http.Request, key string) (string, error) {
+	return c.sessions.GetString(r.Context(), key), nil
+}
+
+func (c scsCounter) SetValue(r *http.Request, key, value string) error {
+	c.sessions.Put(r.Context(), key, value)
+	return nil
 }
 
 func newSCS(store scs.Store, idle bool) *scs.SessionManager {
@@ -55,15 +65,24 @@ func openSCSMemoryIdle(_ context.Context, _ Settings, site *Site) error {
 }
 
 func openSCSBolt(_ context.Context, s Settings, site *Site) error {
-	return openSCSBoltWith(s, site, false)
+	return openSCSBoltWith(s, site, openPlainBolt, false)
 }
 
 func openSCSBoltIdle(_ context.Context, s Settings, site *Site) error {
-	return openSCSBoltWith(s, site, true)
+	return openSCSBoltWith(s, site, openPlainBolt, true)
 }
 
-func openSCSBoltWith(s Settings, site *Site, idle bool) error {
-	opened, err := OpenSCSBolt(filepath.Join(s.Dir, "scs.db"), idle)
+func openSCSBoltTuned(_ context.Context, s Settings, site *Site) error {
+	return openSCSBoltWith(s, site, openBolt, false)
+}
+
+// openPlainBolt opens a file as the README of the store does.
+func openPlainBolt(path string) (*bbolt.DB, error) { return bbolt.Open(path, 0o600, nil) }
+
+func openSCSBoltWith(
+	s Settings, site *Site, open func(path string) (*bbolt.DB, error), idle bool,
+) error {
+	opened, err := openSCSStore(filepath.Join(s.Dir, DataFile), open, idle)
 	if err != nil {
 		return err
 	}
@@ -71,22 +90,29 @@ func openSCSBoltWith(s Settings, site *Site, idle bool) error {
 	return nil
 }
 
-// An SCSBoltSite is scs on bbolt, with access to what is below it.
+// An SCSBoltSite is scs on bbolt, with access to its store.
 type SCSBoltSite struct {
 	*Site
 	DB    *bbolt.DB
 	Store *BoltStore
 }
 
-// OpenSCSBolt opens the site with its database in the file at path, opened as the store's README does.
-func OpenSCSBolt(path string, idle bool) (*SCSBoltSite, error) {
-	db, err := bbolt.Open(path, 0o600, nil)
+// OpenSCSBolt opens the site with its database in the file at path, with the options of the store's
+// README.
+func OpenSCSBolt(path string) (*SCSBoltSite, error) {
+	return openSCSStore(path, openPlainBolt, false)
+}
+
+func openSCSStore(
+	path string, open func(path string) (*bbolt.DB, error), idle bool,
+) (*SCSBoltSite, error) {
+	db, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	store, err := NewBoltStore(db)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, db.Close())
 	}
 	site := &Site{}
 	site.onClose(db.Close)

@@ -1,15 +1,19 @@
-// Command soak runs a server for a while under all kinds of load at once, and prints its memory, goroutines, file descriptors,
-// temporary files and the size of its database at the start, every so often, and at the end.
+// Command soak runs a server for a while under all kinds of load at once, and prints its memory,
+// goroutines, file descriptors, temporary files and the size of its database at the start, every so
+// often, and at the end.
 //
 //	soak [-for 10m] [-clients 32]
 //
-// Clients read and write sessions of their own and one that all share, so that they conflict; take savepoints and roll back to them;
-// log in, which gives them a new id; run into time-outs inside and outside of tm, behind which handlers go on in their
-// transactions; send bodies that spill to disk; fetch large responses; hang up; and are new visitors whose sessions expire and
-// are swept. Meanwhile the log is rotated and the server's file loaded anew again and again, each second time with a fault in it.
+// Clients read and write sessions of their own and one that all share, so that they conflict; take
+// savepoints and roll back to them; log in, which gives them a new id; run into time-outs inside
+// and outside of tm, behind which handlers go on in their transactions; send bodies that spill to
+// disk; fetch large responses; hang up; and are new visitors whose sessions expire and are swept.
+// Meanwhile the log is rotated and the server's file loaded anew again and again, each second time
+// with a fault in it.
 //
-// It fails if a session has less, or more, than was acknowledged; if there are more goroutines, descriptors or temporary files at the end
-// than at the start; if the database has grown in the last third as if nothing were reused; or if the server logged an error.
+// It fails if a session has less, or more, than was acknowledged; if there are more goroutines,
+// descriptors or temporary files at the end than at the start; if the database has grown in the
+// last third as if nothing were reused; or if the server logged an error.
 //
 // It builds the server itself, so it is to be started in the folder of the bench module.
 package main
@@ -40,7 +44,8 @@ func main() {
 	flag.IntVar(&s.clients, "clients", 32, "how many clients")
 	flag.DurationVar(&s.reload, "reload", 10*time.Second, "the time between two reloads")
 	flag.DurationVar(&s.every, "every", time.Minute, "the time between two lines")
-	flag.DurationVar(&s.timeout, "timeout", 30*time.Second, "the sessions' timeout: what is not used for so long is swept")
+	flag.DurationVar(&s.timeout, "timeout", 30*time.Second,
+		"the sessions' timeout: what is not used for so long is swept")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := s.run(ctx, os.Stdout)
@@ -62,7 +67,8 @@ type soak struct {
 	client *http.Client
 	shared string       // the cookie of the session that all write to
 	sum    atomic.Int64 // acknowledged increments
-	maybe  atomic.Int64 // requests on it whose answer nobody knows: the client hung up, or the answer was an error
+	// requests on it whose answer nobody knows: the client hung up, or the answer was an error
+	maybe atomic.Int64
 
 	counts []count // for each of kinds
 	first  struct {
@@ -77,7 +83,8 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.server.stop()) }()
 	s.counts = make([]count, len(kinds))
-	s.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: s.clients}}
+	s.client = &http.Client{Timeout: time.Minute,
+		Transport: &http.Transport{MaxIdleConnsPerHost: s.clients}}
 	cookie, _, err := s.incr(ctx, "")
 	if err != nil {
 		return err
@@ -138,7 +145,8 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	for i, kind := range kinds {
-		say(w, "%-16s %8d done, %d failed\n", kind.name, s.counts[i].ok.Load(), s.counts[i].failed.Load())
+		say(w, "%-16s %8d done, %d failed\n", kind.name, s.counts[i].ok.Load(),
+			s.counts[i].failed.Load())
 	}
 	say(w, "%-16s %8d done\n", "log rotation", s.server.turns)
 	if s.first.err != nil {
@@ -147,7 +155,8 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 	return errors.Join(compare(w, start, late, end), s.server.complaints())
 }
 
-// compare prints a table of what there was at the start and at the end, and returns an error if something has grown that must not.
+// compare prints a table of what there was at the start and at the end, and returns an error if
+// something has grown that must not.
 func compare(w io.Writer, start, late, end state) error {
 	const (
 		few       = 5       // goroutines and descriptors: connections that are just being closed
@@ -158,13 +167,15 @@ func compare(w io.Writer, start, late, end state) error {
 	row := func(name string, start, end, most int) {
 		say(w, "| %s | %d | %d | %d |\n", name, start, end, most)
 		if end > most {
-			errs = append(errs, fmt.Errorf("%s: %d at the end, and %d at the start", name, end, start))
+			errs = append(errs, fmt.Errorf("%s: %d at the end, and %d at the start", name,
+				end, start))
 		}
 	}
 	row("goroutines", start.goroutines, end.goroutines, start.goroutines+few)
 	row("descriptors", start.descriptors, end.descriptors, start.descriptors+few)
 	row("temporary files", start.temporary, end.temporary, start.temporary)
-	row("database, KB", int(start.file>>10), int(end.file>>10), int(max(late.file*3/2, start.file+someSpace)>>10))
+	row("database, KB", int(start.file>>10), int(end.file>>10),
+		int(max(late.file*3/2, start.file+someSpace)>>10))
 	say(w, "| memory, MB | %d | %d | |\n", start.memory>>20, end.memory>>20)
 	return errors.Join(errs...)
 }
@@ -172,7 +183,8 @@ func compare(w io.Writer, start, late, end state) error {
 // say prints; a terminal that is gone is no reason to end.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
-// sharedIsWhole fails if an acknowledged increment of the shared session is missing, or if it has more than were sent.
+// sharedIsWhole fails if an acknowledged increment of the shared session is missing, or if it has
+// more than were sent.
 func (s *soak) sharedIsWhole(ctx context.Context, w io.Writer) error {
 	var body strings.Builder
 	if err := s.get(ctx, "/read", s.shared, &body); err != nil {
@@ -183,7 +195,8 @@ func (s *soak) sharedIsWhole(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	low, open := s.sum.Load(), s.maybe.Load()
-	say(w, "the shared session has %d increments: %d were acknowledged, %d were sent without waiting for the response\n", got, low, open)
+	say(w, "the shared session has %d increments: %d were acknowledged, %d were sent without "+
+		"waiting for the response\n", got, low, open)
 	if got < low || got > low+open {
 		return &wrongError{int(got), int(low)}
 	}
@@ -229,18 +242,37 @@ var kinds = []struct {
 	weight int
 	do     func(s *soak, ctx context.Context, b *browser) error
 }{
-	{"hello", 20, func(s *soak, ctx context.Context, _ *browser) error { return s.get(ctx, "/hello", "", nil) }},
+	{"hello", 20, func(s *soak, ctx context.Context, _ *browser) error {
+		return s.get(ctx, "/hello",
+			"", nil)
+	}},
 	{"read", 20, (*soak).readOwn},
-	{"incr own", 20, func(s *soak, ctx context.Context, b *browser) error { return s.addOwn(ctx, "/incr", b) }},
-	{"savepoint", 10, func(s *soak, ctx context.Context, b *browser) error { return s.addOwn(ctx, "/savepoint", b) }},
-	{"log-in", 5, func(s *soak, ctx context.Context, b *browser) error { return s.addOwn(ctx, "/login", b) }},
+	{"incr own", 20, func(s *soak, ctx context.Context, b *browser) error {
+		return s.addOwn(ctx,
+			"/incr", b)
+	}},
+	{"savepoint", 10, func(s *soak, ctx context.Context, b *browser) error {
+		return s.addOwn(ctx,
+			"/savepoint", b)
+	}},
+	{"log-in", 5, func(s *soak, ctx context.Context, b *browser) error {
+		return s.addOwn(ctx,
+			"/login", b)
+	}},
 	{"inside time-out", 5, (*soak).insideTimeout},
 	{"outside time-out", 5, (*soak).outsideTimeout},
 	{"incr shared", 20, (*soak).incrShared},
-	{"new visitor", 10, func(s *soak, ctx context.Context, _ *browser) error { _, _, err := s.incr(ctx, ""); return err }},
+	{"new visitor", 10, func(s *soak, ctx context.Context, _ *browser) error {
+		_, _,
+			err := s.incr(ctx, "")
+		return err
+	}},
 	{"hang up", 5, (*soak).hangUp},
 	{"large body", 3, (*soak).upload},
-	{"large response", 2, func(s *soak, ctx context.Context, _ *browser) error { return s.get(ctx, "/large", "", nil) }},
+	{"large response", 2, func(s *soak, ctx context.Context, _ *browser) error {
+		return s.get(ctx,
+			"/large", "", nil)
+	}},
 }
 
 func (s *soak) work(ctx context.Context) error {
@@ -275,7 +307,10 @@ func (s *soak) work(ctx context.Context) error {
 // A wrongError says that the server broke a promise.
 type wrongError struct{ got, want int }
 
-func (e *wrongError) Error() string { return fmt.Sprintf("a session has %d, want %d", e.got, e.want) }
+func (e *wrongError) Error() string {
+	return fmt.Sprintf("a session has %d, want %d",
+		e.got, e.want)
+}
 
 func (s *soak) readOwn(ctx context.Context, b *browser) error {
 	if b.cookie == "" || !b.sure {
@@ -292,7 +327,8 @@ func (s *soak) readOwn(ctx context.Context, b *browser) error {
 	return err
 }
 
-// insideTimeout sends what must not be kept: the time-out answers for it, or the error of the handler that it leaves running.
+// insideTimeout sends what must not be kept: the time-out answers for it, or the error of the
+// handler that it leaves running.
 func (s *soak) insideTimeout(ctx context.Context, b *browser) error {
 	if err := s.tooLate(ctx, "/inside/slow", b); err != nil {
 		b.sure = false
@@ -301,7 +337,8 @@ func (s *soak) insideTimeout(ctx context.Context, b *browser) error {
 	return s.readOwn(ctx, b)
 }
 
-// outsideTimeout sends what may be kept, though seldom: outside of tm a time-out can come when the commit is decided already.
+// outsideTimeout sends what may be kept, though seldom: outside of tm a time-out can come when the
+// commit is decided already.
 func (s *soak) outsideTimeout(ctx context.Context, b *browser) error {
 	b.sure = false
 	return s.tooLate(ctx, "/outside/slow", b)
@@ -312,7 +349,8 @@ func (s *soak) tooLate(ctx context.Context, path string, b *browser) error {
 		return nil
 	}
 	_, _, err := s.post(ctx, path, b.cookie)
-	if status, ok := errors.AsType[*statusError](err); ok && status.code >= http.StatusInternalServerError {
+	if status, ok := errors.AsType[*statusError](err); ok &&
+		status.code >= http.StatusInternalServerError {
 		return nil
 	}
 	return errors.Join(err, errors.New("no time-out"))
@@ -346,7 +384,8 @@ func (s *soak) incrShared(ctx context.Context, _ *browser) error {
 
 // hangUp leaves before the answer can have come, or just when it does.
 func (s *soak) hangUp(ctx context.Context, _ *browser) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(rand.IntN(3000))*time.Microsecond) //nolint:gosec // as above
+	soon := time.Duration(rand.IntN(3000)) * time.Microsecond //nolint:gosec // as above
+	ctx, cancel := context.WithTimeout(ctx, soon)
 	defer cancel()
 	s.maybe.Add(1) // if it is answered in time, too
 	_, _, err := s.incr(ctx, s.shared)
@@ -359,7 +398,8 @@ func (s *soak) hangUp(ctx context.Context, _ *browser) error {
 const bodySize = 5 << 20
 
 func (s *soak) upload(ctx context.Context, _ *browser) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.url+"/upload", io.LimitReader(zeros{}, bodySize))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.url+"/upload",
+		io.LimitReader(zeros{}, bodySize))
 	if err != nil {
 		return err
 	}
@@ -447,7 +487,8 @@ func (s *soak) line(ctx context.Context, w io.Writer, began time.Time) (state, e
 	if err != nil {
 		return state, err
 	}
-	_, err = fmt.Fprintf(w, "%7s  %3d MB  %10d  %11d  %9d  %.1f MB\n", time.Since(began).Round(time.Second), state.memory>>20, state.goroutines,
+	_, err = fmt.Fprintf(w, "%7s  %3d MB  %10d  %11d  %9d  %.1f MB\n",
+		time.Since(began).Round(time.Second), state.memory>>20, state.goroutines,
 		state.descriptors, state.temporary, float64(state.file)/(1<<20))
 	return state, err
 }
@@ -455,7 +496,8 @@ func (s *soak) line(ctx context.Context, w io.Writer, began time.Time) (state, e
 // build makes the server.
 func build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "site")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./soak/site") //nolint:gosec // names of ours
+	cmd := exec.CommandContext(ctx, //nolint:gosec // constants
+		"go", "build", "-o", path, "./soak/site")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

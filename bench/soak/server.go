@@ -87,14 +87,16 @@ func startServer(ctx context.Context, timeout time.Duration) (_ *server, err err
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, ini: fmt.Sprintf(ini, timeout), client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	s := &server{dir: dir, ini: fmt.Sprintf(ini, timeout),
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	if err := errors.Join(os.Mkdir(s.in("tmp"), 0o700), s.write(s.ini)); err != nil {
 		return nil, err
 	}
 	if s.errs, err = os.Create(s.in("stderr")); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(program, "--reload-grace", "1s", "--addr-file", s.in("addr"), s.in("site.ini")) //nolint:gosec,noctx // ours; stopped by stop
+	s.cmd = exec.Command(program, //nolint:gosec,noctx // built here; stopped by stop
+		"--reload-grace", "1s", "--addr-file", s.in("addr"), s.in("site.ini"))
 	s.cmd.Stderr = s.errs
 	s.cmd.Env = append(os.Environ(), "TMPDIR="+s.in("tmp"))
 	if err := s.cmd.Start(); err != nil {
@@ -108,7 +110,8 @@ func startServer(ctx context.Context, timeout time.Duration) (_ *server, err err
 		}
 		if time.Since(began) > startTimeout {
 			text, _ := os.ReadFile(s.in("stderr"))
-			return nil, errors.Join(fmt.Errorf("the server does not start: %s", text), s.cmd.Process.Kill())
+			return nil, errors.Join(fmt.Errorf("the server does not start: %s", text),
+				s.cmd.Process.Kill())
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return nil, errors.Join(err, s.cmd.Process.Kill())
@@ -126,8 +129,9 @@ func (s *server) write(text string) error {
 
 const lineTimeout = 20 * time.Second
 
-// rotate renames the log and asks for a reload, each second time of a file with a fault: the log must go on in a new file, and
-// say how the load ended. Of the logs before, what is wrong is kept and the rest deleted.
+// rotate renames the log and asks for a reload, each second time of a file with a fault: the log
+// must go on in a new file, and say how the load ended. Of the logs before, what is wrong is kept
+// and the rest deleted.
 func (s *server) rotate(ctx context.Context) error {
 	s.turns++
 	text, want := s.ini, "msg=reloaded"
@@ -135,7 +139,8 @@ func (s *server) rotate(ctx context.Context) error {
 		text, want = "[app:app\n"+s.ini, "not reloaded"
 	}
 	old := fmt.Sprintf("%s.%d", s.in("site.log"), s.turns)
-	if err := errors.Join(s.write(text), os.Rename(s.in("site.log"), old), s.cmd.Process.Signal(syscall.SIGHUP)); err != nil {
+	if err := errors.Join(s.write(text), os.Rename(s.in("site.log"), old),
+		s.cmd.Process.Signal(syscall.SIGHUP)); err != nil {
 		return err
 	}
 	for began := time.Now(); ; {
@@ -154,8 +159,8 @@ func (s *server) rotate(ctx context.Context) error {
 	return errors.Join(err, os.Remove(old))
 }
 
-// complaintsIn returns an error if a log has an error that was not provoked: by a load that was to fail, or a handler that went on when
-// its time was over.
+// complaintsIn returns an error if a log has an error that was not provoked: by a load that was to
+// fail, or a handler that went on when its time was over.
 func complaintsIn(name string) error {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -163,7 +168,8 @@ func complaintsIn(name string) error {
 	}
 	var found []string
 	for line := range strings.Lines(string(text)) {
-		if strings.Contains(line, "level=ERROR") && !strings.Contains(line, "not reloaded") && !strings.Contains(line, "path=/slow") {
+		if strings.Contains(line, "level=ERROR") && !strings.Contains(line, "not reloaded") &&
+			!strings.Contains(line, "path=/slow") {
 			found = append(found, line)
 		}
 	}
@@ -206,7 +212,8 @@ func (s *server) state(ctx context.Context) (state, error) {
 		return state{}, err
 	}
 	var got sites.State
-	if err := errors.Join(json.NewDecoder(response.Body).Decode(&got), response.Body.Close()); err != nil {
+	if err := errors.Join(json.NewDecoder(response.Body).Decode(&got),
+		response.Body.Close()); err != nil {
 		return state{}, err
 	}
 	temporary := 0

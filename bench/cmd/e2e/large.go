@@ -11,11 +11,12 @@ import (
 	"github.com/pasteline/pasteline/bench/sites"
 )
 
-// largeClients is how many send and receive at the same time.
+// largeClients is the number of clients that send and receive at the same time.
 const largeClients = 4
 
-// large measures the most memory that a server ever had, with bodies and responses of different sizes: a new server for each. Of every
-// size as many megabytes are moved: a server that has less to do has garbage collected less often, and met less of a crowd.
+// large measures the peak memory of a server, with bodies and responses of different sizes: a new
+// server for each. All sizes move the same number of megabytes, since the peak depends on how often
+// garbage is collected and how often the clients overlap.
 func (b *bench) large(ctx context.Context) error {
 	for range (b.count + 1) / 2 {
 		for _, megabytes := range b.plan.large {
@@ -25,7 +26,7 @@ func (b *bench) large(ctx context.Context) error {
 				return err
 			}
 			name := fmt.Sprintf("Memory/megabytes=%d/who=%s", megabytes, sites.Pasteline)
-			if err := load.Line(b.w, name, times, load.Metric{Value: float64(peak), Unit: "peak-rss-B"}); err != nil {
+			if err := load.Line(b.w, name, times, load.Bytes(peak, "peak-rss-B")); err != nil {
 				return err
 			}
 		}
@@ -34,7 +35,7 @@ func (b *bench) large(ctx context.Context) error {
 }
 
 func (b *bench) peak(ctx context.Context, size, times int) (peak int, err error) {
-	s, err := b.start(ctx, sites.Pasteline)
+	s, err := b.start(ctx, sites.Pasteline, setup{})
 	if err != nil {
 		return 0, err
 	}
@@ -47,7 +48,8 @@ func (b *bench) peak(ctx context.Context, size, times int) (peak int, err error)
 		if int(got) != size {
 			return fmt.Errorf("got %d bytes, want %d", got, size)
 		}
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/upload", io.LimitReader(zeros{}, int64(size)))
+		body := io.LimitReader(zeros{}, int64(size))
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/upload", body)
 		if err != nil {
 			return err
 		}

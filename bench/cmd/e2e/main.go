@@ -1,17 +1,21 @@
-// Command e2e starts each program, drives it over the loopback with wrk, and prints what came of it in the Go benchmark format:
-// rows 7, 8, 12 and 13 of the table, and what the plots show.
+// Command e2e starts the programs that are compared, drives them over the loopback with wrk, and
+// prints the figures in the Go benchmark format.
 //
-//	e2e [-quick] [-count 6] [-clients 1,2,4] [-requests 10000000] [PART...] > e2e.txt
+//	e2e [-quick] [-count 6] [-requests 10000000] [PART...] > e2e.txt
 //
 // The parts are
 //
-//	work    each program's start, its memory when idle, and each work with 64 clients
-//	sweep   the works with each number of clients that -clients names, for the plots
-//	large   the most memory that a server needs for large bodies and responses
-//	growth  the memory of a server that has answered a great many requests
+//	http      start, idle memory, each work with 1 to 1,024 connections, one session for all,
+//	          reads beside writes, and the memory after 1,024 connections
+//	first     the first read of a session in its time slice
+//	postgres  round trips, one session in one and in three processes, and a network with a delay
+//	stored    the size of a file with many sessions, and a start with it
+//	transfer  files and bodies of 1 and 100 MB: first byte, bytes written to disk, CPU time
+//	large     the peak memory of a server with large bodies and responses
+//	growth    the memory of a server that has answered millions of requests
 //
-// All but growth, which takes long by itself, are measured if none is named. It builds the programs itself, so it is to be started in
-// the folder of the bench module.
+// If none is named, all but growth are measured. The command builds the programs itself, so it must
+// be started in the folder of the bench module.
 package main
 
 import (
@@ -24,8 +28,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
 
@@ -34,46 +37,73 @@ import (
 	"github.com/pasteline/pasteline/bench/sites"
 )
 
-// The programs that are compared: ours is cmd/site with an .ini file, that is serve with the handlers that all of them have.
-var programs = []string{sites.Pasteline, sites.SCSBolt, sites.BoltGroup, sites.SCSBoltIdle}
-
 // A plan says how much is measured.
 type plan struct {
-	count    int
-	duration time.Duration // of each run of wrk
-	brief    time.Duration // of those for the plots
-	sweep    []int         // numbers of clients for the plots
-	requests int           // that a server answers before its memory is looked at again
-	large    []int         // megabytes of bodies and responses
-	moved    int           // megabytes of bodies, and of responses, in all
-	browsers int
+	count       int
+	warm        time.Duration // of the run of wrk before the runs of a work
+	duration    time.Duration // of each run of wrk
+	connections []int
+	browsers    int   // that send the requests of a run, each with its session
+	visitors    int   // the same, for the first reads
+	stored      []int // numbers of sessions in the files
+	megabytes   int   // of a large file or body
+	large       []int // megabytes of bodies and responses
+	moved       int   // megabytes of bodies, and of responses, in all
+	requests    int   // that a server answers before its memory is compared
 }
 
-// Programs that nothing is asked of are measured so often: their lines are in the table, but no bound hangs on them.
-const others = 2
-
-const (
-	clients = 64
-	warm    = time.Second // before each run of wrk; it knows no less
+var (
+	whole = plan{
+		warm: time.Second, duration: 2 * time.Second,
+		connections: []int{1, 8, clients, 256, 1024},
+		browsers:    256, visitors: 1 << 16,
+		stored: []int{100_000, 1_000_000}, megabytes: 100,
+		large: []int{1, 5, 64, 256}, moved: 1024,
+	}
+	quick = plan{
+		count: 1, warm: time.Second, duration: time.Second,
+		connections: []int{1, clients, 1024},
+		browsers:    64, visitors: 1 << 14,
+		stored: []int{1_000, 10_000}, megabytes: 10,
+		large: []int{5, 64, 256}, moved: 256, requests: 20_000,
+	}
 )
 
+// clients is the number of connections, if not stated otherwise.
+const clients = 64
+
+// others is the number of rounds in which figures without a bound are measured.
+const others = 1
+
+// part is a part of the measurements.
+type part struct {
+	name    string
+	measure func(*bench, context.Context) error
+	always  bool // measured if no part is named
+}
+
+var parts = []part{
+	{"http", (*bench).http, true},
+	{"first", (*bench).first, true},
+	{"postgres", (*bench).postgres, true},
+	{"stored", (*bench).stored, true},
+	{"transfer", (*bench).transfer, true},
+	{"large", (*bench).large, true},
+	{"growth", (*bench).growth, false},
+}
+
 func main() {
-	quick := flag.Bool("quick", false, "short runs, to see that everything still works")
-	count := flag.Int("count", 6, "how often to measure")
-	sweep := flag.String("clients", "", "numbers of clients for the plots, such as 1,2,4,8; none if not given")
-	requests := flag.Int("requests", 10_000_000, "how many requests a server answers before its memory is looked at again")
+	isQuick := flag.Bool("quick", false, "short runs, to test that everything runs")
+	count := flag.Int("count", 6, "the number of rounds")
+	requests := flag.Int("requests", 10_000_000, "the number of requests of the part growth")
 	flag.Parse()
-	p := plan{
-		count: *count, duration: 3 * time.Second, brief: 2 * time.Second, requests: *requests, large: []int{1, 5, 64, 256}, moved: 1024, browsers: 1024,
-	}
-	if *quick {
-		p = plan{count: 1, duration: time.Second, brief: time.Second, requests: 20_000, large: []int{5, 64, 256}, moved: 256, browsers: 256}
+	p := quick
+	if !*isQuick {
+		p = whole
+		p.count, p.requests = *count, *requests
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := parse(*sweep, &p)
-	if err == nil {
-		err = run(ctx, os.Stdout, p, flag.Args())
-	}
+	err := run(ctx, os.Stdout, p, flag.Args())
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -81,49 +111,38 @@ func main() {
 	}
 }
 
-func parse(sweep string, p *plan) error {
-	if sweep == "" {
-		return nil
-	}
-	for text := range strings.SplitSeq(sweep, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return fmt.Errorf("-clients: %w", err)
-		}
-		p.sweep = append(p.sweep, n)
-	}
-	return nil
-}
-
 func run(ctx context.Context, w io.Writer, p plan, names []string) error {
-	b := &bench{w: w, plan: p}
-	parts := map[string]func(context.Context) error{"work": b.works, "sweep": b.sweeps, "large": b.large, "growth": b.growth}
-	if len(names) == 0 {
-		names = []string{"work", "sweep", "large"}
-	}
 	for _, name := range names {
-		if parts[name] == nil {
-			return fmt.Errorf("no part %q: work, sweep, large or growth", name)
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			return fmt.Errorf("no part %q: see the command's documentation", name)
 		}
 	}
 	if _, err := exec.LookPath("wrk"); err != nil {
-		return errors.New("no wrk: install it, with apt-get install wrk on Debian")
+		return errors.New("wrk is not installed: on Debian, apt-get install wrk")
 	}
+	b := &bench{w: w, plan: p}
 	var err error
 	if b.bin, err = filepath.Abs("bin"); err != nil {
 		return err
 	}
 	for _, name := range []string{"site", "peer"} {
 		pkg := "./cmd/" + name
-		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(b.bin, name), pkg) //nolint:gosec // names of ours
+		to := filepath.Join(b.bin, name)
+		build := exec.CommandContext(ctx, "go", "build", "-o", to, pkg) //nolint:gosec // constants
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", pkg, err, out)
 		}
 	}
-	for _, name := range names {
-		if err := parts[name](ctx); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	for _, part := range parts {
+		if !slices.Contains(names, part.name) && (len(names) > 0 || !part.always) {
+			continue
 		}
+		began := time.Now()
+		if err := part.measure(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+		took := time.Since(began).Round(time.Second)
+		fmt.Fprintf(os.Stderr, "e2e: %s took %v\n", part.name, took)
 	}
 	return nil
 }
@@ -134,142 +153,34 @@ type bench struct {
 	plan
 }
 
-// works measures the programs one after the other, and then all again.
-func (b *bench) works(ctx context.Context) error {
-	for round := range b.count {
-		for _, name := range programs {
-			if round >= others && !results.Judged("HTTP/work="+read.name+"/who="+name) {
-				continue
-			}
-			if err := b.program(ctx, name); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-	}
-	return nil
+// wanted reports whether the benchmark of this name is measured in a round, counted from 0.
+func wanted(round int, name string) bool { return round < others || results.Judged(name) }
+
+// tempDir returns a new folder, which remove deletes; remove adds its error to *err.
+func tempDir(err *error) (dir string, remove func(), _ error) {
+	dir, failure := os.MkdirTemp("", "pasteline-e2e-")
+	return dir, func() { *err = errors.Join(*err, os.RemoveAll(dir)) }, failure
 }
 
-// sweeps measures the programs with one number of clients, and then with the next.
-func (b *bench) sweeps(ctx context.Context) error {
-	for _, n := range b.plan.sweep {
-		for _, name := range programs {
-			if err := b.sweep(ctx, name, n); err != nil {
-				return fmt.Errorf("%s, %d clients: %w", name, n, err)
-			}
-		}
-	}
-	return nil
-}
-
-// program measures one start of one program: how long that takes, its memory, each work, and one session for all.
-func (b *bench) program(ctx context.Context, name string) (err error) {
-	s, err := b.start(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer s.stop(&err)
-	idle, err := s.memory("VmRSS")
-	if err != nil {
-		return err
-	}
-	err = load.Line(b.w, "Start/who="+name, 1,
-		load.Nanoseconds(s.took, "start-ns"), load.Metric{Value: float64(idle), Unit: "rss-B"})
-	if err != nil {
-		return err
-	}
-	cookies, err := s.browsers(ctx, b.browsers)
-	if err != nil {
-		return err
-	}
-	for _, work := range works {
-		if _, err := s.wrk(ctx, clients, warm, cookies.of(work), work); err != nil {
-			return err
-		}
-		r, err := s.wrk(ctx, clients, b.duration, cookies.of(work), work)
-		if err != nil {
-			return err
-		}
-		if r.failed > 0 || r.broken > 0 {
-			return fmt.Errorf("%s: of %d requests %d failed and %d broke", work.name, r.requests, r.failed, r.broken)
-		}
-		if err := r.line(b.w, fmt.Sprintf("HTTP/work=%s/who=%s", work.name, name)); err != nil {
-			return err
-		}
-	}
-	return b.one(ctx, s)
-}
-
-// one has all clients increment one session, and counts what became of that.
-func (b *bench) one(ctx context.Context, s *server) error {
-	cookies, err := s.browsers(ctx, 1)
-	if err != nil {
-		return err
-	}
-	before, err := s.number(ctx, cookies)
-	if err != nil {
-		return err
-	}
-	r, err := s.wrk(ctx, clients, b.duration, cookies, incr)
-	if err != nil {
-		return err
-	}
-	after, err := s.number(ctx, cookies)
-	if err != nil {
-		return err
-	}
-	acknowledged := r.requests - r.failed
-	// What was under way when wrk left may have been committed, too.
-	lost := max(0, acknowledged-(after-before))
-	return r.line(b.w, "HTTPOneSession/who="+s.name,
-		load.Metric{Value: float64(acknowledged) / float64(max(1, r.requests)), Unit: "succeeded"},
-		load.Metric{Value: float64(lost) / float64(max(1, acknowledged)), Unit: "lost"})
-}
-
-// sweep is for the plots: each work, with so many clients.
-func (b *bench) sweep(ctx context.Context, name string, n int) (err error) {
-	s, err := b.start(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer s.stop(&err)
-	cookies, err := s.browsers(ctx, b.browsers)
-	if err != nil {
-		return err
-	}
-	for _, work := range works {
-		r, err := s.wrk(ctx, n, b.brief, cookies.of(work), work)
-		if err != nil {
-			return err
-		}
-		if err := r.line(b.w, fmt.Sprintf("HTTPSweep/work=%s/clients=%d/who=%s", work.name, n, name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// chunk is how long requests are sent before somebody looks how many were answered.
+// chunk is the time for which requests are sent before the answers are counted.
 const chunk = 10 * time.Second
 
-// growth is the memory of a server that has answered a great many requests.
+// growth measures the memory of a server that has answered millions of requests.
 func (b *bench) growth(ctx context.Context) (err error) {
-	s, err := b.start(ctx, sites.Pasteline)
+	s, err := b.start(ctx, sites.Pasteline, setup{})
 	if err != nil {
 		return err
 	}
 	defer s.stop(&err)
-	cookies, err := s.browsers(ctx, b.browsers)
+	browsers, err := s.browsers(ctx, 1024)
 	if err != nil {
 		return err
 	}
 	var early, answered int
 	for answered < b.requests {
-		r, err := s.wrk(ctx, clients, chunk, cookies, mixed)
+		r, err := s.drive(ctx, clients, chunk, browsers, mixed)
 		if err != nil {
 			return err
-		}
-		if r.failed > 0 || r.broken > 0 {
-			return fmt.Errorf("of %d requests %d failed and %d broke", r.requests, r.failed, r.broken)
 		}
 		answered += r.requests
 		if early == 0 && answered >= b.requests/20 {
@@ -284,6 +195,6 @@ func (b *bench) growth(ctx context.Context) (err error) {
 		return err
 	}
 	return load.Line(b.w, "Growth/who="+sites.Pasteline, answered,
-		load.Metric{Value: float64(early), Unit: "early-rss-B"}, load.Metric{Value: float64(late), Unit: "rss-B"},
+		load.Bytes(early, "early-rss-B"), load.Bytes(late, "rss-B"),
 		load.Metric{Value: float64(late) / float64(early), Unit: "growth"})
 }

@@ -11,107 +11,77 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/pasteline/pasteline/bench/load"
 	"github.com/pasteline/pasteline/bench/sites"
 )
 
-// A work is what wrk asks for: one kind of request, or several in turn.
-type work struct {
-	name     string
-	sessions bool
-	requests []string // METHOD PATH ...
+// A setup says how a program is started. The zero setup is the site on an empty folder.
+type setup struct {
+	dir      string   // the folder of its data, which stays; an empty one if ""
+	postgres string   // the URI of its database
+	settings []string // further settings of Pasteline's app
+	ini      string   // the whole .ini text, for Pasteline
+	ready    string   // the path of the first request; /hello if ""
 }
-
-var (
-	// A page that needs no session, asked for by a browser that has been here before and sends its cookie, and by one that has none
-	// yet. Whoever knows browsers by a cookie of their own looks at it, or issues one; whoever has sessions only loads one, or has
-	// nothing to do.
-	helloReturning = work{"hello-returning", true, []string{"GET", "/hello"}}
-	helloNew       = work{"hello-new", false, []string{"GET", "/hello"}}
-
-	read = work{"read", true, []string{"GET", "/read"}}
-	incr = work{"incr", true, []string{"POST", "/incr"}}
-	// mixed is four pages and five reads for every write.
-	mixed = work{"mixed", true, strings.Fields(strings.Repeat("GET /hello ", 4) + strings.Repeat("GET /read ", 5) + "POST /incr")}
-	works = []work{helloReturning, helloNew, read, incr}
-)
 
 // A server is one started program.
 type server struct {
 	name   string
 	cmd    *exec.Cmd
 	url    string
-	dir    string
+	dir    string        // for its files
+	remove bool          // dir is deleted by stop
 	took   time.Duration // until the first answer
-	stderr *bytes.Buffer
+	stderr bytes.Buffer
 	client *http.Client
 }
 
 const (
-	startTimeout = 20 * time.Second
-	settle       = 500 * time.Millisecond // until memory is looked at
+	startTimeout = 60 * time.Second
+	settle       = 500 * time.Millisecond // until memory is measured
 )
 
-// start starts a program in an empty folder, and returns when it has answered.
-func (b *bench) start(ctx context.Context, name string) (*server, error) {
-	dir, err := os.MkdirTemp("", "pasteline-e2e-")
-	if err != nil {
-		return nil, err
+// start starts a program, and returns when it has answered.
+func (b *bench) start(ctx context.Context, name string, how setup) (_ *server, err error) {
+	s := &server{name: name, dir: how.dir, client: &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: clients, DisableCompression: true,
+	}}}
+	if s.dir == "" {
+		if s.dir, err = os.MkdirTemp("", "pasteline-e2e-"); err != nil {
+			return nil, err
+		}
+		s.remove = true
 	}
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var cmd *exec.Cmd
-	switch name {
-	case sites.Pasteline:
-		ini := strings.Replace(fmt.Sprintf(sites.Ini, "bolt://%(here)s/data.db"), "port = 0", "port = "+strconv.Itoa(port), 1)
-		cmd, err = withIni(b.bin+"/site", dir, ini)
-	default:
-		cmd = exec.Command(b.bin+"/peer", "-addr", "127.0.0.1:"+strconv.Itoa(port), "-dir", dir, name) //nolint:gosec,noctx // stopped by stop
-	}
-	if err != nil {
+	s.url = "http://127.0.0.1:" + port
+	if s.cmd, err = b.command(name, s.dir, port, how); err != nil {
 		return nil, err
 	}
-	return launch(ctx, name, cmd, dir, port)
-}
-
-func withIni(program, dir, ini string) (*exec.Cmd, error) {
-	path := filepath.Join(dir, "site.ini")
-	if err := os.WriteFile(path, []byte(ini), 0o600); err != nil {
-		return nil, err
-	}
-	return exec.Command(program, "--quiet", path), nil //nolint:gosec,noctx // one of ours; stopped by stop
-}
-
-func launch(ctx context.Context, name string, cmd *exec.Cmd, dir string, port int) (_ *server, err error) {
-	s := &server{
-		name: name, cmd: cmd, dir: dir, url: "http://127.0.0.1:" + strconv.Itoa(port), stderr: &bytes.Buffer{},
-		client: &http.Client{Transport: &http.Transport{}},
-	}
-	cmd.Stderr = s.stderr
+	s.cmd.Stderr = &s.stderr
 	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	if err := s.cmd.Start(); err != nil {
+		return nil, errors.Join(err, s.clean())
 	}
-	defer func() {
-		if err != nil {
-			s.stop(&err)
-		}
-	}()
+	ready := "/hello"
+	if how.ready != "" {
+		ready = how.ready
+	}
 	for {
-		err := s.get(ctx, "/hello", "", io.Discard)
+		err := s.get(ctx, ready, "", io.Discard)
 		if err == nil {
 			break
 		}
 		if ctx.Err() != nil || time.Since(began) > startTimeout {
-			return nil, fmt.Errorf("it does not answer: %w", err)
+			err = fmt.Errorf("%s does not answer: %w", name, err)
+			s.stop(&err)
+			return nil, err
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -121,7 +91,30 @@ func launch(ctx context.Context, name string, cmd *exec.Cmd, dir string, port in
 	return s, nil
 }
 
-// stop ends the program, and adds to *err what went wrong with that, or what it had to say.
+// command returns the command that serves a site: that of cmd/site with an .ini file for
+// Pasteline's, and that of cmd/peer for any other.
+func (b *bench) command(name, dir, port string, how setup) (*exec.Cmd, error) {
+	if !strings.HasPrefix(name, sites.Pasteline) {
+		return exec.Command(b.bin+"/peer", //nolint:gosec,noctx // see stop
+			"-addr", "127.0.0.1:"+port, "-dir", dir, "-postgres", how.postgres, name), nil
+	}
+	ini := how.ini
+	if ini == "" {
+		database := "bolt://%(here)s/" + sites.DataFile
+		if how.postgres != "" {
+			database = sites.PoolURI(how.postgres)
+		}
+		ini = sites.Ini(database, how.settings...)
+	}
+	path := filepath.Join(dir, "site.ini")
+	ini = strings.Replace(ini, "port = 0", "port = "+port, 1)
+	if err := os.WriteFile(path, []byte(ini), 0o600); err != nil {
+		return nil, err
+	}
+	return exec.Command(b.bin+"/site", "--quiet", path), nil //nolint:gosec,noctx // see stop
+}
+
+// stop ends the program, and adds to *err its failure and, if *err is set, its messages.
 func (s *server) stop(err *error) {
 	s.client.CloseIdleConnections()
 	failure := s.cmd.Process.Signal(syscall.SIGTERM)
@@ -131,22 +124,25 @@ func (s *server) stop(err *error) {
 	if failure != nil || *err != nil {
 		*err = errors.Join(*err, failure)
 		if s.stderr.Len() > 0 {
-			*err = fmt.Errorf("%w\n%s", *err, s.stderr)
+			*err = fmt.Errorf("%w\n%s", *err, &s.stderr)
 		}
 	}
-	*err = errors.Join(*err, os.RemoveAll(s.dir))
+	*err = errors.Join(*err, s.clean())
 }
 
-func freePort(ctx context.Context) (int, error) {
+func (s *server) clean() error {
+	if !s.remove {
+		return nil
+	}
+	return os.RemoveAll(s.dir)
+}
+
+func freePort(ctx context.Context) (string, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	_, text, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		return 0, err
-	}
-	port, err := strconv.Atoi(text)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
 	return port, errors.Join(err, listener.Close())
 }
 
@@ -173,115 +169,43 @@ func (s *server) send(r *http.Request, to io.Writer) error {
 	return errors.Join(err, response.Body.Close())
 }
 
-// A cookieFile has a Cookie field on each line.
-type cookieFile string
-
-const noCookies cookieFile = "-"
-
-// of returns what a work needs.
-func (c cookieFile) of(w work) cookieFile {
-	if w.sessions {
-		return c
-	}
-	return noCookies
-}
-
-// browsers makes sessions, and returns the file with their cookies.
-func (s *server) browsers(ctx context.Context, n int) (cookieFile, error) {
-	var lines strings.Builder
-	for range n {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/incr", nil)
-		if err != nil {
-			return "", err
-		}
-		response, err := s.client.Do(r)
-		if err != nil {
-			return "", err
-		}
-		_, err = io.Copy(io.Discard, response.Body)
-		if err := errors.Join(err, response.Body.Close()); err != nil {
-			return "", err
-		}
-		cookies := response.Cookies()
-		if len(cookies) != 1 {
-			return "", fmt.Errorf("POST /incr: %s, with %d cookies, want one", response.Status, len(cookies))
-		}
-		fmt.Fprintf(&lines, "%s=%s\n", cookies[0].Name, cookies[0].Value)
-	}
-	s.client.CloseIdleConnections()
-	path := filepath.Join(s.dir, fmt.Sprintf("cookies-%d", n))
-	return cookieFile(path), os.WriteFile(path, []byte(lines.String()), 0o600)
-}
-
-// number returns the number of the only session in a file.
-func (s *server) number(ctx context.Context, cookies cookieFile) (int, error) {
-	line, err := os.ReadFile(string(cookies))
-	if err != nil {
-		return 0, err
-	}
-	var body bytes.Buffer
-	if err := s.get(ctx, "/read", strings.TrimSpace(string(line)), &body); err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(body.String())
-}
-
-// A result is what wrk has to say.
-type result struct {
-	requests, failed, broken int
-	elapsed                  time.Duration
-	p50, p99, longest        time.Duration
-}
-
-var resultLine = regexp.MustCompile(`(?m)^RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$`)
-
-// wrk has so many clients ask for a work, for as long as is said.
-func (s *server) wrk(ctx context.Context, clients int, duration time.Duration, cookies cookieFile, w work) (result, error) {
-	threads := min(2, clients)
-	args := []string{
-		"-t" + strconv.Itoa(threads), "-c" + strconv.Itoa(clients), "--timeout", "30s",
-		"-d" + strconv.Itoa(max(1, int(duration.Seconds()))) + "s", "-s", filepath.Join("wrk", "site.lua"), s.url,
-		"--", w.requests[0], w.requests[1], string(cookies),
-	}
-	cmd := exec.CommandContext(ctx, "wrk", append(args, w.requests[2:]...)...) //nolint:gosec // arguments of ours
-	cmd.Env = append(os.Environ(), "WRK_THREADS="+strconv.Itoa(threads))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return result{}, fmt.Errorf("wrk: %w\n%s", err, out)
-	}
-	fields := resultLine.FindSubmatch(out)
-	if fields == nil {
-		return result{}, fmt.Errorf("wrk says no result:\n%s", out)
-	}
-	var n [8]int
-	for i := 1; i < len(n); i++ {
-		if n[i], err = strconv.Atoi(string(fields[i])); err != nil {
-			return result{}, err
-		}
-	}
-	us := func(n int) time.Duration { return time.Duration(n) * time.Microsecond }
-	return result{n[1], n[2], n[3], us(n[4]), us(n[5]), us(n[6]), us(n[7])}, nil
-}
-
-func (r result) line(w io.Writer, name string, more ...load.Metric) error {
-	metrics := append([]load.Metric{
-		{Value: float64(r.requests-r.failed) / r.elapsed.Seconds(), Unit: "req/s"},
-		load.Nanoseconds(r.p50, "p50-ns"), load.Nanoseconds(r.p99, "p99-ns"), load.Nanoseconds(r.longest, "max-ns"),
-	}, more...)
-	return load.Line(w, name, max(1, r.requests), metrics...)
-}
-
-// memory returns a figure of the program's memory, in bytes: VmRSS, or VmHWM for the most that it ever had.
+// memory returns a figure of the program's memory, in bytes: VmRSS, or VmHWM for its peak.
 func (s *server) memory(field string) (int, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	return s.proc("status", field+":",
+		" kB", 1<<10)
+}
+
+// written returns the number of bytes that the program has had written to disks.
+func (s *server) written() (int, error) { return s.proc("io", "write_bytes:", "", 1) }
+
+// proc returns the number that follows a label in a file of the program in /proc, times a factor.
+func (s *server) proc(file, label, unit string, factor int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, file))
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(status)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && name == field {
-			kB, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
-			return kB << 10, err
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, label); ok {
+			n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), unit))
+			return n * factor, err
 		}
 	}
-	return 0, fmt.Errorf("/proc says no %s", field)
+	return 0, fmt.Errorf("/proc/PID/%s has no line %q", file, label)
+}
+
+// tick is the unit of the times in /proc/PID/stat.
+const tick = 10 * time.Millisecond
+
+// cpu returns the CPU time of the program, in user and in system mode.
+func (s *server) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	// The name of the program, in parentheses, may have any characters.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	const utime, stime = 14 - 3, 15 - 3 // the fields of proc(5) from the third on
+	user, userErr := strconv.Atoi(fields[utime])
+	system, systemErr := strconv.Atoi(fields[stime])
+	return time.Duration(user+system) * tick, errors.Join(userErr, systemErr)
 }

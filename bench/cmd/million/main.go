@@ -1,5 +1,6 @@
-// Command million measures what becomes of a site when it has a million sessions: the time of a read and the size of the file
-// (row 10 of the table), and how long commits wait while those that expired are swept (row 11).
+// Command million measures a site with a million sessions: the time of a read, the size of the
+// file, the wait of commits while expired sessions are swept, and the size of the file after most
+// sessions have expired. It prints the figures in the Go benchmark format.
 //
 //	million [-quick] [-count 6] > million.txt
 package main
@@ -14,35 +15,32 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"go.etcd.io/bbolt"
 
 	"github.com/pasteline/pasteline/bench/load"
 	"github.com/pasteline/pasteline/bench/sites"
 	"github.com/pasteline/pasteline/session"
-	"github.com/pasteline/pasteline/transaction"
 )
 
-// How many sessions there are, and how many of them expired.
+// A scale is the numbers of sessions and measurements.
 type scale struct {
 	all     int
-	expired int // what the sweep finds that is measured against the clients
-	tenth   int // what an earlier, smaller sweep finds
-	few     int // sessions of the small site, to compare with; each site has as many that are read
+	expired int // sessions that are swept under load
+	tenth   int // sessions that an earlier, smaller sweep deletes
+	few     int // sessions of the small site, and sessions that are read of any site
+	aging   int // sessions of the file of which 90 % expire
 	reads   int
 	count   int
 }
 
 const (
-	others  = 2 // how often a sweep is measured that no bound hangs on
-	batch   = 1000
-	clients = 4 // that commit while a sweep goes on
-	// The sessions of two sweeps are used so far apart that a timeout can tell them apart.
+	others  = 2 // rounds in which figures without a bound are measured
+	clients = 4 // that commit during a sweep
+	// The sessions of two sweeps are used so far apart that a timeout distinguishes them.
 	gap    = 4 * time.Second
 	period = time.Second
 	slack  = 3 * period / 2
@@ -54,11 +52,16 @@ func main() {
 	count := flag.Int("count", 6, "how often to measure")
 	dir := flag.String("dir", "", "a folder for the databases; a temporary one if not given")
 	flag.Parse()
-	s := scale{all: 1_000_000, expired: 100_000, tenth: 10_000, few: 1000, reads: 20_000, count: *count}
-	if *quick {
-		s = scale{all: 20_000, expired: 2_000, tenth: 200, few: 100, reads: 500, count: 1}
+	s := scale{
+		all: 1_000_000, expired: 100_000, tenth: 10_000, few: 1000, aging: 100_000, reads: 20_000,
+		count: *count,
 	}
-	// Files in memory shall not stay when somebody has had enough.
+	if *quick {
+		s = scale{
+			all: 20_000, expired: 2_000, tenth: 200, few: 100, aging: 2_000, reads: 500, count: 1,
+		}
+	}
+	// An interrupt must not leave files in memory.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Stdout, *dir, s)
 	stop()
@@ -75,7 +78,10 @@ func run(ctx context.Context, w io.Writer, dir string, s scale) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	contenders := []contender{&ours{}, &theirs{}}
+	contenders := []contender{
+		&ours{used: map[string]time.Time{}, clients: map[string][]*load.Client{}},
+		&theirs{clients: map[string][]*load.Client{}},
+	}
 	if err := prepare(ctx, dir, contenders, s); err != nil {
 		return err
 	}
@@ -83,7 +89,7 @@ func run(ctx context.Context, w io.Writer, dir string, s scale) (err error) {
 		for _, file := range []struct {
 			kind             string
 			sessions, values int
-		}{{"large", s.all, 1}, {"rich", s.all / 10, len(values)}} {
+		}{{"large", s.all, 1}, {"rich", s.all / 10, 4}} {
 			info, err := os.Stat(filepath.Join(dir, c.name(), file.kind+".db"))
 			if err != nil {
 				return err
@@ -105,98 +111,63 @@ func run(ctx context.Context, w io.Writer, dir string, s scale) (err error) {
 	}
 	for round := range s.count {
 		for _, c := range contenders {
-			// Nothing is compared with the peer's sweep, which is in the table to be seen.
+			// The peer's figures have no bound.
 			if round >= others && c.name() != sites.Pasteline {
 				continue
 			}
-			if err := measureSweep(ctx, w, filepath.Join(dir, c.name()), c, s); err != nil {
-				return fmt.Errorf("%s: %w", c.name(), err)
+			for _, measure := range []func(
+				context.Context, io.Writer, string, contender, scale,
+			) error{measureSweep, measureShrink} {
+				if err := measure(ctx, w, filepath.Join(dir, c.name()), c, s); err != nil {
+					return fmt.Errorf("%s: %w", c.name(), err)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// memory is a folder in RAM, where files are filled: a disk would be waited for a thousand times, which measures nothing.
-const (
-	memory     = "/dev/shm"
-	memoryNeed = 2 << 30
-)
-
-// prepare fills the files of all contenders, at the same time, and puts them into folders of dir.
-func prepare(ctx context.Context, dir string, contenders []contender, s scale) (err error) {
-	var fs syscall.Statfs_t
-	stage := dir
-	if err := syscall.Statfs(memory, &fs); err == nil && int64(fs.Bavail)*fs.Bsize >= memoryNeed { //nolint:gosec // so large are none
-		if stage, err = os.MkdirTemp(memory, "pasteline-million-"); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
-	}
+// prepare fills the files of all contenders, in folders of dir, at the same time.
+func prepare(ctx context.Context, dir string, contenders []contender, s scale) error {
+	const need = 1 << 30
 	failures := make([]error, len(contenders))
 	var group sync.WaitGroup
 	for i, c := range contenders {
 		group.Go(func() {
-			if err := c.prepare(ctx, filepath.Join(stage, c.name()), s); err != nil {
+			fill := func(dir string) error { return c.prepare(ctx, dir, s) }
+			if err := sites.Staged(filepath.Join(dir, c.name()), need, fill); err != nil {
 				failures[i] = fmt.Errorf("%s: %w", c.name(), err)
 			}
 		})
 	}
 	group.Wait()
-	if err := errors.Join(failures...); err != nil || stage == dir {
-		return err
-	}
-	for _, c := range contenders {
-		if err := os.MkdirAll(filepath.Join(dir, c.name()), 0o700); err != nil {
-			return err
-		}
-		for _, name := range []string{"few.db", "large.db", "rich.db"} {
-			if err := copyFile(filepath.Join(stage, c.name(), name), filepath.Join(dir, c.name(), name)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return errors.Join(failures...)
 }
 
-// A contender is a site that can be filled and swept.
+// A contender is a site whose files can be filled and swept.
 type contender interface {
 	name() string
-	// prepare makes the files few.db, large.db and rich.db in dir.
+	// prepare makes the files few.db, large.db, rich.db and aging.db in dir.
 	prepare(ctx context.Context, dir string, s scale) error
-	// open opens a site on a copy of one of them.
+	// open opens a site on one of them, or on a copy.
 	open(ctx context.Context, path string) (*sites.Site, error)
-	// sweep removes what expired from the site that was opened last, first a tenth and then all the rest, if it can tell them
-	// apart, and returns how many.
-	sweep(ctx context.Context, all bool) (int, error)
-	// cookies are what the sessions that are read came with.
-	cookies(kind string) []*load.Client
+	// sweep deletes from the site that was opened last the sessions up to an age, and returns their
+	// number. A contender that can't distinguish the ages deletes all expired sessions at the age
+	// whole, and none at the age tenth.
+	sweep(ctx context.Context, age string) (int, error)
+	// visitors are the browsers whose sessions a file has, besides the filled ones.
+	visitors(kind string) []*load.Client
 }
 
-// values are what a rich session has. The first is the one that the site counts with.
-var values = []struct {
-	key  string
-	text string
-}{{"n", ""}, {"user", "visitor number 123456"}, {"theme", "dark"}, {"token", "ykQDrpGZ1hVbTn3xWc7sMf0Lj2q"}}
+// Ages of sessions: those of large.db that the first sweep deletes, those that the second deletes,
+// and those of aging.db that expire.
+const (
+	tenth = "tenth"
+	whole = "whole"
+	aged  = "aged"
+)
 
-// visitors makes s.few sessions through the site itself, and returns their browsers.
-func visitors(ctx context.Context, site *sites.Site, n int) ([]*load.Client, error) {
-	all := make([]*load.Client, n)
-	for i := range all {
-		all[i] = load.NewClient(site)
-	}
-	next := make(chan *load.Client, n)
-	for _, c := range all {
-		next <- c
-	}
-	stats := load.Run(64, load.Times(n), func(int) error {
-		_, err := (<-next).Do(ctx, "POST", "/incr")
-		return err
-	})
-	return all, stats.Err
-}
-
-// on returns the same browsers, talking to another site.
+// on returns the same browsers, which talk to another site.
 func on(site *sites.Site, browsers []*load.Client) []*load.Client {
 	all := make([]*load.Client, len(browsers))
 	for i, c := range browsers {
@@ -214,11 +185,11 @@ func measureReads(ctx context.Context, w io.Writer, dir string, c contender, s s
 		if err != nil {
 			return err
 		}
-		browsers := on(site, c.cookies(size.kind))
+		browsers := on(site, c.visitors(size.kind))
 		i := 0
 		read := func(int) error {
 			i++
-			// A step that has no divisor in common with their number visits all, in an order that no cache likes.
+			// The step is prime to their number, so all are visited, in an order without locality.
 			response, err := browsers[i*7919%len(browsers)].Do(ctx, "GET", "/read")
 			if err == nil && string(response.Body) != "1" {
 				err = fmt.Errorf("read %q, want 1", response.Body)
@@ -231,7 +202,8 @@ func measureReads(ctx context.Context, w io.Writer, dir string, c contender, s s
 			return err
 		}
 		name := fmt.Sprintf("Sessions/size=%s/who=%s", size.kind, c.name())
-		metrics := append(stats.Metrics(), load.Nanoseconds(stats.Elapsed/time.Duration(s.reads), "ns/op"),
+		metrics := append(stats.Metrics(),
+			load.Nanoseconds(stats.Elapsed/time.Duration(s.reads), "ns/op"),
 			load.Metric{Value: float64(size.sessions), Unit: "sessions"})
 		if err := load.Line(w, name, s.reads, metrics...); err != nil {
 			return err
@@ -241,31 +213,20 @@ func measureReads(ctx context.Context, w io.Writer, dir string, c contender, s s
 }
 
 func measureSweep(ctx context.Context, w io.Writer, dir string, c contender, s scale) (err error) {
-	path := filepath.Join(dir, "copy.db")
-	if err := copyFile(filepath.Join(dir, "large.db"), path); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(path)) }()
-	site, err := c.open(ctx, path)
+	site, _, remove, err := openCopy(ctx, dir, c, "large")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, site.Close()) }()
+	defer func() { err = errors.Join(err, site.Close(), remove()) }()
 
 	small := time.Now()
-	tenth, err := c.sweep(ctx, false)
+	few, err := c.sweep(ctx, tenth)
 	if err != nil {
 		return err
 	}
 	smallTime := time.Since(small)
 
-	browsers := on(site, c.cookies("large"))
-	turn := make([]int, clients)
-	commit := func(client int) error {
-		turn[client]++
-		_, err := browsers[(client+clients*turn[client])%len(browsers)].Do(ctx, "POST", "/incr")
-		return err
-	}
+	commit := committer(ctx, site, c.visitors("large"))
 	resting, cancel := context.WithTimeout(ctx, calm)
 	before := load.Run(clients, load.While(resting), commit)
 	cancel()
@@ -277,7 +238,7 @@ func measureSweep(ctx context.Context, w io.Writer, dir string, c contender, s s
 	go func() {
 		defer done()
 		began := time.Now()
-		swept, sweepErr = c.sweep(ctx, true)
+		swept, sweepErr = c.sweep(ctx, whole)
 		took = time.Since(began)
 	}()
 	during := load.Run(clients, load.While(sweeping), commit)
@@ -287,55 +248,132 @@ func measureSweep(ctx context.Context, w io.Writer, dir string, c contender, s s
 	if want := s.expired; swept != want {
 		return fmt.Errorf("swept %d sessions, want %d", swept, want)
 	}
-	if tenth > 0 {
-		if tenth != s.tenth {
-			return fmt.Errorf("swept %d sessions, want %d", tenth, s.tenth)
+	if few > 0 {
+		if few != s.tenth {
+			return fmt.Errorf("swept %d sessions, want %d", few, s.tenth)
 		}
 		err := load.Line(w, "Sweep/part=tenth/who="+c.name(), 1,
-			load.Nanoseconds(smallTime, "sweep-ns"), load.Nanoseconds(smallTime/time.Duration(tenth), "ns/session"))
+			load.Nanoseconds(smallTime, "sweep-ns"),
+			load.Nanoseconds(smallTime/time.Duration(few), "ns/session"))
 		if err != nil {
 			return err
 		}
 	}
 	metrics := append(during.Metrics(),
-		load.Nanoseconds(took, "sweep-ns"), load.Nanoseconds(took/time.Duration(swept), "ns/session"),
+		load.Nanoseconds(took, "sweep-ns"),
+		load.Nanoseconds(took/time.Duration(swept), "ns/session"),
 		load.Nanoseconds(before.P99, "calm-p99-ns"), load.Nanoseconds(before.Max, "calm-max-ns"),
 		load.Metric{Value: before.Rate(), Unit: "calm-req/s"})
 	return load.Line(w, "Sweep/part=whole/who="+c.name(), max(during.Done, 1), metrics...)
 }
 
-// copyFile copies a database, and waits until the copy is on the disk: no commit shall wait for that.
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
+// openCopy opens a site on a copy of a file of dir, which remove deletes.
+func openCopy(ctx context.Context, dir string, c contender, kind string) (
+	site *sites.Site, path string, remove func() error, err error,
+) {
+	path = filepath.Join(dir, "copy.db")
+	if err := sites.CopyFile(filepath.Join(dir, kind+".db"), path); err != nil {
+		return nil, "", nil, err
+	}
+	remove = func() error { return os.Remove(path) }
+	if site, err = c.open(ctx, path); err != nil {
+		return nil, "", nil, errors.Join(err, remove())
+	}
+	return site, path, remove, nil
+}
+
+// committer returns a function for load.Run with which each client increments the number of one
+// browser after the other.
+func committer(
+	ctx context.Context, site *sites.Site, browsers []*load.Client,
+) func(client int) error {
+	own := on(site, browsers)
+	turn := make([]int, clients)
+	return func(client int) error {
+		turn[client]++
+		_, err := own[(client+clients*turn[client])%len(own)].Do(ctx, "POST", "/incr")
+		return err
+	}
+}
+
+// measureShrink has 90 % of the sessions swept under load, and compares the size of the file after
+// that with the size of a compact copy. The load are as many increments as sessions are left.
+func measureShrink(
+	ctx context.Context, w io.Writer, dir string, c contender, s scale,
+) (err error) {
+	site, path, remove, err := openCopy(ctx, dir, c, "aging")
 	if err != nil {
 		return err
 	}
-	defer func() { err = cmp.Or(err, in.Close()) }()
-	out, err := os.Create(to)
+	defer func() { err = errors.Join(err, remove()) }()
+	var swept int
+	var sweepErr error
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { swept, sweepErr = c.sweep(ctx, aged) })
+	left := s.aging - s.aged()
+	stats := load.Run(clients, load.Times(left), committer(ctx, site, c.visitors("aging")))
+	sweeping.Wait()
+	full, err := os.Stat(path)
+	if err := errors.Join(err, sweepErr, stats.Err, site.Close()); err != nil {
+		return err
+	}
+	if swept != s.aged() {
+		return fmt.Errorf("swept %d sessions, want %d", swept, s.aged())
+	}
+	compact, err := compactSize(path, filepath.Join(dir, "compact.db"))
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
+	return load.Line(w, "Shrink/who="+c.name(), 1,
+		load.Bytes(int(full.Size()), "file-B"), load.Bytes(int(compact), "live-B"),
+		load.Metric{Value: float64(full.Size()) / float64(compact), Unit: "growth"})
+}
+
+// aged is the number of sessions of aging.db that expire.
+func (s scale) aged() int { return s.aging * 9 / 10 }
+
+// compactSize returns the size of a copy that has all buckets of a file and no free pages.
+func compactSize(path, copyPath string) (size int64, err error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	compact, err := bbolt.Open(copyPath, 0o600, &bbolt.Options{NoFreelistSync: true})
+	if err != nil {
+		return 0, err
+	}
+	const txSize = 1 << 20
+	err = errors.Join(bbolt.Compact(compact, db, txSize), compact.Close())
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(copyPath)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), os.Remove(copyPath)
 }
 
 // ours is Pasteline on bolt.
 type ours struct {
-	site        *sites.PastelineSite
-	between     time.Time // when the sessions of the small sweep, and only they, had been used
-	live        time.Time // when those that don't expire began to be
-	few, larges []*load.Client
+	site *sites.PastelineSite
+	// For each age of sessions the time at which they, and no younger ones, had been used.
+	used    map[string]time.Time
+	clients map[string][]*load.Client
 }
 
 func (*ours) name() string { return sites.Pasteline }
 
 func (o *ours) open(ctx context.Context, path string) (*sites.Site, error) {
-	// Sessions are marked as used once in an hour: no read that is measured writes.
+	// A session is marked as used once in an hour, so that no read that is measured writes.
 	return o.openWith(ctx, path, time.Hour)
 }
 
-func (o *ours) openWith(ctx context.Context, path string, period time.Duration) (*sites.Site, error) {
-	ini := strings.Replace(sites.Ini, "database = %s", fmt.Sprintf("database = bolt://%s\ntimeout = 86400\nperiod = %s", path, period), 1)
+func (o *ours) openWith(
+	ctx context.Context, path string, period time.Duration,
+) (*sites.Site, error) {
+	ini := sites.Ini("bolt://"+path, "timeout = 24h", "period = "+period.String())
 	site, err := sites.OpenPastelineIni(ctx, filepath.Dir(path), ini)
 	if err != nil {
 		return nil, err
@@ -344,108 +382,70 @@ func (o *ours) openWith(ctx context.Context, path string, period time.Duration) 
 	return site.Site, nil
 }
 
-func (o *ours) fill(ctx context.Context, from, n, kept int) error {
-	m, err := session.NewManager(o.site.DB, session.Config{Timeout: 24 * time.Hour, Period: period})
+// A layer is sessions that are filled at one time, and the time after them.
+type layer struct {
+	sessions int
+	age      string // under which the time is kept; "" for the youngest sessions
+}
+
+// file makes a file with some layers of sessions and, on top, those of some visitors.
+func (o *ours) file(
+	ctx context.Context, dir, kind string, layers []layer, values func(int) []sites.Value,
+	visitors int,
+) (err error) {
+	site, err := o.openWith(ctx, filepath.Join(dir, kind+".db"), period)
 	if err != nil {
 		return err
 	}
-	for first := from; first < from+n; first += batch {
-		err := transaction.Run(ctx, func(ctx context.Context) error {
-			for i := first; i < min(first+batch, from+n); i++ {
-				s, err := m.Get(session.WithID(ctx, fmt.Sprintf("a browser id of some length %d", i)))
-				if err != nil {
-					return err
-				}
-				for j, value := range values[:kept] {
-					if j == 0 {
-						err = s.Set(value.key, i)
-					} else {
-						err = s.Set(value.key, value.text)
-					}
-					if err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		})
-		if err != nil {
+	defer func() { err = errors.Join(err, site.Close()) }()
+	from := 0
+	for _, l := range layers {
+		if err := o.site.Fill(ctx, from, l.sessions, values); err != nil {
 			return err
 		}
+		from += l.sessions
+		if l.age != "" {
+			time.Sleep(gap)
+			o.used[l.age] = time.Now()
+		}
 	}
-	return nil
+	o.clients[kind], err = sites.Visitors(ctx, site, 64, visitors)
+	return err
 }
 
 func (o *ours) prepare(ctx context.Context, dir string, s scale) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	site, err := o.openWith(ctx, filepath.Join(dir, "few.db"), period)
-	if err != nil {
-		return err
-	}
-	if o.few, err = visitors(ctx, site, s.few); err != nil {
-		return errors.Join(err, site.Close())
-	}
-	if err := site.Close(); err != nil {
-		return err
-	}
-	if site, err = o.openWith(ctx, filepath.Join(dir, "large.db"), period); err != nil {
-		return err
-	}
-	if err := o.fill(ctx, 0, s.tenth, 1); err != nil {
-		return errors.Join(err, site.Close())
-	}
-	time.Sleep(gap)
-	o.between = time.Now()
-	if err := o.fill(ctx, s.tenth, s.expired, 1); err != nil {
-		return errors.Join(err, site.Close())
-	}
-	time.Sleep(gap)
-	o.live = time.Now()
 	rest := s.all - s.tenth - s.expired - s.few
-	if err := o.fill(ctx, s.tenth+s.expired, rest, 1); err != nil {
-		return errors.Join(err, site.Close())
-	}
-	o.larges, err = visitors(ctx, site, s.few)
-	if err := errors.Join(err, site.Close()); err != nil {
-		return err
-	}
-	if site, err = o.openWith(ctx, filepath.Join(dir, "rich.db"), period); err != nil {
-		return err
-	}
-	return errors.Join(o.fill(ctx, 0, s.all/10, len(values)), site.Close())
+	return errors.Join(
+		o.file(ctx, dir, "few", nil, nil, s.few),
+		o.file(ctx, dir, "large", []layer{{s.tenth, tenth}, {s.expired, whole}, {rest, ""}},
+			sites.OneNumber, s.few),
+		o.file(ctx, dir, "rich", []layer{{s.all / 10, ""}}, sites.FourValues, 0),
+		o.file(ctx, dir, "aging",
+			[]layer{{s.aged(), aged}, {s.aging - s.aged() - s.few, ""}}, sites.TwoTexts, s.few),
+	)
 }
 
-func (o *ours) sweep(ctx context.Context, all bool) (int, error) {
-	used := o.between
-	if all {
-		used = o.live
-	}
-	m, err := session.NewManager(o.site.DB, session.Config{Timeout: time.Since(used) + slack, Period: period})
+func (o *ours) sweep(ctx context.Context, age string) (int, error) {
+	timeout := time.Since(o.used[age]) + slack
+	m, err := session.NewManager(o.site.DB, session.Config{Timeout: timeout, Period: period})
 	if err != nil {
 		return 0, err
 	}
 	return m.Sweep(ctx)
 }
 
-func (o *ours) cookies(kind string) []*load.Client {
-	if kind == "few" {
-		return o.few
-	}
-	return o.larges
-}
+func (o *ours) visitors(kind string) []*load.Client { return o.clients[kind] }
 
 // theirs is scs on bbolt.
 type theirs struct {
-	site        *sites.SCSBoltSite
-	few, larges []*load.Client
+	site    *sites.SCSBoltSite
+	clients map[string][]*load.Client
 }
 
 func (*theirs) name() string { return sites.SCSBolt }
 
 func (t *theirs) open(_ context.Context, path string) (*sites.Site, error) {
-	site, err := sites.OpenSCSBolt(path, false)
+	site, err := sites.OpenSCSBolt(path)
 	if err != nil {
 		return nil, err
 	}
@@ -453,80 +453,42 @@ func (t *theirs) open(_ context.Context, path string) (*sites.Site, error) {
 	return site.Site, nil
 }
 
-func (t *theirs) fill(ctx context.Context, from, n, kept int, expiry time.Time) error {
-	for first := from; first < from+n; first += batch {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		err := t.site.DB.Update(func(tx *bbolt.Tx) error {
-			for i := first; i < min(first+batch, from+n); i++ {
-				kv := map[string]any{}
-				for j, value := range values[:kept] {
-					if j == 0 {
-						kv[value.key] = i
-					} else {
-						kv[value.key] = value.text
-					}
-				}
-				data, err := scs.GobCodec{}.Encode(expiry, kv)
-				if err != nil {
-					return err
-				}
-				if err := t.site.Store.Put(tx, sites.SCSToken(), data, expiry); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+// file makes a file with expired and other sessions and those of some visitors.
+func (t *theirs) file(
+	ctx context.Context, dir, kind string, expired, rest int, values func(int) []sites.Value,
+	visitors int,
+) (err error) {
+	site, err := t.open(ctx, filepath.Join(dir, kind+".db"))
+	if err != nil {
+		return err
 	}
-	return nil
+	defer func() { err = errors.Join(err, site.Close()) }()
+	err = cmp.Or(
+		t.site.Fill(ctx, expired, values, time.Now().Add(-time.Hour)),
+		t.site.Fill(ctx, rest, values, time.Now().Add(24*time.Hour)),
+	)
+	if err != nil {
+		return err
+	}
+	t.clients[kind], err = sites.Visitors(ctx, site, 64, visitors)
+	return err
 }
 
 func (t *theirs) prepare(ctx context.Context, dir string, s scale) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	site, err := t.open(ctx, filepath.Join(dir, "few.db"))
-	if err != nil {
-		return err
-	}
-	if t.few, err = visitors(ctx, site, s.few); err != nil {
-		return errors.Join(err, site.Close())
-	}
-	if err := site.Close(); err != nil {
-		return err
-	}
-	if site, err = t.open(ctx, filepath.Join(dir, "large.db")); err != nil {
-		return err
-	}
-	err = errors.Join(t.fill(ctx, 0, s.expired, 1, time.Now().Add(-time.Hour)), t.fill(ctx, 0, s.all-s.expired-s.few, 1, time.Now().Add(24*time.Hour)))
-	if err != nil {
-		return errors.Join(err, site.Close())
-	}
-	t.larges, err = visitors(ctx, site, s.few)
-	if err := errors.Join(err, site.Close()); err != nil {
-		return err
-	}
-	if site, err = t.open(ctx, filepath.Join(dir, "rich.db")); err != nil {
-		return err
-	}
-	return errors.Join(t.fill(ctx, 0, s.all/10, len(values), time.Now().Add(24*time.Hour)), site.Close())
+	return errors.Join(
+		t.file(ctx, dir, "few", 0, 0, nil, s.few),
+		t.file(ctx, dir, "large", s.expired, s.all-s.expired-s.few, sites.OneNumber, s.few),
+		t.file(ctx, dir, "rich", 0, s.all/10, sites.FourValues, 0),
+		t.file(ctx, dir, "aging", s.aged(), s.aging-s.aged()-s.few, sites.TwoTexts, s.few),
+	)
 }
 
-// sweep can't tell a tenth: whatever has expired goes.
-func (t *theirs) sweep(_ context.Context, all bool) (int, error) {
-	if !all {
+// sweep deletes all expired sessions.
+func (t *theirs) sweep(_ context.Context, age string) (int, error) {
+	if age == tenth {
 		return 0, nil
 	}
 	return t.site.Store.DeleteExpired()
 }
 
-func (t *theirs) cookies(kind string) []*load.Client {
-	if kind == "few" {
-		return t.few
-	}
-	return t.larges
-}
+func (t *theirs) visitors(kind string) []*load.Client { return t.clients[kind] }

@@ -1,4 +1,5 @@
-// Command peer serves one of the sites that Pasteline is compared with, with net/http alone.
+// Command peer serves one of the sites that Pasteline is compared with, with a plain server of
+// net/http and the GC ballast that serve has.
 //
 //	peer [-addr 127.0.0.1:8080] [-dir FOLDER] [-postgres URI] SITE
 package main
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -22,9 +24,12 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "where to listen")
 	var settings sites.Settings
 	flag.StringVar(&settings.Dir, "dir", ".", "a folder for the site's files")
-	flag.StringVar(&settings.Postgres, "postgres", "", "the URI of a database, for the sites that need one")
+	flag.StringVar(&settings.Postgres, "postgres", "",
+		"the URI of a database, for the sites that need one")
 	flag.Usage = func() {
-		_, _ = fmt.Fprintf(flag.CommandLine.Output(), "usage: peer [flags] SITE\n\nSITE is one of %s.\n\n", strings.Join(sites.Names(), ", "))
+		names := strings.Join(sites.Names(), ", ")
+		_, _ = fmt.Fprintf(flag.CommandLine.Output(),
+			"usage: peer [flags] SITE\n\nSITE is one of %s.\n\n", names)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -42,6 +47,8 @@ func main() {
 }
 
 func run(ctx context.Context, name, addr string, settings sites.Settings) error {
+	ballast := sites.Ballast()
+	defer runtime.KeepAlive(ballast)
 	site, err := sites.Open(ctx, name, settings)
 	if err != nil {
 		return err

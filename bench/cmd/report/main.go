@@ -1,9 +1,10 @@
-// Command report reads what the benchmarks of some runs have written, and writes the table with what is asked for beside it.
+// Command report reads what the benchmarks of some runs have written, and writes the table with
+// what is asked for beside it.
 //
 //	report [-o RESULTS.md] [-plots FOLDER] [-note TEXT] FOLDER...
 //
-// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. Each plot is of the last run
-// that has what it shows.
+// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. Each plot is of
+// the last run that has what it shows.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command site is serve with the small site that is measured: what a program of one's own would be.
+// Command site is serve with the app that is measured, as a program of a user would be.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command site is the server that is soaked: serve with an app that does, behind time-outs inside and outside of tm, what apps do.
+// Command site is the server that is soaked: serve with an app that does, behind time-outs inside
+// and outside of tm, what apps do.
 package main
 
 import (
@@ -34,7 +35,10 @@ type timeoutSettings struct {
 
 // newTimeout makes the standard library's time-out, which leaves the handler running.
 func newTimeout(_ *pipeline.Build, s timeoutSettings) (func(http.Handler) http.Handler, error) {
-	return func(next http.Handler) http.Handler { return http.TimeoutHandler(next, s.After, "too late\n") }, nil
+	return func(next http.Handler) http.Handler {
+		return http.TimeoutHandler(next, s.After,
+			"too late\n")
+	}, nil
 }
 
 func state(w http.ResponseWriter, _ *http.Request) error {
@@ -47,7 +51,7 @@ func state(w http.ResponseWriter, _ *http.Request) error {
 
 type appSettings struct {
 	Database string        `ini:"database" required:"true" help:"where sessions are kept"`
-	Timeout  time.Duration `ini:"timeout" required:"true" help:"a session ends when it has not been used for so long"`
+	Timeout  time.Duration `ini:"timeout" required:"true" help:"life of an unused session"`
 	Slow     time.Duration `ini:"slow" required:"true" help:"how long /slow takes"`
 }
 
@@ -61,7 +65,8 @@ func newApp(b *pipeline.Build, s appSettings) (http.Handler, error) {
 	if err != nil {
 		return nil, &pipeline.Error{Key: "database", Err: err}
 	}
-	sessions, err := session.NewManager(db, session.Config{Timeout: s.Timeout, Period: s.Timeout / 15, Logger: b.Logger()})
+	sessions, err := session.NewManager(db, session.Config{Timeout: s.Timeout,
+		Period: s.Timeout / 15, Logger: b.Logger()})
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +74,8 @@ func newApp(b *pipeline.Build, s appSettings) (http.Handler, error) {
 	b.RequireSessions(sessions)
 	a := &app{sessions, s.Slow}
 	mux := http.NewServeMux()
-	mux.Handle("GET /hello", handler.Func(func(w http.ResponseWriter, _ *http.Request) error { return answer(w, 0) }))
+	mux.Handle("GET /hello",
+		handler.Func(func(w http.ResponseWriter, _ *http.Request) error { return answer(w, 0) }))
 	mux.Handle("GET /read", handler.Func(a.read))
 	mux.Handle("POST /incr", handler.Func(a.incr))
 	mux.Handle("POST /savepoint", handler.Func(a.savepoint))
@@ -154,7 +160,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, n+1)
 }
 
-// tooSlow goes on in its transaction after the time-out has answered for it, with all that may be called there.
+// tooSlow goes on in its transaction after the time-out has answered for it, with all that may be
+// called there.
 func (a *app) tooSlow(w http.ResponseWriter, r *http.Request) error {
 	s, n, err := a.count(r)
 	if err != nil {

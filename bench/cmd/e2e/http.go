@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/pasteline/pasteline/bench/load"
+	"github.com/pasteline/pasteline/bench/sites"
+)
+
+// programs are compared over HTTP; those that are not whole only with the usual connections.
+var programs = []struct {
+	name  string
+	whole bool
+}{
+	{sites.Pasteline, true},
+	{sites.SCSBolt, true},
+	{sites.BoltGroup, true},
+	{sites.SCSBoltTuned, false},
+	{sites.SCSBoltIdle, false},
+}
+
+var works = []work{helloReturning, helloNew, read, incr}
+
+// Connections of the reads beside writes.
+const (
+	readers = 32
+	writers = 4
+)
+
+// http measures the programs one after the other, and repeats that.
+func (b *bench) http(ctx context.Context) error {
+	for round := range b.count {
+		for _, p := range programs {
+			connections := []int{clients}
+			if p.whole {
+				connections = b.connections
+			}
+			if err := b.program(ctx, round, p.name, connections); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// program measures all works of one started program.
+func (b *bench) program(
+	ctx context.Context, round int, name string, connections []int,
+) (err error) {
+	wantedAt := map[string][]int{}
+	for _, w := range works {
+		for _, n := range connections {
+			if wanted(round, httpName(w, n, name)) {
+				wantedAt[w.name] = append(wantedAt[w.name], n)
+			}
+		}
+	}
+	if len(wantedAt) == 0 {
+		return nil
+	}
+	s, err := b.start(ctx, name, setup{})
+	if err != nil {
+		return err
+	}
+	defer s.stop(&err)
+	idle, err := s.memory("VmRSS")
+	if err != nil {
+		return err
+	}
+	err = load.Line(b.w, "Start/who="+name, 1,
+		load.Nanoseconds(s.took, "start-ns"), load.Bytes(idle, "rss-B"))
+	if err != nil {
+		return err
+	}
+	from, err := s.browsers(ctx, b.browsers)
+	if err != nil {
+		return err
+	}
+	for _, w := range works {
+		if len(wantedAt[w.name]) == 0 {
+			continue
+		}
+		if _, err := s.drive(ctx, clients, b.warm, from, w); err != nil {
+			return err
+		}
+		for _, n := range wantedAt[w.name] {
+			if err := b.measure(ctx, s, httpName(w, n, name), n, from, w); err != nil {
+				return err
+			}
+		}
+	}
+	if err := b.one(ctx, s); err != nil {
+		return err
+	}
+	if !slices.Contains(connections, 1024) {
+		return nil
+	}
+	if err := s.memoryLine(b, "MemoryAfter/connections=1024/who="+name); err != nil {
+		return err
+	}
+	return b.beside(ctx, s, from)
+}
+
+func httpName(w work, connections int, name string) string {
+	return fmt.Sprintf("HTTP/work=%s/clients=%d/who=%s", w.name, connections, name)
+}
+
+// measure prints the line of one run. After increments it compares the numbers of the browsers.
+func (b *bench) measure(
+	ctx context.Context, s *server, name string, connections int, from browsers, w work,
+) error {
+	if w.name == incr.name {
+		return b.counted(ctx, s, name, from, func() (result, error) {
+			return s.drive(ctx, connections, b.duration, from, w)
+		})
+	}
+	r, err := s.drive(ctx, connections, b.duration, from, w)
+	if err != nil {
+		return err
+	}
+	return r.line(b.w, name)
+}
+
+// counted prints the line of a run of increments, after it has compared the numbers of the
+// browsers.
+func (b *bench) counted(
+	ctx context.Context, s *server, name string, from browsers, run func() (result, error),
+) error {
+	before, err := s.numbers(ctx, from)
+	if err != nil {
+		return err
+	}
+	r, err := run()
+	if err != nil {
+		return err
+	}
+	after, err := s.numbers(ctx, from)
+	if err != nil {
+		return err
+	}
+	metrics, err := increments(r, before, after)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return r.line(b.w, name, metrics...)
+}
+
+// one has all connections increment one session. Requests may fail.
+func (b *bench) one(ctx context.Context, s *server) error {
+	from, err := s.browsers(ctx, 1)
+	if err != nil {
+		return err
+	}
+	return b.counted(ctx, s, "HTTPOneSession/who="+s.name, from, func() (result, error) {
+		return s.wrk(ctx, clients, b.duration, from, incr)
+	})
+}
+
+// beside has some connections read while others increment.
+func (b *bench) beside(ctx context.Context, s *server, from browsers) error {
+	both := []struct {
+		work        work
+		connections int
+		result      result
+		err         error
+	}{{work: read, connections: readers}, {work: incr, connections: writers}}
+	var running sync.WaitGroup
+	for i := range both {
+		running.Go(func() {
+			one := &both[i]
+			one.result, one.err = s.drive(ctx, one.connections, b.duration, from, one.work)
+		})
+	}
+	running.Wait()
+	if err := errors.Join(both[0].err, both[1].err); err != nil {
+		return err
+	}
+	for _, one := range both {
+		name := fmt.Sprintf("HTTPBeside/work=%s/clients=%d/who=%s",
+			one.work.name, one.connections, s.name)
+		if err := one.result.line(b.w, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// memoryLine prints the resident memory of the program.
+func (s *server) memoryLine(b *bench, name string) error {
+	resident, err := s.memory("VmRSS")
+	if err != nil {
+		return err
+	}
+	return load.Line(b.w, name, 1, load.Bytes(resident, "rss-B"))
+}
