@@ -145,10 +145,9 @@ func (s *stream) next(ctx context.Context) *event {
 		e.Missed = last > s.ended+uint64(len(fresh))
 	}
 	s.ended = last
-	parts := map[string]string{"running": a.html("running", &page{
-		Running:  running[:min(len(running), shownRunning)],
-		MoreRuns: max(0, len(running)-shownRunning),
-	})}
+	now := &page{}
+	now.Running, now.MoreRuns = groups(running)
+	parts := map[string]string{"running": a.html("running", now)}
 	if slow {
 		p := a.pageOf(ctx, true)
 		for _, name := range []string{"keys", "sessions", "databases", "reloads"} {

@@ -232,7 +232,7 @@ type Recovery struct {
 const (
 	shownRequests = 60
 	shownTroubled = 40
-	shownRunning  = 20
+	shownGroups   = 10 // of running requests
 	shownKeys     = 12
 	snapshotKeys  = 100
 )

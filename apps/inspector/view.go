@@ -67,7 +67,7 @@ type page struct {
 	Root      string
 	Values    map[string]string
 	Pipeline  *picture.Frame
-	Running   []picture.Request
+	Running   []runningGroup
 	MoreRuns  int
 	Rows      []row
 	Keys      []KeyTotals
@@ -96,7 +96,7 @@ func (a *app) pageOf(ctx context.Context, slow bool) *page {
 		Reveal: a.settings.Reveal, Now: time.Now(),
 		Keys: a.keys(shownKeys),
 	}
-	p.Running, p.MoreRuns = running[:min(len(running), shownRunning)], max(0, len(running)-shownRunning)
+	p.Running, p.MoreRuns = groups(running)
 	for _, q := range a.state.lately(shownRequests, shownTroubled) {
 		p.Rows = append(p.Rows, a.row(ctx, q))
 	}
@@ -122,6 +122,34 @@ func (a *app) values(current *site, running []picture.Request) map[string]string
 		v[id+"-dots"] = strings.Repeat("●", min(f.Here, 12))
 	}
 	return v
+}
+
+// A runningGroup is a number of running requests that look the same.
+type runningGroup struct {
+	picture.Request // the oldest of them
+
+	Count int
+}
+
+// groups returns the running requests by method, path and number of attempts, in the order of their
+// oldest, and the number of requests in groups that are not shown.
+func groups(running []picture.Request) (shown []runningGroup, more int) {
+	for i := range running {
+		q := &running[i]
+		at := slices.IndexFunc(shown, func(g runningGroup) bool {
+			return g.Job == q.Job && g.Method == q.Method && g.Path == q.Path &&
+				g.Released == q.Released && len(g.Attempts) == len(q.Attempts)
+		})
+		switch {
+		case at >= 0:
+			shown[at].Count++
+		case len(shown) < shownGroups:
+			shown = append(shown, runningGroup{*q, 1})
+		default:
+			more++
+		}
+	}
+	return shown, more
 }
 
 // A row is a request of the timeline.

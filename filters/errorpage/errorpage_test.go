@@ -260,3 +260,14 @@ func TestEscapes(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// A missing filter has one remedy, also if a warning about the file says the same.
+func TestOneRemedy(t *testing.T) {
+	t.Parallel()
+	for name, ini := range map[string]string{"tm": withoutTM, "browserid": withoutID} {
+		body := serveINI(t, ini).get("/session", asText).body
+		if n := strings.Count(body, "\nremedy: "); n != 1 || !strings.Contains(body, name+" is missing") {
+			t.Errorf("%s: got %d remedies, want 1:\n%s", name, n, body)
+		}
+	}
+}

@@ -30,11 +30,18 @@ func (s *site) remedies(err error, attempts []*attemptRecord) []remedy {
 		list = append(list, slow(attempts))
 	}
 	for _, w := range s.warnings() {
-		if w.Broken {
+		if w.Broken && !told(list, w.Text) {
 			list = append(list, warned(w.Text))
 		}
 	}
 	return list
+}
+
+// told reports whether a remedy tells of the missing filter that a warning is about.
+func told(list []remedy, warning string) bool {
+	return slices.ContainsFunc(list, func(r remedy) bool {
+		return r.missing != "" && strings.Contains(warning, " needs "+r.missing+" ")
+	})
 }
 
 // warned returns a warning about the file as a remedy.
@@ -87,11 +94,16 @@ func (s *site) noTransaction() remedy {
 			Place: s.place,
 		}
 	}
+	do := "put egg:repoze.tm2#tm before the app, and egg:repoze.retry#retry before that, so that a " +
+		"request that loses a conflict is run again"
+	if s.retry {
+		do = "put egg:repoze.tm2#tm behind retry and before the app"
+	}
 	return remedy{
-		Cause: "no filter of the pipeline begins a transaction for the request: tm is missing",
-		Do: "put egg:repoze.tm2#tm before the app, and egg:repoze.retry#retry before that, so that a " +
-			"request that loses a conflict is run again",
-		Place: s.place, Lines: s.lines(tmName),
+		missing: "tm",
+		Cause:   "no filter of the pipeline begins a transaction for the request: tm is missing",
+		Do:      do,
+		Place:   s.place, Lines: s.lines(tmName),
 	}
 }
 
@@ -107,7 +119,8 @@ func (s *site) noID() remedy {
 		}
 	}
 	return remedy{
-		Cause: "no filter of the pipeline identifies the browser: browserid is missing",
+		missing: "browserid",
+		Cause:   "no filter of the pipeline identifies the browser: browserid is missing",
 		Do: "put a section with use = egg:repoze.browserid#browserid and its secret_key at the front " +
 			"of the pipeline",
 		Place: s.place,

@@ -45,6 +45,8 @@ type remedy struct {
 	Do    string `json:"do"`
 	Place string `json:"place,omitempty"` // file and line
 	Lines string `json:"lines,omitempty"` // to write there
+
+	missing string // the filter that the cause is about, or ""
 }
 
 // A cause is an error of the chain.
