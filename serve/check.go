@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pasteline/pasteline/internal/command/progress"
 	programversion "github.com/pasteline/pasteline/internal/version"
 	"github.com/pasteline/pasteline/pipeline"
 	"github.com/pasteline/pasteline/pipeline/tree"
@@ -95,9 +96,9 @@ func (o *checkOptions) run(ctx context.Context, c *call, args []string) error {
 	}
 	found := &findings{seen: map[tree.Warning]bool{}}
 	if named, err := o.sections(config); err == nil {
-		stop := c.screen.Start(slog.New(slog.DiscardHandler), "checking "+config)
-		o.check(ctx, c, config, named, found)
-		stop()
+		task := c.screen.Start(slog.New(slog.DiscardHandler), "checking "+config)
+		o.check(ctx, c, config, named, found, task)
+		task.Stop()
 	} else if _, isUsage := errors.AsType[*usageError](err); isUsage {
 		return err
 	} else {
@@ -134,8 +135,9 @@ func (o *checkOptions) sections(config string) (sections, error) {
 
 // check adds its findings in the sections of a file.
 func (o *checkOptions) check(ctx context.Context, c *call, config string, named sections,
-	found *findings,
+	found *findings, task *progress.Task,
 ) {
+	done, total := 0, len(named.servers)+len(named.apps)
 	options := c.loadOptions(o.outside)
 	engines := useStandIns(options.Registry, func(text string) {
 		found.note(&tree.Error{Err: errors.New(text)})
@@ -153,6 +155,8 @@ func (o *checkOptions) check(ctx context.Context, c *call, config string, named 
 			err = errors.Join(checkListen(ctx, server, found), server.Close())
 		}
 		found.fault(err)
+		done++
+		task.Count(done, total)
 	}
 	for _, name := range named.apps {
 		options.Name, options.Part = name, named.isPart(name)
@@ -166,8 +170,10 @@ func (o *checkOptions) check(ctx context.Context, c *call, config string, named 
 			found.warn(resolved.Warnings())
 		}
 		found.fault(err)
+		done++
+		task.Count(done, total)
 	}
-	if len(trees) == len(named.servers)+len(named.apps) { // a section with faults may use it
+	if len(trees) == total { // a section with faults may use it
 		found.warn(o.unused(trees...))
 	}
 	slices.SortStableFunc(found.warnings, func(a, b tree.Warning) int {

@@ -108,30 +108,38 @@ func observe(
 	return o
 }
 
-// do sends a request, and returns the response with its body as text.
-func (o *observed) do(method, path string) (*http.Response, string) {
+// A reply is a response that has been read.
+type reply struct {
+	status int
+	header http.Header
+	text   string
+}
+
+// do sends a request, and returns the reply.
+func (o *observed) do(method, path string) reply {
+	o.t.Helper()
 	r, err := http.NewRequestWithContext(o.t.Context(), method, o.URL+path, http.NoBody)
 	if err != nil {
 		o.t.Error(err)
-		return &http.Response{}, ""
+		return reply{}
 	}
 	response, err := o.client.Do(r)
 	if err != nil {
 		o.t.Error(err)
-		return &http.Response{}, ""
+		return reply{}
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		o.t.Error(err)
 	}
-	return response, string(text)
+	return reply{response.StatusCode, response.Header, string(text)}
 }
 
 // snapshot returns the data of the inspector.
 func (o *observed) snapshot() (s inspector.Snapshot) {
 	o.t.Helper()
-	_, text := o.do(http.MethodGet, "/_pasteline/snapshot.json")
+	text := o.do(http.MethodGet, "/_pasteline/snapshot.json").text
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		o.t.Fatalf("%v: %s", err, text)
 	}
@@ -141,7 +149,7 @@ func (o *observed) snapshot() (s inspector.Snapshot) {
 // metric returns the sum of a metric's series whose labels contain a text.
 func (o *observed) metric(name, labels string) (sum float64) {
 	o.t.Helper()
-	_, text := o.do(http.MethodGet, "/metrics")
+	text := o.do(http.MethodGet, "/metrics").text
 	for line := range strings.Lines(text) {
 		series, value, ok := strings.Cut(strings.TrimSpace(line), " ")
 		if !ok || !strings.HasPrefix(series, name+"{") || !strings.Contains(series, labels) {
@@ -211,7 +219,7 @@ func TestSlowCommitIsShown(t *testing.T) {
 	if len(q.Attempts) != 1 || q.Attempts[0].CommitMillis < float64(took.Milliseconds()) {
 		t.Errorf("the inspector has %+v", q.Attempts)
 	}
-	_, page := o.do(http.MethodGet, "/_pasteline/")
+	page := o.do(http.MethodGet, "/_pasteline/").text
 	if !strings.Contains(page, "The commit of attempt 1 took 1.2 s in storage:memory://") ||
 		!strings.Contains(page, `<rect class="commit"`) {
 		t.Errorf("the inspector does not show the commit:\n%s", page)
@@ -283,11 +291,11 @@ func TestFiguresAgree(t *testing.T) {
 	for range clients {
 		running.Go(func() {
 			for range each {
-				response, text := o.do(http.MethodPost, "/incr?pause=1")
-				switch response.StatusCode {
+				got := o.do(http.MethodPost, "/incr?pause=1")
+				switch got.status {
 				case http.StatusOK:
 					ok.Add(1)
-					n, err := strconv.ParseInt(response.Header.Get("Pasteline-Attempt"), 10, 64)
+					n, err := strconv.ParseInt(got.header.Get("Pasteline-Attempt"), 10, 64)
 					if err != nil {
 						t.Error(err)
 					}
@@ -296,7 +304,7 @@ func TestFiguresAgree(t *testing.T) {
 					unavailable.Add(1)
 					attempts.Add(3)
 				default:
-					t.Errorf("got %s: %s", response.Status, text)
+					t.Errorf("got %d: %s", got.status, got.text)
 				}
 			}
 		})

@@ -89,9 +89,9 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	load := c.loadOptions(o.outside)
 	load.Name, load.Logger = o.name, log.Logger()
 	load.Registry.Opener().Try() // creates no database
-	stop := c.screen.Start(log.Logger(), "opening the databases of "+config)
+	task := c.screen.Start(log.Logger(), "opening the databases of "+config)
 	p, err := pipeline.Load(ctx, config, load)
-	stop()
+	task.Stop()
 	if errors.Is(err, storage.ErrInUse) {
 		return fmt.Errorf("%w\na running server recovers when it starts and every %v, and logs "+
 			"the result", err, site.RecoveryInterval)
@@ -110,13 +110,14 @@ func (o *recoverOptions) recover(ctx context.Context, c *call, logger *slog.Logg
 	options := recovery.Options{DryRun: o.dryRun}
 	var found []recovery.Finding
 	var refused error
-	stop := c.screen.Start(logger, "settling transactions")
+	task := c.screen.Start(logger, "settling transactions")
+	options.Progress = task.Count
 	if txn := cmp.Or(o.commit, o.abort); txn != "" {
 		found, refused = databases.Force(ctx, txn, o.commit != "", options)
 	} else {
 		found = databases.Recover(ctx, options)
 	}
-	stop()
+	task.Stop()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

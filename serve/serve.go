@@ -146,7 +146,7 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }() // closed last
 	loaded := c.screen.Start(log.Logger(), "opening the databases of "+o.config)
-	defer loaded()
+	defer loaded.Stop()
 	return site.Run(ctx, site.Options{
 		Config: o.config, App: o.appName, Server: o.serverName, Global: o.global, Set: o.set,
 		Register: func(r *pipeline.Registry) { fill(r, c.register) },
@@ -155,7 +155,7 @@ func (o *serveOptions) run(ctx context.Context, c *call, args []string) (err err
 			return o.unused(server.Tree(), p.Tree())
 		},
 		Listening: func(ctx context.Context, addrs []net.Addr) (stopped func(), err error) {
-			loaded()
+			loaded.Stop()
 			return o.announce(ctx, c, addrs, log.Logger())
 		},
 		Hurry: c.hurry, Reload: reload, Watch: o.reload, Interval: o.interval, Grace: o.grace,

@@ -209,7 +209,7 @@ func (a *app) race(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 			if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil || control.Flush() != nil {
-				return nil //nolint:nilerr // the client has disconnected
+				return nil // the client has disconnected
 			}
 		}
 		if event.Done {

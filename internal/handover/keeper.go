@@ -22,6 +22,8 @@ type Keeper struct {
 	sockets map[string]*os.File
 }
 
+var errNotUnix = errors.New("a socket pair is no unix socket")
+
 // NewKeeper returns a Keeper without sockets. It must be closed.
 func NewKeeper() (*Keeper, error) {
 	syscall.ForkLock.RLock()
@@ -40,7 +42,11 @@ func NewKeeper() (*Keeper, error) {
 	if err := errors.Join(err, own.Close()); err != nil { // FileConn has a copy
 		return nil, errors.Join(err, child.Close())
 	}
-	k := &Keeper{conn: conn.(*net.UnixConn), child: child, sockets: map[string]*os.File{}}
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, errors.Join(errNotUnix, conn.Close(), child.Close())
+	}
+	k := &Keeper{conn: unix, child: child, sockets: map[string]*os.File{}}
 	go k.receive()
 	return k, nil
 }
@@ -52,13 +58,15 @@ func (k *Keeper) Start(cmd *exec.Cmd) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	text := fmt.Sprintf("%s=%d %d", environment, os.Getpid(), firstFile+len(cmd.ExtraFiles))
+	lines := []string{
+		fmt.Sprintf("%s=%d %d", environment, os.Getpid(), firstFile+len(cmd.ExtraFiles)),
+	}
 	cmd.ExtraFiles = append(cmd.ExtraFiles, k.child)
 	for name, socket := range k.sockets {
-		text += "\n" + name
+		lines = append(lines, name)
 		cmd.ExtraFiles = append(cmd.ExtraFiles, socket)
 	}
-	cmd.Env = append(cmd.Env, text)
+	cmd.Env = append(cmd.Env, strings.Join(lines, "\n"))
 	return cmd.Start() // with k.mu, so that no socket is closed before it is inherited
 }
 
@@ -135,5 +143,5 @@ func received(rights []byte) *os.File {
 		return nil
 	}
 	syscall.CloseOnExec(fds[0])
-	return os.NewFile(uintptr(fds[0]), "socket") //nolint:gosec // not negative
+	return os.NewFile(uintptr(fds[0]), "socket")
 }

@@ -45,8 +45,8 @@ var started = sync.OnceValue(func() *program {
 	}
 	_ = os.Unsetenv(environment) // it is not for the children of this process
 	file := inheritedFile(number)
-	defer file.Close()
 	conn, err := net.FileConn(file)
+	_ = file.Close() // conn has a copy
 	if err != nil {
 		return nil
 	}
@@ -66,7 +66,7 @@ var started = sync.OnceValue(func() *program {
 
 func inheritedFile(number int) *os.File {
 	syscall.CloseOnExec(number)
-	return os.NewFile(uintptr(number), "inherited") //nolint:gosec // not negative
+	return os.NewFile(uintptr(number), "inherited")
 }
 
 // Listen returns the socket of a name that a former process of this program has opened. If there is
@@ -106,9 +106,8 @@ func (p *program) send(name string, l net.Listener) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
 	_, _, err = p.conn.WriteMsgUnix([]byte(opened+"\n"+name), syscall.UnixRights(int(file.Fd())), nil)
-	return err
+	return errors.Join(err, file.Close())
 }
 
 // Settle tells the keeper that the program listens on all its sockets: those of former processes that

@@ -23,6 +23,10 @@ type Options struct {
 	// Timeout is how long to wait for the answer of a database. Zero means 5 s, a negative number
 	// no limit. After a timeout the database is not asked again in the same pass.
 	Timeout time.Duration
+
+	// Progress is told how many of the prepared parts that have been found so far are done. It may be
+	// nil. Calls don't overlap.
+	Progress func(done, total int)
 }
 
 // A Verdict says what to do with a prepared part of a transaction.
@@ -137,6 +141,21 @@ type pass struct {
 
 	mu     sync.Mutex // guards silent
 	silent map[any]error
+
+	countMu     sync.Mutex // guards done and total, and is held during Progress
+	done, total int
+}
+
+// count adds to the counts, and tells Progress.
+func (p *pass) count(done, total int) {
+	if p.options.Progress == nil {
+		return
+	}
+	p.countMu.Lock()
+	defer p.countMu.Unlock()
+	p.done += done
+	p.total += total
+	p.options.Progress(p.done, p.total)
 }
 
 func (s *Set) newPass(o Options) *pass {
@@ -190,11 +209,13 @@ func (p *pass) eachAt(ctx context.Context, at Participant,
 		add(Finding{Err: err})
 		return found
 	}
+	p.count(0, len(list))
 	for _, prepared := range list {
 		failpoint.Here("recovery: found")
 		if one, ok := f(at, prepared); ok {
 			add(one)
 		}
+		p.count(1, 0)
 	}
 	return found
 }

@@ -477,3 +477,21 @@ func ExampleSet() {
 	// accounts T1 finish true
 	// accounts T2 abort true
 }
+
+// Progress is told of all prepared parts, those that can't be settled included.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	var s recovery.Set
+	s.Add(&fake{name: "a", prepared: []recovery.Prepared{orphan("T1", "D1", 1), orphan("T2", "D1", 2)}})
+	s.Add(&fake{name: "b", prepared: []recovery.Prepared{orphan("T3", "D1", 1)}})
+	done, total := -1, -1
+	s.Recover(t.Context(), recovery.Options{Progress: func(d, n int) {
+		if d < done || n < total || d > n {
+			t.Errorf("%d of %d after %d of %d", d, n, done, total)
+		}
+		done, total = d, n
+	}})
+	if done != 3 || total != 3 {
+		t.Errorf("got %d of %d, want 3 of 3", done, total)
+	}
+}

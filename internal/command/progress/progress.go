@@ -2,10 +2,11 @@
 //
 //	screen := progress.NewScreen(os.Stderr) // for all output to the standard error
 //	…
-//	stop := screen.Start(logger, "opening the databases")
-//	defer stop()
+//	task := screen.Start(logger, "settling transactions")
+//	defer task.Stop()
+//	task.Count(3, 40) // if the number of parts is known
 //
-// On a terminal a line names the work and its duration; it is rewritten in place, and cleared
+// On a terminal a line names the work, its duration and the part that is done; it is rewritten in place, and cleared
 // when the work ends or anything else is written. Elsewhere the log gets a line now and then. Work
 // that is done soon shows nothing.
 package progress
@@ -66,18 +67,52 @@ func (s *Screen) clear() error {
 // clearLine moves to the start of the line and erases it.
 const clearLine = "\r\x1b[K"
 
-// Start shows that work has begun, such as "opening the databases", until stop is called. A nil
-// Screen shows it in the log only. stop may be called more than once.
-func (s *Screen) Start(logger *slog.Logger, work string) (stop func()) {
+// A Task is work that is shown. It is safe for concurrent use.
+type Task struct {
+	work string
+	stop func()
+
+	mu          sync.Mutex // guards done and total
+	done, total int
+}
+
+// Count sets how many parts of the work are done, and of how many. A total of 0 is an unknown one.
+func (t *Task) Count(done, total int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done, t.total = done, total
+}
+
+// count returns the counts as text, or "" if the total is unknown.
+func (t *Task) count() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.total <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d, %d %%", t.done, t.total, 100*t.done/t.total)
+}
+
+// Stop ends the display. It may be called more than once.
+func (t *Task) Stop() { t.stop() }
+
+// Start shows that work has begun, such as "opening the databases", until Stop is called. A nil
+// Screen shows it in the log only.
+func (s *Screen) Start(logger *slog.Logger, work string) *Task {
 	if s == nil {
 		s = NewScreen(io.Discard)
 	}
+	t := &Task{work: work}
 	begun, done, ended := time.Now(), make(chan struct{}), make(chan struct{})
 	interval, show := s.log, func(elapsed time.Duration) {
-		logger.Info("still working", slog.String("work", work), slog.Duration("elapsed", elapsed))
+		l := logger
+		if count := t.count(); count != "" {
+			l = l.With(slog.String("done", count))
+		}
+		l.Info("still working", slog.String("work", work), slog.Duration("elapsed", elapsed))
 	}
 	if s.rewrite {
-		interval, show = s.line, func(elapsed time.Duration) { s.show(work, elapsed) }
+		interval, show = s.line, func(elapsed time.Duration) { s.show(t, elapsed) }
 	}
 	go func() {
 		defer close(ended)
@@ -96,19 +131,24 @@ func (s *Screen) Start(logger *slog.Logger, work string) (stop func()) {
 			}
 		}
 	}()
-	return sync.OnceFunc(func() {
+	t.stop = sync.OnceFunc(func() {
 		close(done)
 		<-ended
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		_ = s.clear() // the next Write fails too
 	})
+	return t
 }
 
 // show writes or replaces the line of progress.
-func (s *Screen) show(work string, elapsed time.Duration) {
+func (s *Screen) show(t *Task, elapsed time.Duration) {
+	line := fmt.Sprintf("%s%s … %v", clearLine, terminal.Escape(t.work), elapsed)
+	if count := t.count(); count != "" {
+		line += ", " + count
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, err := fmt.Fprintf(s.w, "%s%s … %v", clearLine, terminal.Escape(work), elapsed)
+	_, err := io.WriteString(s.w, line)
 	s.shown = err == nil
 }
