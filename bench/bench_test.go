@@ -111,7 +111,7 @@ func reportAll(b *testing.B, stats load.Stats) {
 func each(b *testing.B, names []string, bench func(b *testing.B, name string)) {
 	b.Helper()
 	for _, name := range names {
-		who(b, name, func(b *testing.B) {
+		contender(b, name, func(b *testing.B) {
 			b.Helper()
 			b.ReportAllocs()
 			bench(b, name)
@@ -119,8 +119,8 @@ func each(b *testing.B, names []string, bench func(b *testing.B, name string)) {
 	}
 }
 
-// who runs a benchmark for one contender. With -judged it skips one without a bound.
-func who(b *testing.B, name string, bench func(b *testing.B)) {
+// contender runs a benchmark for one contender. With -judged it skips one without a bound.
+func contender(b *testing.B, name string, bench func(b *testing.B)) {
 	b.Helper()
 	name = "who=" + name
 	if *judged && !results.Judged(strings.TrimPrefix(b.Name(), "Benchmark")+"/"+name) {
@@ -247,10 +247,7 @@ var (
 	postgresDirs  []string
 )
 
-const (
-	postgresClients  = 16
-	postgresSessions = 4000
-)
+const postgresClients = 16
 
 func postgresSite(tb testing.TB, name string) *sites.Site {
 	tb.Helper()
@@ -265,10 +262,10 @@ func postgresSite(tb testing.TB, name string) *sites.Site {
 	site, err := sites.Open(ctx, name, sites.Settings{Dir: dir, Postgres: uri})
 	must(tb, err)
 	postgresSites[name] = site
-	load.Run(postgresClients, load.Times(postgresSessions), func(int) error {
-		_, err := load.NewClient(site).Do(ctx, "POST", "/incr")
-		return err
-	})
+	if name == sites.PastelinePostgres {
+		_, err := sites.Visitors(ctx, site, postgresClients, sites.TableSessions)
+		must(tb, err)
+	}
 	must(tb, pgserver.Analyze(ctx, uri))
 	return site
 }

@@ -65,7 +65,7 @@ pipeline = egg:bench#nothing egg:bench#nothing egg:bench#nothing egg:bench#quiet
 		{"negroni", stack},
 		{"chi", router},
 	} {
-		who(b, bb.name, func(b *testing.B) {
+		contender(b, bb.name, func(b *testing.B) {
 			b.Helper()
 			serve(b, bb.handler, load.NewClient(bb.handler).Request(b.Context(), "GET", "/hello"))
 		})
@@ -100,7 +100,7 @@ func cpuTime(tb testing.TB) time.Duration {
 // BenchmarkCookie measures the whole filter browserid, for a browser with a valid cookie, against
 // decoding such a cookie.
 func BenchmarkCookie(b *testing.B) {
-	who(b, "pasteline", func(b *testing.B) {
+	contender(b, "pasteline", func(b *testing.B) {
 		b.Helper()
 		handler := compose(b, `
 [filter:browserid]
@@ -135,7 +135,7 @@ pipeline = browserid egg:bench#quiet
 	})
 	id := []byte(strings.ToLower(rand.Text()))
 	key := []byte("0123456789abcdef0123456789abcdef")
-	who(b, "securecookie-nop", func(b *testing.B) {
+	contender(b, "securecookie-nop", func(b *testing.B) {
 		b.Helper()
 		codec := securecookie.New(key, nil).SetSerializer(securecookie.NopEncoder{})
 		value, err := codec.Encode("id", id)
@@ -146,7 +146,7 @@ pipeline = browserid egg:bench#quiet
 			must(b, codec.Decode("id", value, &got))
 		}
 	})
-	who(b, "securecookie", func(b *testing.B) {
+	contender(b, "securecookie", func(b *testing.B) {
 		b.Helper()
 		codec := securecookie.New(key, nil)
 		value, err := codec.Encode("id", string(id))

@@ -8,14 +8,13 @@ import (
 	"time"
 )
 
-// A Metric is a figure and its unit, as testing.B's ReportMetric has them.
+// A Metric is a figure and its unit, as in ReportMetric of testing.B.
 type Metric struct {
 	Value float64
 	Unit  string
 }
 
-// Line writes a line of the Go benchmark format, for programs that measure something that testing.B
-// can't.
+// Line writes a line of the Go benchmark format, for programs that are no Go benchmarks.
 func Line(w io.Writer, name string, n int, metrics ...Metric) error {
 	var line strings.Builder
 	fmt.Fprintf(&line, "Benchmark%s %d", name, n)
@@ -26,12 +25,12 @@ func Line(w io.Writer, name string, n int, metrics ...Metric) error {
 	return err
 }
 
-// Nanoseconds is a duration as a metric.
+// Nanoseconds returns a duration as a metric.
 func Nanoseconds(d time.Duration, unit string) Metric {
 	return Metric{float64(d.Nanoseconds()), unit}
 }
 
-// Metrics are the figures of a run, as the benchmarks report them.
+// Metrics returns the figures of a run.
 func (s Stats) Metrics() []Metric {
 	return []Metric{
 		{s.Rate(), "req/s"},

@@ -1,5 +1,5 @@
-// Package load has clients: each sends its next request when the last one has been answered, and
-// looks at the clock.
+// Package load has clients that send one request after the other, and measure the latencies. [Run]
+// runs some at the same time.
 package load
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A Client is one browser in the same process as the handler: nothing is measured but the handler.
+// A Client is one browser in the same process as the handler, so that only the handler is measured.
 // It is for one goroutine.
 type Client struct {
 	handler  http.Handler
@@ -57,7 +57,7 @@ func (c *Client) Do(ctx context.Context, method, path string) (*Response, error)
 		return nil, fmt.Errorf("%s %s: status %d: %s", method, path, c.response.Status,
 			c.response.Body)
 	}
-	// Cookies of which the client has none, or, as with gorilla's cookie store, another one.
+	// The cookies are new, or, with gorilla's cookie store, replace the old ones.
 	if set := c.response.header["Set-Cookie"]; len(set) > 0 {
 		c.cookie = ""
 		for _, line := range set {
@@ -98,11 +98,11 @@ func (c *Client) Request(ctx context.Context, method, path string) *http.Request
 	return r
 }
 
-// maxBody is how much of a response's body is kept.
+// maxBody is the number of bytes of a body that are kept.
 const maxBody = 256
 
-// A Response is a response writer that costs next to nothing: it keeps the header, the status and
-// the beginning of the body.
+// A Response is a cheap response writer: it keeps the header, the status and the beginning of the
+// body.
 type Response struct {
 	Status int
 	Body   []byte // its beginning
@@ -153,7 +153,7 @@ func (r *Response) Reset() { r.reset() }
 
 var _ io.StringWriter = (*Response)(nil)
 
-// Stats are what came of a run.
+// Stats are the outcome of a run.
 type Stats struct {
 	Done, Failed        int
 	Elapsed             time.Duration
@@ -161,23 +161,23 @@ type Stats struct {
 	Err                 error         // the first failure
 }
 
-// Rate returns how much succeeded in a second.
+// Rate returns the successes in a second.
 func (s Stats) Rate() float64 { return float64(s.Done) / s.Elapsed.Seconds() }
 
-// Times returns a more for Run that asks for n in all.
+// Times returns a function more for Run that returns true n times in all.
 func Times(n int) func() bool {
 	var left atomic.Int64
 	left.Store(int64(n))
 	return func() bool { return left.Add(-1) >= 0 }
 }
 
-// While returns a more for Run that goes on until ctx is done.
+// While returns a function more for Run that returns true until ctx is done.
 func While(ctx context.Context) func() bool {
 	return func() bool { return ctx.Err() == nil }
 }
 
-// Run has so many clients work for as long as there is more to do, and returns how that went. A
-// failure is counted, and the client goes on.
+// Run has clients call work, each in its goroutine and one call after the other, as long as more
+// returns true. A client continues after a failure.
 func Run(clients int, more func() bool, work func(client int) error) Stats {
 	type own struct {
 		latencies []time.Duration

@@ -1,5 +1,5 @@
-// Package pgserver finds a PostgreSQL server to measure with: the one that PASTELINE_BENCH_POSTGRES
-// names, or a private one.
+// Package pgserver provides a PostgreSQL server for measurements: the one that
+// PASTELINE_BENCH_POSTGRES names, or a private one. [Start] returns it.
 package pgserver
 
 import (
@@ -23,7 +23,7 @@ import (
 // Variable names the environment variable with the URI of a database that may be written to.
 const Variable = "PASTELINE_BENCH_POSTGRES"
 
-// ErrNotInstalled is returned when there is neither a URI nor a server to start.
+// ErrNotInstalled is returned if no URI is set and no server is installed.
 var ErrNotInstalled = errors.New("no PostgreSQL: set " + Variable +
 	" to a database's URI, or install Debian's package postgresql")
 
@@ -41,8 +41,8 @@ func (s *Server) Close() error {
 	return s.stop()
 }
 
-// Start returns a server that answers. A private one is as its package sets it up, fsync included,
-// but for being on a free port of the loopback, and room for more connections.
+// Start returns a server that answers. A private one has default settings, including fsync, except
+// for its port on the loopback, the number of connections and the shared buffers.
 func Start(ctx context.Context) (*Server, error) {
 	if uri := os.Getenv(Variable); uri != "" {
 		return &Server{URI: uri}, nil
@@ -124,7 +124,8 @@ func start(ctx context.Context, bin, dir string) (*Server, error) {
 	return s, nil
 }
 
-// unprivileged makes dir the server's own, which does not run as root.
+// unprivileged returns the attributes of a process that is not root, and gives it the folder dir:
+// the server refuses to run as root.
 func unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	if os.Geteuid() != 0 {
 		return &syscall.SysProcAttr{}, nil
@@ -157,7 +158,7 @@ func freePort(ctx context.Context) (int, error) {
 	return port, errors.Join(err, listener.Close())
 }
 
-// Analyze has the server look at its tables, as it does by itself after a while.
+// Analyze has the server collect the statistics of its tables, which otherwise happens later.
 func Analyze(ctx context.Context, uri string) error {
 	conn, err := pgx.Connect(ctx, uri)
 	if err != nil {

@@ -10,14 +10,13 @@ import (
 	"slices"
 )
 
-// A Point is what was measured with so many clients. Latencies are in nanoseconds.
+// A Point has the figures for a number of clients. Latencies are in nanoseconds.
 type Point struct {
 	Clients        int
 	Rate, P50, P99 float64
 }
 
-// A Chart is two panels: how many requests a second, and how long they take. Both axes of both are
-// logarithmic.
+// A Chart has two panels: requests a second, and latencies. All axes are logarithmic.
 type Chart struct {
 	Title  string
 	series []series
@@ -28,8 +27,8 @@ type series struct {
 	points []Point
 }
 
-// Add adds a point to the line of that name. Lines have their colours in the order in which they
-// come.
+// Add adds a point to the line of that name. Lines get their colours in the order of their first
+// points.
 func (c *Chart) Add(name string, p Point) {
 	i := slices.IndexFunc(c.series, func(s series) bool { return s.name == name })
 	if i < 0 {
@@ -39,10 +38,10 @@ func (c *Chart) Add(name string, p Point) {
 	c.series[i].points = append(c.series[i].points, p)
 }
 
-// Empty reports whether nothing was added.
+// Empty reports whether the chart has no points.
 func (c *Chart) Empty() bool { return len(c.series) == 0 }
 
-// The picture, in its own units.
+// Sizes in the units of the picture.
 const (
 	width, height = 960, 430
 	panelWidth    = 370
@@ -51,8 +50,8 @@ const (
 	rightPanel    = 560
 )
 
-// One colour for each line, which can be told apart on white and on black, also by the
-// colour-blind; the shapes help.
+// One colour for each line. They differ on white and on black, also for the colour-blind; the
+// markers differ, too.
 var colours = []string{"#2f7de1", "#e8743b", "#19a979", "#b57be8", "#d9a400", "#8a8f98"}
 
 // SVG draws the chart.
@@ -71,7 +70,8 @@ text { font: 13px system-ui, sans-serif; fill: #333 }
 @media (prefers-color-scheme: dark) { .page { fill: #0d1117 } text { fill: #ccc } }
 </style>
 `)
-	// A page may be dark though the reader's system is not: the picture brings its own paper.
+	// The page may be dark although the system of the reader is not, so the picture has its own
+	// background.
 	fmt.Fprintf(&b, `<rect class="page" width="%d" height="%d"/>`+"\n", width, height)
 	text(&b, leftPanel, 26, "title", "start", c.Title)
 	if c.Empty() {
@@ -103,7 +103,7 @@ func (c *Chart) legend(b *bytes.Buffer) {
 	}
 }
 
-// An axis maps the logarithms of values to places.
+// An axis maps the logarithms of values to coordinates.
 type axis struct{ low, high, from, to float64 }
 
 func (a axis) at(v float64) float64 {
@@ -166,7 +166,7 @@ func (c *Chart) panel(b *bytes.Buffer, left float64, label string, values func(P
 	}
 }
 
-// marker draws a small shape, another one for each line.
+// marker draws a small shape, which differs from line to line.
 func marker(b *bytes.Buffer, i int, x, y float64, colour string) {
 	switch i % 3 {
 	case 0:

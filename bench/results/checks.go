@@ -424,9 +424,9 @@ func Judged(name string) bool {
 // A verdict is the outcome of a check in one run.
 type verdict struct {
 	check
-	ours, peer float64 // NaN if there is none
+	ours, peer float64 // NaN if not measured
 	value      float64 // that is compared with the bound
-	low, high  float64 // the ratios of single samples, where there are pairs
+	low, high  float64 // the ratios of single samples, for checks with a peer
 	measured   bool
 	holds      bool
 }
@@ -475,7 +475,7 @@ func spread(ours, peer []float64) (low, high float64) {
 	return low, high
 }
 
-// Cells of the table.
+// The methods below return the cells of the table.
 
 func (v verdict) outcome() string {
 	switch {

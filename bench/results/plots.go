@@ -28,7 +28,7 @@ var plots = []struct{ file, title, prefix string }{
 // the files. If no run has them, an existing picture stays, and a missing one is drawn empty, since
 // documents show all of them.
 func Plots(dir string, runs ...*Run) ([]string, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // pictures for everybody
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // all may read it
 		return nil, err
 	}
 	var files []string

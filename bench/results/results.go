@@ -1,4 +1,5 @@
-// Package results reads what the benchmarks have written, and compares it with what is asked for.
+// Package results reads the output of the benchmarks, and compares it with bounds. [Read] reads a
+// run, and [Markdown] writes its table.
 package results
 
 import (
@@ -19,8 +20,8 @@ import (
 // benchmark is as in its line, without "Benchmark" in front and the number of processors behind.
 type Run struct {
 	Name    string            // of the run
-	Machine map[string]string // what it ran on, and the versions of what ran
-	Soak    string            // what the soak printed; empty if there was none
+	Machine map[string]string // the hardware, and versions of the software
+	Soak    string            // the output of the soak; empty if it did not run
 	samples map[key][]float64
 	names   []string
 }
@@ -31,7 +32,7 @@ type key struct{ name, unit string }
 // value".
 const machineFile = "machine.txt"
 
-// soakFile has what the soak printed, for people.
+// soakFile has the output of the soak.
 const soakFile = "soak.log"
 
 // Read reads all files of the form *.txt in a folder.
@@ -76,8 +77,7 @@ func (run *Run) readFile(path string) (err error) {
 	return run.Add(file, path)
 }
 
-// Add reads lines of the Go benchmark format. What is none of it is passed over, as testing prints
-// other things, too.
+// Add reads lines of the Go benchmark format, and ignores all others: package testing prints more.
 func (run *Run) Add(r io.Reader, fileName string) error {
 	if run.samples == nil {
 		run.samples = map[key][]float64{}
@@ -136,10 +136,10 @@ func (run *Run) Names(prefix string) []string {
 // Samples returns the figures of a benchmark; none if it was not run.
 func (run *Run) Samples(name, unit string) []float64 { return run.samples[key{name, unit}] }
 
-// Median returns the middle of the samples, or of the middle two; NaN if there are none.
+// Median returns the middle sample, or the mean of the middle two; NaN without samples.
 func (run *Run) Median(name, unit string) float64 { return median(run.Samples(name, unit)) }
 
-// Max returns the largest sample; NaN if there are none.
+// Max returns the largest sample; NaN without samples.
 func (run *Run) Max(name, unit string) float64 {
 	if samples := run.Samples(name, unit); len(samples) > 0 {
 		return slices.Max(samples)
@@ -147,7 +147,7 @@ func (run *Run) Max(name, unit string) float64 {
 	return math.NaN()
 }
 
-// Min returns the smallest sample; NaN if there are none.
+// Min returns the smallest sample; NaN without samples.
 func (run *Run) Min(name, unit string) float64 {
 	if samples := run.Samples(name, unit); len(samples) > 0 {
 		return slices.Min(samples)

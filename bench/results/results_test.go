@@ -101,8 +101,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// The pieces of a run, measured one after the other, are one table, with what was measured of one
-// work together.
+// TestPieces tests that the parts of a run are one table, with the contenders of a work together.
 func TestPieces(t *testing.T) {
 	run := read(t, map[string]string{
 		"go.txt": go3,
@@ -143,7 +142,7 @@ func TestJudged(t *testing.T) {
 	}
 }
 
-// The first piece of a run may be the soak, of which there is nothing in the table.
+// TestSoakAlone tests a run that has only the soak, which has no row in the table.
 func TestSoakAlone(t *testing.T) {
 	run := read(t, map[string]string{"machine.txt": "cpu: a fast one\n",
 		"soak.log": "all was well\n"})

@@ -9,9 +9,9 @@ import (
 )
 
 // A BoltStore is an scs.Store on bbolt. It does the same bbolt operations as scs's own boltstore,
-// which can't be had from the module proxy, and which hands out slices of the memory map after the
-// transaction has ended: under load that shows another session's data, or crashes. This one copies
-// inside the transaction. It is safe for concurrent use.
+// which is not on the module proxy, and which returns slices of the memory map after the transaction
+// has ended: under load they show the data of another session, or the program crashes. This one
+// copies inside the transaction. It is safe for concurrent use.
 type BoltStore struct{ db *bbolt.DB }
 
 var boltStoreBucket = []byte("scs")
@@ -59,8 +59,8 @@ func (s *BoltStore) Delete(token string) error {
 	})
 }
 
-// DeleteExpired removes what has expired, as the clean-up of scs's store does: it looks at every
-// session, and deletes in one update. It returns how many.
+// DeleteExpired removes the expired sessions, as the clean-up of scs's store does: it reads every
+// session, and deletes in one update. It returns the number of deleted sessions.
 func (s *BoltStore) DeleteExpired() (int, error) {
 	var tokens [][]byte
 	err := s.db.View(func(tx *bbolt.Tx) error {

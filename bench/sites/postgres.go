@@ -19,6 +19,10 @@ import (
 // 16 clients.
 const poolSize = 16
 
+// TableSessions is the number of sessions that the tables of the peers have from the start: on a
+// table of a few rows PostgreSQL reports conflicts between unrelated transactions.
+const TableSessions = 4000
+
 func openPool(ctx context.Context, s Settings, site *Site) (*pgxpool.Pool, error) {
 	if s.Postgres == "" {
 		return nil, errors.New("no PostgreSQL database")
@@ -40,6 +44,16 @@ func openPool(ctx context.Context, s Settings, site *Site) (*pgxpool.Pool, error
 		);
 		CREATE INDEX IF NOT EXISTS sessions_expiry_idx ON sessions (expiry);
 		CREATE TABLE IF NOT EXISTS counters (id TEXT PRIMARY KEY, n BIGINT NOT NULL)`)
+	if err != nil {
+		return nil, err
+	}
+	_, err = pool.Exec(ctx, `
+		WITH row AS (SELECT 'another browser ' || i AS id FROM generate_series(1, $1::int) AS i),
+		session AS (
+			INSERT INTO sessions SELECT id, '\x00', now() + interval '1 day' FROM row
+			ON CONFLICT DO NOTHING
+		)
+		INSERT INTO counters SELECT id, 1 FROM row ON CONFLICT DO NOTHING`, TableSessions)
 	return pool, err
 }
 

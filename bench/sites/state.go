@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// A State is what the process of a site has in use: GET /state.
+// A State is the resources that the process of a site uses: GET /state.
 type State struct {
 	Memory      int // resident, in bytes
 	Goroutines  int
 	Descriptors int
 }
 
-// ReadState returns what the process has in use now.
+// ReadState returns the resources that the process uses now.
 func ReadState() (State, error) {
 	s := State{Goroutines: runtime.NumGoroutine()}
 	status, err := os.ReadFile("/proc/self/status")

@@ -1,21 +1,21 @@
 // Command soak runs a server for a while under all kinds of load at once, and prints its memory,
-// goroutines, file descriptors, temporary files and the size of its database at the start, every so
-// often, and at the end.
+// goroutines, file descriptors, temporary files and the size of its database at the start, at
+// intervals, and at the end.
 //
 //	soak [-for 10m] [-clients 32]
 //
-// Clients read and write sessions of their own and one that all share, so that they conflict; take
+// Clients read and write their own sessions and one that all share, so that they conflict; take
 // savepoints and roll back to them; log in, which gives them a new id; run into time-outs inside
-// and outside of tm, behind which handlers go on in their transactions; send bodies that spill to
-// disk; fetch large responses; hang up; and are new visitors whose sessions expire and are swept.
-// Meanwhile the log is rotated and the server's file loaded anew again and again, each second time
-// with a fault in it.
+// and outside of tm, behind which handlers continue in their transactions; send bodies that spill
+// to disk; fetch large responses; hang up; and are new visitors whose sessions expire and are swept.
+// Meanwhile the log is rotated and the server's file reloaded repeatedly, every second time with a
+// fault in it.
 //
-// It fails if a session has less, or more, than was acknowledged; if there are more goroutines,
-// descriptors or temporary files at the end than at the start; if the database has grown in the
-// last third as if nothing were reused; or if the server logged an error.
+// The command fails if a session has fewer or more increments than were acknowledged; if the server
+// has more goroutines, descriptors or temporary files at the end than at the start; if the database
+// has grown in the last third as if no space were reused; or if the server logged an error.
 //
-// It builds the server itself, so it is to be started in the folder of the bench module.
+// It builds the server itself, so it must be started in the folder of the bench module.
 package main
 
 import (
@@ -45,7 +45,7 @@ func main() {
 	flag.DurationVar(&s.reload, "reload", 10*time.Second, "the time between two reloads")
 	flag.DurationVar(&s.every, "every", time.Minute, "the time between two lines")
 	flag.DurationVar(&s.timeout, "timeout", 30*time.Second,
-		"the sessions' timeout: what is not used for so long is swept")
+		"the sessions' timeout; unused sessions are swept after it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := s.run(ctx, os.Stdout)
@@ -67,7 +67,7 @@ type soak struct {
 	client *http.Client
 	shared string       // the cookie of the session that all write to
 	sum    atomic.Int64 // acknowledged increments
-	// requests on it whose answer nobody knows: the client hung up, or the answer was an error
+	// requests on it of unknown outcome: the client hung up, or the answer was an error
 	maybe atomic.Int64
 
 	counts []count // for each of kinds
@@ -135,7 +135,7 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 	if err := s.sharedIsWhole(ctx, w); err != nil {
 		return err
 	}
-	// Idle again, as at the start; what expired meanwhile is swept.
+	// The server is idle, as at the start; the expired sessions are swept.
 	s.client.CloseIdleConnections()
 	if err := pause(ctx, 2*s.timeout); err != nil {
 		return err
@@ -155,8 +155,8 @@ func (s *soak) run(ctx context.Context, w io.Writer) (err error) {
 	return errors.Join(compare(w, start, late, end), s.server.complaints())
 }
 
-// compare prints a table of what there was at the start and at the end, and returns an error if
-// something has grown that must not.
+// compare prints a table of the states at the start and at the end, and returns an error if a
+// figure has grown that must not.
 func compare(w io.Writer, start, late, end state) error {
 	const (
 		few       = 5       // goroutines and descriptors: connections that are just being closed
@@ -180,7 +180,7 @@ func compare(w io.Writer, start, late, end state) error {
 	return errors.Join(errs...)
 }
 
-// say prints; a terminal that is gone is no reason to end.
+// say prints, and ignores errors, such as a closed terminal.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 // sharedIsWhole fails if an acknowledged increment of the shared session is missing, or if it has
@@ -236,7 +236,7 @@ type browser struct {
 	sure   bool // whether that is known
 }
 
-// kinds are what clients do, each so often.
+// kinds are the requests of clients, with their relative frequencies.
 var kinds = []struct {
 	name   string
 	weight int
@@ -282,12 +282,12 @@ func (s *soak) work(ctx context.Context) error {
 	}
 	var b browser
 	for ctx.Err() == nil {
-		n := rand.IntN(total) //nolint:gosec // nobody needs to be kept from guessing
+		n := rand.IntN(total) //nolint:gosec // need not be secret
 		for i, kind := range kinds {
 			if n -= kind.weight; n >= 0 {
 				continue
 			}
-			// A request that was begun is ended: only hangUp hangs up.
+			// The end of the soak does not cancel a request: only hangUp does.
 			err := kind.do(s, context.WithoutCancel(ctx), &b)
 			if wrong, ok := errors.AsType[*wrongError](err); ok {
 				return fmt.Errorf("%s: %w", kind.name, wrong)
@@ -327,8 +327,8 @@ func (s *soak) readOwn(ctx context.Context, b *browser) error {
 	return err
 }
 
-// insideTimeout sends what must not be kept: the time-out answers for it, or the error of the
-// handler that it leaves running.
+// insideTimeout sends an increment that must not commit: it is answered by the time-out, or fails
+// in the handler that the time-out leaves running.
 func (s *soak) insideTimeout(ctx context.Context, b *browser) error {
 	if err := s.tooLate(ctx, "/inside/slow", b); err != nil {
 		b.sure = false
@@ -337,8 +337,8 @@ func (s *soak) insideTimeout(ctx context.Context, b *browser) error {
 	return s.readOwn(ctx, b)
 }
 
-// outsideTimeout sends what may be kept, though seldom: outside of tm a time-out can come when the
-// commit is decided already.
+// outsideTimeout sends an increment that may commit, though seldom: outside of tm a time-out can
+// come after the decision to commit.
 func (s *soak) outsideTimeout(ctx context.Context, b *browser) error {
 	b.sure = false
 	return s.tooLate(ctx, "/outside/slow", b)
@@ -356,7 +356,7 @@ func (s *soak) tooLate(ctx context.Context, path string, b *browser) error {
 	return errors.Join(err, errors.New("no time-out"))
 }
 
-// addOwn adds one to the browser's session in some way.
+// addOwn adds one to the browser's session, by one of several requests.
 func (s *soak) addOwn(ctx context.Context, path string, b *browser) error {
 	cookie, n, err := s.post(ctx, path, b.cookie)
 	if err != nil {
@@ -382,7 +382,7 @@ func (s *soak) incrShared(ctx context.Context, _ *browser) error {
 	return nil
 }
 
-// hangUp leaves before the answer can have come, or just when it does.
+// hangUp cancels a request before the answer can arrive, or at about that time.
 func (s *soak) hangUp(ctx context.Context, _ *browser) error {
 	soon := time.Duration(rand.IntN(3000)) * time.Microsecond //nolint:gosec // as above
 	ctx, cancel := context.WithTimeout(ctx, soon)
@@ -481,7 +481,7 @@ func (s *soak) send(r *http.Request, to io.Writer) (http.Header, error) {
 	return response.Header, errors.Join(err, response.Body.Close())
 }
 
-// line writes what the server is like now.
+// line prints the state of the server.
 func (s *soak) line(ctx context.Context, w io.Writer, began time.Time) (state, error) {
 	state, err := s.server.state(ctx)
 	if err != nil {
@@ -493,7 +493,7 @@ func (s *soak) line(ctx context.Context, w io.Writer, began time.Time) (state, e
 	return state, err
 }
 
-// build makes the server.
+// build compiles the server.
 func build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "site")
 	cmd := exec.CommandContext(ctx, //nolint:gosec // constants

@@ -60,7 +60,7 @@ output = site.log
 level = info
 `
 
-// A server is the process that is soaked.
+// A server is the process under load.
 type server struct {
 	cmd    *exec.Cmd
 	dir    string
@@ -121,7 +121,7 @@ func startServer(ctx context.Context, timeout time.Duration) (_ *server, err err
 
 func (s *server) in(name string) string { return filepath.Join(s.dir, name) }
 
-// write puts a file in the place of the .ini.
+// write replaces the .ini file.
 func (s *server) write(text string) error {
 	name := s.in("site.ini")
 	return errors.Join(os.WriteFile(name+".new", []byte(text), 0o600), os.Rename(name+".new", name))
@@ -129,9 +129,9 @@ func (s *server) write(text string) error {
 
 const lineTimeout = 20 * time.Second
 
-// rotate renames the log and asks for a reload, each second time of a file with a fault: the log
-// must go on in a new file, and say how the load ended. Of the logs before, what is wrong is kept
-// and the rest deleted.
+// rotate renames the log and requests a reload, every second time of a file with a fault: the log
+// must continue in a new file, with the outcome of the reload. Old logs are deleted, except for their
+// errors.
 func (s *server) rotate(ctx context.Context) error {
 	s.turns++
 	text, want := s.ini, "msg=reloaded"
@@ -159,8 +159,8 @@ func (s *server) rotate(ctx context.Context) error {
 	return errors.Join(err, os.Remove(old))
 }
 
-// complaintsIn returns an error if a log has an error that was not provoked: by a load that was to
-// fail, or a handler that went on when its time was over.
+// complaintsIn returns an error if a log has an error that was not provoked: by a reload of a file
+// with a fault, or by a handler that continued after its time-out.
 func complaintsIn(name string) error {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *server) stop() error {
 	return errors.Join(err, s.errs.Close(), os.RemoveAll(s.dir))
 }
 
-// complaints returns what the log has now, and what the process printed.
+// complaints returns the errors of the current log, and the output of the process.
 func (s *server) complaints() error {
 	text, err := os.ReadFile(s.in("stderr"))
 	if len(text) > 0 {
@@ -196,7 +196,7 @@ func (s *server) complaints() error {
 	return errors.Join(err, complaintsIn(s.in("site.log")))
 }
 
-// A state is what could leak.
+// A state is the figures that a leak would increase.
 type state struct {
 	memory, goroutines, descriptors, temporary int
 	file                                       int64

@@ -25,9 +25,9 @@ var programs = []struct {
 
 var works = []work{helloReturning, helloNew, read, incr}
 
-// Connections of the reads beside writes.
 const (
-	readers = 32
+	many    = 1024 // the largest number of connections
+	readers = 32   // connections that read beside writers
 	writers = 4
 )
 
@@ -54,7 +54,8 @@ func (b *bench) program(
 	wantedAt := map[string][]int{}
 	for _, w := range works {
 		for _, n := range connections {
-			if wanted(round, httpName(w, n, name)) {
+			forMemory := w.name == incr.name && n == many && wanted(round, memoryAfter(name))
+			if forMemory || wanted(round, httpName(w, n, name)) {
 				wantedAt[w.name] = append(wantedAt[w.name], n)
 			}
 		}
@@ -93,17 +94,31 @@ func (b *bench) program(
 			}
 		}
 	}
-	if err := b.one(ctx, s); err != nil {
-		return err
+	if slices.Contains(wantedAt[incr.name], many) {
+		resident, err := s.memory("VmRSS")
+		if err != nil {
+			return err
+		}
+		if err := load.Line(b.w, memoryAfter(name), 1, load.Bytes(resident, "rss-B")); err != nil {
+			return err
+		}
 	}
-	if !slices.Contains(connections, 1024) {
+	if wanted(round, oneName(name)) {
+		if err := b.one(ctx, s); err != nil {
+			return err
+		}
+	}
+	if len(connections) == 1 {
 		return nil
-	}
-	if err := s.memoryLine(b, "MemoryAfter/connections=1024/who="+name); err != nil {
-		return err
 	}
 	return b.beside(ctx, s, from)
 }
+
+func memoryAfter(name string) string {
+	return fmt.Sprintf("MemoryAfter/connections=%d/who=%s", many, name)
+}
+
+func oneName(name string) string { return "HTTPOneSession/who=" + name }
 
 func httpName(w work, connections int, name string) string {
 	return fmt.Sprintf("HTTP/work=%s/clients=%d/who=%s", w.name, connections, name)
@@ -155,7 +170,7 @@ func (b *bench) one(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	return b.counted(ctx, s, "HTTPOneSession/who="+s.name, from, func() (result, error) {
+	return b.counted(ctx, s, oneName(s.name), from, func() (result, error) {
 		return s.wrk(ctx, clients, b.duration, from, incr)
 	})
 }
@@ -187,13 +202,4 @@ func (b *bench) beside(ctx context.Context, s *server, from browsers) error {
 		}
 	}
 	return nil
-}
-
-// memoryLine prints the resident memory of the program.
-func (s *server) memoryLine(b *bench, name string) error {
-	resident, err := s.memory("VmRSS")
-	if err != nil {
-		return err
-	}
-	return load.Line(b.w, name, 1, load.Bytes(resident, "rss-B"))
 }

@@ -55,14 +55,14 @@ type plan struct {
 var (
 	whole = plan{
 		warm: time.Second, duration: 2 * time.Second,
-		connections: []int{1, 8, clients, 256, 1024},
+		connections: []int{1, 8, clients, 256, many},
 		browsers:    256, visitors: 1 << 16,
 		stored: []int{100_000, 1_000_000}, megabytes: 100,
 		large: []int{1, 5, 64, 256}, moved: 1024,
 	}
 	quick = plan{
 		count: 1, warm: time.Second, duration: time.Second,
-		connections: []int{1, clients, 1024},
+		connections: []int{1, clients, many},
 		browsers:    64, visitors: 1 << 14,
 		stored: []int{1_000, 10_000}, megabytes: 10,
 		large: []int{5, 64, 256}, moved: 256, requests: 20_000,

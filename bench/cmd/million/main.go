@@ -26,7 +26,7 @@ import (
 	"github.com/pasteline/pasteline/session"
 )
 
-// A scale is the numbers of sessions and measurements.
+// A scale has the numbers of sessions and of measurements.
 type scale struct {
 	all     int
 	expired int // sessions that are swept under load
@@ -44,7 +44,7 @@ const (
 	gap    = 4 * time.Second
 	period = time.Second
 	slack  = 3 * period / 2
-	calm   = time.Second // without a sweep, to compare with
+	calm   = time.Second // of commits before the sweep
 )
 
 func main() {

@@ -1,10 +1,10 @@
-// Command report reads what the benchmarks of some runs have written, and writes the table with
-// what is asked for beside it.
+// Command report reads the output of the benchmarks of some runs, and writes a table of the figures
+// and their bounds.
 //
 //	report [-o RESULTS.md] [-plots FOLDER] [-note TEXT] FOLDER...
 //
-// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. Each plot is of
-// the last run that has what it shows.
+// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. Each plot is of the
+// last run that has its benchmarks.
 package main
 
 import (
@@ -53,5 +53,5 @@ func run(output, plots, note string, dirs []string) error {
 		_, err := os.Stdout.Write(table.Bytes())
 		return err
 	}
-	return os.WriteFile(output, table.Bytes(), 0o644) //nolint:gosec // a document for everybody
+	return os.WriteFile(output, table.Bytes(), 0o644) //nolint:gosec // all may read it
 }

@@ -1,5 +1,5 @@
-// Command site is the server that is soaked: serve with an app that does, behind time-outs inside
-// and outside of tm, what apps do.
+// Command site is the server of the soak: serve with an app of typical handlers, behind time-outs
+// inside and outside of tm.
 package main
 
 import (
@@ -33,7 +33,7 @@ type timeoutSettings struct {
 	After time.Duration `ini:"after" required:"true" help:"how long a handler may take"`
 }
 
-// newTimeout makes the standard library's time-out, which leaves the handler running.
+// newTimeout returns the time-out of the standard library, which leaves the handler running.
 func newTimeout(_ *pipeline.Build, s timeoutSettings) (func(http.Handler) http.Handler, error) {
 	return func(next http.Handler) http.Handler {
 		return http.TimeoutHandler(next, s.After,
@@ -119,7 +119,7 @@ func (a *app) incr(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, n+1)
 }
 
-// savepoint adds one, and takes back what it adds afterwards.
+// savepoint adds one, and rolls back a later addition.
 func (a *app) savepoint(w http.ResponseWriter, r *http.Request) error {
 	s, n, err := a.count(r)
 	if err != nil {
@@ -160,8 +160,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, n+1)
 }
 
-// tooSlow goes on in its transaction after the time-out has answered for it, with all that may be
-// called there.
+// tooSlow continues in its transaction after the time-out has answered the request, and calls
+// everything that a handler may call there.
 func (a *app) tooSlow(w http.ResponseWriter, r *http.Request) error {
 	s, n, err := a.count(r)
 	if err != nil {
