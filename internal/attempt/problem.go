@@ -104,6 +104,9 @@ func (p problem) html() []byte {
 		p.status, title, style, title)
 	if p.detail != "" {
 		fmt.Fprintf(&b, "<p>%s</p>\n", html.EscapeString(p.detail))
+	} else if p.status >= http.StatusInternalServerError && p.id != "" {
+		b.WriteString("<p>The server failed to answer this request. " +
+			"If that happens again, please report it with the id of the request.</p>\n")
 	}
 	b.WriteString("</main>\n")
 	if p.id != "" {
