@@ -58,8 +58,13 @@ func (m *Manager) SweepAlone(ctx context.Context) (ended int,
 	return m.sweepAlone(ctx)
 }
 
-// NextBatch returns the size of the next batch, given the duration of the last commit.
-func NextBatch(size int, took time.Duration) int { return nextBatch(size, took) }
+// NextBatch returns the size of the next batch, given the durations of the fastest commit, if there
+// was one, and of the last one.
+func NextBatch(size int, fastest, took time.Duration) int {
+	s := batchSize{size, fastest}
+	s.committed(took)
+	return s.n
+}
 
 // Used returns the slices of the index entries of the session with this id.
 func (m *Manager) Used(ctx context.Context, id string) (slices []time.Time, err error) {

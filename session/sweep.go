@@ -14,20 +14,53 @@ import (
 	"github.com/pasteline/pasteline/transaction"
 )
 
-// Limits of the number of sessions that are swept in one transaction, a batch. A large batch shares
-// the cost of a commit; a small one does not delay other commits for long, which may have to wait
-// for two commits of the sweep. In a large database each session is on a different page, and the
-// commit writes every page that changed.
+// Limits of the number of sessions that a sweep or a flush handles in one transaction, a batch. A
+// large batch shares the cost of a commit; a small one does not delay other commits for long, which
+// may have to wait for two commits of batches. In a large database each session is on a different
+// page, and the commit writes every page that changed.
 const (
 	minBatch  = 10
 	maxBatch  = 200
-	batchTime = 2 * time.Millisecond // the time that the commit of a batch should take
+	batchTime = 2 * time.Millisecond // by which a batch may make any commit longer
 )
 
-// nextBatch returns the size of the next batch, given the duration of the last batch's commit.
-func nextBatch(size int, took time.Duration) int {
-	fits := float64(size) * float64(batchTime) / float64(max(took, 1))
-	return min(max(int(min(fits, 2*float64(size))), minBatch), maxBatch)
+// A batchSize chooses the sizes of the batches of one sweep or flush.
+type batchSize struct {
+	n       int           // the size of the next batch
+	fastest time.Duration // the commit that took least; 0: none yet
+}
+
+func newBatchSize() *batchSize { return &batchSize{n: minBatch} }
+
+// committed chooses the next size, given the duration of the last batch's commit. A batch may make
+// a commit longer by batchTime, or twice as long: if every commit takes long, as on a slow disk,
+// small batches would only need more of them.
+func (s *batchSize) committed(took time.Duration) {
+	if s.fastest == 0 || took < s.fastest {
+		s.fastest = took
+	}
+	longer := max(batchTime, s.fastest)
+	fits := float64(s.n) * float64(longer) / float64(max(took-s.fastest, 1))
+	s.n = min(max(int(min(fits, 2*float64(s.n))), minBatch), maxBatch)
+}
+
+// after chooses the size of the batch that follows b, which ended with err. If another transaction
+// is working on one of the sessions of b, they are to be tried again in smaller batches; a batch of
+// one session is left out instead. Other errors are returned.
+func (s *batchSize) after(ctx context.Context, b batch, err error) (again bool, _ error) {
+	switch {
+	case err == nil:
+		s.committed(b.commit)
+		return false, nil
+	case ctx.Err() != nil || !transaction.IsTransient(err):
+		return false, err
+	case s.n > 1:
+		s.n = max(s.n/8, 1)
+		return true, nil
+	case b.seen == 0:
+		return false, err
+	}
+	return false, nil
 }
 
 // Sweep ends the sessions that have expired and returns their number. It finds them by time slice,
@@ -138,19 +171,19 @@ func (ts *txState) newest() (slice int64, found bool) {
 
 // sweepRange sweeps the sessions that have an index entry in r.
 func (m *Manager) sweepRange(ctx context.Context, r storage.Range) (ended int, err error) {
-	for size := minBatch; ; {
-		b, err := m.sweepBatch(ctx, r, size)
+	for size := newBatchSize(); ; {
+		b, err := m.sweepBatch(ctx, r, size.n)
 		if err == nil {
 			ended += b.ended
-			if b.seen < size {
+			if b.seen < size.n {
 				return ended, nil
 			}
 		}
-		next, again, err := nextSize(ctx, size, b, err)
+		again, err := size.after(ctx, b, err)
 		if err != nil {
 			return ended, err
 		}
-		if size = next; !again {
+		if !again {
 			r.From = append(b.last, 0) // the smallest key after last
 		}
 	}
@@ -163,23 +196,6 @@ type batch struct {
 	ended int
 
 	commit time.Duration // duration of the commit
-}
-
-// nextSize returns the size of the batch that follows b, which ended with err. If another
-// transaction is working on one of the sessions of b, they are tried again in smaller batches; a
-// batch of one session is left out instead. Other errors are returned.
-func nextSize(ctx context.Context, size int, b batch, err error) (next int, again bool, _ error) {
-	switch {
-	case err == nil:
-		return nextBatch(size, b.commit), false, nil
-	case ctx.Err() != nil || !transaction.IsTransient(err):
-		return 0, false, err
-	case size > 1:
-		return max(size/8, 1), true, nil
-	case b.seen == 0:
-		return 0, false, err
-	}
-	return size, false, nil
 }
 
 func (m *Manager) sweepBatch(ctx context.Context, r storage.Range, size int) (b batch, err error) {

@@ -373,22 +373,28 @@ func TestSweeperSkipsLockedSweep(t *testing.T) {
 
 func TestNextBatch(t *testing.T) {
 	t.Parallel()
+	const ms = time.Millisecond
 	for _, tt := range []struct {
-		size int
-		took time.Duration
-		want int
+		size          int
+		fastest, took time.Duration
+		want          int
 	}{
-		{10, 0, 20},                          // at most doubled
-		{100, time.Millisecond, 200},         // the upper limit
-		{200, time.Microsecond, 200},         //
-		{100, 2 * time.Millisecond, 100},     // the target duration: unchanged
-		{100, 4 * time.Millisecond, 50},      //
-		{100, time.Hour, 10},                 // the lower limit
-		{3, time.Second, 10},                 // grows to the lower limit after conflicts
-		{40, 2*time.Millisecond + 50000, 39}, //
+		{10, 0, 0, 20},              // at most doubled
+		{10, 0, time.Hour, 20},      // the first one: the size may not be the reason
+		{100, ms, 2 * ms, 200},      // the upper limit
+		{200, 5 * ms, 5 * ms, 200},  //
+		{100, 5 * ms, 4 * ms, 200},  // a faster disk than it seemed
+		{100, ms, 3 * ms, 100},      // the target duration: unchanged
+		{100, ms, 5 * ms, 50},       //
+		{100, ms, time.Hour, 10},    // the lower limit
+		{3, ms, time.Second, 10},    // grows to the lower limit after conflicts
+		{40, ms, 3*ms + 50_000, 39}, //
+		{10, 20 * ms, 25 * ms, 20},  // a slow disk does not make batches small
+		{160, 20 * ms, 60 * ms, 80}, //
 	} {
-		if got := session.NextBatch(tt.size, tt.took); got != tt.want {
-			t.Errorf("%d in %v: got %d, want %d", tt.size, tt.took, got, tt.want)
+		if got := session.NextBatch(tt.size, tt.fastest, tt.took); got != tt.want {
+			t.Errorf("%d in %v, the fastest in %v: got %d, want %d", tt.size, tt.took, tt.fastest, got,
+				tt.want)
 		}
 	}
 }

@@ -128,7 +128,7 @@ func (m *Manager) addUse(r ref, slice int64) {
 		u.pending = map[ref]int64{}
 	}
 	u.pending[r] = slice
-	u.count.Store(int64(len(u.pending)))
+	u.counted()
 	u.schedule(m)
 }
 
@@ -226,7 +226,7 @@ func (u *usage) list(m *Manager) []use {
 		}
 		uses = append(uses, use{r, slice})
 	}
-	u.count.Store(int64(len(u.pending)))
+	u.counted()
 	slices.SortFunc(uses, func(a, b use) int { return bytes.Compare(a.ref[:], b.ref[:]) })
 	return uses
 }
@@ -240,7 +240,16 @@ func (u *usage) stored(uses []use) {
 			delete(u.pending, use.ref)
 		}
 	}
+	u.counted()
+}
+
+// counted sets count after a change of pending, and frees the memory of a map that has become
+// empty. The caller holds u.mu.
+func (u *usage) counted() {
 	u.count.Store(int64(len(u.pending)))
+	if len(u.pending) == 0 {
+		u.pending = nil
+	}
 }
 
 // flush stores the pending uses, in small transactions of its own. It waits for a flush that is
@@ -257,18 +266,18 @@ func (m *Manager) flush(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	size := minBatch
+	size := newBatchSize()
 	for uses := u.list(m); len(uses) > 0; {
-		part := uses[:min(size, len(uses))]
+		part := uses[:min(size.n, len(uses))]
 		b, err := m.flushBatch(ctx, part)
 		if err == nil {
 			u.stored(part)
 		}
-		next, again, err := nextSize(ctx, size, b, err)
+		again, err := size.after(ctx, b, err)
 		if err != nil {
 			return err
 		}
-		if size = next; !again {
+		if !again {
 			uses = uses[len(part):]
 		}
 	}
