@@ -67,7 +67,39 @@ func wantMarked(tb testing.TB, m *session.Manager, id string, want ...int64) {
 // and one index entry.
 func wantWhole(tb testing.TB, db *storage.DB) {
 	tb.Helper()
-	metas, uses, entries := map[string]int{}, map[string]int{}, map[string]int{}
+	metas, uses, entries := marks(tb, db)
+	for ref, n := range uses {
+		if n > 1 || metas[ref] == 0 {
+			tb.Errorf("%s has %d used records and %d meta records", ref, n, metas[ref])
+		}
+	}
+	if diff := cmp.Diff(metas, entries); diff != "" {
+		tb.Errorf("index entries (-meta records +entries): %s", diff)
+	}
+}
+
+// wantNoOrphans checks that no used record and no index entry is without a session.
+func wantNoOrphans(tb testing.TB, db *storage.DB) {
+	tb.Helper()
+	metas, uses, entries := marks(tb, db)
+	for ref := range uses {
+		if metas[ref] == 0 {
+			tb.Errorf("%s has a used record, and is no session", ref)
+		}
+	}
+	for ref := range entries {
+		if metas[ref] == 0 {
+			tb.Errorf("%s has an index entry, and is no session", ref)
+		}
+	}
+}
+
+// marks counts the meta records, used records and index entries of every ref. A tombstone with a
+// used record is an error.
+func marks(tb testing.TB, db *storage.DB) (metas, uses, entries map[string]int) {
+	tb.Helper()
+	metas, uses, entries = map[string]int{}, map[string]int{}, map[string]int{}
+	tombstones := map[string]bool{}
 	do(tb, func(ctx context.Context) {
 		tx, err := db.Tx(ctx)
 		must(tb, err)
@@ -76,6 +108,7 @@ func wantWhole(tb testing.TB, db *storage.DB) {
 			switch ref := hex.EncodeToString(it.Key[:16]); it.Key[16] {
 			case 'm':
 				metas[ref]++
+				tombstones[ref] = it.Value[0] == 2
 			case 'u':
 				uses[ref]++
 			}
@@ -85,14 +118,12 @@ func wantWhole(tb testing.TB, db *storage.DB) {
 			entries[hex.EncodeToString(it.Key[8:])]++
 		}
 	})
-	for ref, n := range uses {
-		if n > 1 || metas[ref] == 0 {
-			tb.Errorf("%s has %d used records and %d meta records", ref, n, metas[ref])
+	for ref := range uses {
+		if tombstones[ref] {
+			tb.Errorf("the tombstone %s has a used record", ref)
 		}
 	}
-	if diff := cmp.Diff(metas, entries); diff != "" {
-		tb.Errorf("index entries (-meta records +entries): %s", diff)
-	}
+	return metas, uses, entries
 }
 
 // A request that only reads writes nothing, also if it is the first in its time slice. The use is
@@ -143,6 +174,9 @@ func TestWritesStoreTheUse(t *testing.T) {
 				id = "v"
 			}
 			wantMarked(t, f.Manager, id, 60)
+			if got := f.Pending(); got != 1 {
+				t.Errorf("%d pending, want the use before the write", got)
+			}
 			must(t, f.Flush(t.Context()))
 			wantMarked(t, f.Manager, id, 60)
 			wantWhole(t, f.db)
@@ -170,6 +204,13 @@ func TestUncommittedUse(t *testing.T) {
 	}
 	if f.Pending() != 0 {
 		t.Error("the use of a transaction that was not committed is pending")
+	}
+	f.set(t, "ended", map[string]any{"n": 1})
+	f.clock.pass(20 * time.Second)
+	do(t, func(ctx context.Context) { must(t, f.get(ctx, t, "ended").Invalidate()) })
+	f.clock.pass(-20 * time.Second)
+	if f.Pending() != 0 {
+		t.Error("the use of a session that the same transaction has ended is pending")
 	}
 	do(t, func(ctx context.Context) {
 		s := f.get(ctx, t, "u")
@@ -418,6 +459,7 @@ func TestFlushAgainstOthers(t *testing.T) {
 				if f.Pending() != 0 {
 					t.Errorf("%d pending", f.Pending())
 				}
+				wantNoOrphans(t, f.db)
 				// The marks of two processes are both kept until the next mark or sweep.
 				if got := marked(t, f.Manager, tt.id); tt.id != "" &&
 					(len(got) == 0 || got[len(got)-1] != tt.marks[0]) || tt.id == "" && got != nil {
@@ -445,6 +487,49 @@ func TestFlushAgainstOthers(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A use that becomes pending while a flush stores an earlier one of the same session is kept for the
+// next flush.
+func TestUseDuringFlush(t *testing.T) {
+	t.Parallel()
+	f, e, _ := newFaulty(t)
+	f.set(t, "u", map[string]any{"n": 1})
+	f.clock.pass(time.Minute)
+	f.stored(t, "u")
+	e.set(0, func() {
+		f.clock.pass(time.Minute)
+		f.stored(t, "u")
+	})
+	must(t, f.Flush(t.Context()))
+	wantMarked(t, f.Manager, "u", 60)
+	if got := f.Pending(); got != 1 {
+		t.Errorf("%d pending, want the later use", got)
+	}
+	must(t, f.Flush(t.Context()))
+	wantMarked(t, f.Manager, "u", 120)
+}
+
+// A pending use that a wrong clock has dated too far ahead does not count, and the mark does.
+func TestPendingUseFarAhead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, session.Config{})
+	f.clock.pass(1220 * time.Second)
+	f.set(t, "u", map[string]any{"n": 1})
+	f.clock.pass(580 * time.Second)
+	f.stored(t, "u")
+	if f.Pending() != 1 {
+		t.Fatal("the use is not pending")
+	}
+	f.clock.jump(-1240 * time.Second)
+	if got := lastUsed(t, f.Manager, "u"); got != 1220 {
+		t.Errorf("used at %d, want the mark", got)
+	}
+	must(t, f.Flush(t.Context()))
+	wantMarked(t, f.Manager, "u", 1220)
+	if f.Pending() != 0 {
+		t.Error("the use is still pending")
 	}
 }
 
