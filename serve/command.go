@@ -43,6 +43,7 @@ func commands() []command {
 		routesCommand(),
 		requestCommand(),
 		recoverCommand(),
+		compactCommand(),
 		newCommand(),
 		migrateCommand(),
 		listCommand(),

@@ -73,7 +73,7 @@ database, transaction, name, decider, since, verdict, settled, in_doubt and erro
 	}
 }
 
-func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err error) {
+func (o *recoverOptions) run(ctx context.Context, c *call, args []string) error {
 	config, err := o.arguments(args)
 	if err != nil {
 		return err
@@ -81,26 +81,37 @@ func (o *recoverOptions) run(ctx context.Context, c *call, args []string) (err e
 	if o.commit != "" && o.abort != "" {
 		return usagef("--commit and --abort exclude each other")
 	}
-	log, err := c.openLogOnStderr(config, o.outside)
+	return c.withDatabases(ctx, config, o.outside, o.name, func(logger *slog.Logger,
+		opener *storage.Opener,
+	) error {
+		return o.recover(ctx, c, logger, opener.Recovery())
+	}, fmt.Sprintf("a running server recovers when it starts and every %v, and logs the result",
+		site.RecoveryInterval))
+}
+
+// withDatabases loads a file, and calls f while the databases of its apps are open. None is created.
+// The error for a database that another process has open ends with inUse.
+func (c *call) withDatabases(ctx context.Context, config string, o outside, name string,
+	f func(*slog.Logger, *storage.Opener) error, inUse string,
+) (err error) {
+	log, err := c.openLogOnStderr(config, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	load := c.loadOptions(o.outside)
-	load.Name, load.Logger = o.name, log.Logger()
+	load := c.loadOptions(o)
+	load.Name, load.Logger = name, log.Logger()
 	load.Registry.Opener().Try() // creates no database
 	task := c.screen.Start(log.Logger(), "opening the databases of "+config)
 	p, err := pipeline.Load(ctx, config, load)
 	task.Stop()
 	if errors.Is(err, storage.ErrInUse) {
-		return fmt.Errorf("%w\na running server recovers when it starts and every %v, and logs "+
-			"the result", err, site.RecoveryInterval)
+		return fmt.Errorf("%w\n%s", err, inUse)
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.recover(ctx, c, log.Logger(),
-		load.Registry.Opener().Recovery()), p.Close())
+	return errors.Join(f(log.Logger(), load.Registry.Opener()), p.Close())
 }
 
 // recover settles the transactions in the open databases.

@@ -166,6 +166,16 @@ func (o *Opener) Gauges() map[string]map[string]float64 {
 	return gauges
 }
 
+// Engines returns the engines of the open databases, by the names of the databases, in which
+// passwords are hidden, for features that only some engines have.
+func (o *Opener) Engines() map[string]engine.Engine {
+	engines := map[string]engine.Engine{}
+	for _, c := range o.open.cores() {
+		engines[c.name] = c.engine
+	}
+	return engines
+}
+
 // Ping reads from each of the open databases, and returns the errors, by the names of the databases,
 // in which passwords are hidden; nil stands for a database that has answered. A database that has
 // not answered when ctx is done has the error of ctx. The databases are asked at the same time, and

@@ -74,7 +74,7 @@
 //
 // The file belongs to one process at a time; another one gets [storage.ErrInUse]. It must be on a
 // local file system. It grows and never shrinks, but freed pages are reused once no open snapshot
-// shows them.
+// shows them. While no server runs, serve compact rewrites it without them.
 //
 // A file that is being written can't be backed up by copying it. Close the database first, or take
 // an atomic snapshot of the file system, which is as good as a power cut.

@@ -150,6 +150,17 @@ type Gauger interface {
 	Gauges() map[string]float64
 }
 
+// A Compacter is an [Engine] whose database does not become smaller when data is deleted.
+type Compacter interface {
+	Engine
+
+	// Compact rewrites the database without free room and returns its size before and after, in
+	// bytes. Commits wait meanwhile. Progress is called now and then with a number of bytes and
+	// their total. After success the engine can only be closed. If Compact fails, or the process
+	// ends meanwhile, the database is as before. The error is that of ctx, or of the database.
+	Compact(ctx context.Context, progress func(done, total int64)) (before, after int64, err error)
+}
+
 // A Discarder is an [Engine] that may have created its database when it was opened.
 type Discarder interface {
 	Engine
