@@ -80,12 +80,8 @@ func open(tb testing.TB, name string, ini ...string) *sites.Site {
 // browsers returns n clients, each with its own session.
 func browsers(tb testing.TB, site *sites.Site, n int) []*load.Client {
 	tb.Helper()
-	clients := make([]*load.Client, n)
-	for i := range clients {
-		clients[i] = load.NewClient(site)
-		_, err := clients[i].Do(tb.Context(), "POST", "/incr")
-		must(tb, err)
-	}
+	clients, err := sites.Visitors(tb.Context(), site, min(n, 64), n)
+	must(tb, err)
 	return clients
 }
 

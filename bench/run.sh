@@ -28,7 +28,7 @@ quick=${QUICK:-}
 time=1s       # of a benchmark that waits for a disk or a server
 brief=300ms   # of any other
 plotted=500ms # of each point of a plot
-clients=1,2,4,8,16,32,64
+clients=1,4,16,64,256,1024
 if [ -n "$quick" ]; then
 	run=quick count=1 time=50x brief=50x plotted=50x clients=1,8,64
 fi

@@ -9,9 +9,9 @@ import (
 )
 
 // A BoltStore is an scs.Store on bbolt. It does the same bbolt operations as scs's own boltstore,
-// which is not on the module proxy, and which returns slices of the memory map after the transaction
-// has ended: under load they show the data of another session, or the program crashes. This one
-// copies inside the transaction. It is safe for concurrent use.
+// which is not on the module proxy, and which returns slices of the memory map after the
+// transaction has ended: under load they show the data of another session, or the program crashes.
+// This one copies inside the transaction. It is safe for concurrent use.
 type BoltStore struct{ db *bbolt.DB }
 
 var boltStoreBucket = []byte("scs")

@@ -74,8 +74,8 @@ type PastelineSite struct {
 
 // appSettings are the keys of a section that uses the app.
 type appSettings struct {
-	Database string         `ini:"database" help:"the database of the sessions; none: the site has no sessions"`
-	Timeout  time.Duration  `ini:"timeout" default:"1200" min:"1ms" help:"life of an unused session"`
+	Database string         `ini:"database" help:"URI of the sessions"`
+	Timeout  time.Duration  `ini:"timeout" default:"1200" min:"1ms" help:"life of a session"`
 	Period   time.Duration  `ini:"period" default:"20" min:"1ms" help:"length of a time slice"`
 	MaxSize  pipeline.Bytes `ini:"max_size" default:"64KB" help:"the largest size of a session"`
 }

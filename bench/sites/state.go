@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 )
 
 // A State is the resources that the process of a site uses: GET /state.
 type State struct {
 	Memory      int // resident, in bytes
+	HeapGoal    int // the heap size at which the garbage collector runs, in bytes
 	Goroutines  int
 	Descriptors int
 }
@@ -17,6 +19,9 @@ type State struct {
 // ReadState returns the resources that the process uses now.
 func ReadState() (State, error) {
 	s := State{Goroutines: runtime.NumGoroutine()}
+	goal := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+	metrics.Read(goal)
+	s.HeapGoal = int(goal[0].Value.Uint64()) //nolint:gosec // no heap is so large
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return s, err

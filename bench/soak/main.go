@@ -7,9 +7,9 @@
 // Clients read and write their own sessions and one that all share, so that they conflict; take
 // savepoints and roll back to them; log in, which gives them a new id; run into time-outs inside
 // and outside of tm, behind which handlers continue in their transactions; send bodies that spill
-// to disk; fetch large responses; hang up; and are new visitors whose sessions expire and are swept.
-// Meanwhile the log is rotated and the server's file reloaded repeatedly, every second time with a
-// fault in it.
+// to disk; fetch large responses; hang up; and are new visitors whose sessions expire and are
+// swept. Meanwhile the log is rotated and the server's file reloaded repeatedly, every second time
+// with a fault in it.
 //
 // The command fails if a session has fewer or more increments than were acknowledged; if the server
 // has more goroutines, descriptors or temporary files at the end than at the start; if the database

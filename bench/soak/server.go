@@ -130,8 +130,8 @@ func (s *server) write(text string) error {
 const lineTimeout = 20 * time.Second
 
 // rotate renames the log and requests a reload, every second time of a file with a fault: the log
-// must continue in a new file, with the outcome of the reload. Old logs are deleted, except for their
-// errors.
+// must continue in a new file, with the outcome of the reload. Old logs are deleted, except for
+// their errors.
 func (s *server) rotate(ctx context.Context) error {
 	s.turns++
 	text, want := s.ini, "msg=reloaded"

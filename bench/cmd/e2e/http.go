@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -68,6 +70,9 @@ func (b *bench) program(
 		return err
 	}
 	defer s.stop(&err)
+	if err := b.sameRoom(ctx, s); err != nil {
+		return err
+	}
 	idle, err := s.memory("VmRSS")
 	if err != nil {
 		return err
@@ -112,6 +117,27 @@ func (b *bench) program(
 		return nil
 	}
 	return b.beside(ctx, s, from)
+}
+
+// sameRoom returns an error if the garbage collector of a program has much more or less room than
+// that of the first program, Pasteline.
+func (b *bench) sameRoom(ctx context.Context, s *server) error {
+	var text bytes.Buffer
+	if err := s.get(ctx, "/state", "", &text); err != nil {
+		return err
+	}
+	var state sites.State
+	if err := json.Unmarshal(text.Bytes(), &state); err != nil {
+		return err
+	}
+	if b.goal == 0 {
+		b.goal = state.HeapGoal
+	}
+	if ratio := float64(state.HeapGoal) / float64(b.goal); ratio < 0.8 || ratio > 1.25 {
+		return fmt.Errorf("its garbage collector runs at %d bytes of heap, that of %s at %d: "+
+			"give both the same ballast", state.HeapGoal, programs[0].name, b.goal)
+	}
+	return nil
 }
 
 func memoryAfter(name string) string {

@@ -148,8 +148,9 @@ func run(ctx context.Context, w io.Writer, p plan, names []string) error {
 }
 
 type bench struct {
-	w   io.Writer
-	bin string
+	w    io.Writer
+	bin  string
+	goal int // the heap goal of the first program
 	plan
 }
 

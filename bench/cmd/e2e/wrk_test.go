@@ -37,8 +37,8 @@ func TestIncrements(t *testing.T) {
 	}
 }
 
-// TestAllBrowsersSend tests that wrk sends each cookie, from one of its threads, and that it reports
-// when a browser comes back.
+// TestAllBrowsersSend tests that wrk sends each cookie, from one of its threads, and that it
+// reports when a browser comes back.
 func TestAllBrowsersSend(t *testing.T) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		t.Skip("wrk is not installed")

@@ -3,8 +3,8 @@
 //
 //	report [-o RESULTS.md] [-plots FOLDER] [-note TEXT] FOLDER...
 //
-// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. Each plot is of the
-// last run that has its benchmarks.
+// Each FOLDER is a run: files *.txt in the Go benchmark format, and machine.txt. Each plot is of
+// the last run that has its benchmarks.
 package main
 
 import (
