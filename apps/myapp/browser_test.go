@@ -44,6 +44,10 @@ func TestRaceIsDrawn(t *testing.T) {
 				"Stored 1 and 2 in 3 attempts: both changes were kept." {
 				t.Errorf("got %q", got)
 			}
+			if got := page.Get(`document.querySelector("#you ~ .lead").textContent`); got !=
+				"Welcome back. This is your session." {
+				t.Errorf("the page does not show that the session has begun: %q", got)
+			}
 			if got := page.Get(`window.drawn.dots`); !strings.Contains(got, "myapp") {
 				t.Errorf("no request was drawn in the app: %q", got)
 			}

@@ -47,6 +47,15 @@ function dot(dots) {
   }
 }
 
+// update shows the session as it is now: the first race begins it.
+async function update() {
+  const response = await fetch(location.href);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const part of ["#you ~ .lead", "#you ~ .facts"]) {
+    document.querySelector(part).replaceWith(page.querySelector(part));
+  }
+}
+
 async function race(button) {
   const box = button.parentElement;
   const verdict = box.querySelector(".verdict");
@@ -61,6 +70,7 @@ async function race(button) {
     results.sort((a, b) => a.value - b.value);
     show(button.dataset.of, results[1].value);
     await drawn;
+    await update();
     const attempts = results[0].attempts + results[1].attempts;
     verdict.classList.add("done");
     verdict.textContent = `Stored ${results[0].value} and ${results[1].value} in ${attempts} attempts: both changes were kept.`;
