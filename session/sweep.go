@@ -90,14 +90,34 @@ func (m *Manager) Sweep(ctx context.Context) (ended int, err error) {
 		expired, ahead, err = ts.due(ctx)
 		return err
 	})
+	progress := sweepProgress{logger: m.config.Logger, start: time.Now(), told: time.Now()}
 	if err == nil && len(expired.To) > 0 {
-		ended, err = m.sweepRange(ctx, expired)
+		err = m.sweepRange(ctx, expired, &progress)
 	}
-	if err != nil || len(ahead.From) == 0 {
-		return ended, err
+	if err == nil && len(ahead.From) > 0 {
+		err = m.sweepRange(ctx, ahead, &progress)
 	}
-	n, err := m.sweepRange(ctx, ahead)
-	return ended + n, err
+	return progress.ended, err
+}
+
+// progressEvery is the time between two log records of a sweep that takes long.
+const progressEvery = 15 * time.Second
+
+// A sweepProgress counts the sessions that a sweep ends, and logs the number if that takes long.
+type sweepProgress struct {
+	logger      *slog.Logger
+	start, told time.Time
+	ended       int
+}
+
+func (p *sweepProgress) add(ctx context.Context, ended int) {
+	p.ended += ended
+	if time.Since(p.told) < progressEvery {
+		return
+	}
+	p.told = time.Now()
+	p.logger.InfoContext(ctx, "still sweeping expired sessions",
+		slog.Int("ended", p.ended), slog.Duration("elapsed", time.Since(p.start)))
 }
 
 // due returns the ranges of the index to sweep: expired holds the sessions that have expired, and
@@ -170,18 +190,18 @@ func (ts *txState) newest() (slice int64, found bool) {
 }
 
 // sweepRange sweeps the sessions that have an index entry in r.
-func (m *Manager) sweepRange(ctx context.Context, r storage.Range) (ended int, err error) {
+func (m *Manager) sweepRange(ctx context.Context, r storage.Range, progress *sweepProgress) error {
 	for size := newBatchSize(); ; {
 		b, err := m.sweepBatch(ctx, r, size.n)
 		if err == nil {
-			ended += b.ended
+			progress.add(ctx, b.ended)
 			if b.seen < size.n {
-				return ended, nil
+				return nil
 			}
 		}
 		again, err := size.after(ctx, b, err)
 		if err != nil {
-			return ended, err
+			return err
 		}
 		if !again {
 			r.From = append(b.last, 0) // the smallest key after last

@@ -1,9 +1,11 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -327,6 +329,43 @@ func TestSweeper(t *testing.T) {
 			if err := sweeper.Close(); err != nil {
 				t.Error(err)
 			}
+		}
+		must(t, db.Close())
+	})
+}
+
+// A sweep that takes long logs how many sessions it has ended.
+func TestLongSweepIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memory.New("long sweep")
+		var log bytes.Buffer
+		m, err := session.NewManager(db, session.Config{
+			OnEnd:  func(context.Context, session.Info) { time.Sleep(time.Second) },
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		must(t, err)
+		for i := range 30 {
+			do(t, func(ctx context.Context) {
+				s, err := m.Get(session.WithID(ctx, fmt.Sprint(i)))
+				must(t, err)
+				must(t, s.Set("n", 1))
+			})
+		}
+		time.Sleep(19 * time.Minute)
+		do(t, func(ctx context.Context) { // so that not all have expired, as after a wrong clock
+			s, err := m.Get(session.WithID(ctx, "young"))
+			must(t, err)
+			must(t, s.Set("n", 1))
+		})
+		time.Sleep(3 * time.Minute)
+		if n, err := m.Sweep(t.Context()); n != 30 || err != nil {
+			t.Fatalf("Sweep: got %d, %v, want 30", n, err)
+		}
+		const want = `msg="still sweeping expired sessions" ended=30 elapsed=30s`
+		if strings.Count(log.String(), "still sweeping") != 1 ||
+			!strings.Contains(log.String(), want) {
+			t.Errorf("want one record with %s, got:\n%s", want, log.String())
 		}
 		must(t, db.Close())
 	})
