@@ -189,6 +189,7 @@ func (p postgresBench) one(ctx context.Context, name string, processes int) (err
 func together(runs []result) result {
 	var all result
 	for _, r := range runs {
+		all.connections += r.connections
 		all.requests += r.requests
 		all.failed += r.failed
 		all.broken += r.broken

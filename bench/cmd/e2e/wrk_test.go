@@ -14,19 +14,23 @@ import (
 func TestIncrements(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
+		connections   int
 		requests      int
 		before, after []int
 		lost          float64
 		refused       bool
 	}{
-		{"all counted", 10, []int{1, 1}, []int{6, 6}, 0, false},
-		{"in flight at the end", 10, []int{1, 1}, []int{7, 6}, 0, false},
-		{"lost", 10, []int{1, 1}, []int{4, 3}, 0.5, false},
-		{"a silent browser", 10, []int{1, 1}, []int{11, 1}, 0, true},
-		{"too few to say", 3, []int{1, 1}, []int{4, 1}, 0, false},
+		{"all counted", 2, 10, []int{1, 1}, []int{6, 6}, 0, false},
+		{"in flight at the end", 2, 10, []int{1, 1}, []int{7, 6}, 0, false},
+		{"lost", 2, 10, []int{1, 1}, []int{4, 3}, 0.5, false},
+		{"a silent browser", 2, 10, []int{1, 1}, []int{11, 1}, 0, true},
+		{"too few to say", 2, 3, []int{1, 1}, []int{4, 1}, 0, false},
+		{"too many at once", 3, 10, []int{1, 1}, []int{11, 1}, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			metrics, err := increments(result{requests: tt.requests}, tt.before, tt.after)
+			metrics, err := increments(
+				result{connections: tt.connections, requests: tt.requests}, tt.before, tt.after,
+			)
 			if refused := err != nil; refused != tt.refused {
 				t.Fatalf("got the error %v; want one: %v", err, tt.refused)
 			}
