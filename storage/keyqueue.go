@@ -89,6 +89,15 @@ func (c claim) and(other claim) claim {
 	return all
 }
 
+// ranges returns the ranges that c covers.
+func (c claim) ranges() []engine.ReadRange {
+	ranges := make([]engine.ReadRange, len(c.spans))
+	for i, s := range c.spans {
+		ranges[i] = engine.ReadRange{Bucket: s.bucket, From: s.from, To: s.to}
+	}
+	return ranges
+}
+
 // claimOf returns the claim on all keys that c reads or writes.
 func claimOf(c *engine.Changes) claim {
 	var all claim

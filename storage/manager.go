@@ -147,6 +147,9 @@ func (tx *Tx) awaitReads(ctx context.Context) error {
 	if _, ok := tx.core.engine.(engine.Speculative); !ok || view == nil {
 		return nil
 	}
+	if a, ok := view.(engine.Awaiter); ok {
+		return tx.explain(a.Await(ctx), &nothing)
+	}
 	if tx.ticket != nil {
 		tx.ticket.release()
 	}

@@ -126,7 +126,7 @@ func (tx *Tx) open() (engine.View, error) {
 // the commit of its former holder was durable.
 func (tx *Tx) begin() (engine.View, error) {
 	if e, ok := tx.core.engine.(engine.Speculative); ok && tx.ticket != nil {
-		return e.BeginSpeculative(tx.ctx)
+		return e.BeginSpeculative(tx.ctx, tx.ticket.about.ranges())
 	}
 	return tx.core.engine.Begin(tx.ctx)
 }

@@ -24,7 +24,7 @@ type overlay struct {
 
 // BeginSpeculative takes a snapshot that includes the accepted commits: the writes of the running
 // and of the gathering group.
-func (e *database) BeginSpeculative(context.Context) (engine.View, error) {
+func (e *database) BeginSpeculative(context.Context, []engine.ReadRange) (engine.View, error) {
 	if err := e.acquire(); err != nil {
 		return nil, err
 	}

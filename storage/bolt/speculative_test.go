@@ -45,7 +45,7 @@ func speculativeView(tb testing.TB, db *storage.DB) engine.View {
 	if !ok {
 		tb.Fatal("not a Speculative engine")
 	}
-	v, err := e.BeginSpeculative(tb.Context())
+	v, err := e.BeginSpeculative(tb.Context(), nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

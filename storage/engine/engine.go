@@ -35,7 +35,7 @@ type CanonicalFunc func(uri *url.URL) (*url.URL, error)
 //   - a [Discarder], if opening it may create a database;
 //   - a [resource.TransientReporter], if it can tell which errors of its own a retry may overcome.
 //
-// A view may also be a [Watcher], a [Lister], a [SideView], a [Validator] and a [Clock].
+// A view may also be a [Watcher], an [Awaiter], a [Lister], a [SideView], a [Validator] and a [Clock].
 type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads
 	// until it is closed.
@@ -118,7 +118,9 @@ type Speculative interface {
 	// writes or without, then returns a transient error. Commit returns nil only once everything
 	// the view read is durable. A transaction that is aborted is committed without writes before
 	// its answer is sent, whether its view is speculative or not.
-	BeginSpeculative(ctx context.Context) (View, error)
+	//
+	// The attempts before this one have read and written keys in used only, if used is not empty.
+	BeginSpeculative(ctx context.Context, used []ReadRange) (View, error)
 }
 
 // Located is an [Engine] whose database lies in a place that may come to hold another one while it
@@ -218,6 +220,14 @@ type Validator interface {
 	// process knows of it. It changes nothing, and the view stays usable. It must not be called
 	// after Commit.
 	Validate(c *Changes) error
+}
+
+// An Awaiter is a [View] that is not committed without writes when its transaction is aborted: Await
+// is called instead. It returns a transient error if the transaction has read what was not
+// committed, so that an answer that is based on it must not be sent. It may be called after Commit.
+type Awaiter interface {
+	View
+	Await(ctx context.Context) error
 }
 
 // A Lister is a [View] that can get a whole range at once, for less than Range costs.

@@ -31,6 +31,9 @@ func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	defer v.close(ctx)
 	v.engine.locks.committed()
 	if len(c.Writes) == 0 && v.sql == nil {
+		if err := v.Await(ctx); err != nil {
+			return err
+		}
 		return v.commitSnapshot(ctx) // its reads are durable: PostgreSQL shows commits only then
 	}
 	if err := v.shutSQL(ctx); err != nil {
@@ -47,25 +50,10 @@ func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 	if c.Decision != "" || !staged {
 		w.addCommitID(id, c.Decision != "" || v.engine.statements.durable)
 	}
-	conn, err := v.claimConn(within)
-	if err != nil {
-		return err
-	}
-	if staged {
-		text := "COMMIT"
-		if c.Decision == "" {
-			text = v.engine.statements.commitAs(id)
-		}
-		err = v.commitStaged(within, conn, w, text)
+	if staged || c.Decision != "" || c.Accepted == nil {
+		err = v.commitByItself(within, c, w, id, staged)
 	} else {
-		err = v.commitAtOnce(within, conn, w)
-	}
-	// before resolveLost, which may need the last free connection
-	if ended := v.end(ctx, conn); ended != nil {
-		return ended
-	}
-	if lost, ok := errors.AsType[*lostError](err); ok {
-		err = v.engine.resolveLost(ctx, id, lost)
+		err = v.commitAccepted(within, c, w)
 	}
 	if err != nil {
 		return err
@@ -75,6 +63,39 @@ func (v *view) Commit(ctx context.Context, c *engine.Changes) error {
 		v.engine.forget(ctx, cmp.Or(v.commitID, id))
 	}
 	return nil
+}
+
+// commitByItself commits without another transaction.
+func (v *view) commitByItself(ctx context.Context, c *engine.Changes, w *commitParams, id string,
+	staged bool,
+) error {
+	if err := v.awaitInherited(); err != nil {
+		return err
+	}
+	if v.sql == nil {
+		v.await(ctx, c)
+	}
+	conn, err := v.claimConn(ctx)
+	if err != nil {
+		return err
+	}
+	if staged {
+		text := "COMMIT"
+		if c.Decision == "" {
+			text = v.engine.statements.commitAs(id)
+		}
+		err = v.commitStaged(ctx, conn, w, text)
+	} else {
+		err = v.engine.commitAtOnce(ctx, conn, w, &v.reads)
+	}
+	// before resolveLost, which may need the last free connection
+	if ended := v.end(ctx, conn); ended != nil {
+		return ended
+	}
+	if lost, ok := errors.AsType[*lostError](err); ok {
+		err = v.engine.resolveLost(ctx, id, lost)
+	}
+	return err
 }
 
 // commitSnapshot commits, rather than rolls back, the snapshot of a read-only transaction.
@@ -130,48 +151,60 @@ func (v *view) claimConn(ctx context.Context) (*pgxpool.Conn, error) {
 var errUnstable = transaction.Transient(errors.New("the data that was read changes all the time"))
 
 // commitAtOnce compares and writes in one statement, which is an SQL transaction of its own.
-func (v *view) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *commitParams) error {
-	try := v.tryGeneral
+func (e *database) commitAtOnce(ctx context.Context, conn *pgxpool.Conn, w *commitParams,
+	s *readSet,
+) error {
+	bad, err := e.compareAndWrite(ctx, conn, w)
+	if err == nil && bad.what != 0 {
+		return e.conflict(ctx, conn, bad, w.changes, s)
+	}
+	return err
+}
+
+// compareAndWrite sends the statement of a commit. It returns the mismatch if the server has refused
+// it.
+func (e *database) compareAndWrite(ctx context.Context, conn *pgxpool.Conn,
+	w *commitParams,
+) (mismatch, error) {
+	try := e.tryGeneral
 	if _, _, ok := w.small(); ok {
-		try = v.trySmall
+		try = e.trySmall
 	}
 	for n := 1; ; n++ {
 		b := &pgx.Batch{}
 		if err := endEarlier(ctx, conn, b); err != nil {
-			return v.engine.explain(err)
+			return mismatch{}, e.explain(err)
 		}
 		done, bad, err := try(ctx, conn, b, w)
 		switch {
-		case err == nil && done:
-			return nil
-		case err == nil && bad.what != 0:
-			return v.engine.conflict(ctx, conn, bad, w.changes, &v.reads)
+		case err == nil && (done || bad.what != 0):
+			return bad, nil
 		// it may be a false conflict: compare again
 		case n < maxRuns && (err == nil || isSerialization(err)):
 			continue
 		case err == nil:
-			return errUnstable
+			return bad, errUnstable
 		}
-		return v.engine.explainCommit(err)
+		return mismatch{}, e.explainCommit(err)
 	}
 }
 
 // tryGeneral adds to b the statement that suits every commit, and sends b.
-func (v *view) tryGeneral(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch,
+func (e *database) tryGeneral(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch,
 	w *commitParams,
 ) (done bool, bad mismatch, err error) {
-	b.Queue(v.engine.statements.commit(w.parts), w.args...).Query(bad.scan)
+	b.Queue(e.statements.commit(w.parts), w.all()...).Query(bad.scan)
 	err = conn.SendBatch(ctx, b).Close()
 	return err == nil && bad.what == 0, bad, err
 }
 
 // trySmall is tryGeneral with a statement that costs the server less, but does not return the key
 // that differs, so that takes another query. If nothing differs by then, it was no conflict.
-func (v *view) trySmall(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch,
+func (e *database) trySmall(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch,
 	w *commitParams,
 ) (done bool, bad mismatch, err error) {
 	shape, args, _ := w.small()
-	written, err := execAfter(ctx, conn, b, v.engine.statements.smallCommit(shape), args)
+	written, err := execAfter(ctx, conn, b, e.statements.smallCommit(shape), args)
 	if err != nil {
 		return false, bad, err
 	}
@@ -179,7 +212,7 @@ func (v *view) trySmall(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch,
 		return written > 0, bad, nil
 	}
 	check, _ := w.split()
-	rows, err := conn.Query(ctx, v.engine.statements.check(w.parts), check...)
+	rows, err := conn.Query(ctx, e.statements.check(w.parts), check...)
 	if err != nil {
 		return false, bad, err
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -17,23 +18,31 @@ const maxKeyLocks = 32
 // commitParams are the parameters of a commit's statements.
 type commitParams struct {
 	parts   parts
-	args    []any
-	version int64 // of the written rows
+	version int64           // of the written rows
+	changes *engine.Changes // of one commit
 
-	changes *engine.Changes
-
-	// The same parameters one by one, for small commits: see small.
 	read struct {
 		buckets, keys [][]byte
 		versions      []int64
 	}
-	locks    []*int64
-	put      [3][][]byte
-	commitID string
+	span struct { // the ranges
+		buckets, lows, highs [][]byte
+		numbers              []int64
+		totals               []string
+	}
+	locks     []*int64 // in step with the writes; null is never refused
+	deleted   [2][][]byte
+	put       [3][][]byte
+	versions  []int64 // in step with put
+	commitIDs []string
 }
 
 // A pair is a bucket and a key.
 type pair struct{ bucket, key string }
+
+func (p pair) compare(other pair) int {
+	return cmp.Or(cmp.Compare(p.bucket, other.bucket), cmp.Compare(p.key, other.key))
+}
 
 // newCommitParams returns the parameters of c. The versions of the reads are in s. A commit checks
 // the locks of its keys unless lock, which returns their numbers, is nil.
@@ -44,30 +53,29 @@ func newCommitParams(c *engine.Changes, s *readSet,
 	w.version = rand.Int64N(1<<62) + 1 //nolint:gosec // unique, not secret
 	if n := len(c.Reads); n > 0 {
 		w.parts |= reads
-		buckets, keys, versions := make([][]byte, n), make([][]byte, n), make([]int64, n)
+		to := &w.read
+		to.buckets, to.keys, to.versions = make([][]byte, n), make([][]byte, n), make([]int64, n)
 		for i, r := range c.Reads {
 			version, known := s.bucket(r.Bucket).version(r.Key)
 			if !known {
 				return nil, fmt.Errorf("key %.32q in bucket %q counts as read, "+
 					"but has no known version", r.Key, r.Bucket)
 			}
-			buckets[i], keys[i], versions[i] = []byte(r.Bucket), []byte(r.Key), version
+			to.buckets[i], to.keys[i], to.versions[i] = []byte(r.Bucket), []byte(r.Key), version
 		}
-		w.read.buckets, w.read.keys, w.read.versions = buckets, keys, versions
-		w.args = append(w.args, buckets, keys, versions)
 	}
 	if n := len(c.Ranges); n > 0 {
 		w.parts |= ranges
-		buckets, lows, highs := make([][]byte, n), make([][]byte, n), make([][]byte, n)
-		numbers, totals := make([]int64, n), make([]string, n)
+		to := &w.span
+		to.buckets, to.lows, to.highs = make([][]byte, n), make([][]byte, n), make([][]byte, n)
+		to.numbers, to.totals = make([]int64, n), make([]string, n)
 		for i, r := range c.Ranges {
-			buckets[i], lows[i] = []byte(r.Bucket), []byte(r.From)
+			to.buckets[i], to.lows[i] = []byte(r.Bucket), []byte(r.From)
 			if r.To != "" {
-				highs[i] = []byte(r.To)
+				to.highs[i] = []byte(r.To)
 			}
-			numbers[i], totals[i] = s.bucket(r.Bucket).sum(interval{r.From, r.To})
+			to.numbers[i], to.totals[i] = s.bucket(r.Bucket).sum(interval{r.From, r.To})
 		}
-		w.args = append(w.args, buckets, lows, highs, numbers, totals)
 	}
 	w.addKeyLocks(c, lock)
 	w.addWrites(c)
@@ -83,42 +91,38 @@ func (w *commitParams) addKeyLocks(c *engine.Changes, lock func(bucket, key stri
 	for _, k := range c.Locked {
 		mine[pair{k.Bucket, k.Key}] = true
 	}
-	locks := make([]*int64, len(c.Writes)) // in step with the writes; null is never refused
+	w.locks = make([]*int64, len(c.Writes))
 	for i, write := range c.Writes {
 		if !mine[pair{write.Bucket, write.Key}] {
-			locks[i] = new(lock(write.Bucket, write.Key))
+			w.locks[i] = new(lock(write.Bucket, write.Key))
 		}
 	}
-	w.locks, w.args = locks, append(w.args, locks)
 }
 
 func (w *commitParams) addWrites(c *engine.Changes) {
-	var deleted [3][][]byte
-	put := &w.put
 	for _, write := range c.Writes {
-		bucket, key := []byte(write.Bucket), []byte(write.Key)
-		if write.Value == nil {
-			deleted[0], deleted[1] = append(deleted[0], bucket), append(deleted[1], key)
-		} else {
-			put[0], put[1] = append(put[0], bucket), append(put[1], key)
-			put[2] = append(put[2], write.Value)
-		}
+		w.addWrite(write, w.version)
 	}
-	if len(deleted[0]) > 0 {
+}
+
+// addWrite adds a write; version is that of the row.
+func (w *commitParams) addWrite(write engine.Write, version int64) {
+	bucket, key := []byte(write.Bucket), []byte(write.Key)
+	if write.Value == nil {
 		w.parts |= deletes
-		w.args = append(w.args, deleted[0], deleted[1])
+		w.deleted[0], w.deleted[1] = append(w.deleted[0], bucket), append(w.deleted[1], key)
+		return
 	}
-	if len(put[0]) > 0 {
-		w.parts |= puts
-		w.args = append(w.args, put[0], put[1], put[2], w.version)
-	}
+	w.parts |= puts
+	w.put[0], w.put[1] = append(w.put[0], bucket), append(w.put[1], key)
+	w.put[2], w.versions = append(w.put[2], write.Value), append(w.versions, version)
 }
 
 // addCommitID adds the id of the commit's record; it is called last. With waits, the commit waits
 // for the disk, whatever the session's setting is.
 func (w *commitParams) addCommitID(id string, waits bool) {
-	w.commitID = id
-	w.parts, w.args = w.parts|decision, append(w.args, id)
+	w.commitIDs = []string{id}
+	w.parts |= decision
 	if waits {
 		w.parts |= durable
 	}
@@ -134,11 +138,11 @@ func (w *commitParams) small() (s shape, args []any, ok bool) {
 		reads: len(w.read.keys), puts: len(w.put[0]),
 		locks: len(w.locks) > 0, durable: w.parts&durable != 0,
 	}
-	if w.parts&(ranges|deletes) != 0 || w.parts&decision == 0 ||
+	if w.parts&(ranges|deletes) != 0 || len(w.commitIDs) != 1 ||
 		s.puts == 0 || s.puts > maxSmall || s.reads > maxSmall {
 		return s, nil, false
 	}
-	args = append(make([]any, 0, 2+3*s.reads+len(w.locks)+3*s.puts), w.commitID, w.version)
+	args = append(make([]any, 0, 2+3*s.reads+len(w.locks)+3*s.puts), w.commitIDs[0], w.version)
 	replaced := w.replaced()
 	if replaced >= 0 {
 		s.reads, s.replaces = s.reads-1, true
@@ -176,28 +180,35 @@ func (w *commitParams) replaced() int {
 
 // split returns the parameters of the check, and those of each write.
 func (w *commitParams) split() (check []any, writes []partial) {
-	rest := w.args
-	take := func(p parts, n int) []any {
-		if w.parts&p == 0 {
-			return nil
-		}
-		args := rest[:n:n]
-		rest = rest[n:]
-		return args
+	if w.parts&reads != 0 {
+		check = append(check, w.read.buckets, w.read.keys, w.read.versions)
 	}
-	check = append(check, take(reads, 3)...)
-	check = append(check, take(ranges, 5)...)
-	check = append(check, take(keyLocks, 1)...)
-	for _, part := range []partial{
-		{deletes, take(deletes, 2)},
-		{puts, take(puts, 4)},
-		{decision | w.parts&durable, take(decision, 1)},
-	} {
-		if part.args != nil {
-			writes = append(writes, part)
-		}
+	if w.parts&ranges != 0 {
+		r := &w.span
+		check = append(check, r.buckets, r.lows, r.highs, r.numbers, r.totals)
+	}
+	if w.parts&keyLocks != 0 {
+		check = append(check, w.locks)
+	}
+	if w.parts&deletes != 0 {
+		writes = append(writes, partial{deletes, []any{w.deleted[0], w.deleted[1]}})
+	}
+	if w.parts&puts != 0 {
+		writes = append(writes, partial{puts, []any{w.put[0], w.put[1], w.put[2], w.versions}})
+	}
+	if w.parts&decision != 0 {
+		writes = append(writes, partial{decision | w.parts&durable, []any{w.commitIDs}})
 	}
 	return check, writes
+}
+
+// all returns the parameters of the statement that checks and writes.
+func (w *commitParams) all() []any {
+	args, writes := w.split()
+	for _, write := range writes {
+		args = append(args, write.args...)
+	}
+	return args
 }
 
 // A partial is one part of a commit, for a statement of its own.

@@ -99,6 +99,35 @@
 // with few attempts. A transaction that has lost twice queues for all keys that it has read and
 // written, so a third attempt is enough, unless it uses other keys than the first two.
 //
+// On a contended key each transaction must read its predecessor's write. If it had to wait until
+// that is on the server, there would be one flush of the server's log per commit. So the commit of
+// a ticket's holder is accepted before it is sent, and releases the ticket. The next holder's first
+// read returns what the accepted commit has read and written, without a round trip. Its own commit
+// joins the group that is sent next: one statement, which writes the last value of each key and the
+// records of all members. The first member of a group sends it, when the group before has ended.
+// Commits without a ticket are sent one by one, as above: the server flushes its log for many of
+// them at once anyway. These rules ensure that nothing of this weakens a guarantee:
+//
+//   - Every commit has a version of its own, which it gives to the rows that it writes. A commit that
+//     has read an accepted one names that version among its reads. In a later statement the server
+//     compares it, so the commit succeeds only if its predecessor has. In the same statement only
+//     the reads of the members' own writes are left out, and either all members are committed or
+//     none. So a group is serializable like one transaction that does the work of its members in
+//     their order, and each member is answered when the server has committed it.
+//   - If the server refuses the statement, each member is sent in a statement of its own, in order.
+//     Those that have read a refused one are refused without asking the server, with a conflict.
+//   - If the connection is lost, the record of one member shows the outcome of all, because the
+//     statement inserts the records of all members or none.
+//   - Only a second attempt reads accepted commits, only if the first one has used nothing else, and
+//     only if a third is allowed. A holder that reads from the server first waits until the accepted
+//     commits have ended.
+//   - A transaction without writes, or one that is aborted, is verified by no commit. If it has read
+//     an accepted one, it gets a transient error, and the next attempt reads from the server. Further
+//     reads wait for the accepted commit, and begin a snapshot that verifies the first read.
+//   - A commit that writes a key which an accepted one has read or writes waits until that has
+//     ended, unless it has read it. The advisory locks of the keys are kept until the accepted commits have ended; the next ticket of this process
+//     shares them, for a limited time, after which other processes get them first.
+//
 // # Caveats
 //
 // Run-time parameters, prepared statements and advisory locks belong to the connection: a pooler

@@ -32,6 +32,7 @@ var (
 	_ engine.Preparer            = (*database)(nil)
 	_ engine.PrepareChecker      = (*database)(nil)
 	_ engine.Recorder            = (*database)(nil)
+	_ engine.Speculative         = (*database)(nil)
 	_ engine.KeyLocker           = (*database)(nil)
 	_ engine.Locker              = (*database)(nil)
 	_ recovery.Participant       = (*database)(nil)
@@ -39,6 +40,7 @@ var (
 	_ engine.PreparingView       = (*view)(nil)
 	_ engine.SideView            = (*view)(nil)
 	_ engine.Watcher             = (*view)(nil)
+	_ engine.Awaiter             = (*view)(nil)
 	_ engine.Validator           = (*view)(nil)
 	_ engine.Clock               = (*view)(nil)
 )
@@ -57,6 +59,8 @@ type database struct {
 
 	// of connections that only hold advisory locks; nil: the server has none
 	lockPool  *pgxpool.Pool
+	holds     holds
+	accepted  acceptances
 	owner     owner
 	forgotten forgotten
 	locks     lockWatch
@@ -167,7 +171,27 @@ func (e *database) inspect(ctx context.Context) error {
 func (e *database) table(name string) string { return e.options.table(e.schema, name) }
 
 // Begin needs no round trip: an unused view holds no connection.
-func (e *database) Begin(ctx context.Context) (engine.View, error) {
+func (e *database) Begin(ctx context.Context) (engine.View, error) { return e.begin(ctx) }
+
+// BeginSpeculative is Begin, except that the first read may return what an accepted commit is about
+// to write. Only a second attempt gets that, and only if there can be a third one, which reads from
+// the server.
+func (e *database) BeginSpeculative(ctx context.Context, used []engine.ReadRange) (
+	engine.View, error,
+) {
+	v, err := e.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	attempt, _ := transaction.AttemptFromContext(ctx)
+	if attempt.Number == 2 && !attempt.Last() {
+		v.used = used
+	}
+	v.mustAwait = true
+	return v, nil
+}
+
+func (e *database) begin(ctx context.Context) (*view, error) {
 	if err := e.acquire(); err != nil {
 		return nil, err
 	}

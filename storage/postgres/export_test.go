@@ -58,3 +58,14 @@ func Flags(text string) string {
 	}
 	return strings.Join(words, " ")
 }
+
+// BeginSecond begins a view as the second attempt of a transaction does that holds a ticket, and
+// whose first attempt has used a range.
+func BeginSecond(ctx context.Context, db *storage.DB, used engine.ReadRange) (engine.View, error) {
+	e, _ := db.Engine().(*database)
+	v, err := e.begin(ctx)
+	if err == nil {
+		v.used, v.mustAwait = []engine.ReadRange{used}, true
+	}
+	return v, err
+}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -44,13 +46,16 @@ func (e *database) LockKeys(ctx context.Context, keys []engine.ReadKey) (
 	if e.lockPool == nil {
 		return func() {}, nil
 	}
-	numbers := make([]int64, len(keys))
-	for i, key := range keys {
-		numbers[i] = e.keyLock(key.Bucket, key.Key)
+	numbers := e.lockNumbers(keys)
+	if leave, ok := e.holds.join(numbers, maxLease); ok {
+		return leave, nil
 	}
-	slices.Sort(numbers)
-	return e.lock(ctx, func(conn *pgxpool.Conn) (bool, error) {
-		for _, number := range slices.Compact(numbers) {
+	// These check whether another process holds the locks, and must not find this one.
+	for _, g := range e.accepted.checking(numbers) {
+		<-g.ended
+	}
+	free, err := e.lock(ctx, func(conn *pgxpool.Conn) (bool, error) {
+		for _, number := range numbers {
 			if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_lock($1)",
 				number); err != nil {
 				return false, err
@@ -58,6 +63,85 @@ func (e *database) LockKeys(ctx context.Context, keys []engine.ReadKey) (
 		}
 		return true, nil
 	})
+	if err != nil {
+		return free, err
+	}
+	return e.holds.add(numbers, free), nil
+}
+
+// maxLease is how long the locks of keys go from one ticket of this process to the next. After that
+// they are unlocked first, for other processes that wait for them.
+const maxLease = 20 * time.Millisecond
+
+// holds are the locks of keys that this process holds. They are shared by commits that are accepted,
+// and by the ticket that comes after them.
+type holds struct {
+	mu   sync.Mutex // guards the rest
+	list []*hold
+}
+
+type hold struct {
+	numbers []int64 // sorted
+	since   time.Time
+	users   int
+	free    func()
+}
+
+// add adds locks. They are unlocked when leave, and that of each join, have been called.
+func (s *holds) add(numbers []int64, free func()) (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := &hold{numbers: numbers, since: time.Now(), users: 1, free: free}
+	s.list = append(s.list, h)
+	return s.leave(h)
+}
+
+// join keeps locks with the sorted numbers until leave is called, if they are held, and not for
+// longer than limit (0: no limit).
+func (s *holds) join(numbers []int64, limit time.Duration) (leave func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.list {
+		if (limit == 0 || time.Since(h.since) < limit) && slices.Equal(h.numbers, numbers) {
+			h.users++
+			return s.leave(h), true
+		}
+	}
+	return func() {}, false
+}
+
+func (s *holds) leave(h *hold) func() {
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		h.users--
+		last := h.users == 0
+		if last {
+			s.list = slices.DeleteFunc(s.list, func(other *hold) bool { return other == h })
+		}
+		s.mu.Unlock()
+		if last {
+			h.free()
+		}
+	})
+}
+
+// keepLocks keeps the locks of keys, if this process holds them, until release is called.
+func (e *database) keepLocks(keys []engine.ReadKey) (release func()) {
+	if len(keys) == 0 {
+		return func() {}
+	}
+	release, _ = e.holds.join(e.lockNumbers(keys), 0)
+	return release
+}
+
+// lockNumbers returns the sorted numbers of the locks for keys.
+func (e *database) lockNumbers(keys []engine.ReadKey) []int64 {
+	numbers := make([]int64, len(keys))
+	for i, key := range keys {
+		numbers[i] = e.keyLock(key.Bucket, key.Key)
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers)
 }
 
 // TryLock takes an advisory lock for the name, if it is free.

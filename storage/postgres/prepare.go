@@ -45,6 +45,9 @@ func (v *view) Prepare(ctx context.Context, t resource.Txn, c *engine.Changes) (
 	if err := v.shutSQL(ctx); err != nil {
 		return err
 	}
+	if err := v.awaitInherited(); err != nil {
+		return err
+	}
 	w, err := v.commitParams(c)
 	if err != nil {
 		return err

@@ -48,8 +48,8 @@ const (
 	ranges
 	keyLocks // check that no other process holds a lock: locks
 	deletes  // buckets, keys
-	puts     // buckets, keys, values, version
-	decision // record the commit: id
+	puts     // buckets, keys, values, versions
+	decision // record the commits: ids
 	// a flag: the commit waits for the disk, whatever the session's setting
 	durable
 )
@@ -325,17 +325,18 @@ func (s *statements) writes(p parts, n *numbering, condition string) []string {
 	}
 	if p&puts != 0 {
 		list = append(list, fmt.Sprintf("INSERT INTO %s AS d (bucket, key, value, version)"+
-			" SELECT w.bucket, w.key, w.value, %[5]s::bigint"+
+			" SELECT w.bucket, w.key, w.value, w.version"+
 			" FROM unnest(%[2]s::pg_catalog.bytea[], %[3]s::pg_catalog.bytea[],"+
-			" %[4]s::pg_catalog.bytea[]) AS w(bucket, key, value) WHERE true%[6]s"+
+			" %[4]s::pg_catalog.bytea[], %[5]s::bigint[])"+
+			" AS w(bucket, key, value, version) WHERE true%[6]s"+
 			" ON CONFLICT (bucket, key)"+
 			" DO UPDATE SET value = excluded.value, version = excluded.version",
 			s.data, n.next(), n.next(), n.next(), n.next(), condition))
 	}
 	if p&decision != 0 {
 		list = append(list, fmt.Sprintf("INSERT INTO %s (id, committed)"+
-			" SELECT %s::pg_catalog.text, %s WHERE true%s",
-			s.decisions, n.next(), recorded(p), condition))
+			" SELECT w.id, %s FROM pg_catalog.unnest(%s::pg_catalog.text[]) AS w(id) WHERE true%s",
+			s.decisions, recorded(p), n.next(), condition))
 	}
 	for i := range list {
 		list[i] = qualify(list[i])

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pasteline/pasteline/storage"
+	"github.com/pasteline/pasteline/storage/engine"
 )
 
 // A page is the part of a range that is fetched in one round trip.
@@ -37,6 +38,10 @@ type view struct {
 	first       *page // the result of the first read, unless that is too large to be cached
 	firstBucket string
 
+	used      []engine.ReadRange // all that the first attempt has used; nil: v can't inherit
+	mustAwait bool               // the first read inherits, or waits for the accepted commits
+	inherited *request           // the accepted commit that v has read from; nil: none
+
 	prepared string // the name of the prepared transaction; empty: none
 }
 
@@ -48,6 +53,7 @@ type page struct {
 
 func (v *view) Get(bucket string, key []byte) ([]byte, error) {
 	one := interval{string(key), after(string(key))}
+	v.inherit(bucket, one)
 	if v.cached(bucket, one) {
 		if p := v.first.part(one, false); len(p.items) > 0 {
 			return p.items[0].Value, nil
@@ -114,6 +120,7 @@ func (v *view) Range(bucket string, r storage.Range) iter.Seq2[storage.Item, err
 
 // page returns the first part of a range, in its direction.
 func (v *view) page(bucket string, r interval, reverse bool, limit int) (*page, error) {
+	v.inherit(bucket, r)
 	if v.cached(bucket, r) {
 		return v.first.part(r, reverse), nil
 	}
@@ -198,7 +205,7 @@ func index(b bool) int {
 // cacheFirst stores the result of the first read, so that reading it again, as sessions do, needs
 // no round trip and no snapshot.
 func (v *view) cacheFirst(bucket string, p *page) {
-	if v.conn != nil || v.first != nil {
+	if v.first != nil || v.sql != nil {
 		return
 	}
 	size := 0
@@ -313,6 +320,10 @@ func (v *view) sharesAppSQL() bool { return v.sql != nil && !v.engine.separately
 // changed, begin begins the transaction again.
 func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, error) {
 	v.hasRead = true
+	v.awaitAccepted()
+	if err := v.awaitInherited(); err != nil {
+		return nil, err
+	}
 	before, err := newCommitParams(v.reads.all(), &v.reads, nil)
 	if err != nil {
 		return nil, err
@@ -335,7 +346,7 @@ func (v *view) begin(options pgx.TxOptions, queue func(*pgx.Batch)) (pgx.Tx, err
 			v.engine.end(v.ctx, conn) // its snapshot does not fit the earlier reads
 			return nil, err
 		}
-		v.conn = conn
+		v.conn, v.inherited = conn, nil // the server has verified the earlier reads
 		return tx, nil
 	}
 }
@@ -346,7 +357,7 @@ func (v *view) beginOnce(conn *pgxpool.Conn, options pgx.TxOptions, before *comm
 	b := &pgx.Batch{}
 	b.BeginTx(options)
 	if before.parts != 0 {
-		b.Queue(v.engine.statements.check(before.parts), before.args...).Query(bad.scan)
+		b.Queue(v.engine.statements.check(before.parts), before.all()...).Query(bad.scan)
 	}
 	queue(b)
 	if conn.Conn().PgConn().TxStatus() != 'I' {
