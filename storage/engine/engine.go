@@ -35,7 +35,8 @@ type CanonicalFunc func(uri *url.URL) (*url.URL, error)
 //   - a [Discarder], if opening it may create a database;
 //   - a [resource.TransientReporter], if it can tell which errors of its own a retry may overcome.
 //
-// A view may also be a [Watcher], an [Awaiter], a [Lister], a [SideView], a [Validator] and a [Clock].
+// A view may also be a [Watcher], an [Awaiter], a [Lister], a [SideView], a [Validator] and a
+// [Clock].
 type Engine interface {
 	// Begin takes a snapshot. The context is the transaction's: the view may use it for its reads
 	// until it is closed.

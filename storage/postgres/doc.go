@@ -125,8 +125,9 @@
 //     an accepted one, it gets a transient error, and the next attempt reads from the server. Further
 //     reads wait for the accepted commit, and begin a snapshot that verifies the first read.
 //   - A commit that writes a key which an accepted one has read or writes waits until that has
-//     ended, unless it has read it. The advisory locks of the keys are kept until the accepted commits have ended; the next ticket of this process
-//     shares them, for a limited time, after which other processes get them first.
+//     ended, unless it has read it. The advisory locks of the keys are kept until the accepted
+//     commits have ended; the next ticket of this process shares them, for a limited time, after
+//     which other processes get them first.
 //
 // # Caveats
 //
