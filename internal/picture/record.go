@@ -243,7 +243,8 @@ func (r *Record) View(f func(*Request)) {
 	f(&r.data)
 }
 
-// Copy returns the record as it is now. The result is the caller's.
+// Copy returns the record as it is now. The result is the caller's. An attempt may have begun since
+// the caller took the time.
 func (r *Record) Copy(now time.Time) Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -254,11 +255,11 @@ func (r *Record) Copy(now time.Time) Request {
 		a.Keys, a.Statements = slices.Clone(a.Keys), slices.Clone(a.Statements)
 		a.Managers, a.Sessions = slices.Clone(a.Managers), slices.Clone(a.Sessions)
 		if a.Running {
-			a.Millis = r.since(now) - a.At
+			a.Millis = max(0, r.since(now)-a.At)
 		}
 	}
 	if c.Running {
-		c.Millis = r.since(now)
+		c.Millis = max(0, r.since(now))
 	}
 	if c.Running && c.Job == "" {
 		s := r.seen.Summary()
