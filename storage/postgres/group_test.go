@@ -34,6 +34,10 @@ func closeGate(tb testing.TB, uri, key string) rowGate {
 	return rowGate{tb, conn}
 }
 
+// atTheGate asks whether a commit waits.
+const atTheGate = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' ` +
+	`AND datname = current_database())`
+
 func (g rowGate) open() { g.tb.Helper(); exec(g.tb, g.conn, "COMMIT") }
 
 // openChanged changes the row first, as another program would.
@@ -232,6 +236,7 @@ func TestRefusedMember(t *testing.T) {
 	v := second(t, db)
 	wantAll(t, v, "j=0", "k=0")
 	first := accept(v, []string{"k"}, write("k", "1"))
+	until(t, connect(t, uri), atTheGate) // so that the next ones are sent after the update of j
 	good := accept(seeing(t, second(t, db), "k", "1"), []string{"k"}, write("k", "2"))
 	bad := accept(seeing(t, second(t, db), "k", "2"), []string{"j", "k"}, write("k", "3"))
 	last := accept(seeing(t, second(t, db), "k", "3"), []string{"k"}, write("k", "4"))
