@@ -215,7 +215,9 @@ func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 		limited = &io.LimitedReader{R: src, N: math.MaxInt64}
 	}
 	if file, ok := limited.R.(io.Seeker); ok {
-		return c.readFromFile(to, limited, file)
+		if start, err := file.Seek(0, io.SeekCurrent); err == nil { // no pipe
+			return c.readFromFile(to, limited, file, start)
+		}
 	}
 	for limited.N > 0 {
 		piece := &io.LimitedReader{R: limited.R, N: min(limited.N, pieceSize)}
@@ -233,15 +235,12 @@ func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	return n, nil
 }
 
-// readFromFile writes src in one go. After a deadline that was too short for all of it, it
-// continues behind the last byte that was written, which is not always the last one that was read.
-func (c *conn) readFromFile(to io.ReaderFrom, src *io.LimitedReader, file io.Seeker) (
+// readFromFile writes src, a part of file from the offset start, in one go. After a deadline that
+// was too short for all of it, it continues behind the last byte that was written, which is not
+// always the last one that was read.
+func (c *conn) readFromFile(to io.ReaderFrom, src *io.LimitedReader, file io.Seeker, start int64) (
 	n int64, err error,
 ) {
-	start, err := file.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return 0, err
-	}
 	size := src.N
 	for {
 		if err := c.Conn.SetWriteDeadline(c.next()); err != nil {

@@ -91,6 +91,25 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// A pipe is a file, but has no offset: it is read piece by piece.
+func TestPipeIsWritten(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := w.WriteString("output of a program"); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	to := &slowConn{}
+	n, err := server.NewConn(to, time.Minute).(io.ReaderFrom).ReadFrom(r)
+	if err != nil || n != 19 || to.got.String() != "output of a program" {
+		t.Errorf("got %d, %v, %q", n, err, to.got.String())
+	}
+}
+
 func checkSlow(t *testing.T, to *slowConn, n int, err error, content []byte, want int) {
 	t.Helper()
 	want = min(want, len(content))
