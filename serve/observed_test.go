@@ -51,24 +51,7 @@ type observed struct {
 	t      *testing.T
 	URL    string
 	client *http.Client
-	log    *syncBuffer
-}
-
-type syncBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	log    *buffer
 }
 
 // observe serves a site with the standard apps and filters.
@@ -76,7 +59,7 @@ func observe(
 	t *testing.T, ini string, level slog.Level, register ...func(*pipeline.Registry),
 ) *observed {
 	t.Helper()
-	o := &observed{t: t, log: new(syncBuffer)}
+	o := &observed{t: t, log: new(buffer)}
 	registry := pipeline.NewRegistry()
 	serve.Standard(registry)
 	myapp.Register(registry)

@@ -1,5 +1,5 @@
-// Package slowproxy has a TCP proxy for the loopback that delays what it passes on, and counts
-// round trips. [Start] starts one in front of a server.
+// Package slowproxy has a TCP proxy for the loopback that delays data, and counts round
+// trips. [Start] starts one in front of a server.
 package slowproxy
 
 import (

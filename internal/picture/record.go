@@ -536,7 +536,7 @@ func (d *Request) Failed() bool {
 // slow is the duration in milliseconds from which the commit of an attempt gets a remark.
 const slow = 1000
 
-// Remarks returns what is unusual about a request: slow commits.
+// Remarks returns a sentence for each slow commit of a request.
 func (d *Request) Remarks() []string {
 	var all []string
 	for i := range d.Attempts {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -45,6 +46,9 @@ func TestIncrements(t *testing.T) {
 // reports when a browser comes back.
 func TestAllBrowsersSend(t *testing.T) {
 	if _, err := exec.LookPath("wrk"); err != nil {
+		if os.Getenv("PASTELINE_REQUIRE_SERVICES") != "" {
+			t.Fatal(err)
+		}
 		t.Skip("wrk is not installed")
 	}
 	if testing.Short() {
