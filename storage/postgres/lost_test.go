@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pasteline/pasteline/internal/testing/pgtest"
+	"github.com/pasteline/pasteline/observe"
 	"github.com/pasteline/pasteline/storage"
 	"github.com/pasteline/pasteline/storage/postgres"
 	"github.com/pasteline/pasteline/transaction"
@@ -243,10 +244,20 @@ func TestLostAnswerAndCrash(t *testing.T) {
 	}
 }
 
-// The server is killed several times while clients work. Each client has its own counters, and all
-// share one.
+// The server is killed several times while clients work. All share a counter; each has its own
+// counters, too, or there is only the shared one, whose commits share statements.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
+	for _, own := range []bool{true, false} {
+		t.Run(fmt.Sprintf("own=%t", own), func(t *testing.T) {
+			t.Parallel()
+			killServer(t, own)
+		})
+	}
+}
+
+func killServer(t *testing.T, own bool) {
+	t.Helper()
 	server := pgtest.Start(t, pgtest.Settings("fsync = off"))
 	uri := server.CreateDatabase(t)
 	exec(t, connect(t, uri), countersTable)
@@ -258,6 +269,8 @@ func TestServerKilled(t *testing.T) {
 	var mu sync.Mutex // guards transient
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	told := &groups{}
+	job := observe.NewContext(t.Context(), observe.NewJob("test", observe.NewListeners(told)))
 	var crowd sync.WaitGroup
 	progress := make(chan struct{}, 1)
 	for worker := range workers {
@@ -268,8 +281,8 @@ func TestServerKilled(t *testing.T) {
 				work = increment
 			}
 			for ctx.Err() == nil {
-				err := transaction.Run(t.Context(), func(ctx context.Context) error {
-					if err := increment(ctx, db, "shared"); err != nil {
+				err := transaction.Run(job, func(ctx context.Context) error {
+					if err := increment(ctx, db, "shared"); err != nil || !own {
 						return err
 					}
 					return work(ctx, db, key)
@@ -320,6 +333,9 @@ func TestServerKilled(t *testing.T) {
 	}
 	if n := inBucket["shared"]; n < all || n > all+allDoubtful {
 		t.Errorf("shared: got %d, want %d to %d", n, all, all+allDoubtful)
+	}
+	if !own && told.shared == 0 {
+		t.Errorf("none of %d commits has shared a statement", told.commits)
 	}
 	t.Logf("%d acknowledged, %d in doubt, %d gave up", all, allDoubtful, transient)
 }
